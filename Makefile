@@ -1,0 +1,49 @@
+# Everything that the two commands need is installed into .venv, in this folder.
+#   make study [FILE=studies/digits.toml]    train, align, measure, report
+#   make test                                lint, types, doctests, tests, examples
+# TORCH overrides what is installed as PyTorch, for example TORCH=torch for a CUDA build.
+
+PYTHON ?= python3
+FILE ?= studies/digits.toml
+BIN := .venv/bin
+TORCH_VERSION := 2.13.0
+# PyTorch's own index of CPU builds, asked only where pip's usual sources hold none.
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+.PHONY: study test clean
+.DELETE_ON_ERROR:
+
+study: .venv/study.stamp
+	$(BIN)/toroids study $(FILE)
+
+test: .venv/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+.venv/study.stamp: .venv/torch.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/test.stamp: .venv/torch.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+# PyTorch comes first: whatever is installed after it finds it there and never pulls another build,
+# which on Linux would bring gigabytes of CUDA. One that is already in .venv is kept.
+.venv/torch.stamp:
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("toroids needs Python 3.11 or later, this is " + sys.version.split()[0] + "; name one: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(INSTALL_TORCH)
+	touch $@
+
+ifdef TORCH
+INSTALL_TORCH = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+else
+INSTALL_TORCH = $(BIN)/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION)+cpu \
+	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION) --index-url $(CPU_INDEX)
+endif
+
+clean:
+	rm -rf .venv
