@@ -1,0 +1,248 @@
+"""Error and loss of a network on data, with the network's parameters passed as data.
+
+The module only lends its architecture: its own weights, buffers and mode are as before afterwards.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from toroids.errors import DataError, ParamsError
+from toroids.params import Params, check_finite, check_shapes
+
+Batch: TypeAlias = tuple[Tensor, Tensor]
+Data: TypeAlias = Batch | Iterable[Batch]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Classification error and cross-entropy of one network on one data set.
+
+    Attributes:
+        error: fraction of examples whose largest logit is not the label, in [0, 1].
+        loss: mean cross-entropy, in nats.
+        error_stderr: binomial standard error of `error`, sqrt(e (1 - e) / n).
+        loss_stderr: standard error of `loss` over the examples.
+        examples: how many examples, n.
+    """
+
+    error: float
+    loss: float
+    error_stderr: float
+    loss_stderr: float
+    examples: int
+
+
+def evaluate(
+    model: nn.Module,
+    params: Params,
+    data: Data,
+    *,
+    batch_size: int = 4096,
+    output_key: str | int | None = None,
+) -> Evaluation:
+    """Computes the classification error and the cross-entropy of `params` on `data`.
+
+    Args:
+        model: gives the architecture; it is run in evaluation mode and left as it was.
+        params: parameters and buffers by name, as `model.state_dict()` gives them; they say on
+            which device and in which precision the network runs.
+        data: a pair `(inputs, labels)` of shapes (n, ...) and (n,), or an iterable of such batches.
+        batch_size: how many examples of a pair of tensors are run at once.
+        output_key: which entry of a tuple, a dict or a ModelOutput holds the logits.
+
+    Returns:
+        Error, loss and their standard errors.
+
+    Raises:
+        ParamsError: names or shapes that are not the model's; NaN or infinite weights.
+        DataError: no examples, or labels that are not classes of the network.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.fully_connected([2, 3, 2], seed=0)
+        >>> inputs, labels = torch.randn(8, 2), torch.zeros(8, dtype=torch.long)
+        >>> evaluation = td.evaluate(model, model.state_dict(), (inputs, labels))
+        >>> evaluation.examples
+        8
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    check_shapes(params, shapes, "the parameters", "the model")
+    check_finite(params)
+    return Evaluator(model, data, batch_size=batch_size, output_key=output_key)(params)
+
+
+class Evaluator:
+    """Evaluates many parameter sets of one architecture on the same data.
+
+    What does not depend on the parameters is done once: the data is cut into batches, moved to
+    the device and checked on the first call.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        *,
+        batch_size: int = 4096,
+        output_key: str | int | None = None,
+    ) -> None:
+        """Prepares `data` for `model`; see `evaluate` for the arguments."""
+        self.model = model
+        self.output_key = output_key
+        self._batches = batches(data, batch_size)
+        self._place: tuple[torch.device, torch.dtype] | None = None
+
+    @torch.no_grad()
+    def __call__(self, params: Params) -> Evaluation:
+        """Returns error and loss of `params`, whose names, shapes and values are trusted."""
+        device, dtype = _place(params)
+        first = self._place is None
+        if isinstance(self._batches, list) and self._place != (device, dtype):
+            self._batches = [_moved(batch, device, dtype) for batch in self._batches]
+        self._place = (device, dtype)
+        totals = torch.zeros(3, dtype=torch.float64, device=device)  # wrong, loss, squared loss
+        examples = 0
+        with evaluation_mode(self.model):
+            for batch in self._batches:
+                inputs, labels = _moved(batch, device, dtype)
+                logits = self._logits(params, inputs)
+                if first or not isinstance(self._batches, list):
+                    _check_labels(logits, labels)
+                losses = nn.functional.cross_entropy(logits, labels, reduction="none").double()
+                wrong = (logits.argmax(dim=1) != labels).sum()
+                totals += torch.stack([wrong, losses.sum(), losses.square().sum()])
+                examples += len(labels)
+        if examples == 0:
+            raise DataError("the data holds no examples; pass at least one.")
+        return _summarised(totals.tolist(), examples)
+
+    def _logits(self, params: Params, inputs: Tensor) -> Tensor:
+        output = functional_call(self.model, dict(params), (inputs,), tie_weights=False)
+        return select_output(output, self.output_key)
+
+
+def _summarised(totals: list[float], examples: int) -> Evaluation:
+    wrong, loss_sum, loss_squares = totals
+    error, loss = wrong / examples, loss_sum / examples
+    variance = max(loss_squares / examples - loss**2, 0.0)
+    return Evaluation(
+        error=error,
+        loss=loss,
+        error_stderr=math.sqrt(error * (1 - error) / examples),
+        loss_stderr=math.sqrt(variance / examples),
+        examples=examples,
+    )
+
+
+def select_output(output: Any, key: str | int | None = None) -> Tensor:
+    """Picks the logits out of what a model returned.
+
+    Args:
+        output: a tensor, or a tuple, dict or ModelOutput that holds one.
+        key: the entry to take; without it a tensor is itself and anything else its `logits`
+            or its first entry.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        DataError: the entry is missing or is not a tensor.
+    """
+    picked = output
+    if key is not None or not isinstance(output, Tensor):
+        try:
+            if key is not None:
+                picked = output[key]
+            else:
+                picked = output["logits"] if hasattr(output, "keys") else output[0]
+        except (KeyError, IndexError, TypeError) as error:
+            raise DataError(
+                f"the model returned a {type(output).__name__} without the entry "
+                f"{'logits' if key is None else key!r}; name the logits with output_key."
+            ) from error
+    if not isinstance(picked, Tensor):
+        raise DataError(
+            f"the model's output is a {type(picked).__name__}, not a tensor; "
+            "name the logits with output_key."
+        )
+    return picked
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Puts every submodule in evaluation mode and restores each one's own mode afterwards."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def batches(data: Data, batch_size: int) -> Iterable[Batch]:
+    """Cuts a pair of tensors into batches; keeps an iterable that can be run through again.
+
+    Args:
+        data: a pair `(inputs, labels)` or an iterable of such pairs.
+        batch_size: how many examples of a pair of tensors go into one batch.
+
+    Returns:
+        A list for tensors and for one-shot iterators, else `data` itself (a DataLoader draws
+        anew, so it is neither copied nor held in memory).
+
+    Raises:
+        DataError: no examples, or unequal numbers of inputs and labels.
+    """
+    if isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], Tensor):
+        inputs, labels = data
+        if len(inputs) != len(labels):
+            raise DataError(
+                f"there are {len(inputs)} inputs but {len(labels)} labels; pass one label each."
+            )
+        if len(inputs) == 0:
+            raise DataError("the data holds no examples; pass at least one.")
+        return list(zip(inputs.split(batch_size), labels.split(batch_size), strict=True))
+    if iter(data) is data:  # a generator can be run through only once
+        return list(data)
+    return data
+
+
+def _place(params: Params) -> tuple[torch.device, torch.dtype]:
+    for tensor in params.values():
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    raise ParamsError("the parameters hold no floating-point tensor; pass a model's state dict.")
+
+
+def _moved(batch: Batch, device: torch.device, dtype: torch.dtype) -> Batch:
+    inputs, labels = batch
+    return (
+        inputs.to(device, dtype if inputs.is_floating_point() else None, non_blocking=True),
+        labels.to(device, non_blocking=True),
+    )
+
+
+def _check_labels(logits: Tensor, labels: Tensor) -> None:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise DataError(
+            f"the logits have shape {tuple(logits.shape)} and the labels {tuple(labels.shape)}; "
+            "expected (examples, classes) and (examples,)."
+        )
+    if labels.is_floating_point() or labels.is_complex():
+        raise DataError(f"the labels have dtype {labels.dtype}; pass class numbers as integers.")
+    outside = (labels < 0) | (labels >= logits.shape[1])
+    if bool(outside.any()):
+        position = int(outside.nonzero()[0])
+        raise DataError(
+            f"label {int(labels[position])} (example {position} of its batch) is not one of the "
+            f"network's {logits.shape[1]} classes, 0 to {logits.shape[1] - 1}; relabel the data."
+        )

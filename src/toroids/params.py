@@ -1,0 +1,117 @@
+"""Parameters and buffers of a network, by name, as `model.state_dict()` gives them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import safetensors
+import safetensors.torch
+import torch
+
+from toroids.errors import ParamsError
+from toroids.files import write_atomically
+
+Params: TypeAlias = Mapping[str, torch.Tensor]
+
+
+def check_finite(params: Params, what: str = "the parameters") -> None:
+    """Raises unless every floating tensor of `params` is free of NaN and infinity.
+
+    Args:
+        params: parameters and buffers by name.
+        what: how the message calls them.
+
+    Raises:
+        ParamsError: names the first tensor that is not finite and how many of its entries are not.
+    """
+    for name, tensor in params.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            count = int((~torch.isfinite(tensor)).sum())
+            raise ParamsError(
+                f"`{name}` in {what} has {count} of {tensor.numel()} entries that are NaN or "
+                "infinite; pass weights of a run that did not diverge."
+            )
+
+
+def check_shapes(
+    params: Params, shapes: Mapping[str, tuple[int, ...]], what: str, expected_by: str
+) -> None:
+    """Raises unless `params` has exactly the names and shapes of `shapes`.
+
+    Args:
+        params: parameters and buffers by name.
+        shapes: the shape expected under every name.
+        what: how the message calls `params`.
+        expected_by: how the message calls the owner of `shapes`.
+
+    Raises:
+        ParamsError: names the missing, the unknown, or the first misshapen tensor.
+    """
+    missing = sorted(shapes.keys() - params.keys())
+    unknown = sorted(params.keys() - shapes.keys())
+    if missing or unknown:
+        parts = [f"lacks {_listed(missing)}"] * bool(missing)
+        parts += [f"has {_listed(unknown)}, which {expected_by} does not have"] * bool(unknown)
+        raise ParamsError(
+            f"{what} {' and '.join(parts)}; pass the state dict of the same architecture."
+        )
+    for name, shape in shapes.items():
+        if tuple(params[name].shape) != tuple(shape):
+            raise ParamsError(
+                f"`{name}` has shape {tuple(params[name].shape)} in {what} but {tuple(shape)} in "
+                f"{expected_by}; pass parameters of the same architecture."
+            )
+
+
+def check_alike(a: Params, b: Params) -> None:
+    """Raises unless `a` and `b` have the same names and shapes and are both finite.
+
+    Raises:
+        ParamsError: names the first tensor that differs, or that is not finite.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in a.items()}
+    check_shapes(b, shapes, "the second network", "the first network")
+    check_finite(a, "the first network")
+    check_finite(b, "the second network")
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def save_params(params: Params, path: str | Path) -> None:
+    """Writes `params` as a safetensors file, atomically.
+
+    Args:
+        params: parameters and buffers by name, on any device.
+        path: the file to write.
+    """
+    # A file holds each tensor on its own: tied and sliced tensors are copied out of their storage.
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in params.items()}
+    write_atomically(path, safetensors.torch.save(tensors))
+
+
+def load_params(path: str | Path, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
+    """Reads a safetensors file; nothing in it is ever unpickled or executed.
+
+    Args:
+        path: a file as `save_params` writes it.
+        device: where the tensors go.
+
+    Returns:
+        The tensors by name.
+
+    Raises:
+        ParamsError: the file is missing or is not a safetensors file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ParamsError(f"there is no weight file `{path}`; pass a safetensors file.")
+    try:
+        return safetensors.torch.load_file(path, device=str(device))
+    except safetensors.SafetensorError as error:
+        raise ParamsError(
+            f"`{path}` is not a whole safetensors file ({error}); write weights with "
+            "safetensors.torch.save_file(model.state_dict(), path)."
+        ) from error

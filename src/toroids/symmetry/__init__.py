@@ -1,0 +1,1 @@
+"""Symmetries of a network as plain data, and the proof that they hold."""

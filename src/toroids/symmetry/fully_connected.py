@@ -1,0 +1,104 @@
+"""The symmetry group of fully connected ReLU networks, written by hand.
+
+Hidden unit i of layer k is written by row i of W_k and entry i of b_k, and read by column i of
+W_{k+1}. Its units may be permuted, and because relu(c x) = c relu(x) for c > 0, scaled by c where
+they are written and by 1 / c where they are read. This is the reference that discovery is tested
+against.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from toroids.errors import ParamsError
+from toroids.params import Params
+from toroids.symmetry.group import Generator, Leg, Output, OutputMode, Space, SymmetryGroup
+
+
+def fully_connected_group(
+    params: Params, output: OutputMode = "values", layers: Sequence[str] | None = None
+) -> SymmetryGroup:
+    """Writes down the symmetry group of consecutive linear layers with ReLU between them.
+
+    The parameters do not say what stands between the layers: that it is a ReLU (or another
+    positively homogeneous activation) is the caller's word; `verify` checks it on the module.
+
+    Args:
+        params: the state dict; weights of shape (out, in), biases of shape (out,) or absent.
+        output: what the reader of the outputs cannot see: "values" (nothing), "logits" (a common
+            shift) or "classifier" (a common shift and a positive scale).
+        layers: names of the linear layers from input to output; by default every `NAME.weight`
+            in the order of `params`.
+
+    Returns:
+        One space per hidden layer.
+
+    Raises:
+        ParamsError: layers that are missing, not linear, or that do not fit each other.
+
+    Example:
+        >>> import toroids as td
+        >>> model = td.models.fully_connected([4, 8, 3], seed=0)
+        >>> group = td.fully_connected_group(model.state_dict())
+        >>> [(space.size, sorted(space.actions)) for space in group.spaces]
+        [(8, ['permute', 'rescale'])]
+    """
+    if layers is None:
+        layers = [name.removesuffix(".weight") for name in params if name.endswith(".weight")]
+    _check_layers(params, layers)
+    spaces = []
+    for writer, reader in pairwise(layers):
+        legs = (*_written(params, writer), Leg(f"{reader}.weight", 1, "read", reader))
+        exponents = tuple(1.0 if leg.role == "write" else -1.0 for leg in legs)
+        spaces.append(
+            Space(
+                name=writer,
+                size=params[f"{writer}.weight"].shape[0],
+                copies=1,
+                actions=frozenset({"permute", "rescale"}),
+                legs=legs,
+                generators=(Generator("rescale", exponents),),
+            )
+        )
+    classes = params[f"{layers[-1]}.weight"].shape[0]
+    notes: tuple[str, ...] = ()
+    if output != "values" and classes < 2:
+        notes = (f"output: nothing is removed, {output!r} needs two or more classes, got 1",)
+        output = "values"
+    return SymmetryGroup(
+        spaces=tuple(spaces),
+        shapes={name: tuple(tensor.shape) for name, tensor in params.items()},
+        output=Output(output, _written(params, layers[-1])),
+        notes=notes,
+    )
+
+
+def _written(params: Params, layer: str) -> tuple[Leg, ...]:
+    names = [name for name in (f"{layer}.weight", f"{layer}.bias") if name in params]
+    return tuple(Leg(name, 0, "write", layer) for name in names)
+
+
+def _check_layers(params: Params, layers: Sequence[str]) -> None:
+    if not layers:
+        raise ParamsError("the parameters hold no `NAME.weight`; name the linear layers.")
+    for layer in layers:
+        weight = params.get(f"{layer}.weight")
+        if weight is None:
+            raise ParamsError(f"the parameters hold no `{layer}.weight`; name the linear layers.")
+        if weight.ndim != 2:
+            raise ParamsError(
+                f"`{layer}.weight` has {weight.ndim} axes; a linear layer's weight has 2 "
+                "(out, in); name the linear layers with layers=."
+            )
+        bias = params.get(f"{layer}.bias")
+        if bias is not None and bias.shape != weight.shape[:1]:
+            raise ParamsError(
+                f"`{layer}.bias` has shape {tuple(bias.shape)} but `{layer}.weight` writes "
+                f"{weight.shape[0]} units (axis 0); pass a bias of that length."
+            )
+    for writer, reader in pairwise(layers):
+        written, read = params[f"{writer}.weight"].shape[0], params[f"{reader}.weight"].shape[1]
+        if written != read:
+            raise ParamsError(
+                f"`{writer}.weight` writes {written} units (axis 0) but `{reader}.weight` reads "
+                f"{read} (axis 1); name consecutive layers from input to output."
+            )

@@ -1,0 +1,379 @@
+"""The symmetries of one architecture as plain data, and how their elements act on parameters.
+
+A group is a list of spaces. A space is an index set of hidden units; its legs are the parameter
+axes that it indexes. An element chooses, for every space, a permutation p and log-scales s, and
+acts on every leg with exponent e as
+
+    new[i] = exp(sum_m e_m s_m[i]) old[p[i]]
+
+along the leg's axis: the units are permuted first, then scaled in their new places.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import pydantic
+import torch
+from pydantic import ConfigDict, TypeAdapter
+from torch import Tensor
+
+from toroids.errors import ToroidsError
+from toroids.params import Params, check_finite, check_shapes
+from toroids.symmetry.element import Element, SpaceElement
+from toroids.symmetry.table import table
+
+FORMAT = "toroids-symmetry-group-1"
+Action = Literal["permute", "rescale"]
+OutputMode = Literal["values", "logits", "classifier"]
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One axis of one tensor that is indexed by a space.
+
+    Attributes:
+        tensor: name in the state dict.
+        axis: which axis, counted from 0.
+        role: "write" where the unit's activation is written, "read" where it is read.
+        operator: name of the layer that holds the tensor; legs of one writer share it.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    tensor: str
+    axis: int
+    role: Literal["write", "read"]
+    operator: str
+
+
+@dataclass(frozen=True)
+class Generator:
+    """One family of continuous symmetries of a space: one free log-scale per unit.
+
+    Attributes:
+        action: the kind of symmetry.
+        exponents: for every leg of the space, in order, the power of the unit's scale it takes.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    action: Literal["rescale"]
+    exponents: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Space:
+    """An index set of hidden units that several parameter axes share.
+
+    Attributes:
+        name: unique within the group.
+        size: number of units.
+        copies: independent copies of the space; groups written by hand have one.
+        actions: what may act on it without changing the function.
+        legs: the axes that it indexes, in topological order of their operators.
+        generators: its continuous symmetries.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    name: str
+    size: int
+    copies: int
+    actions: frozenset[Action]
+    legs: tuple[Leg, ...]
+    generators: tuple[Generator, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.copies != 1:
+            raise ToroidsError(
+                f"space `{self.name}` has {self.copies} copies but only 1 is supported; "
+                "write every copy as a space of its own."
+            )
+        if not any(leg.role == "write" for leg in self.legs):
+            raise ToroidsError(f"space `{self.name}` has no leg that writes it; name its writer.")
+        if ("rescale" in self.actions) != bool(self.generators):
+            raise ToroidsError(
+                f"space `{self.name}` has actions {sorted(self.actions)} and "
+                f"{len(self.generators)} generators; give 'rescale' exactly with a generator."
+            )
+        for generator in self.generators:
+            if len(generator.exponents) != len(self.legs):
+                raise ToroidsError(
+                    f"space `{self.name}` has {len(self.legs)} legs but a generator with "
+                    f"{len(generator.exponents)} exponents; give one exponent per leg."
+                )
+
+    @property
+    def writer(self) -> tuple[Leg, ...]:
+        """The legs by which the first operator in topological order writes the space."""
+        writes = [leg for leg in self.legs if leg.role == "write"]
+        return tuple(leg for leg in writes if leg.operator == writes[0].operator)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the readers of the outputs cannot see, and the legs that write the outputs.
+
+    Attributes:
+        mode: "values" (everything counts), "logits" (a common shift does not), "classifier" (a
+            common shift and one positive scale do not).
+        legs: class axes of the tensors that write the outputs.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    mode: OutputMode = "values"
+    legs: tuple[Leg, ...] = ()
+
+
+@dataclass(frozen=True)
+class SymmetryGroup:
+    """All symmetries of one architecture: plain data that can be saved as JSON or written by hand.
+
+    Attributes:
+        spaces: in topological order of their first writers.
+        shapes: the shape of every parameter and buffer of the architecture.
+        output: what the readers of the outputs cannot see.
+        buffers: names in `shapes` that are not parameters; they count in no distance.
+        notes: what was left out, and why.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    spaces: tuple[Space, ...]
+    shapes: dict[str, tuple[int, ...]]
+    output: Output = field(default_factory=Output)
+    buffers: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [space.name for space in self.spaces]
+        if len(set(names)) < len(names):
+            raise ToroidsError(f"the space names {names} are not unique; name every space apart.")
+        taken: dict[tuple[str, int], str] = {}
+        for space in self.spaces:
+            for leg in space.legs:
+                self._check_leg(leg, space.name, space.size)
+                owner = taken.setdefault((leg.tensor, leg.axis), space.name)
+                if owner != space.name:
+                    raise ToroidsError(
+                        f"axis {leg.axis} of `{leg.tensor}` is a leg of both `{owner}` and "
+                        f"`{space.name}`; an axis belongs to one space."
+                    )
+        for leg in self.output.legs:
+            self._check_leg(leg, "output", self.shapes.get(leg.tensor, (0,))[0])
+
+    def _check_leg(self, leg: Leg, space: str, size: int) -> None:
+        shape = self.shapes.get(leg.tensor)
+        if shape is None:
+            raise ToroidsError(
+                f"space `{space}` names the tensor `{leg.tensor}`, but the group has no shape "
+                "for it; add its shape."
+            )
+        if not 0 <= leg.axis < len(shape):
+            raise ToroidsError(
+                f"space `{space}` names axis {leg.axis} of `{leg.tensor}`, which has "
+                f"{len(shape)} axes; count axes from 0."
+            )
+        if space != "output" and shape[leg.axis] != size:
+            raise ToroidsError(
+                f"space `{space}` has {size} units but axis {leg.axis} of `{leg.tensor}` has "
+                f"{shape[leg.axis]}; pass the tensors that the space indexes."
+            )
+
+    def check(self, params: Params, what: str = "the parameters") -> None:
+        """Raises unless `params` has the group's names and shapes and is finite.
+
+        Raises:
+            ParamsError: names the tensor that is missing, unknown, misshapen or not finite.
+        """
+        check_shapes(params, self.shapes, what, "the group")
+        check_finite(params, what)
+
+    def identity(self) -> Element:
+        """Returns the element that moves nothing."""
+        return Element(
+            {
+                space.name: SpaceElement(
+                    torch.arange(space.size),
+                    torch.zeros(len(space.generators), space.size, dtype=torch.float64),
+                )
+                for space in self.spaces
+            }
+        )
+
+    def random(self, generator: torch.Generator | None = None) -> Element:
+        """Draws uniform permutations and log-scales from N(0, 1).
+
+        Args:
+            generator: source of randomness on the CPU; the global one when None.
+
+        Returns:
+            An element that leaves the outputs exactly as they are.
+        """
+        choices = {}
+        for space in self.spaces:
+            permutation = torch.arange(space.size)
+            if "permute" in space.actions:
+                permutation = torch.randperm(space.size, generator=generator)
+            log_scales = torch.randn(
+                len(space.generators), space.size, dtype=torch.float64, generator=generator
+            )
+            choices[space.name] = SpaceElement(permutation, log_scales)
+        return Element(choices)
+
+    def compose(self, g: Element, h: Element) -> Element:
+        """Returns the element that first acts with `h`, then with `g`."""
+        choices = {}
+        for space in self.spaces:
+            first, second = self._choice(h, space), self._choice(g, space)
+            choices[space.name] = SpaceElement(
+                first.permutation[second.permutation],
+                second.log_scales + first.log_scales[:, second.permutation],
+            )
+        return Element(choices)
+
+    def inverse(self, g: Element) -> Element:
+        """Returns the element that undoes `g`."""
+        choices = {}
+        for space in self.spaces:
+            choice = self._choice(g, space)
+            back = torch.argsort(choice.permutation)
+            choices[space.name] = SpaceElement(back, -choice.log_scales[:, back])
+        return Element(choices)
+
+    def apply(self, element: Element, params: Params) -> dict[str, Tensor]:
+        """Moves `params` with `element`; the network computes the same function afterwards.
+
+        Args:
+            element: one choice per space of this group.
+            params: parameters and buffers by name; gradients flow through.
+
+        Returns:
+            Every key of `params`, in its order: new tensors where something moved, the same
+            ones elsewhere.
+
+        Raises:
+            ParamsError: `params` is not of this architecture or is not finite.
+            ToroidsError: `element` belongs to another group.
+        """
+        self.check(params)
+        moved = dict(params)
+        for space in self.spaces:
+            choice = self._choice(element, space)
+            for position, leg in enumerate(space.legs):
+                moved[leg.tensor] = _act(moved[leg.tensor], leg, position, choice, space)
+        return moved
+
+    def _choice(self, element: Element, space: Space) -> SpaceElement:
+        if element.choices.keys() != {known.name for known in self.spaces}:
+            raise ToroidsError(
+                f"the element has the spaces {sorted(element.choices)} but the group has "
+                f"{[known.name for known in self.spaces]}; pass an element of this group."
+            )
+        choice = element.choices[space.name]
+        shape = (len(space.generators), space.size)
+        if (
+            tuple(choice.log_scales.shape) != shape
+            or choice.permutation.shape != shape[1:]
+            or sorted(choice.permutation.tolist()) != list(range(space.size))
+        ):
+            raise ToroidsError(
+                f"the element's choice on `{space.name}` is not a permutation of {space.size} "
+                f"units with log-scales of shape {shape}; pass an element of this group."
+            )
+        return choice
+
+    def to_json(self) -> str:
+        """Returns the group as JSON text, the same text for the same group."""
+        data = _GROUP.dump_python(self, mode="json")
+        data["buffers"] = sorted(data["buffers"])
+        for space in data["spaces"]:
+            space["actions"] = sorted(space["actions"])
+        return json.dumps({"format": FORMAT, **data}, indent=2)
+
+    @staticmethod
+    def from_json(text: str) -> "SymmetryGroup":
+        """Reads a group that `to_json` wrote or that was written by hand in the same form.
+
+        Args:
+            text: the JSON text.
+
+        Returns:
+            The group, its legs checked against its shapes.
+
+        Raises:
+            ToroidsError: the text is not JSON, or not a group; says where.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ToroidsError(f"the group is not JSON: {error}.") from error
+        if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
+            raise ToroidsError(f'the group lacks "format": "{FORMAT}"; pass what to_json wrote.')
+        try:
+            group: SymmetryGroup = _GROUP.validate_python(data)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            cause = first.get("ctx", {}).get("error")
+            if isinstance(cause, ToroidsError):
+                raise cause from error
+            where = ".".join(str(part) for part in first["loc"])
+            raise ToroidsError(f"the group's `{where}` is wrong: {first['msg']}.") from error
+        return group
+
+    @cached_property
+    def log10_order(self) -> float:
+        """Base-10 logarithm of the number of permutations in the group."""
+        sizes = [space.size for space in self.spaces if "permute" in space.actions]
+        return sum(math.lgamma(size + 1) for size in sizes) / math.log(10)
+
+    @property
+    def dimension(self) -> int:
+        """Number of continuous symmetries that leave the outputs exactly as they are."""
+        return sum(space.size * len(space.generators) for space in self.spaces)
+
+    def __str__(self) -> str:
+        return table(self)
+
+
+_GROUP: TypeAdapter[Any] = TypeAdapter(SymmetryGroup)
+
+
+def _act(tensor: Tensor, leg: Leg, position: int, choice: SpaceElement, space: Space) -> Tensor:
+    permutation = choice.permutation.to(tensor.device)
+    tensor = tensor.index_select(leg.axis, permutation)
+    exponents = torch.tensor([g.exponents[position] for g in space.generators], dtype=torch.float64)
+    if not bool(exponents.any()):
+        return tensor
+    factors = torch.exp(exponents @ choice.log_scales).to(tensor.device, tensor.dtype)
+    return tensor * along(factors, tensor, leg.axis)
+
+
+def along(values: Tensor, tensor: Tensor, axis: int) -> Tensor:
+    """Shapes `values`, one per unit, so that they broadcast along `axis` of `tensor`.
+
+    Args:
+        values: (tensor.shape[axis],).
+        tensor: what they will be combined with.
+        axis: the units' axis.
+
+    Returns:
+        A view of `values` with `tensor.ndim` axes.
+    """
+    shape = [1] * tensor.ndim
+    shape[axis] = -1
+    return values.view(shape)
+
+
+def sum_per_unit(tensor: Tensor, axis: int) -> Tensor:
+    """Sums over every axis of `tensor` but `axis`.
+
+    Returns:
+        (tensor.shape[axis],).
+    """
+    others = [other for other in range(tensor.ndim) if other != axis]
+    return tensor.sum(dim=others) if others else tensor

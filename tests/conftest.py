@@ -1,0 +1,22 @@
+import pytest
+import torch
+from hypothesis import settings
+
+# Reproducible in CI: the same examples every time, and no limit on one example's wall time.
+settings.register_profile("toroids", derandomize=True, deadline=None, max_examples=25)
+settings.load_profile("toroids")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", help="run the tests on this device: cpu or cuda")
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    name = request.config.getoption("--device")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return torch.device(name)
+
+
+pytest_plugins = ["small_study"]

@@ -1,0 +1,69 @@
+import pytest
+import torch
+from torch import nn
+
+import toroids as td
+from toroids.errors import ParamsError
+
+
+def test_one_space_per_hidden_layer():
+    params = td.models.fully_connected([3, 4, 5, 2]).state_dict()
+    group = td.fully_connected_group(params, output="classifier")
+    assert [(s.name, s.size, s.copies) for s in group.spaces] == [
+        ("hidden1", 4, 1),
+        ("hidden2", 5, 1),
+    ]
+    assert all(space.actions == {"permute", "rescale"} for space in group.spaces)
+    assert [leg.tensor for leg in group.output.legs] == ["output.weight", "output.bias"]
+
+
+def test_layers_may_be_named_in_a_module_of_the_users_own():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(6, 3)  # registered before the layer that feeds it
+            self.scale = nn.LayerNorm(4)
+            self.first = nn.Linear(4, 6, bias=False)
+
+        def forward(self, inputs):
+            return self.last(self.first(self.scale(inputs)).relu())
+
+    model = Odd()
+    group = td.fully_connected_group(model.state_dict(), layers=["first", "last"])
+    assert td.verify(group, model, torch.randn(8, 4)) < 1e-12
+
+
+def test_verify_finds_an_activation_that_is_not_homogeneous():
+    model = nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 3))
+    group = td.fully_connected_group(model.state_dict())
+    assert td.verify(group, model, torch.randn(8, 4)) > 1e-3
+
+
+def test_one_output_has_no_shift_to_remove():
+    params = td.models.fully_connected([3, 4, 1]).state_dict()
+    group = td.fully_connected_group(params, output="classifier")
+    assert group.output.mode == "values"
+    assert "needs two or more classes" in group.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("params", "layers", "message"),
+    [
+        ({}, None, "hold no `NAME.weight`"),
+        ({"a.weight": torch.ones(4, 3)}, ["b"], "hold no `b.weight`"),
+        ({"a.weight": torch.ones(4, 3, 5, 5)}, None, "`a.weight` has 4 axes"),
+        (
+            {"a.weight": torch.ones(64, 3), "b.weight": torch.ones(2, 32)},
+            None,
+            r"`a.weight` writes 64 units \(axis 0\) but `b.weight` reads 32 \(axis 1\)",
+        ),
+        (
+            {"a.weight": torch.ones(4, 3), "a.bias": torch.ones(3)},
+            None,
+            r"`a.bias` has shape \(3,\) but `a.weight` writes 4 units",
+        ),
+    ],
+)
+def test_layers_that_do_not_fit(params, layers, message):
+    with pytest.raises(ParamsError, match=message):
+        td.fully_connected_group(params, layers=layers)

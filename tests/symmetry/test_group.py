@@ -1,0 +1,150 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+
+import toroids as td
+from toroids.errors import ParamsError, ToroidsError
+
+
+@pytest.fixture
+def params():
+    return td.models.fully_connected([3, 4, 2], seed=0).double().state_dict()
+
+
+@pytest.fixture
+def group(params):
+    return td.fully_connected_group(params)
+
+
+def test_apply_against_the_formula(group, params):
+    permutation, log_scales = torch.tensor([2, 0, 3, 1]), torch.randn(1, 4, dtype=torch.float64)
+    moved = group.apply(td.Element({"hidden1": td.SpaceElement(permutation, log_scales)}), params)
+    for i, j in enumerate(permutation.tolist()):
+        scale = log_scales[0, i].exp()
+        assert torch.allclose(moved["hidden1.weight"][i], scale * params["hidden1.weight"][j])
+        assert torch.allclose(moved["hidden1.bias"][i], scale * params["hidden1.bias"][j])
+        assert torch.allclose(moved["output.weight"][:, i], params["output.weight"][:, j] / scale)
+    assert moved["output.bias"] is params["output.bias"]
+    assert list(moved) == list(params)
+
+
+def test_random_is_determined_by_its_generator(group):
+    one, two = (group.random(torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(one.choices["hidden1"].log_scales, two.choices["hidden1"].log_scales)
+    assert torch.equal(one.choices["hidden1"].permutation, two.choices["hidden1"].permutation)
+
+
+def test_an_element_is_saved_and_read(group, params, tmp_path):
+    g = group.random(torch.Generator().manual_seed(0))
+    g.save(tmp_path / "g.safetensors")
+    read = td.Element.load(tmp_path / "g.safetensors")
+    expected, found = group.apply(g, params), group.apply(read, params)
+    assert all(torch.equal(expected[name], found[name]) for name in params)
+
+
+def test_a_file_of_weights_is_no_element(params, tmp_path):
+    td.save_params(params, tmp_path / "w.safetensors")
+    with pytest.raises(ToroidsError, match="pass a file that Element.save wrote"):
+        td.Element.load(tmp_path / "w.safetensors")
+
+
+def test_order_and_dimension(params):
+    group = td.fully_connected_group(td.models.fully_connected([3, 4, 5, 2]).state_dict())
+    assert 10**group.log10_order == pytest.approx(24 * 120)
+    assert group.dimension == 9
+
+
+def test_the_table_names_spaces_actions_and_totals(group):
+    lines = str(group).splitlines()
+    assert lines[1].split() == ["hidden1", "4", "1", "permute,", "rescale", "hidden1", "output"]
+    assert lines[-1] == "output: values; discrete order 10^1.4; continuous dimension 4"
+
+
+def test_a_group_written_by_hand_as_json(params):
+    legs = [
+        ("hidden1.weight", 0, "write"),
+        ("hidden1.bias", 0, "write"),
+        ("output.weight", 1, "read"),
+    ]
+    text = json.dumps(
+        {
+            "format": "toroids-symmetry-group-1",
+            "spaces": [
+                {
+                    "name": "hidden1",
+                    "size": 4,
+                    "copies": 1,
+                    "actions": ["permute", "rescale"],
+                    "legs": [
+                        {"tensor": t, "axis": a, "role": r, "operator": t.split(".")[0]}
+                        for t, a, r in legs
+                    ],
+                    "generators": [{"action": "rescale", "exponents": [1, 1, -1]}],
+                }
+            ],
+            "shapes": {name: list(tensor.shape) for name, tensor in params.items()},
+        }
+    )
+    written = td.SymmetryGroup.from_json(text)
+    assert written.spaces == td.fully_connected_group(params).spaces
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda data: data["spaces"][0].update(size=5),
+            "has 5 units but axis 0 of `hidden1.weight` has 4",
+        ),
+        (lambda data: data["spaces"][0].update(copies=2), "has 2 copies but only 1 is supported"),
+        (lambda data: data["spaces"][0].update(sizes=5), "`spaces.0.sizes` is wrong"),
+        (lambda data: data["spaces"][0].update(actions=["permute"]), "exactly with a generator"),
+        (lambda data: data["spaces"][0].update(actions=["turn"]), "`spaces.0.actions"),
+        (
+            lambda data: data["spaces"][0]["legs"][0].update(tensor="gone"),
+            "names the tensor `gone`",
+        ),
+        (
+            lambda data: data["spaces"][0]["legs"][0].update(axis=2),
+            "names axis 2 of `hidden1.weight`",
+        ),
+        (lambda data: data["spaces"][0]["legs"].pop(), "has 2 legs but a generator with 3"),
+        (lambda data: data["spaces"][0].update(legs=[]), "has no leg that writes it"),
+        (lambda data: data["spaces"].append(data["spaces"][0]), "are not unique"),
+        (lambda data: data.pop("spaces"), "`spaces` is wrong: Field required"),
+        (lambda data: data.update(format="other"), 'lacks "format"'),
+    ],
+)
+def test_a_wrong_group_is_refused(group, change, message):
+    data = json.loads(group.to_json())
+    change(data)
+    with pytest.raises(ToroidsError, match=message):
+        td.SymmetryGroup.from_json(json.dumps(data))
+
+
+def test_text_that_is_not_json_is_refused():
+    with pytest.raises(ToroidsError, match="the group is not JSON"):
+        td.SymmetryGroup.from_json("{")
+    with pytest.raises(ToroidsError, match='lacks "format"'):
+        td.SymmetryGroup.from_json("[]")
+
+
+def test_one_axis_belongs_to_one_space(group):
+    twin = dataclasses.replace(group.spaces[0], name="twin")
+    with pytest.raises(ToroidsError, match="is a leg of both `hidden1` and `twin`"):
+        dataclasses.replace(group, spaces=(*group.spaces, twin))
+
+
+def test_foreign_parameters_and_elements_are_refused(group, params):
+    g = group.identity()
+    with pytest.raises(ParamsError, match=r"`hidden1.weight` has shape \(5, 3\) in the parameters"):
+        group.apply(g, {**params, "hidden1.weight": torch.ones(5, 3)})
+    with pytest.raises(ParamsError, match="`output.bias` .* NaN or infinite"):
+        group.apply(g, {**params, "output.bias": torch.full((2,), float("inf"))})
+    with pytest.raises(ToroidsError, match="the element has the spaces"):
+        group.apply(td.Element({}), params)
+    doubled = td.SpaceElement(torch.tensor([0, 0, 1, 2]), torch.zeros(1, 4, dtype=torch.float64))
+    with pytest.raises(ToroidsError, match="is not a permutation of 4 units"):
+        group.apply(td.Element({"hidden1": doubled}), params)

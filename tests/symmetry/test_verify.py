@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+import toroids as td
+from toroids.errors import DataError, ParamsError
+
+
+@pytest.fixture
+def model():
+    return td.models.fully_connected([3, 4, 2])
+
+
+@pytest.fixture
+def group(model):
+    return td.fully_connected_group(model.state_dict())
+
+
+def test_bad_requests(model, group):
+    with pytest.raises(DataError, match="pass a floating tensor"):
+        td.verify(group, model, torch.ones(2, 3, dtype=torch.long))
+    with pytest.raises(DataError, match="trials is 0"):
+        td.verify(group, model, torch.ones(2, 3), trials=0)
+    with pytest.raises(ParamsError, match="`hidden1.weight` has shape"):
+        td.verify(group, td.models.fully_connected([5, 4, 2]), torch.ones(2, 5))
+
+
+def test_outputs_that_are_not_finite_give_nan(model, group):
+    deviation = td.verify(group, model, torch.full((2, 3), float("inf")))
+    assert deviation != deviation

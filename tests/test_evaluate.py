@@ -1,0 +1,128 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import toroids as td
+from toroids.errors import DataError, ParamsError
+
+
+@pytest.fixture
+def model():
+    return td.models.fully_connected([4, 6, 3], seed=1)
+
+
+@pytest.fixture
+def data():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(50, 4, generator=generator)
+    return inputs, torch.randint(3, (50,), generator=generator)
+
+
+def test_against_the_definition(model, data, device):
+    params = {name: tensor.to(device) for name, tensor in model.state_dict().items()}
+    evaluation = td.evaluate(model, params, data, batch_size=7)
+    logits = model(data[0]).detach()
+    losses = -logits.log_softmax(dim=1)[torch.arange(50), data[1]]
+    error = (logits.argmax(dim=1) != data[1]).double().mean().item()
+    assert evaluation.error == pytest.approx(error)
+    assert evaluation.loss == pytest.approx(losses.mean().item(), rel=1e-5)
+    assert evaluation.error_stderr == pytest.approx(math.sqrt(error * (1 - error) / 50))
+    spread = losses.double().std(correction=0).item() / math.sqrt(50)
+    assert evaluation.loss_stderr == pytest.approx(spread, rel=1e-4)
+    assert evaluation.examples == 50
+
+
+def test_tensors_loaders_and_generators_agree(model, data):
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(*data), batch_size=8, shuffle=True
+    )
+    batches = zip(data[0].split(9), data[1].split(9), strict=True)
+    expected = td.evaluate(model, model.state_dict(), data)
+    for other in (loader, batches):
+        found = td.evaluate(model, model.state_dict(), other)
+        assert (found.error, found.examples) == (expected.error, expected.examples)
+        assert found.loss == pytest.approx(expected.loss, rel=1e-6)
+
+
+def test_the_module_is_left_as_it_was(data):
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(), nn.Linear(6, 3))
+    model[1].eval()  # a mixture of modes, as when a part is frozen
+    modes = [module.training for module in model.modules()]
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    other = {name: tensor + 1 for name, tensor in before.items()}
+    assert td.evaluate(model, other, data) == td.evaluate(model, other, data)  # no dropout
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+
+
+def test_inputs_follow_the_precision_of_the_parameters(model, data):
+    params = {name: tensor.double() for name, tensor in model.state_dict().items()}
+    assert (
+        td.evaluate(model, params, data).error == td.evaluate(model, model.state_dict(), data).error
+    )
+
+
+class Wrapped(nn.Module):
+    def __init__(self, inner, wrap):
+        super().__init__()
+        self.inner, self.wrap = inner, wrap
+
+    def forward(self, inputs):
+        return self.wrap(self.inner(inputs))
+
+
+@pytest.mark.parametrize(
+    ("wrap", "key"),
+    [
+        (lambda logits: (logits, None), None),
+        (lambda logits: {"loss": None, "logits": logits}, None),
+        (lambda logits: {"scores": logits}, "scores"),
+        (lambda logits: (None, logits), 1),
+    ],
+)
+def test_structured_outputs(model, data, wrap, key):
+    wrapped = Wrapped(model, wrap)
+    found = td.evaluate(wrapped, wrapped.state_dict(), data, output_key=key)
+    assert found == td.evaluate(model, model.state_dict(), data)
+
+
+def test_an_output_that_is_not_there_is_named(model, data):
+    wrapped = Wrapped(model, lambda logits: {"scores": logits})
+    with pytest.raises(DataError, match="returned a dict without the entry 'logits'"):
+        td.evaluate(wrapped, wrapped.state_dict(), data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x[:0], y[:0]), "no examples"),
+        (lambda x, y: [], "no examples"),
+        (lambda x, y: (x, y[:-1]), "50 inputs but 49 labels"),
+        (lambda x, y: (x, y + 1), "label 3 .* not one of the network's 3 classes, 0 to 2"),
+        (lambda x, y: (x, y - 1), "label -1 .* not one of the network's 3 classes"),
+        (lambda x, y: (x, y.float()), "dtype torch.float32; pass class numbers as integers"),
+        (lambda x, y: (x, y[:, None]), r"labels \(50, 1\)"),
+    ],
+)
+def test_bad_data(model, data, change, message):
+    with pytest.raises(DataError, match=message):
+        td.evaluate(model, model.state_dict(), change(*data))
+
+
+def test_labels_outside_the_classes_in_a_later_batch(model, data):
+    labels = data[1].clone()
+    labels[40] = 9
+    for bad in ((data[0], labels), list(zip(data[0].split(10), labels.split(10), strict=True))):
+        with pytest.raises(DataError, match="label 9"):
+            td.evaluate(model, model.state_dict(), bad, batch_size=10)
+
+
+def test_bad_parameters(model, data):
+    params = model.state_dict()
+    params["hidden1.weight"][0, 0] = float("nan")
+    with pytest.raises(ParamsError, match="`hidden1.weight` .* 1 of 24 entries"):
+        td.evaluate(model, params, data)
+    with pytest.raises(ParamsError, match="lacks `output.bias`"):
+        td.evaluate(model, {k: v for k, v in params.items() if k != "output.bias"}, data)
