@@ -1,0 +1,1 @@
+"""Alignment of networks within their symmetry classes, one method per file."""

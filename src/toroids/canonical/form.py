@@ -1,0 +1,80 @@
+"""The canonical form: the representative of a network in which continuous symmetries are fixed."""
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from toroids.canonical.degenerate import degenerate_units
+from toroids.canonical.output import remove_output
+from toroids.canonical.sphere import sphere_gauge
+from toroids.errors import ToroidsError
+from toroids.params import Params
+from toroids.symmetry.group import SymmetryGroup
+
+GAUGES = {"sphere": sphere_gauge}
+
+
+class CanonicalParams(Mapping[str, Tensor]):
+    """Parameters in canonical form, by name.
+
+    Attributes:
+        notes: degenerate units and other things that could not be fixed.
+    """
+
+    def __init__(self, tensors: Params, notes: tuple[str, ...]) -> None:
+        """Wraps `tensors`."""
+        self._tensors = dict(tensors)
+        self.notes = notes
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __repr__(self) -> str:
+        return f"CanonicalParams({len(self)} tensors, notes={list(self.notes)})"
+
+
+def canonicalize(
+    group: SymmetryGroup, params: Params, gauge: str = "sphere", bias: bool = True
+) -> CanonicalParams:
+    """Brings a network to its canonical form: a point on the toroid.
+
+    Invariance: canonicalize(g.p) = canonicalize(p) for every rescaling g, and the network computes
+    the same function up to what `group.output` says that its reader cannot see.
+
+    Args:
+        group: the architecture's symmetry group.
+        params: parameters and buffers by name; gradients flow through.
+        gauge: "sphere", unit norm of every hidden unit's incoming vector.
+        bias: whether a unit's bias is a coordinate of its sphere; else it is a flat coordinate.
+
+    Returns:
+        The same names, shapes, dtypes and devices, with `.notes` on degenerate units.
+
+    Raises:
+        ParamsError: `params` is not of this architecture or is not finite.
+        ToroidsError: an unknown gauge.
+
+    Example:
+        >>> import toroids as td
+        >>> model = td.models.fully_connected([4, 8, 3], seed=0).double()
+        >>> group = td.fully_connected_group(model.state_dict(), output="classifier")
+        >>> canonical = td.canonicalize(group, model.state_dict())
+        >>> row = canonical["hidden1.weight"].square().sum(dim=1)
+        >>> row = row + canonical["hidden1.bias"].square()
+        >>> bool((row - 1).abs().max() < 1e-12)
+        True
+
+    Reference:
+        Pittorino et al., Deep Networks on Toroids, 2022, arXiv 2202.03038.
+    """
+    if gauge not in GAUGES:
+        raise ToroidsError(f"there is no gauge {gauge!r}; choose from {sorted(GAUGES)}.")
+    group.check(params)
+    fixed = remove_output(group, GAUGES[gauge](group, params, bias))
+    return CanonicalParams(fixed, degenerate_units(group, fixed, bias))

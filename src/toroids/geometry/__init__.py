@@ -1,0 +1,1 @@
+"""The toroid as a manifold, and paths on it."""

@@ -1,0 +1,109 @@
+"""Paths between two networks: functions of t in [0, 1] that give parameters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from toroids.canonical.spheres import Spheres
+from toroids.errors import ToroidsError
+from toroids.params import Params, check_alike
+
+
+class Path(Protocol):
+    """A function of t in [0, 1]; t = 0 and t = 1 give the two ends exactly."""
+
+    def __call__(self, t: float) -> Params:
+        """Returns the parameters at `t`."""
+        ...
+
+
+class Line:
+    """The straight line (1 - t) a + t b; integer buffers keep the start's values."""
+
+    def __init__(self, a: Params, b: Params) -> None:
+        """Joins `a` and `b`, raw or canonical.
+
+        Raises:
+            ParamsError: different architectures, or weights that are not finite.
+        """
+        check_alike(a, b)
+        self.a, self.b = dict(a), dict(b)
+
+    def __call__(self, t: float) -> dict[str, Tensor]:
+        """Returns the parameters at `t`.
+
+        Raises:
+            ToroidsError: `t` is outside [0, 1].
+        """
+        check_time(t)
+        return {name: straight(tensor, self.b[name], t) for name, tensor in self.a.items()}
+
+
+class Geodesic:
+    """The shortest path on the toroid: every sphere moves on its great circle at constant speed.
+
+    With theta the angle between u and v,
+
+        u(t) = [sin((1 - t) theta) u + sin(t theta) v] / sin(theta),
+
+    written with sinc(x) = sin(x) / x, which has no singularity at theta = 0. Flat coordinates, zero
+    units and floating buffers move on a straight line; integer buffers keep the start's values.
+    """
+
+    def __init__(
+        self, a: Params, b: Params, spheres: Sequence[Spheres], angles: Mapping[str, Tensor]
+    ) -> None:
+        """Joins two canonical networks; `Toroid.geodesic` checks and calls this.
+
+        Args:
+            a: the start, canonical.
+            b: the end, canonical.
+            spheres: the families of spheres that are curved.
+            angles: by family, the angles between corresponding units, in radians.
+        """
+        self.a, self.b = dict(a), dict(b)
+        self._spheres = tuple(spheres)
+        self._angles = {
+            family.name: torch.where(
+                (family.norms(a) > 0) & (family.norms(b) > 0), angles[family.name], 0.0
+            )
+            for family in spheres
+        }
+
+    def __call__(self, t: float) -> dict[str, Tensor]:
+        """Returns the parameters at `t`.
+
+        Raises:
+            ToroidsError: `t` is outside [0, 1].
+        """
+        check_time(t)
+        point: dict[str, Tensor] = {}
+        for family in self._spheres:
+            theta = self._angles[family.name]
+            start = family.spread(_share(1 - t, theta), self.a)
+            end = family.spread(_share(t, theta), self.b)
+            for name in family.axes:
+                point[name] = start[name] * self.a[name] + end[name] * self.b[name]
+        return {
+            name: point[name] if name in point else straight(tensor, self.b[name], t)
+            for name, tensor in self.a.items()
+        }
+
+
+def _share(t: float, theta: Tensor) -> Tensor:
+    """Computes sin(t theta) / sin(theta), which is t at theta = 0; theta in [0, pi)."""
+    # torch.sinc(x) is sin(pi x) / (pi x); both ends give exactly 0 and 1.
+    return t * torch.sinc(t * theta / torch.pi) / torch.sinc(theta / torch.pi)
+
+
+def straight(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """Interpolates floating tensors linearly and keeps `a` where they are integers."""
+    return a * (1 - t) + b * t if a.is_floating_point() else a
+
+
+def check_time(t: float) -> None:
+    """Raises unless `t` is in [0, 1]."""
+    if not 0 <= t <= 1:
+        raise ToroidsError(f"a path runs from t = 0 to t = 1, got t = {t}.")

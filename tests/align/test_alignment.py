@@ -1,0 +1,61 @@
+import itertools
+
+import pytest
+import torch
+
+import toroids as td
+from toroids.errors import ParamsError, ToroidsError
+
+
+def network(seed, widths=(3, 4, 4, 2)):
+    return td.models.fully_connected(widths, seed=seed).double().state_dict()
+
+
+def incoming(params, layer):
+    return torch.cat([params[f"{layer}.weight"], params[f"{layer}.bias"][:, None]], dim=1)
+
+
+def test_greedy_is_optimal_layer_by_layer():
+    """Against all 24 permutations of each layer, given the layers before."""
+    a, b = network(0), network(1)
+    group = td.fully_connected_group(a, output="classifier")
+    alignment = td.align(group, b, to=a, method="greedy")
+    for layer in ("hidden1", "hidden2"):
+        u, v = incoming(alignment.reference, layer), incoming(alignment.params, layer)
+        reached = float((u * v).sum())
+        best = max(float((u * v[list(p)]).sum()) for p in itertools.permutations(range(4)))
+        assert reached == pytest.approx(best, abs=1e-12)
+
+
+def test_alignment_reports_both_similarities():
+    a, b = network(0, (6, 50, 4)), network(1, (6, 50, 4))
+    group = td.fully_connected_group(a, output="classifier")
+    alignment = td.align(group, b, to=a)
+    start = td.canonicalize(group, b)
+    before = sum(float((alignment.reference[n] * start[n]).sum()) for n in a)
+    assert alignment.similarity_before == pytest.approx(before)
+    assert alignment.similarity > alignment.similarity_before
+    assert alignment.method == "greedy"
+
+
+def test_degenerate_units_are_reported_where_they_end_up():
+    a, b = network(0), network(1)
+    b["hidden1.weight"][0] = 0
+    b["hidden1.bias"][0] = 0
+    group = td.fully_connected_group(a)
+    alignment = td.align(group, b, to=a)
+    place = alignment.element.choices["hidden1"].permutation.tolist().index(0)
+    assert alignment.params.notes == (
+        f"space `hidden1`: units [{place}] have zero norm and are left as they are",
+    )
+
+
+def test_bad_requests():
+    a = network(0)
+    group = td.fully_connected_group(a)
+    with pytest.raises(ToroidsError, match=r"no method 'magic'; choose from \['greedy'\]"):
+        td.align(group, a, to=a, method="magic")
+    with pytest.raises(ParamsError, match="`hidden1.weight` has shape"):
+        td.align(group, network(1, (3, 5, 4, 2)), to=a)
+    with pytest.raises(ParamsError, match="`output.bias` in the second network .* NaN"):
+        td.align(group, {**a, "output.bias": torch.full((2,), float("nan"))}, to=a)

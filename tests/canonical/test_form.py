@@ -1,0 +1,88 @@
+import pytest
+import torch
+
+import toroids as td
+from toroids.errors import ParamsError, ToroidsError
+
+
+@pytest.fixture
+def params():
+    return td.models.fully_connected([3, 4, 2], seed=0).double().state_dict()
+
+
+def test_against_the_formula(params):
+    """One hidden layer, written out: rows to norm one, columns multiplied, output centred."""
+    group = td.fully_connected_group(params, output="classifier")
+    canonical = td.canonicalize(group, params)
+    w, b = params["hidden1.weight"], params["hidden1.bias"]
+    norms = torch.tensor([(w[i] @ w[i] + b[i] ** 2) ** 0.5 for i in range(4)]).double()
+    v = params["output.weight"] * norms
+    c = params["output.bias"]
+    v, c = v - v.mean(dim=0), c - c.mean()
+    radius = (v.square().sum() + c.square().sum()).sqrt()
+    expected = {
+        "hidden1.weight": w / norms[:, None],
+        "hidden1.bias": b / norms,
+        "output.weight": v / radius,
+        "output.bias": c / radius,
+    }
+    for name, tensor in expected.items():
+        assert torch.allclose(canonical[name], tensor, atol=1e-14)
+
+
+def test_without_the_bias_only_weights_have_unit_norm(params):
+    group = td.fully_connected_group(params)
+    canonical = td.canonicalize(group, params, bias=False)
+    assert torch.allclose(canonical["hidden1.weight"].norm(dim=1), torch.ones(4).double())
+    norms = params["hidden1.weight"].norm(dim=1)
+    assert torch.allclose(canonical["hidden1.bias"], params["hidden1.bias"] / norms)
+
+
+def test_a_zero_unit_is_left_and_reported(params):
+    params["hidden1.weight"][2] = 0
+    params["hidden1.bias"][2] = 0
+    group = td.fully_connected_group(params)
+    canonical = td.canonicalize(group, params)
+    assert canonical.notes == (
+        "space `hidden1`: units [2] have zero norm and are left as they are",
+    )
+    assert not canonical["hidden1.weight"][2].any()
+    assert torch.equal(canonical["output.weight"][:, 2], params["output.weight"][:, 2])
+    assert torch.isfinite(canonical["output.weight"]).all()
+
+
+def test_gradients_stay_finite_beside_a_zero_unit(params):
+    params["hidden1.weight"][2] = 0
+    params["hidden1.bias"][2] = 0
+    group = td.fully_connected_group(params)
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in params.items()}
+    sum(tensor.sum() for tensor in td.canonicalize(group, leaves).values()).backward()
+    assert all(torch.isfinite(leaf.grad).all() for leaf in leaves.values())
+
+
+def test_classes_that_all_get_the_same_logit_are_reported(params):
+    params["output.weight"][:] = params["output.weight"][0]
+    params["output.bias"][:] = 1
+    group = td.fully_connected_group(params, output="classifier")
+    canonical = td.canonicalize(group, params)
+    assert canonical.notes == (
+        "output: all classes get the same logit; its scale is left as it is",
+    )
+    assert torch.isfinite(canonical["output.weight"]).all()
+
+
+def test_the_users_parameters_are_not_changed(params):
+    before = {name: tensor.clone() for name, tensor in params.items()}
+    td.canonicalize(td.fully_connected_group(params, output="classifier"), params)
+    assert all(torch.equal(before[name], params[name]) for name in params)
+
+
+def test_bad_requests(params):
+    group = td.fully_connected_group(params)
+    with pytest.raises(ToroidsError, match=r"no gauge 'round'; choose from \['sphere'\]"):
+        td.canonicalize(group, params, gauge="round")
+    with pytest.raises(ParamsError, match="lacks `output.bias`"):
+        td.canonicalize(group, {k: v for k, v in params.items() if k != "output.bias"})
+    params["output.weight"][0, 0] = float("nan")
+    with pytest.raises(ParamsError, match="`output.weight` .* NaN or infinite"):
+        td.canonicalize(group, params)
