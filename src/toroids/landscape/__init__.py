@@ -1,0 +1,1 @@
+"""The error landscape: profiles, barriers, flatness."""
