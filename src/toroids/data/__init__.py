@@ -1,0 +1,6 @@
+"""Data sets as tensors, split by a seed."""
+
+from toroids.data.dataset import Dataset
+from toroids.data.digits import digits
+
+__all__ = ["Dataset", "digits"]

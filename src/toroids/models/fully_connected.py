@@ -1,0 +1,54 @@
+"""Fully connected ReLU networks of any depth."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from toroids.errors import ToroidsError
+
+
+def fully_connected(widths: Sequence[int], bias: bool = True, seed: int = 0) -> nn.Sequential:
+    """Builds a fully connected ReLU network, initialised by `seed` alone.
+
+    Weights and biases are uniform in +-1 / sqrt(fan-in), PyTorch's own initialisation; the global
+    random state is neither read nor changed.
+
+    Args:
+        widths: inputs, hidden layers, classes; at least two positive numbers.
+        bias: whether every layer has a bias.
+        seed: of the initialisation.
+
+    Returns:
+        Linear layers `hidden1`, `hidden2`, ..., `output` with ReLU between them; inputs of shape
+        (n, ...) are flattened first.
+
+    Raises:
+        ToroidsError: fewer than two widths, or one below 1.
+
+    Example:
+        >>> import toroids as td
+        >>> [tuple(p.shape) for p in td.models.fully_connected([64, 32, 10]).parameters()]
+        [(32, 64), (32,), (10, 32), (10,)]
+    """
+    if len(widths) < 2 or min(widths) < 1:
+        raise ToroidsError(
+            f"the widths are {list(widths)}; pass at least inputs and classes, each 1 or more."
+        )
+    generator = torch.Generator().manual_seed(seed)
+    layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+    for depth, (inputs, outputs) in enumerate(pairwise(widths), start=1):
+        # On "meta" the constructor's own initialisation draws nothing from the global random state.
+        linear = nn.Linear(inputs, outputs, bias=bias, device="meta").to_empty(device="cpu")
+        for parameter in linear.parameters():
+            nn.init.uniform_(
+                parameter, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs), generator=generator
+            )
+        if depth == len(widths) - 1:
+            layers["output"] = linear
+        else:
+            layers |= {f"hidden{depth}": linear, f"relu{depth}": nn.ReLU()}
+    return nn.Sequential(OrderedDict(layers))

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+import toroids as td
+from toroids.errors import ToroidsError
+from toroids.solvers.adversarial_sgd import corrupt
+
+
+def make_model(seed):
+    return td.models.fully_connected([4, 32, 3], seed=seed)
+
+
+@pytest.fixture(scope="module")
+def data():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(60, 4, generator=generator)
+    return inputs, make_model(99)(inputs).argmax(dim=1)
+
+
+def test_corrupted_copies():
+    inputs, labels = torch.ones(500, 20), torch.arange(500) % 10
+    copies, random_labels = corrupt((inputs, labels), 3, 0.3, torch.Generator().manual_seed(0))
+    assert copies.shape == (1500, 20)
+    # 30000 pixels, each zero with probability 0.3: five standard deviations are 0.013
+    assert (copies == 0).float().mean().item() == pytest.approx(0.3, abs=0.013)
+    assert ((copies == 0) | (copies == 1)).all()
+    assert random_labels.min() == 0
+    assert random_labels.max() == 9
+    agreement = (random_labels == labels.repeat(3)).float().mean().item()
+    assert agreement == pytest.approx(0.1, abs=0.04)  # chance, five standard deviations
+
+
+def test_both_phases_are_recorded(data, device):
+    trained = td.solvers.adversarial_sgd(
+        make_model,
+        data,
+        seed=1,
+        budget=200,
+        copies=1,
+        corrupt_budget=5,
+        batch_size=10,
+        device=device,
+    )
+    phases = [epoch.phase for epoch in trained.history]
+    assert phases[:5] == ["corrupt"] * 5
+    assert set(phases[5:]) == {"train"}
+    assert trained.ended == "zero error"
+    assert td.evaluate(make_model(0), trained.params, data).error == 0
+    assert trained.gradient_steps == 6 * len(trained.history)
+
+
+def test_random_labels_are_fitted_before_the_true_ones(data):
+    trained = td.solvers.adversarial_sgd(
+        make_model, data, seed=1, budget=1, copies=1, corrupt_budget=300, batch_size=10, zeroed=0.0
+    )
+    fitted = [epoch for epoch in trained.history if epoch.phase == "corrupt"][-1]
+    assert fitted.error < 0.1  # chance is 2/3
+    assert trained.history[-1].error > 0.1  # one epoch does not undo it
+
+
+def test_equal_seeds_give_equal_networks(data):
+    one, two = (
+        td.solvers.adversarial_sgd(make_model, data, 1, budget=2, corrupt_budget=2)
+        for _ in range(2)
+    )
+    assert all(torch.equal(one.params[name], two.params[name]) for name in one.params)
+
+
+@pytest.mark.parametrize("arguments", [{"copies": 0}, {"zeroed": 1.0}, {"zeroed": -0.1}])
+def test_settings_out_of_range(data, arguments):
+    with pytest.raises(ToroidsError, match="at least 1 copy and 0 <= zeroed < 1"):
+        td.solvers.adversarial_sgd(make_model, data, seed=0, **arguments)

@@ -1,0 +1,89 @@
+import pytest
+import torch
+from torch import nn
+
+import toroids as td
+from toroids.errors import ToroidsError
+from toroids.solvers.replicated_sgd import centre, step
+
+
+def make_model(seed):
+    return td.models.fully_connected([4, 16, 3], seed=seed)
+
+
+@pytest.fixture(scope="module")
+def data():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(60, 4, generator=generator)
+    return inputs, make_model(99)(inputs).argmax(dim=1)
+
+
+def test_one_step_against_the_equation(data):
+    """w_a <- w_a - lr [grad loss(w_a) + gamma (w_a - mean)], all replicas from the same mean."""
+    models = [make_model(seed) for seed in range(3)]
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in models]
+    batches = tuple(
+        (data[0][10 * i : 10 * i + 10], data[1][10 * i : 10 * i + 10]) for i in range(3)
+    )
+    before = [{n: p.detach().clone() for n, p in model.named_parameters()} for model in models]
+    step(models, optimizers, batches, gamma=0.5)
+    for a, model in enumerate(models):
+        twin = make_model(a)
+        nn.functional.cross_entropy(twin(batches[a][0]), batches[a][1]).backward()
+        for name, parameter in twin.named_parameters():
+            mean = sum(replica[name] for replica in before) / 3
+            gradient = parameter.grad + 0.5 * (before[a][name] - mean)
+            expected = before[a][name] - 0.1 * gradient
+            assert torch.allclose(dict(model.named_parameters())[name], expected, atol=1e-7)
+
+
+def test_without_gradients_of_the_loss_replicas_meet_at_their_mean(data):
+    """Coupling alone: every offset from the mean shrinks by 1 - lr gamma, the mean stays."""
+
+    class Constant(nn.Linear):
+        def forward(self, inputs):
+            return super().forward(inputs) * 0
+
+    models = [Constant(4, 3) for _ in range(3)]
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.5) for model in models]
+    mean = centre(models)["weight"]
+    offsets = [model.weight.detach() - mean for model in models]
+    for _ in range(4):
+        step(models, optimizers, (data,) * 3, gamma=0.6)
+    assert torch.allclose(centre(models)["weight"], mean, atol=1e-6)
+    for model, offset in zip(models, offsets, strict=True):
+        assert torch.allclose(model.weight - mean, 0.7**4 * offset, atol=1e-6)
+
+
+def test_the_centre_learns_and_the_coupling_grows_geometrically(data, device):
+    trained = td.solvers.replicated_sgd(
+        make_model, data, seed=1, budget=5, coupling=(0.01, 1.0), device=device
+    )
+    couplings = [epoch.coupling for epoch in trained.history]
+    assert couplings == pytest.approx([0.01, 0.01 * 100**0.25, 0.1, 0.01 * 100**0.75, 1.0])
+    assert trained.gradient_steps == 3 * 2 * 5
+    longer = td.solvers.replicated_sgd(make_model, data, seed=1, budget=300, batch_size=10)
+    assert longer.ended == "zero error"
+    assert td.evaluate(make_model(0), longer.params, data).error == 0
+
+
+def test_replicas_start_apart(data):
+    built = []
+
+    def watched(seed):
+        built.append(seed)
+        return make_model(seed)
+
+    td.solvers.replicated_sgd(watched, data, seed=1, budget=1)
+    assert len(set(built)) == 3
+
+
+def test_equal_seeds_give_equal_networks(data):
+    one, two = (td.solvers.replicated_sgd(make_model, data, 1, budget=3) for _ in range(2))
+    assert all(torch.equal(one.params[name], two.params[name]) for name in one.params)
+
+
+@pytest.mark.parametrize("arguments", [{"replicas": 1}, {"coupling": (0.0, 1.0)}])
+def test_settings_out_of_range(data, arguments):
+    with pytest.raises(ToroidsError, match="at least 2 replicas and two positive couplings"):
+        td.solvers.replicated_sgd(make_model, data, seed=0, **arguments)
