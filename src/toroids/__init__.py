@@ -1,0 +1,58 @@
+"""Removes the symmetries of neural networks and measures their error landscape on what is left."""
+
+from toroids import data, models, solvers
+from toroids.align.alignment import Alignment, align
+from toroids.canonical.form import CanonicalParams, canonicalize
+from toroids.errors import ConfigError, DataError, ParamsError, ToroidsError
+from toroids.evaluate import Evaluation, evaluate
+from toroids.geometry.paths import Geodesic, Line, Path
+from toroids.geometry.toroid import Toroid
+from toroids.landscape.flatness import LocalEnergy, local_energy
+from toroids.landscape.profile import Profile, profile
+from toroids.params import Params, load_params, save_params
+from toroids.symmetry.element import Element, SpaceElement
+from toroids.symmetry.fully_connected import fully_connected_group
+from toroids.symmetry.group import Generator, Leg, Output, Space, SymmetryGroup
+from toroids.symmetry.verify import verify
+
+__all__ = [
+    # symmetries
+    "Element",
+    "Generator",
+    "Leg",
+    "Output",
+    "Space",
+    "SpaceElement",
+    "SymmetryGroup",
+    "fully_connected_group",
+    "verify",
+    # canonical form and geometry
+    "CanonicalParams",
+    "Geodesic",
+    "Line",
+    "Path",
+    "Toroid",
+    "canonicalize",
+    # alignment
+    "Alignment",
+    "align",
+    # landscape
+    "Evaluation",
+    "LocalEnergy",
+    "Profile",
+    "evaluate",
+    "local_energy",
+    "profile",
+    # networks, data, training
+    "data",
+    "models",
+    "solvers",
+    # parameters and errors
+    "ConfigError",
+    "DataError",
+    "Params",
+    "ParamsError",
+    "ToroidsError",
+    "load_params",
+    "save_params",
+]

@@ -1,0 +1,97 @@
+"""The shell commands: parse, call one public function, print."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from toroids.errors import ToroidsError
+from toroids.report.page import write_report
+from toroids.study.config import load_config
+from toroids.study.run import Progress as Callback
+from toroids.study.run import run_study
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Remove the symmetries of neural networks and measure their error landscape.",
+)
+
+
+@app.command()
+def study(
+    file: Annotated[Path, typer.Argument(help="The study, a TOML file.")] = Path(
+        "studies/digits.toml"
+    ),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; runs/NAME when not given.")
+    ] = None,
+) -> None:
+    """Train, align and measure the networks of a study, and write its report."""
+    config = load_config(file)
+    folder = out or Path("runs") / config.name
+    try:
+        with _progress() as progress:
+            run_study(config, folder, progress)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"toroids: interrupted; what was finished is in `{folder}.partial`, "
+            "and the same command starts over.",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    typer.echo(f"report: {write_report(folder)}")
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+) -> None:
+    """Write the report of a finished run anew."""
+    typer.echo(f"report: {write_report(run)}")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"toroids {version('toroids')}")
+        raise typer.Exit
+
+
+@contextmanager
+def _progress() -> Iterator[Callback]:
+    """Yields a callback: a live bar where a person watches, one plain line per task elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        yield lambda text, done, total: print(f"[{done}/{total}] {text}", flush=True)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
+        task = bar.add_task("starting")
+        yield lambda text, done, total: bar.update(
+            task, description=text.split(":")[0], completed=done, total=total
+        )
+
+
+def main() -> None:
+    """Runs the shell command.
+
+    A user's mistake is one sentence on stderr and exit code 2; Ctrl-C is exit code 130.
+    """
+    try:
+        app()
+    except ToroidsError as error:
+        print(f"toroids: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""Rows to one HTML file; computes no science."""

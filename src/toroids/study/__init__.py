@@ -1,0 +1,1 @@
+"""Studies: solvers x seeds x measurements, from a TOML file to rows."""

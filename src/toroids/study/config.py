@@ -1,0 +1,170 @@
+"""A study as data: what a TOML file under studies/ may say, and how it is checked."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from toroids.errors import ConfigError
+from toroids.landscape.flatness import SIGMAS
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+
+
+class _Section(BaseModel):
+    """A table of the file: unknown keys are mistakes, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Which data set; `train` images of `digits` chosen by `seed`, the rest for test."""
+
+    name: Literal["digits"] = "digits"
+    train: Annotated[int, Field(ge=1, lt=1797)] = 600
+    seed: int = 0
+
+
+class NetworkConfig(_Section):
+    """Which network; `hidden` widths of a fully connected ReLU network."""
+
+    name: Literal["fully_connected"] = "fully_connected"
+    hidden: tuple[Count, ...] = (128, 128)
+    bias: bool = True
+
+
+class _SolverConfig(_Section):
+    budget: Count = 60
+    hold: Count = 1
+    batch_size: Count = 50
+    lr: Positive = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+
+
+class SgdConfig(_SolverConfig):
+    """Settings of `solvers.sgd`."""
+
+    method: Literal["sgd"]
+    weight_decay: NonNegative = 0.0
+
+
+class ReplicatedSgdConfig(_SolverConfig):
+    """Settings of `solvers.replicated_sgd`."""
+
+    method: Literal["replicated_sgd"]
+    weight_decay: NonNegative = 0.0
+    replicas: Annotated[int, Field(ge=2)] = 3
+    coupling: tuple[Positive, Positive] = (0.01, 1.0)
+
+
+class AdversarialSgdConfig(_SolverConfig):
+    """Settings of `solvers.adversarial_sgd`."""
+
+    method: Literal["adversarial_sgd"]
+    copies: Count = 4
+    zeroed: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    corrupt_budget: Count = 200
+    corrupt_lr: Positive = 0.05
+
+
+SolverConfig = Annotated[
+    SgdConfig | ReplicatedSgdConfig | AdversarialSgdConfig, Field(discriminator="method")
+]
+
+
+class FlatnessConfig(_Section):
+    """Local energy: `samples` draws at each of `sigmas`; headlines quote it at `reference`."""
+
+    sigmas: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = SIGMAS
+    samples: Annotated[int, Field(ge=2)] = 32
+    reference: NonNegative = 0.5
+
+    @pydantic.model_validator(mode="after")
+    def _measured(self) -> Self:
+        if self.reference not in self.sigmas:
+            raise ValueError(f"reference {self.reference} is not one of the sigmas; choose one")
+        return self
+
+
+class ProfilesConfig(_Section):
+    """Barriers: `points` per path; all pairs within a solver, `across` per pair of solvers."""
+
+    points: Annotated[int, Field(ge=2)] = 25
+    across: Annotated[int, Field(ge=0)] = 6
+
+
+class StudyConfig(_Section):
+    """A whole study."""
+
+    name: FileName
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    solvers: Annotated[dict[FileName, SolverConfig], Field(min_length=1)]
+    flatness: FlatnessConfig = FlatnessConfig()
+    profiles: ProfilesConfig = ProfilesConfig()
+
+    @pydantic.field_validator("seeds")
+    @classmethod
+    def _unique(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed occurs twice; list every seed once")
+        return seeds
+
+
+def load_config(path: str | Path) -> StudyConfig:
+    """Reads and checks a study file.
+
+    Args:
+        path: a TOML file.
+
+    Returns:
+        The study, complete and within its bounds.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or says something that a study cannot be;
+            one sentence with all that is wrong.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there is no study file `{path}`; name one, for example studies/digits.toml."
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"`{path}` cannot be read: {error.strerror}; name a TOML file."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"`{path}` is not TOML: {error}.") from error
+    try:
+        return StudyConfig.model_validate(data)
+    except pydantic.ValidationError as error:
+        faults = "; ".join(_fault(item) for item in error.errors())
+        raise ConfigError(f"`{path}` is not a study: {faults}.") from error
+
+
+def _fault(item: Any) -> str:
+    # pydantic puts the tag of a solver's method into the location; it is no key of the file
+    methods = ("sgd", "replicated_sgd", "adversarial_sgd")
+    location = list(item["loc"])
+    if location[:1] == ["solvers"] and len(location) > 2 and location[2] in methods:
+        del location[2]
+    key = ".".join(str(part) for part in location)
+    if item["type"] == "extra_forbidden":
+        return f"`{key}` is not a known key; remove it or correct its name"
+    if item["type"] == "missing":
+        return f"`{key}` is missing; add it"
+    if item["type"] == "union_tag_invalid":
+        return f"`{key}.method` is {item['ctx']['tag']!r}; choose from {', '.join(methods)}"
+    if item["type"] == "union_tag_not_found":
+        return f"`{key}.method` is missing; choose from {', '.join(methods)}"
+    message = item["msg"].removeprefix("Value error, ")
+    got = "" if isinstance(item["input"], dict) else f", got {item['input']!r}"
+    return f"`{key}`: {message[0].lower()}{message[1:]}{got}"

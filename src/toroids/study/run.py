@@ -1,0 +1,187 @@
+"""Runs a study: trains its networks, measures them, and leaves weights, rows and a summary."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from toroids import data as datasets
+from toroids import models, solvers
+from toroids.errors import ToroidsError
+from toroids.params import Params
+from toroids.study.config import StudyConfig
+from toroids.study.measure import measure_network, measure_pair
+from toroids.study.plan import Network, Pair, make_plan
+from toroids.study.store import Row, Run
+from toroids.study.summary import summarise
+from toroids.symmetry.fully_connected import fully_connected_group
+from toroids.symmetry.verify import verify
+
+# A rounding of float64 stays below 1e-12 here; anything above this is a wrong symmetry.
+DEVIATION = 1e-8
+SOLVERS: dict[str, Callable[..., solvers.Trained]] = {
+    "sgd": solvers.sgd,
+    "replicated_sgd": solvers.replicated_sgd,
+    "adversarial_sgd": solvers.adversarial_sgd,
+}
+Progress = Callable[[str, int, int], None]
+
+
+def run_study(config: StudyConfig, folder: str | Path, progress: Progress | None = None) -> Path:
+    """Runs all tasks of `config` and writes the run into `folder`.
+
+    Every task runs on one thread, so that the numbers do not depend on the machine's cores.
+
+    Args:
+        config: the study.
+        folder: where the run goes; an earlier run there is replaced when this one is complete.
+        progress: called with what was done, how many tasks are done, and how many there are.
+
+    Returns:
+        The folder, which holds measurements.jsonl and networks/*.safetensors.
+
+    Raises:
+        ToroidsError: the folder holds something else, another study is writing it, training
+            diverged, or the symmetry group is not one of the network.
+    """
+    with Run(folder) as run, _one_thread():
+        _Study(config, run, progress or (lambda *_: None)).run()
+    return Path(folder)
+
+
+class _Study:
+    """One run in progress: the data, the architecture, its group, and the networks so far."""
+
+    def __init__(self, config: StudyConfig, run: Run, progress: Progress) -> None:
+        self.config, self.output, self.progress = config, run, progress
+        self.plan = make_plan(config)
+        self.data = datasets.digits(config.data.train, config.data.seed)
+        inputs = self.data.train[0][0].numel()
+        self.widths = [inputs, *config.network.hidden, self.data.classes]
+        self.model = self.make_model(0)
+        self.group = fully_connected_group(self.model.state_dict(), output="classifier")
+        self.common = {"study": config.name, "versions": versions()}
+        self.rows: list[Row] = []
+        self.trained: dict[Network, Params] = {}
+
+    def make_model(self, seed: int) -> nn.Module:
+        return models.fully_connected(self.widths, bias=self.config.network.bias, seed=seed)
+
+    def run(self) -> None:
+        start = time.perf_counter()
+        self.add("symmetry", **self.verified())
+        total = len(self.plan.networks) + len(self.plan.pairs)
+        for done, network in enumerate(self.plan.networks, start=1):
+            row = self.add("network", **_timed(self.train, network))
+            self.progress(f"{row['name']}: {_described(row)}", done, total)
+        for done, pair in enumerate(self.plan.pairs, start=len(self.plan.networks) + 1):
+            row = self.add("pair", **_timed(self.compare, pair))
+            self.progress(
+                f"{row['a']} ~ {row['b']}: mean angle {row['mean_angle']['before']:.2f} -> "
+                f"{row['mean_angle']['after']:.2f}",
+                done,
+                total,
+            )
+        for row in summarise(self.rows, self.config.flatness.reference):
+            self.add(**row)
+        self.add(
+            "run",
+            config=self.config.model_dump(mode="json"),
+            machine=f"{platform.machine()}, {platform.system()}",
+            seconds=time.perf_counter() - start,
+        )
+
+    def add(self, kind: str, **values: Any) -> Row:
+        row = {"kind": kind, **self.common, **values}
+        self.output.add(row)
+        self.rows.append(_listed(row))
+        return self.rows[-1]
+
+    def verified(self) -> Row:
+        deviation = verify(self.group, self.model, self.data.train[0][:64])
+        if not deviation <= DEVIATION:
+            raise ToroidsError(
+                f"the symmetry group changes the network's outputs by {deviation:.1e}; expected at "
+                f"most {DEVIATION:.0e}; use an architecture that the group describes."
+            )
+        return {
+            "deviation": deviation,
+            "log10_order": self.group.log10_order,
+            "dimension": self.group.dimension,
+            "table": str(self.group),
+        }
+
+    def train(self, network: Network) -> Row:
+        settings = self.config.solvers[network.solver].model_dump()
+        solve = SOLVERS[settings.pop("method")]
+        trained = solve(self.make_model, self.data.train, network.random_seed, **settings)
+        self.trained[network] = trained.params
+        self.output.save_network(network.name, trained.params)
+        return {
+            "name": network.name,
+            "solver": network.solver,
+            "seed": network.seed,
+            "random_seed": network.random_seed,
+            "config": self.config.solvers[network.solver].model_dump(mode="json"),
+            "ended": trained.ended,
+            "epochs": sum(epoch.phase == "train" for epoch in trained.history),
+            "gradient_steps": trained.gradient_steps,
+            **measure_network(
+                self.model, self.group, trained.params, self.data, self.config.flatness
+            ),
+        }
+
+    def compare(self, pair: Pair) -> Row:
+        a, b = self.trained[pair.a], self.trained[pair.b]
+        points = self.config.profiles.points if pair.profiled else 0
+        return {
+            "a": pair.a.name,
+            "b": pair.b.name,
+            "solver_a": pair.a.solver,
+            "solver_b": pair.b.solver,
+            "seed": [pair.a.seed, pair.b.seed],
+            "config": {"points": points},
+            **measure_pair(self.model, self.group, a, b, self.data, points),
+        }
+
+
+def _timed(task: Callable[[Any], Row], argument: Any) -> Row:
+    start = time.perf_counter()
+    row = task(argument)
+    return {**row, "seconds": time.perf_counter() - start}
+
+
+def _described(row: Row) -> str:
+    ended = "zero train error" if row["ended"] == "zero error" else "budget used"
+    return f"{ended} after {row['epochs']} epochs, test error {row['test_error']:.1%}"
+
+
+def _listed(value: Any) -> Any:
+    """Turns tensors into lists, so that rows in memory are those that a reader gets."""
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return value
+
+
+def versions() -> dict[str, str]:
+    """Versions of what determines the numbers."""
+    names = ("toroids", "torch", "numpy", "scipy", "scikit-learn")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,144 @@
+"""Means over networks and pairs, with intervals that respect that pairs share networks.
+
+Intervals are 95 % percentile bootstraps over networks: networks are drawn with replacement within
+their solver, and a pair counts as often as the product of its two networks' draws. Examples and
+pairs are never resampled as if they were independent.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from toroids.study.store import Row
+
+RESAMPLES = 2000
+Floats = NDArray[np.float64]
+
+
+def summarise(rows: Sequence[Row], sigma: float) -> list[Row]:
+    """Computes what the report states: means by solver and by pair of solvers, with intervals.
+
+    Args:
+        rows: the measurements of networks and pairs.
+        sigma: noise at which flatness is compared with the test error.
+
+    Returns:
+        Rows of kind "summary": `statistic`, `group` (a solver, or two joined by " / "), `path`, `t`
+        or `sigma` where they apply, `estimate`, `low`, `high` and `count`.
+    """
+    networks = [row for row in rows if row["kind"] == "network"]
+    pairs = [row for row in rows if row["kind"] == "pair"]
+    solvers = list(dict.fromkeys(row["solver"] for row in networks))
+    draws = _draws(networks, solvers)
+    summary = [row for solver in solvers for row in _of_solver(networks, solver, draws)]
+    for a, b in itertools.combinations_with_replacement(solvers, 2):
+        members = [row for row in pairs if (row["solver_a"], row["solver_b"]) == (a, b)]
+        summary += _of_pairs(members, a if a == b else f"{a} / {b}", draws)
+    return [*summary, _flatness_against_test_error(networks, sigma, draws)]
+
+
+def _draws(networks: Sequence[Row], solvers: Sequence[str]) -> dict[str, Floats]:
+    """Draws how often every network occurs in every resample; by name, shape (RESAMPLES,)."""
+    generator = np.random.default_rng(0)
+    draws: dict[str, Floats] = {}
+    for solver in solvers:
+        names = [row["name"] for row in networks if row["solver"] == solver]
+        counts = generator.multinomial(len(names), [1 / len(names)] * len(names), RESAMPLES)
+        draws |= dict(zip(names, counts.T.astype(float), strict=True))
+    return draws
+
+
+def _of_solver(networks: Sequence[Row], solver: str, draws: dict[str, Floats]) -> list[Row]:
+    members = [row for row in networks if row["solver"] == solver]
+    weights = np.stack([draws[row["name"]] for row in members])
+    rows = []
+    for statistic in ("train_error", "test_error"):
+        values = np.array([row[statistic] for row in members])
+        rows.append(_row(statistic, solver, values, weights))
+    for position, sigma in enumerate(members[0]["flatness"]["sigma"]):
+        values = np.array([row["flatness"]["increase"][position] for row in members])
+        rows.append(_row("increase", solver, values, weights, sigma=sigma))
+    return rows
+
+
+def _of_pairs(members: Sequence[Row], group: str, draws: dict[str, Floats]) -> list[Row]:
+    rows = []
+    for statistic in ("mean_angle", "distance"):
+        for moment in ("before", "after"):
+            values = [row[statistic][moment] for row in members]
+            rows += _pair_row(f"{statistic}_{moment}", group, members, values, draws)
+    profiled = [row for row in members if row["profiles"]]
+    for path in profiled[0]["profiles"] if profiled else ():
+        barriers = [row["profiles"][path]["barrier"] for row in profiled]
+        rows += _pair_row("barrier", group, profiled, barriers, draws, path=path)
+        for position, t in enumerate(profiled[0]["profiles"][path]["t"]):
+            errors = [row["profiles"][path]["error"][position] for row in profiled]
+            rows += _pair_row("path_error", group, profiled, errors, draws, path=path, t=t)
+    return rows
+
+
+def _pair_row(
+    statistic: str,
+    group: str,
+    members: Sequence[Row],
+    values: Sequence[float],
+    draws: dict[str, Floats],
+    **labels: float | str,
+) -> list[Row]:
+    if not members:
+        return []
+    weights = np.stack([draws[row["a"]] * draws[row["b"]] for row in members])
+    return [_row(statistic, group, np.array(values), weights, **labels)]
+
+
+def _row(statistic: str, group: str, values: Floats, weights: Floats, **labels: float | str) -> Row:
+    totals = weights.sum(axis=0)  # a resample may draw no pair at all
+    means = (values @ weights)[totals > 0] / totals[totals > 0]
+    return {
+        "kind": "summary",
+        "statistic": statistic,
+        "group": group,
+        **labels,
+        "estimate": float(values.mean()),
+        **_interval(means if len(values) > 1 else np.array([])),
+        "count": len(values),
+    }
+
+
+def _interval(resampled: Floats) -> dict[str, float | None]:
+    """Takes the central 95 % of `resampled`; one value alone has no interval."""
+    if len(resampled) == 0:
+        return {"low": None, "high": None}
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return {"low": float(low), "high": float(high)}
+
+
+def _flatness_against_test_error(
+    networks: Sequence[Row], sigma: float, draws: dict[str, Floats]
+) -> Row:
+    position = networks[0]["flatness"]["sigma"].index(sigma)
+    increase = np.array([row["flatness"]["increase"][position] for row in networks])
+    test = np.array([row["test_error"] for row in networks])
+    counts = np.stack([draws[row["name"]] for row in networks]).astype(int)
+    resampled = [
+        _rank_correlation(np.repeat(increase, count), np.repeat(test, count)) for count in counts.T
+    ]
+    return {
+        "kind": "summary",
+        "statistic": "flatness_test_correlation",
+        "group": "all",
+        "sigma": sigma,
+        "estimate": _rank_correlation(increase, test),
+        **_interval(np.array([value for value in resampled if math.isfinite(value)])),
+        "count": len(networks),
+    }
+
+
+def _rank_correlation(x: Floats, y: Floats) -> float:
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return math.nan  # a constant has no ranks
+    return float(spearmanr(x, y).statistic)

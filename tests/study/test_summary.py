@@ -1,0 +1,96 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from toroids.study.summary import summarise
+
+
+def network(name, increase, test_error):
+    solver = name.split("-")[0]
+    return {
+        "kind": "network",
+        "name": name,
+        "solver": solver,
+        "train_error": 0.0,
+        "test_error": test_error,
+        "flatness": {"sigma": [0.0, 0.5], "increase": [0.0, increase]},
+    }
+
+
+def pair(a, b, barrier):
+    profile = {"barrier": barrier, "t": [0.0, 1.0], "error": [0.0, barrier]}
+    return {
+        "kind": "pair",
+        "a": a,
+        "b": b,
+        "solver_a": a.split("-")[0],
+        "solver_b": b.split("-")[0],
+        "mean_angle": {"before": 2.0, "after": 1.0},
+        "distance": {"before": 20.0, "after": 10.0},
+        "profiles": {"geodesic": profile},
+    }
+
+
+def find(summary, statistic, group, **labels):
+    wanted = {"statistic": statistic, "group": group, **labels}
+    (row,) = (row for row in summary if wanted.items() <= row.items())
+    return row
+
+
+@pytest.fixture(scope="module")
+def values():
+    return np.random.default_rng(0).normal(size=(8,))
+
+
+@pytest.fixture(scope="module")
+def summary(values):
+    names = [f"x-{i}" for i in range(8)]
+    rows = [network(n, v, 2 * v) for n, v in zip(names, values, strict=True)]
+    for (i, a), (j, b) in itertools.combinations(enumerate(names), 2):
+        rows.append(pair(a, b, values[i] + values[j]))
+    return summarise(rows, 0.5)
+
+
+def test_means_and_counts(summary, values):
+    row = find(summary, "test_error", "x")
+    assert row["estimate"] == pytest.approx(2 * values.mean())
+    assert row["count"] == 8
+    assert find(summary, "increase", "x", sigma=0.5)["estimate"] == pytest.approx(values.mean())
+    barrier = find(summary, "barrier", "x", path="geodesic")
+    assert barrier["estimate"] == pytest.approx(2 * values.mean())
+    assert barrier["count"] == 28
+    assert find(summary, "mean_angle_after", "x")["estimate"] == 1
+
+
+def test_the_interval_of_a_mean_is_about_two_standard_errors(summary, values):
+    row = find(summary, "increase", "x", sigma=0.5)
+    stderr = values.std() / 8**0.5
+    assert row["low"] == pytest.approx(values.mean() - 1.96 * stderr, abs=0.15 * stderr)
+    assert row["high"] == pytest.approx(values.mean() + 1.96 * stderr, abs=0.15 * stderr)
+
+
+def test_pairs_that_share_networks_are_not_taken_as_independent(summary, values):
+    """A pair's value is the sum of its networks': the mean varies as twice a mean of 8, not of 28."""
+    row = find(summary, "barrier", "x", path="geodesic")
+    width, of_networks = row["high"] - row["low"], 2 * 2 * 1.96 * values.std() / 8**0.5
+    naive = 2 * 1.96 * np.std([a + b for a, b in itertools.combinations(values, 2)]) / 28**0.5
+    assert width > 1.3 * naive
+    assert width == pytest.approx(of_networks, rel=0.35)
+
+
+def test_a_perfect_relation_has_correlation_one(summary):
+    row = find(summary, "flatness_test_correlation", "all")
+    assert (row["estimate"], row["low"], row["high"]) == (pytest.approx(1),) * 3
+
+
+def test_pairs_across_solvers_have_a_group_of_their_own():
+    rows = [network("x-0", 1, 1), network("y-0", 2, 2), pair("x-0", "y-0", 0.5)]
+    summary = summarise(rows, 0.5)
+    assert find(summary, "barrier", "x / y", path="geodesic")["estimate"] == 0.5
+    assert not [row for row in summary if row["statistic"] == "barrier" and row["group"] == "x"]
+
+
+def test_one_network_has_no_interval():
+    row = find(summarise([network("x-0", 1, 1)], 0.5), "test_error", "x")
+    assert (row["estimate"], row["low"], row["high"]) == (1, None, None)

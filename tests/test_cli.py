@@ -1,0 +1,126 @@
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+import pytest
+from small_study import SMALL
+
+from toroids.study.store import read_rows
+
+TOROIDS = [sys.executable, "-c", "from toroids.cli import main; main()"]
+
+
+def toroids(*arguments, cwd):
+    return subprocess.run(
+        [*TOROIDS, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+
+
+def toml(value):
+    if isinstance(value, dict):
+        inner = ", ".join(f'"{k}" = {toml(v)}' for k, v in value.items())
+        return "{" + inner + "}"
+    return str(value).replace("'", '"') if not isinstance(value, str) else f'"{value}"'
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text("\n".join(f"{key} = {toml(value)}" for key, value in SMALL.items()))
+    return path
+
+
+def test_a_study_ends_with_its_report(study_file, tmp_path):
+    done = toroids("study", study_file, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "report: runs/small/report.html"
+    assert lines[0].startswith("[1/21] sgd-0: ")
+    assert "\x1b" not in done.stdout  # piped: plain lines
+    assert (tmp_path / "runs" / "small" / "report.html").stat().st_size > 1_000_000
+
+    again = toroids("report", tmp_path / "runs" / "small", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_bar_is_drawn_for_a_person(study_file, tmp_path):
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        [*TOROIDS, "study", str(study_file)], cwd=tmp_path, stdout=theirs, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # Linux reports the closed terminal as an error
+        pass
+    assert process.wait(timeout=120) == 0
+    assert b"21/21" in shown
+    assert b"\x1b[" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["study", "gone.toml"], "toroids: there is no study file `gone.toml`"),
+        (["study"], "toroids: there is no study file `studies/digits.toml`"),
+        (["report", "gone"], "toroids: `gone` holds no measurements.jsonl"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_exit_code_2(arguments, message, tmp_path):
+    done = toroids(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["colour = 1", "seeds = 3", "[data]\ntrain = 'all'"])
+def test_wrong_study_files_get_exit_code_2(study_file, tmp_path, line):
+    key = line.split(" =")[0].strip("[]").split("\n")[0].strip("]")
+    kept = [text for text in study_file.read_text().splitlines() if not text.startswith(key)]
+    study_file.write_text("\n".join([*kept, line]))
+    done = toroids("study", study_file, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"`{key}" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("moment", [1, 8])
+def test_ctrl_c_leaves_no_half_written_file(study_file, tmp_path, moment):
+    """Interrupted after some task: exit code 130, whole rows and weights, nothing published."""
+    process = subprocess.Popen(
+        [*TOROIDS, "study", str(study_file)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(moment):
+        process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    if process.returncode == 0:
+        pytest.fail("the study was over before it could be interrupted")
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert "runs/small.partial" in error
+    runs = tmp_path / "runs"
+    assert not (runs / "small").exists()
+    rows = read_rows(runs / "small.partial")
+    stored = {path.name for path in (runs / "small.partial" / "networks").iterdir()}
+    named = {f"{row['name']}.safetensors" for row in rows if row["kind"] == "network"}
+    assert named <= stored
+    assert all(name.endswith(".safetensors") and name[0] != "." for name in stored)
+
+    finished = toroids("study", study_file, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert not (runs / "small.partial").exists()
+
+
+def test_version(tmp_path):
+    assert toroids("--version", cwd=tmp_path).stdout.startswith("toroids 0.")
