@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 import toroids as td
 from toroids.errors import DataError, ParamsError
@@ -16,8 +17,6 @@ def group(model):
 
 
 def test_bad_requests(model, group):
-    with pytest.raises(DataError, match="pass a floating tensor"):
-        td.verify(group, model, torch.ones(2, 3, dtype=torch.long))
     with pytest.raises(DataError, match="trials is 0"):
         td.verify(group, model, torch.ones(2, 3), trials=0)
     with pytest.raises(ParamsError, match="`hidden1.weight` has shape"):
@@ -27,3 +26,9 @@ def test_bad_requests(model, group):
 def test_outputs_that_are_not_finite_give_nan(model, group):
     deviation = td.verify(group, model, torch.full((2, 3), float("inf")))
     assert deviation != deviation
+
+
+def test_a_network_that_reads_integers():
+    model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    group = td.fully_connected_group(model.state_dict(), layers=["1", "3"])
+    assert td.verify(group, model, torch.arange(7)) < 1e-12
