@@ -31,7 +31,7 @@ def main() -> None:
     after = toroid.mean_angle(alignment.reference, alignment.params)
     print(f"mean angle: {before:.3f} rad before alignment, {after:.3f} rad after")
 
-    paths = {
+    paths: dict[str, td.Path] = {
         "raw line": td.Line(a, b),
         "aligned line": td.Line(alignment.reference, alignment.params),
         "aligned geodesic": toroid.geodesic(alignment.reference, alignment.params),
