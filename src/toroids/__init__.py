@@ -12,7 +12,8 @@ from toroids.landscape.profile import Profile, profile
 from toroids.params import Params, load_params, save_params
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.fully_connected import fully_connected_group
-from toroids.symmetry.group import Generator, Leg, Output, Space, SymmetryGroup
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Generator, Leg, Output, Space
 from toroids.symmetry.verify import verify
 
 __all__ = [

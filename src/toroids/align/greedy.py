@@ -16,7 +16,8 @@ from torch import Tensor
 from toroids.canonical.form import CanonicalParams
 from toroids.params import Params
 from toroids.symmetry.element import Element, SpaceElement
-from toroids.symmetry.group import Space, SymmetryGroup
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Space
 
 
 def greedy(group: SymmetryGroup, params: CanonicalParams, reference: CanonicalParams) -> Element:

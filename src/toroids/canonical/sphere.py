@@ -10,7 +10,9 @@ import torch
 
 from toroids.canonical.spheres import hidden_spheres
 from toroids.params import Params
-from toroids.symmetry.group import Space, SymmetryGroup, along
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Space
+from toroids.symmetry.units import along
 
 
 def sphere_gauge(group: SymmetryGroup, params: Params, bias: bool) -> dict[str, torch.Tensor]:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from toroids.errors import ToroidsError
 from toroids.params import Params
-from toroids.symmetry.group import SymmetryGroup, along, sum_per_unit
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.units import along, sum_per_unit
 
 
 @dataclass(frozen=True)

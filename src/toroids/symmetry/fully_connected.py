@@ -11,7 +11,8 @@ from itertools import pairwise
 
 from toroids.errors import ParamsError
 from toroids.params import Params
-from toroids.symmetry.group import Generator, Leg, Output, OutputMode, Space, SymmetryGroup
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Generator, Leg, Output, OutputMode, Space
 
 
 def fully_connected_group(

@@ -13,7 +13,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 import torch
@@ -23,110 +23,11 @@ from torch import Tensor
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_finite, check_shapes
 from toroids.symmetry.element import Element, SpaceElement
+from toroids.symmetry.space import Leg, Output, Space
 from toroids.symmetry.table import table
+from toroids.symmetry.units import along
 
 FORMAT = "toroids-symmetry-group-1"
-Action = Literal["permute", "rescale"]
-OutputMode = Literal["values", "logits", "classifier"]
-
-
-@dataclass(frozen=True)
-class Leg:
-    """One axis of one tensor that is indexed by a space.
-
-    Attributes:
-        tensor: name in the state dict.
-        axis: which axis, counted from 0.
-        role: "write" where the unit's activation is written, "read" where it is read.
-        operator: name of the layer that holds the tensor; legs of one writer share it.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    tensor: str
-    axis: int
-    role: Literal["write", "read"]
-    operator: str
-
-
-@dataclass(frozen=True)
-class Generator:
-    """One family of continuous symmetries of a space: one free log-scale per unit.
-
-    Attributes:
-        action: the kind of symmetry.
-        exponents: for every leg of the space, in order, the power of the unit's scale it takes.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    action: Literal["rescale"]
-    exponents: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Space:
-    """An index set of hidden units that several parameter axes share.
-
-    Attributes:
-        name: unique within the group.
-        size: number of units.
-        copies: independent copies of the space; groups written by hand have one.
-        actions: what may act on it without changing the function.
-        legs: the axes that it indexes, in topological order of their operators.
-        generators: its continuous symmetries.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    name: str
-    size: int
-    copies: int
-    actions: frozenset[Action]
-    legs: tuple[Leg, ...]
-    generators: tuple[Generator, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.copies != 1:
-            raise ToroidsError(
-                f"space `{self.name}` has {self.copies} copies but only 1 is supported; "
-                "write every copy as a space of its own."
-            )
-        if not any(leg.role == "write" for leg in self.legs):
-            raise ToroidsError(f"space `{self.name}` has no leg that writes it; name its writer.")
-        if ("rescale" in self.actions) != bool(self.generators):
-            raise ToroidsError(
-                f"space `{self.name}` has actions {sorted(self.actions)} and "
-                f"{len(self.generators)} generators; give 'rescale' exactly with a generator."
-            )
-        for generator in self.generators:
-            if len(generator.exponents) != len(self.legs):
-                raise ToroidsError(
-                    f"space `{self.name}` has {len(self.legs)} legs but a generator with "
-                    f"{len(generator.exponents)} exponents; give one exponent per leg."
-                )
-
-    @property
-    def writer(self) -> tuple[Leg, ...]:
-        """The legs by which the first operator in topological order writes the space."""
-        writes = [leg for leg in self.legs if leg.role == "write"]
-        return tuple(leg for leg in writes if leg.operator == writes[0].operator)
-
-
-@dataclass(frozen=True)
-class Output:
-    """What the readers of the outputs cannot see, and the legs that write the outputs.
-
-    Attributes:
-        mode: "values" (everything counts), "logits" (a common shift does not), "classifier" (a
-            common shift and one positive scale do not).
-        legs: class axes of the tensors that write the outputs.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    mode: OutputMode = "values"
-    legs: tuple[Leg, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -337,7 +238,11 @@ class SymmetryGroup:
         return sum(space.size * len(space.generators) for space in self.spaces)
 
     def __str__(self) -> str:
-        return table(self)
+        totals = (
+            f"output: {self.output.mode}; discrete order 10^{self.log10_order:.1f}; "
+            f"continuous dimension {self.dimension}"
+        )
+        return table(self.spaces, (*(f"note: {note}" for note in self.notes), totals))
 
 
 _GROUP: TypeAdapter[Any] = TypeAdapter(SymmetryGroup)
@@ -351,29 +256,3 @@ def _act(tensor: Tensor, leg: Leg, position: int, choice: SpaceElement, space: S
         return tensor
     factors = torch.exp(exponents @ choice.log_scales).to(tensor.device, tensor.dtype)
     return tensor * along(factors, tensor, leg.axis)
-
-
-def along(values: Tensor, tensor: Tensor, axis: int) -> Tensor:
-    """Shapes `values`, one per unit, so that they broadcast along `axis` of `tensor`.
-
-    Args:
-        values: (tensor.shape[axis],).
-        tensor: what they will be combined with.
-        axis: the units' axis.
-
-    Returns:
-        A view of `values` with `tensor.ndim` axes.
-    """
-    shape = [1] * tensor.ndim
-    shape[axis] = -1
-    return values.view(shape)
-
-
-def sum_per_unit(tensor: Tensor, axis: int) -> Tensor:
-    """Sums over every axis of `tensor` but `axis`.
-
-    Returns:
-        (tensor.shape[axis],).
-    """
-    others = [other for other in range(tensor.ndim) if other != axis]
-    return tensor.sum(dim=others) if others else tensor

@@ -1,30 +1,28 @@
-"""A symmetry group as a table that a person reads."""
+"""Spaces as a table that a person reads."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from io import StringIO
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from toroids.symmetry.group import Space, SymmetryGroup
+from toroids.symmetry.space import Space
 
 WIDTH = 100
 
 
-def table(group: SymmetryGroup) -> str:
-    """Lists the spaces of `group`, then its notes, then the totals.
+def table(spaces: Sequence[Space], below: Sequence[str]) -> str:
+    """Lists spaces one per row, with further lines below.
 
     Args:
-        group: the group to show.
+        spaces: what to list.
+        below: lines under the table, wrapped where they are long.
 
     Returns:
         Plain text, at most 100 columns wide.
     """
     rows = Table("space", "size", "copies", "actions", "written by", "read by", box=None)
-    for space in group.spaces:
+    for space in spaces:
         rows.add_row(
             space.name,
             str(space.size),
@@ -34,15 +32,10 @@ def table(group: SymmetryGroup) -> str:
             _operators(space, "read"),
         )
     text = StringIO()
-    console = Console(file=text, width=WIDTH, color_system=None)
+    console = Console(file=text, width=WIDTH, color_system=None, markup=False, highlight=False)
     console.print(rows)
-    for note in group.notes:
-        console.print(f"note: {note}", markup=False)
-    console.print(
-        f"output: {group.output.mode}; discrete order 10^{group.log10_order:.1f}; "
-        f"continuous dimension {group.dimension}",
-        markup=False,
-    )
+    for line in below:
+        console.print(line)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
