@@ -23,11 +23,11 @@ test: .venv/test.stamp
 	$(BIN)/pytest
 
 .venv/study.stamp: .venv/torch.stamp pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(PIP_INSTALL) --editable .
 	touch $@
 
 .venv/test.stamp: .venv/torch.stamp pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@
 
 # PyTorch comes first: whatever is installed after it finds it there and never pulls another build,
@@ -38,11 +38,13 @@ test: .venv/test.stamp
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(INSTALL_TORCH)
 	touch $@
 
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ifdef TORCH
-INSTALL_TORCH = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+INSTALL_TORCH = $(PIP_INSTALL) $(TORCH)
 else
-INSTALL_TORCH = $(BIN)/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION)+cpu \
-	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH_VERSION) --index-url $(CPU_INDEX)
+INSTALL_TORCH = { $(PIP_INSTALL) torch==$(TORCH_VERSION)+cpu 2>/dev/null \
+	|| { echo "asking PyTorch's own index for its CPU build"; \
+	     $(PIP_INSTALL) torch==$(TORCH_VERSION) --index-url $(CPU_INDEX); }; }
 endif
 
 clean:
