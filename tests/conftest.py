@@ -6,6 +6,8 @@ from hypothesis import settings
 settings.register_profile("toroids", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("toroids")
 
+torch.set_num_threads(1)  # these networks are too small to gain from a second thread
+
 
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="run the tests on this device: cpu or cuda")

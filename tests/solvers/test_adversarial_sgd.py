@@ -6,17 +6,6 @@ from toroids.errors import ToroidsError
 from toroids.solvers.adversarial_sgd import corrupt
 
 
-def make_model(seed):
-    return td.models.fully_connected([4, 32, 3], seed=seed)
-
-
-@pytest.fixture(scope="module")
-def data():
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(60, 4, generator=generator)
-    return inputs, make_model(99)(inputs).argmax(dim=1)
-
-
 def test_corrupted_copies():
     inputs, labels = torch.ones(500, 20), torch.arange(500) % 10
     copies, random_labels = corrupt((inputs, labels), 3, 0.3, torch.Generator().manual_seed(0))
@@ -30,7 +19,7 @@ def test_corrupted_copies():
     assert agreement == pytest.approx(0.1, abs=0.04)  # chance, five standard deviations
 
 
-def test_both_phases_are_recorded(data, device):
+def test_both_phases_are_recorded(make_model, data, device):
     trained = td.solvers.adversarial_sgd(
         make_model,
         data,
@@ -49,7 +38,7 @@ def test_both_phases_are_recorded(data, device):
     assert trained.gradient_steps == 6 * len(trained.history)
 
 
-def test_random_labels_are_fitted_before_the_true_ones(data):
+def test_random_labels_are_fitted_before_the_true_ones(make_model, data):
     trained = td.solvers.adversarial_sgd(
         make_model, data, seed=1, budget=1, copies=1, corrupt_budget=300, batch_size=10, zeroed=0.0
     )
@@ -58,7 +47,7 @@ def test_random_labels_are_fitted_before_the_true_ones(data):
     assert trained.history[-1].error > 0.1  # one epoch does not undo it
 
 
-def test_equal_seeds_give_equal_networks(data):
+def test_equal_seeds_give_equal_networks(make_model, data):
     one, two = (
         td.solvers.adversarial_sgd(make_model, data, 1, budget=2, corrupt_budget=2)
         for _ in range(2)
@@ -67,6 +56,6 @@ def test_equal_seeds_give_equal_networks(data):
 
 
 @pytest.mark.parametrize("arguments", [{"copies": 0}, {"zeroed": 1.0}, {"zeroed": -0.1}])
-def test_settings_out_of_range(data, arguments):
+def test_settings_out_of_range(make_model, data, arguments):
     with pytest.raises(ToroidsError, match="at least 1 copy and 0 <= zeroed < 1"):
         td.solvers.adversarial_sgd(make_model, data, seed=0, **arguments)

@@ -7,18 +7,7 @@ from toroids.errors import ToroidsError
 from toroids.solvers.replicated_sgd import centre, step
 
 
-def make_model(seed):
-    return td.models.fully_connected([4, 16, 3], seed=seed)
-
-
-@pytest.fixture(scope="module")
-def data():
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(60, 4, generator=generator)
-    return inputs, make_model(99)(inputs).argmax(dim=1)
-
-
-def test_one_step_against_the_equation(data):
+def test_one_step_against_the_equation(make_model, data):
     """w_a <- w_a - lr [grad loss(w_a) + gamma (w_a - mean)], all replicas from the same mean."""
     models = [make_model(seed) for seed in range(3)]
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in models]
@@ -55,7 +44,7 @@ def test_without_gradients_of_the_loss_replicas_meet_at_their_mean(data):
         assert torch.allclose(model.weight - mean, 0.7**4 * offset, atol=1e-6)
 
 
-def test_the_centre_learns_and_the_coupling_grows_geometrically(data, device):
+def test_the_centre_learns_and_the_coupling_grows_geometrically(make_model, data, device):
     trained = td.solvers.replicated_sgd(
         make_model, data, seed=1, budget=5, coupling=(0.01, 1.0), device=device
     )
@@ -67,7 +56,7 @@ def test_the_centre_learns_and_the_coupling_grows_geometrically(data, device):
     assert td.evaluate(make_model(0), longer.params, data).error == 0
 
 
-def test_replicas_start_apart(data):
+def test_replicas_start_apart(make_model, data):
     built = []
 
     def watched(seed):
@@ -78,12 +67,12 @@ def test_replicas_start_apart(data):
     assert len(set(built)) == 3
 
 
-def test_equal_seeds_give_equal_networks(data):
+def test_equal_seeds_give_equal_networks(make_model, data):
     one, two = (td.solvers.replicated_sgd(make_model, data, 1, budget=3) for _ in range(2))
     assert all(torch.equal(one.params[name], two.params[name]) for name in one.params)
 
 
 @pytest.mark.parametrize("arguments", [{"replicas": 1}, {"coupling": (0.0, 1.0)}])
-def test_settings_out_of_range(data, arguments):
+def test_settings_out_of_range(make_model, data, arguments):
     with pytest.raises(ToroidsError, match="at least 2 replicas and two positive couplings"):
         td.solvers.replicated_sgd(make_model, data, seed=0, **arguments)

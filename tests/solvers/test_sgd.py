@@ -9,17 +9,6 @@ from toroids.errors import DataError, ToroidsError
 from toroids.solvers.training import Recipe, set_lr
 
 
-def make_model(seed):
-    return td.models.fully_connected([4, 16, 3], seed=seed)
-
-
-@pytest.fixture(scope="module")
-def data():
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(60, 4, generator=generator)
-    return inputs, make_model(99)(inputs).argmax(dim=1)
-
-
 def test_the_step_is_nesterovs_on_a_quadratic():
     """Loss w^2 / 2, gradient w: v <- mu v + g, w <- w - lr (g + mu v), with decay in g."""
     recipe = Recipe(lr=0.1, momentum=0.9, weight_decay=0.01)
@@ -38,7 +27,7 @@ def test_the_step_is_nesterovs_on_a_quadratic():
         assert module.weight.item() == pytest.approx(w, rel=1e-5)
 
 
-def test_it_learns_and_records_what_ended_it(data, device):
+def test_it_learns_and_records_what_ended_it(make_model, data, device):
     trained = td.solvers.sgd(make_model, data, seed=1, budget=200, batch_size=10, device=device)
     assert trained.ended == "zero error"
     assert trained.history[-1].error == 0
@@ -48,19 +37,19 @@ def test_it_learns_and_records_what_ended_it(data, device):
     assert td.evaluate(make_model(0), trained.params, data).error == 0
 
 
-def test_zero_error_must_be_held(data):
+def test_zero_error_must_be_held(make_model, data):
     once = td.solvers.sgd(make_model, data, seed=1, budget=200, batch_size=10)
     held = td.solvers.sgd(make_model, data, seed=1, budget=200, batch_size=10, hold=4)
     assert [epoch.error for epoch in held.history[-4:]] == [0] * 4
     assert len(held.history) >= len(once.history) + 3
 
 
-def test_a_spent_budget_is_recorded(data):
+def test_a_spent_budget_is_recorded(make_model, data):
     trained = td.solvers.sgd(make_model, data, seed=1, budget=2)
     assert (trained.ended, len(trained.history)) == ("budget", 2)
 
 
-def test_equal_seeds_give_equal_networks(data):
+def test_equal_seeds_give_equal_networks(make_model, data):
     state = torch.random.get_rng_state()
     one, two, other = (td.solvers.sgd(make_model, data, seed, budget=3) for seed in (1, 1, 2))
     assert all(torch.equal(one.params[name], two.params[name]) for name in one.params)
@@ -80,19 +69,19 @@ def test_equal_seeds_give_equal_networks(data):
         ({"weight_decay": -1.0}, "weight_decay is -1.0"),
     ],
 )
-def test_settings_out_of_range(data, arguments, message):
+def test_settings_out_of_range(make_model, data, arguments, message):
     with pytest.raises(ToroidsError, match=message):
         td.solvers.sgd(make_model, data, seed=0, **arguments)
 
 
-def test_bad_data(data):
+def test_bad_data(make_model, data):
     with pytest.raises(DataError, match="0 inputs and 0 labels"):
         td.solvers.sgd(make_model, (data[0][:0], data[1][:0]), seed=0)
     with pytest.raises(DataError, match="60 inputs and 59 labels"):
         td.solvers.sgd(make_model, (data[0], data[1][:-1]), seed=0)
 
 
-def test_divergence_says_where(data):
+def test_divergence_says_where(make_model, data):
     with pytest.raises(
         ToroidsError, match=r"diverged: the loss is \w+ after epoch \d+ .* lower the"
     ):
