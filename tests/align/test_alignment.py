@@ -15,9 +15,13 @@ def incoming(params, layer):
     return torch.cat([params[f"{layer}.weight"], params[f"{layer}.bias"][:, None]], dim=1)
 
 
-def test_greedy_is_optimal_layer_by_layer():
-    """Against all 24 permutations of each layer, given the layers before."""
-    a, b = network(0), network(1)
+@pytest.mark.parametrize("seed", range(5))
+def test_greedy_is_optimal_layer_by_layer(seed):
+    """Against all 24 permutations of each layer, given the layers before; biases count as well."""
+    a, b = network(2 * seed), network(2 * seed + 1)
+    for params in (a, b):
+        for layer in ("hidden1", "hidden2"):
+            params[f"{layer}.bias"] *= 5
     group = td.fully_connected_group(a, output="classifier")
     alignment = td.align(group, b, to=a, method="greedy")
     for layer in ("hidden1", "hidden2"):
@@ -59,3 +63,13 @@ def test_bad_requests():
         td.align(group, network(1, (3, 5, 4, 2)), to=a)
     with pytest.raises(ParamsError, match="`output.bias` in the second network .* NaN"):
         td.align(group, {**a, "output.bias": torch.full((2,), float("nan"))}, to=a)
+
+
+def test_buffers_do_not_count_as_similar():
+    a, b = network(0), network(1)
+    group = td.fully_connected_group(a)
+    shapes = {**group.shapes, "mean": (3,)}
+    with_buffer = td.SymmetryGroup(group.spaces, shapes, group.output, frozenset({"mean"}))
+    plain = td.align(group, b, to=a).similarity
+    mean = {"mean": torch.full((3,), 100.0)}
+    assert td.align(with_buffer, {**b, **mean}, to={**a, **mean}).similarity == plain

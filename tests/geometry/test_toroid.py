@@ -126,3 +126,41 @@ def test_other_shapes_and_nan_are_named():
         toroid.distance(a, {**a, "hidden1.bias": torch.ones(9)})
     with pytest.raises(ParamsError, match="`hidden1.bias` in the second network has 4 of 4"):
         toroid.distance(a, {**a, "hidden1.bias": torch.full((4,), float("nan"))})
+
+
+def test_without_the_bias_units_are_weights_alone_and_biases_are_flat():
+    params = [td.models.fully_connected(WIDTHS, seed=s).double().state_dict() for s in (0, 1)]
+    group = td.fully_connected_group(params[0], output="classifier")
+    a, b = (td.canonicalize(group, p, bias=False) for p in params)
+    parts = td.Toroid(group, bias=False).distances(a, b)
+    flat = sum(float((a[n] - b[n]).square().sum()) for n in ("hidden1.bias", "hidden2.bias"))
+    assert parts["flat"] == pytest.approx(math.sqrt(flat))
+    angles = [
+        math.acos(float(u @ v))
+        for u, v in zip(a["hidden1.weight"], b["hidden1.weight"], strict=True)
+    ]
+    assert parts["hidden1"] == pytest.approx(math.hypot(*angles))
+    with pytest.raises(ParamsError, match="of `hidden1` in the first network has norm"):
+        td.Toroid(group).distance(a, b)
+
+
+@pytest.mark.parametrize(("dtype", "off"), [(torch.float64, 1e-6), (torch.float32, 1e-2)])
+def test_units_slightly_off_their_sphere_are_refused(dtype, off):
+    group, a = canonical(0)
+    a = {name: tensor.to(dtype) for name, tensor in a.items()}
+    moved = {**a, "hidden2.weight": a["hidden2.weight"] * (1 + off)}
+    with pytest.raises(ParamsError, match="unit 0 of `hidden2` in the second network has norm 1"):
+        td.Toroid(group).distance(a, moved)
+
+
+def test_canonical_networks_are_accepted_whatever_was_removed():
+    """Constant or large output biases leave rounding behind when they are centred."""
+    for dtype in (torch.float32, torch.float64):
+        for classes in (3, 6, 7, 10):
+            for offset, output in ((0.1, "classifier"), (0.1, "logits"), (1e5, "logits")):
+                params = td.models.fully_connected([4, 8, classes]).to(dtype).state_dict()
+                group = td.fully_connected_group(params, output=output)
+                for bias in (torch.full((classes,), offset), params["output.bias"] + offset):
+                    params["output.bias"] = bias.to(dtype)
+                    point = td.canonicalize(group, params)
+                    assert td.Toroid(group).distance(point, point) == 0

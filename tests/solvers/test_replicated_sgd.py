@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -76,3 +78,50 @@ def test_equal_seeds_give_equal_networks(make_model, data):
 def test_settings_out_of_range(make_model, data, arguments):
     with pytest.raises(ToroidsError, match="at least 2 replicas and two positive couplings"):
         td.solvers.replicated_sgd(make_model, data, seed=0, **arguments)
+
+
+def test_a_whole_run_against_a_loop_written_by_hand(make_model, data):
+    """Own initialisations and mini-batches, growing coupling, schedule, momentum and decay."""
+    trained = td.solvers.replicated_sgd(
+        make_model,
+        data,
+        seed=5,
+        budget=3,
+        replicas=2,
+        coupling=(0.1, 0.9),
+        hold=9,
+        batch_size=25,
+        lr=0.2,
+        momentum=0.8,
+        weight_decay=0.05,
+    )
+    seeds = (5, 5 + 10_007)
+    models = [make_model(seed) for seed in seeds]
+    weights = [list(model.parameters()) for model in models]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    velocity = [[torch.zeros_like(p) for p in own] for own in weights]
+    for epoch in range(3):
+        lr = 0.1 * (1 + math.cos(math.pi * epoch / 3))
+        gamma = 0.1 * 9 ** (epoch / 2)
+        orders = [torch.randperm(60, generator=generator).split(25) for generator in generators]
+        for positions in zip(*orders, strict=True):
+            means = [(p + q).detach() / 2 for p, q in zip(*weights, strict=True)]
+            for a in range(2):
+                inputs, labels = data[0][positions[a]], data[1][positions[a]]
+                loss = nn.functional.cross_entropy(models[a](inputs), labels)
+                gradients = torch.autograd.grad(loss, weights[a])
+                with torch.no_grad():
+                    for p, g, v, mean in zip(
+                        weights[a], gradients, velocity[a], means, strict=True
+                    ):
+                        g = g + gamma * (p - mean) + 0.05 * p
+                        v.mul_(0.8).add_(g)
+                        p -= lr * (g + 0.8 * v)
+    for name, expected in centre(models).items():
+        assert torch.allclose(trained.params[name], expected, atol=1e-6)
+
+
+def test_zero_error_must_be_held(make_model, data):
+    held = td.solvers.replicated_sgd(make_model, data, seed=1, budget=300, batch_size=10, hold=4)
+    assert [epoch.error for epoch in held.history[-4:]] == [0] * 4
+    assert held.history[-5].error > 0

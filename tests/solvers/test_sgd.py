@@ -86,3 +86,32 @@ def test_divergence_says_where(make_model, data):
         ToroidsError, match=r"diverged: the loss is \w+ after epoch \d+ .* lower the"
     ):
         td.solvers.sgd(make_model, (data[0] * 1e4, data[1]), seed=0, lr=1e20)
+
+
+def test_a_whole_run_against_a_loop_written_by_hand(make_model, data):
+    """Schedule, momentum, decay and mini-batches together, step by step."""
+    trained = td.solvers.sgd(
+        make_model,
+        data,
+        seed=5,
+        budget=3,
+        hold=9,
+        batch_size=25,
+        lr=0.2,
+        momentum=0.8,
+        weight_decay=0.05,
+    )
+    model, generator = make_model(5), torch.Generator().manual_seed(5)
+    velocity = [torch.zeros_like(p) for p in model.parameters()]
+    for epoch in range(3):
+        lr = 0.1 * (1 + math.cos(math.pi * epoch / 3))
+        for positions in torch.randperm(60, generator=generator).split(25):
+            loss = nn.functional.cross_entropy(model(data[0][positions]), data[1][positions])
+            gradients = torch.autograd.grad(loss, list(model.parameters()))
+            with torch.no_grad():
+                for p, g, v in zip(model.parameters(), gradients, velocity, strict=True):
+                    g = g + 0.05 * p
+                    v.mul_(0.8).add_(g)
+                    p -= lr * (g + 0.8 * v)
+    for name, expected in model.state_dict().items():
+        assert torch.allclose(trained.params[name], expected, atol=1e-6)

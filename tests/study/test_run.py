@@ -92,5 +92,15 @@ def test_a_wrong_symmetry_stops_the_study(config, tmp_path, monkeypatch):
 
 def test_threads_are_as_before(config, tmp_path):
     before = torch.get_num_threads()
-    run_study(config, tmp_path / "t")
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(2)
+    try:
+        run_study(config, tmp_path / "t")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_every_task_runs_on_one_thread(config, tmp_path):
+    seen = []
+    run_study(config, tmp_path / "o", lambda *_: seen.append(torch.get_num_threads()))
+    assert set(seen) == {1}

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -32,3 +34,16 @@ def test_a_network_that_reads_integers():
     model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
     group = td.fully_connected_group(model.state_dict(), layers=["1", "3"])
     assert td.verify(group, model, torch.arange(7)) < 1e-12
+
+
+def test_zero_biases_hide_nothing(model, group):
+    """A group that forgets the bias is right for zero biases only: the copy must be disturbed."""
+    torch.nn.init.zeros_(model.hidden1.bias)
+    (space,) = group.spaces
+    kept = [at for at, leg in enumerate(space.legs) if leg.tensor != "hidden1.bias"]
+    generator = td.Generator("rescale", tuple(space.generators[0].exponents[at] for at in kept))
+    legs = tuple(space.legs[at] for at in kept)
+    wrong = dataclasses.replace(space, legs=legs, generators=(generator,))
+    inputs = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    assert td.verify(dataclasses.replace(group, spaces=(wrong,)), model, inputs) > 1e-4
+    assert td.verify(group, model, inputs) < 1e-12

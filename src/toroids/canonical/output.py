@@ -26,11 +26,22 @@ def remove_output(group: SymmetryGroup, params: Params) -> dict[str, torch.Tenso
     if group.output.mode == "values":
         return fixed
     for leg in group.output.legs:
-        tensor = fixed[leg.tensor]
-        fixed[leg.tensor] = tensor - tensor.mean(dim=leg.axis, keepdim=True)
+        fixed[leg.tensor] = _centred(fixed[leg.tensor], leg.axis)
     sphere = output_sphere(group)
     if sphere is not None:
         norm = sphere.norms(fixed)
         for name in sphere.axes:
             fixed[name] = fixed[name] / torch.where(norm == 0, 1.0, norm)
     return fixed
+
+
+def _centred(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    # The second subtraction removes the rounding of a mean that is large beside the differences.
+    centred = tensor - tensor.mean(dim=axis, keepdim=True)
+    centred = centred - centred.mean(dim=axis, keepdim=True)
+    # Where all classes hold the same number, only its rounding is left: a mean of n terms is off by
+    # a few units in the last place. Normalising that would blow noise up to a direction.
+    size = tensor.detach().abs().amax(dim=axis, keepdim=True)
+    rounding = 4 * torch.finfo(tensor.dtype).eps * size
+    constant = (centred.detach().abs() <= rounding).all(dim=axis, keepdim=True)
+    return torch.where(constant, torch.zeros_like(centred), centred)

@@ -59,7 +59,7 @@ class Toroid:
             if bool(off.any()):
                 unit = int(off.nonzero()[0])
                 raise ParamsError(
-                    f"unit {unit} of `{family.name}` in {what} has norm {norms[unit].item():.6g}, "
+                    f"unit {unit} of `{family.name}` in {what} has norm {norms[unit].item():.9g}, "
                     "expected 1; pass what canonicalize returns."
                 )
         if self.group.output.mode != "values":
