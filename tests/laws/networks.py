@@ -49,7 +49,8 @@ NETWORKS = {
 def build(name, device="cpu"):
     widths, bias, output = NETWORKS[name]
     model = td.models.fully_connected(widths, bias=bias, seed=3).double().to(device)
-    group = td.fully_connected_group(model.state_dict(), output=output)
+    layers = [f"hidden{depth}" for depth in range(1, len(widths) - 1)] + ["output"]
+    group = td.fully_connected_group(model.state_dict(), output=output, layers=layers)
     generator = torch.Generator().manual_seed(4)
     inputs = torch.randn(16, widths[0], generator=generator, dtype=torch.float64)
     return Case(model, group, inputs.to(device))

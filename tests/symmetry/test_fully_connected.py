@@ -46,6 +46,44 @@ def test_one_output_has_no_shift_to_remove():
     assert "needs two or more classes" in group.notes[0]
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_file_sorted_by_name_gives_the_same_group(tmp_path, depth):
+    class Named(nn.Module):
+        """Layers whose names sort in another order than they run."""
+
+        def __init__(self):
+            super().__init__()
+            self.input = nn.Linear(4, 8)
+            self.hidden = nn.Linear(8, 8) if depth == 2 else nn.Identity()
+            self.answer = nn.Linear(8, 3)
+
+        def forward(self, inputs):
+            hidden = self.hidden(self.input(inputs).relu())
+            return self.answer(hidden.relu())
+
+    model = Named()
+    td.save_params(model.state_dict(), tmp_path / "w.safetensors")
+    read = td.load_params(tmp_path / "w.safetensors")
+    assert next(iter(read)).startswith("answer")
+    group = td.fully_connected_group(read)
+    assert [space.name for space in group.spaces] == ["input", "hidden"][:depth]
+    assert td.verify(group, model, torch.randn(8, 4)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "widths",
+    [[4, 6, 6, 6, 3], [5, 5, 5], [5, 4, 5], [8] * 40],
+    ids=["inner", "all", "turn", "deep"],
+)
+def test_an_order_that_shapes_do_not_tell_is_asked_for(widths):
+    params = td.models.fully_connected(widths).state_dict()
+    with pytest.raises(ParamsError, match="do not tell their order; name them from input"):
+        td.fully_connected_group(params)
+    layers = [f"hidden{depth}" for depth in range(1, len(widths) - 1)] + ["output"]
+    group = td.fully_connected_group(params, layers=layers)
+    assert [space.name for space in group.spaces] == layers[:-1]
+
+
 @pytest.mark.parametrize(
     ("params", "layers", "message"),
     [
@@ -55,6 +93,11 @@ def test_one_output_has_no_shift_to_remove():
         (
             {"a.weight": torch.ones(64, 3), "b.weight": torch.ones(2, 32)},
             None,
+            "do not tell their order",
+        ),
+        (
+            {"a.weight": torch.ones(64, 3), "b.weight": torch.ones(2, 32)},
+            ["a", "b"],
             r"`a.weight` writes 64 units \(axis 0\) but `b.weight` reads 32 \(axis 1\)",
         ),
         (

@@ -65,7 +65,11 @@ class _Study:
         inputs = self.data.train[0][0].numel()
         self.widths = [inputs, *config.network.hidden, self.data.classes]
         self.model = self.make_model(0)
-        self.group = fully_connected_group(self.model.state_dict(), output="classifier")
+        self.group = fully_connected_group(
+            self.model.state_dict(),
+            output="classifier",
+            layers=[n for n, module in self.model.named_modules() if isinstance(module, nn.Linear)],
+        )
         self.common = {"study": config.name, "versions": versions()}
         self.rows: list[Row] = []
         self.trained: dict[Network, Params] = {}

@@ -6,8 +6,8 @@ they are written and by 1 / c where they are read. This is the reference that di
 against.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
 
 from toroids.errors import ParamsError
 from toroids.params import Params
@@ -27,14 +27,16 @@ def fully_connected_group(
         params: the state dict; weights of shape (out, in), biases of shape (out,) or absent.
         output: what the reader of the outputs cannot see: "values" (nothing), "logits" (a common
             shift) or "classifier" (a common shift and a positive scale).
-        layers: names of the linear layers from input to output; by default every `NAME.weight`
-            in the order of `params`.
+        layers: names of the linear layers from input to output. By default every `NAME.weight`,
+            in the one order in which their shapes fit; the order of `params` is not trusted,
+            because files of weights are often sorted by name.
 
     Returns:
         One space per hidden layer.
 
     Raises:
-        ParamsError: layers that are missing, not linear, or that do not fit each other.
+        ParamsError: layers that are missing, not linear, or that do not fit each other; shapes
+            that fit in several orders or in none, so that the layers must be named.
 
     Example:
         >>> import toroids as td
@@ -44,7 +46,7 @@ def fully_connected_group(
         [(8, ['permute', 'rescale'])]
     """
     if layers is None:
-        layers = [name.removesuffix(".weight") for name in params if name.endswith(".weight")]
+        layers = _in_order(params)
     _check_layers(params, layers)
     spaces = []
     for writer, reader in pairwise(layers):
@@ -76,6 +78,34 @@ def fully_connected_group(
 def _written(params: Params, layer: str) -> tuple[Leg, ...]:
     names = [name for name in (f"{layer}.weight", f"{layer}.bias") if name in params]
     return tuple(Leg(name, 0, "write", layer) for name in names)
+
+
+def _in_order(params: Params) -> Sequence[str]:
+    """Puts the layers into the one order in which every layer reads what the one before writes."""
+    layers = [name.removesuffix(".weight") for name in params if name.endswith(".weight")]
+    for layer in layers:  # a chain is asked of linear layers only
+        if params[f"{layer}.weight"].ndim != 2:
+            return layers
+    # Layers of one shape could be swapped: no need to search, which would take their factorial.
+    shapes = {tuple(params[f"{layer}.weight"].shape) for layer in layers}
+    orders = list(islice(_orders(params, layers), 2)) if len(shapes) == len(layers) else []
+    if len(orders) == 1:
+        return orders[0]
+    raise ParamsError(
+        f"the shapes of the layers {layers} do not tell their order; "
+        "name them from input to output with layers=."
+    )
+
+
+def _orders(params: Params, layers: list[str], written: int | None = None) -> Iterator[list[str]]:
+    if not layers:
+        yield []
+    for layer in layers:
+        outputs, inputs = params[f"{layer}.weight"].shape
+        if written in (None, inputs):
+            rest = [other for other in layers if other != layer]
+            for order in _orders(params, rest, outputs):
+                yield [layer, *order]
 
 
 def _check_layers(params: Params, layers: Sequence[str]) -> None:
