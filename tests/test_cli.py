@@ -7,6 +7,7 @@ import sys
 import pytest
 from small_study import SMALL
 
+from toroids.params import load_params
 from toroids.study.store import read_rows
 
 TOROIDS = [sys.executable, "-c", "from toroids.cli import main; main()"]
@@ -69,6 +70,7 @@ def test_a_bar_is_drawn_for_a_person(study_file, tmp_path):
         (["study", "gone.toml"], "toroids: there is no study file `gone.toml`"),
         (["study"], "toroids: there is no study file `studies/digits.toml`"),
         (["report", "gone"], "toroids: `gone` holds no measurements.jsonl"),
+        (["study", "gone.toml", "--out", "/"], "toroids: there is no study file `gone.toml`"),
     ],
 )
 def test_mistakes_get_one_sentence_and_exit_code_2(arguments, message, tmp_path):
@@ -108,19 +110,40 @@ def test_ctrl_c_leaves_no_half_written_file(study_file, tmp_path, moment):
         pytest.fail("the study was over before it could be interrupted")
     assert process.returncode == 130
     assert "Traceback" not in error
-    assert "runs/small.partial" in error
+    assert "interrupted; `runs/small` is as it was before" in error
     runs = tmp_path / "runs"
     assert not (runs / "small").exists()
-    rows = read_rows(runs / "small.partial")
-    stored = {path.name for path in (runs / "small.partial" / "networks").iterdir()}
-    named = {f"{row['name']}.safetensors" for row in rows if row["kind"] == "network"}
-    assert named <= stored
-    assert all(name.endswith(".safetensors") and name[0] != "." for name in stored)
+    rows = read_rows(runs / ".small.partial")
+    stored = list((runs / ".small.partial" / "networks").iterdir())
+    named = {row["name"] for row in rows if row["kind"] == "network"}
+    assert len(named) >= min(moment, 6)
+    assert named <= {path.stem for path in stored}
+    assert all("output.bias" in load_params(path) for path in stored)  # whole files only
 
     finished = toroids("study", study_file, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
-    assert not (runs / "small.partial").exists()
+    assert not (runs / ".small.partial").exists()
 
 
 def test_version(tmp_path):
     assert toroids("--version", cwd=tmp_path).stdout.startswith("toroids 0.")
+
+
+def test_a_place_that_cannot_be_written_gets_one_sentence(study_file, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file" / "run", tmp_path / "file", "/", tmp_path / ("x" * 300)):
+        done = toroids("study", study_file, "--out", out, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.startswith("toroids: ")
+        assert done.stderr.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_reader_that_goes_away_does_not_end_the_study(study_file, tmp_path):
+    process = subprocess.Popen(
+        [*TOROIDS, "study", str(study_file)], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    assert (tmp_path / "runs" / "small" / "report.html").exists()

@@ -1,5 +1,6 @@
 """The shell commands: parse, call one public function, print."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,12 +44,11 @@ def study(
             run_study(config, folder, progress)
     except KeyboardInterrupt:
         typer.echo(
-            f"toroids: interrupted; what was finished is in `{folder}.partial`, "
-            "and the same command starts over.",
+            f"toroids: interrupted; `{folder}` is as it was before; the same command starts over.",
             err=True,
         )
         raise typer.Exit(130) from None
-    typer.echo(f"report: {write_report(folder)}")
+    _say(f"report: {write_report(folder)}")
 
 
 @app.command()
@@ -56,7 +56,7 @@ def report(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
 ) -> None:
     """Write the report of a finished run anew."""
-    typer.echo(f"report: {write_report(run)}")
+    _say(f"report: {write_report(run)}")
 
 
 @app.callback(invoke_without_command=True)
@@ -70,12 +70,20 @@ def _root(
         raise typer.Exit
 
 
+def _say(text: str) -> None:
+    """Prints one line; a reader that has gone away, as `head` does, does not end the study."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open to the end
+
+
 @contextmanager
 def _progress() -> Iterator[Callback]:
     """Yields a callback: a live bar where a person watches, one plain line per task elsewhere."""
     console = Console()
     if not console.is_terminal:
-        yield lambda text, done, total: print(f"[{done}/{total}] {text}", flush=True)
+        yield lambda text, done, total: _say(f"[{done}/{total}] {text}")
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
@@ -94,4 +102,9 @@ def main() -> None:
         app()
     except ToroidsError as error:
         print(f"toroids: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        where = f" `{error.filename}`" if error.filename else ""
+        reason = error.strerror or str(error)
+        print(f"toroids: cannot use{where}: {reason}; choose another place.", file=sys.stderr)
         sys.exit(2)

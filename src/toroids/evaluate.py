@@ -62,7 +62,8 @@ def evaluate(
 
     Raises:
         ParamsError: names or shapes that are not the model's; NaN or infinite weights.
-        DataError: no examples, or labels that are not classes of the network.
+        DataError: no examples, labels that are not classes of the network, inputs that the model
+            cannot run on, or outputs that are not finite.
 
     Example:
         >>> import torch, toroids as td
@@ -72,10 +73,24 @@ def evaluate(
         >>> evaluation.examples
         8
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    check_shapes(params, shapes, "the parameters", "the model")
-    check_finite(params)
+    check_params(model, params)
     return Evaluator(model, data, batch_size=batch_size, output_key=output_key)(params)
+
+
+def check_params(model: nn.Module, params: Params, what: str = "the parameters") -> None:
+    """Raises unless `params` has the names and shapes of `model` and is finite.
+
+    Args:
+        model: gives the architecture.
+        params: parameters and buffers by name.
+        what: how the message calls them.
+
+    Raises:
+        ParamsError: names the tensor that is missing, unknown, misshapen or not finite.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    check_shapes(params, shapes, what, "the model")
+    check_finite(params, what)
 
 
 class Evaluator:
@@ -97,17 +112,18 @@ class Evaluator:
         self.model = model
         self.output_key = output_key
         self._batches = batches(data, batch_size)
+        self._buffers = [name for name, _ in model.named_buffers()]
         self._place: tuple[torch.device, torch.dtype] | None = None
 
     @torch.no_grad()
     def __call__(self, params: Params) -> Evaluation:
-        """Returns error and loss of `params`, whose names, shapes and values are trusted."""
+        """Computes error and loss of `params`, whose names, shapes and values are trusted."""
         device, dtype = _place(params)
         first = self._place is None
         if isinstance(self._batches, list) and self._place != (device, dtype):
             self._batches = [_moved(batch, device, dtype) for batch in self._batches]
         self._place = (device, dtype)
-        totals = torch.zeros(3, dtype=torch.float64, device=device)  # wrong, loss, squared loss
+        totals = torch.zeros(4, dtype=_EXACT.get(device.type, torch.float64), device=device)
         examples = 0
         with evaluation_mode(self.model):
             for batch in self._batches:
@@ -115,23 +131,47 @@ class Evaluator:
                 logits = self._logits(params, inputs)
                 if first or not isinstance(self._batches, list):
                     _check_labels(logits, labels)
-                losses = nn.functional.cross_entropy(logits, labels, reduction="none").double()
+                losses = nn.functional.cross_entropy(logits, labels, reduction="none").to(totals)
                 wrong = (logits.argmax(dim=1) != labels).sum()
-                totals += torch.stack([wrong, losses.sum(), losses.square().sum()])
+                # minus infinity is a mask, anything else that is not finite has no largest logit
+                undefined = (logits.isnan() | logits.isposinf()).any(dim=1).sum()
+                totals += torch.stack([wrong, losses.sum(), losses.square().sum(), undefined])
                 examples += len(labels)
         if examples == 0:
             raise DataError("the data holds no examples; pass at least one.")
-        return _summarised(totals.tolist(), examples)
+        wrong, loss, squares, undefined = totals.tolist()
+        if undefined:
+            raise DataError(
+                f"the outputs are NaN or infinite on {undefined:.0f} of {examples} examples; look "
+                "for NaN in the inputs and for weights, or noise, that overflow the precision."
+            )
+        return _summarised(wrong, loss, squares, examples)
 
     def _logits(self, params: Params, inputs: Tensor) -> Tensor:
-        output = functional_call(self.model, dict(params), (inputs,), tie_weights=False)
+        # A forward that changes its buffers in place must not reach the caller's tensors.
+        lent = dict(params)
+        for name in self._buffers:
+            if name in lent:
+                lent[name] = lent[name].clone()
+        try:
+            output = functional_call(self.model, lent, (inputs,), tie_weights=False)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise DataError(
+                f"the model cannot run on inputs of shape {tuple(inputs.shape)} and type "
+                f"{inputs.dtype}: {str(error).splitlines()[0]}."
+            ) from error
         return select_output(output, self.output_key)
 
 
-def _summarised(totals: list[float], examples: int) -> Evaluation:
-    wrong, loss_sum, loss_squares = totals
+# Sums are kept in float64 but on Apple's MPS, which has nothing wider than float32.
+_EXACT = {"mps": torch.float32}
+
+
+def _summarised(wrong: float, loss_sum: float, squares: float, examples: int) -> Evaluation:
     error, loss = wrong / examples, loss_sum / examples
-    variance = max(loss_squares / examples - loss**2, 0.0)
+    variance = max(squares / examples - loss**2, 0.0)
     return Evaluation(
         error=error,
         loss=loss,
@@ -202,18 +242,48 @@ def batches(data: Data, batch_size: int) -> Iterable[Batch]:
     Raises:
         DataError: no examples, or unequal numbers of inputs and labels.
     """
+    if batch_size < 1:
+        raise DataError(f"batch_size is {batch_size}; pass at least 1.")
     if isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], Tensor):
-        inputs, labels = data
+        inputs, labels = check_pair(data)
         if len(inputs) != len(labels):
             raise DataError(
                 f"there are {len(inputs)} inputs but {len(labels)} labels; pass one label each."
             )
         if len(inputs) == 0:
             raise DataError("the data holds no examples; pass at least one.")
-        return list(zip(inputs.split(batch_size), labels.split(batch_size), strict=True))
+        return list(
+            zip(torch.split(inputs, batch_size), torch.split(labels, batch_size), strict=True)
+        )
+    if isinstance(data, Tensor) or not isinstance(data, Iterable):
+        raise DataError(f"the data is a {type(data).__name__}; {_EXPECTED}.")
     if iter(data) is data:  # a generator can be run through only once
         return list(data)
     return data
+
+
+_EXPECTED = "expected a pair of tensors (inputs, labels) or an iterable of such pairs"
+
+
+def check_pair(batch: object) -> Batch:
+    """Returns `batch` if it is a pair of tensors with an axis of examples.
+
+    Args:
+        batch: what came as one batch.
+
+    Returns:
+        Inputs and labels.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if (
+        not isinstance(batch, tuple | list)
+        or len(batch) != 2
+        or not all(isinstance(part, Tensor) and part.ndim for part in batch)
+    ):
+        raise DataError(f"a batch is a {type(batch).__name__}, not a pair; {_EXPECTED}.")
+    return batch[0], batch[1]
 
 
 def _place(params: Params) -> tuple[torch.device, torch.dtype]:
@@ -224,10 +294,12 @@ def _place(params: Params) -> tuple[torch.device, torch.dtype]:
 
 
 def _moved(batch: Batch, device: torch.device, dtype: torch.dtype) -> Batch:
-    inputs, labels = batch
+    inputs, labels = check_pair(batch)
+    if labels.is_floating_point() or labels.is_complex():
+        raise DataError(f"the labels have dtype {labels.dtype}; pass class numbers as integers.")
     return (
         inputs.to(device, dtype if inputs.is_floating_point() else None, non_blocking=True),
-        labels.to(device, non_blocking=True),
+        labels.to(device, torch.long, non_blocking=True),
     )
 
 
@@ -237,8 +309,6 @@ def _check_labels(logits: Tensor, labels: Tensor) -> None:
             f"the logits have shape {tuple(logits.shape)} and the labels {tuple(labels.shape)}; "
             "expected (examples, classes) and (examples,)."
         )
-    if labels.is_floating_point() or labels.is_complex():
-        raise DataError(f"the labels have dtype {labels.dtype}; pass class numbers as integers.")
     outside = (labels < 0) | (labels >= logits.shape[1])
     if bool(outside.any()):
         position = int(outside.nonzero()[0])

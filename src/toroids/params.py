@@ -29,7 +29,7 @@ def check_finite(params: Params, what: str = "the parameters") -> None:
             count = int((~torch.isfinite(tensor)).sum())
             raise ParamsError(
                 f"`{name}` in {what} has {count} of {tensor.numel()} entries that are NaN or "
-                "infinite; pass weights of a run that did not diverge."
+                "infinite; pass finite weights, in a wider precision where they overflow."
             )
 
 
@@ -64,7 +64,7 @@ def check_shapes(
 
 
 def check_alike(a: Params, b: Params) -> None:
-    """Raises unless `a` and `b` have the same names and shapes and are both finite.
+    """Raises unless `a` and `b` agree in names, shapes, precision and device and are both finite.
 
     Raises:
         ParamsError: names the first tensor that differs, or that is not finite.
@@ -73,6 +73,37 @@ def check_alike(a: Params, b: Params) -> None:
     check_shapes(b, shapes, "the second network", "the first network")
     check_finite(a, "the first network")
     check_finite(b, "the second network")
+    check_placed_alike(a, b)
+
+
+def check_placed_alike(a: Params, b: Params) -> None:
+    """Raises unless every tensor has the same precision and device in `a` as in `b`.
+
+    Raises:
+        ParamsError: names the first tensor that differs.
+    """
+    for name, tensor in a.items():
+        other = b[name]
+        if (tensor.dtype, tensor.device) != (other.dtype, other.device):
+            raise ParamsError(
+                f"`{name}` is {tensor.dtype} on {tensor.device} in the first network but "
+                f"{other.dtype} on {other.device} in the second; convert one of them."
+            )
+
+
+def precise(tensor: torch.Tensor) -> torch.Tensor:
+    """Converts to the most precise type that the tensor's device computes in.
+
+    Norms are sums of squares, which overflow and underflow in the narrow types: 300 squared is
+    infinite in float16, 1e-30 squared is zero in float32.
+
+    Args:
+        tensor: of any floating type.
+
+    Returns:
+        float64, or float32 on Apple's MPS, which has nothing wider; gradients flow through.
+    """
+    return tensor.float() if tensor.device.type == "mps" else tensor.double()
 
 
 def _listed(names: list[str]) -> str:

@@ -75,15 +75,15 @@ def test_settings_out_of_range(make_model, data, arguments, message):
 
 
 def test_bad_data(make_model, data):
-    with pytest.raises(DataError, match="0 inputs and 0 labels"):
+    with pytest.raises(DataError, match="no examples"):
         td.solvers.sgd(make_model, (data[0][:0], data[1][:0]), seed=0)
-    with pytest.raises(DataError, match="60 inputs and 59 labels"):
+    with pytest.raises(DataError, match="60 inputs but 59 labels"):
         td.solvers.sgd(make_model, (data[0], data[1][:-1]), seed=0)
 
 
 def test_divergence_says_where(make_model, data):
     with pytest.raises(
-        ToroidsError, match=r"diverged: the loss is \w+ after epoch \d+ .* lower the"
+        ToroidsError, match=r"diverged after epoch \d+ of phase 'train' .* Lower the"
     ):
         td.solvers.sgd(make_model, (data[0] * 1e4, data[1]), seed=0, lr=1e20)
 
@@ -115,3 +115,45 @@ def test_a_whole_run_against_a_loop_written_by_hand(make_model, data):
                     p -= lr * (g + 0.8 * v)
     for name, expected in model.state_dict().items():
         assert torch.allclose(trained.params[name], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x, y + 5), "label . .* not one of the network's 3 classes"),
+        (lambda x, y: (x, y - 100), "not one of the network's 3 classes"),
+        (lambda x, y: (x * float("nan"), y), "60 of 60 examples; look for NaN in the inputs"),
+        (lambda x, y: [(x, y)], "not a pair"),
+        (lambda x, y: (x, y.float()), "pass class numbers as integers"),
+        (lambda x, y: (x[:, :3], y), r"cannot run on inputs of shape \(60, 3\)"),
+    ],
+)
+@pytest.mark.parametrize("solver", ["sgd", "replicated_sgd", "adversarial_sgd"])
+def test_data_that_do_not_fit_get_one_sentence(make_model, data, solver, change, message):
+    with pytest.raises(DataError, match=message):
+        getattr(td.solvers, solver)(make_model, change(*data), seed=0, budget=1)
+
+
+def test_precisions_are_brought_together_and_structured_outputs_read(make_model, data):
+    class Wrapped(nn.Module):
+        def __init__(self, seed):
+            super().__init__()
+            self.inner = make_model(seed)
+
+        def forward(self, inputs):
+            return {"logits": self.inner(inputs)}
+
+    plain = td.solvers.sgd(make_model, data, 1, 2).params
+    of_double = td.solvers.sgd(make_model, (data[0].double(), data[1].int()), 1, 2).params
+    wrapped = td.solvers.sgd(Wrapped, data, 1, 2).params
+    for name, tensor in plain.items():
+        assert torch.equal(tensor, of_double[name])
+        assert torch.equal(tensor, wrapped[f"inner.{name}"])
+
+
+def test_seeds_and_devices_that_are_not_there(make_model, data):
+    with pytest.raises(ToroidsError, match="pass 0 or more, below"):
+        td.solvers.sgd(make_model, data, seed=2**70)
+    if not torch.cuda.is_available():
+        with pytest.raises(ToroidsError, match="device 'cuda' cannot be used"):
+            td.solvers.sgd(make_model, data, seed=0, device="cuda")

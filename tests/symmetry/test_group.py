@@ -133,7 +133,7 @@ def test_text_that_is_not_json_is_refused():
 
 def test_one_axis_belongs_to_one_space(group):
     twin = dataclasses.replace(group.spaces[0], name="twin")
-    with pytest.raises(ToroidsError, match="is a leg of both `hidden1` and `twin`"):
+    with pytest.raises(ToroidsError, match="is a leg of `hidden1` and again of `twin`"):
         dataclasses.replace(group, spaces=(*group.spaces, twin))
 
 

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from toroids.align.greedy import greedy
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.errors import ToroidsError
-from toroids.params import Params, check_alike
+from toroids.params import Params, check_alike, precise
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
@@ -89,5 +91,5 @@ def align(
 
 def similarity(group: SymmetryGroup, a: Params, b: Params) -> float:
     """Computes the inner product of two networks over all parameters, buffers left out."""
-    names = [name for name in group.shapes if name not in group.buffers]
-    return sum(float((a[name].double() * b[name].double()).sum()) for name in names)
+    products = [(precise(a[name]) * precise(b[name])).sum() for name in group.parameters]
+    return float(torch.stack(products).sum().detach())

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from toroids.canonical.form import CanonicalParams
-from toroids.params import Params
+from toroids.params import Params, precise
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Space
@@ -39,7 +39,7 @@ def greedy(group: SymmetryGroup, params: CanonicalParams, reference: CanonicalPa
         step = group.identity()
         choices = dict(step.choices)
         similarities = _incoming(space, reference) @ _incoming(space, moved).T
-        _, columns = linear_sum_assignment(similarities.double().cpu().numpy(), maximize=True)
+        _, columns = linear_sum_assignment(similarities.cpu().numpy(), maximize=True)
         choices[space.name] = SpaceElement(
             torch.from_numpy(columns), step.choices[space.name].log_scales
         )
@@ -51,7 +51,10 @@ def greedy(group: SymmetryGroup, params: CanonicalParams, reference: CanonicalPa
 
 def _incoming(space: Space, params: Params) -> Tensor:
     vectors = torch.cat(
-        [params[leg.tensor].movedim(leg.axis, 0).reshape(space.size, -1) for leg in space.writer],
+        [
+            precise(params[leg.tensor].detach()).movedim(leg.axis, 0).reshape(space.size, -1)
+            for leg in space.writer or space.legs
+        ],
         dim=1,
     )
     return torch.nn.functional.normalize(vectors, dim=1)  # a zero unit is similar to nothing

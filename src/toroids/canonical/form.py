@@ -8,7 +8,7 @@ from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.output import remove_output
 from toroids.canonical.sphere import sphere_gauge
 from toroids.errors import ToroidsError
-from toroids.params import Params
+from toroids.params import Params, check_finite
 from toroids.symmetry.group import SymmetryGroup
 
 GAUGES = {"sphere": sphere_gauge}
@@ -57,7 +57,8 @@ def canonicalize(
         The same names, shapes, dtypes and devices, with `.notes` on degenerate units.
 
     Raises:
-        ParamsError: `params` is not of this architecture or is not finite.
+        ParamsError: `params` is not of this architecture or is not finite, or its canonical form
+            is too large for its precision.
         ToroidsError: an unknown gauge.
 
     Example:
@@ -77,4 +78,5 @@ def canonicalize(
         raise ToroidsError(f"there is no gauge {gauge!r}; choose from {sorted(GAUGES)}.")
     group.check(params)
     fixed = remove_output(group, GAUGES[gauge](group, params, bias))
+    check_finite(fixed, "the canonical form, which leaves the range of its precision")
     return CanonicalParams(fixed, degenerate_units(group, fixed, bias))

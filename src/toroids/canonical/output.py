@@ -8,7 +8,7 @@ b - mean_c b_c; "classifier" then divides both by sqrt(||W||^2 + ||b||^2), a sph
 import torch
 
 from toroids.canonical.spheres import output_sphere
-from toroids.params import Params
+from toroids.params import Params, precise
 from toroids.symmetry.group import SymmetryGroup
 
 
@@ -31,17 +31,16 @@ def remove_output(group: SymmetryGroup, params: Params) -> dict[str, torch.Tenso
     if sphere is not None:
         norm = sphere.norms(fixed)
         for name in sphere.axes:
-            fixed[name] = fixed[name] / torch.where(norm == 0, 1.0, norm)
+            tensor = fixed[name]
+            fixed[name] = (precise(tensor) / torch.where(norm == 0, 1.0, norm)).to(tensor.dtype)
     return fixed
 
 
 def _centred(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    exact = precise(tensor)
     # The second subtraction removes the rounding of a mean that is large beside the differences.
-    centred = tensor - tensor.mean(dim=axis, keepdim=True)
+    centred = exact - exact.mean(dim=axis, keepdim=True)
     centred = centred - centred.mean(dim=axis, keepdim=True)
-    # Where all classes hold the same number, only its rounding is left: a mean of n terms is off by
-    # a few units in the last place. Normalising that would blow noise up to a direction.
-    size = tensor.detach().abs().amax(dim=axis, keepdim=True)
-    rounding = 4 * torch.finfo(tensor.dtype).eps * size
-    constant = (centred.detach().abs() <= rounding).all(dim=axis, keepdim=True)
-    return torch.where(constant, torch.zeros_like(centred), centred)
+    # Equal classes leave the rounding of their mean, which a division by the norm would blow up.
+    constant = (tensor == tensor.narrow(axis, 0, 1)).all(dim=axis, keepdim=True)
+    return torch.where(constant, torch.zeros_like(centred), centred).to(tensor.dtype)

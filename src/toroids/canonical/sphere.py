@@ -9,7 +9,7 @@ layer's rows are normalised, its columns already carry the scales of the layer b
 import torch
 
 from toroids.canonical.spheres import hidden_spheres
-from toroids.params import Params
+from toroids.params import Params, precise
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Space
 from toroids.symmetry.units import along
@@ -41,4 +41,5 @@ def _divide(params: dict[str, torch.Tensor], space: Space, norms: torch.Tensor) 
     for leg, exponent in zip(space.legs, exponents, strict=True):
         if exponent:
             tensor = params[leg.tensor]
-            params[leg.tensor] = tensor * along(norms.pow(-exponent / unit), tensor, leg.axis)
+            factors = along(norms.pow(-exponent / unit), tensor, leg.axis)
+            params[leg.tensor] = (precise(tensor) * factors).to(tensor.dtype)

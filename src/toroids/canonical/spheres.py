@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from toroids.errors import ToroidsError
-from toroids.params import Params
+from toroids.params import Params, precise
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.units import along, sum_per_unit
 
@@ -38,8 +38,8 @@ class Spheres:
         return torch.stack(sums).sum(dim=0)
 
     def norms(self, params: Params) -> Tensor:
-        """Euclidean norm of every sphere's coordinates; shape (spheres,)."""
-        squares = self.sums({name: params[name].square() for name in self.axes})
+        """Euclidean norm of every sphere's coordinates; shape (spheres,), in float64."""
+        squares = self.sums({name: precise(params[name]).square() for name in self.axes})
         # sqrt has no derivative at zero: a zero unit must not turn every gradient into NaN.
         return torch.where(squares > 0, squares, 1.0).sqrt() * (squares > 0)
 
@@ -64,6 +64,7 @@ def hidden_spheres(group: SymmetryGroup, bias: bool) -> list[Spheres]:
     """Lists the spheres of hidden units: one family per space that can be rescaled.
 
     A unit's sphere is made of the weights by which its first writer writes it, and of its bias.
+    Writers that also read the space, as a recurrent layer does, cannot set the scale.
 
     Args:
         group: the architecture's group.
@@ -73,7 +74,7 @@ def hidden_spheres(group: SymmetryGroup, bias: bool) -> list[Spheres]:
         The families in the order of the group's spaces.
 
     Raises:
-        ToroidsError: a space with several generators.
+        ToroidsError: a space with several generators, or with no writer that can set the scale.
     """
     families = []
     for space in group.spaces:
@@ -83,6 +84,11 @@ def hidden_spheres(group: SymmetryGroup, bias: bool) -> list[Spheres]:
             raise ToroidsError(
                 f"space `{space.name}` has {len(space.generators)} generators; the sphere gauge "
                 "handles one per space."
+            )
+        if not space.writer:
+            raise ToroidsError(
+                f"every writer of space `{space.name}` also reads it, so that none can set its "
+                "scale; leave 'rescale' out of the space's actions."
             )
         legs = [leg for leg in space.writer if bias or len(group.shapes[leg.tensor]) > 1]
         families.append(Spheres(space.name, {leg.tensor: leg.axis for leg in legs}))

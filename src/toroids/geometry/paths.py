@@ -8,7 +8,7 @@ from torch import Tensor
 
 from toroids.canonical.spheres import Spheres
 from toroids.errors import ToroidsError
-from toroids.params import Params, check_alike
+from toroids.params import Params, check_alike, precise
 
 
 class Path(Protocol):
@@ -85,7 +85,8 @@ class Geodesic:
             start = family.spread(_share(1 - t, theta), self.a)
             end = family.spread(_share(t, theta), self.b)
             for name in family.axes:
-                point[name] = start[name] * self.a[name] + end[name] * self.b[name]
+                moved = start[name] * precise(self.a[name]) + end[name] * precise(self.b[name])
+                point[name] = moved.to(self.a[name].dtype)
         return {
             name: point[name] if name in point else straight(tensor, self.b[name], t)
             for name, tensor in self.a.items()

@@ -14,7 +14,7 @@ from torch import Tensor
 from toroids.canonical.spheres import Spheres, hidden_spheres, output_sphere
 from toroids.errors import ParamsError
 from toroids.geometry.paths import Geodesic
-from toroids.params import Params
+from toroids.params import Params, check_placed_alike, precise
 from toroids.symmetry.group import SymmetryGroup
 
 FLAT = "flat"
@@ -36,9 +36,7 @@ class Toroid:
         # A sphere with one coordinate is two points, not a curve: its coordinate counts as flat.
         self.spheres = [family for family in families if family.coordinates(group.shapes) > 1]
         curved = {name for family in self.spheres for name in family.axes}
-        self.flat = [
-            name for name in group.shapes if name not in curved and name not in group.buffers
-        ]
+        self.flat = [name for name in group.parameters if name not in curved]
 
     def check(self, params: Params, what: str = "the parameters") -> None:
         """Raises unless `params` is canonical; it is never normalised silently.
@@ -54,22 +52,22 @@ class Toroid:
         for family in self.spheres:
             norms = family.norms(params)
             # Rounding of a norm stays far below the square root of the precision.
-            tolerance = math.sqrt(torch.finfo(norms.dtype).eps)
+            tolerance = math.sqrt(max(torch.finfo(params[n].dtype).eps for n in family.axes))
             off = ((norms - 1).abs() > tolerance) & (norms > 0)
             if bool(off.any()):
                 unit = int(off.nonzero()[0])
                 raise ParamsError(
                     f"unit {unit} of `{family.name}` in {what} has norm {norms[unit].item():.9g}, "
-                    "expected 1; pass what canonicalize returns."
+                    "expected 1; pass what canonicalize returns, with the same bias=."
                 )
         if self.group.output.mode != "values":
             self._check_centred(params, what)
 
     def _check_centred(self, params: Params, what: str) -> None:
         for leg in self.group.output.legs:
-            tensor = params[leg.tensor]
+            tensor = precise(params[leg.tensor])
             sizes = tensor.abs().sum(dim=leg.axis)
-            tolerance = math.sqrt(torch.finfo(tensor.dtype).eps)
+            tolerance = math.sqrt(torch.finfo(params[leg.tensor].dtype).eps)
             if bool((tensor.sum(dim=leg.axis).abs() > tolerance * sizes).any()):
                 raise ParamsError(
                     f"`{leg.tensor}` in {what} does not sum to zero over the classes; "
@@ -85,13 +83,15 @@ class Toroid:
 
         Returns:
             For every family of spheres, by name, angles of shape (spheres,) in radians, in
-            [0, pi]. A unit of zero norm is pi / 2 away from any other.
+            [0, pi]. A unit of zero norm is on no sphere: what stands for its angle is the
+            Euclidean distance, the length of the straight line on which the geodesic moves it.
 
         Raises:
             ParamsError: `a` or `b` is not canonical.
         """
         self.check(a, "the first network")
         self.check(b, "the second network")
+        check_placed_alike(a, b)
         return {family.name: angle(family, a, b) for family in self.spheres}
 
     def distances(self, a: Params, b: Params) -> dict[str, float]:
@@ -112,7 +112,7 @@ class Toroid:
             name: theta.square().sum().sqrt().item() for name, theta in self.angles(a, b).items()
         }
         if self.flat:
-            squares = [(a[name] - b[name]).double().square().sum() for name in self.flat]
+            squares = [(precise(a[name]) - precise(b[name])).square().sum() for name in self.flat]
             distances[FLAT] = torch.stack(squares).sum().sqrt().item()
         return distances
 
@@ -167,7 +167,8 @@ class Toroid:
         angles = self.angles(a, b)
         for family in self.spheres:
             # sin(theta) divides the geodesic: beyond this, rounding would pick the great circle.
-            limit = math.pi - math.sqrt(torch.finfo(angles[family.name].dtype).eps)
+            eps = max(torch.finfo(a[name].dtype).eps for name in family.axes)
+            limit = math.pi - math.sqrt(eps)
             antipodal = angles[family.name] > limit
             if bool(antipodal.any()):
                 raise ParamsError(
@@ -179,6 +180,8 @@ class Toroid:
 
 def angle(family: Spheres, a: Params, b: Params) -> Tensor:
     """Computes 2 atan2(||u - v||, ||u + v||) for every sphere of `family`; shape (spheres,)."""
-    difference = family.norms({name: a[name] - b[name] for name in family.axes})
-    total = family.norms({name: a[name] + b[name] for name in family.axes})
-    return 2 * torch.atan2(difference, total)
+    exact = {name: (precise(a[name]), precise(b[name])) for name in family.axes}
+    difference = family.norms({name: u - v for name, (u, v) in exact.items()})
+    total = family.norms({name: u + v for name, (u, v) in exact.items()})
+    on_spheres = (family.norms(a) > 0) & (family.norms(b) > 0)
+    return torch.where(on_spheres, 2 * torch.atan2(difference, total), difference)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.errors import ToroidsError
-from toroids.evaluate import Data, Evaluator, evaluate
+from toroids.evaluate import Data, Evaluator, check_params
 from toroids.params import Params
 
 SIGMAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -70,17 +70,21 @@ def local_energy(
 
     Raises:
         ToroidsError: no sigma, a negative one, or fewer than two samples.
+        ParamsError: `params` is not of the model's architecture or not finite.
+        DataError: as in `evaluate`; also when a sigma is so large that outputs overflow.
 
     Reference:
         Pittorino et al., Entropic gradient descent algorithms and wide flat minima, 2021,
         arXiv 2006.07897.
     """
+    sigmas = [float(sigma) for sigma in sigmas]
     if not sigmas or not all(sigma >= 0 and math.isfinite(sigma) for sigma in sigmas):
-        raise ToroidsError(f"sigmas are {list(sigmas)}; pass one or more finite values >= 0.")
+        raise ToroidsError(f"sigmas are {sigmas}; pass one or more finite values >= 0.")
     if samples < 2:
         raise ToroidsError(f"samples is {samples}; a standard error needs at least 2.")
-    error = evaluate(model, params, data, batch_size=batch_size, output_key=output_key).error
+    check_params(model, params)
     evaluator = Evaluator(model, data, batch_size=batch_size, output_key=output_key)
+    error = evaluator(params).error
     generator = generator or torch.Generator().manual_seed(0)
     owners = _owners(model)
     increases = torch.empty(len(sigmas), samples, dtype=torch.float64)

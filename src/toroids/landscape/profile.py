@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from toroids.errors import ToroidsError
-from toroids.evaluate import Data, Evaluator
+from toroids.evaluate import Data, Evaluator, check_params
 from toroids.geometry.paths import Path
-from toroids.params import check_finite
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,8 @@ def profile(
 
     Raises:
         ToroidsError: fewer than two points.
-        ParamsError: an end of the path is not finite.
+        ParamsError: an end of the path is not of the model's architecture or not finite.
+        DataError: as in `evaluate`.
 
     Example:
         >>> import torch, toroids as td
@@ -72,8 +72,8 @@ def profile(
     """
     if points < 2:
         raise ToroidsError(f"a profile needs at least 2 points, its two ends; got {points}.")
-    check_finite(path(0.0), "the path's start")
-    check_finite(path(1.0), "the path's end")
+    check_params(model, path(0.0), "the path's start")
+    check_params(model, path(1.0), "the path's end")
     evaluator = Evaluator(model, data, batch_size=batch_size, output_key=output_key)
     t = torch.linspace(0, 1, points, dtype=torch.float64)
     evaluations = [evaluator(path(position)) for position in t.tolist()]

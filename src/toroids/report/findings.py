@@ -98,9 +98,9 @@ def barriers(summary: Summary) -> Finding:
     if not rows:
         return Finding("Error along paths", "One network per solver: no pairs.")
     title = f"The barrier on the aligned geodesic is lowest for {label(rows[0]['group'])}"
-    if len(rows) > 1:
-        clearly = "" if apart(rows[0], rows[-1]) else ", not clearly,"
-        title += f" and{clearly} highest for {label(rows[-1]['group'])}"
+    for other in rows[1:]:
+        verdict = "clearly" if apart(rows[0], other) else "not clearly"
+        title += f", {verdict} below {label(other['group'])}"
     return Finding(title, f"Mean barrier of train error: {_listed(rows, percent)}.")
 
 

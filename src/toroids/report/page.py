@@ -16,15 +16,15 @@ from toroids.files import write_atomically
 from toroids.report import figures, findings
 from toroids.report.findings import Finding, Summary
 from toroids.report.text import label
-from toroids.study.store import read_rows
+from toroids.study.store import REPORT, read_rows
 
 Row = dict[str, Any]
 Draw = Callable[[Sequence[Row], Summary], go.Figure]
 
 CHART = {"responsive": True, "displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
 INTERVALS = (
-    "Bars and bands are 95 % bootstrap intervals over networks; pairs that share a network are "
-    "not treated as independent."
+    "Bars and bands are 95 % intervals from a bootstrap over networks; pairs that share a network "
+    "are not treated as independent."
 )
 SECTIONS: tuple[tuple[Callable[[Summary], Finding], Draw, str], ...] = (
     (
@@ -72,7 +72,7 @@ def write_report(folder: str | Path) -> Path:
     Raises:
         ToroidsError: the folder holds no run, or one that was not finished.
     """
-    path = Path(folder) / "report.html"
+    path = Path(folder) / REPORT
     write_atomically(path, render(read_rows(folder)).encode())
     return path
 
@@ -91,21 +91,22 @@ def render(rows: Sequence[Row]) -> str:
     """
     run = next((row for row in rows if row["kind"] == "run"), None)
     symmetry = next((row for row in rows if row["kind"] == "symmetry"), None)
-    if run is None or symmetry is None:
+    networks = [row for row in rows if row["kind"] == "network"]
+    if run is None or symmetry is None or not networks:
         raise ToroidsError("the run was not finished; run the study again.")
     summary = Summary(rows)
-    networks = [row for row in rows if row["kind"] == "network"]
     template = Template(files("toroids.report").joinpath("page.html").read_text("utf-8"))
     return template.substitute(
         title=escape(f"Study {run['study']}"),
         subtitle=escape(_subtitle(rows, run)),
         plotly=get_plotlyjs(),
         figures="\n".join(
-            _section(finding(summary), draw(rows, summary), note)
-            for finding, draw, note in SECTIONS
+            _section(finding(summary), draw(rows, summary), note, f"figure-{number}")
+            for number, (finding, draw, note) in enumerate(SECTIONS, start=1)
         ),
         table_title=escape(_ended(networks)),
-        table_note="± is one standard error: over test images, and over noise draws.",
+        table_note="Train error is counted on all training images; ± is one standard error, over "
+        "test images and over noise draws.",
         table=_table(networks, summary),
         symmetry_note=escape(
             f"Random elements of the group change the outputs by at most "
@@ -132,11 +133,12 @@ def _subtitle(rows: Sequence[Row], run: Row) -> str:
     )
 
 
-def _section(finding: Finding, figure: go.Figure, note: str) -> str:
+def _section(finding: Finding, figure: go.Figure, note: str, name: str) -> str:
     # plotly escapes "<" inside its JSON, so that no name can close the script element
     chart = figure.to_html(
         full_html=False,
         include_plotlyjs=False,
+        div_id=name,
         config=CHART,
     )
     return (

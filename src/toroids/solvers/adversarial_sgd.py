@@ -15,8 +15,8 @@ from toroids.solvers.training import (
     Trained,
     Watch,
     backward,
-    check_examples,
     minibatches,
+    prepare,
     snapshot,
 )
 
@@ -63,8 +63,9 @@ def adversarial_sgd(
         The network after the last epoch; the history holds the phases "corrupt" and "train".
 
     Raises:
-        DataError: no examples, or unequal numbers of inputs and labels.
-        ToroidsError: a setting out of range, or a loss that is no longer finite.
+        DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
+            network.
+        ToroidsError: a setting out of range, or outputs that are no longer finite.
 
     Reference:
         S. Liu, D. Papailiopoulos, D. Achlioptas, Bad global minima exist and SGD can reach them,
@@ -76,12 +77,10 @@ def adversarial_sgd(
         raise ToroidsError(
             f"copies is {copies} and zeroed is {zeroed}; pass at least 1 copy and 0 <= zeroed < 1."
         )
-    check_examples(data)
-    data = (data[0].to(device), data[1].to(device))
+    (model,), data = prepare(make_model, data, [seed], device)
     # A stream of its own, apart from the mini-batches of the second phase.
     generator = torch.Generator().manual_seed(seed + 1_000_003)
     corrupted = corrupt(data, copies, zeroed, generator)
-    model = make_model(seed).to(device)
     start = _fit(model, corrupted, corrupt_recipe, generator)
     history, ended = descend(model, data, seed, recipe)
     return Trained(
@@ -102,7 +101,7 @@ def corrupt(data: Batch, copies: int, zeroed: float, generator: torch.Generator)
         generator: source of randomness on the CPU.
 
     Returns:
-        Inputs (copies n, ...) and labels (copies n,), uniform over the classes that occur.
+        Inputs (copies n, ...) and labels (copies n,), uniform over 0 to the largest label.
     """
     inputs, labels = data
     inputs = inputs.repeat(copies, *[1] * (inputs.ndim - 1))

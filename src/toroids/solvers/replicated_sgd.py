@@ -1,5 +1,7 @@
 """Replicated SGD: coupled networks that settle together where the landscape is wide."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -14,8 +16,8 @@ from toroids.solvers.training import (
     Trained,
     Watch,
     backward,
-    check_examples,
     minibatches,
+    prepare,
     set_lr,
 )
 
@@ -64,23 +66,22 @@ def replicated_sgd(
         gradient_steps counts all replicas.
 
     Raises:
-        DataError: no examples, or unequal numbers of inputs and labels.
-        ToroidsError: a setting out of range, or a loss that is no longer finite.
+        DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
+            network.
+        ToroidsError: a setting out of range, or outputs that are no longer finite.
 
     Reference:
         Baldassi et al., Unreasonable effectiveness of learning neural networks, 2016,
         arXiv 1605.06444; Pittorino et al., 2021, arXiv 2006.07897.
     """
     recipe = Recipe(budget, hold, batch_size, lr, momentum, weight_decay)
-    if replicas < 2 or min(coupling) <= 0:
+    if replicas < 2 or len(coupling) != 2 or not all(0 < gamma < math.inf for gamma in coupling):
         raise ToroidsError(
             f"replicas is {replicas} and coupling is {coupling}; pass at least 2 replicas and two "
             "positive couplings."
         )
-    check_examples(data)
-    data = (data[0].to(device), data[1].to(device))
     seeds = [seed + 10_007 * replica for replica in range(replicas)]
-    models = [make_model(own).to(device) for own in seeds]
+    models, data = prepare(make_model, data, seeds, device)
     generators = [torch.Generator().manual_seed(own) for own in seeds]
     history, ended = _descend(models, data, generators, recipe, coupling)
     return Trained(centre(models), tuple(history), ended, replicas * steps(history, data, recipe))

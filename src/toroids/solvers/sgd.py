@@ -12,8 +12,8 @@ from toroids.solvers.training import (
     Trained,
     Watch,
     backward,
-    check_examples,
     minibatches,
+    prepare,
     set_lr,
     snapshot,
 )
@@ -53,16 +53,15 @@ def sgd(
         The network after the last epoch.
 
     Raises:
-        DataError: no examples, or unequal numbers of inputs and labels.
-        ToroidsError: a setting out of range, or a loss that is no longer finite.
+        DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
+            network.
+        ToroidsError: a setting out of range, or outputs that are no longer finite.
 
     Reference:
         Y. Nesterov, 1983; I. Loshchilov, F. Hutter, SGDR, 2017, arXiv 1608.03983.
     """
     recipe = Recipe(budget, hold, batch_size, lr, momentum, weight_decay)
-    check_examples(data)
-    data = (data[0].to(device), data[1].to(device))
-    model = make_model(seed).to(device)
+    (model,), data = prepare(make_model, data, [seed], device)
     history, ended = descend(model, data, seed, recipe)
     return Trained(snapshot(model), tuple(history), ended, steps(history, data, recipe))
 

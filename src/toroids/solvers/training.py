@@ -1,7 +1,7 @@
 """What all solvers share: their result, the schedule, the mini-batches and when to end."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.errors import DataError, ToroidsError
-from toroids.evaluate import Batch, Evaluator
+from toroids.evaluate import Batch, Evaluator, check_pair, select_output
 
 MakeModel: TypeAlias = Callable[[int], nn.Module]
 Ended: TypeAlias = Literal["zero error", "budget"]
@@ -77,11 +77,11 @@ class Recipe:
         for name in ("budget", "hold", "batch_size"):
             if getattr(self, name) < 1:
                 raise ToroidsError(f"{name} is {getattr(self, name)}; pass at least 1.")
-        if not self.lr > 0:
+        if not 0 < self.lr < math.inf:
             raise ToroidsError(f"lr is {self.lr}; pass a positive learning rate.")
         if not 0 <= self.momentum < 1:
             raise ToroidsError(f"momentum is {self.momentum}; pass 0 or more and less than 1.")
-        if not self.weight_decay >= 0:
+        if not 0 <= self.weight_decay < math.inf:
             raise ToroidsError(f"weight_decay is {self.weight_decay}; pass 0 or more.")
 
     def cosine(self, epoch: int) -> float:
@@ -99,14 +99,37 @@ class Recipe:
         )
 
 
-def check_examples(data: Batch) -> None:
-    """Raises unless `data` is a pair of tensors with one label per input and at least one."""
-    inputs, labels = data
-    if len(inputs) != len(labels) or len(labels) == 0:
-        raise DataError(
-            f"there are {len(inputs)} inputs and {len(labels)} labels; pass one label each, "
-            "and at least one."
-        )
+def prepare(
+    make_model: MakeModel, data: Batch, seeds: Sequence[int], device: str | torch.device
+) -> tuple[list[nn.Module], Batch]:
+    """Builds the networks and brings the data to their device and precision.
+
+    Args:
+        make_model: builds a network initialised by the seed it is given.
+        data: inputs (n, ...) and labels (n,).
+        seeds: one per network, in [0, 2^63).
+        device: where to train.
+
+    Returns:
+        The networks, and the data, which every one of them has been checked to run on.
+
+    Raises:
+        DataError: the data is empty, is no pair of tensors, or does not fit the network.
+        ToroidsError: a seed out of range, or a device that is not there.
+    """
+    if not all(0 <= seed < 2**63 for seed in seeds):
+        raise ToroidsError(f"the seeds are {list(seeds)}; pass 0 or more, below 2^63.")
+    inputs, labels = check_pair(data)
+    models = [make_model(seed) for seed in seeds]
+    try:
+        models = [model.to(device) for model in models]
+    except (RuntimeError, AssertionError) as error:  # torch raises either where there is no CUDA
+        raise ToroidsError(f"device {str(device)!r} cannot be used: {error}") from error
+    for model in models:
+        Evaluator(model, (inputs, labels))(snapshot(model))
+    dtype = next(models[0].parameters()).dtype
+    inputs = inputs.to(device, dtype if inputs.is_floating_point() else None)
+    return models, (inputs, labels.to(device, torch.long))
 
 
 def minibatches(data: Batch, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -128,7 +151,8 @@ def backward(model: nn.Module, batch: Batch) -> None:
     inputs, labels = batch
     for parameter in model.parameters():
         parameter.grad = None
-    torch.autograd.backward(nn.functional.cross_entropy(model(inputs), labels))
+    logits = select_output(model(inputs))
+    torch.autograd.backward(nn.functional.cross_entropy(logits, labels))
 
 
 class Watch:
@@ -149,15 +173,16 @@ class Watch:
             True when zero error was held long enough.
 
         Raises:
-            ToroidsError: the loss is NaN or infinite.
+            ToroidsError: the outputs are NaN or infinite.
         """
-        evaluation = self._evaluator(params)
         epoch = len(self.history) + 1
-        if not math.isfinite(evaluation.loss):
+        try:
+            evaluation = self._evaluator(params)
+        except DataError as error:  # the same data was evaluated without fault before training
             raise ToroidsError(
-                f"training diverged: the loss is {evaluation.loss} after epoch {epoch} of phase "
-                f"{self._phase!r} at learning rate {lr:.3g}; lower the learning rate."
-            )
+                f"training diverged after epoch {epoch} of phase {self._phase!r} at learning rate "
+                f"{lr:.3g}: {error} Lower the learning rate."
+            ) from error
         self.history.append(
             Epoch(self._phase, epoch, lr, evaluation.error, evaluation.loss, coupling)
         )

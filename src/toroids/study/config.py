@@ -1,5 +1,6 @@
 """A study as data: what a TOML file under studies/ may say, and how it is checked."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from toroids.errors import ConfigError
 from toroids.landscape.flatness import SIGMAS
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+# The upper bounds only keep slips of the keyboard from asking for what no machine can do.
+NonNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 
 
@@ -27,14 +30,14 @@ class DataConfig(_Section):
 
     name: Literal["digits"] = "digits"
     train: Annotated[int, Field(ge=1, lt=1797)] = 600
-    seed: int = 0
+    seed: Seed = 0
 
 
 class NetworkConfig(_Section):
     """Which network; `hidden` widths of a fully connected ReLU network."""
 
     name: Literal["fully_connected"] = "fully_connected"
-    hidden: tuple[Count, ...] = (128, 128)
+    hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (128, 128)
     bias: bool = True
 
 
@@ -58,7 +61,7 @@ class ReplicatedSgdConfig(_SolverConfig):
 
     method: Literal["replicated_sgd"]
     weight_decay: NonNegative = 0.0
-    replicas: Annotated[int, Field(ge=2)] = 3
+    replicas: Annotated[int, Field(ge=2, le=1000)] = 3
     coupling: tuple[Positive, Positive] = (0.01, 1.0)
 
 
@@ -81,7 +84,7 @@ class FlatnessConfig(_Section):
     """Local energy: `samples` draws at each of `sigmas`; headlines quote it at `reference`."""
 
     sigmas: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = SIGMAS
-    samples: Annotated[int, Field(ge=2)] = 32
+    samples: Annotated[int, Field(ge=2, le=1_000_000)] = 32
     reference: NonNegative = 0.5
 
     @pydantic.model_validator(mode="after")
@@ -94,15 +97,15 @@ class FlatnessConfig(_Section):
 class ProfilesConfig(_Section):
     """Barriers: `points` per path; all pairs within a solver, `across` per pair of solvers."""
 
-    points: Annotated[int, Field(ge=2)] = 25
-    across: Annotated[int, Field(ge=0)] = 6
+    points: Annotated[int, Field(ge=2, le=100_000)] = 25
+    across: Annotated[int, Field(ge=0, le=1_000_000)] = 6
 
 
 class StudyConfig(_Section):
     """A whole study."""
 
     name: FileName
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     data: DataConfig = DataConfig()
     network: NetworkConfig = NetworkConfig()
     solvers: Annotated[dict[FileName, SolverConfig], Field(min_length=1)]
@@ -115,6 +118,14 @@ class StudyConfig(_Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed occurs twice; list every seed once")
         return seeds
+
+    @pydantic.field_validator("solvers")
+    @classmethod
+    def _apart(cls, solvers: dict[str, SolverConfig]) -> dict[str, SolverConfig]:
+        # their names are file names, and some disks do not tell SGD from sgd
+        if len({name.casefold() for name in solvers}) < len(solvers):
+            raise ValueError("two solvers differ in upper and lower case only; name them apart")
+        return solvers
 
 
 def load_config(path: str | Path) -> StudyConfig:
@@ -141,10 +152,11 @@ def load_config(path: str | Path) -> StudyConfig:
         raise ConfigError(
             f"`{path}` cannot be read: {error.strerror}; name a TOML file."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
         raise ConfigError(f"`{path}` is not TOML: {error}.") from error
     try:
-        return StudyConfig.model_validate(data)
+        # As JSON, because there pydantic's strict mode reads lists as tuples, and nothing else.
+        return StudyConfig.model_validate_json(json.dumps(data, default=str), strict=True)
     except pydantic.ValidationError as error:
         faults = "; ".join(_fault(item) for item in error.errors())
         raise ConfigError(f"`{path}` is not a study: {faults}.") from error

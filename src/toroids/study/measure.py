@@ -5,7 +5,6 @@ from typing import Any
 from torch import nn
 
 from toroids.align.alignment import align
-from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import canonicalize
 from toroids.data import Dataset
 from toroids.evaluate import evaluate
@@ -48,7 +47,7 @@ def measure_network(
             "stderr": energy.stderr,
             "samples": energy.samples,
         },
-        "notes": degenerate_units(group, params, bias=True),
+        "notes": canonicalize(group, params).notes,
     }
 
 

@@ -136,6 +136,7 @@ class _Study:
             "ended": trained.ended,
             "epochs": sum(epoch.phase == "train" for epoch in trained.history),
             "gradient_steps": trained.gradient_steps,
+            "history": [vars(epoch) for epoch in trained.history],
             **measure_network(
                 self.model, self.group, trained.params, self.data, self.config.flatness
             ),

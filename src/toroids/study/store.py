@@ -1,7 +1,8 @@
 """A run on disk: weights as safetensors, measurements as JSON lines, one folder.
 
-A run is written into `NAME.partial` and takes the place of an earlier `NAME` only when it is
-complete, so that an interrupted run destroys nothing and leaves no half-written file.
+A run is written into the hidden neighbour `.NAME.partial` and takes the place of an earlier `NAME`
+only when it is complete, so that an interrupted run destroys nothing and leaves no half-written
+file. Only files that a study writes are ever removed.
 """
 
 import json
@@ -21,6 +22,8 @@ from toroids.params import save_params
 
 Row = dict[str, Any]
 ROWS = "measurements.jsonl"
+REPORT = "report.html"
+NETWORKS = "networks"
 
 
 class Run:
@@ -31,33 +34,38 @@ class Run:
 
         Args:
             folder: where the complete run will be.
+
+        Raises:
+            ToroidsError: `folder` cannot name a folder to be made.
         """
-        self.folder = Path(folder)
-        self.partial = self.folder.with_name(self.folder.name + ".partial")
+        self.folder = Path(folder).resolve()  # a link stays; what it points to is replaced
+        if not self.folder.name:
+            raise ToroidsError(f"`{folder}` cannot be a run; name a folder below it.")
+        self.partial = self.folder.with_name(f".{self.folder.name}.partial")
+        self._old = self.folder.with_name(f".{self.folder.name}.old")
         self._lock = FileLock(self.folder.with_name(f".{self.folder.name}.lock"))
 
     def __enter__(self) -> Self:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self._check_replaceable()
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise ToroidsError(
                 f"another study is writing `{self.folder}`; wait for it or choose another --out."
             ) from error
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir()
-        self._rows = os.open(
-            self.partial / ROWS, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_EXCL, 0o644
-        )
+        try:
+            if not self.folder.exists() and self._old.exists():  # killed while publishing
+                self._old.rename(self.folder)
+            for folder in (self.folder, self.partial, self._old):
+                _check_ours(folder)
+            _remove(self._old)
+            _remove(self.partial)
+            self.partial.mkdir()
+            self._rows = os.open(self.partial / ROWS, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+        except BaseException:
+            self._lock.release()
+            raise
         return self
-
-    def _check_replaceable(self) -> None:
-        occupied = self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir()))
-        if occupied and not (self.folder / ROWS).is_file():
-            raise ToroidsError(
-                f"`{self.folder}` exists and is not a run of a study; choose another --out."
-            )
 
     def __exit__(
         self,
@@ -73,12 +81,11 @@ class Run:
             self._lock.release()
 
     def _publish(self) -> None:
-        old = self.folder.with_name(self.folder.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
+        _check_ours(self.folder)  # a file that came while the study ran is not ours to remove
         if self.folder.exists():
-            self.folder.rename(old)
+            self.folder.rename(self._old)
         self.partial.rename(self.folder)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(self._old)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Appends one measurement by a single write, so that a reader never sees half a line.
@@ -92,7 +99,35 @@ class Run:
 
     def save_network(self, name: str, params: Mapping[str, torch.Tensor]) -> None:
         """Writes one network's weights."""
-        save_params(params, self.partial / "networks" / f"{name}.safetensors")
+        save_params(params, self.partial / NETWORKS / f"{name}.safetensors")
+
+
+def _check_ours(folder: Path) -> None:
+    """Raises if `folder` exists and holds anything that a study does not write."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ToroidsError(f"`{folder}` exists and is not a folder; choose another --out.")
+    inside = [path.relative_to(folder) for path in sorted(folder.rglob("*"))]
+    foreign = [path for path in inside if not _is_ours(path)]
+    if foreign:
+        raise ToroidsError(
+            f"`{folder}` holds `{foreign[0]}`, which no study wrote and which would be lost; move "
+            "it away or choose another --out."
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    if path.name.startswith(".") and path.name.endswith(".tmp"):  # of a write that was killed
+        return True
+    if len(path.parts) == 1:
+        return path.name in (ROWS, REPORT, NETWORKS)
+    return path.parent == Path(NETWORKS) and path.suffix == ".safetensors"
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _plain(value: Any) -> Any:
@@ -117,17 +152,23 @@ def read_rows(folder: str | Path) -> list[Row]:
         One dictionary per row, in the order in which they were measured.
 
     Raises:
-        ToroidsError: there is no run, or a line of it is not JSON.
+        ToroidsError: there is no run, or a line of it is not a row.
     """
     path = Path(folder) / ROWS
     if not path.is_file():
         raise ToroidsError(f"`{folder}` holds no {ROWS}; pass the folder of a finished study.")
-    rows: list[Row] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ToroidsError(
-                f"line {number} of `{path}` is not JSON ({error.msg}); run the study again."
-            ) from error
-    return rows
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ToroidsError(f"`{path}` is not text ({error}); run the study again.") from error
+    return [_row(line, f"line {number} of `{path}`") for number, line in enumerate(lines, start=1)]
+
+
+def _row(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ToroidsError(f"{where} is not JSON ({error.msg}); run the study again.") from error
+    if not isinstance(row, dict) or "kind" not in row:
+        raise ToroidsError(f"{where} is not a row of a study; run the study again.")
+    return row

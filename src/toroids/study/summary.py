@@ -1,8 +1,15 @@
 """Means over networks and pairs, with intervals that respect that pairs share networks.
 
-Intervals are 95 % percentile bootstraps over networks: networks are drawn with replacement within
-their solver, and a pair counts as often as the product of its two networks' draws. Examples and
-pairs are never resampled as if they were independent.
+The standard error of a mean comes from a bootstrap over networks: networks are drawn with
+replacement within their solver, and a pair counts as often as the product of its two networks'
+draws, so that examples and pairs are never resampled as if they were independent. With n networks
+a bootstrap's variance is (n - 1) / n of what it should be, and n is small: the 95 % interval is
+
+    mean +- t(n - 1) sqrt(n / (n - 1)) bootstrap standard error,
+
+t(n - 1) the 97.5 % quantile of Student's distribution; for a mean over networks this is the usual t
+interval. Where no value is negative, neither is the interval. The rank correlation, over all
+networks together, has the bootstrap's percentiles.
 """
 
 import itertools
@@ -12,6 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
+from scipy.stats import t as student
 
 from toroids.study.store import Row
 
@@ -58,10 +66,10 @@ def _of_solver(networks: Sequence[Row], solver: str, draws: dict[str, Floats]) -
     rows = []
     for statistic in ("train_error", "test_error"):
         values = np.array([row[statistic] for row in members])
-        rows.append(_row(statistic, solver, values, weights))
+        rows.append(_row(statistic, solver, values, weights, len(members)))
     for position, sigma in enumerate(members[0]["flatness"]["sigma"]):
         values = np.array([row["flatness"]["increase"][position] for row in members])
-        rows.append(_row("increase", solver, values, weights, sigma=sigma))
+        rows.append(_row("increase", solver, values, weights, len(members), sigma=sigma))
     return rows
 
 
@@ -92,10 +100,20 @@ def _pair_row(
     if not members:
         return []
     weights = np.stack([draws[row["a"]] * draws[row["b"]] for row in members])
-    return [_row(statistic, group, np.array(values), weights, **labels)]
+    sides = {row["a"] for row in members}, {row["b"] for row in members}
+    within = members[0]["solver_a"] == members[0]["solver_b"]
+    count = len(sides[0] | sides[1]) if within else min(map(len, sides))
+    return [_row(statistic, group, np.array(values), weights, count, **labels)]
 
 
-def _row(statistic: str, group: str, values: Floats, weights: Floats, **labels: float | str) -> Row:
+def _row(
+    statistic: str,
+    group: str,
+    values: Floats,
+    weights: Floats,
+    networks: int,
+    **labels: float | str,
+) -> Row:
     totals = weights.sum(axis=0)  # a resample may draw no pair at all
     means = (values @ weights)[totals > 0] / totals[totals > 0]
     return {
@@ -104,13 +122,23 @@ def _row(statistic: str, group: str, values: Floats, weights: Floats, **labels: 
         "group": group,
         **labels,
         "estimate": float(values.mean()),
-        **_interval(means if len(values) > 1 else np.array([])),
+        **_interval(values, means, networks),
         "count": len(values),
     }
 
 
-def _interval(resampled: Floats) -> dict[str, float | None]:
-    """Takes the central 95 % of `resampled`; one value alone has no interval."""
+def _interval(values: Floats, resampled: Floats, networks: int) -> dict[str, float | None]:
+    """Computes the module's interval for the mean of `values`; one value alone has none."""
+    if len(values) < 2 or networks < 2:
+        return {"low": None, "high": None}
+    stderr = math.sqrt(networks / (networks - 1)) * resampled.std()
+    reach = student.ppf(0.975, networks - 1) * stderr
+    low, high = values.mean() - reach, values.mean() + reach
+    return {"low": float(max(low, 0.0) if values.min() >= 0 else low), "high": float(high)}
+
+
+def _percentiles(resampled: Floats) -> dict[str, float | None]:
+    """Takes the central 95 % of `resampled`."""
     if len(resampled) == 0:
         return {"low": None, "high": None}
     low, high = np.quantile(resampled, [0.025, 0.975])
@@ -133,7 +161,7 @@ def _flatness_against_test_error(
         "group": "all",
         "sigma": sigma,
         "estimate": _rank_correlation(increase, test),
-        **_interval(np.array([value for value in resampled if math.isfinite(value)])),
+        **_percentiles(np.array([value for value in resampled if math.isfinite(value)])),
         "count": len(networks),
     }
 

@@ -6,8 +6,8 @@ they are written and by 1 / c where they are read. This is the reference that di
 against.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from toroids.errors import ParamsError
 from toroids.params import Params
@@ -16,7 +16,10 @@ from toroids.symmetry.space import Generator, Leg, Output, OutputMode, Space
 
 
 def fully_connected_group(
-    params: Params, output: OutputMode = "values", layers: Sequence[str] | None = None
+    params: Params,
+    output: OutputMode = "values",
+    layers: Sequence[str] | None = None,
+    buffers: Iterable[str] = (),
 ) -> SymmetryGroup:
     """Writes down the symmetry group of consecutive linear layers with ReLU between them.
 
@@ -30,6 +33,9 @@ def fully_connected_group(
         layers: names of the linear layers from input to output. By default every `NAME.weight`,
             in the one order in which their shapes fit; the order of `params` is not trusted,
             because files of weights are often sorted by name.
+
+        buffers: names in `params` that are not parameters, as `dict(model.named_buffers())` lists
+            them; they count in no distance. Tensors of integers never do.
 
     Returns:
         One space per hidden layer.
@@ -71,6 +77,7 @@ def fully_connected_group(
         spaces=tuple(spaces),
         shapes={name: tuple(tensor.shape) for name, tensor in params.items()},
         output=Output(output, _written(params, layers[-1])),
+        buffers=frozenset(buffers) | {n for n, t in params.items() if not t.is_floating_point()},
         notes=notes,
     )
 
@@ -83,29 +90,32 @@ def _written(params: Params, layer: str) -> tuple[Leg, ...]:
 def _in_order(params: Params) -> Sequence[str]:
     """Puts the layers into the one order in which every layer reads what the one before writes."""
     layers = [name.removesuffix(".weight") for name in params if name.endswith(".weight")]
-    for layer in layers:  # a chain is asked of linear layers only
-        if params[f"{layer}.weight"].ndim != 2:
-            return layers
-    # Layers of one shape could be swapped: no need to search, which would take their factorial.
-    shapes = {tuple(params[f"{layer}.weight"].shape) for layer in layers}
-    orders = list(islice(_orders(params, layers), 2)) if len(shapes) == len(layers) else []
-    if len(orders) == 1:
-        return orders[0]
-    raise ParamsError(
-        f"the shapes of the layers {layers} do not tell their order; "
-        "name them from input to output with layers=."
-    )
+    shapes = {layer: tuple(params[f"{layer}.weight"].shape) for layer in layers}
+    if not all(len(shape) == 2 for shape in shapes.values()):
+        return layers  # not linear: refused by name in a moment
+    order = _forced_order(shapes)
+    if order is None and layers:
+        raise ParamsError(
+            f"the shapes of the layers {layers} do not tell their order; "
+            "name them from input to output with layers=."
+        )
+    return order or layers
 
 
-def _orders(params: Params, layers: list[str], written: int | None = None) -> Iterator[list[str]]:
-    if not layers:
-        yield []
-    for layer in layers:
-        outputs, inputs = params[f"{layer}.weight"].shape
-        if written in (None, inputs):
-            rest = [other for other in layers if other != layer]
-            for order in _orders(params, rest, outputs):
-                yield [layer, *order]
+def _forced_order(shapes: dict[str, tuple[int, ...]]) -> list[str] | None:
+    """Walks from the layer whose input no other writes; None where the walk has a choice."""
+    rest = dict(shapes)
+    ready = [a for a in shapes if all(shapes[b][0] != shapes[a][1] for b in shapes if b != a)]
+    order: list[str] = []
+    while len(ready) == 1:
+        written = rest.pop(ready[0])[0]
+        order += ready
+        ready = [layer for layer, shape in rest.items() if shape[1] == written]
+        square = [layer for layer in ready if rest[layer][0] == written]
+        again = [a for a, shape in rest.items() if shape[0] == written and a not in square]
+        if len(ready) == 2 and len(square) == 1 and not again:
+            ready = square  # it leads back here, so it must come before the layer that leaves
+    return order if not rest else None
 
 
 def _check_layers(params: Params, layers: Sequence[str]) -> None:
@@ -126,10 +136,23 @@ def _check_layers(params: Params, layers: Sequence[str]) -> None:
                 f"`{layer}.bias` has shape {tuple(bias.shape)} but `{layer}.weight` writes "
                 f"{weight.shape[0]} units (axis 0); pass a bias of that length."
             )
+    _check_untied(params, layers)
     for writer, reader in pairwise(layers):
         written, read = params[f"{writer}.weight"].shape[0], params[f"{reader}.weight"].shape[1]
         if written != read:
             raise ParamsError(
                 f"`{writer}.weight` writes {written} units (axis 0) but `{reader}.weight` reads "
                 f"{read} (axis 1); name consecutive layers from input to output."
+            )
+
+
+def _check_untied(params: Params, layers: Sequence[str]) -> None:
+    used = [leg.tensor for layer in layers for leg in _written(params, layer)]
+    owner: dict[int, str] = {}
+    for name, tensor in params.items():
+        first = owner.setdefault(tensor.data_ptr(), name)
+        if first != name and tensor.data_ptr() and {first, name} & set(used):
+            raise ParamsError(
+                f"`{first}` and `{name}` share their memory (tied weights): moving one would move "
+                "the other; this group describes untied layers only."
             )

@@ -58,16 +58,17 @@ class SymmetryGroup:
         for space in self.spaces:
             for leg in space.legs:
                 self._check_leg(leg, space.name, space.size)
-                owner = taken.setdefault((leg.tensor, leg.axis), space.name)
-                if owner != space.name:
+                axis = (leg.tensor, leg.axis)
+                if axis in taken:
                     raise ToroidsError(
-                        f"axis {leg.axis} of `{leg.tensor}` is a leg of both `{owner}` and "
-                        f"`{space.name}`; an axis belongs to one space."
+                        f"axis {leg.axis} of `{leg.tensor}` is a leg of `{taken[axis]}` and again "
+                        f"of `{space.name}`; an axis is one leg of one space."
                     )
+                taken[axis] = space.name
         for leg in self.output.legs:
-            self._check_leg(leg, "output", self.shapes.get(leg.tensor, (0,))[0])
+            self._check_leg(leg, "output", None)
 
-    def _check_leg(self, leg: Leg, space: str, size: int) -> None:
+    def _check_leg(self, leg: Leg, space: str, size: int | None) -> None:
         shape = self.shapes.get(leg.tensor)
         if shape is None:
             raise ToroidsError(
@@ -79,7 +80,7 @@ class SymmetryGroup:
                 f"space `{space}` names axis {leg.axis} of `{leg.tensor}`, which has "
                 f"{len(shape)} axes; count axes from 0."
             )
-        if space != "output" and shape[leg.axis] != size:
+        if size is not None and shape[leg.axis] != size:
             raise ToroidsError(
                 f"space `{space}` has {size} units but axis {leg.axis} of `{leg.tensor}` has "
                 f"{shape[leg.axis]}; pass the tensors that the space indexes."
@@ -167,6 +168,7 @@ class SymmetryGroup:
             choice = self._choice(element, space)
             for position, leg in enumerate(space.legs):
                 moved[leg.tensor] = _act(moved[leg.tensor], leg, position, choice, space)
+        check_finite(moved, "the moved network: a scale leaves the range of the precision")
         return moved
 
     def _choice(self, element: Element, space: Space) -> SpaceElement:
@@ -181,10 +183,12 @@ class SymmetryGroup:
             tuple(choice.log_scales.shape) != shape
             or choice.permutation.shape != shape[1:]
             or sorted(choice.permutation.tolist()) != list(range(space.size))
+            or choice.permutation.is_floating_point()
+            or not bool(torch.isfinite(choice.log_scales).all())
         ):
             raise ToroidsError(
                 f"the element's choice on `{space.name}` is not a permutation of {space.size} "
-                f"units with log-scales of shape {shape}; pass an element of this group."
+                f"units with finite log-scales of shape {shape}; pass an element of this group."
             )
         return choice
 
@@ -211,7 +215,7 @@ class SymmetryGroup:
         """
         try:
             data = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ToroidsError(f"the group is not JSON: {error}.") from error
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise ToroidsError(f'the group lacks "format": "{FORMAT}"; pass what to_json wrote.')
@@ -225,6 +229,11 @@ class SymmetryGroup:
             where = ".".join(str(part) for part in first["loc"])
             raise ToroidsError(f"the group's `{where}` is wrong: {first['msg']}.") from error
         return group
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the tensors that are parameters, not buffers."""
+        return tuple(name for name in self.shapes if name not in self.buffers)
 
     @cached_property
     def log10_order(self) -> float:

@@ -1,7 +1,8 @@
 """Spaces of hidden units: which parameter axes they index, and what may act on them."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import ConfigDict
 
@@ -81,16 +82,31 @@ class Space:
                 f"{len(self.generators)} generators; give 'rescale' exactly with a generator."
             )
         for generator in self.generators:
-            if len(generator.exponents) != len(self.legs):
-                raise ToroidsError(
-                    f"space `{self.name}` has {len(self.legs)} legs but a generator with "
-                    f"{len(generator.exponents)} exponents; give one exponent per leg."
-                )
+            self._check_generator(generator)
+
+    def _check_generator(self, generator: Generator) -> None:
+        exponents = dict(zip(self.legs, generator.exponents, strict=False))
+        if len(generator.exponents) != len(self.legs):
+            raise ToroidsError(
+                f"space `{self.name}` has {len(self.legs)} legs but a generator with "
+                f"{len(generator.exponents)} exponents; give one exponent per leg."
+            )
+        of_writer = {exponents[leg] for leg in self.writer}
+        finite = all(math.isfinite(exponent) for exponent in generator.exponents)
+        if not finite or of_writer == {0.0} or len(of_writer) > 1:
+            raise ToroidsError(
+                f"space `{self.name}` has the exponents {list(generator.exponents)}; give finite "
+                "ones, and one that is not zero to all legs of the first writer."
+            )
 
     @property
     def writer(self) -> tuple[Leg, ...]:
-        """The legs by which the first operator in topological order writes the space."""
-        writes = [leg for leg in self.legs if leg.role == "write"]
+        """The legs of the first operator, in topological order, that writes the space only.
+
+        Empty where every writer also reads the space, as a recurrent layer does.
+        """
+        readers = {leg.operator for leg in self.legs if leg.role == "read"}
+        writes = [leg for leg in self.legs if leg.role == "write" and leg.operator not in readers]
         return tuple(leg for leg in writes if leg.operator == writes[0].operator)
 
 
@@ -108,3 +124,12 @@ class Output:
 
     mode: OutputMode = "values"
     legs: tuple[Leg, ...] = ()
+
+    def __post_init__(self) -> None:
+        modes = get_args(OutputMode)
+        if self.mode not in modes:
+            raise ToroidsError(f"there is no output mode {self.mode!r}; choose from {modes}.")
+        if self.mode != "values" and not self.legs:
+            raise ToroidsError(
+                f"the output mode {self.mode!r} needs the legs that write the outputs; name them."
+            )

@@ -1,6 +1,7 @@
 """Numerical proof that the elements of a group leave a module's function as it is."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +18,19 @@ def verify(
     model: nn.Module,
     inputs: Tensor,
     trials: int = 3,
+    *,
     generator: torch.Generator | None = None,
+    output_key: str | int | None = None,
 ) -> float:
     """Measures by how much random elements of `group` change the outputs of `model`.
 
     Each trial draws an element, moves the parameters of a float64 copy of the model with it and
     compares: max |f(g.p) - f(p)| / max |f(p)|. The copy's parameters are first disturbed by 10 %
-    noise plus an offset, so that zero biases hide nothing. The user's model is not touched.
+    noise plus an offset, so that zero biases hide nothing. Tied weights are loaded as the module
+    would load them. What `group.output` says of the outputs is measured as well: with the legs
+    that write them shifted alike for all classes, the softmax of "logits" must stay; with the legs
+    tripled as well, the largest output of a "classifier" (the share of examples where it is another
+    counts as deviation). The user's model is not touched.
 
     Args:
         group: the group to check.
@@ -31,6 +38,7 @@ def verify(
         inputs: one batch as the model expects it; floating inputs are run in float64.
         trials: number of random elements.
         generator: source of randomness on the CPU; seeded with 0 when None.
+        output_key: which entry of a structured output holds the logits.
 
     Returns:
         The worst relative deviation; a sound group gives about 1e-14, and anything above 1e-8 is
@@ -49,14 +57,62 @@ def verify(
     inputs = inputs.detach().cpu()
     if inputs.is_floating_point():
         inputs = inputs.double()
+
+    def outputs(of: Params) -> Tensor:
+        loaded = _loaded(twin, of)
+        output = functional_call(twin, loaded, (inputs,), tie_weights=False)
+        return select_output(output, output_key)
+
     with torch.no_grad(), evaluation_mode(twin):
-        before = _outputs(twin, params, inputs)
-        scale = before.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
-        deviations = []
-        for _ in range(trials):
-            after = _outputs(twin, group.apply(group.random(generator), params), inputs)
-            deviations.append((after - before).abs().max() / scale)
+        before = outputs(params)
+        if before.numel() == 0:
+            raise DataError(
+                "the model gives no outputs on these inputs; pass at least one example."
+            )
+        deviations = [
+            _deviation(outputs(group.apply(group.random(generator), params)), before)
+            for _ in range(trials)
+        ]
+        if group.output.mode != "values":
+            deviations.append(_output_deviation(outputs, group, params, before))
     return torch.stack(deviations).max().item()
+
+
+def _deviation(found: Tensor, expected: Tensor) -> Tensor:
+    size = expected.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
+    return (found - expected).abs().max() / size
+
+
+def _output_deviation(
+    outputs: Callable[[Params], Tensor], group: SymmetryGroup, params: Params, before: Tensor
+) -> Tensor:
+    """Shifts all classes alike and, for a classifier, triples them: would a reader see it?"""
+    if group.output.mode == "logits":
+        after = outputs(_with_other_outputs(group, params, 1.0))
+        return _deviation(after.softmax(dim=-1), before.softmax(dim=-1))
+    after = outputs(_with_other_outputs(group, params, 3.0))
+    return (after.argmax(dim=-1) != before.argmax(dim=-1)).double().mean()
+
+
+def _with_other_outputs(group: SymmetryGroup, params: Params, scale: float) -> dict[str, Tensor]:
+    """Scales the legs that write the outputs and adds the same numbers to every class."""
+    moved = dict(params)
+    for leg in group.output.legs:
+        tensor = params[leg.tensor]
+        moved[leg.tensor] = scale * tensor + tensor.narrow(leg.axis, 0, 1) + 0.5
+    return moved
+
+
+def _loaded(model: nn.Module, params: Params) -> dict[str, Tensor]:
+    """Gives tied names the value of the last of them, as `model.load_state_dict` would."""
+    loaded = dict(params)
+    tied: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        tied.setdefault(id(parameter), []).append(name)
+    for names in tied.values():
+        last = [name for name in params if name in names][-1]
+        loaded.update({name: params[last] for name in names})
+    return loaded
 
 
 def _disturbed(params: Params, generator: torch.Generator) -> dict[str, Tensor]:
@@ -67,7 +123,3 @@ def _disturbed(params: Params, generator: torch.Generator) -> dict[str, Tensor]:
             tensor = tensor * (1 + 0.1 * noise) + 0.01 * noise
         disturbed[name] = tensor
     return disturbed
-
-
-def _outputs(model: nn.Module, params: Params, inputs: Tensor) -> Tensor:
-    return select_output(functional_call(model, dict(params), (inputs,), tie_weights=False))
