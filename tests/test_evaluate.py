@@ -126,3 +126,63 @@ def test_bad_parameters(model, data):
         td.evaluate(model, params, data)
     with pytest.raises(ParamsError, match="lacks `output.bias`"):
         td.evaluate(model, {k: v for k, v in params.items() if k != "output.bias"}, data)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
+def test_labels_of_any_integer_type(model, data, dtype):
+    expected = td.evaluate(model, model.state_dict(), data)
+    assert td.evaluate(model, model.state_dict(), (data[0], data[1].to(dtype))) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x.numpy(), y.numpy()), "expected a pair of tensors"),
+        (lambda x, y: x, "the data is a Tensor"),
+        (lambda x, y: None, "the data is a NoneType"),
+        (lambda x, y: [{"x": x, "y": y}], "a batch is a dict, not a pair"),
+        (lambda x, y: [(x, y, y)], "not a pair"),
+        (lambda x, y: (torch.tensor(1.0), torch.tensor(1)), "not a pair"),
+        (lambda x, y: (x[:, :3], y), r"cannot run on inputs of shape \(50, 3\)"),
+        (lambda x, y: (x.long(), y), "and type torch.int64"),
+    ],
+)
+def test_data_of_the_wrong_kind(model, data, change, message):
+    with pytest.raises(DataError, match=message):
+        td.evaluate(model, model.state_dict(), change(*data))
+
+
+def test_a_batch_size_out_of_range(model, data):
+    with pytest.raises(DataError, match="batch_size is 0"):
+        td.evaluate(model, model.state_dict(), data, batch_size=0)
+
+
+def test_outputs_that_are_not_finite_are_no_errors_of_classification(model, data):
+    inputs = data[0].clone()
+    inputs[3, 0] = float("nan")
+    with pytest.raises(DataError, match="NaN or infinite on 1 of 50 examples"):
+        td.evaluate(model, model.state_dict(), (inputs, data[1]))
+
+
+def test_classes_masked_by_minus_infinity_are_allowed(model, data):
+    masked = Wrapped(
+        model, lambda logits: logits.masked_fill(torch.tensor([True, False, False]), -math.inf)
+    )
+    data = data[0], data[1].clamp(min=1)
+    assert math.isfinite(td.evaluate(masked, masked.state_dict(), data).loss)
+
+
+def test_buffers_that_forward_changes_stay(data):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, inputs):
+            self.calls += 1
+            return self.layer(inputs)
+
+    model = Counting()
+    td.evaluate(model, model.state_dict(), data)
+    assert model.calls == 0

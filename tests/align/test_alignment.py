@@ -73,3 +73,30 @@ def test_buffers_do_not_count_as_similar():
     plain = td.align(group, b, to=a).similarity
     mean = {"mean": torch.full((3,), 100.0)}
     assert td.align(with_buffer, {**b, **mean}, to={**a, **mean}).similarity == plain
+
+
+def test_parameters_that_require_gradients_are_aligned():
+    a, b = (td.models.fully_connected([3, 4, 2], seed=s) for s in (0, 1))
+    group = td.fully_connected_group(a.state_dict())
+    plain = td.align(group, b.state_dict(), to=a.state_dict())
+    live = td.align(group, dict(b.named_parameters()), to=dict(a.named_parameters()))
+    assert live.similarity == plain.similarity
+    assert live.params["hidden1.weight"].requires_grad
+
+
+def test_different_precisions_are_refused():
+    a = network(0)
+    group = td.fully_connected_group(a)
+    with pytest.raises(
+        ParamsError, match="is torch.float64 on cpu in the first network but torch.f"
+    ):
+        td.align(group, {name: tensor.float() for name, tensor in a.items()}, to=a)
+
+
+def test_half_precision_with_a_zero_unit_is_aligned():
+    a, b = ({n: t.half() for n, t in network(s).items()} for s in (0, 1))
+    b["hidden1.weight"][0] = 0
+    b["hidden1.bias"][0] = 0
+    alignment = td.align(td.fully_connected_group(a), b, to=a)
+    assert alignment.params["hidden1.weight"].dtype == torch.float16
+    assert "have zero norm" in alignment.params.notes[0]

@@ -86,3 +86,50 @@ def test_bad_requests(params):
     params["output.weight"][0, 0] = float("nan")
     with pytest.raises(ParamsError, match="`output.weight` .* NaN or infinite"):
         td.canonicalize(group, params)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "tolerance"),
+    [
+        (torch.float32, 1e20, 1e-6),
+        (torch.float32, 1e-22, 1e-6),
+        (torch.float32, 1e-30, 1e-6),
+        (torch.bfloat16, 1e20, 1e-2),
+        (torch.bfloat16, 1e-22, 1e-2),
+        (torch.float16, 2000.0, 1e-3),
+        (torch.float64, 1e150, 1e-14),
+    ],
+)
+def test_scales_whose_squares_leave_the_precision(dtype, scale, tolerance):
+    """Norms are computed wider than the weights: neither infinite nor taken for zero."""
+    params = td.models.fully_connected([64, 32, 10]).to(dtype).state_dict()
+    # All logits are multiplied by `scale`, which a classifier does not see.
+    scaled = {n: tensor if n == "output.weight" else tensor * scale for n, tensor in params.items()}
+    group = td.fully_connected_group(params, output="classifier")
+    expected, found = td.canonicalize(group, params), td.canonicalize(group, scaled)
+    assert found.notes == ()
+    for name, tensor in expected.items():
+        assert found[name].dtype == dtype
+        assert (found[name] - tensor).abs().max() < tolerance
+
+
+def test_a_canonical_form_that_overflows_is_refused(params):
+    half = {name: tensor.half() for name, tensor in params.items()}
+    half["hidden1.weight"] = half["hidden1.weight"] * 50_000
+    half["output.weight"] = half["output.weight"] * 50_000
+    group = td.fully_connected_group(half)
+    with pytest.raises(
+        ParamsError, match="`output.weight` in the canonical form, which leaves the"
+    ):
+        td.canonicalize(group, half)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("output", ["logits", "classifier"])
+def test_classes_that_differ_by_their_last_digit_keep_their_order(dtype, output):
+    params = td.models.fully_connected([2, 4, 3]).to(dtype).state_dict()
+    eps = torch.finfo(dtype).eps
+    params["output.bias"] = torch.tensor([1.0, 1 + 3 * eps, 1 + eps], dtype=torch.float64).to(dtype)
+    group = td.fully_connected_group(params, output=output)
+    bias = td.canonicalize(group, params)["output.bias"]
+    assert bias.argsort().tolist() == [0, 2, 1]

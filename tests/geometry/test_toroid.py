@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -164,3 +165,35 @@ def test_canonical_networks_are_accepted_whatever_was_removed():
                     params["output.bias"] = bias.to(dtype)
                     point = td.canonicalize(group, params)
                     assert td.Toroid(group).distance(point, point) == 0
+
+
+def test_a_path_with_a_zero_unit_is_as_long_as_the_distance():
+    group, a = canonical(0)
+    b = {name: tensor.clone() for name, tensor in canonical(1)[1].items()}
+    b["hidden1.weight"][1] = 0
+    b["hidden1.bias"][1] = 0
+    toroid = td.Toroid(group)
+    path = toroid.geodesic(a, b)
+    points = [path(t) for t in torch.linspace(0, 1, 2001).tolist()]
+    length = sum(
+        math.sqrt(sum(float((p[name] - q[name]).square().sum()) for name in a))
+        for p, q in itertools.pairwise(points)
+    )
+    assert toroid.distance(a, b) == pytest.approx(length, rel=1e-5)
+
+
+def test_different_precisions_are_refused():
+    group, a = canonical(0)
+    with pytest.raises(
+        ParamsError, match="is torch.float64 on cpu in the first network but torch.f"
+    ):
+        td.Toroid(group).distance(a, {name: tensor.float() for name, tensor in a.items()})
+
+
+def test_wide_half_precision_networks_have_a_finite_distance():
+    a, b = (td.models.fully_connected([8, 40_000, 3], seed=s).half().state_dict() for s in (0, 1))
+    group = td.fully_connected_group(a, output="classifier")
+    a, b = td.canonicalize(group, a), td.canonicalize(group, b)
+    exact = [td.canonicalize(group, {n: t.double() for n, t in p.items()}) for p in (a, b)]
+    found = td.Toroid(group).distance(a, b)
+    assert found == pytest.approx(td.Toroid(group).distance(*exact), rel=1e-3)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import toroids as td
-from toroids.errors import ParamsError, ToroidsError
+from toroids.errors import DataError, ParamsError, ToroidsError
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +130,17 @@ def test_nan_weights_are_named(setting):
         td.local_energy(
             model, {**params, "output.bias": params["output.bias"] * float("nan")}, data
         )
+
+
+def test_generators_and_other_sequences_of_sigmas(setting):
+    model, params, (inputs, labels) = setting
+    expected = td.local_energy(model, params, (inputs, labels), (0.0, 0.5), samples=3).increase
+    batches = zip(inputs.split(50), labels.split(50), strict=True)
+    found = td.local_energy(model, params, batches, torch.tensor([0.0, 0.5]), samples=3).increase
+    assert torch.allclose(found, expected)
+
+
+def test_noise_that_overflows_is_not_measured(setting):
+    model, params, data = setting
+    with pytest.raises(DataError, match="outputs are NaN or infinite on 200 of 200 examples"):
+        td.local_energy(model, params, data, (1e300,), samples=2)

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from toroids.study.summary import summarise
 
@@ -103,6 +104,15 @@ def test_pairs_that_share_networks_are_not_taken_as_independent(summary, values)
 def test_a_perfect_relation_has_correlation_one(summary):
     row = find(summary, "flatness_test_correlation", "all")
     assert (row["estimate"], row["low"], row["high"]) == (pytest.approx(1),) * 3
+
+
+def test_the_correlation_is_spearmans():
+    generator = np.random.default_rng(2)
+    increase, error = generator.integers(0, 5, size=(2, 9)) / 5  # with ties
+    rows = [network(f"x-{i}", a, b) for i, (a, b) in enumerate(zip(increase, error, strict=True))]
+    row = find(summarise(rows, 0.5), "flatness_test_correlation", "all")
+    assert row["estimate"] == pytest.approx(spearmanr(increase, error).statistic)
+    assert row["low"] < row["estimate"] < row["high"]
 
 
 def test_pairs_across_solvers_have_a_group_of_their_own():

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import toroids as td
-from toroids.errors import ParamsError
+from toroids.errors import ParamsError, ToroidsError
 
 
 def test_one_space_per_hidden_layer():
@@ -110,3 +110,30 @@ def test_an_order_that_shapes_do_not_tell_is_asked_for(widths):
 def test_layers_that_do_not_fit(params, layers, message):
     with pytest.raises(ParamsError, match=message):
         td.fully_connected_group(params, layers=layers)
+
+
+def test_tied_layers_are_refused():
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    model[2].weight = model[0].weight
+    with pytest.raises(ParamsError, match="`0.weight` and `2.weight` share their memory"):
+        td.fully_connected_group(model.state_dict(), layers=["0", "2", "4"])
+
+
+def test_buffers_are_named_and_integers_are_known():
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    group = td.fully_connected_group(
+        model.state_dict(), layers=["1", "3"], buffers=dict(model.named_buffers())
+    )
+    assert group.buffers == {"0.running_mean", "0.running_var", "0.num_batches_tracked"}
+    assert td.verify(group, model, torch.randn(8, 4)) < 1e-12
+    a = td.canonicalize(group, model.state_dict())
+    moved = {**a, "0.running_mean": a["0.running_mean"] + 5}
+    assert td.Toroid(group).distance(a, moved) == 0
+    unnamed = td.fully_connected_group(model.state_dict(), layers=["1", "3"])
+    assert unnamed.buffers == {"0.num_batches_tracked"}
+
+
+def test_an_unknown_output_is_refused():
+    params = td.models.fully_connected([3, 4, 2]).state_dict()
+    with pytest.raises(ToroidsError, match="there is no output mode 'clasifier'"):
+        td.fully_connected_group(params, output="clasifier")

@@ -91,6 +91,10 @@ def test_a_group_written_by_hand_as_json(params):
     assert written.spaces == td.fully_connected_group(params).spaces
 
 
+def set_exponents(*exponents):
+    return lambda data: data["spaces"][0]["generators"][0].update(exponents=list(exponents))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -113,6 +117,15 @@ def test_a_group_written_by_hand_as_json(params):
         (lambda data: data["spaces"][0]["legs"].pop(), "has 2 legs but a generator with 3"),
         (lambda data: data["spaces"][0].update(legs=[]), "has no leg that writes it"),
         (lambda data: data["spaces"].append(data["spaces"][0]), "are not unique"),
+        (set_exponents(0, 0, -1), "and one that is not zero to all legs of the first writer"),
+        (set_exponents(1, 2, -1), "and one that is not zero to all legs of the first writer"),
+        (set_exponents(1, 1, float("nan")), "give finite"),
+        (
+            lambda data: data["spaces"][0]["legs"].__setitem__(1, data["spaces"][0]["legs"][0]),
+            "again of",
+        ),
+        (lambda data: data["output"].update(mode="classifier", legs=[]), "needs the legs"),
+        (lambda data: data["output"]["legs"][0].update(tensor="gone"), "names the tensor `gone`"),
         (lambda data: data.pop("spaces"), "`spaces` is wrong: Field required"),
         (lambda data: data.update(format="other"), 'lacks "format"'),
     ],
@@ -148,3 +161,45 @@ def test_foreign_parameters_and_elements_are_refused(group, params):
     doubled = td.SpaceElement(torch.tensor([0, 0, 1, 2]), torch.zeros(1, 4, dtype=torch.float64))
     with pytest.raises(ToroidsError, match="is not a permutation of 4 units"):
         group.apply(td.Element({"hidden1": doubled}), params)
+
+
+def test_text_nested_too_deeply_is_refused():
+    with pytest.raises(ToroidsError, match="the group is not JSON"):
+        td.SymmetryGroup.from_json("[" * 100_000)
+
+
+def test_scales_that_are_not_finite_or_overflow_are_refused(group, params):
+    def scaled(log_scale):
+        log_scales = torch.full((1, 4), log_scale, dtype=torch.float64)
+        return td.Element({"hidden1": td.SpaceElement(torch.arange(4), log_scales)})
+
+    with pytest.raises(ToroidsError, match="with finite log-scales"):
+        group.apply(scaled(float("nan")), params)
+    single = {name: tensor.float() for name, tensor in params.items()}
+    with pytest.raises(ParamsError, match="the moved network: a scale leaves the range"):
+        group.apply(scaled(100.0), single)
+
+
+def test_a_recurrent_writer_cannot_set_the_scale():
+    shapes = {"in": (6, 4), "again": (6, 6), "out": (3, 6)}
+    cell = [
+        td.Leg("in", 0, "write", "cell"),
+        td.Leg("again", 0, "write", "cell"),
+        td.Leg("again", 1, "read", "cell"),
+        td.Leg("out", 1, "read", "head"),
+    ]
+    actions = frozenset({"permute", "rescale"})
+
+    def group_of(legs, *exponents):
+        generators = (td.Generator("rescale", exponents),)
+        return td.SymmetryGroup((td.Space("h", 6, 1, actions, tuple(legs), generators),), shapes)
+
+    params = {name: torch.randn(shape).double() for name, shape in shapes.items()}
+    with pytest.raises(ToroidsError, match="every writer of space `h` also reads it"):
+        td.canonicalize(group_of(cell, 1.0, 1.0, -1.0, -1.0), params)
+    apart = [td.Leg("in", 0, "write", "encoder"), *cell[1:]]
+    group = group_of(apart, 1.0, 1.0, -1.0, -1.0)
+    g = group.random(torch.Generator().manual_seed(0))
+    unpermuted = td.Element({"h": td.SpaceElement(torch.arange(6), g.choices["h"].log_scales)})
+    a, b = (td.canonicalize(group, p) for p in (params, group.apply(unpermuted, params)))
+    assert max((a[name] - b[name]).abs().max() for name in a) < 1e-12

@@ -1,4 +1,5 @@
 import dataclasses
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -47,3 +48,51 @@ def test_zero_biases_hide_nothing(model, group):
     inputs = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
     assert td.verify(dataclasses.replace(group, spaces=(wrong,)), model, inputs) > 1e-4
     assert td.verify(group, model, inputs) < 1e-12
+
+
+def test_tied_weights_are_loaded_as_the_module_loads_them():
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    params = model.state_dict()
+    group = td.fully_connected_group(params, layers=["0", "2", "4"])
+    assert td.verify(group, model, torch.randn(8, 8)) < 1e-12
+    model[2].weight = model[0].weight
+    assert td.verify(group, model, torch.randn(8, 8)) > 1e-2
+
+
+@pytest.mark.parametrize("output", ["logits", "classifier"])
+def test_what_a_reader_of_the_outputs_sees_is_measured(output):
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(64, 4, generator=generator)
+    body = td.models.fully_connected([4, 16, 3], seed=1)
+    group = td.fully_connected_group(body.state_dict(), output=output)
+    assert td.verify(group, body, inputs) < 1e-12
+
+    def ended_by(last):
+        model = nn.Sequential(OrderedDict(body.named_children()))
+        model.add_module("last", last)
+        return td.verify(group, model, inputs)
+
+    assert ended_by(nn.LogSoftmax(dim=1)) < 1e-12
+    assert ended_by(nn.ReLU()) > 1e-2
+    if output == "classifier":
+        assert ended_by(nn.Softmax(dim=1)) < 1e-12
+
+    longer = td.models.fully_connected([4, 6, 5, 3], seed=1)
+    prefix = td.fully_connected_group(
+        longer.state_dict(), output=output, layers=["hidden1", "hidden2"]
+    )
+    assert td.verify(prefix, longer, inputs) > 1e-2
+
+
+def test_structured_outputs_and_empty_batches(model, group):
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden1, self.output = model.hidden1, model.output
+
+        def forward(self, inputs):
+            return {"scores": self.output(self.hidden1(inputs).relu())}
+
+    assert td.verify(group, Wrapped(), torch.randn(4, 3), output_key="scores") < 1e-12
+    with pytest.raises(DataError, match="pass at least one example"):
+        td.verify(group, model, torch.empty(0, 3))

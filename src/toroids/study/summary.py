@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 from scipy.stats import t as student
 
 from toroids.study.store import Row
@@ -152,21 +152,22 @@ def _flatness_against_test_error(
     increase = np.array([row["flatness"]["increase"][position] for row in networks])
     test = np.array([row["test_error"] for row in networks])
     counts = np.stack([draws[row["name"]] for row in networks]).astype(int)
-    resampled = [
-        _rank_correlation(np.repeat(increase, count), np.repeat(test, count)) for count in counts.T
-    ]
+    chosen = np.stack([np.repeat(np.arange(len(networks)), count) for count in counts.T])
+    resampled = _rank_correlations(increase[chosen], test[chosen])
     return {
         "kind": "summary",
         "statistic": "flatness_test_correlation",
         "group": "all",
         "sigma": sigma,
-        "estimate": _rank_correlation(increase, test),
-        **_percentiles(np.array([value for value in resampled if math.isfinite(value)])),
+        "estimate": float(_rank_correlations(increase[None], test[None])[0]),
+        **_percentiles(resampled[np.isfinite(resampled)]),
         "count": len(networks),
     }
 
 
-def _rank_correlation(x: Floats, y: Floats) -> float:
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return math.nan  # a constant has no ranks
-    return float(spearmanr(x, y).statistic)
+def _rank_correlations(x: Floats, y: Floats) -> Floats:
+    """Computes Spearman's correlation of every row; NaN where a constant has no ranks."""
+    x, y = (rankdata(values, axis=1) - (values.shape[1] + 1) / 2 for values in (x, y))
+    with np.errstate(invalid="ignore"):
+        products: Floats = (x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return products

@@ -86,21 +86,28 @@ def _deviation(found: Tensor, expected: Tensor) -> Tensor:
 def _output_deviation(
     outputs: Callable[[Params], Tensor], group: SymmetryGroup, params: Params, before: Tensor
 ) -> Tensor:
-    """Shifts all classes alike and, for a classifier, triples them: would a reader see it?"""
-    if group.output.mode == "logits":
-        after = outputs(_with_other_outputs(group, params, 1.0))
-        return _deviation(after.softmax(dim=-1), before.softmax(dim=-1))
-    after = outputs(_with_other_outputs(group, params, 3.0))
-    return (after.argmax(dim=-1) != before.argmax(dim=-1)).double().mean()
+    """Shifts all classes up and down and, for a classifier, triples them: would a reader see it?"""
+    size = 1 + before.abs().max()  # large enough for whatever clips outputs to do so
+    seen = []
+    for shift in (size, -size):
+        if group.output.mode == "logits":
+            after = outputs(_with_other_outputs(group, params, 1.0, shift))
+            seen.append(_deviation(after.softmax(dim=-1), before.softmax(dim=-1)))
+        else:
+            after = outputs(_with_other_outputs(group, params, 3.0, shift))
+            seen.append((after.argmax(dim=-1) != before.argmax(dim=-1)).double().mean())
+    return torch.stack(seen).max()
 
 
-def _with_other_outputs(group: SymmetryGroup, params: Params, scale: float) -> dict[str, Tensor]:
-    """Scales the legs that write the outputs and adds the same numbers to every class."""
-    moved = dict(params)
-    for leg in group.output.legs:
-        tensor = params[leg.tensor]
-        moved[leg.tensor] = scale * tensor + tensor.narrow(leg.axis, 0, 1) + 0.5
-    return moved
+def _with_other_outputs(
+    group: SymmetryGroup, params: Params, scale: float, shift: Tensor
+) -> dict[str, Tensor]:
+    """Scales the legs that write the outputs and adds the same number to every class."""
+    written = {leg.tensor for leg in group.output.legs}
+    return {
+        name: scale * tensor + shift if name in written else tensor
+        for name, tensor in params.items()
+    }
 
 
 def _loaded(model: nn.Module, params: Params) -> dict[str, Tensor]:
