@@ -9,8 +9,7 @@ from plotly.subplots import make_subplots
 
 from toroids.report.findings import Summary
 from toroids.report.text import PATHS, label, percent
-
-Row = dict[str, Any]
+from toroids.study.store import Row
 
 # Okabe and Ito's palette, made to be told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9")

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toroids.report.text import apart, label, percent, plain, sentence
-
-Row = dict[str, Any]
+from toroids.study.store import Row
 
 
 class Summary:

@@ -6,7 +6,6 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -16,9 +15,8 @@ from toroids.files import write_atomically
 from toroids.report import figures, findings
 from toroids.report.findings import Finding, Summary
 from toroids.report.text import label
-from toroids.study.store import REPORT, read_rows
+from toroids.study.store import REPORT, Row, read_rows
 
-Row = dict[str, Any]
 Draw = Callable[[Sequence[Row], Summary], go.Figure]
 
 CHART = {"responsive": True, "displaylogo": False, "toImageButtonOptions": {"format": "svg"}}

@@ -1,9 +1,8 @@
 """Numbers and names as a reader sees them."""
 
 from collections.abc import Callable
-from typing import Any
 
-Row = dict[str, Any]
+from toroids.study.store import Row
 
 PATHS = {
     "raw": "line, raw",

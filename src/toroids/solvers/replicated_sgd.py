@@ -80,6 +80,7 @@ def replicated_sgd(
             f"replicas is {replicas} and coupling is {coupling}; pass at least 2 replicas and two "
             "positive couplings."
         )
+    # A prime above any list of seeds in use: no two networks of a study share a replica.
     seeds = [seed + 10_007 * replica for replica in range(replicas)]
     models, data = prepare(make_model, data, seeds, device)
     generators = [torch.Generator().manual_seed(own) for own in seeds]

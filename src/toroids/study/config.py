@@ -3,7 +3,7 @@
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,9 +75,9 @@ class AdversarialSgdConfig(_SolverConfig):
     corrupt_lr: Positive = 0.05
 
 
-SolverConfig = Annotated[
-    SgdConfig | ReplicatedSgdConfig | AdversarialSgdConfig, Field(discriminator="method")
-]
+AnySolver = SgdConfig | ReplicatedSgdConfig | AdversarialSgdConfig
+SolverConfig = Annotated[AnySolver, Field(discriminator="method")]
+METHODS = [get_args(kind.model_fields["method"].annotation)[0] for kind in get_args(AnySolver)]
 
 
 class FlatnessConfig(_Section):
@@ -164,9 +164,8 @@ def load_config(path: str | Path) -> StudyConfig:
 
 def _fault(item: Any) -> str:
     # pydantic puts the tag of a solver's method into the location; it is no key of the file
-    methods = ("sgd", "replicated_sgd", "adversarial_sgd")
     location = list(item["loc"])
-    if location[:1] == ["solvers"] and len(location) > 2 and location[2] in methods:
+    if location[:1] == ["solvers"] and len(location) > 2 and location[2] in METHODS:
         del location[2]
     key = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
@@ -174,9 +173,9 @@ def _fault(item: Any) -> str:
     if item["type"] == "missing":
         return f"`{key}` is missing; add it"
     if item["type"] == "union_tag_invalid":
-        return f"`{key}.method` is {item['ctx']['tag']!r}; choose from {', '.join(methods)}"
+        return f"`{key}.method` is {item['ctx']['tag']!r}; choose from {', '.join(METHODS)}"
     if item["type"] == "union_tag_not_found":
-        return f"`{key}.method` is missing; choose from {', '.join(methods)}"
+        return f"`{key}.method` is missing; choose from {', '.join(METHODS)}"
     message = item["msg"].removeprefix("Value error, ")
     got = "" if isinstance(item["input"], dict) else f", got {item['input']!r}"
     return f"`{key}`: {message[0].lower()}{message[1:]}{got}"

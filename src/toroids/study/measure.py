@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from toroids.align.alignment import align
+from toroids.align.alignment import Alignment, align
 from toroids.canonical.form import canonicalize
 from toroids.data import Dataset
 from toroids.evaluate import evaluate
@@ -90,14 +90,7 @@ def measure_pair(
     }
     if not points:
         return row
-    paths: dict[str, Path] = {
-        "raw": Line(a, b),
-        "normalised": Line(canonical_a, canonical_b),
-        "aligned": Line(a, group.apply(alignment.element, b)),
-        "both": Line(canonical_a, aligned_b),
-        "geodesic": toroid.geodesic(canonical_a, aligned_b),
-    }
-    for name, path in paths.items():
+    for name, path in _paths(group, alignment, a, b).items():
         curve = profile(model, path, data.train, points)
         row["profiles"][name] = {
             "t": curve.t,
@@ -107,3 +100,15 @@ def measure_pair(
             "barrier": curve.barrier,
         }
     return row
+
+
+def _paths(group: SymmetryGroup, alignment: Alignment, a: Params, b: Params) -> dict[str, Path]:
+    """Joins two networks in five ways, to tell what each removed symmetry contributes."""
+    canonical_a, aligned_b = alignment.reference, alignment.params
+    return {
+        "raw": Line(a, b),
+        "normalised": Line(canonical_a, canonicalize(group, b)),
+        "aligned": Line(a, group.apply(alignment.element, b)),
+        "both": Line(canonical_a, aligned_b),
+        "geodesic": Toroid(group).geodesic(canonical_a, aligned_b),
+    }

@@ -103,8 +103,7 @@ class _Study:
 
     def add(self, kind: str, **values: Any) -> Row:
         row = {"kind": kind, **self.common, **values}
-        self.output.add(row)
-        self.rows.append(_listed(row))
+        self.rows.append(self.output.add(row))
         return self.rows[-1]
 
     def verified(self) -> Row:
@@ -165,15 +164,6 @@ def _timed(task: Callable[[Any], Row], argument: Any) -> Row:
 def _described(row: Row) -> str:
     ended = "zero train error" if row["ended"] == "zero error" else "budget used"
     return f"{ended} after {row['epochs']} epochs, test error {row['test_error']:.1%}"
-
-
-def _listed(value: Any) -> Any:
-    """Turns tensors into lists, so that rows in memory are those that a reader gets."""
-    if isinstance(value, torch.Tensor):
-        return value.tolist()
-    if isinstance(value, dict):
-        return {key: _listed(item) for key, item in value.items()}
-    return value
 
 
 def versions() -> dict[str, str]:

@@ -87,15 +87,23 @@ class Run:
         self.partial.rename(self.folder)
         _remove(self._old)
 
-    def add(self, row: Mapping[str, Any]) -> None:
+    def add(self, row: Mapping[str, Any]) -> Row:
         """Appends one measurement by a single write, so that a reader never sees half a line.
 
         Args:
-            row: plain data; numbers that are not finite become null.
+            row: plain data and tensors; numbers that are not finite become null.
+
+        Returns:
+            The row as a reader will get it.
+
+        Raises:
+            ToroidsError: the disk is full.
         """
-        line = (json.dumps(_plain(row), allow_nan=False) + "\n").encode()
+        plain: Row = _plain(row)
+        line = (json.dumps(plain, allow_nan=False) + "\n").encode()
         if os.write(self._rows, line) < len(line):
             raise ToroidsError(f"the disk is full: `{self.partial / ROWS}` could not be written.")
+        return plain
 
     def save_network(self, name: str, params: Mapping[str, torch.Tensor]) -> None:
         """Writes one network's weights."""

@@ -126,6 +126,7 @@ def _disturbed(params: Params, generator: torch.Generator) -> dict[str, Tensor]:
     disturbed = {}
     for name, tensor in params.items():
         if tensor.is_floating_point():
+            # small enough that a trained network keeps its character, large enough to see at 1e-8
             noise = torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator)
             tensor = tensor * (1 + 0.1 * noise) + 0.01 * noise
         disturbed[name] = tensor
