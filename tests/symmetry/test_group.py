@@ -203,3 +203,18 @@ def test_a_recurrent_writer_cannot_set_the_scale():
     unpermuted = td.Element({"h": td.SpaceElement(torch.arange(6), g.choices["h"].log_scales)})
     a, b = (td.canonicalize(group, p) for p in (params, group.apply(unpermuted, params)))
     assert max((a[name] - b[name]).abs().max() for name in a) < 1e-12
+
+
+def test_long_names_are_shown_whole():
+    layers = [f"model.decoder.layers.0.a_rather_long_block_name.{n}" for n in ("first", "second")]
+    params = {f"{layers[0]}.weight": torch.ones(4, 3), f"{layers[1]}.weight": torch.ones(2, 4)}
+    shown = str(td.fully_connected_group(params))
+    assert "\u2026" not in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    assert shown.count("first") == 2  # the space's name and its writer
+    assert shown.count("second") == 1
+
+
+def test_names_are_no_markup():
+    params = {"[bold]a.weight": torch.ones(4, 3), "b.weight": torch.ones(2, 4)}
+    assert "[bold]a" in str(td.fully_connected_group(params))

@@ -21,7 +21,9 @@ def table(spaces: Sequence[Space], below: Sequence[str]) -> str:
     Returns:
         Plain text, at most 100 columns wide.
     """
-    rows = Table("space", "size", "copies", "actions", "written by", "read by", box=None)
+    rows = Table(box=None)
+    for name in ("space", "size", "copies", "actions", "written by", "read by"):
+        rows.add_column(name, overflow="fold")  # names are wrapped, never cut
     for space in spaces:
         rows.add_row(
             space.name,
