@@ -75,7 +75,7 @@ def _say(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open to the end
+        sys.stdout = open(os.devnull, "w")  # stays open to the end
 
 
 @contextmanager

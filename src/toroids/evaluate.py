@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from toroids.errors import DataError, ParamsError
-from toroids.params import Params, check_finite, check_shapes
+from toroids.params import Params, check_finite, check_shapes, precise
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 Data: TypeAlias = Batch | Iterable[Batch]
@@ -118,34 +118,38 @@ class Evaluator:
     @torch.no_grad()
     def __call__(self, params: Params) -> Evaluation:
         """Computes error and loss of `params`, whose names, shapes and values are trusted."""
-        device, dtype = _place(params)
-        first = self._place is None
-        if isinstance(self._batches, list) and self._place != (device, dtype):
-            self._batches = [_moved(batch, device, dtype) for batch in self._batches]
-        self._place = (device, dtype)
-        totals = torch.zeros(4, dtype=_EXACT.get(device.type, torch.float64), device=device)
-        examples = 0
+        sums, examples = [], 0
         with evaluation_mode(self.model):
-            for batch in self._batches:
-                inputs, labels = _moved(batch, device, dtype)
+            for (inputs, labels), checked in self._ready(*_place(params)):
                 logits = self._logits(params, inputs)
-                if first or not isinstance(self._batches, list):
+                if not checked:
                     _check_labels(logits, labels)
-                losses = nn.functional.cross_entropy(logits, labels, reduction="none").to(totals)
-                wrong = (logits.argmax(dim=1) != labels).sum()
+                losses = precise(nn.functional.cross_entropy(logits, labels, reduction="none"))
+                wrong = precise((logits.argmax(dim=1) != labels).sum())
                 # minus infinity is a mask, anything else that is not finite has no largest logit
-                undefined = (logits.isnan() | logits.isposinf()).any(dim=1).sum()
-                totals += torch.stack([wrong, losses.sum(), losses.square().sum(), undefined])
+                undefined = precise((logits.isnan() | logits.isposinf()).any(dim=1).sum())
+                sums.append(torch.stack([wrong, losses.sum(), losses.square().sum(), undefined]))
                 examples += len(labels)
         if examples == 0:
             raise DataError("the data holds no examples; pass at least one.")
-        wrong, loss, squares, undefined = totals.tolist()
+        wrong, loss, squares, undefined = torch.stack(sums).sum(dim=0).tolist()
         if undefined:
             raise DataError(
                 f"the outputs are NaN or infinite on {undefined:.0f} of {examples} examples; look "
                 "for NaN in the inputs and for weights, or noise, that overflow the precision."
             )
         return _summarised(wrong, loss, squares, examples)
+
+    def _ready(self, device: torch.device, dtype: torch.dtype) -> Iterator[tuple[Batch, bool]]:
+        """Yields every batch on its device, and whether its labels have been checked before."""
+        if not isinstance(self._batches, list):  # a loader may give other batches every time
+            yield from ((_moved(batch, device, dtype), False) for batch in self._batches)
+            return
+        checked = self._place == (device, dtype)
+        if not checked:
+            self._batches = [_moved(batch, device, dtype) for batch in self._batches]
+        yield from ((batch, checked) for batch in self._batches)
+        self._place = (device, dtype)
 
     def _logits(self, params: Params, inputs: Tensor) -> Tensor:
         # A forward that changes its buffers in place must not reach the caller's tensors.
@@ -163,10 +167,6 @@ class Evaluator:
                 f"{inputs.dtype}: {str(error).splitlines()[0]}."
             ) from error
         return select_output(output, self.output_key)
-
-
-# Sums are kept in float64 but on Apple's MPS, which has nothing wider than float32.
-_EXACT = {"mps": torch.float32}
 
 
 def _summarised(wrong: float, loss_sum: float, squares: float, examples: int) -> Evaluation:

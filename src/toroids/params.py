@@ -98,7 +98,7 @@ def precise(tensor: torch.Tensor) -> torch.Tensor:
     infinite in float16, 1e-30 squared is zero in float32.
 
     Args:
-        tensor: of any floating type.
+        tensor: of any real type.
 
     Returns:
         float64, or float32 on Apple's MPS, which has nothing wider; gradients flow through.

@@ -176,7 +176,7 @@ def test_scales_that_are_not_finite_or_overflow_are_refused(group, params):
     with pytest.raises(ToroidsError, match="with finite log-scales"):
         group.apply(scaled(float("nan")), params)
     single = {name: tensor.float() for name, tensor in params.items()}
-    with pytest.raises(ParamsError, match="the moved network: a scale leaves the range"):
+    with pytest.raises(ParamsError, match="the moved network, where a scale leaves the range"):
         group.apply(scaled(100.0), single)
 
 
@@ -218,3 +218,28 @@ def test_long_names_are_shown_whole():
 def test_names_are_no_markup():
     params = {"[bold]a.weight": torch.ones(4, 3), "b.weight": torch.ones(2, 4)}
     assert "[bold]a" in str(td.fully_connected_group(params))
+
+
+def test_a_space_that_may_not_be_permuted_is_not(group, params):
+    space = dataclasses.replace(group.spaces[0], actions=frozenset({"rescale"}))
+    fixed = dataclasses.replace(group, spaces=(space,))
+    g = group.random(torch.Generator().manual_seed(0))
+    with pytest.raises(ToroidsError, match="the element permutes `hidden1`, whose actions are"):
+        fixed.apply(g, params)
+    fixed.apply(fixed.random(torch.Generator().manual_seed(0)), params)
+
+
+@pytest.mark.parametrize(
+    ("legs", "message"),
+    [
+        ([("hidden1.weight", 0)], "writes the outputs and is a leg of `hidden1`"),
+        (
+            [("output.weight", 0), ("hidden1.weight", 1)],
+            r"have \[2, 3\] classes; the mode 'logits'",
+        ),
+    ],
+)
+def test_outputs_that_cannot_be_removed_are_refused(group, legs, message):
+    legs = tuple(td.Leg(tensor, axis, "write", "output") for tensor, axis in legs)
+    with pytest.raises(ToroidsError, match=message):
+        dataclasses.replace(group, output=td.Output("logits", legs))

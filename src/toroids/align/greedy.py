@@ -16,7 +16,7 @@ from torch import Tensor
 from toroids.canonical.form import CanonicalParams
 from toroids.params import Params, precise
 from toroids.symmetry.element import Element, SpaceElement
-from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.group import SymmetryGroup, move_space
 from toroids.symmetry.space import Space
 
 
@@ -31,22 +31,17 @@ def greedy(group: SymmetryGroup, params: CanonicalParams, reference: CanonicalPa
     Returns:
         An element of permutations; its log-scales are zero.
     """
-    element = group.identity()
-    moved: Params = params
+    choices = dict(group.identity().choices)
+    moved = dict(params)
     for space in group.spaces:
         if "permute" not in space.actions:
             continue
-        step = group.identity()
-        choices = dict(step.choices)
         similarities = _incoming(space, reference) @ _incoming(space, moved).T
         _, columns = linear_sum_assignment(similarities.cpu().numpy(), maximize=True)
-        choices[space.name] = SpaceElement(
-            torch.from_numpy(columns), step.choices[space.name].log_scales
-        )
-        step = Element(choices)
-        moved = group.apply(step, moved)
-        element = group.compose(step, element)
-    return element
+        unscaled = choices[space.name].log_scales
+        choices[space.name] = SpaceElement(torch.from_numpy(columns), unscaled)
+        move_space(space, choices[space.name], moved)
+    return Element(choices)
 
 
 def _incoming(space: Space, params: Params) -> Tensor:

@@ -10,7 +10,7 @@ def degenerate_units(group: SymmetryGroup, params: Params, bias: bool) -> tuple[
 
     Args:
         group: the architecture's group.
-        params: checked parameters, raw or canonical: a zero unit is zero in both.
+        params: canonical parameters.
         bias: whether the bias is a coordinate of the sphere.
 
     Returns:

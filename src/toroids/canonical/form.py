@@ -78,5 +78,5 @@ def canonicalize(
         raise ToroidsError(f"there is no gauge {gauge!r}; choose from {sorted(GAUGES)}.")
     group.check(params)
     fixed = remove_output(group, GAUGES[gauge](group, params, bias))
-    check_finite(fixed, "the canonical form, which leaves the range of its precision")
+    check_finite(fixed, "the canonical form, which leaves the range of its precision,")
     return CanonicalParams(fixed, degenerate_units(group, fixed, bias))

@@ -126,7 +126,7 @@ def prepare(
     except (RuntimeError, AssertionError) as error:  # torch raises either where there is no CUDA
         raise ToroidsError(f"device {str(device)!r} cannot be used: {error}") from error
     for model in models:
-        Evaluator(model, (inputs, labels))(snapshot(model))
+        Evaluator(model, (inputs, labels))(model.state_dict())
     dtype = next(models[0].parameters()).dtype
     inputs = inputs.to(device, dtype if inputs.is_floating_point() else None)
     return models, (inputs, labels.to(device, torch.long))

@@ -90,7 +90,7 @@ def measure_pair(
     }
     if not points:
         return row
-    for name, path in _paths(group, alignment, a, b).items():
+    for name, path in _paths(toroid, alignment, canonical_b, a, b).items():
         curve = profile(model, path, data.train, points)
         row["profiles"][name] = {
             "t": curve.t,
@@ -102,13 +102,15 @@ def measure_pair(
     return row
 
 
-def _paths(group: SymmetryGroup, alignment: Alignment, a: Params, b: Params) -> dict[str, Path]:
+def _paths(
+    toroid: Toroid, alignment: Alignment, canonical_b: Params, a: Params, b: Params
+) -> dict[str, Path]:
     """Joins two networks in five ways, to tell what each removed symmetry contributes."""
     canonical_a, aligned_b = alignment.reference, alignment.params
     return {
         "raw": Line(a, b),
-        "normalised": Line(canonical_a, canonicalize(group, b)),
-        "aligned": Line(a, group.apply(alignment.element, b)),
+        "normalised": Line(canonical_a, canonical_b),
+        "aligned": Line(a, toroid.group.apply(alignment.element, b)),
         "both": Line(canonical_a, aligned_b),
-        "geodesic": Toroid(group).geodesic(canonical_a, aligned_b),
+        "geodesic": toroid.geodesic(canonical_a, aligned_b),
     }

@@ -33,7 +33,6 @@ def fully_connected_group(
         layers: names of the linear layers from input to output. By default every `NAME.weight`,
             in the one order in which their shapes fit; the order of `params` is not trusted,
             because files of weights are often sorted by name.
-
         buffers: names in `params` that are not parameters, as `dict(model.named_buffers())` lists
             them; they count in no distance. Tensors of integers never do.
 
@@ -54,6 +53,7 @@ def fully_connected_group(
     if layers is None:
         layers = _in_order(params)
     _check_layers(params, layers)
+    _check_untied(params, layers)
     spaces = []
     for writer, reader in pairwise(layers):
         legs = (*_written(params, writer), Leg(f"{reader}.weight", 1, "read", reader))
@@ -136,7 +136,6 @@ def _check_layers(params: Params, layers: Sequence[str]) -> None:
                 f"`{layer}.bias` has shape {tuple(bias.shape)} but `{layer}.weight` writes "
                 f"{weight.shape[0]} units (axis 0); pass a bias of that length."
             )
-    _check_untied(params, layers)
     for writer, reader in pairwise(layers):
         written, read = params[f"{writer}.weight"].shape[0], params[f"{reader}.weight"].shape[1]
         if written != read:

@@ -67,6 +67,17 @@ class SymmetryGroup:
                 taken[axis] = space.name
         for leg in self.output.legs:
             self._check_leg(leg, "output", None)
+            if (leg.tensor, leg.axis) in taken:
+                raise ToroidsError(
+                    f"axis {leg.axis} of `{leg.tensor}` writes the outputs and is a leg of "
+                    f"`{taken[leg.tensor, leg.axis]}`; outputs stay in their places."
+                )
+        classes = {self.shapes[leg.tensor][leg.axis] for leg in self.output.legs}
+        if self.output.mode != "values" and (len(classes) > 1 or min(classes) < 2):
+            raise ToroidsError(
+                f"the legs that write the outputs have {sorted(classes)} classes; the mode "
+                f"{self.output.mode!r} needs one number of them, 2 or more."
+            )
 
     def _check_leg(self, leg: Leg, space: str, size: int | None) -> None:
         shape = self.shapes.get(leg.tensor)
@@ -165,10 +176,8 @@ class SymmetryGroup:
         self.check(params)
         moved = dict(params)
         for space in self.spaces:
-            choice = self._choice(element, space)
-            for position, leg in enumerate(space.legs):
-                moved[leg.tensor] = _act(moved[leg.tensor], leg, position, choice, space)
-        check_finite(moved, "the moved network: a scale leaves the range of the precision")
+            move_space(space, self._choice(element, space), moved)
+        check_finite(moved, "the moved network, where a scale leaves the range of the precision,")
         return moved
 
     def _choice(self, element: Element, space: Space) -> SpaceElement:
@@ -189,6 +198,13 @@ class SymmetryGroup:
             raise ToroidsError(
                 f"the element's choice on `{space.name}` is not a permutation of {space.size} "
                 f"units with finite log-scales of shape {shape}; pass an element of this group."
+            )
+        if "permute" not in space.actions and choice.permutation.tolist() != list(
+            range(space.size)
+        ):
+            raise ToroidsError(
+                f"the element permutes `{space.name}`, whose actions are {sorted(space.actions)}; "
+                "permute only spaces that allow it."
             )
         return choice
 
@@ -255,6 +271,18 @@ class SymmetryGroup:
 
 
 _GROUP: TypeAdapter[Any] = TypeAdapter(SymmetryGroup)
+
+
+def move_space(space: Space, choice: SpaceElement, params: dict[str, Tensor]) -> None:
+    """Acts with `choice` on one space, replacing the tensors of its legs in `params`.
+
+    Args:
+        space: the space.
+        choice: a checked choice of action on it.
+        params: parameters and buffers by name; the mapping changes, no tensor does.
+    """
+    for position, leg in enumerate(space.legs):
+        params[leg.tensor] = _act(params[leg.tensor], leg, position, choice, space)
 
 
 def _act(tensor: Tensor, leg: Leg, position: int, choice: SpaceElement, space: Space) -> Tensor:
