@@ -10,22 +10,30 @@ from toroids.geometry.toroid import Toroid
 from toroids.landscape.flatness import LocalEnergy, local_energy
 from toroids.landscape.profile import Profile, profile
 from toroids.params import Params, load_params, save_params
+from toroids.symmetry.audit import Audit, audit
+from toroids.symmetry.discover import discover
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.fully_connected import fully_connected_group
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Generator, Leg, Output, Space
+from toroids.symmetry.rules.registry import rule
+from toroids.symmetry.space import Generator, Leg, Norm, Output, Space
 from toroids.symmetry.verify import verify
 
 __all__ = [
     # symmetries
+    "Audit",
     "Element",
     "Generator",
     "Leg",
+    "Norm",
     "Output",
     "Space",
     "SpaceElement",
     "SymmetryGroup",
+    "audit",
+    "discover",
     "fully_connected_group",
+    "rule",
     "verify",
     # canonical form and geometry
     "CanonicalParams",

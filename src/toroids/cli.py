@@ -6,17 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from toroids.errors import ToroidsError
+from toroids.errors import ConfigError, ToroidsError
+from toroids.files import write_atomically
 from toroids.report.page import write_report
 from toroids.study.config import load_config
 from toroids.study.run import Progress as Callback
 from toroids.study.run import run_study
+from toroids.symmetry.discover import discover
+from toroids.symmetry.load import example, load_model
+from toroids.symmetry.space import OutputMode
+from toroids.symmetry.trace import Inputs
+from toroids.symmetry.verify import is_wide, verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,6 +63,46 @@ def report(
 ) -> None:
     """Write the report of a finished run anew."""
     _say(f"report: {write_report(run)}")
+
+
+@app.command()
+def symmetries(
+    model: Annotated[
+        str, typer.Argument(help="package.module:callable, or a Hugging Face folder.")
+    ],
+    inputs: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            help="An example's shape, as 1,3,32,32; NAME=1,8 for a keyword argument. Repeatable.",
+        ),
+    ],
+    tokens: Annotated[
+        int | None, typer.Option(help="The inputs are token ids below this number.")
+    ] = None,
+    output: Annotated[str, typer.Option(help="values, logits or classifier.")] = "values",
+    output_key: Annotated[
+        str | None, typer.Option(help="The entry of a structured output that counts.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the group here as JSON.")] = None,
+) -> None:
+    """Find, prove and print the symmetry group of a model."""
+    modes = get_args(OutputMode)
+    if output not in modes:
+        raise ConfigError(f"there is no output mode {output!r}; choose from {modes}.")
+    named = [text.partition("=")[::2] for text in inputs if "=" in text]
+    plain = [example(text, tokens) for text in inputs if "=" not in text]
+    if named and plain:
+        raise ConfigError("some inputs have names and some have none; name all of them or none.")
+    examples: Inputs = {n: example(s, tokens) for n, s in named} if named else tuple(plain)
+    network = load_model(model)
+    mode = cast(OutputMode, output)
+    group = discover(network, examples, mode, output_key=output_key)
+    if json is not None:
+        write_atomically(json, group.to_json().encode())
+    deviation = verify(group, network, examples, output_key=output_key)
+    precision = "float64" if is_wide(network) else "the model's own precision"
+    _say(f"{group}\nproven: outputs change by at most {deviation:.0e} in {precision}")
 
 
 @app.callback(invoke_without_command=True)

@@ -48,7 +48,7 @@ def test_degenerate_units_are_reported_where_they_end_up():
     b["hidden1.bias"][0] = 0
     group = td.fully_connected_group(a)
     alignment = td.align(group, b, to=a)
-    place = alignment.element.choices["hidden1"].permutation.tolist().index(0)
+    place = alignment.element.choices["hidden1"].permutation[0].tolist().index(0)
     assert alignment.params.notes == (
         f"space `hidden1`: units [{place}] have zero norm and are left as they are",
     )

@@ -14,9 +14,11 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from toroids.canonical.form import CanonicalParams
+from toroids.errors import ToroidsError
 from toroids.params import Params, precise
 from toroids.symmetry.element import Element, SpaceElement
-from toroids.symmetry.group import SymmetryGroup, move_space
+from toroids.symmetry.action import move_space
+from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Space
 
 
@@ -29,17 +31,24 @@ def greedy(group: SymmetryGroup, params: CanonicalParams, reference: CanonicalPa
         reference: the canonical network that stays.
 
     Returns:
-        An element of permutations; its log-scales are zero.
+        An element of permutations.
+
+    Raises:
+        ToroidsError: a space that indexes parts of axes.
     """
     choices = dict(group.identity().choices)
     moved = dict(params)
     for space in group.spaces:
         if "permute" not in space.actions:
             continue
+        if space.copies > 1 or any(leg.positions or leg.span > 1 for leg in space.legs):
+            raise ToroidsError(
+                f"space `{space.name}` indexes parts of axes or has copies; greedy alignment handles "
+                "spaces that index whole axes."
+            )
         similarities = _incoming(space, reference) @ _incoming(space, moved).T
         _, columns = linear_sum_assignment(similarities.cpu().numpy(), maximize=True)
-        unscaled = choices[space.name].log_scales
-        choices[space.name] = SpaceElement(torch.from_numpy(columns), unscaled)
+        choices[space.name] = SpaceElement(torch.from_numpy(columns))
         move_space(space, choices[space.name], moved)
     return Element(choices)
 

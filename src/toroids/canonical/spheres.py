@@ -13,6 +13,7 @@ from torch import Tensor
 from toroids.errors import ToroidsError
 from toroids.params import Params, precise
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Space
 from toroids.symmetry.units import along, sum_per_unit
 
 
@@ -80,11 +81,7 @@ def hidden_spheres(group: SymmetryGroup, bias: bool) -> list[Spheres]:
     for space in group.spaces:
         if not space.generators:
             continue
-        if len(space.generators) > 1:
-            raise ToroidsError(
-                f"space `{space.name}` has {len(space.generators)} generators; the sphere gauge "
-                "handles one per space."
-            )
+        _check_plain(space)
         if not space.writer:
             raise ToroidsError(
                 f"every writer of space `{space.name}` also reads it, so that none can set its "
@@ -93,6 +90,29 @@ def hidden_spheres(group: SymmetryGroup, bias: bool) -> list[Spheres]:
         legs = [leg for leg in space.writer if bias or len(group.shapes[leg.tensor]) > 1]
         families.append(Spheres(space.name, {leg.tensor: leg.axis for leg in legs}))
     return families
+
+
+def _check_plain(space: Space) -> None:
+    """Raises unless a space is one that the sphere gauge handles."""
+    special = sorted(space.actions - {"permute", "rescale"})
+    if special or len(space.generators) > 1:
+        what = f"actions {special}" if special else f"{len(space.generators)} generators"
+        raise ToroidsError(
+            f"space `{space.name}` has {what}; the sphere gauge handles one generator of 'rescale' "
+            "per space."
+        )
+    if space.copies > 1 or space.norms or any(leg.positions or leg.span > 1 for leg in space.legs):
+        raise ToroidsError(
+            f"space `{space.name}` indexes parts of axes, copies or a batch norm; the sphere gauge "
+            "handles spaces that index whole axes of linear layers."
+        )
+    exponents = dict(zip(space.legs, space.generators[0].exponents, strict=True))
+    of_writer = {exponents[leg] for leg in space.writer}
+    if of_writer == {0.0} or len(of_writer) > 1:
+        raise ToroidsError(
+            f"space `{space.name}` has the exponents {list(exponents.values())}; the sphere gauge "
+            "needs one that is not zero on all legs of the first writer."
+        )
 
 
 def output_sphere(group: SymmetryGroup) -> Spheres | None:

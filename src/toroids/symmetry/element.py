@@ -14,13 +14,34 @@ from toroids.params import load_params, save_params
 class SpaceElement:
     """One choice of action on one space.
 
+    A space without copies may leave the axis of copies out. What is None does not act.
+
     Attributes:
-        permutation: (size,) integers; unit i of the result is unit permutation[i] before.
-        log_scales: (generators, size) in float64.
+        permutation: (copies, size) integers; unit i of the result is unit permutation[c, i] before.
+        log_scales: (generators of "rescale", copies, size) in float64.
+        signs: (generators of "flip", copies, size), 1 or -1.
+        shifts: (generators of "shift", copies, size), in units of the parameter.
+        mix: (copies, size, size) invertible matrices.
     """
 
     permutation: Tensor
-    log_scales: Tensor
+    log_scales: Tensor | None = None
+    signs: Tensor | None = None
+    shifts: Tensor | None = None
+    mix: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.permutation.ndim == 1:
+            object.__setattr__(self, "permutation", self.permutation[None])
+        for name in ("log_scales", "signs", "shifts"):
+            value = getattr(self, name)
+            if value is not None and value.ndim == 2:
+                object.__setattr__(self, name, value[:, None])
+            if value is not None and value.numel() == 0 and len(value) == 0:
+                object.__setattr__(self, name, None)
+
+
+PARTS = ("permutation", "log_scales", "signs", "shifts", "mix")
 
 
 @dataclass(frozen=True)
@@ -33,8 +54,10 @@ class Element:
         """Writes the element as a safetensors file."""
         tensors = {}
         for name, choice in self.choices.items():
-            tensors[f"{name}/permutation"] = choice.permutation
-            tensors[f"{name}/log_scales"] = choice.log_scales
+            for part in PARTS:
+                value = getattr(choice, part)
+                if value is not None:
+                    tensors[f"{name}/{part}"] = value
         save_params(tensors, path)
 
     @staticmethod
@@ -52,13 +75,14 @@ class Element:
         """
         tensors = load_params(path)
         names = sorted({key.rpartition("/")[0] for key in tensors})
-        try:
-            choices = {
-                name: SpaceElement(tensors[f"{name}/permutation"], tensors[f"{name}/log_scales"])
+        for name in names:
+            if f"{name}/permutation" not in tensors:
+                raise ToroidsError(
+                    f"`{path}` lacks '{name}/permutation'; pass a file that Element.save wrote."
+                )
+        return Element(
+            {
+                name: SpaceElement(*(tensors.get(f"{name}/{part}") for part in PARTS))  # type: ignore[arg-type]
                 for name in names
             }
-        except KeyError as error:
-            raise ToroidsError(
-                f"`{path}` lacks {error}; pass a file that Element.save wrote."
-            ) from error
-        return Element(choices)
+        )

@@ -1,16 +1,18 @@
 """The symmetries of one architecture as plain data, and how their elements act on parameters.
 
 A group is a list of spaces. A space is an index set of hidden units; its legs are the parameter
-axes that it indexes. An element chooses, for every space, a permutation p and log-scales s, and
-acts on every leg with exponent e as
+axes that it indexes. An element chooses, for every space, a permutation p, log-scales s and so on,
+and acts on every leg with exponent e as
 
     new[i] = exp(sum_m e_m s_m[i]) old[p[i]]
 
-along the leg's axis: the units are permuted first, then scaled in their new places.
+along the leg's axis: the units are permuted first, then scaled in their new places. Spaces within
+others act first; the others then move their copies as wholes. How is in `action`.
 """
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -22,10 +24,18 @@ from torch import Tensor
 
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_finite, check_shapes
+from toroids.symmetry.action import (
+    check_choice,
+    compose_choices,
+    identity_choice,
+    inverse_choice,
+    move_space,
+    of_copies,
+    random_choice,
+)
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.space import Leg, Output, Space
 from toroids.symmetry.table import table
-from toroids.symmetry.units import along
 
 FORMAT = "toroids-symmetry-group-1"
 
@@ -54,23 +64,26 @@ class SymmetryGroup:
         names = [space.name for space in self.spaces]
         if len(set(names)) < len(names):
             raise ToroidsError(f"the space names {names} are not unique; name every space apart.")
-        taken: dict[tuple[str, int], str] = {}
+        known = set(names)
+        taken: dict[tuple[str, int, int], list[tuple[Space, Leg]]] = {}
         for space in self.spaces:
+            if not set(space.within) <= known:
+                raise ToroidsError(
+                    f"space `{space.name}` is within {list(space.within)}, which the group does not "
+                    f"all have; name spaces among {names}."
+                )
             for leg in space.legs:
-                self._check_leg(leg, space.name, space.size)
-                axis = (leg.tensor, leg.axis)
-                if axis in taken:
-                    raise ToroidsError(
-                        f"axis {leg.axis} of `{leg.tensor}` is a leg of `{taken[axis]}` and again "
-                        f"of `{space.name}`; an axis is one leg of one space."
-                    )
-                taken[axis] = space.name
+                self._check_leg(leg, space.name, space)
+                for other, earlier in taken.setdefault((leg.tensor, leg.axis, leg.span), []):
+                    self._check_apart(space, leg, other, earlier)
+                taken[leg.tensor, leg.axis, leg.span].append((space, leg))
         for leg in self.output.legs:
             self._check_leg(leg, "output", None)
-            if (leg.tensor, leg.axis) in taken:
+            if (leg.tensor, leg.axis, 1) in taken:
+                owner = taken[leg.tensor, leg.axis, 1][0][0].name
                 raise ToroidsError(
                     f"axis {leg.axis} of `{leg.tensor}` writes the outputs and is a leg of "
-                    f"`{taken[leg.tensor, leg.axis]}`; outputs stay in their places."
+                    f"`{owner}`; outputs stay in their places."
                 )
         classes = {self.shapes[leg.tensor][leg.axis] for leg in self.output.legs}
         if self.output.mode != "values" and (len(classes) > 1 or min(classes) < 2):
@@ -79,22 +92,51 @@ class SymmetryGroup:
                 f"{self.output.mode!r} needs one number of them, 2 or more."
             )
 
-    def _check_leg(self, leg: Leg, space: str, size: int | None) -> None:
+    def _check_leg(self, leg: Leg, name: str, space: Space | None) -> None:
         shape = self.shapes.get(leg.tensor)
         if shape is None:
             raise ToroidsError(
-                f"space `{space}` names the tensor `{leg.tensor}`, but the group has no shape "
+                f"space `{name}` names the tensor `{leg.tensor}`, but the group has no shape "
                 "for it; add its shape."
             )
-        if not 0 <= leg.axis < len(shape):
+        if not 0 <= leg.axis < leg.axis + leg.span <= len(shape):
             raise ToroidsError(
-                f"space `{space}` names axis {leg.axis} of `{leg.tensor}`, which has "
+                f"space `{name}` names axis {leg.axis + leg.span - 1} of `{leg.tensor}`, which has "
                 f"{len(shape)} axes; count axes from 0."
             )
-        if size is not None and shape[leg.axis] != size:
+        if space is None:
+            return
+        length = math.prod(shape[leg.axis : leg.axis + leg.span])
+        units = space.size * space.copies
+        if leg.positions is None:
+            if length != units:
+                raise ToroidsError(
+                    f"space `{name}` has {units} units but axis {leg.axis} of `{leg.tensor}` has "
+                    f"{length}; pass the tensors that the space indexes."
+                )
+        elif (
+            not leg.positions
+            or len(leg.positions) % units
+            or len(set(leg.positions)) < len(leg.positions)
+            or not 0 <= min(leg.positions) <= max(leg.positions) < length
+        ):
             raise ToroidsError(
-                f"space `{space}` has {size} units but axis {leg.axis} of `{leg.tensor}` has "
-                f"{shape[leg.axis]}; pass the tensors that the space indexes."
+                f"space `{name}` lies at {len(leg.positions)} positions of `{leg.tensor}`; give "
+                f"different ones below {length}, as many for each of its {units} units."
+            )
+
+    @staticmethod
+    def _check_apart(space: Space, leg: Leg, other: Space, earlier: Leg) -> None:
+        """Two legs may share positions only where one space lies within the other."""
+        if other.name in space.within or space.name in other.within:
+            return
+        every = set(leg.positions or ()), set(earlier.positions or ())
+        if leg.positions is None or earlier.positions is None or every[0] & every[1]:
+            if set(space.within) & set(other.within) or (space is not other and leg.positions):
+                return  # both count entries of the same blocks
+            raise ToroidsError(
+                f"axis {leg.axis} of `{leg.tensor}` is a leg of `{other.name}` and again "
+                f"of `{space.name}`; an axis is one leg of one space."
             )
 
     def check(self, params: Params, what: str = "the parameters") -> None:
@@ -108,55 +150,61 @@ class SymmetryGroup:
 
     def identity(self) -> Element:
         """Returns the element that moves nothing."""
-        return Element(
-            {
-                space.name: SpaceElement(
-                    torch.arange(space.size),
-                    torch.zeros(len(space.generators), space.size, dtype=torch.float64),
-                )
-                for space in self.spaces
-            }
-        )
+        return Element({space.name: identity_choice(space) for space in self.spaces})
 
     def random(self, generator: torch.Generator | None = None) -> Element:
-        """Draws uniform permutations and log-scales from N(0, 1).
+        """Draws uniform permutations and signs, log-scales and shifts from N(0, 1), and mixes.
 
         Args:
             generator: source of randomness on the CPU; the global one when None.
 
         Returns:
-            An element that leaves the outputs exactly as they are.
+            An element that leaves the outputs exactly as they are; the condition of its matrices
+            is at most 10.
         """
-        choices = {}
-        for space in self.spaces:
-            permutation = torch.arange(space.size)
-            if "permute" in space.actions:
-                permutation = torch.randperm(space.size, generator=generator)
-            log_scales = torch.randn(
-                len(space.generators), space.size, dtype=torch.float64, generator=generator
-            )
-            choices[space.name] = SpaceElement(permutation, log_scales)
-        return Element(choices)
+        return Element({space.name: random_choice(space, generator) for space in self.spaces})
 
     def compose(self, g: Element, h: Element) -> Element:
         """Returns the element that first acts with `h`, then with `g`."""
+        first = {space.name: self._choice(h, space) for space in self.spaces}
         choices = {}
         for space in self.spaces:
-            first, second = self._choice(h, space), self._choice(g, space)
-            choices[space.name] = SpaceElement(
-                first.permutation[second.permutation],
-                second.log_scales + first.log_scales[:, second.permutation],
-            )
+            came_from = self._copies_from(space, first)
+            second = of_copies(self._choice(g, space), torch.argsort(came_from))
+            choices[space.name] = compose_choices(space, second, first[space.name])
         return Element(choices)
 
     def inverse(self, g: Element) -> Element:
         """Returns the element that undoes `g`."""
-        choices = {}
-        for space in self.spaces:
-            choice = self._choice(g, space)
-            back = torch.argsort(choice.permutation)
-            choices[space.name] = SpaceElement(back, -choice.log_scales[:, back])
-        return Element(choices)
+        choices: dict[str, SpaceElement] = {}
+        for space in sorted(self.spaces, key=lambda space: len(space.within)):
+            came_from = self._copies_from(space, choices)
+            moved = of_copies(self._choice(g, space), torch.argsort(came_from))
+            choices[space.name] = inverse_choice(space, moved)
+        return Element({space.name: choices[space.name] for space in self.spaces})
+
+    def _copies_from(self, space: Space, choices: Mapping[str, SpaceElement]) -> Tensor:
+        """Which copy of a space comes to lie in every place, when the spaces around it act."""
+        outer = [self._by_name[name] for name in space.within]
+        if not outer:
+            return torch.arange(space.copies)
+        sizes = [o.size for o in outer]
+        digits = torch.unravel_index(torch.arange(space.copies), sizes)
+        source: dict[str, Tensor] = {}
+        for position in sorted(range(len(outer)), key=lambda i: len(outer[i].within)):
+            around = outer[position]
+            copy = torch.zeros(space.copies, dtype=torch.long)
+            for name in around.within:
+                copy = copy * self._by_name[name].size + source[name]
+            source[around.name] = choices[around.name].permutation[copy, digits[position]]
+        total = torch.zeros(space.copies, dtype=torch.long)
+        for o in outer:
+            total = total * o.size + source[o.name]
+        return total
+
+    @cached_property
+    def _by_name(self) -> dict[str, Space]:
+        return {space.name: space for space in self.spaces}
 
     def apply(self, element: Element, params: Params) -> dict[str, Tensor]:
         """Moves `params` with `element`; the network computes the same function afterwards.
@@ -175,7 +223,7 @@ class SymmetryGroup:
         """
         self.check(params)
         moved = dict(params)
-        for space in self.spaces:
+        for space in sorted(self.spaces, key=lambda space: -len(space.within)):
             move_space(space, self._choice(element, space), moved)
         check_finite(moved, "the moved network, where a scale leaves the range of the precision,")
         return moved
@@ -187,25 +235,7 @@ class SymmetryGroup:
                 f"{[known.name for known in self.spaces]}; pass an element of this group."
             )
         choice = element.choices[space.name]
-        shape = (len(space.generators), space.size)
-        if (
-            tuple(choice.log_scales.shape) != shape
-            or choice.permutation.shape != shape[1:]
-            or sorted(choice.permutation.tolist()) != list(range(space.size))
-            or choice.permutation.is_floating_point()
-            or not bool(torch.isfinite(choice.log_scales).all())
-        ):
-            raise ToroidsError(
-                f"the element's choice on `{space.name}` is not a permutation of {space.size} "
-                f"units with finite log-scales of shape {shape}; pass an element of this group."
-            )
-        if "permute" not in space.actions and choice.permutation.tolist() != list(
-            range(space.size)
-        ):
-            raise ToroidsError(
-                f"the element permutes `{space.name}`, whose actions are {sorted(space.actions)}; "
-                "permute only spaces that allow it."
-            )
+        check_choice(space, choice)
         return choice
 
     def to_json(self) -> str:
@@ -214,6 +244,11 @@ class SymmetryGroup:
         data["buffers"] = sorted(data["buffers"])
         for space in data["spaces"]:
             space["actions"] = sorted(space["actions"])
+            for leg in space["legs"]:  # what is as in most groups is not spelt out
+                if leg["span"] == 1:
+                    del leg["span"]
+                if leg["positions"] is None:
+                    del leg["positions"]
         return json.dumps({"format": FORMAT, **data}, indent=2)
 
     @staticmethod
@@ -253,43 +288,36 @@ class SymmetryGroup:
 
     @cached_property
     def log10_order(self) -> float:
-        """Base-10 logarithm of the number of permutations in the group."""
-        sizes = [space.size for space in self.spaces if "permute" in space.actions]
-        return sum(math.lgamma(size + 1) for size in sizes) / math.log(10)
+        """Base-10 logarithm of the number of discrete symmetries: permutations and flips.
+
+        Where matrices mix units, permutations and signs are among the matrices and not counted.
+        """
+        total = 0.0
+        for space in self.spaces:
+            if "permute" in space.actions and "mix" not in space.actions:
+                total += space.copies * math.lgamma(space.size + 1)
+            total += space.copies * space.size * len(space.of("flip")) * math.log(2)
+        return total / math.log(10)
 
     @property
     def dimension(self) -> int:
         """Number of continuous symmetries that leave the outputs exactly as they are."""
-        return sum(space.size * len(space.generators) for space in self.spaces)
+        return sum(space.dimension for space in self.spaces)
+
+    @property
+    def share_moved(self) -> float:
+        """Share of the parameters' entries that some space touches, in [0, 1]."""
+        touched = {leg.tensor for space in self.spaces for leg in space.legs}
+        sizes = {name: math.prod(self.shapes[name]) for name in self.parameters}
+        return sum(sizes[n] for n in sizes if n in touched) / max(sum(sizes.values()), 1)
 
     def __str__(self) -> str:
         totals = (
             f"output: {self.output.mode}; discrete order 10^{self.log10_order:.1f}; "
-            f"continuous dimension {self.dimension}"
+            f"continuous dimension {self.dimension}; {100 * self.share_moved:.1f} % of the "
+            "parameters are touched"
         )
         return table(self.spaces, (*(f"note: {note}" for note in self.notes), totals))
 
 
 _GROUP: TypeAdapter[Any] = TypeAdapter(SymmetryGroup)
-
-
-def move_space(space: Space, choice: SpaceElement, params: dict[str, Tensor]) -> None:
-    """Acts with `choice` on one space, replacing the tensors of its legs in `params`.
-
-    Args:
-        space: the space.
-        choice: a checked choice of action on it.
-        params: parameters and buffers by name; the mapping changes, no tensor does.
-    """
-    for position, leg in enumerate(space.legs):
-        params[leg.tensor] = _act(params[leg.tensor], leg, position, choice, space)
-
-
-def _act(tensor: Tensor, leg: Leg, position: int, choice: SpaceElement, space: Space) -> Tensor:
-    permutation = choice.permutation.to(tensor.device)
-    tensor = tensor.index_select(leg.axis, permutation)
-    exponents = torch.tensor([g.exponents[position] for g in space.generators], dtype=torch.float64)
-    if not bool(exponents.any()):
-        return tensor
-    factors = torch.exp(exponents @ choice.log_scales).to(tensor.device, tensor.dtype)
-    return tensor * along(factors, tensor, leg.axis)

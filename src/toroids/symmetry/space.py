@@ -2,25 +2,32 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
+import torch
 from pydantic import ConfigDict
+from torch import Tensor
 
 from toroids.errors import ToroidsError
 
-Action = Literal["permute", "rescale"]
+Action = Literal["permute", "rescale", "flip", "shift", "mix"]
 OutputMode = Literal["values", "logits", "classifier"]
 
 
 @dataclass(frozen=True)
 class Leg:
-    """One axis of one tensor that is indexed by a space.
+    """One axis, or part of one or several axes, of one tensor that is indexed by a space.
 
     Attributes:
         tensor: name in the state dict.
         axis: which axis, counted from 0.
         role: "write" where the unit's activation is written, "read" where it is read.
         operator: name of the layer that holds the tensor; legs of one writer share it.
+        span: how many axes, flattened together, are indexed jointly (the weight of a grouped
+            convolution is indexed by output and input channel).
+        positions: where the units lie along the axis, copy after copy, unit after unit; as many
+            for every unit. None where the units are the positions of the axis.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -29,21 +36,54 @@ class Leg:
     axis: int
     role: Literal["write", "read"]
     operator: str
+    span: int = 1
+    positions: tuple[int, ...] | None = None
+
+    @cached_property
+    def index(self) -> Tensor | None:
+        """The positions as a tensor on the CPU."""
+        return None if self.positions is None else torch.tensor(self.positions, dtype=torch.long)
 
 
 @dataclass(frozen=True)
 class Generator:
-    """One family of continuous symmetries of a space: one free log-scale per unit.
+    """One family of symmetries of a space besides its permutations.
 
     Attributes:
-        action: the kind of symmetry.
-        exponents: for every leg of the space, in order, the power of the unit's scale it takes.
+        action: "rescale", one positive scale per unit; "flip", one sign per unit; "shift", one
+            number per unit that is added; "mix", one invertible matrix over the units.
+        exponents: for every leg of the space, in order, the power it takes of the scale or sign,
+            or of the matrix (-1 is the inverse transpose); for a shift, its factor.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    action: Literal["rescale"]
+    action: Literal["rescale", "flip", "shift", "mix"]
     exponents: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A batch norm whose variance a space rescales.
+
+    Variance v becomes c^2 v, and because of eps the weight is multiplied by
+    sqrt(c^2 v + eps) / (c sqrt(v + eps)) to leave the function as it is in evaluation mode.
+
+    Attributes:
+        weight: name of its weight.
+        bias: name of its bias, None where it has none.
+        mean: name of its running mean.
+        variance: name of its running variance.
+        eps: its eps.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    weight: str
+    bias: str | None
+    mean: str
+    variance: str
+    eps: float
 
 
 @dataclass(frozen=True)
@@ -53,10 +93,13 @@ class Space:
     Attributes:
         name: unique within the group.
         size: number of units.
-        copies: independent copies of the space; groups written by hand have one.
+        copies: independent copies of the space, as the entries of every attention head.
         actions: what may act on it without changing the function.
         legs: the axes that it indexes, in topological order of their operators.
-        generators: its continuous symmetries.
+        generators: what acts on it besides permutations.
+        within: the spaces whose units are, or whose combinations of units count, the copies;
+            permuting those moves the copies.
+        norms: batch norms whose running variance it rescales.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -67,36 +110,57 @@ class Space:
     actions: frozenset[Action]
     legs: tuple[Leg, ...]
     generators: tuple[Generator, ...] = ()
+    within: tuple[str, ...] = ()
+    norms: tuple[Norm, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.copies != 1:
+        if self.size < 1 or self.copies < 1 or not self.legs:
             raise ToroidsError(
-                f"space `{self.name}` has {self.copies} copies but only 1 is supported; "
-                "write every copy as a space of its own."
+                f"space `{self.name}` has {self.size} units, {self.copies} copies and "
+                f"{len(self.legs)} legs; give at least one of each."
             )
-        if not any(leg.role == "write" for leg in self.legs):
-            raise ToroidsError(f"space `{self.name}` has no leg that writes it; name its writer.")
-        if ("rescale" in self.actions) != bool(self.generators):
+        granted = {generator.action for generator in self.generators}
+        if granted != self.actions - {"permute"}:
             raise ToroidsError(
-                f"space `{self.name}` has actions {sorted(self.actions)} and "
-                f"{len(self.generators)} generators; give 'rescale' exactly with a generator."
+                f"space `{self.name}` has actions {sorted(self.actions)} and generators of "
+                f"{sorted(granted)}; give every action but 'permute' exactly with a generator."
+            )
+        if "mix" in granted and granted & {"rescale", "flip"}:
+            raise ToroidsError(
+                f"space `{self.name}` mixes and has actions {sorted(granted)}; matrices rescale and "
+                "flip already."
             )
         for generator in self.generators:
             self._check_generator(generator)
+        if self.of("mix")[1:]:
+            raise ToroidsError(f"space `{self.name}` has two generators of 'mix'; give one.")
+
+    def of(self, action: Action) -> tuple[Generator, ...]:
+        """The generators of one action."""
+        return tuple(generator for generator in self.generators if generator.action == action)
+
+    @property
+    def dimension(self) -> int:
+        """Number of its continuous symmetries."""
+        scales = (len(self.of("rescale")) + len(self.of("shift"))) * self.size
+        return self.copies * (scales + len(self.of("mix")) * self.size**2)
 
     def _check_generator(self, generator: Generator) -> None:
-        exponents = dict(zip(self.legs, generator.exponents, strict=False))
         if len(generator.exponents) != len(self.legs):
             raise ToroidsError(
                 f"space `{self.name}` has {len(self.legs)} legs but a generator with "
                 f"{len(generator.exponents)} exponents; give one exponent per leg."
             )
-        of_writer = {exponents[leg] for leg in self.writer}
         finite = all(math.isfinite(exponent) for exponent in generator.exponents)
-        if not finite or of_writer == {0.0} or len(of_writer) > 1:
+        values = set(generator.exponents)
+        allowed = generator.action != "mix" or values <= {1.0, -1.0}
+        if generator.action == "flip":
+            allowed = values <= {0.0, 1.0}
+        if not finite or values == {0.0} or not allowed:
             raise ToroidsError(
-                f"space `{self.name}` has the exponents {list(generator.exponents)}; give finite "
-                "ones, and one that is not zero to all legs of the first writer."
+                f"space `{self.name}` has the exponents {list(generator.exponents)} for "
+                f"{generator.action!r}; give finite ones that are not all zero (flip: 0 or 1, "
+                "mix: 1 or -1)."
             )
 
     @property

@@ -1,22 +1,55 @@
-"""Numerical proof that the elements of a group leave a module's function as it is."""
+"""Numerical proof that the elements of a group leave a module's function as it is.
+
+The module is run as a traced graph in which casts to narrow types are rewritten to float64, on
+parameters that are disturbed first, so that zero biases and unit gains hide nothing.
+"""
 
 import copy
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from toroids.errors import DataError
+from toroids.errors import DataError, ToroidsError
 from toroids.evaluate import evaluation_mode, select_output
 from toroids.params import Params
+from toroids.symmetry.action import identity_choice
+from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.trace import Inputs, Program, split_inputs, trace
+
+# Rounding in float64 leaves about 1e-14; a wrong symmetry of a trained network shows at 1e-4.
+TOLERANCE = 1e-8
+# In a network's own precision, used where float64 does not fit into memory.
+NARROW_TOLERANCE = 1e-2
+
+Outputs = Callable[[Params], list[Tensor]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A function of parameters whose outputs must not change.
+
+    Attributes:
+        outputs: computes them.
+        params: disturbed parameters and buffers.
+        logits: the position of the output that a classifier's reader sees.
+        tolerance: the deviation above which a symmetry is wrong.
+    """
+
+    outputs: Outputs
+    params: Params
+    logits: int
+    tolerance: float = TOLERANCE
 
 
 def verify(
     group: SymmetryGroup,
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Inputs,
     trials: int = 3,
     *,
     generator: torch.Generator | None = None,
@@ -24,21 +57,23 @@ def verify(
 ) -> float:
     """Measures by how much random elements of `group` change the outputs of `model`.
 
-    Each trial draws an element, moves the parameters of a float64 copy of the model with it and
-    compares: max |f(g.p) - f(p)| / max |f(p)|. The copy's parameters are first disturbed by 10 %
-    noise plus an offset, so that zero biases hide nothing. Tied weights are loaded as the module
-    would load them. What `group.output` says of the outputs is measured as well: with the legs
-    that write them shifted alike for all classes, the softmax of "logits" must stay; with the legs
-    tripled as well, the largest output of a "classifier" (the share of examples where it is another
-    counts as deviation). The user's model is not touched.
+    Each trial draws an element, moves float64 parameters with it and compares every output:
+    max |f(g.p) - f(p)| / max |f(p)|. The parameters are first disturbed by 10 % noise plus an
+    offset, so that zero biases hide nothing. Tied weights are loaded as the module would load
+    them. What `group.output` says of the outputs is measured as well: with the legs that write
+    them shifted alike for all classes, the softmax of "logits" must stay; with the legs tripled
+    as well, the largest output of a "classifier" (the share of examples where it is another counts
+    as deviation). The user's model is not touched. A module that cannot be traced is run as it is,
+    converted to float64.
 
     Args:
         group: the group to check.
         model: the module whose function it must preserve; run in evaluation mode.
-        inputs: one batch as the model expects it; floating inputs are run in float64.
+        inputs: one batch as the model expects it: a tensor, a tuple of positional or a dict of
+            keyword arguments; floating inputs are run in float64.
         trials: number of random elements.
         generator: source of randomness on the CPU; seeded with 0 when None.
-        output_key: which entry of a structured output holds the logits.
+        output_key: which entry of a structured output counts; all of them when None.
 
     Returns:
         The worst relative deviation; a sound group gives about 1e-14, and anything above 1e-8 is
@@ -46,55 +81,168 @@ def verify(
 
     Raises:
         ParamsError: the group is of another architecture.
-        DataError: `trials` is not positive.
+        DataError: `trials` is not positive, or the model gives no outputs.
     """
     if trials < 1:
         raise DataError(f"trials is {trials}; pass at least 1.")
     generator = generator or torch.Generator().manual_seed(0)
-    twin = copy.deepcopy(model).cpu().double()
-    params = _disturbed(twin.state_dict(), generator)
-    group.check(params, "the model")
-    inputs = inputs.detach().cpu()
-    if inputs.is_floating_point():
-        inputs = inputs.double()
+    try:
+        subject = traced_subject(trace(model, inputs, output_key), model, generator)
+    except ToroidsError:
+        subject = _module_subject(model, inputs, output_key, generator)
+    group.check(subject.params, "the model")
+    return measure(group, subject, trials, generator)
 
-    def outputs(of: Params) -> Tensor:
-        loaded = _loaded(twin, of)
-        output = functional_call(twin, loaded, (inputs,), tie_weights=False)
-        return select_output(output, output_key)
 
-    with torch.no_grad(), evaluation_mode(twin):
-        before = outputs(params)
-        if before.numel() == 0:
-            raise DataError(
-                "the model gives no outputs on these inputs; pass at least one example."
-            )
-        deviations = [
-            _deviation(outputs(group.apply(group.random(generator), params)), before)
-            for _ in range(trials)
-        ]
-        if group.output.mode != "values":
-            deviations.append(_output_deviation(outputs, group, params, before))
+def measure(
+    group: SymmetryGroup, subject: Subject, trials: int, generator: torch.Generator
+) -> float:
+    """Returns the worst relative deviation of `trials` random elements; see `verify`."""
+    before = subject.outputs(subject.params)
+    if sum(output.numel() for output in before) == 0:
+        raise DataError("the model gives no outputs on these inputs; pass at least one example.")
+    deviations = [
+        _worst(subject.outputs(group.apply(group.random(generator), subject.params)), before)
+        for _ in range(trials)
+    ]
+    if group.output.mode != "values":
+        deviations.append(_output_deviation(subject, group, before[subject.logits]))
     return torch.stack(deviations).max().item()
 
 
+def violations(
+    group: SymmetryGroup, program: Program, model: nn.Module, trials: int = 2
+) -> list[str]:
+    """Names the spaces that change the outputs, found by bisection; none for a sound group.
+
+    Args:
+        group: the group to prove.
+        program: the traced module.
+        model: gives the parameters; not touched.
+        trials: random elements of the whole group, and of every part that is suspected.
+
+    Returns:
+        Names of spaces, "output" among them where what is said of the outputs does not hold.
+
+    Raises:
+        ToroidsError: the traced module does not compute what the module computes.
+    """
+    generator = torch.Generator().manual_seed(0)
+    subject = traced_subject(program, model, generator)
+    if measure(group, subject, trials, generator) <= subject.tolerance:
+        return []
+    before = subject.outputs(subject.params)
+
+    def changes(names: Sequence[str]) -> bool:
+        for _ in range(trials):
+            drawn = group.random(generator).choices
+            element = Element(
+                {
+                    space.name: drawn[space.name] if space.name in names else identity_choice(space)
+                    for space in group.spaces
+                }
+            )
+            found = _worst(subject.outputs(group.apply(element, subject.params)), before)
+            if not bool(found <= subject.tolerance):
+                return True
+        return False
+
+    def suspects(names: list[str]) -> list[str]:
+        if not names or not changes(names):
+            return []
+        if len(names) == 1:
+            return names
+        half = len(names) // 2
+        # two halves that are innocent alone are guilty together
+        return suspects(names[:half]) + suspects(names[half:]) or names
+
+    found = suspects([space.name for space in group.spaces])
+    return found or ["output"]
+
+
+def traced_subject(program: Program, model: nn.Module, generator: torch.Generator) -> Subject:
+    """A traced module as a function of its parameters, on the CPU in float64 where that fits."""
+    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    size = sum(tensor.numel() for tensor in state.values())
+    wide = 5 * 8 * size < _memory()  # the parameters, the moved ones, and what runs
+    program = program.on_cpu()
+    params = _disturbed(_untied(state, program), generator, wide)
+    names = [name for name in program.outputs if name is not None]
+    logits = names.index("logits") if "logits" in names else 0
+    return Subject(
+        outputs=lambda p: program.run(p, wide=wide),
+        params=params,
+        logits=logits,
+        tolerance=TOLERANCE if wide else NARROW_TOLERANCE,
+    )
+
+
+def is_wide(model: nn.Module) -> bool:
+    """Whether a module is verified in float64 on this machine."""
+    return 5 * 8 * sum(tensor.numel() for tensor in model.state_dict().values()) < _memory()
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # not POSIX
+        return 8 << 30
+
+
+def _untied(state: dict[str, Tensor], program: Program) -> dict[str, Tensor]:
+    """Tied names under their first name only, so that all get the same disturbance."""
+    copies = {other: first for first, names in program.aliases.items() for other in names[1:]}
+    return {name: state[copies.get(name, name)] for name in state}
+
+
+def _module_subject(
+    model: nn.Module, inputs: Inputs, key: str | int | None, generator: torch.Generator
+) -> Subject:
+    twin = copy.deepcopy(model).cpu().double()
+    args, kwargs = split_inputs(inputs)
+
+    def wide(value: object) -> object:
+        if not isinstance(value, Tensor):
+            return value
+        value = value.detach().cpu()
+        return value.double() if value.is_floating_point() else value
+
+    args = tuple(wide(value) for value in args)
+    kwargs = {name: wide(value) for name, value in kwargs.items()}
+
+    def outputs(of: Params) -> list[Tensor]:
+        with torch.no_grad(), evaluation_mode(twin):
+            loaded = _loaded(twin, of)
+            output = functional_call(twin, loaded, args, kwargs, tie_weights=False)
+        return [select_output(output, key)]
+
+    return Subject(outputs, _disturbed(twin.state_dict(), generator, True), 0)
+
+
+def _worst(found: Sequence[Tensor], expected: Sequence[Tensor]) -> Tensor:
+    deviations = [_deviation(a, b) for a, b in zip(found, expected, strict=True) if b.numel()]
+    return torch.stack(deviations).max()
+
+
 def _deviation(found: Tensor, expected: Tensor) -> Tensor:
+    masked = torch.isinf(expected) & (found == expected)  # scores that a mask has set
+    if bool(masked.any()) and not bool(masked.all()):
+        found, expected = found[~masked], expected[~masked]
     size = expected.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
     return (found - expected).abs().max() / size
 
 
-def _output_deviation(
-    outputs: Callable[[Params], Tensor], group: SymmetryGroup, params: Params, before: Tensor
-) -> Tensor:
+def _output_deviation(subject: Subject, group: SymmetryGroup, before: Tensor) -> Tensor:
     """Shifts all classes up and down and, for a classifier, triples them: would a reader see it?"""
     size = 1 + before.abs().max()  # large enough for whatever clips outputs to do so
     seen = []
     for shift in (size, -size):
+        scale = 1.0 if group.output.mode == "logits" else 3.0
+        moved = _with_other_outputs(group, subject.params, scale, shift)
+        after = subject.outputs(moved)[subject.logits]
         if group.output.mode == "logits":
-            after = outputs(_with_other_outputs(group, params, 1.0, shift))
             seen.append(_deviation(after.softmax(dim=-1), before.softmax(dim=-1)))
         else:
-            after = outputs(_with_other_outputs(group, params, 3.0, shift))
             seen.append((after.argmax(dim=-1) != before.argmax(dim=-1)).double().mean())
     return torch.stack(seen).max()
 
@@ -122,12 +270,20 @@ def _loaded(model: nn.Module, params: Params) -> dict[str, Tensor]:
     return loaded
 
 
-def _disturbed(params: Params, generator: torch.Generator) -> dict[str, Tensor]:
+def _disturbed(params: Params, generator: torch.Generator, wide: bool) -> dict[str, Tensor]:
+    """Adds noise, the same to tensors that are the same one under several names."""
+    done: dict[int, Tensor] = {}
     disturbed = {}
     for name, tensor in params.items():
         if tensor.is_floating_point():
-            # small enough that a trained network keeps its character, large enough to see at 1e-8
-            noise = torch.randn(tensor.shape, dtype=tensor.dtype, generator=generator)
-            tensor = tensor * (1 + 0.1 * noise) + 0.01 * noise
+            if tensor.data_ptr() not in done or not tensor.numel():
+                kind = torch.float64 if wide else tensor.dtype
+                # small enough that a trained network keeps its character, large enough at 1e-8
+                noise = torch.randn(tensor.shape, dtype=kind, generator=generator)
+                other = tensor.to(kind) * (1 + 0.1 * noise) + 0.01 * noise
+                if name.endswith("running_var"):
+                    other = other.abs()
+                done[tensor.data_ptr()] = other
+            tensor = done[tensor.data_ptr()]
         disturbed[name] = tensor
     return disturbed

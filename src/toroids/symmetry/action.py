@@ -1,0 +1,284 @@
+"""How one choice acts on one space, and how choices compose.
+
+On every copy, units are permuted, then scaled and flipped or mixed, then shifted:
+
+    new = M (s * old[p]) + t
+
+with the leg's exponent e: s^e, the sign to the power e, M or (for e = -1) its inverse transpose.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from toroids.errors import ToroidsError
+from toroids.symmetry.element import SpaceElement
+from toroids.symmetry.space import Leg, Space
+from toroids.symmetry.units import along
+
+
+def identity_choice(space: Space) -> SpaceElement:
+    """The choice that moves nothing."""
+    shape = (space.copies, space.size)
+    permutation = torch.arange(space.size).repeat(space.copies, 1)
+    zeros = torch.zeros(shape, dtype=torch.float64)
+    scales, flips, shifts = (len(space.of(a)) for a in ("rescale", "flip", "shift"))
+    eye = torch.eye(space.size, dtype=torch.float64).repeat(space.copies, 1, 1)
+    return SpaceElement(
+        permutation,
+        zeros.repeat(scales, 1, 1) if scales else None,
+        1 + zeros.repeat(flips, 1, 1) if flips else None,
+        zeros.repeat(shifts, 1, 1) if shifts else None,
+        eye if space.of("mix") else None,
+    )
+
+
+def random_choice(space: Space, generator: torch.Generator | None) -> SpaceElement:
+    """A random choice; see `SymmetryGroup.random`."""
+    shape = (space.copies, space.size)
+    permutation = identity_choice(space).permutation
+    if "permute" in space.actions:
+        permutation = torch.stack(
+            [torch.randperm(space.size, generator=generator) for _ in range(space.copies)]
+        )
+
+    def normal(count: int) -> Tensor | None:
+        if not count:
+            return None
+        return torch.randn((count, *shape), dtype=torch.float64, generator=generator)
+
+    log_scales = normal(len(space.of("rescale")))
+    signs = normal(len(space.of("flip")))
+    shifts = normal(len(space.of("shift")))
+    mix = None
+    if space.of("mix"):
+        square = (space.copies, space.size, space.size)
+        left, right = (
+            torch.linalg.qr(torch.randn(square, dtype=torch.float64, generator=generator))[0]
+            for _ in range(2)
+        )
+        spread = torch.rand(shape, dtype=torch.float64, generator=generator) - 0.5
+        mix = left * torch.exp(math.log(10) * spread)[:, None, :] @ right
+    signs = None if signs is None else torch.where(signs < 0, -1.0, 1.0).double()
+    return SpaceElement(permutation, log_scales, signs, shifts, mix)
+
+
+def check_choice(space: Space, choice: SpaceElement) -> None:
+    """Raises unless `choice` is one that `space` allows.
+
+    Raises:
+        ToroidsError: says what the space expects.
+    """
+    shape = (space.copies, space.size)
+    counts = {
+        "log_scales": len(space.of("rescale")),
+        "signs": len(space.of("flip")),
+        "shifts": len(space.of("shift")),
+    }
+    good = tuple(choice.permutation.shape) == shape and not choice.permutation.is_floating_point()
+    home = torch.arange(space.size, device=choice.permutation.device)
+    good = good and bool((choice.permutation.sort(dim=1).values == home).all())
+    for name, count in counts.items():
+        value = getattr(choice, name)
+        if value is not None:
+            good = good and tuple(value.shape) == (count, *shape)
+            good = good and bool(torch.isfinite(value).all())
+    if choice.signs is not None:
+        good = good and bool((choice.signs.abs() == 1).all())
+    if choice.mix is not None:
+        good = good and bool(space.of("mix")) and tuple(choice.mix.shape) == (*shape, space.size)
+        good = good and bool(torch.isfinite(choice.mix).all())
+    if not good:
+        raise ToroidsError(
+            f"the element's choice on `{space.name}` is not a permutation of {space.size} units "
+            f"with finite log-scales of shape {(counts['log_scales'], *shape)}"
+            f" (and so on for its actions {sorted(space.actions)}); pass an element of this group."
+        )
+    if "permute" not in space.actions and bool((choice.permutation != home).any()):
+        raise ToroidsError(
+            f"the element permutes `{space.name}`, whose actions are {sorted(space.actions)}; "
+            "permute only spaces that allow it."
+        )
+
+
+def of_copies(choice: SpaceElement, copies: Tensor) -> SpaceElement:
+    """The same choice with its copies rearranged."""
+
+    def along_copies(value: Tensor | None) -> Tensor | None:
+        return None if value is None else value[:, copies]
+
+    return SpaceElement(
+        choice.permutation[copies],
+        along_copies(choice.log_scales),
+        along_copies(choice.signs),
+        along_copies(choice.shifts),
+        None if choice.mix is None else choice.mix[copies],
+    )
+
+
+def compose_choices(space: Space, second: SpaceElement, first: SpaceElement) -> SpaceElement:
+    """The choice that acts as `first`, then as `second`, on every copy."""
+    p = second.permutation
+    first, second = _filled(space, first), _filled(space, second)
+    permutation = first.permutation.gather(1, p)
+
+    def moved(value: Tensor | None) -> Tensor | None:
+        return None if value is None else value.gather(2, p.expand(len(value), *p.shape))
+
+    log_scales, signs, shifts = moved(first.log_scales), moved(first.signs), moved(first.shifts)
+    if log_scales is not None and second.log_scales is not None:
+        log_scales = second.log_scales + log_scales
+    if signs is not None and second.signs is not None:
+        signs = second.signs * signs
+    if shifts is not None and second.shifts is not None:
+        carried = [
+            _acted(values[None, :, :, None, None], _leg_of(space, number), second, space)
+            for number, values in enumerate(shifts)
+        ]
+        shifts = second.shifts + torch.stack([value[0, :, :, 0, 0] for value in carried])
+    mix = None
+    if first.mix is not None and second.mix is not None:
+        rows = torch.arange(space.copies)[:, None, None]
+        mix = second.mix @ first.mix[rows, p[:, :, None], p[:, None, :]]
+    return SpaceElement(permutation, log_scales, signs, shifts, mix)
+
+
+def inverse_choice(space: Space, choice: SpaceElement) -> SpaceElement:
+    """The choice that undoes `choice` on every copy."""
+    choice = _filled(space, choice)
+    back = torch.argsort(choice.permutation, dim=1)
+
+    def moved(value: Tensor | None) -> Tensor | None:
+        return None if value is None else value.gather(2, back.expand(len(value), *back.shape))
+
+    log_scales = moved(choice.log_scales)
+    mix = None
+    if choice.mix is not None:
+        rows = torch.arange(space.copies)[:, None, None]
+        mix = torch.linalg.inv(choice.mix)[rows, back[:, :, None], back[:, None, :]]
+    undone = SpaceElement(
+        back, None if log_scales is None else -log_scales, moved(choice.signs), None, mix
+    )
+    shifts = None
+    if choice.shifts is not None:
+        shifts = torch.stack(
+            [
+                -_acted(
+                    values.gather(1, back)[None, :, :, None, None],
+                    _leg_of(space, number),
+                    undone,
+                    space,
+                )[0, :, :, 0, 0]
+                for number, values in enumerate(choice.shifts)
+            ]
+        )
+    return SpaceElement(back, undone.log_scales, undone.signs, shifts, mix)
+
+
+def _filled(space: Space, choice: SpaceElement) -> SpaceElement:
+    """Spells out what does not act."""
+    rest = identity_choice(space)
+    return SpaceElement(
+        choice.permutation,
+        rest.log_scales if choice.log_scales is None else choice.log_scales,
+        rest.signs if choice.signs is None else choice.signs,
+        rest.shifts if choice.shifts is None else choice.shifts,
+        rest.mix if choice.mix is None else choice.mix,
+    )
+
+
+def _leg_of(space: Space, shift: int) -> int:
+    """A leg that a shift moves; all of them scale alike."""
+    exponents = space.of("shift")[shift].exponents
+    return next(position for position, exponent in enumerate(exponents) if exponent)
+
+
+def _acted(block: Tensor, position: int, choice: SpaceElement, space: Space) -> Tensor:
+    """Scales, flips and mixes (a, copies, size, b, c); units are in their new places already."""
+    factors = torch.ones(space.copies, space.size, dtype=torch.float64)
+    if choice.log_scales is not None:
+        exponents = _exponents(space, "rescale", position)
+        factors = torch.exp(torch.einsum("m,mcu->cu", exponents, choice.log_scales))
+    if choice.signs is not None:
+        exponents = _exponents(space, "flip", position)
+        odd = (exponents[:, None, None] != 0).expand_as(choice.signs)
+        factors = factors * torch.where(odd, choice.signs, 1.0).prod(dim=0)
+    if bool((factors != 1).any()):
+        block = block * factors[None, :, :, None, None].to(block.device, block.dtype)
+    if choice.mix is not None:
+        matrix = choice.mix
+        if _exponents(space, "mix", position)[0] < 0:
+            matrix = torch.linalg.inv(matrix).transpose(1, 2)
+        block = torch.einsum("cij,acjrb->acirb", matrix.to(block.device, block.dtype), block)
+    return block
+
+
+def _exponents(space: Space, action: str, position: int) -> Tensor:
+    found = [g.exponents[position] for g in space.generators if g.action == action]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def move_space(space: Space, choice: SpaceElement, params: dict[str, Tensor]) -> None:
+    """Acts with `choice` on one space, replacing the tensors of its legs in `params`.
+
+    Args:
+        space: the space.
+        choice: a checked choice of action on it.
+        params: parameters and buffers by name; the mapping changes, no tensor does.
+    """
+    before = {norm.variance: params[norm.variance] for norm in space.norms}
+    for position, leg in enumerate(space.legs):
+        params[leg.tensor] = _moved(params[leg.tensor], leg, position, choice, space)
+    for norm in space.norms:
+        _keep_eps(space, choice, norm.variance, norm.weight, norm.eps, before, params)
+
+
+def _moved(tensor: Tensor, leg: Leg, position: int, choice: SpaceElement, space: Space) -> Tensor:
+    acts = choice.mix is not None or choice.shifts is not None
+    if leg.index is None and space.copies == 1 and not acts and leg.span == 1:
+        tensor = tensor.index_select(leg.axis, choice.permutation[0].to(tensor.device))
+        block = _acted(
+            torch.ones(1, 1, space.size, 1, 1, dtype=torch.float64), position, choice, space
+        )
+        factors = block[0, 0, :, 0, 0]
+        if not bool((factors != 1).any()):
+            return tensor
+        return tensor * along(factors.to(tensor.device, tensor.dtype), tensor, leg.axis)
+    shape = tensor.shape
+    before = math.prod(shape[: leg.axis])
+    after = math.prod(shape[leg.axis + leg.span :])
+    flat = tensor.reshape(before, -1, after)
+    index = torch.arange(flat.shape[1]) if leg.index is None else leg.index
+    index = index.to(tensor.device)
+    block = flat.index_select(1, index).view(before, space.copies, space.size, -1, after)
+    rows = torch.arange(space.copies, device=tensor.device)[:, None]
+    block = block[:, rows, choice.permutation.to(tensor.device)]
+    block = _acted(block, position, choice, space)
+    if choice.shifts is not None:
+        total = torch.einsum("m,mcu->cu", _exponents(space, "shift", position), choice.shifts)
+        block = block + total[None, :, :, None, None].to(block.device, block.dtype)
+    return flat.index_copy(1, index, block.reshape(before, -1, after)).view(shape)
+
+
+def _keep_eps(
+    space: Space, choice: SpaceElement, variance: str, weight: str, eps: float,
+    before: dict[str, Tensor], params: dict[str, Tensor],
+) -> None:  # fmt: skip
+    """Multiplies a batch norm's weight by sqrt(c^2 v + eps) / (c sqrt(v + eps)), c^2 v the new v."""
+    if choice.log_scales is None:
+        return
+    unscaled = SpaceElement(choice.permutation)
+    old, factor = before[variance], torch.ones_like(before[variance], dtype=torch.float64)
+    for position, leg in enumerate(space.legs):
+        if leg.tensor == variance:
+            old = _moved(old, leg, position, unscaled, space)
+            scales = SpaceElement(_home(space), choice.log_scales)
+            factor = _moved(factor, leg, position, scales, space)
+    old = old.double()
+    correction = torch.sqrt((factor * old + eps) / (factor * (old + eps)))
+    params[weight] = params[weight] * correction.to(params[weight].dtype)
+
+
+def _home(space: Space) -> Tensor:
+    return torch.arange(space.size).repeat(space.copies, 1)

@@ -1,0 +1,109 @@
+"""What the operators of a network demand of its hidden coordinates, collected in one pass.
+
+Every position of every axis is a place, a number. Operators state four kinds of facts about places:
+two are moved alike (`same`), one moves inside another (`under`: the entries of a head), a set is
+mapped to itself (`member`), or a place never moves (negative numbers). Every value further has
+unknown exponents along its places, in three channels: the log-scale, the sign and the shift that
+it takes; operators state linear equations between those. Nothing is solved here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+
+CHANNELS = ("scale", "sign", "shift")
+SCALAR = np.int64(-(2**62))  # the place of exponents that belong to a whole value, not to an axis
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A symmetry that was given up: which places stopped moving, and why."""
+
+    reason: str
+    places: Ids
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Tensors of a batch norm: rescaling its variance must move its weight because of eps."""
+
+    weight: str
+    bias: str | None
+    mean: str
+    variance: str
+    eps: float
+
+
+class Constraints:
+    """The facts, in the order in which they were stated; each statement is one array."""
+
+    def __init__(self) -> None:
+        """Starts without places; exponent 0 is the constant zero."""
+        self.places = 0
+        self.exponents = 1
+        self.place_of: list[Ids] = [np.zeros(1, np.int64)]
+        self.channel_of: list[Ids] = [np.full(1, -1)]
+        self.sames: list[tuple[Ids, Ids]] = []
+        self.unders: list[tuple[Ids, Ids]] = []
+        self.members: list[Ids] = []
+        self.equations: list[tuple[int, tuple[float, ...], Ids]] = []
+        self.nonlinear: list[Ids] = []
+        self.reads: list[Ids] = []
+        self.losses: list[Loss] = []
+        self.norms: list[BatchNorm] = []
+        # about the operator at hand, for its rule
+        self.shapes: tuple[tuple[int, ...], ...] = ()
+        self.softmax_follows = False
+
+    def fresh(self, shape: Sequence[int]) -> Ids:
+        """Returns new places with new exponents: (4, *shape), the places first."""
+        places = np.arange(self.places, self.places + int(np.prod(shape))).reshape(shape)
+        self.places += places.size
+        self.member(places)
+        return np.concatenate([places[None], self.unknowns(places)])
+
+    def unknowns(self, places: Ids) -> Ids:
+        """Returns new exponents at given places: (3, *shape); places that never move take none."""
+        movable = np.asarray((places >= 0) | (places == SCALAR))
+        ids = np.zeros((len(CHANNELS), *places.shape), np.int64)
+        count = int(movable.sum())
+        for channel in range(len(CHANNELS)):
+            ids[channel, ...][movable] = self.exponents + np.arange(count)
+            self.exponents += count
+            self.place_of.append(places[movable])
+            self.channel_of.append(np.full(count, channel))
+        return ids
+
+    def same(self, a: Ids, b: Ids) -> None:
+        """States that the places of `a` and `b` move alike, position by position."""
+        if a is not b:
+            self.sames.append((a.ravel(), b.ravel()))
+
+    def under(self, child: Ids, parent: Ids) -> None:
+        """States that places that move together carry their parents along."""
+        self.unders.append((child.ravel(), np.broadcast_to(parent, child.shape).ravel()))
+
+    def member(self, places: Ids) -> None:
+        """States that this set of places is mapped to itself."""
+        self.members.append(places.ravel())
+
+    def equation(self, channel: int, *terms: tuple[float, Ids]) -> None:
+        """States that the sum of coefficient x exponent is zero, position by position."""
+        ids = np.stack(np.broadcast_arrays(*(np.asarray(ids) for _, ids in terms)))
+        ids = ids.reshape(len(terms), -1)
+        ids = ids[:, ids.any(axis=0)]
+        if ids.size:
+            self.equations.append((channel, tuple(float(factor) for factor, _ in terms), ids))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the first tensor that the operator at hand returns."""
+        return self.shapes[0]
+
+    def mark_nonlinear(self, places: Ids) -> None:
+        """States that no matrices may mix these places."""
+        self.nonlinear.append(places.ravel())

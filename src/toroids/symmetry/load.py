@@ -1,0 +1,109 @@
+"""Models by name: `package.module:callable`, or a local folder in the Hugging Face format."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from toroids.errors import ConfigError
+
+
+def load_model(name: str) -> nn.Module:
+    """Builds the model that a user named on the command line.
+
+    Args:
+        name: `package.module:callable`, which is imported and called without arguments (the
+            current folder is searched too), or a local folder with a `config.json` as
+            `save_pretrained` writes it (weights, if any, are read with safetensors only).
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: nothing of that name, or it gives no module.
+    """
+    if Path(name).is_dir():
+        return _pretrained(Path(name))
+    module_name, _, attribute = name.partition(":")
+    if not attribute:
+        raise ConfigError(
+            f"`{name}` names no model; write package.module:callable, or a folder with config.json."
+        )
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"`{name}` cannot be imported: {error}.") from error
+    try:
+        model = found() if not isinstance(found, nn.Module) else found
+    except TypeError as error:
+        raise ConfigError(
+            f"`{name}` cannot be called without arguments: {error}; name a function that builds "
+            "the model."
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"`{name}` gives a {type(model).__name__}; expected a torch.nn.Module.")
+    return model
+
+
+def _pretrained(folder: Path) -> nn.Module:
+    try:
+        import transformers  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as error:
+        raise ConfigError(
+            f"reading the folder `{folder}` needs transformers: pip install 'toroids[transformers]'."
+        ) from error
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"`{folder}` holds no readable config.json ({error}); pass a folder as save_pretrained "
+            "writes it."
+        ) from error
+    names = config.get("architectures") or []
+    kind = getattr(transformers, names[0], None) if names else None
+    if kind is None:
+        raise ConfigError(
+            f"`{folder}/config.json` names the architectures {names}; expected one of transformers'."
+        )
+    settings = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        torch.manual_seed(0)
+        model = kind(settings)
+    else:
+        model = kind.from_pretrained(
+            folder, config=settings, use_safetensors=True, local_files_only=True
+        )
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"`{names[0]}` is no PyTorch model; expected one of transformers'.")
+    return model.eval()
+
+
+def example(shape: str, integers: int | None = None) -> torch.Tensor:
+    """An example input of a shape written as "1,3,32,32".
+
+    Args:
+        shape: sizes, separated by commas.
+        integers: draw integers below this number, as token ids, instead of normal numbers.
+
+    Returns:
+        The tensor, seeded.
+
+    Raises:
+        ConfigError: the text is no shape.
+    """
+    try:
+        sizes = [int(size) for size in shape.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise ConfigError(f"the input shape is {shape!r}; write sizes as 1,3,32,32.")
+    generator = torch.Generator().manual_seed(0)
+    if integers is not None:
+        return torch.randint(0, max(integers, 1), sizes, generator=generator)
+    return torch.randn(sizes, generator=generator)

@@ -1,0 +1,38 @@
+"""The registry of rules: what an operator demands of the places and exponents of its values.
+
+A rule is a function `(constraints, *arguments, **keywords)`. Its arguments are those of the
+operator, with a `Value` for every tensor; it returns one `Value` per tensor of the result. An
+operator without a rule pins what it touches, which is always right and often a loss.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+Rule = Callable[..., Any]
+RULES: dict[str, Rule] = {}
+
+
+def rule(*operators: str) -> Callable[[Rule], Rule]:
+    """Registers a rule for operators, by name without overload, as "aten::relu".
+
+    Args:
+        operators: names as `torch.ops.aten.relu.default.name()` gives them, overloads left out. An
+            in-place operator (`relu_`) uses the rule of the functional one.
+
+    Returns:
+        A decorator that registers the function and returns it.
+
+    Example:
+        >>> from toroids.symmetry.axes import elementwise
+        >>> @rule("mylib::leaky_square_root")  # f(-x) = -f(x), not homogeneous
+        ... def odd(c, x):
+        ...     return elementwise(c, x, sign=True)
+        >>> del RULES["mylib::leaky_square_root"]
+    """
+
+    def register(function: Rule) -> Rule:
+        for operator in operators:
+            RULES[operator] = function
+        return function
+
+    return register
