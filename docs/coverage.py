@@ -35,7 +35,7 @@ configurations with random weights, from `transformers` {transformers} and from
 - *deviation*: worst relative change of any output under random elements.
 - *seconds*: tracing and inference, then the proof.
 
-| network | parameters | spaces | dimension | log10 | touched | deviation | seconds | kept in place |
+| network | parameters | spaces | dimension | log10 | touched | deviation | seconds | kept |
 |---|---|---|---|---|---|---|---|---|
 """
 
@@ -78,7 +78,7 @@ def networks() -> Iterator[tuple[str, Callable[[], tuple[nn.Module, Any]]]]:
 
 def main() -> None:
     """Writes the table."""
-    import transformers  # type: ignore[import-not-found]
+    import transformers
 
     wanted = sys.argv[1:]
     lines = []

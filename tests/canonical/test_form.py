@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -133,3 +135,16 @@ def test_classes_that_differ_by_their_last_digit_keep_their_order(dtype, output)
     group = td.fully_connected_group(params, output=output)
     bias = td.canonicalize(group, params)["output.bias"]
     assert bias.argsort().tolist() == [0, 2, 1]
+
+
+def test_writers_that_scale_unlike_each_other_are_refused():
+    model = td.models.fully_connected([3, 4, 2], seed=0)
+    group = td.fully_connected_group(model.state_dict())
+    (space,) = group.spaces
+    for exponents in ((0.0, 0.0, -1.0), (1.0, 2.0, -1.0)):
+        generator = td.Generator("rescale", exponents)
+        wrong = dataclasses.replace(
+            group, spaces=(dataclasses.replace(space, generators=(generator,)),)
+        )
+        with pytest.raises(td.ToroidsError, match="not zero on all legs of the first writer"):
+            td.canonicalize(wrong, model.state_dict())

@@ -29,7 +29,9 @@ def unsettled(model):
 
 def facts(group):
     """What is written down by hand: size, copies, actions of every space."""
-    return sorted((s.size, s.copies, "".join(sorted(a[0] for a in s.actions))) for s in group.spaces)
+    return sorted(
+        (s.size, s.copies, "".join(sorted(a[0] for a in s.actions))) for s in group.spaces
+    )
 
 
 class Function(nn.Module):
@@ -54,7 +56,9 @@ def linear_used_twice():
     def forward(m, x):
         return m.o(F.relu(m.l(F.relu(m.l(F.relu(m.a(x)))))))
 
-    return Function(forward, a=nn.Linear(4, 8), l=nn.Linear(8, 8), o=nn.Linear(8, 3)), torch.randn(2, 4)
+    return Function(forward, a=nn.Linear(4, 8), l=nn.Linear(8, 8), o=nn.Linear(8, 3)), torch.randn(
+        2, 4
+    )
 
 
 def depthwise_group_norm():
@@ -179,7 +183,9 @@ def gated_unit():
 def squeeze_excite():
     def forward(m, x):
         h = F.relu(m.a(x))
-        return m.o((h * torch.sigmoid(m.up(F.relu(m.down(h.mean((2, 3), keepdim=True)))))).flatten(1))
+        return m.o(
+            (h * torch.sigmoid(m.up(F.relu(m.down(h.mean((2, 3), keepdim=True)))))).flatten(1)
+        )
 
     layers = dict(
         a=nn.Conv2d(3, 6, 1), down=nn.Conv2d(6, 2, 1), up=nn.Conv2d(2, 6, 1), o=nn.Linear(24, 3)
@@ -374,3 +380,179 @@ def test_elements_form_a_group(name):
         assert (together[tensor] - one_by_one[tensor]).abs().max() < 1e-10 * scale
         assert (back[tensor] - params[tensor]).abs().max() < 1e-9 * scale
     assert td.SymmetryGroup.from_json(group.to_json()) == group
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_leg_left_behind_fails_loudly(name):
+    """The proof must be able to fail: without one leg that something acts on, it does."""
+    model, inputs = built(name)
+    group = group_of(trace(model, inputs))
+    space = max(group.spaces, key=lambda s: len(s.legs))
+    tied = {name for names in trace(model, inputs).aliases.values() for name in names}
+    still = ("running_var", "running_mean")
+    moving = [x for x in space.legs if not x.tensor.endswith(still) and x.tensor not in tied]
+    if len({leg.tensor for leg in moving}) < 2:
+        pytest.skip("the largest space has a single leg")
+    gone = space.legs.index(moving[0])
+    legs = tuple(leg for i, leg in enumerate(space.legs) if i != gone)
+    generators = [
+        td.Generator(g.action, tuple(e for i, e in enumerate(g.exponents) if i != gone))
+        for g in space.generators
+    ]
+    generators = [g for g in generators if any(g.exponents)]
+    actions = {g.action for g in generators} | (space.actions & {"permute"})
+    wrong = copy.copy(space)
+    for field, value in (
+        ("legs", legs),
+        ("generators", tuple(generators)),
+        ("actions", frozenset(actions)),
+    ):
+        object.__setattr__(wrong, field, value)
+    spaces = tuple(wrong if s is space else s for s in group.spaces)
+    object.__setattr__(group, "spaces", spaces)
+    group.__dict__.pop("_by_name", None)
+    assert td.verify(group, model, inputs) > 1e-4
+
+
+def test_a_violated_space_is_found_by_bisection_and_named(monkeypatch):
+    from toroids.symmetry.axes import elementwise
+    from toroids.symmetry.rules import RULES
+
+    monkeypatch.setitem(RULES, "aten::gelu", lambda c, x, **_: elementwise(c, x, scale=True))
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 2))
+    inputs = torch.randn(3, 4)
+    with pytest.raises(ToroidsError, match="the spaces `2` failed the proof"):
+        td.discover(model, inputs)
+    group = td.discover(model, inputs, pin_violations=True)
+    assert [space.name for space in group.spaces] == ["0"]
+    assert any("left out: `2`" in note for note in group.notes)
+
+
+def test_a_rule_of_ones_own_takes_a_few_lines():
+    import toroids.symmetry.axes as axes
+    from toroids.symmetry.rules import RULES
+
+    @torch.library.custom_op("toroidstest::cube", mutates_args=())
+    def cube(x: torch.Tensor) -> torch.Tensor:
+        return x**3
+
+    cube.register_fake(lambda x: torch.empty_like(x))
+    model = Function(
+        lambda m, x: m.o(torch.ops.toroidstest.cube(m.a(x))), a=nn.Linear(3, 5), o=nn.Linear(5, 2)
+    )
+    inputs = torch.randn(4, 3)
+    without = td.discover(model, inputs)
+    assert without.spaces == ()
+    assert any("`toroidstest::cube`" in note and "has no rule" in note for note in without.notes)
+
+    @td.rule("toroidstest::cube")
+    def _(c, x):
+        return axes.multiply(c, (x,), (3,))
+
+    try:
+        group = td.discover(model, inputs)
+    finally:
+        del RULES["toroidstest::cube"]
+    assert facts(group) == [(5, 1, "fpr")]
+
+
+def test_the_module_is_left_as_it_was():
+    model, inputs = built("batch norm")
+    model.train()
+    model[1].eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    td.discover(model, inputs)
+    assert [m.training for m in model] == [True, False, True, True, True, True]
+    assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+
+
+def test_classes_stay_in_place_and_their_legs_are_found():
+    model, inputs = built("batch norm")
+    group = td.discover(model, inputs, output="classifier")
+    assert [(leg.tensor, leg.axis) for leg in group.output.legs] == [("5.weight", 0), ("5.bias", 0)]
+    assert not any(leg in group.output.legs for space in group.spaces for leg in space.legs)
+    assert td.verify(group, model, inputs) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        (nn.Sequential(nn.Linear(3, 4), nn.ReLU()), "written by aten::relu"),
+        (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)), "two or more classes"),
+    ],
+)
+def test_nothing_is_removed_from_outputs_that_a_reader_would_miss(model, why):
+    group = td.discover(model, torch.randn(2, 3), output="classifier")
+    assert group.output.mode == "values"
+    assert any(why in note for note in group.notes)
+
+
+def test_a_tied_head_keeps_its_logits():
+    model, inputs = built("tied embedding")
+    group = td.discover(model, inputs, output="logits")
+    assert group.output.mode == "values"
+    assert any("tied" in note or "something else reads" in note for note in group.notes)
+
+
+def test_inputs_come_as_tensor_tuple_or_keywords_and_outputs_in_any_structure():
+    def forward(m, x, y=None):
+        h = F.relu(m.a(x) + m.b(y))
+        return {"logits": m.o(h), "extra": (h.sum(-1), None, 3)}
+
+    model = Function(forward, a=nn.Linear(3, 5), b=nn.Linear(2, 5), o=nn.Linear(5, 2))
+    x, y = torch.randn(4, 3), torch.randn(4, 2)
+    for inputs in ((x, y), {"x": x, "y": y}):
+        assert facts(td.discover(model, inputs)) == [(5, 1, "ps")]  # the sum is preserved too
+        assert facts(td.discover(model, inputs, output_key="logits")) == [(5, 1, "prs")]
+
+
+def test_control_flow_on_data_is_refused_in_one_sentence():
+    def forward(m, x):
+        return m.a(x) if x.sum() > 0 else -m.a(x)
+
+    with pytest.raises(ToroidsError, match="cannot be traced.*written by hand"):
+        td.discover(Function(forward, a=nn.Linear(3, 2)), torch.randn(2, 3))
+
+
+@pytest.mark.parametrize("inputs", [3, "x", torch.randn(2, 7), (), {"z": torch.randn(2, 3)}])
+def test_inputs_that_the_module_cannot_run_on_are_refused(inputs):
+    with pytest.raises(ToroidsError):
+        td.discover(nn.Linear(3, 2), inputs)
+
+
+def test_a_module_without_hidden_units_has_no_spaces():
+    assert td.discover(nn.Linear(3, 2), torch.randn(4, 3)).spaces == ()
+    assert td.discover(nn.Identity(), torch.randn(4, 3)).spaces == ()
+
+
+def test_unused_parameters_are_named():
+    model = Function(lambda m, x: m.a(x), a=nn.Linear(3, 2), aux=nn.Linear(3, 9))
+    group = td.discover(model, torch.randn(4, 3))
+    assert any("unused in evaluation: `aux.bias`, `aux.weight`" in note for note in group.notes)
+    assert group.spaces == ()
+
+
+def test_the_group_of_the_projects_own_networks_is_the_one_written_by_hand():
+    model = td.models.fully_connected([6, 8, 9, 4], seed=0)
+    by_hand = td.fully_connected_group(model.state_dict(), output="classifier")
+    found = td.discover(model, torch.randn(5, 6), output="classifier")
+    assert [(s.size, s.actions) for s in found.spaces] == [
+        (s.size, s.actions) for s in by_hand.spaces
+    ]
+    for space, other in zip(found.spaces, by_hand.spaces, strict=True):
+        key = [(leg.tensor, leg.axis, leg.role) for leg in space.legs]
+        assert sorted(key) == sorted((leg.tensor, leg.axis, leg.role) for leg in other.legs)
+    assert set(found.output.legs) == set(by_hand.output.legs)
+    td.canonicalize(found, model.state_dict())
+
+
+def test_canonical_form_refuses_what_it_cannot_fix_yet():
+    for name, what in (
+        ("tanh", "flip"),
+        ("identity", "mix"),
+        ("grouped convolution", "parts of axes"),
+    ):
+        model, inputs = built(name)
+        group = td.discover(model, inputs)
+        with pytest.raises(ToroidsError, match=what):
+            td.canonicalize(group, model.state_dict())

@@ -16,8 +16,8 @@ from torch import Tensor
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import ToroidsError
 from toroids.params import Params, precise
-from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.action import move_space
+from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Space
 
@@ -43,8 +43,8 @@ def greedy(group: SymmetryGroup, params: CanonicalParams, reference: CanonicalPa
             continue
         if space.copies > 1 or any(leg.positions or leg.span > 1 for leg in space.legs):
             raise ToroidsError(
-                f"space `{space.name}` indexes parts of axes or has copies; greedy alignment handles "
-                "spaces that index whole axes."
+                f"space `{space.name}` indexes parts of axes or has copies; greedy alignment "
+                "handles spaces that index whole axes."
             )
         similarities = _incoming(space, reference) @ _incoming(space, moved).T
         _, columns = linear_sum_assignment(similarities.cpu().numpy(), maximize=True)

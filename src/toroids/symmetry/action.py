@@ -265,7 +265,7 @@ def _keep_eps(
     space: Space, choice: SpaceElement, variance: str, weight: str, eps: float,
     before: dict[str, Tensor], params: dict[str, Tensor],
 ) -> None:  # fmt: skip
-    """Multiplies a batch norm's weight by sqrt(c^2 v + eps) / (c sqrt(v + eps)), c^2 v the new v."""
+    """Multiplies a batch norm's weight by sqrt(c^2 v + eps) / (c sqrt(v + eps))."""
     if choice.log_scales is None:
         return
     unscaled = SpaceElement(choice.permutation)

@@ -149,7 +149,7 @@ def _function(
     """All outputs as one vector, as a function of all parameters as one vector."""
 
     def outputs(vector: Tensor) -> Tensor:
-        pieces = vector.split([point[name].numel() for name in names])
+        pieces = torch.split(vector, [point[name].numel() for name in names])
         moved = {n: piece.view_as(point[n]) for n, piece in zip(names, pieces, strict=True)}
         others = {n: t for n, t in point.items() if n not in program.parameters}
         found = program.run({**others, **moved}, gradients=True)
@@ -207,6 +207,9 @@ def _symmetries(group: SymmetryGroup, point: dict[str, Tensor], names: Sequence[
 
     What a symmetry does to the statistics of a batch norm is done to its weight and bias instead,
     where it has both; of the rest, the directions that leave every buffer where it is.
+
+    Returns:
+        (directions, entries of all parameters).
     """
     step = 1e-5  # central differences: error about 1e-10
     resting = {space.name: identity_choice(space) for space in group.spaces}
@@ -230,7 +233,7 @@ def _symmetries(group: SymmetryGroup, point: dict[str, Tensor], names: Sequence[
         return tangents
     left, values, _ = torch.linalg.svd(moved, full_matrices=True)
     rank = int((values > 1e-7 * values[0]).sum())
-    return left[:, rank:].T @ tangents
+    return torch.mm(left[:, rank:].T, tangents)
 
 
 def _hold_statistics(

@@ -34,7 +34,7 @@ class Bundle:
     @property
     def places(self) -> Ids:
         """The places alone."""
-        return self.ids[0]
+        return np.asarray(self.ids[0])
 
     @property
     def fixed(self) -> bool:
@@ -275,6 +275,12 @@ def fuse(c: Constraints, value: Value, dims: Sequence[int]) -> Value:
         whole = covered or _product(
             c, value, sorted({*dims, *(d for b in touching for d in b.dims)})
         )
+        if covered is None and len(whole.dims) > len(dims):  # rows are fused as wholes
+            rows = project(c, whole, dims)
+            for part in touching:
+                inside = [d for d in part.dims if d in dims]
+                if len(inside) < len(part.dims):
+                    c.under(rows, _spread_places(project(c, part, inside), inside, dims))
         at = whole.dims.index(first)
         shape = whole.ids.shape
         ids = whole.ids.reshape(*shape[: 1 + at], -1, *shape[1 + at + len(dims) :])
@@ -305,6 +311,12 @@ def _product(c: Constraints, value: Value, dims: Sequence[int]) -> Bundle:
         c.under(ids[0], part[0])
     ids[1:] = np.broadcast_to(_sum(c, [part[1:] for part in spread], ids[0]), ids[1:].shape)
     return Bundle(tuple(dims), ids)
+
+
+def _spread_places(places: Ids, own: Sequence[int], dims: Sequence[int]) -> Ids:
+    """Shapes places over some of `dims` so that they broadcast over all of them."""
+    shape = [places.shape[list(own).index(d)] if d in own else 1 for d in dims]
+    return places.reshape(shape)
 
 
 def _spread(bundle: Bundle, dims: Sequence[int]) -> Ids:
@@ -437,7 +449,7 @@ def select(c: Constraints, value: Value, axis: int, index: int) -> Value:
             bundles.append(bundle)
             continue
         at = bundle.dims.index(dim)
-        ids = bundle.ids.take(index, axis=1 + at)
+        ids = np.asarray(bundle.ids.take(index, axis=1 + at))
         dims = tuple(d for d in bundle.dims if d != dim)
         if dims:
             c.member(ids[0])
@@ -598,7 +610,7 @@ def _with_dims(value: Value, axis: int, parts: Sequence[int], ones: int, size: i
     value = _arranged(value, (*value.axes[:axis], tuple(sizes), *value.axes[axis + 1 :]), order)
     position, wanted = start + ones, list(parts)
     while wanted:
-        inner = []
+        inner: list[int] = []
         target = value.sizes[position]
         while int(np.prod(inner, dtype=np.int64)) < target:
             inner.append(wanted.pop(0))
@@ -637,7 +649,7 @@ def _joined(c: Constraints, values: Sequence[Value], sizes: Sequence[int]) -> li
 def project(c: Constraints, bundle: Bundle, keep: Sequence[int]) -> Ids:
     """New places for some of a bundle's dimensions: the rows in which its places lie."""
     sizes = [bundle.places.shape[bundle.dims.index(dim)] for dim in keep]
-    rows = c.fresh(sizes)[0]
+    rows = np.asarray(c.fresh(sizes)[0])
     shape = [bundle.places.shape[i] if d in keep else 1 for i, d in enumerate(bundle.dims)]
     c.under(bundle.places, np.broadcast_to(rows.reshape(shape), bundle.places.shape))
     return rows
@@ -736,6 +748,9 @@ def multiply(
 
     Where two values carry the same places, no matrix may mix those, except on `contracted`
     dimensions, which are about to be summed. Nobody sees a shift of value number `unseen`.
+
+    Returns:
+        The product.
     """
     values = _compatible(c, values)
     gone = set(contracted)
@@ -781,7 +796,7 @@ def _weighted(
         return np.zeros(places.shape, np.int64)
     if len(alive) == 1 and alive[0][0] == 1:
         return alive[0][1]
-    total = c.unknowns(places)[channel]
+    total = np.asarray(c.unknowns(places)[channel])
     c.equation(channel, (-1, total), *alive)
     return total
 
@@ -791,6 +806,9 @@ def reduce(c: Constraints, value: Value, dims: Sequence[int], *, mean: bool = Fa
 
     Exponents vanish on a bundle that is summed whole, and are constant along the summed part of
     the others.
+
+    Returns:
+        The sum, of as many dimensions.
     """
     bundles = []
     for bundle in value.bundles:

@@ -45,7 +45,7 @@ class Constraints:
         """Starts without places; exponent 0 is the constant zero."""
         self.places = 0
         self.exponents = 1
-        self.place_of: list[Ids] = [np.zeros(1, np.int64)]
+        self.place_of: list[Ids] = [np.full(1, -1)]
         self.channel_of: list[Ids] = [np.full(1, -1)]
         self.sames: list[tuple[Ids, Ids]] = []
         self.unders: list[tuple[Ids, Ids]] = []

@@ -9,6 +9,7 @@ Rules grant, numbers confirm: a group that fails is never handed out.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 from torch import nn
@@ -21,11 +22,11 @@ from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.infer import Inference, infer
 from toroids.symmetry.orbits import Orbits, orbits
 from toroids.symmetry.output import output_of
-from toroids.symmetry.space import Action, Generator, Leg, Norm, OutputMode, Space
+from toroids.symmetry.space import Action, Generator, Kind, Leg, Norm, OutputMode, Space
 from toroids.symmetry.trace import Inputs, Program, trace
 from toroids.symmetry.verify import TOLERANCE, violations
 
-CHANNEL_ACTIONS: dict[Action, int] = {"rescale": SCALE, "flip": SIGN, "shift": SHIFT}
+CHANNEL_ACTIONS: dict[Kind, int] = {"rescale": SCALE, "flip": SIGN, "shift": SHIFT}
 
 
 def discover(
@@ -61,9 +62,8 @@ def discover(
 
     Example:
         >>> import torch, toroids as td
-        >>> model = torch.nn.Sequential(
-        ...     torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(72, 5)
-        ... )
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 5))
         >>> group = td.discover(model, torch.randn(1, 3, 5, 5))
         >>> [(space.name, space.size, sorted(space.actions)) for space in group.spaces]
         [('0', 8, ['permute', 'rescale'])]
@@ -246,7 +246,7 @@ class _Assembly:
         parts = self.parts.get(cell, [])
         if not parts:
             return None
-        generators: list[tuple[Action, Vector, int]] = [
+        generators: list[tuple[Kind, Vector, int]] = [
             (action, vector, channel)
             for action, channel in CHANNEL_ACTIONS.items()
             for vector in self.found[cell][channel]
@@ -286,7 +286,7 @@ class _Assembly:
         return all(_taken(vectors[0], part, SCALE) in (1, -1) for part in parts)
 
     def _legs(
-        self, cell: int, parts: Sequence[_Part], generators: Sequence[tuple[Action, Vector, int]]
+        self, cell: int, parts: Sequence[_Part], generators: Sequence[tuple[Kind, Vector, int]]
     ) -> tuple[tuple[Leg, ...], list[tuple[float, ...]]]:
         """One leg per bundle and exponents; parts that take the same ones are one leg."""
         merged: dict[tuple[str, int, tuple[float, ...], bool], Ids] = {}
@@ -304,7 +304,7 @@ class _Assembly:
             part = first[key]
             axis, span, index = self._positions(cell, part, mask)
             for name in self.program.aliases.get(part.name, (part.name,)):
-                role = "read" if part.reads else "write"
+                role: Literal["write", "read"] = "read" if part.reads else "write"
                 legs.append(Leg(name, axis, role, operator_of(name), span, index))
                 for row, value in zip(exponents, key[2], strict=True):
                     row.append(value)
@@ -363,7 +363,7 @@ class _Assembly:
         return name
 
     def _norms(
-        self, legs: Sequence[Leg], generators: Sequence[tuple[Action, Vector, int]],
+        self, legs: Sequence[Leg], generators: Sequence[tuple[Kind, Vector, int]],
         exponents: Sequence[tuple[float, ...]],
     ) -> tuple[Norm, ...]:  # fmt: skip
         moved = {
@@ -392,12 +392,13 @@ class _Assembly:
             lost = np.unique(unit[loss.places])
             touched = 0
             for value in self.inference.parameters.values():
-                used = any(np.isin(unit[b.places], lost).any() for b in value.bundles)
-                touched += int(np.prod(value.shape, dtype=np.int64)) if used else 0
+                touches = any(np.isin(unit[b.places], lost).any() for b in value.bundles)
+                touched += int(np.prod(value.shape, dtype=np.int64)) if touches else 0
             costs[loss.reason] = max(costs.get(loss.reason, 0), touched)
         notes += [
             f"pinned: {reason}; this keeps {count} parameters from moving along what it reads"
             for reason, count in costs.items()
+            if count
         ]
         used = {
             name

@@ -34,9 +34,11 @@ class Exponents:
         self.orbits = orbits
         place = np.concatenate(c.place_of)
         on_axis = place >= 0
-        unit = np.where(on_axis, orbits.unit[np.where(on_axis, place, 0)], 0)
-        cell = np.where(on_axis, orbits.cell[unit], -1)
-        stands = first_units(orbits)[unit]
+        unit = np.zeros(len(place), np.int64)
+        unit[on_axis] = orbits.unit[place[on_axis]]
+        cell, stands = np.full(len(place), -1), np.zeros(len(place), bool)
+        cell[on_axis] = orbits.cell[unit[on_axis]]
+        stands[on_axis] = first_units(orbits)[unit[on_axis]]
         # 0: zero, or never moves; 1: stands for its cell; 2: another unit, said already
         status = np.where(cell < 0, 0, np.where(stands, 1, 2))
         self.cell = np.where(status == 1, cell, -1)

@@ -69,8 +69,8 @@ class SymmetryGroup:
         for space in self.spaces:
             if not set(space.within) <= known:
                 raise ToroidsError(
-                    f"space `{space.name}` is within {list(space.within)}, which the group does not "
-                    f"all have; name spaces among {names}."
+                    f"space `{space.name}` is within {list(space.within)}, which the group lacks "
+                    f"in part; name spaces among {names}."
                 )
             for leg in space.legs:
                 self._check_leg(leg, space.name, space)

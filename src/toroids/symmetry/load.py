@@ -55,7 +55,7 @@ def _pretrained(folder: Path) -> nn.Module:
         import transformers  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise ConfigError(
-            f"reading the folder `{folder}` needs transformers: pip install 'toroids[transformers]'."
+            f"reading the folder `{folder}` needs pip install 'toroids[transformers]'."
         ) from error
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -68,7 +68,7 @@ def _pretrained(folder: Path) -> nn.Module:
     kind = getattr(transformers, names[0], None) if names else None
     if kind is None:
         raise ConfigError(
-            f"`{folder}/config.json` names the architectures {names}; expected one of transformers'."
+            f"`{folder}/config.json` names {names}; expected an architecture of transformers."
         )
     settings = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     weights = sorted(folder.glob("*.safetensors"))

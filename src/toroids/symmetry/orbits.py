@@ -1,4 +1,4 @@
-"""From the facts about places to spaces: which places form a unit, and which units may be exchanged.
+"""From the facts about places to spaces: what forms a unit, and which units may be exchanged.
 
 Places that move alike form a unit. Units that no fact tells apart form a cell (colour refinement:
 two units differ if they lie in different sets, or carry, or are carried by, units that differ).
@@ -53,13 +53,13 @@ class Orbits:
 def _mix(*parts: NDArray[np.generic] | int) -> Hash:
     """A hash of tuples of integers, as independent of their order as random numbers are."""
     with np.errstate(over="ignore"):
-        state = np.uint64(0x9E3779B97F4A7C15)
+        state: Hash = np.asarray(np.uint64(0x9E3779B97F4A7C15))
         for part in parts:
             x = np.asarray(part).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15) + state
             x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            state = x ^ (x >> np.uint64(31))
-        return np.asarray(state)
+            state = np.asarray(x ^ (x >> np.uint64(31)))
+        return state
 
 
 def _add_at(total: Hash, where: Ids, what: Hash) -> None:
@@ -78,8 +78,9 @@ def _flattened(pairs: Sequence[tuple[Ids, Ids]]) -> tuple[Ids, Ids, Ids]:
 def orbits(c: Constraints) -> Orbits:
     """Solves the facts for units, cells and digits.
 
-    Cells whose units are carried by several others in a way that is no product are fixed, with a
-    reason, until the rest is one.
+    Returns:
+        The structure. Cells whose units are carried by several others in a way that is no product
+        are fixed, with a reason, until the rest is one.
     """
     solver = _Solver(c)
     while True:
@@ -123,6 +124,7 @@ class _Solver:
         # units are numbered by their first place
         first = np.full(count, n)
         np.minimum.at(first, unit, np.arange(n))
+        self.first = np.sort(first)
         renumber = np.empty(count, np.int64)
         renumber[np.argsort(first)] = np.arange(count)
         self.unit = renumber[unit]
@@ -175,7 +177,7 @@ class _Solver:
         return np.where(self.unit_fixed, colour, new)
 
     def _columns(self) -> dict[int, list[tuple[Ids, Ids]]]:
-        """For every cell, the ways in which other moving cells carry its units: (units, parents)."""
+        """For every cell, how other moving cells carry its units: (units, parents)."""
         child, parent = self.e_child, self.e_parent
         moving = (self.cell[child] >= 0) & (self.cell[parent] >= 0) & (child != parent)
         child, parent, key = child[moving], parent[moving], self.e_key[moving]
@@ -230,11 +232,7 @@ class _Solver:
 
     def _first(self, units: Ids) -> Ids:
         """A place of every unit."""
-        if not hasattr(self, "_first_of") or self._first_unit is not self.unit:
-            first = np.zeros(int(self.unit.max()) + 1, np.int64)
-            first[self.unit[::-1]] = np.arange(self.places)[::-1]
-            self._first_of, self._first_unit = first, self.unit
-        return np.asarray(self._first_of[units])
+        return np.asarray(self.first[units])
 
     def assign_digits(self) -> Orbits | None:
         columns = self._columns()

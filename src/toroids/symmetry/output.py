@@ -1,5 +1,7 @@
 """Which legs write the outputs, and whether what their reader cannot see may be removed."""
 
+from typing import Any
+
 from torch import fx
 
 from toroids.symmetry.space import Leg, Output, OutputMode
@@ -32,7 +34,7 @@ def output_of(program: Program, mode: OutputMode) -> tuple[Output, tuple[str, ..
 
 
 def _writers(program: Program) -> tuple[tuple[Leg, ...], str]:
-    nodes = list(program.graph.graph.nodes)
+    nodes: list[Any] = list(program.graph.graph.nodes)
     returned = [
         node
         for node, name in zip(nodes[-1].args[0], program.outputs, strict=True)
@@ -40,7 +42,7 @@ def _writers(program: Program) -> tuple[tuple[Leg, ...], str]:
     ]
     if len(returned) != 1:
         return (), f"the module returns {len(returned)} tensors (name one with output_key)"
-    node = returned[0]
+    node: Any = returned[0]
     while node.op == "call_function" and operator_name(node) in POOLING:
         node = node.args[0]
     names = ("aten::linear", "aten::addmm", "aten::conv1d", "aten::conv2d")

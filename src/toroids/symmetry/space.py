@@ -11,6 +11,7 @@ from torch import Tensor
 
 from toroids.errors import ToroidsError
 
+Kind = Literal["rescale", "flip", "shift", "mix"]
 Action = Literal["permute", "rescale", "flip", "shift", "mix"]
 OutputMode = Literal["values", "logits", "classifier"]
 
@@ -58,7 +59,7 @@ class Generator:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    action: Literal["rescale", "flip", "shift", "mix"]
+    action: Kind
     exponents: tuple[float, ...]
 
 
@@ -127,8 +128,8 @@ class Space:
             )
         if "mix" in granted and granted & {"rescale", "flip"}:
             raise ToroidsError(
-                f"space `{self.name}` mixes and has actions {sorted(granted)}; matrices rescale and "
-                "flip already."
+                f"space `{self.name}` mixes and has actions {sorted(granted)}; matrices "
+                "rescale and flip already."
             )
         for generator in self.generators:
             self._check_generator(generator)

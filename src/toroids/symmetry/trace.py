@@ -176,6 +176,7 @@ def _widened(arguments: Any) -> Any:
 
 
 def attribute(graph: fx.GraphModule, target: Any) -> Any:
+    """What a graph holds under a dotted name."""
     value: Any = graph
     for part in str(target).split("."):
         value = getattr(value, part)
@@ -252,6 +253,7 @@ def trace(model: nn.Module, inputs: Inputs, output_key: str | int | None = None)
         except Exception as error:
             raise ToroidsError(_refusal(model, error)) from error
     graph = exported.graph_module
+    graph.graph.eliminate_dead_code()  # what no counted output reads restricts nothing
     aliases, first = _names(model)
     sources: dict[str, Source] = {}
     examples = iter(torch.utils._pytree.tree_leaves((args, kwargs)))
@@ -291,6 +293,9 @@ def trace(model: nn.Module, inputs: Inputs, output_key: str | int | None = None)
 def split_inputs(inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Inputs as positional and keyword arguments.
 
+    Returns:
+        Both.
+
     Raises:
         ToroidsError: they are neither a tensor, a tuple nor a mapping.
     """
@@ -320,8 +325,8 @@ def _quiet() -> Iterator[None]:
 
 
 VIEWS = (
-    "slice", "select", "view", "narrow", "transpose", "permute", "chunk", "split", "unbind", "reshape",
-    "expand", "squeeze", "unsqueeze", "flatten", "t", "getitem", "alias", "detach",
+    "slice", "select", "view", "narrow", "transpose", "permute", "chunk", "split", "unbind",
+    "reshape", "expand", "squeeze", "unsqueeze", "flatten", "t", "getitem", "alias", "detach",
 )  # fmt: skip
 
 

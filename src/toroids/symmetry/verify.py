@@ -7,7 +7,7 @@ parameters that are disturbed first, so that zero biases and unit gains hide not
 import copy
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.func import functional_call
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluate import evaluation_mode, select_output
 from toroids.params import Params
-from toroids.symmetry.action import identity_choice
+from toroids.symmetry.action import identity_choice, random_choice
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.trace import Inputs, Program, split_inputs, trace
@@ -57,13 +57,13 @@ def verify(
 ) -> float:
     """Measures by how much random elements of `group` change the outputs of `model`.
 
-    Each trial draws an element, moves float64 parameters with it and compares every output:
-    max |f(g.p) - f(p)| / max |f(p)|. The parameters are first disturbed by 10 % noise plus an
-    offset, so that zero biases hide nothing. Tied weights are loaded as the module would load
-    them. What `group.output` says of the outputs is measured as well: with the legs that write
-    them shifted alike for all classes, the softmax of "logits" must stay; with the legs tripled
-    as well, the largest output of a "classifier" (the share of examples where it is another counts
-    as deviation). The user's model is not touched. A module that cannot be traced is run as it is,
+    Each trial draws an element that leaves no unit in place, moves float64 parameters with it and
+    compares every output: max |f(g.p) - f(p)| / max |f(p)|. The parameters are first disturbed by
+    10 % noise plus an offset, so that zero biases hide nothing. Tied weights are loaded as the
+    module would load them. What `group.output` says of the outputs is measured as well: with the
+    legs that write them shifted alike for all classes, the softmax of "logits" must stay; with the
+    legs tripled as well, the largest output of a "classifier" (the share of examples where it is
+    another counts as deviation). The user's model is not touched. A module that cannot be traced is run as it is,
     converted to float64.
 
     Args:
@@ -102,12 +102,25 @@ def measure(
     if sum(output.numel() for output in before) == 0:
         raise DataError("the model gives no outputs on these inputs; pass at least one example.")
     deviations = [
-        _worst(subject.outputs(group.apply(group.random(generator), subject.params)), before)
+        _worst(subject.outputs(group.apply(restless(group, generator), subject.params)), before)
         for _ in range(trials)
     ]
     if group.output.mode != "values":
         deviations.append(_output_deviation(subject, group, before[subject.logits]))
     return torch.stack(deviations).max().item()
+
+
+def restless(group: SymmetryGroup, generator: torch.Generator) -> Element:
+    """A random element whose permutations are cycles of all units, so that none stays in place."""
+    choices = {}
+    for space in group.spaces:
+        choice = random_choice(space, generator)
+        if "permute" in space.actions:
+            order = choice.permutation
+            cycle = torch.empty_like(order).scatter_(1, order, order.roll(1, dims=1))
+            choice = replace(choice, permutation=cycle)
+        choices[space.name] = choice
+    return Element(choices)
 
 
 def violations(
@@ -135,7 +148,7 @@ def violations(
 
     def changes(names: Sequence[str]) -> bool:
         for _ in range(trials):
-            drawn = group.random(generator).choices
+            drawn = restless(group, generator).choices
             element = Element(
                 {
                     space.name: drawn[space.name] if space.name in names else identity_choice(space)
@@ -163,8 +176,7 @@ def violations(
 def traced_subject(program: Program, model: nn.Module, generator: torch.Generator) -> Subject:
     """A traced module as a function of its parameters, on the CPU in float64 where that fits."""
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    size = sum(tensor.numel() for tensor in state.values())
-    wide = 5 * 8 * size < _memory()  # the parameters, the moved ones, and what runs
+    wide = is_wide(model)
     program = program.on_cpu()
     params = _disturbed(_untied(state, program), generator, wide)
     names = [name for name in program.outputs if name is not None]
@@ -179,12 +191,13 @@ def traced_subject(program: Program, model: nn.Module, generator: torch.Generato
 
 def is_wide(model: nn.Module) -> bool:
     """Whether a module is verified in float64 on this machine."""
-    return 5 * 8 * sum(tensor.numel() for tensor in model.state_dict().values()) < _memory()
+    size = sum(tensor.numel() for tensor in model.state_dict().values())
+    return bool(5 * 8 * size < _memory())  # the parameters, the moved ones, and what runs
 
 
 def _memory() -> int:
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (ValueError, OSError, AttributeError):  # not POSIX
         return 8 << 30
 

@@ -49,28 +49,32 @@ def sign(c: Constraints, x: Value) -> Value:
     return axes.without(x, (SCALE, SHIFT))
 
 
-@rule("aten::tanh", "aten::sin", "aten::tan", "aten::asin", "aten::atan", "aten::sinh", "aten::asinh",
-      "aten::erf", "aten::softsign", "aten::tanhshrink", "aten::softshrink", "aten::hardshrink",
-      "aten::atanh")  # fmt: skip
+@rule(
+    "aten::tanh", "aten::sin", "aten::tan", "aten::asin", "aten::atan", "aten::sinh",
+    "aten::asinh", "aten::erf", "aten::softsign", "aten::tanhshrink", "aten::softshrink",
+    "aten::hardshrink", "aten::atanh",
+)  # fmt: skip
 def odd(c: Constraints, x: Value, *_: Any) -> Value:
     """f(-x) = -f(x)."""
     return axes.elementwise(c, x, sign=True)
 
 
-@rule("aten::gelu", "aten::silu", "aten::sigmoid", "aten::softplus", "aten::relu6", "aten::hardswish",
-      "aten::hardsigmoid", "aten::exp", "aten::expm1", "aten::log", "aten::log1p", "aten::log_sigmoid",
-      "aten::mish", "aten::elu", "aten::selu", "aten::celu", "aten::cos", "aten::logical_not",
-      "aten::bitwise_not", "aten::isinf", "aten::isnan", "aten::floor", "aten::ceil", "aten::round",
-      "aten::erfc", "aten::exp2", "aten::log2", "aten::log10", "aten::threshold", "aten::cosh",
-      "aten::trunc", "aten::isfinite", "aten::nan_to_num", "aten::bucketize",
-      "aten::logit", "aten::acos")  # fmt: skip
+@rule(
+    "aten::gelu", "aten::silu", "aten::sigmoid", "aten::softplus", "aten::relu6",
+    "aten::hardswish", "aten::hardsigmoid", "aten::exp", "aten::expm1", "aten::log",
+    "aten::log1p", "aten::log_sigmoid", "aten::mish", "aten::elu", "aten::selu", "aten::celu",
+    "aten::cos", "aten::logical_not", "aten::bitwise_not", "aten::isinf", "aten::isnan",
+    "aten::floor", "aten::ceil", "aten::round", "aten::erfc", "aten::exp2", "aten::log2",
+    "aten::log10", "aten::threshold", "aten::cosh", "aten::trunc", "aten::isfinite",
+    "aten::nan_to_num", "aten::bucketize", "aten::logit", "aten::acos",
+)  # fmt: skip
 def neither(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
     """Neither homogeneous nor odd: units may only be permuted."""
     return axes.elementwise(c, x)
 
 
 @rule("aten::hardtanh", "aten::clamp", "aten::clip")
-def clamp(c: Constraints, x: Value, low: Any = None, high: Any = None) -> Value:
+def clamp(c: Constraints, x: Value, low: Any = None, high: Any = None) -> Any:
     """Odd where the bounds are opposite; a ReLU where the only bound is zero."""
     if isinstance(low, Value) or isinstance(high, Value):
         return NotImplemented
@@ -80,13 +84,13 @@ def clamp(c: Constraints, x: Value, low: Any = None, high: Any = None) -> Value:
 
 
 @rule("aten::clamp_min")
-def clamp_min(c: Constraints, x: Value, low: Any) -> Value:
+def clamp_min(c: Constraints, x: Value, low: Any) -> Any:
     """A ReLU where the bound is zero."""
     return clamp(c, x, low)
 
 
 @rule("aten::clamp_max")
-def clamp_max(c: Constraints, x: Value, high: Any) -> Value:
+def clamp_max(c: Constraints, x: Value, high: Any) -> Any:
     """Bounded above."""
     return clamp(c, x, None, high)
 
@@ -112,7 +116,7 @@ def sub(c: Constraints, a: Any, b: Any, alpha: float = 1) -> Value:
 
 @rule("aten::rsub")
 def rsub(c: Constraints, a: Any, b: Any, alpha: float = 1) -> Value:
-    """b - alpha a."""
+    """B - alpha a."""
     return sub(c, b, a, alpha=alpha)
 
 
@@ -177,7 +181,7 @@ def _positive_power(c: Constraints, x: Value, power: float) -> Value:
 
 @rule("aten::pow")
 def power(c: Constraints, x: Any, exponent: Any) -> Value:
-    """n times the exponents."""
+    """N times the exponents."""
     number = _number(exponent)
     if number is None or not isinstance(x, Value):
         return _plain(c, x, exponent)
@@ -193,10 +197,12 @@ def maximum(c: Constraints, a: Value, b: Value) -> Value:
     return axes.add(c, (a, b))
 
 
-@rule("aten::eq", "aten::ne", "aten::lt", "aten::le", "aten::gt", "aten::ge", "aten::logical_and",
-      "aten::logical_or", "aten::bitwise_and", "aten::bitwise_or", "aten::__and__", "aten::__or__",
-      "aten::floor_divide", "aten::remainder", "aten::fmod", "aten::logical_xor", "aten::__xor__",
-      "aten::bitwise_xor", "aten::logaddexp", "aten::atan2")  # fmt: skip
+@rule(
+    "aten::eq", "aten::ne", "aten::lt", "aten::le", "aten::gt", "aten::ge", "aten::logical_and",
+    "aten::logical_or", "aten::bitwise_and", "aten::bitwise_or", "aten::__and__", "aten::__or__",
+    "aten::floor_divide", "aten::remainder", "aten::fmod", "aten::logical_xor", "aten::__xor__",
+    "aten::bitwise_xor", "aten::logaddexp", "aten::atan2",
+)  # fmt: skip
 def _plain(c: Constraints, a: Any, b: Any, *_: Any, **__: Any) -> Value:
     """Two values meet entry by entry and no exponents pass."""
     values = [axes.elementwise(c, as_value(x)) for x in (a, b)]
@@ -228,12 +234,12 @@ def glu(c: Constraints, x: Value, dim: int = -1) -> Value:
 
 @rule("aten::addcmul")
 def addcmul(c: Constraints, x: Value, a: Value, b: Value, value: float = 1) -> Value:
-    """x + value a b."""
+    """X + value a b."""
     return axes.add(c, (x, axes.scaled(c, axes.multiply(c, (a, b)), value)))
 
 
 @rule("aten::lerp")
 def lerp(c: Constraints, a: Value, b: Value, weight: Any) -> Value:
-    """a + weight (b - a)."""
+    """A + weight (b - a)."""
     difference = sub(c, b, a)
     return axes.add(c, (a, axes.multiply(c, (difference, as_value(weight)))))

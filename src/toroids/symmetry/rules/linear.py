@@ -13,7 +13,7 @@ from toroids.symmetry.rules.structure import with_fixed_axes
 
 @rule("aten::linear")
 def linear(c: Constraints, x: Value, weight: Value, bias: Value | None = None) -> Value:
-    """y = x W^T + b."""
+    """Y = x W^T + b."""
     y = axes.contract(c, axes.insert_axis(x, -2) if x.axes else x, weight, [-1])
     return y if bias is None else axes.add(c, (y, bias))
 
@@ -33,7 +33,7 @@ def matmul(c: Constraints, a: Value, b: Value) -> Value:
 def addmm(
     c: Constraints, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1
 ) -> Value:
-    """beta bias + alpha a b."""
+    """Beta bias + alpha a b."""
     y = axes.scaled(c, matmul(c, a, b), alpha)
     return axes.add(c, (y, axes.scaled(c, bias, beta)))
 
@@ -42,7 +42,7 @@ def addmm(
 def baddbmm(
     c: Constraints, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1
 ) -> Value:
-    """beta bias + alpha a b, in batches."""
+    """Beta bias + alpha a b, in batches."""
     return (
         addmm(c, bias, a, b, beta=beta, alpha=alpha)
         if beta
@@ -57,11 +57,16 @@ def outer(c: Constraints, a: Value, b: Value) -> Value:
 
 
 @rule("aten::einsum")
-def einsum(c: Constraints, equation: str, operands: Sequence[Value], **_: Any) -> Value:
+def einsum(c: Constraints, equation: str, operands: Sequence[Value], **_: Any) -> Any:
     """Sums of products by index letters, two operands at a time."""
-    inputs, _, output = equation.replace(" ", "").partition("->")
+    inputs, arrow, output = equation.replace(" ", "").partition("->")
     letters = inputs.split(",")
-    if "." in equation or not output or any(len(set(own)) < len(own) for own in letters):
+    if (
+        "." in equation
+        or not arrow
+        or not output
+        or any(len(set(own)) < len(own) for own in letters)
+    ):
         return NotImplemented
     value, have = operands[0], letters[0]
     for position, (other, own) in enumerate(zip(operands[1:], letters[1:], strict=True), start=1):

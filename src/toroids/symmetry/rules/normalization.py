@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-
 from toroids.symmetry import axes
 from toroids.symmetry.axes import SCALE, SHIFT, SIGN, Bundle, Value
 from toroids.symmetry.constraints import BatchNorm, Constraints
@@ -37,7 +36,7 @@ def batch_norm(
     c: Constraints, x: Value, weight: Value | None, bias: Value | None, mean: Value | None,
     variance: Value | None, training: bool, momentum: float, eps: float, *_: Any,
 ) -> Value:  # fmt: skip
-    """w (x - m) / sqrt(v + eps) + b: the channel's scale is absorbed by m, v and w."""
+    """W (x - m) / sqrt(v + eps) + b: the channel's scale is absorbed by m, v and w."""
     weight_here, bias_here = _on_channels(c, weight, x), _on_channels(c, bias, x)
     mean_here, variance_here = _on_channels(c, mean, x), _on_channels(c, variance, x)
     if training or mean_here is None or variance_here is None:
@@ -61,6 +60,16 @@ def batch_norm(
             )
         )  # fmt: skip
     return _affine(c, axes.without(ratio, (SCALE,)), weight_here, bias_here)
+
+
+@rule("aten::_native_batch_norm_legit_no_training")
+def batch_norm_in_evaluation(
+    c: Constraints, x: Value, weight: Value | None, bias: Value | None, mean: Value,
+    variance: Value, momentum: float, eps: float,
+) -> list[Value]:  # fmt: skip
+    """As `batch_norm`; what it saves for a backward pass is empty."""
+    y = batch_norm(c, x, weight, bias, mean, variance, False, momentum, eps)
+    return [y, *(axes.fixed_value(shape) for shape in c.shapes[1:])]
 
 
 def _standardised(c: Constraints, x: Value, odd: bool) -> Value:
@@ -119,7 +128,7 @@ def rms_norm(
 
 @rule("aten::_weight_norm", "aten::_weight_norm_interface")
 def weight_norm(c: Constraints, direction: Value, length: Value, dim: int = 0) -> Value:
-    """g v / ||v||: the scale of v is forgotten along `dim`."""
+    """G v / ||v||: the scale of v is forgotten along `dim`."""
     dim %= len(direction.axes)
     others = [axis for axis in range(len(direction.axes)) if axis != dim]
     axes.couple(c, direction, others)

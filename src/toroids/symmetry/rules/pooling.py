@@ -111,6 +111,13 @@ def max_(c: Constraints, x: Value, dim: Any = None, keepdim: bool = False) -> An
     return [y, axes.without(y, (0, 1, 2))]
 
 
+@rule("aten::topk", "aten::sort")
+def sorted_entries(c: Constraints, x: Value, *_: Any, **__: Any) -> list[Value]:
+    """Entries in order of size, and where they were: everything stays in place."""
+    axes.pin(c, x)
+    return [axes.fixed_value(shape) for shape in c.shapes]
+
+
 @rule("aten::logsumexp", "aten::var", "aten::std", "aten::var_mean", "aten::prod", "aten::any",
       "aten::all")  # fmt: skip
 def statistics(c: Constraints, x: Value, dim: Any = None, *_: Any, **keywords: Any) -> Any:

@@ -34,7 +34,7 @@ def gru(c: Constraints, x: Value, state: Value, weights: Any, *arguments: Any) -
 
 @rule("aten::rnn_tanh")
 def rnn_tanh(c: Constraints, x: Value, state: Value, weights: Any, *arguments: Any) -> Any:
-    """h' = tanh(W x + U h + b)."""
+    """H' = tanh(W x + U h + b)."""
     if not isinstance(state, Value):
         return NotImplemented
     return _layers(c, x, [state], weights, arguments, _rnn_step(odd), states=1)
@@ -42,7 +42,7 @@ def rnn_tanh(c: Constraints, x: Value, state: Value, weights: Any, *arguments: A
 
 @rule("aten::rnn_relu")
 def rnn_relu(c: Constraints, x: Value, state: Value, weights: Any, *arguments: Any) -> Any:
-    """h' = relu(W x + U h + b)."""
+    """H' = relu(W x + U h + b)."""
     if not isinstance(state, Value):
         return NotImplemented
     return _layers(c, x, [state], weights, arguments, _rnn_step(relu), states=1)

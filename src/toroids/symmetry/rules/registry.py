@@ -6,13 +6,14 @@ operator without a rule pins what it touches, which is always right and often a 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 Rule = Callable[..., Any]
+F = TypeVar("F", bound=Rule)
 RULES: dict[str, Rule] = {}
 
 
-def rule(*operators: str) -> Callable[[Rule], Rule]:
+def rule(*operators: str) -> Callable[[F], F]:
     """Registers a rule for operators, by name without overload, as "aten::relu".
 
     Args:
@@ -30,7 +31,7 @@ def rule(*operators: str) -> Callable[[Rule], Rule]:
         >>> del RULES["mylib::leaky_square_root"]
     """
 
-    def register(function: Rule) -> Rule:
+    def register(function: F) -> F:
         for operator in operators:
             RULES[operator] = function
         return function

@@ -13,10 +13,11 @@ from toroids.symmetry.rules.registry import rule
 
 
 @rule(
-    "aten::clone", "aten::contiguous", "aten::detach", "aten::alias", "aten::to", "aten::_to_copy",
-    "aten::type_as", "aten::dropout", "aten::feature_dropout", "aten::alpha_dropout", "aten::float",
-    "aten::feature_alpha_dropout", "aten::lift_fresh_copy", "aten::lift_fresh", "aten::positive",
-    "aten::double", "aten::half", "aten::requires_grad_", "aten::resolve_conj", "aten::conj_physical",
+    "aten::clone", "aten::contiguous", "aten::detach", "aten::alias", "aten::to",
+    "aten::_to_copy", "aten::type_as", "aten::dropout", "aten::feature_dropout",
+    "aten::alpha_dropout", "aten::float", "aten::feature_alpha_dropout", "aten::lift_fresh_copy",
+    "aten::lift_fresh", "aten::positive", "aten::double", "aten::half", "aten::requires_grad_",
+    "aten::resolve_conj", "aten::conj_physical",
 )  # fmt: skip
 def copy(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
     """The same numbers (dropout does nothing in evaluation)."""
@@ -29,8 +30,10 @@ def neg(c: Constraints, x: Value) -> Value:
     return axes.scaled(c, x, -1)
 
 
-@rule("aten::view", "aten::reshape", "aten::_unsafe_view", "aten::flatten", "aten::unflatten",
-      "aten::view_as", "aten::reshape_as", "aten::ravel")  # fmt: skip
+@rule(
+    "aten::view", "aten::reshape", "aten::_unsafe_view", "aten::flatten", "aten::unflatten",
+    "aten::view_as", "aten::reshape_as", "aten::ravel",
+)  # fmt: skip
 def view(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
     """The same entries in the same order in another shape."""
     return axes.reshape(c, x, c.shape)
@@ -133,8 +136,10 @@ def unbind(c: Constraints, x: Value, dim: int = 0) -> list[Value]:
     return [axes.select(c, x, dim, index) for index in range(x.shape[dim])]
 
 
-@rule("aten::split", "aten::split_with_sizes", "aten::chunk", "aten::tensor_split",
-      "aten::unsafe_split", "aten::unsafe_chunk")  # fmt: skip
+@rule(
+    "aten::split", "aten::split_with_sizes", "aten::chunk", "aten::tensor_split",
+    "aten::unsafe_split", "aten::unsafe_chunk",
+)  # fmt: skip
 def split(c: Constraints, x: Value, _: Any, dim: int = 0) -> list[Value]:
     """An axis cut into pieces."""
     lengths = [shape[dim] for shape in c.shapes]
@@ -197,7 +202,7 @@ def repeat(c: Constraints, x: Value, repeats: Sequence[int]) -> Value:
 @rule("aten::repeat_interleave")
 def repeat_interleave(
     c: Constraints, x: Value, repeats: Any, dim: int | None = None, **_: Any
-) -> Value:
+) -> Any:
     """Every position of an axis repeated."""
     if not isinstance(repeats, int):
         return NotImplemented
@@ -207,7 +212,7 @@ def repeat_interleave(
 
 
 @rule("aten::index_select")
-def index_select(c: Constraints, x: Value, dim: int, index: Value) -> Value:
+def index_select(c: Constraints, x: Value, dim: int, index: Value) -> Any:
     """Positions of an axis, in the order of a tensor."""
     if index.tensor is None:
         return NotImplemented
@@ -215,7 +220,7 @@ def index_select(c: Constraints, x: Value, dim: int, index: Value) -> Value:
 
 
 @rule("aten::index")
-def index(c: Constraints, x: Value, indices: Sequence[Value | None]) -> Value:
+def index(c: Constraints, x: Value, indices: Sequence[Value | None]) -> Any:
     """Positions of an axis, in the shape of a tensor; picked by unknown numbers: pinned."""
     used = [axis for axis, i in enumerate(indices) if i is not None]
     if used == list(range(used[0], used[0] + len(used))):
@@ -265,7 +270,7 @@ def embedding(c: Constraints, weight: Value, indices: Value, *_: Any, **__: Any)
 @rule("aten::constant_pad_nd", "aten::pad")
 def pad(
     c: Constraints, x: Value, pad: Sequence[int], mode: Any = "constant", value: float | None = None
-) -> Value:
+) -> Any:
     """Numbers put around the entries; zeros have every scale."""
     if not isinstance(mode, str):
         mode, value = "constant", mode
