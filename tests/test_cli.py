@@ -9,6 +9,7 @@ from small_study import SMALL
 
 from toroids.params import load_params
 from toroids.study.store import read_rows
+from toroids.symmetry.group import SymmetryGroup
 
 TOROIDS = [sys.executable, "-c", "from toroids.cli import main; main()"]
 
@@ -147,3 +148,36 @@ def test_a_reader_that_goes_away_does_not_end_the_study(study_file, tmp_path):
     process.stdout.close()
     assert process.wait(timeout=120) == 0
     assert (tmp_path / "runs" / "small" / "report.html").exists()
+
+
+def test_symmetries_prints_what_is_found_and_proven(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n\n"
+        "def build():\n    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))\n"
+    )
+    done = toroids(
+        "symmetries", "mine:build", "--input", "5,3", "--output", "classifier", "--json", "g.json",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "permute, rescale" in done.stdout
+    assert "proven: outputs change by at most" in done.stdout
+    group = SymmetryGroup.from_json((tmp_path / "g.json").read_text())
+    assert [(space.size, group.output.mode) for space in group.spaces] == [(4, "classifier")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing", "--input", "1,3"), "names no model"),
+        (("torch.nn:Identity", "--input", "x"), "write sizes as"),
+        (("torch.nn:Identity", "--input", "1,3", "--output", "none"), "no output mode"),
+        (("torch.nn:Identity", "--input", "1,3", "--input", "y=1,3"), "name all of them or none"),
+        (("torch.nn:Identity", "--input", "y=1,3"), "cannot be traced"),
+    ],
+)
+def test_symmetries_refuses_in_one_sentence(tmp_path, arguments, message):
+    done = toroids("symmetries", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

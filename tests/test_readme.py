@@ -5,11 +5,17 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_lines_of_python_run(capsys):
-    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
-    exec(block, {})
+    first, second = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+    exec(first, {})
     angle, barrier = map(float, capsys.readouterr().out.split())
     assert 0 < angle < 3
     assert 0 <= barrier < 0.5
+    exec(second, {})
+    table, verified, audited = capsys.readouterr().out.strip().rsplit("\n", 2)
+    shown = re.findall(r"```\n( space.*?)```", README.read_text(), re.S)[0]
+    assert table.split() == shown.split()
+    assert float(verified) < 1e-12
+    assert "unexplained" in audited
 
 
 def test_the_files_that_it_names_are_there():

@@ -191,49 +191,51 @@ _EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}
 
 ARCHITECTURES: dict[str, Builder] = {
     # Images: convolutions.
-    "resnet": _image("ResNetForImageClassification", embedding_size=16, **_STAGES),
-    "resnet_bottleneck": _image(
+    "ResNet": _image(
+        "ResNetForImageClassification",
+        embedding_size=16,
+        hidden_sizes=[16, 32],
+        depths=[2, 2],
+        layer_type="basic",
+    ),
+    "ResNet, bottleneck": _image(
         "ResNetForImageClassification", embedding_size=16, layer_type="bottleneck", **_STAGES
     ),
-    "regnet": _image(
-        "RegNetForImageClassification", embedding_size=16, groups_width=8, **_STAGES
-    ),
-    "convnext": _image("ConvNextForImageClassification", num_stages=2, **_STAGES),
-    "convnextv2": _image("ConvNextV2ForImageClassification", num_stages=2, **_STAGES),
-    "mobilenet_v1": _image("MobileNetV1ForImageClassification", depth_multiplier=0.25),
-    "mobilenet_v2": _image("MobileNetV2ForImageClassification", depth_multiplier=0.25),
-    "efficientnet": _image(
+    "RegNet": _image("RegNetForImageClassification", embedding_size=16, groups_width=8, **_STAGES),
+    "ConvNext": _image("ConvNextForImageClassification", num_stages=2, **_STAGES),
+    "ConvNextV2": _image("ConvNextV2ForImageClassification", num_stages=2, **_STAGES),
+    "MobileNetV1": _image("MobileNetV1ForImageClassification", depth_multiplier=0.25),
+    "MobileNetV2": _image("MobileNetV2ForImageClassification", depth_multiplier=0.25),
+    "EfficientNet": _image(
         "EfficientNetForImageClassification",
         image_size=32,
-        in_channels=[16, 16],
-        out_channels=[16, 24],
+        in_channels=[32, 64],
+        out_channels=[64, 96],
         kernel_sizes=[3, 3],
         strides=[1, 2],
         num_block_repeats=[1, 2],
         expand_ratios=[1, 4],
         depthwise_padding=[],
-        hidden_dim=48,
-        width_coefficient=1.0,
+        hidden_dim=320,
+        width_coefficient=0.25,
         depth_coefficient=1.0,
     ),
-    "bit": _image(
-        "BitForImageClassification", embedding_size=16, num_groups=4, **_STAGES
-    ),
-    "poolformer": _image(
+    "BiT": _image("BitForImageClassification", embedding_size=16, num_groups=4, **_STAGES),
+    "PoolFormer": _image(
         "PoolFormerForImageClassification",
         depths=[1, 1, 1, 1],
         hidden_sizes=[8, 16, 24, 32],
     ),
     # Images: attention.
-    "vit": _vit("ViTForImageClassification"),
-    "deit": _vit("DeiTForImageClassification"),
-    "beit": _vit("BeitForImageClassification", use_relative_position_bias=True),
-    "dinov2": _vit("Dinov2ForImageClassification", mlp_ratio=2),
-    "vit_msn": _vit("ViTMSNForImageClassification"),
-    "yolos": _vit("YolosForObjectDetection", image_size=[32, 32], num_detection_tokens=4),
-    "swin": _image("SwinForImageClassification", **_SWIN),
-    "swinv2": _image("Swinv2ForImageClassification", **_SWIN),
-    "focalnet": _image(
+    "ViT": _vit("ViTForImageClassification"),
+    "DeiT": _vit("DeiTForImageClassification"),
+    "BEiT": _vit("BeitForImageClassification", use_relative_position_bias=True),
+    "Dinov2": _vit("Dinov2ForImageClassification", mlp_ratio=2),
+    "ViT-MSN": _vit("ViTMSNForImageClassification"),
+    "YOLOS": _vit("YolosForObjectDetection", image_size=[32, 32], num_detection_tokens=4),
+    "Swin": _image("SwinForImageClassification", **_SWIN),
+    "SwinV2": _image("Swinv2ForImageClassification", **_SWIN),
+    "FocalNet": _image(
         "FocalNetForImageClassification",
         image_size=32,
         embed_dim=16,
@@ -241,7 +243,7 @@ ARCHITECTURES: dict[str, Builder] = {
         focal_levels=[2, 2],
         focal_windows=[3, 3],
     ),
-    "segformer": _image(
+    "Segformer": _image(
         "SegformerForImageClassification",
         num_encoder_blocks=2,
         depths=[1, 1],
@@ -252,7 +254,7 @@ ARCHITECTURES: dict[str, Builder] = {
         num_attention_heads=[2, 4],
         mlp_ratios=[2, 2],
     ),
-    "pvt": _image(
+    "PVT": _image(
         "PvtForImageClassification",
         image_size=32,
         num_encoder_blocks=2,
@@ -264,7 +266,7 @@ ARCHITECTURES: dict[str, Builder] = {
         num_attention_heads=[2, 4],
         mlp_ratios=[2, 2],
     ),
-    "levit": _image(
+    "LeViT": _image(
         "LevitForImageClassification",
         size=64,
         image_size=64,
@@ -274,7 +276,7 @@ ARCHITECTURES: dict[str, Builder] = {
         key_dim=[8, 8, 8],
         down_ops=[["Subsample", 8, 4, 2, 2, 2], ["Subsample", 8, 6, 2, 2, 2]],
     ),
-    "mobilevit": _image(
+    "MobileViT": _image(
         "MobileViTForImageClassification",
         size=64,
         image_size=64,
@@ -283,14 +285,14 @@ ARCHITECTURES: dict[str, Builder] = {
         num_attention_heads=2,
         expand_ratio=2.0,
     ),
-    "cvt": _image(
+    "CvT": _image(
         "CvtForImageClassification",
         patch_sizes=[7, 3],
         patch_stride=[4, 2],
         patch_padding=[2, 1],
         embed_dim=[16, 32],
         num_heads=[2, 4],
-        depth=[1, 1],
+        depth=[1, 2],
         mlp_ratio=[2.0, 2.0],
         attention_drop_rate=[0.0, 0.0],
         drop_rate=[0.0, 0.0],
@@ -305,15 +307,13 @@ ARCHITECTURES: dict[str, Builder] = {
         stride_q=[1, 1],
     ),
     # Text: encoders.
-    "bert": _text("BertForMaskedLM"),
-    "roberta": _text("RobertaForMaskedLM"),
-    "xlm_roberta": _text("XLMRobertaForMaskedLM"),
-    "distilbert": _text(
-        "DistilBertForMaskedLM", dim=32, n_layers=2, n_heads=4, hidden_dim=64
-    ),
-    "electra": _text("ElectraForMaskedLM", embedding_size=16),
-    "albert": _text("AlbertForMaskedLM", embedding_size=16),
-    "deberta_v2": _text(
+    "BERT": _text("BertForMaskedLM"),
+    "RoBERTa": _text("RobertaForMaskedLM"),
+    "XLM-RoBERTa": _text("XLMRobertaForMaskedLM"),
+    "DistilBERT": _text("DistilBertForMaskedLM", dim=32, n_layers=2, n_heads=4, hidden_dim=64),
+    "Electra": _text("ElectraForMaskedLM", embedding_size=16),
+    "ALBERT": _text("AlbertForMaskedLM", embedding_size=16),
+    "DeBERTa-v2": _text(
         "DebertaV2ForMaskedLM",
         relative_attention=True,
         position_buckets=8,
@@ -322,17 +322,17 @@ ARCHITECTURES: dict[str, Builder] = {
         share_att_key=True,
         position_biased_input=False,
     ),
-    "mpnet": _text("MPNetForMaskedLM"),
-    "mobilebert": _text(
+    "MPNet": _text("MPNetForMaskedLM"),
+    "MobileBERT": _text(
         "MobileBertForMaskedLM",
         embedding_size=16,
         intra_bottleneck_size=16,
         true_hidden_size=16,
         num_feedforward_networks=2,
     ),
-    "fnet": _text("FNetForMaskedLM"),
-    "squeezebert": _text("SqueezeBertForMaskedLM", embedding_size=32),
-    "modernbert": _text(
+    "FNet": _text("FNetForMaskedLM"),
+    "SqueezeBERT": _text("SqueezeBertForMaskedLM", embedding_size=32),
+    "ModernBERT": _text(
         "ModernBertForMaskedLM",
         local_attention=8,
         bos_token_id=1,
@@ -340,7 +340,7 @@ ARCHITECTURES: dict[str, Builder] = {
         cls_token_id=1,
         sep_token_id=2,
     ),
-    "perceiver": _text(
+    "Perceiver": _text(
         "PerceiverForMaskedLM",
         d_model=32,
         d_latents=48,
@@ -354,57 +354,57 @@ ARCHITECTURES: dict[str, Builder] = {
         max_position_embeddings=LENGTH,
     ),
     # Text: decoders.
-    "gpt2": _gpt("GPT2LMHeadModel"),
-    "gptj": _gpt("GPTJForCausalLM", rotary_dim=4),
-    "codegen": _gpt("CodeGenForCausalLM", rotary_dim=4),
-    "gpt_neo": _decoder(
+    "GPT-2": _gpt("GPT2LMHeadModel"),
+    "GPT-J": _gpt("GPTJForCausalLM", rotary_dim=4),
+    "CodeGen": _gpt("CodeGenForCausalLM", rotary_dim=4),
+    "GPTNeo": _decoder(
         "GPTNeoForCausalLM",
         num_layers=2,
         num_heads=4,
         attention_types=[[["global", "local"], 1]],
         window_size=4,
     ),
-    "gpt_neox": _decoder("GPTNeoXForCausalLM"),
-    "gpt_bigcode": _gpt("GPTBigCodeForCausalLM", n_inner=64),
-    "opt": _decoder("OPTForCausalLM", ffn_dim=64, word_embed_proj_dim=32),
-    "bloom": _decoder("BloomForCausalLM", n_layer=2, n_head=4),
-    "mpt": _decoder("MptForCausalLM", d_model=32, n_heads=4, n_layers=2, max_seq_len=32),
-    "falcon": _decoder("FalconForCausalLM"),
-    "phi": _decoder("PhiForCausalLM"),
-    "phi3": _grouped("Phi3ForCausalLM"),
-    "llama": _grouped("LlamaForCausalLM"),
-    "mistral": _grouped("MistralForCausalLM", sliding_window=4),
-    "qwen2": _grouped("Qwen2ForCausalLM"),
-    "qwen3": _grouped("Qwen3ForCausalLM", head_dim=8),
-    "gemma": _grouped("GemmaForCausalLM", head_dim=8),
-    "gemma2": _grouped("Gemma2ForCausalLM", head_dim=8, sliding_window=4),
-    "gemma3": _grouped("Gemma3ForCausalLM", head_dim=8, sliding_window=4),
-    "stablelm": _grouped("StableLmForCausalLM"),
-    "starcoder2": _grouped("Starcoder2ForCausalLM"),
-    "cohere": _grouped("CohereForCausalLM"),
-    "olmo": _grouped("OlmoForCausalLM"),
-    "olmo2": _grouped("Olmo2ForCausalLM"),
-    "granite": _grouped("GraniteForCausalLM"),
-    "smollm3": _grouped("SmolLM3ForCausalLM"),
-    "mixtral": _grouped("MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
-    "qwen3_moe": _grouped("Qwen3MoeForCausalLM", head_dim=8, num_experts=4, **_EXPERTS),
+    "GPTNeoX": _decoder("GPTNeoXForCausalLM"),
+    "GPTBigCode": _gpt("GPTBigCodeForCausalLM", n_inner=64),
+    "OPT": _decoder("OPTForCausalLM", ffn_dim=64, word_embed_proj_dim=32),
+    "BLOOM": _decoder("BloomForCausalLM", n_layer=2, n_head=4),
+    "MPT": _decoder("MptForCausalLM", d_model=32, n_heads=4, n_layers=2, max_seq_len=32),
+    "Falcon": _decoder("FalconForCausalLM"),
+    "Phi": _decoder("PhiForCausalLM"),
+    "Phi3": _grouped("Phi3ForCausalLM"),
+    "Llama": _grouped("LlamaForCausalLM"),
+    "Mistral": _grouped("MistralForCausalLM", sliding_window=4),
+    "Qwen2": _grouped("Qwen2ForCausalLM"),
+    "Qwen3": _grouped("Qwen3ForCausalLM", head_dim=8),
+    "Gemma": _grouped("GemmaForCausalLM", head_dim=8),
+    "Gemma2": _grouped("Gemma2ForCausalLM", head_dim=8, sliding_window=4),
+    "Gemma3": _grouped("Gemma3ForCausalLM", head_dim=8, sliding_window=4),
+    "StableLM": _grouped("StableLmForCausalLM"),
+    "Starcoder2": _grouped("Starcoder2ForCausalLM"),
+    "Cohere": _grouped("CohereForCausalLM"),
+    "OLMo": _grouped("OlmoForCausalLM"),
+    "OLMo2": _grouped("Olmo2ForCausalLM"),
+    "Granite": _grouped("GraniteForCausalLM"),
+    "SmolLM3": _grouped("SmolLM3ForCausalLM"),
+    "Mixtral": _grouped("MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2),
+    "Qwen3-MoE": _grouped("Qwen3MoeForCausalLM", head_dim=8, num_experts=4, **_EXPERTS),
     # Text: recurrences.
-    "mamba": _decoder("MambaForCausalLM", state_size=8, time_step_rank=4, conv_kernel=4),
-    "mamba2": _decoder(
+    "Mamba": _decoder("MambaForCausalLM", state_size=8, time_step_rank=4, conv_kernel=4),
+    "Mamba2": _decoder(
         "Mamba2ForCausalLM", state_size=8, num_heads=4, head_dim=16, n_groups=2, chunk_size=4
     ),
-    "rwkv": _decoder("RwkvForCausalLM", attention_hidden_size=32, context_length=16),
+    "RWKV": _decoder("RwkvForCausalLM", attention_hidden_size=32, context_length=16),
     # Encoders with decoders.
-    "t5": _t5("T5ForConditionalGeneration"),
-    "t5_gated": _t5(
+    "T5": _t5("T5ForConditionalGeneration"),
+    "T5, gated": _t5(
         "T5ForConditionalGeneration", feed_forward_proj="gated-gelu", tie_word_embeddings=False
     ),
-    "bart": _seq2seq("BartForConditionalGeneration"),
-    "mbart": _seq2seq("MBartForConditionalGeneration"),
-    "pegasus": _seq2seq("PegasusForConditionalGeneration"),
-    "marian": _seq2seq("MarianMTModel", decoder_vocab_size=VOCAB),
+    "BART": _seq2seq("BartForConditionalGeneration"),
+    "mBART": _seq2seq("MBartForConditionalGeneration"),
+    "Pegasus": _seq2seq("PegasusForConditionalGeneration"),
+    "Marian": _seq2seq("MarianMTModel", decoder_vocab_size=VOCAB),
     # Sound.
-    "whisper": _seq2seq(
+    "Whisper": _seq2seq(
         "WhisperForConditionalGeneration",
         _whisper_inputs,
         num_mel_bins=8,
@@ -413,11 +413,11 @@ ARCHITECTURES: dict[str, Builder] = {
         suppress_tokens=None,
         begin_suppress_tokens=None,
     ),
-    "wav2vec2": _speech("Wav2Vec2ForCTC"),
-    "hubert": _speech("HubertForCTC"),
+    "Wav2Vec2": _speech("Wav2Vec2ForCTC"),
+    "HuBERT": _speech("HubertForCTC"),
     # Images with text.
-    "clip": _two_towers("CLIPModel"),
-    "siglip": _two_towers("SiglipModel", projection_size=32),
+    "CLIP": _two_towers("CLIPModel"),
+    "SigLIP": _two_towers("SiglipModel", projection_size=32),
 }
 
 REFUSED: dict[str, str] = {}

@@ -103,7 +103,7 @@ def audit(
         >>> found.symmetry_dimension, found.unexplained
         (4, 0.0)
     """
-    program = trace(model, inputs, output_key).on_cpu()
+    program = trace(model, inputs, output_key)
     group = group_of(program) if group is None else group
     subject = traced_subject(program, model, torch.Generator().manual_seed(0))
     point = dict(subject.params)

@@ -24,7 +24,7 @@ from toroids.symmetry.orbits import Orbits, orbits
 from toroids.symmetry.output import output_of
 from toroids.symmetry.space import Action, Generator, Kind, Leg, Norm, OutputMode, Space
 from toroids.symmetry.trace import Inputs, Program, trace
-from toroids.symmetry.verify import TOLERANCE, violations
+from toroids.symmetry.verify import NARROW_TOLERANCE, TOLERANCE, is_wide, violations
 
 CHANNEL_ACTIONS: dict[Kind, int] = {"rescale": SCALE, "flip": SIGN, "shift": SHIFT}
 
@@ -72,6 +72,11 @@ def discover(
     group = group_of(program, output)
     if not verify:
         return replace(group, notes=(*group.notes, "not verified: verify=False was asked for"))
+    if not is_wide(model):
+        note = (
+            f"proven to {NARROW_TOLERANCE:g} in the network's own precision: float64 does not fit"
+        )
+        group = replace(group, notes=(*group.notes, note))
     while bad := violations(group, program, model):
         names = ", ".join(f"`{name}`" for name in bad)
         if not pin_violations:

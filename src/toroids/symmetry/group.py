@@ -127,13 +127,13 @@ class SymmetryGroup:
 
     @staticmethod
     def _check_apart(space: Space, leg: Leg, other: Space, earlier: Leg) -> None:
-        """Two legs may share positions only where one space lies within the other."""
+        """Legs of one space lie apart; a whole axis is shared only with what is nested in it."""
         if other.name in space.within or space.name in other.within:
             return
-        every = set(leg.positions or ()), set(earlier.positions or ())
-        if leg.positions is None or earlier.positions is None or every[0] & every[1]:
-            if set(space.within) & set(other.within) or (space is not other and leg.positions):
-                return  # both count entries of the same blocks
+        whole = leg.positions is None or earlier.positions is None
+        # spaces that index the rows and the columns of a flattened axis share all its positions
+        again = space is other and set(leg.positions or ()) & set(earlier.positions or ())
+        if whole or again:
             raise ToroidsError(
                 f"axis {leg.axis} of `{leg.tensor}` is a leg of `{other.name}` and again "
                 f"of `{space.name}`; an axis is one leg of one space."

@@ -4,7 +4,7 @@ import contextlib
 import operator
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -87,17 +87,9 @@ class Program:
         ]
         return [torch.view_as_real(v) if v.is_complex() else v.double() for v in kept]
 
-    def on_cpu(self) -> "Program":
-        """The same program with its tensors on the CPU."""
 
-        def moved(value: Any) -> Any:
-            return value.detach().cpu() if isinstance(value, Tensor) else value
-
-        sources = {
-            name: Source(source.kind, source.name, moved(source.value))
-            for name, source in self.sources.items()
-        }
-        return replace(self, sources=sources)
+def _on_cpu(value: Any) -> Any:
+    return value.detach().cpu() if isinstance(value, Tensor) else value
 
 
 def _prepared(value: Any, wide: bool, own: bool) -> Any:
@@ -148,9 +140,7 @@ def call(node: fx.Node, look_up: Any, wide: bool = True) -> Any:
         graph, inputs = body(arguments)
         names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
         return tuple(run_graph(graph, dict(zip(names, inputs, strict=True)), wide))
-    if wide:
-        arguments, keywords = _widened(arguments), _widened(keywords)
-    keywords = {k: torch.device("cpu") if k == "device" and v else v for k, v in keywords.items()}
+    arguments, keywords = _rewritten(arguments, wide), _rewritten(keywords, wide)
     result = node.target(*arguments, **keywords)  # type: ignore[operator]
     if wide and isinstance(result, Tensor) and result.dtype in NARROW:
         return result.double()
@@ -163,16 +153,15 @@ def body(arguments: Sequence[Any]) -> tuple[fx.GraphModule, Sequence[Any]]:
     return arguments[position], arguments[position + 1 :]
 
 
-def _widened(arguments: Any) -> Any:
+def _rewritten(arguments: Any, wide: bool) -> Any:
+    """Arguments with narrow types made float64 where asked for, and every device the CPU."""
     if isinstance(arguments, dict):
-        return {key: _widened(value) for key, value in arguments.items()}
+        return {key: _rewritten(value, wide) for key, value in arguments.items()}
     if isinstance(arguments, list | tuple):
-        return type(arguments)(_widened(value) for value in arguments)
-    if isinstance(arguments, torch.dtype) and arguments in NARROW:
+        return type(arguments)(_rewritten(value, wide) for value in arguments)
+    if wide and isinstance(arguments, torch.dtype) and arguments in NARROW:
         return torch.float64
-    if isinstance(arguments, torch.device):
-        return torch.device("cpu")
-    return arguments
+    return torch.device("cpu") if isinstance(arguments, torch.device) else arguments
 
 
 def attribute(graph: fx.GraphModule, target: Any) -> Any:
@@ -180,7 +169,7 @@ def attribute(graph: fx.GraphModule, target: Any) -> Any:
     value: Any = graph
     for part in str(target).split("."):
         value = getattr(value, part)
-    return value
+    return _on_cpu(value)
 
 
 class _Names:
@@ -261,7 +250,7 @@ def trace(model: nn.Module, inputs: Inputs, output_key: str | int | None = None)
         placeholder = str(getattr(spec.arg, "name", ""))
         name = str(spec.target or "").removeprefix("model.")
         if spec.kind is InputKind.USER_INPUT:
-            sources[placeholder] = Source("input", placeholder, next(examples, None))
+            sources[placeholder] = Source("input", placeholder, _on_cpu(next(examples, None)))
             continue
         kinds = {InputKind.PARAMETER: "parameter", InputKind.BUFFER: "buffer"}
         kind = kinds.get(spec.kind, "constant")
@@ -271,6 +260,8 @@ def trace(model: nn.Module, inputs: Inputs, output_key: str | int | None = None)
             if target in exported.state_dict
             else exported.constants[target]
         )
+        if kind != "parameter":  # known numbers are computed with, on the CPU
+            value = _on_cpu(value)
         sources[placeholder] = Source(kind, first.get(name, name), value)
     mutated = [
         s for s in exported.graph_signature.output_specs if s.kind is not OutputKind.USER_OUTPUT

@@ -63,8 +63,8 @@ def verify(
     module would load them. What `group.output` says of the outputs is measured as well: with the
     legs that write them shifted alike for all classes, the softmax of "logits" must stay; with the
     legs tripled as well, the largest output of a "classifier" (the share of examples where it is
-    another counts as deviation). The user's model is not touched. A module that cannot be traced is run as it is,
-    converted to float64.
+    another counts as deviation). The user's model is not touched. A module that cannot be traced is
+    run as it is, converted to float64.
 
     Args:
         group: the group to check.
@@ -177,7 +177,6 @@ def traced_subject(program: Program, model: nn.Module, generator: torch.Generato
     """A traced module as a function of its parameters, on the CPU in float64 where that fits."""
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     wide = is_wide(model)
-    program = program.on_cpu()
     params = _disturbed(_untied(state, program), generator, wide)
     names = [name for name in program.outputs if name is not None]
     logits = names.index("logits") if "logits" in names else 0

@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from toroids.errors import ConfigError
+from toroids.symmetry.load import example, load_model
+
+
+def test_a_callable_and_a_module_are_found_by_name(tmp_path, monkeypatch):
+    (tmp_path / "my_networks.py").write_text(
+        "import torch\n\ndef build():\n    return torch.nn.Linear(3, 2)\n\nready = build()\nnumber = int\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert isinstance(load_model("my_networks:build"), torch.nn.Linear)
+    assert isinstance(load_model("my_networks:ready"), torch.nn.Linear)
+    with pytest.raises(ConfigError, match=r"gives a int; expected a torch\.nn\.Module"):
+        load_model("my_networks:number")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", "names no model"),
+        ("no_such_module:build", "cannot be imported"),
+        ("torch:no_such_name", "cannot be imported"),
+        ("torch.nn:Linear", "cannot be called without arguments"),
+    ],
+)
+def test_a_wrong_name_is_refused(name, message):
+    with pytest.raises(ConfigError, match=message):
+        load_model(name)
+
+
+def test_a_hugging_face_folder_is_read_without_executing_it(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        n_embd=8, n_layer=1, n_head=2, vocab_size=20, n_positions=8, bos_token_id=1, eos_token_id=2
+    )
+    model = transformers.GPT2LMHeadModel(config)
+    model.save_pretrained(tmp_path)
+    loaded = load_model(str(tmp_path))
+    assert all(torch.equal(loaded.state_dict()[n], t) for n, t in model.state_dict().items())
+    (tmp_path / "config.json").write_text('{"architectures": ["Nothing"]}')
+    with pytest.raises(ConfigError, match="expected an architecture"):
+        load_model(str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"no readable config\.json"):
+        load_model(str(tmp_path))
+
+
+def test_example_inputs():
+    assert example("2,3").shape == (2, 3)
+    assert example("2,3", 7).dtype == torch.long
+    assert example("2,3", 7).max() < 7
+    for wrong in ("", "a,b", "2,0"):
+        with pytest.raises(ConfigError, match="write sizes as"):
+            example(wrong)
