@@ -292,6 +292,28 @@ def weight_norm():
     return nn.Sequential(*layers), torch.randn(3, 4)
 
 
+def padded_before_norm(pad):
+    def build():
+        layers = (
+            nn.Conv2d(3, 4, 1), pad, nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2),
+        )  # fmt: skip
+        model, inputs = nn.Sequential(*layers), torch.randn(2, 3, 3, 3)
+        model(inputs)
+        return model, inputs
+
+    return build
+
+
+def standardised_weights():
+    def forward(m, x):
+        flat = m.b.weight.reshape(1, 6, -1)
+        weight = F.batch_norm(flat, None, None, training=True).view_as(m.b.weight)
+        return m.o(F.relu(F.conv2d(F.relu(m.a(x)), weight)).flatten(1))
+
+    layers = dict(a=nn.Conv2d(3, 5, 1), b=nn.Conv2d(5, 6, 2), o=nn.Linear(24, 2))
+    return Function(forward, **layers), torch.randn(2, 3, 3, 3)
+
+
 def dead_end():
     """What no rule knows pins what it touches, and only that."""
 
@@ -348,6 +370,16 @@ EXPECTED = {
     "rnn": (recurrent(nn.RNN), [(5, 1, "fps"), (5, 1, "fps")]),
     "transposed convolution": (transposed_convolution, [(4, 1, "pr"), (5, 1, "pr")]),
     "weight norm": (weight_norm, [(6, 1, "fpr")]),
+    # the two rows, and the two columns, of padding are alike: what reads them may be exchanged
+    "zeros around before a norm": (
+        padded_before_norm(nn.ZeroPad2d(1)),
+        [(2, 1, "p"), (2, 1, "p"), (4, 1, "fpr")],
+    ),
+    "averages with zeros before a norm": (
+        padded_before_norm(nn.AvgPool2d(2, padding=1)),
+        [(4, 1, "fpr")],
+    ),
+    "standardised weights": (standardised_weights, [(5, 1, "p"), (6, 1, "ps")]),
     "an operator without a rule": (dead_end, [(7, 1, "pr")]),
 }
 

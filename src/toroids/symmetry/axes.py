@@ -683,7 +683,8 @@ def _equal(c: Constraints, cover: tuple[Bundle, list[list[Ids]]], values: Sequen
         :1
     ]
     for channel in range(len(CHANNELS)):
-        for other in alive[1:]:
+        # a zero beside shifted values stays zero, and so shows the shift
+        for other in carried if channel == SHIFT else alive[1:]:
             if other is not alive[0]:
                 c.equation(channel, (1, alive[0][channel]), (-1, other[channel]))
     # where one of them is the constant zero, say so in the result

@@ -40,6 +40,7 @@ def batch_norm(
     weight_here, bias_here = _on_channels(c, weight, x), _on_channels(c, bias, x)
     mean_here, variance_here = _on_channels(c, mean, x), _on_channels(c, variance, x)
     if training or mean_here is None or variance_here is None:
+        _averaged(c, x, [axis for axis in range(len(x.axes)) if axis != 1])
         return _affine(c, _standardised(c, x, odd=True), weight_here, bias_here)
     absorbs = (
         variance is not None and variance.name is not None and weight is not None
@@ -72,6 +73,14 @@ def batch_norm_in_evaluation(
     return [y, *(axes.fixed_value(shape) for shape in c.shapes[1:])]
 
 
+def _averaged(c: Constraints, x: Value, over: Sequence[int]) -> None:
+    """Statistics over some axes see them as a whole, and every sign and shift that varies there."""
+    axes.couple(c, x, over)
+    for axis in over:
+        if x.dims(axis):
+            axes.zero(c, x, channels=(SIGN, SHIFT), dims=x.dims(axis))
+
+
 def _standardised(c: Constraints, x: Value, odd: bool) -> Value:
     """Without its mean and scale along some axes: a constant shift is not seen, eps sees scales."""
     for bundle in x.bundles:
@@ -97,6 +106,7 @@ def group_norm(
 ) -> Value:  # fmt: skip
     """Channels are standardised in groups, which stay together."""
     batch, channels, *space = x.shape
+    _averaged(c, x, range(2, len(x.axes)))
     if groups < channels:
         by_group = axes.reshape(c, x, [batch, groups, channels // groups, *space])
         axes.couple(c, by_group, range(2, len(by_group.axes)))

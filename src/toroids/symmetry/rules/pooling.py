@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from toroids.symmetry import axes
-from toroids.symmetry.axes import Value
+from toroids.symmetry.axes import SHIFT, Value
 from toroids.symmetry.constraints import Constraints
 from toroids.symmetry.rules.elementwise import relu
 from toroids.symmetry.rules.registry import rule
@@ -19,14 +19,14 @@ def _resampled(c: Constraints, x: Value, rank: int) -> Value:
     return replace(x, name=None)
 
 
-@rule("aten::avg_pool1d", "aten::adaptive_avg_pool1d", "aten::upsample_nearest1d",
+@rule("aten::adaptive_avg_pool1d", "aten::upsample_nearest1d",
       "aten::upsample_linear1d")  # fmt: skip
 def linear_pool1d(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
     """A linear map of the positions, the same for every channel."""
     return _resampled(c, x, 1)
 
 
-@rule("aten::avg_pool2d", "aten::adaptive_avg_pool2d", "aten::upsample_nearest2d",
+@rule("aten::adaptive_avg_pool2d", "aten::upsample_nearest2d",
       "aten::upsample_bilinear2d", "aten::upsample_bicubic2d", "aten::_upsample_bilinear2d_aa",
       "aten::_upsample_bicubic2d_aa")  # fmt: skip
 def linear_pool2d(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
@@ -34,11 +34,18 @@ def linear_pool2d(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
     return _resampled(c, x, 2)
 
 
-@rule("aten::avg_pool3d", "aten::adaptive_avg_pool3d", "aten::upsample_nearest3d",
+@rule("aten::adaptive_avg_pool3d", "aten::upsample_nearest3d",
       "aten::upsample_trilinear3d")  # fmt: skip
 def linear_pool3d(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
     """A linear map of the voxels, the same for every channel."""
     return _resampled(c, x, 3)
+
+
+@rule("aten::avg_pool1d", "aten::avg_pool2d", "aten::avg_pool3d")
+def average_pool(c: Constraints, x: Value, kernel: Sequence[int], *_: Any, **__: Any) -> Value:
+    """A linear map of the pixels; what is padded shows a shift."""
+    axes.zero(c, x, channels=(SHIFT,))
+    return _resampled(c, x, len(kernel))
 
 
 @rule("aten::max_pool1d", "aten::adaptive_max_pool1d", "aten::max_pool1d_with_indices")
