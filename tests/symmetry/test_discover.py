@@ -552,6 +552,16 @@ def test_inputs_that_the_module_cannot_run_on_are_refused(inputs):
         td.discover(nn.Linear(3, 2), inputs)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [(torch.full((2, 3), torch.nan), "are NaN"), (torch.empty(0, 3), "gives no outputs")],
+)
+def test_inputs_that_prove_nothing_are_refused(inputs, message):
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    with pytest.raises(td.DataError, match=message):
+        td.discover(model, inputs)
+
+
 def test_a_module_without_hidden_units_has_no_spaces():
     assert td.discover(nn.Linear(3, 2), torch.randn(4, 3)).spaces == ()
     assert td.discover(nn.Identity(), torch.randn(4, 3)).spaces == ()

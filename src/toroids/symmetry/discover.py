@@ -59,6 +59,7 @@ def discover(
     Raises:
         ToroidsError: the module cannot be traced, or a space failed the proof (a defect of a rule;
             the space is named).
+        DataError: there are no outputs on these inputs, or they are NaN.
 
     Example:
         >>> import torch, toroids as td

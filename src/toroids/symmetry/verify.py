@@ -138,13 +138,18 @@ def violations(
         Names of spaces, "output" among them where what is said of the outputs does not hold.
 
     Raises:
-        ToroidsError: the traced module does not compute what the module computes.
+        DataError: the outputs are NaN.
     """
     generator = torch.Generator().manual_seed(0)
     subject = traced_subject(program, model, generator)
     if measure(group, subject, trials, generator) <= subject.tolerance:
         return []
     before = subject.outputs(subject.params)
+    if any(bool(output.isnan().any()) for output in before):
+        raise DataError(
+            "the outputs on these inputs are NaN, so that nothing can be proven; pass finite "
+            "inputs and weights."
+        )
 
     def changes(names: Sequence[str]) -> bool:
         for _ in range(trials):

@@ -34,19 +34,20 @@ def prelu(c: Constraints, x: Value, slope: Value) -> Value:
 @rule("aten::abs", "aten::absolute")
 def absolute(c: Constraints, x: Value) -> Value:
     """Even and homogeneous: the sign is forgotten."""
-    axes.zero(c, x, channels=(SHIFT,))
-    for bundle in x.bundles:
-        c.mark_nonlinear(bundle.places)
-    return axes.without(x, (SIGN, SHIFT))
+    return _forgetting(c, x, SIGN)
 
 
 @rule("aten::sign", "aten::sgn")
 def sign(c: Constraints, x: Value) -> Value:
     """Odd: the scale is forgotten."""
+    return _forgetting(c, x, SCALE)
+
+
+def _forgetting(c: Constraints, x: Value, channel: int) -> Value:
     axes.zero(c, x, channels=(SHIFT,))
     for bundle in x.bundles:
         c.mark_nonlinear(bundle.places)
-    return axes.without(x, (SCALE, SHIFT))
+    return axes.without(x, (channel, SHIFT))
 
 
 @rule(
