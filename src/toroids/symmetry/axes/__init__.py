@@ -1,0 +1,52 @@
+"""The moves that rules are made of; see `values` for what a value is."""
+
+from toroids.symmetry.axes.arithmetic import add, contract, couple, elementwise, multiply, scaled
+from toroids.symmetry.axes.arrange import insert_axis, permute, reshape, select, take
+from toroids.symmetry.axes.concatenate import concatenate
+from toroids.symmetry.axes.meet import drop_axis, equate, reduce
+from toroids.symmetry.axes.values import (
+    SCALE,
+    SHIFT,
+    SIGN,
+    Bundle,
+    Value,
+    constant,
+    fixed,
+    fixed_value,
+    grouped_parameter,
+    parameter,
+    pin,
+    without,
+    zero,
+)
+
+__all__ = [
+    "Bundle",
+    "SCALE",
+    "SHIFT",
+    "SIGN",
+    "Value",
+    "add",
+    "concatenate",
+    "constant",
+    "contract",
+    "couple",
+    "drop_axis",
+    "elementwise",
+    "equate",
+    "fixed",
+    "fixed_value",
+    "grouped_parameter",
+    "insert_axis",
+    "multiply",
+    "parameter",
+    "permute",
+    "pin",
+    "reduce",
+    "reshape",
+    "scaled",
+    "select",
+    "take",
+    "without",
+    "zero",
+]
