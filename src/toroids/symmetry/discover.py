@@ -211,18 +211,8 @@ class _Assembly:
         appears = {x: min(self.orbits.members[o][0] for o in chain if x in chain[o]) for x in cells}
         cells.sort(key=lambda cell: (appears[cell], len(chain[cell])))
         names: dict[int, str] = {}
-        spaces = []
-        for cell in cells:
-            space = self._space(cell, names)
-            if space is not None:
-                spaces.append(space)
-        known = {space.name for space in spaces}
-        return [
-            replace(space, within=tuple(name for name in space.within if name in known))
-            if set(space.within) <= known
-            else space
-            for space in spaces
-        ]
+        spaces = [self._space(cell, names) for cell in cells]
+        return [space for space in spaces if space is not None]
 
     def _generators(self, cell: int, channel: int) -> list[Vector]:
         parts = self.parts.get(cell, [])
