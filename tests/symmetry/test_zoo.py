@@ -1,5 +1,6 @@
 """Public architectures: no wrong symmetry anywhere, no crash anywhere, nothing lost."""
 
+import dataclasses
 import logging
 
 import pytest
@@ -60,3 +61,16 @@ def test_a_small_gpt2_has_every_space_that_the_architecture_allows():
     ]
     stream = [(32, 1, "flip", "permute", "rescale")]
     assert found == sorted(2 * block + stream)
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_the_proof_can_see_a_wrong_symmetry_of_the_first_layer(name):
+    """Swapping two units where they are written, but not where they are read, must show."""
+    model, inputs = CLASSIC[name]()
+    group = group_of(trace(model, inputs))
+    space = group.spaces[0]
+    wrong = dataclasses.replace(
+        space, legs=space.legs[:1], generators=(), actions=frozenset({"permute"}), norms=()
+    )
+    wrong_group = dataclasses.replace(group, spaces=(wrong,))
+    assert td.verify(wrong_group, model, inputs, trials=1) > 1e-5

@@ -59,7 +59,8 @@ def verify(
 
     Each trial draws an element that leaves no unit in place, moves float64 parameters with it and
     compares every output: max |f(g.p) - f(p)| / max |f(p)|. The parameters are first disturbed by
-    10 % noise plus an offset, so that zero biases hide nothing. Tied weights are loaded as the
+    10 % noise plus an offset, so that zero biases hide nothing, and small weights are strengthened,
+    so that deep networks do not forget their input. Tied weights are loaded as the
     module would load them. What `group.output` says of the outputs is measured as well: with the
     legs that write them shifted alike for all classes, the softmax of "logits" must stay; with the
     legs tripled as well, the largest output of a "classifier" (the share of examples where it is
@@ -287,6 +288,17 @@ def _loaded(model: nn.Module, params: Params) -> dict[str, Tensor]:
     return loaded
 
 
+def _strengthening(tensor: Tensor) -> float:
+    """The factor that brings a matrix's entries up to sqrt(2 / fan-in), at least one."""
+    # Where weights are small, as most frameworks draw them, a deep network forgets its input within
+    # a few layers: a wrong symmetry of the first ones would move the outputs by next to nothing.
+    if tensor.ndim < 2 or tensor.numel() < 2:
+        return 1.0
+    spread = float(tensor.double().square().mean().sqrt())
+    wanted = (2 * tensor.shape[0] / tensor.numel()) ** 0.5
+    return min(max(wanted / spread, 1.0), 10.0) if spread else 1.0
+
+
 def _disturbed(params: Params, generator: torch.Generator, wide: bool) -> dict[str, Tensor]:
     """Adds noise, the same to tensors that are the same one under several names."""
     done: dict[int, Tensor] = {}
@@ -298,6 +310,7 @@ def _disturbed(params: Params, generator: torch.Generator, wide: bool) -> dict[s
                 # small enough that a trained network keeps its character, large enough at 1e-8
                 noise = torch.randn(tensor.shape, dtype=kind, generator=generator)
                 other = tensor.to(kind) * (1 + 0.1 * noise) + 0.01 * noise
+                other = other * _strengthening(other)
                 if name.endswith("running_var"):
                     other = other.abs()
                 done[tensor.data_ptr()] = other
