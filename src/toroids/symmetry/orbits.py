@@ -117,7 +117,7 @@ class _Solver:
 
     def refine(self) -> None:
         """Units, roles, and the coarsest partition that every fact respects."""
-        kind_s, a, b = _flattened([(self.same_a, self.same_b), *self.extra_same])
+        _, a, b = _flattened([(self.same_a, self.same_b), *self.extra_same])
         n = self.places
         links = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(n, n))
         count, unit = connected_components(links, directed=False) if n else (0, np.zeros(0, int))

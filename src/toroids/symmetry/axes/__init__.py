@@ -16,6 +16,7 @@ from toroids.symmetry.axes.values import (
     grouped_parameter,
     parameter,
     pin,
+    unmixed,
     without,
     zero,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "scaled",
     "select",
     "take",
+    "unmixed",
     "without",
     "zero",
 ]

@@ -14,7 +14,17 @@ from toroids.symmetry.axes.meet import (
     reduce,
     with_same_dims,
 )
-from toroids.symmetry.axes.values import SCALE, SHIFT, SIGN, Bundle, Value, project, without, zero
+from toroids.symmetry.axes.values import (
+    SCALE,
+    SHIFT,
+    SIGN,
+    Bundle,
+    Value,
+    project,
+    unmixed,
+    without,
+    zero,
+)
 from toroids.symmetry.constraints import SCALAR, Constraints, Ids
 
 
@@ -80,8 +90,7 @@ def multiply(
                 if set(bundle.dims) <= set(other.dims) and not set(bundle.dims) & gone:
                     c.mark_nonlinear(bundle.places)
         if power != 1:
-            for bundle in value.bundles:
-                c.mark_nonlinear(bundle.places)
+            unmixed(c, value)
     for position, value in enumerate(values):
         if position != unseen:  # a shifted factor changes the product
             zero(c, value, channels=(SHIFT,))
@@ -157,8 +166,7 @@ def couple(c: Constraints, value: Value, axes: Sequence[int]) -> None:
 
 def elementwise(c: Constraints, value: Value, scale: bool = False, sign: bool = False) -> Value:
     """A nonlinear function of every entry: exponents pass where it is homogeneous or odd."""
-    for bundle in value.bundles:
-        c.mark_nonlinear(bundle.places)
+    unmixed(c, value)
     blocked = [SHIFT] + [SCALE] * (not scale) + [SIGN] * (not sign)
     zero(c, value, channels=blocked)
     return replace(without(value, blocked), zero=False)

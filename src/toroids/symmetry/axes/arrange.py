@@ -37,13 +37,7 @@ def rearranged(value: Value, axes: tuple[tuple[int, ...], ...], order: Sequence[
 def split_dim(value: Value, dim: int, sizes: Sequence[int]) -> Value:
     """Cuts one dimension into several."""
     extra = len(sizes) - 1
-    axes, seen = [], 0
-    for axis in value.axes:
-        own = list(axis)
-        if seen <= dim < seen + len(axis):
-            own[dim - seen : dim - seen + 1] = sizes
-        seen += len(axis)
-        axes.append(tuple(own))
+    axes = _resized(value, dim, dim, sizes)
     bundles: list[Bundle] = []
     for bundle in value.bundles:
         moved = tuple(d + extra if d > dim else d for d in bundle.dims)
@@ -57,7 +51,21 @@ def split_dim(value: Value, dim: int, sizes: Sequence[int]) -> Value:
             shape = bundle.ids.shape
             ids = bundle.ids.reshape(*shape[: 1 + at], *sizes, *shape[2 + at :])
             bundles.append(Bundle(dims, ids))
-    return replace(value, axes=tuple(axes), bundles=tuple(bundles), tensor=None)
+    return replace(value, axes=axes, bundles=tuple(bundles), tensor=None)
+
+
+def _resized(
+    value: Value, first: int, last: int, sizes: Sequence[int]
+) -> tuple[tuple[int, ...], ...]:
+    """The axes with other dimensions in place of `first` to `last`, which lie on one axis."""
+    axes, seen = [], 0
+    for axis in value.axes:
+        own = list(axis)
+        if seen <= first < seen + len(axis):
+            own[first - seen : last - seen + 1] = sizes
+        seen += len(axis)
+        axes.append(tuple(own))
+    return tuple(axes)
 
 
 def fuse(c: Constraints, value: Value, dims: Sequence[int]) -> Value:
@@ -67,12 +75,8 @@ def fuse(c: Constraints, value: Value, dims: Sequence[int]) -> Value:
     first, last = dims[0], dims[-1]
     sizes = [value.sizes[dim] for dim in dims]
     touching = value.bundles_on(dims)
-    if len(touching) == 1 and not set(dims) <= set(touching[0].dims):
-        covered = None
-    elif len(touching) == 1:
-        covered = touching[0]
-    else:
-        covered = None
+    alone = len(touching) == 1 and set(dims) <= set(touching[0].dims)
+    covered = touching[0] if alone else None
     new: list[Bundle] = []
     if touching and all(bundle.fixed for bundle in touching) and len(touching) == len(dims):
         new = [Bundle((first,), fixed(int(np.prod(sizes))))]
@@ -85,7 +89,8 @@ def fuse(c: Constraints, value: Value, dims: Sequence[int]) -> Value:
             for part in touching:
                 inside = [d for d in part.dims if d in dims]
                 if len(inside) < len(part.dims):
-                    c.under(rows, _spread_places(project(c, part, inside), inside, dims))
+                    carrier = Bundle(tuple(inside), project(c, part, inside)[None])
+                    c.under(rows, broadcast_ids(carrier, dims)[0])
         at = whole.dims.index(first)
         shape = whole.ids.shape
         ids = whole.ids.reshape(*shape[: 1 + at], -1, *shape[1 + at + len(dims) :])
@@ -96,14 +101,8 @@ def fuse(c: Constraints, value: Value, dims: Sequence[int]) -> Value:
     renumbered = tuple(
         Bundle(tuple(d - shrink if d > last else d for d in b.dims), b.ids) for b in bundles
     )
-    axes, seen = [], 0
-    for axis in value.axes:
-        own = list(axis)
-        if seen <= first < seen + len(axis):
-            own[first - seen : last - seen + 1] = [int(np.prod(sizes))]
-        seen += len(axis)
-        axes.append(tuple(own))
-    return replace(value, axes=tuple(axes), bundles=renumbered, tensor=None)
+    axes = _resized(value, first, last, [int(np.prod(sizes))])
+    return replace(value, axes=axes, bundles=renumbered, tensor=None)
 
 
 def product_bundle(c: Constraints, value: Value, dims: Sequence[int]) -> Bundle:
@@ -118,16 +117,10 @@ def product_bundle(c: Constraints, value: Value, dims: Sequence[int]) -> Bundle:
     return Bundle(tuple(dims), ids)
 
 
-def _spread_places(places: Ids, own: Sequence[int], dims: Sequence[int]) -> Ids:
-    """Shapes places over some of `dims` so that they broadcast over all of them."""
-    shape = [places.shape[list(own).index(d)] if d in own else 1 for d in dims]
-    return places.reshape(shape)
-
-
 def broadcast_ids(bundle: Bundle, dims: Sequence[int]) -> Ids:
     """Shapes a bundle's ids so that they broadcast over `dims`, which contain its own."""
     shape = [bundle.ids.shape[1 + bundle.dims.index(d)] if d in bundle.dims else 1 for d in dims]
-    return bundle.ids.reshape(4, *shape)
+    return bundle.ids.reshape(len(bundle.ids), *shape)
 
 
 def summed_ids(c: Constraints, parts: Sequence[Ids], places: Ids) -> Ids:

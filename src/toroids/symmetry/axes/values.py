@@ -180,6 +180,12 @@ def zero(
         zero_scalar(c, value, channels)
 
 
+def unmixed(c: Constraints, value: Value) -> None:
+    """States that no matrices may mix what indexes a value."""
+    for bundle in value.bundles:
+        c.mark_nonlinear(bundle.places)
+
+
 def without(value: Value, channels: Sequence[int]) -> Value:
     """Replaces the exponents of some channels by zero, stating nothing of the old ones."""
     bundles = []

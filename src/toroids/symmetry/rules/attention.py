@@ -19,8 +19,7 @@ from toroids.symmetry.rules.structure import repeat_interleave
 def softmax(c: Constraints, x: Value, dim: int, *_: Any, **__: Any) -> Value:
     """Looks at an axis as a whole; a shift that is the same along it is not seen."""
     axes.couple(c, x, [dim])
-    for bundle in x.bundles:
-        c.mark_nonlinear(bundle.places)
+    axes.unmixed(c, x)
     axes.zero(c, x, channels=(SCALE, SIGN))
     if x.dims(dim):
         axes.zero(c, x, channels=(SHIFT,), dims=x.dims(dim))

@@ -45,8 +45,7 @@ def sign(c: Constraints, x: Value) -> Value:
 
 def _forgetting(c: Constraints, x: Value, channel: int) -> Value:
     axes.zero(c, x, channels=(SHIFT,))
-    for bundle in x.bundles:
-        c.mark_nonlinear(bundle.places)
+    axes.unmixed(c, x)
     return axes.without(x, (channel, SHIFT))
 
 

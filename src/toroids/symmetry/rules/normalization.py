@@ -83,8 +83,7 @@ def _averaged(c: Constraints, x: Value, over: Sequence[int]) -> None:
 
 def _standardised(c: Constraints, x: Value, odd: bool) -> Value:
     """Without its mean and scale along some axes: a constant shift is not seen, eps sees scales."""
-    for bundle in x.bundles:
-        c.mark_nonlinear(bundle.places)
+    axes.unmixed(c, x)
     blocked = (SCALE,) if odd else (SCALE, SIGN)
     axes.zero(c, x, channels=blocked)
     return replace(axes.without(x, (*blocked, SHIFT)), zero=False)
@@ -151,8 +150,7 @@ def weight_norm(c: Constraints, direction: Value, length: Value, dim: int = 0) -
 
 def norm_over(c: Constraints, x: Value, over: Sequence[int]) -> Value:
     """A norm over some axes, which are dropped: homogeneous, even."""
-    for bundle in x.bundles:
-        c.mark_nonlinear(bundle.places)
+    axes.unmixed(c, x)
     axes.zero(c, x, channels=(SHIFT,))
     y = axes.without(x, (SIGN, SHIFT))
     dims = [dim for axis in over for dim in x.dims(axis)]
