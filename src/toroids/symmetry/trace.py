@@ -73,9 +73,9 @@ class Program:
         for name, tensor in params.items():
             last[first.get(name, name)] = tensor
         environment = {
-            name: _prepared(last.get(source.name, source.value), wide, source.kind == "buffer")
+            name: prepared(last.get(source.name, source.value), wide, source.kind == "buffer")
             if source.kind in ("parameter", "buffer")
-            else _prepared(source.value, wide, True)
+            else prepared(source.value, wide, True)
             for name, source in self.sources.items()
         }
         with torch.set_grad_enabled(gradients):
@@ -88,11 +88,12 @@ class Program:
         return [torch.view_as_real(v) if v.is_complex() else v.double() for v in kept]
 
 
-def _on_cpu(value: Any) -> Any:
+def on_cpu(value: Any) -> Any:
+    """A tensor on the CPU, without its history; anything else as it is."""
     return value.detach().cpu() if isinstance(value, Tensor) else value
 
 
-def _prepared(value: Any, wide: bool, own: bool) -> Any:
+def prepared(value: Any, wide: bool, own: bool) -> Any:
     """A tensor in float64 where asked for; a copy where the graph may write into it."""
     if not isinstance(value, Tensor):
         return value
@@ -121,7 +122,7 @@ def run_graph(graph: fx.GraphModule, environment: dict[str, Any], wide: bool = T
         if node.op == "placeholder":
             values[node] = environment[node.name]
         elif node.op == "get_attr":
-            values[node] = _prepared(attribute(graph, node.target), wide, False)
+            values[node] = prepared(attribute(graph, node.target), wide, False)
         elif node.op == "call_function":
             values[node] = call(node, values.__getitem__, wide)
         elif node.op == "output":
@@ -169,7 +170,7 @@ def attribute(graph: fx.GraphModule, target: Any) -> Any:
     value: Any = graph
     for part in str(target).split("."):
         value = getattr(value, part)
-    return _on_cpu(value)
+    return on_cpu(value)
 
 
 class _Names:
@@ -250,7 +251,7 @@ def trace(model: nn.Module, inputs: Inputs, output_key: str | int | None = None)
         placeholder = str(getattr(spec.arg, "name", ""))
         name = str(spec.target or "").removeprefix("model.")
         if spec.kind is InputKind.USER_INPUT:
-            sources[placeholder] = Source("input", placeholder, _on_cpu(next(examples, None)))
+            sources[placeholder] = Source("input", placeholder, on_cpu(next(examples, None)))
             continue
         kinds = {InputKind.PARAMETER: "parameter", InputKind.BUFFER: "buffer"}
         kind = kinds.get(spec.kind, "constant")
@@ -261,7 +262,7 @@ def trace(model: nn.Module, inputs: Inputs, output_key: str | int | None = None)
             else exported.constants[target]
         )
         if kind != "parameter":  # known numbers are computed with, on the CPU
-            value = _on_cpu(value)
+            value = on_cpu(value)
         sources[placeholder] = Source(kind, first.get(name, name), value)
     mutated = [
         s for s in exported.graph_signature.output_specs if s.kind is not OutputKind.USER_OUTPUT

@@ -19,7 +19,7 @@ from toroids.params import Params
 from toroids.symmetry.action import identity_choice, random_choice
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.trace import Inputs, Program, split_inputs, trace
+from toroids.symmetry.trace import Inputs, Program, on_cpu, prepared, split_inputs, trace
 
 # Rounding in float64 leaves about 1e-14; a wrong symmetry of a trained network shows at 1e-4.
 TOLERANCE = 1e-8
@@ -219,14 +219,8 @@ def _module_subject(
     twin = copy.deepcopy(model).cpu().double()
     args, kwargs = split_inputs(inputs)
 
-    def wide(value: object) -> object:
-        if not isinstance(value, Tensor):
-            return value
-        value = value.detach().cpu()
-        return value.double() if value.is_floating_point() else value
-
-    args = tuple(wide(value) for value in args)
-    kwargs = {name: wide(value) for name, value in kwargs.items()}
+    args = tuple(prepared(on_cpu(value), True, False) for value in args)
+    kwargs = {name: prepared(on_cpu(value), True, False) for name, value in kwargs.items()}
 
     def outputs(of: Params) -> list[Tensor]:
         with torch.no_grad(), evaluation_mode(twin):

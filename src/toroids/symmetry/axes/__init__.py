@@ -3,7 +3,7 @@
 from toroids.symmetry.axes.arithmetic import add, contract, couple, elementwise, multiply, scaled
 from toroids.symmetry.axes.arrange import insert_axis, permute, reshape, select, take
 from toroids.symmetry.axes.concatenate import concatenate
-from toroids.symmetry.axes.meet import drop_axis, equate, reduce
+from toroids.symmetry.axes.meet import average_out, drop_axis, equate, reduce
 from toroids.symmetry.axes.values import (
     SCALE,
     SHIFT,
@@ -28,6 +28,7 @@ __all__ = [
     "SIGN",
     "Value",
     "add",
+    "average_out",
     "concatenate",
     "constant",
     "contract",

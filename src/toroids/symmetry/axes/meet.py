@@ -214,3 +214,8 @@ def equate(c: Constraints, a: Value, b: Value) -> None:
         if dims:
             equal_exponents(c, cover, (a, b))
     equal_scalars(c, (a, b))
+
+
+def average_out(c: Constraints, value: Value, axis: int) -> Value:
+    """Averages an axis away and drops it: what is left when positions no longer count."""
+    return drop_axis(c, reduce(c, value, value.dims(axis), mean=True), axis)

@@ -145,7 +145,7 @@ def _without_space(c: Constraints, value: Value) -> Value:
     """Pins all axes but the first two, and leaves them out."""
     for axis in reversed(range(2, len(value.axes))):
         axes.pin(c, value, [axis])
-        value = axes.drop_axis(c, axes.reduce(c, value, value.dims(axis), mean=True), axis)
+        value = axes.average_out(c, value, axis)
     return value
 
 

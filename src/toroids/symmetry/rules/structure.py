@@ -241,7 +241,7 @@ def index(c: Constraints, x: Value, indices: Sequence[Value | None]) -> Any:
         axes.pin(c, x, used)
         rows = x
         for axis in reversed(used):
-            rows = axes.drop_axis(c, axes.reduce(c, rows, rows.dims(axis), mean=True), axis)
+            rows = axes.average_out(c, rows, axis)
         return _with_fixed_axes(c, rows, used[0], shape)
     return NotImplemented
 
@@ -263,7 +263,7 @@ with_fixed_axes = _with_fixed_axes
 def embedding(c: Constraints, weight: Value, indices: Value, *_: Any, **__: Any) -> Value:
     """Rows of a table, picked by number: the rows stay in their places."""
     axes.pin(c, weight, [0])
-    row = axes.drop_axis(c, axes.reduce(c, weight, weight.dims(0), mean=True), 0)
+    row = axes.average_out(c, weight, 0)
     return replace(_with_fixed_axes(c, row, 0, indices.shape), name=None)
 
 
@@ -298,7 +298,7 @@ def pad(
 
 def _spatial(c: Constraints, x: Value, axis: int, size: int) -> Value:
     """Replaces a pinned axis by one of another size."""
-    x = axes.drop_axis(c, axes.reduce(c, x, x.dims(axis), mean=True), axis)
+    x = axes.average_out(c, x, axis)
     return _with_fixed_axes(c, x, axis, [size])
 
 
