@@ -25,7 +25,10 @@ def check_finite(params: Params, what: str = "the parameters") -> None:
         ParamsError: names the first tensor that is not finite and how many of its entries are not.
     """
     for name, tensor in params.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        # One sum is quicker than a test of every entry, which a sum that overflows still gets.
+        if not tensor.is_floating_point() or bool(torch.isfinite(tensor.sum())):
+            continue
+        if not bool(torch.isfinite(tensor).all()):
             count = int((~torch.isfinite(tensor)).sum())
             raise ParamsError(
                 f"`{name}` in {what} has {count} of {tensor.numel()} entries that are NaN or "
@@ -104,6 +107,12 @@ def precise(tensor: torch.Tensor) -> torch.Tensor:
         float64, or float32 on Apple's MPS, which has nothing wider; gradients flow through.
     """
     return tensor.float() if tensor.device.type == "mps" else tensor.double()
+
+
+def computing(tensor: torch.Tensor) -> torch.dtype:
+    """The type in which a tensor's entries are computed: float32 for the half precisions."""
+    halves = (torch.float16, torch.bfloat16)
+    return torch.float32 if tensor.dtype in halves else tensor.dtype
 
 
 def _listed(names: list[str]) -> str:

@@ -137,14 +137,16 @@ def test_classes_that_differ_by_their_last_digit_keep_their_order(dtype, output)
     assert bias.argsort().tolist() == [0, 2, 1]
 
 
-def test_writers_that_scale_unlike_each_other_are_refused():
-    model = td.models.fully_connected([3, 4, 2], seed=0)
+def test_a_generator_without_a_writer_is_left_and_reported():
+    model = td.models.fully_connected([3, 4, 2], seed=0).double()
     group = td.fully_connected_group(model.state_dict())
     (space,) = group.spaces
-    for exponents in ((0.0, 0.0, -1.0), (1.0, 2.0, -1.0)):
-        generator = td.Generator("rescale", exponents)
-        wrong = dataclasses.replace(
-            group, spaces=(dataclasses.replace(space, generators=(generator,)),)
-        )
-        with pytest.raises(td.ToroidsError, match="not zero on all legs of the first writer"):
-            td.canonicalize(wrong, model.state_dict())
+    readers_only = td.Generator("rescale", (0.0, 0.0, -1.0))
+    other = dataclasses.replace(space, generators=(readers_only,))
+    other = dataclasses.replace(group, spaces=(other,))
+    canonical = td.canonicalize(other, model.state_dict())
+    assert canonical.notes == (
+        "space `hidden1`: 1 of 1 families of 'rescale' are left as they are; no parameters that "
+        "only write the space tell them apart",
+    )
+    assert all(torch.equal(canonical[n], t) for n, t in model.state_dict().items())

@@ -96,8 +96,8 @@ def test_line_shrinks_units_by_the_cosine_of_half_their_angle(case):
     toroid, a, b = td.Toroid(case.group), canonical(case, 1), canonical(case, 2)
     middle = td.Line(a, b)(0.5)
     angles = toroid.angles(a, b)
-    for family in toroid.spheres:
-        shrunk = (angles[family.name] / 2).cos()
+    for family, theta in zip(toroid.spheres, angles, strict=True):
+        shrunk = (theta / 2).cos()
         assert torch.allclose(family.norms(middle), shrunk, atol=1e-12)
 
 

@@ -586,15 +586,3 @@ def test_the_group_of_the_projects_own_networks_is_the_one_written_by_hand():
         assert sorted(key) == sorted((leg.tensor, leg.axis, leg.role) for leg in other.legs)
     assert set(found.output.legs) == set(by_hand.output.legs)
     td.canonicalize(found, model.state_dict())
-
-
-def test_canonical_form_refuses_what_it_cannot_fix_yet():
-    for name, what in (
-        ("tanh", "flip"),
-        ("identity", "mix"),
-        ("grouped convolution", "parts of axes"),
-    ):
-        model, inputs = built(name)
-        group = td.discover(model, inputs)
-        with pytest.raises(ToroidsError, match=what):
-            td.canonicalize(group, model.state_dict())

@@ -7,6 +7,7 @@ import torch
 from toroids.align.greedy import greedy
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
+from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_alike, precise
 from toroids.symmetry.element import Element
@@ -78,7 +79,7 @@ def align(
     start = canonicalize(group, params, bias=bias)
     element = METHODS[method](group, start, reference)
     moved_tensors = group.apply(element, start)
-    moved = CanonicalParams(moved_tensors, degenerate_units(group, moved_tensors, bias))
+    moved = CanonicalParams(moved_tensors, degenerate_units(Plan(group, bias), moved_tensors))
     return Alignment(
         params=moved,
         reference=reference,

@@ -4,14 +4,19 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
+from toroids.canonical.batch_norm import fold_batch_norms, folded_group
 from toroids.canonical.degenerate import degenerate_units
-from toroids.canonical.output import remove_output
+from toroids.canonical.output import centre_output
+from toroids.canonical.plan import Plan
+from toroids.canonical.shifts import remove_shifts
+from toroids.canonical.signs import fix_signs
 from toroids.canonical.sphere import sphere_gauge
 from toroids.errors import ToroidsError
-from toroids.params import Params, check_finite
+from toroids.params import Params, check_finite, computing
 from toroids.symmetry.group import SymmetryGroup
 
 GAUGES = {"sphere": sphere_gauge}
+BATCH_NORM = ("keep", "fold")
 
 
 class CanonicalParams(Mapping[str, Tensor]):
@@ -40,7 +45,11 @@ class CanonicalParams(Mapping[str, Tensor]):
 
 
 def canonicalize(
-    group: SymmetryGroup, params: Params, gauge: str = "sphere", bias: bool = True
+    group: SymmetryGroup,
+    params: Params,
+    gauge: str = "sphere",
+    bias: bool = True,
+    batch_norm: str = "keep",
 ) -> CanonicalParams:
     """Brings a network to its canonical form: a point on the toroid.
 
@@ -52,6 +61,9 @@ def canonicalize(
         params: parameters and buffers by name; gradients flow through.
         gauge: "sphere", unit norm of every hidden unit's incoming vector.
         bias: whether a unit's bias is a coordinate of its sphere; else it is a flat coordinate.
+        batch_norm: "keep", the filter before a norm gets unit norm, its statistics and weight
+            compensate, exactly in evaluation mode; or "fold", the norm becomes part of the map
+            before it, and keeps statistics and a weight that do nothing.
 
     Returns:
         The same names, shapes, dtypes and devices, with `.notes` on degenerate units.
@@ -77,6 +89,18 @@ def canonicalize(
     if gauge not in GAUGES:
         raise ToroidsError(f"there is no gauge {gauge!r}; choose from {sorted(GAUGES)}.")
     group.check(params)
-    fixed = remove_output(group, GAUGES[gauge](group, params, bias))
-    check_finite(fixed, "the canonical form, which leaves the range of its precision,")
-    return CanonicalParams(fixed, degenerate_units(group, fixed, bias))
+    if batch_norm not in BATCH_NORM:
+        raise ToroidsError(f"there is no batch_norm={batch_norm!r}; choose from {BATCH_NORM}.")
+    plan = Plan(group, bias)
+    # half precision is computed in float32, and rounded once
+    fixed = {name: tensor.to(computing(tensor)) for name, tensor in params.items()}
+    centre_output(group, fixed)
+    remove_shifts(plan, fixed)
+    if batch_norm == "fold":
+        fold_batch_norms(group, fixed)
+        plan = Plan(folded_group(group), bias)
+    notes = GAUGES[gauge](plan, fixed)
+    fix_signs(plan, fixed)
+    result = {name: fixed[name].to(tensor.dtype) for name, tensor in params.items()}
+    check_finite(result, "the canonical form, which leaves the range of its precision,")
+    return CanonicalParams(result, (*plan.notes, *notes, *degenerate_units(plan, result)))

@@ -6,37 +6,25 @@ b - mean_c b_c; "classifier" then divides both by sqrt(||W||^2 + ||b||^2), a sph
 """
 
 import torch
+from torch import Tensor
 
-from toroids.canonical.spheres import output_sphere
-from toroids.params import Params, precise
+from toroids.params import precise
 from toroids.symmetry.group import SymmetryGroup
 
 
-def remove_output(group: SymmetryGroup, params: Params) -> dict[str, torch.Tensor]:
-    """Centres, and for a classifier normalises, the layer that writes the outputs.
+def centre_output(group: SymmetryGroup, params: dict[str, Tensor]) -> None:
+    """Centres the layer that writes the outputs, replacing its tensors in `params`.
 
     Args:
         group: says what the reader of the outputs cannot see.
         params: checked parameters; gradients flow through.
-
-    Returns:
-        The parameters; a classifier whose classes all get the same logit keeps its scale.
     """
-    fixed = dict(params)
-    if group.output.mode == "values":
-        return fixed
-    for leg in group.output.legs:
-        fixed[leg.tensor] = _centred(fixed[leg.tensor], leg.axis)
-    sphere = output_sphere(group)
-    if sphere is not None:
-        norm = sphere.norms(fixed)
-        for name in sphere.axes:
-            tensor = fixed[name]
-            fixed[name] = (precise(tensor) / torch.where(norm == 0, 1.0, norm)).to(tensor.dtype)
-    return fixed
+    if group.output.mode != "values":
+        for leg in group.output.legs:
+            params[leg.tensor] = _centred(params[leg.tensor], leg.axis)
 
 
-def _centred(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+def _centred(tensor: Tensor, axis: int) -> Tensor:
     exact = precise(tensor)
     # The second subtraction removes the rounding of a mean that is large beside the differences.
     centred = exact - exact.mean(dim=axis, keepdim=True)

@@ -1,45 +1,70 @@
 """The sphere gauge: every hidden unit's incoming vector, bias included, has norm one.
 
-With v_i the weights and bias by which unit i is first written and n_i = ||v_i||, the unit's legs
-of exponent e are multiplied by n_i^(-e / e_w), e_w the exponent of the writer: v_i / n_i where it
-is written, n_i times as much where it is read. One sweep in topological order suffices: when a
-layer's rows are normalised, its columns already carry the scales of the layer before.
+With v_i the weights and bias by which unit i is written and n_i = ||v_i||, the unit's legs of
+exponent e are multiplied by n_i^(-e): v_i / n_i where it is written, n_i times as much where it is
+read. Where several generators act on a space each has its own v_i; see `plan`.
 """
 
 import torch
 
-from toroids.canonical.spheres import hidden_spheres
-from toroids.params import Params, precise
-from toroids.symmetry.group import SymmetryGroup
+from toroids.canonical.mix import balance
+from toroids.canonical.plan import Mix, Pivot, Plan, Step
+from toroids.params import precise
+from toroids.symmetry.action import identity_permutation, move_space
+from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
-from toroids.symmetry.units import along
+
+# Steps that depend on each other in a circle, as matrices on two sides of one linear map, are
+# repeated until none moves by more than this, relative to the size of the weights.
+CIRCLE_TOLERANCE = 1e-13
+CIRCLE_ROUNDS = 1000
 
 
-def sphere_gauge(group: SymmetryGroup, params: Params, bias: bool) -> dict[str, torch.Tensor]:
-    """Fixes the scale of every hidden unit by one sweep over the spaces.
+def sphere_gauge(plan: Plan, params: dict[str, torch.Tensor]) -> list[str]:
+    """Fixes the scale of every hidden unit, replacing tensors in `params`.
 
     Args:
-        group: the architecture's group.
-        params: checked parameters; gradients flow through.
-        bias: whether the bias is a coordinate of the sphere.
+        plan: of the network's group.
+        params: checked parameters; gradients flow through scales, not through matrices. Units of
+            zero norm, which have no scale to fix, are left as they are.
 
     Returns:
-        The parameters in the sphere gauge; units of zero norm, which have no scale to fix, are
-        left as they are.
+        What did not converge.
     """
-    fixed = dict(params)
-    spaces = {space.name: space for space in group.spaces}
-    for spheres in hidden_spheres(group, bias):
-        norms = spheres.norms(fixed)
-        _divide(fixed, spaces[spheres.name], torch.where(norms == 0, 1.0, norms))
-    return fixed
+    notes = []
+    for steps in plan.scales:
+        for _ in range(CIRCLE_ROUNDS if len(steps) > 1 else 1):
+            change = max(fix(step, params) for step in steps)
+            if change < CIRCLE_TOLERANCE:
+                break
+        else:
+            if len(steps) > 1:
+                notes.append(f"{len(steps)} steps that depend on each other did not converge")
+    return notes
 
 
-def _divide(params: dict[str, torch.Tensor], space: Space, norms: torch.Tensor) -> None:
-    exponents = space.generators[0].exponents
-    unit = exponents[space.legs.index(space.writer[0])]
-    for leg, exponent in zip(space.legs, exponents, strict=True):
-        if exponent:
-            tensor = params[leg.tensor]
-            factors = along(norms.pow(-exponent / unit), tensor, leg.axis)
-            params[leg.tensor] = (precise(tensor) * factors).to(tensor.dtype)
+def fix(step: Step, params: dict[str, torch.Tensor]) -> float:
+    """Carries out one step and says how far from its goal the network was."""
+    if isinstance(step, Mix):
+        return balance(step.space, params)
+    if isinstance(step, Pivot):
+        logs = step.spheres.norms(params)
+        logs = torch.where(logs == 0, 1.0, logs).log()
+        rescale(step, -logs, params)
+        return 0.0 if len(logs) == 0 else float(logs.detach().abs().max())
+    norm = step.spheres.norms(params)
+    norm = torch.where(norm == 0, 1.0, norm)
+    for name in step.spheres.tensors:
+        params[name] = (precise(params[name]) / norm).to(params[name].dtype)
+    return float((norm.detach() - 1).abs())
+
+
+def rescale(step: Pivot, logs: torch.Tensor, params: dict[str, torch.Tensor]) -> None:
+    """Multiplies the weights of a pivot by exp(logs), and the other legs accordingly."""
+    move_space(step.acting, element(step.acting, log_scales=logs), params)
+
+
+def element(space: Space, **parts: torch.Tensor) -> SpaceElement:
+    """An element that permutes nothing; `parts` hold one value per unit, copy after copy."""
+    shaped = {name: v.reshape(1, space.copies, space.size) for name, v in parts.items()}
+    return SpaceElement(identity_permutation(space), **shaped)

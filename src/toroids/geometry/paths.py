@@ -8,7 +8,7 @@ from torch import Tensor
 
 from toroids.canonical.spheres import Spheres
 from toroids.errors import ToroidsError
-from toroids.params import Params, check_alike, precise
+from toroids.params import Params, check_alike
 
 
 class Path(Protocol):
@@ -53,24 +53,30 @@ class Geodesic:
     """
 
     def __init__(
-        self, a: Params, b: Params, spheres: Sequence[Spheres], angles: Mapping[str, Tensor]
+        self,
+        a: Params,
+        b: Params,
+        spheres: Sequence[Spheres],
+        angles: Sequence[Tensor],
+        flat: Mapping[str, Tensor],
+        tied: Mapping[str, str],
     ) -> None:
-        """Joins two canonical networks; `Toroid.geodesic` checks and calls this.
+        """Joins two canonical networks; use `Toroid.geodesic`, which checks them.
 
         Args:
             a: the start, canonical.
             b: the end, canonical.
             spheres: the families of spheres that are curved.
-            angles: by family, the angles between corresponding units, in radians.
+            angles: for every family, the angles between corresponding units, in radians.
+            flat: by tensor that has curved coordinates, 1 where it is flat and 0 elsewhere.
+            tied: names that follow another tensor.
         """
         self.a, self.b = dict(a), dict(b)
-        self._spheres = tuple(spheres)
-        self._angles = {
-            family.name: torch.where(
-                (family.norms(a) > 0) & (family.norms(b) > 0), angles[family.name], 0.0
-            )
-            for family in spheres
-        }
+        self._spheres = [
+            (family, torch.where((family.norms(a) > 0) & (family.norms(b) > 0), angle, 0.0))
+            for family, angle in zip(spheres, angles, strict=True)
+        ]
+        self._flat, self._tied = flat, tied
 
     def __call__(self, t: float) -> dict[str, Tensor]:
         """Returns the parameters at `t`.
@@ -79,18 +85,31 @@ class Geodesic:
             ToroidsError: `t` is outside [0, 1].
         """
         check_time(t)
-        point: dict[str, Tensor] = {}
-        for family in self._spheres:
-            theta = self._angles[family.name]
-            start = family.spread(_share(1 - t, theta), self.a)
-            end = family.spread(_share(t, theta), self.b)
-            for name in family.axes:
-                moved = start[name] * precise(self.a[name]) + end[name] * precise(self.b[name])
-                point[name] = moved.to(self.a[name].dtype)
-        return {
-            name: point[name] if name in point else straight(tensor, self.b[name], t)
+        starts = {name: mask * (1 - t) for name, mask in self._flat.items()}
+        ends = {name: mask * t for name, mask in self._flat.items()}
+        for family, theta in self._spheres:
+            for shares, share in ((starts, _share(1 - t, theta)), (ends, _share(t, theta))):
+                for name, part in family.spread(share, self.a).items():
+                    shares[name] = shares[name] + part if name in shares else part
+        point = {
+            name: (tensor * starts[name] + self.b[name] * ends[name]).to(tensor.dtype)
+            if name in starts
+            else straight(tensor, self.b[name], t)
             for name, tensor in self.a.items()
         }
+        return {name: point[self._tied.get(name, name)] for name in point}
+
+
+def flat_masks(
+    spheres: Sequence[Spheres], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
+    """Marks flat coordinates in tensors that have curved ones: 1 where flat, to broadcast."""
+    like = {name: torch.empty(shapes[name], device="meta") for f in spheres for name in f.tensors}
+    masks: dict[str, Tensor] = {}
+    for family in spheres:
+        for name, curved in family.spread(torch.ones(family.count), like).items():
+            masks[name] = masks[name] - curved if name in masks else 1 - curved
+    return masks
 
 
 def _share(t: float, theta: Tensor) -> Tensor:

@@ -4,39 +4,72 @@ On a sphere of radius one the distance of u and v is theta = 2 atan2(||u - v||, 
 at every angle, where acos loses half of the digits near zero. On the product,
 
     d(a, b)^2 = sum over spheres of theta^2 + squared Euclidean distance of the flat coordinates.
+
+What canonicalize sets to zero, as a key's bias or the mean over the classes, stays zero on the
+toroid. Weights on which matrices act are flat: they are balanced once, and paths do not balance
+them again, so that the points of a path are not checked for it.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from toroids.canonical.spheres import Spheres, hidden_spheres, output_sphere
-from toroids.errors import ParamsError
-from toroids.geometry.paths import Geodesic
-from toroids.params import Params, check_placed_alike, precise
+from toroids.canonical.batch_norm import fixed_by_folding, folded_group
+from toroids.canonical.form import CanonicalParams
+from toroids.canonical.output import centre_output
+from toroids.canonical.plan import Plan
+from toroids.canonical.shifts import pivot_means, remove_shifts
+from toroids.canonical.spheres import Spheres
+from toroids.errors import ParamsError, ToroidsError
+from toroids.geometry.paths import Geodesic, flat_masks
+from toroids.params import Params, check_placed_alike, computing, precise
 from toroids.symmetry.group import SymmetryGroup
 
 FLAT = "flat"
 
 
+class KarcherMean(CanonicalParams):
+    """The point of least mean squared distance to several networks.
+
+    Attributes:
+        converged: whether the iteration reached its tolerance.
+        iterations: number of steps taken.
+        residual: length of the mean tangent from the mean to the networks, zero at the exact mean.
+        variance: mean squared distance of the networks from the mean.
+    """
+
+    def __init__(
+        self, tensors: Params, converged: bool, iterations: int, residual: float, variance: float
+    ) -> None:
+        """Wraps `tensors`."""
+        super().__init__(tensors, () if converged else ("the mean did not converge",))
+        self.converged, self.iterations = converged, iterations
+        self.residual, self.variance = residual, variance
+
+
 class Toroid:
     """The product manifold of an architecture's canonical networks."""
 
-    def __init__(self, group: SymmetryGroup, bias: bool = True) -> None:
+    def __init__(self, group: SymmetryGroup, bias: bool = True, batch_norm: str = "keep") -> None:
         """Builds the manifold of `group`.
 
         Args:
             group: the architecture's symmetry group.
             bias: whether biases are coordinates of the spheres, as in `canonicalize`.
+            batch_norm: "keep" or "fold", as in `canonicalize`.
         """
-        self.group = group
-        output = output_sphere(group)
-        families = [*hidden_spheres(group, bias), *([output] if output else [])]
-        # A sphere with one coordinate is two points, not a curve: its coordinate counts as flat.
-        self.spheres = [family for family in families if family.coordinates(group.shapes) > 1]
-        curved = {name for family in self.spheres for name in family.axes}
-        self.flat = [name for name in group.parameters if name not in curved]
+        self.group = group if batch_norm == "keep" else folded_group(group)
+        self._fixed = {} if batch_norm == "keep" else fixed_by_folding(group)
+        self.plan = Plan(self.group, bias)
+        self.spheres = self.plan.spheres
+        self._masks = flat_masks(self.spheres, self.group.shapes)
+        self._flat = [
+            name
+            for name in self.group.parameters
+            if name not in self._masks or bool(self._masks[name].any())
+        ]
 
     def check(self, params: Params, what: str = "the parameters") -> None:
         """Raises unless `params` is canonical; it is never normalised silently.
@@ -51,30 +84,43 @@ class Toroid:
         self.group.check(params, what)
         for family in self.spheres:
             norms = family.norms(params)
-            # Rounding of a norm stays far below the square root of the precision.
-            tolerance = math.sqrt(max(torch.finfo(params[n].dtype).eps for n in family.axes))
+            tolerance = _tolerance(family.tensors, params)
             off = ((norms - 1).abs() > tolerance) & (norms > 0)
             if bool(off.any()):
                 unit = int(off.nonzero()[0])
                 raise ParamsError(
                     f"unit {unit} of `{family.name}` in {what} has norm {norms[unit].item():.9g}, "
-                    "expected 1; pass what canonicalize returns, with the same bias=."
+                    "expected 1; pass what canonicalize returns, with the same bias= and "
+                    "batch_norm=."
                 )
+        self._check_zeros(params, what)
+
+    def _check_zeros(self, params: Params, what: str) -> None:
         if self.group.output.mode != "values":
-            self._check_centred(params, what)
-
-    def _check_centred(self, params: Params, what: str) -> None:
-        for leg in self.group.output.legs:
-            tensor = precise(params[leg.tensor])
-            sizes = tensor.abs().sum(dim=leg.axis)
-            tolerance = math.sqrt(torch.finfo(params[leg.tensor].dtype).eps)
-            if bool((tensor.sum(dim=leg.axis).abs() > tolerance * sizes).any()):
+            for leg in self.group.output.legs:
+                tensor = precise(params[leg.tensor])
+                sizes = tensor.abs().sum(dim=leg.axis)
+                tolerance = _tolerance((leg.tensor,), params)
+                if bool((tensor.sum(dim=leg.axis).abs() > tolerance * sizes).any()):
+                    raise ParamsError(
+                        f"`{leg.tensor}` in {what} does not sum to zero over the classes; "
+                        "pass what canonicalize returns."
+                    )
+        for pivot in self.plan.shifts:
+            (leg,) = pivot.legs
+            means, sizes = pivot_means(pivot, params)
+            if bool((means.abs() > _tolerance((leg.tensor,), params) * sizes).any()):
                 raise ParamsError(
-                    f"`{leg.tensor}` in {what} does not sum to zero over the classes; "
-                    "pass what canonicalize returns."
+                    f"`{leg.tensor}` in {what} holds a shift that the network cannot see, and "
+                    "canonicalize sets to zero; pass what canonicalize returns."
                 )
 
-    def angles(self, a: Params, b: Params) -> dict[str, Tensor]:
+    def _check_two(self, a: Params, b: Params) -> None:
+        self.check(a, "the first network")
+        self.check(b, "the second network")
+        check_placed_alike(a, b)
+
+    def angles(self, a: Params, b: Params) -> list[Tensor]:
         """Computes the angle between corresponding units.
 
         Args:
@@ -82,17 +128,15 @@ class Toroid:
             b: another one.
 
         Returns:
-            For every family of spheres, by name, angles of shape (spheres,) in radians, in
-            [0, pi]. A unit of zero norm is on no sphere: what stands for its angle is the
-            Euclidean distance, the length of the straight line on which the geodesic moves it.
+            For every family in `spheres`, angles of shape (spheres,) in radians, in [0, pi]. A
+            unit of zero norm is on no sphere: what stands for its angle is the Euclidean distance,
+            the length of the straight line on which the geodesic moves it.
 
         Raises:
             ParamsError: `a` or `b` is not canonical.
         """
-        self.check(a, "the first network")
-        self.check(b, "the second network")
-        check_placed_alike(a, b)
-        return {family.name: angle(family, a, b) for family in self.spheres}
+        self._check_two(a, b)
+        return [angle(family, a, b) for family in self.spheres]
 
     def distances(self, a: Params, b: Params) -> dict[str, float]:
         """Computes the distance within every factor of the product.
@@ -108,18 +152,22 @@ class Toroid:
         Raises:
             ParamsError: `a` or `b` is not canonical.
         """
-        distances = {
-            name: theta.square().sum().sqrt().item() for name, theta in self.angles(a, b).items()
-        }
-        if self.flat:
-            squares = [(precise(a[name]) - precise(b[name])).square().sum() for name in self.flat]
-            distances[FLAT] = torch.stack(squares).sum().sqrt().item()
-        return distances
+        squares: dict[str, float] = {}
+        for family, theta in zip(self.spheres, self.angles(a, b), strict=True):
+            length = theta.square().sum().item()
+            squares[family.space] = squares.get(family.space, 0.0) + length
+        masks = self._flat_masks(a)
+        for name in self._flat:
+            step = b[name].to(computing(b[name])) - a[name]
+            length = _square(step * masks[name] if name in masks else step).item()
+            squares[FLAT] = squares.get(FLAT, 0.0) + length
+        return {name: math.sqrt(square) for name, square in squares.items()}
 
     def distance(self, a: Params, b: Params) -> float:
         """Computes the length of the geodesic from `a` to `b`.
 
-        Symmetric, zero only at equality, and invariant under permutations that act on both.
+        Symmetric, zero only at equality, and invariant under permutations, signs and orthogonal
+        matrices that act on both.
 
         Args:
             a: a canonical network.
@@ -149,13 +197,16 @@ class Toroid:
             b: another one.
 
         Returns:
-            The root of the sum over spaces of the mean squared angle of their units, in radians.
+            The root of the sum over spaces of the mean squared angle of their spheres, in radians.
 
         Raises:
             ParamsError: `a` or `b` is not canonical.
         """
-        angles = self.angles(a, b).values()
-        return math.sqrt(sum(theta.square().mean().item() for theta in angles))
+        by_space: dict[str, list[Tensor]] = {}
+        for family, theta in zip(self.spheres, self.angles(a, b), strict=True):
+            by_space.setdefault(family.space, []).append(theta)
+        means = [torch.cat(angles).square().mean().item() for angles in by_space.values()]
+        return math.sqrt(sum(means))
 
     def geodesic(self, a: Params, b: Params) -> Geodesic:
         """Returns the shortest path from `a` (t = 0) to `b` (t = 1).
@@ -165,23 +216,332 @@ class Toroid:
                 shortest path is distinguished.
         """
         angles = self.angles(a, b)
-        for family in self.spheres:
+        self._check_apart(angles, a)
+        return Geodesic(a, b, self.spheres, angles, self._flat_masks(a), self.group.tied)
+
+    def _check_apart(self, angles: Sequence[Tensor], a: Params) -> None:
+        for family, theta in zip(self.spheres, angles, strict=True):
             # sin(theta) divides the geodesic: beyond this, rounding would pick the great circle.
-            eps = max(torch.finfo(a[name].dtype).eps for name in family.axes)
-            limit = math.pi - math.sqrt(eps)
-            antipodal = angles[family.name] > limit
+            antipodal = theta > math.pi - _tolerance(family.tensors, a)
             if bool(antipodal.any()):
                 raise ParamsError(
                     f"unit {int(antipodal.nonzero()[0])} of `{family.name}` is antipodal in the "
                     "two networks: no geodesic is the shortest; move one of them slightly."
                 )
-        return Geodesic(a, b, self.spheres, angles)
+
+    def log(self, a: Params, b: Params) -> dict[str, Tensor]:
+        """Computes the tangent at `a` that points to `b` and is as long as their distance.
+
+        Args:
+            a: a canonical network.
+            b: another one.
+
+        Returns:
+            For every parameter a tensor of its shape; buffers and tied copies have no tangent.
+            exp(a, log(a, b)) is b.
+
+        Raises:
+            ParamsError: `a` or `b` is not canonical, or two units are antipodal.
+        """
+        angles = self.angles(a, b)
+        self._check_apart(angles, a)
+        return self._log(a, b, angles)
+
+    def _log(self, a: Params, b: Params, angles: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Sums theta / sin(theta) ((v - u) + 2 sin^2(theta / 2) u), which keeps its digits."""
+        towards: dict[str, Tensor] = {}
+        outwards: dict[str, Tensor] = {}
+        for family, angle_ in zip(self.spheres, angles, strict=True):
+            on_spheres = (family.norms(a) > 0) & (family.norms(b) > 0)
+            theta = torch.where(on_spheres, angle_, 0.0)
+            factor = 1 / torch.sinc(theta / torch.pi)
+            _add(towards, family.spread(factor, a))
+            _add(outwards, family.spread(2 * factor * (theta / 2).sin().square(), a))
+        masks = self._flat_masks(a)
+        tangent = {}
+        for name in self.group.parameters:
+            step = b[name].to(computing(b[name])) - a[name]
+            if name in towards:
+                step = step * (towards[name] + masks[name]) + a[name] * outwards[name]
+            tangent[name] = step.to(a[name].dtype)
+        return tangent
+
+    def exp(self, a: Params, tangent: Params) -> CanonicalParams:
+        """Walks from `a` along the geodesic that starts with `tangent`, for as long as it is.
+
+        Args:
+            a: a canonical network.
+            tangent: a tangent at `a`, as `log`, `random_tangent` and `project_tangent` give.
+
+        Returns:
+            The network at the end, with the buffers of `a`.
+
+        Raises:
+            ParamsError: `a` is not canonical, or `tangent` is not one at `a`.
+        """
+        self.check(a, "the network")
+        self._check_tangent(a, tangent)
+        return CanonicalParams(self._exp(a, tangent), ())
+
+    def _exp(self, a: Params, tangent: Params) -> dict[str, Tensor]:
+        masks = self._flat_masks(a)
+        stays, goes = dict(masks), dict(masks)
+        for family in self.spheres:
+            curved = family.norms(a) > 0
+            length = torch.where(curved, family.norms(tangent), 0.0)
+            _add(stays, family.spread(length.cos(), a))
+            _add(goes, family.spread(torch.sinc(length / torch.pi), a))
+        point = dict(a)
+        for name in self.group.parameters:
+            if name in stays:
+                moved = a[name] * stays[name] + tangent[name] * goes[name]
+                point[name] = moved.to(a[name].dtype)
+            else:
+                point[name] = a[name] + tangent[name]
+        return {name: point[self.group.tied.get(name, name)] for name in point}
+
+    def project(self, params: Params) -> CanonicalParams:
+        """Moves parameters to the nearest point of the toroid.
+
+        This changes the function that a network computes, where canonicalize does not.
+
+        Args:
+            params: parameters and buffers, usually near the toroid, as an average is.
+
+        Returns:
+            Spheres normalised, and zero what is zero on the toroid.
+
+        Raises:
+            ParamsError: not of this architecture or not finite.
+        """
+        self.group.check(params)
+        return CanonicalParams(self._project(params), ())
+
+    def _project(self, params: Params) -> dict[str, Tensor]:
+        point = self._zeroed(params)
+        for name, value in self._fixed.items():
+            point[name] = torch.full_like(point[name], value)
+        masks = self._flat_masks(params)
+        for family in self.spheres:
+            norms = family.norms(point)
+            _add(masks, family.spread(1 / torch.where(norms > 0, norms, 1.0), point))
+        for name, factors in masks.items():
+            point[name] = (point[name] * factors).to(params[name].dtype)
+        return {name: point[self.group.tied.get(name, name)] for name in point}
+
+    def project_tangent(self, a: Params, vector: Params) -> dict[str, Tensor]:
+        """Removes from `vector` what leaves the toroid at `a`.
+
+        Args:
+            a: a canonical network.
+            vector: for every parameter a tensor of its shape; other names are left out.
+
+        Returns:
+            The nearest tangent at `a`.
+
+        Raises:
+            ParamsError: `a` is not canonical, or `vector` is not of its shapes.
+        """
+        self.check(a, "the network")
+        self._check_vector(vector)
+        return self._project_tangent(a, vector)
+
+    def _project_tangent(self, a: Params, vector: Params) -> dict[str, Tensor]:
+        flat = self._zeroed({**a, **vector})
+        tangent = {name: flat[name] for name in self.group.parameters}
+        for name in self._fixed.keys() & tangent.keys():
+            tangent[name] = torch.zeros_like(tangent[name])
+        outwards: dict[str, Tensor] = {}
+        for family in self.spheres:
+            _add(outwards, family.spread(family.dot(a, tangent), a))
+        for name, factors in outwards.items():
+            tangent[name] = (tangent[name] - a[name] * factors).to(a[name].dtype)
+        return tangent
+
+    def _zeroed(self, params: Params) -> dict[str, Tensor]:
+        """Sets to zero what is zero on the toroid; buffers do not follow."""
+        point = dict(params)
+        centre_output(self.group, point)
+        remove_shifts(self.plan, point, pivots_only=True)
+        return point
+
+    def random_tangent(
+        self, a: Params, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Draws a tangent at `a` whose coordinates are independent standard normal numbers.
+
+        Args:
+            a: a canonical network.
+            generator: source of randomness on the CPU; the global one when None.
+
+        Returns:
+            For every parameter a tensor of its shape.
+
+        Raises:
+            ParamsError: `a` is not canonical.
+        """
+        self.check(a, "the network")
+        noise = {
+            name: torch.randn(a[name].shape, generator=generator, dtype=computing(a[name])).to(
+                a[name]
+            )
+            for name in self.group.parameters
+        }
+        return self._project_tangent(a, noise)
+
+    def transport(self, a: Params, b: Params, tangent: Params) -> dict[str, Tensor]:
+        """Carries a tangent at `a` to `b`, parallel along the geodesic.
+
+        On a sphere w - <v, w> / (1 + <u, v>) (u + v); flat coordinates stay. Inner products of
+        tangents are kept.
+
+        Args:
+            a: a canonical network.
+            b: another one.
+            tangent: a tangent at `a`.
+
+        Returns:
+            The tangent at `b`.
+
+        Raises:
+            ParamsError: `a` or `b` is not canonical, two units are antipodal, or `tangent` is not
+                one at `a`.
+        """
+        angles = self.angles(a, b)
+        self._check_apart(angles, a)
+        self._check_tangent(a, tangent)
+        turns: dict[str, Tensor] = {}
+        for family, theta in zip(self.spheres, angles, strict=True):
+            on_spheres = (family.norms(a) > 0) & (family.norms(b) > 0)
+            cosine = torch.where(on_spheres, theta, 0.0).cos()
+            turn = torch.where(on_spheres, family.dot(b, tangent) / (1 + cosine), 0.0)
+            _add(turns, family.spread(turn, a))
+        return {
+            name: (tangent[name] - (a[name] + b[name]) * turns[name]).to(a[name].dtype)
+            if name in turns
+            else tangent[name]
+            for name in self.group.parameters
+        }
+
+    def inner(self, first: Params, second: Params) -> float:
+        """Computes the inner product of two tangents at the same point."""
+        return sum(
+            float((precise(first[n]) * precise(second[n])).sum()) for n in self.group.parameters
+        )
+
+    def mean(
+        self, networks: Sequence[Params], *, tolerance: float | None = None, iterations: int = 100
+    ) -> KarcherMean:
+        """Computes the Karcher mean: the point of least mean squared distance to all networks.
+
+        Starts at the projected average and walks along the mean of the tangents to the networks.
+
+        Args:
+            networks: one or more canonical networks of equal precision and device.
+            tolerance: the length of the mean tangent, relative to the root mean square distance,
+                below which it has converged; the square root of the precision's epsilon when None.
+            iterations: the most steps taken.
+
+        Returns:
+            The mean, which says whether it converged; floating buffers are averaged.
+
+        Raises:
+            ParamsError: a network is not canonical, or units are antipodal to the mean.
+            ToroidsError: no networks.
+        """
+        if not networks:
+            raise ToroidsError("the mean of no networks is not defined; pass one or more.")
+        for position, network in enumerate(networks):
+            self.check(network, f"network {position}")
+            check_placed_alike(networks[0], network)
+        average = {
+            name: torch.stack([network[name].to(computing(first)) for network in networks])
+            .mean(dim=0)
+            .to(first.dtype)
+            if first.is_floating_point()
+            else first
+            for name, first in networks[0].items()
+        }
+        mean = self._project(average)
+        if tolerance is None:
+            tolerance = _tolerance(tuple(self.group.parameters), mean)
+        for step in range(iterations + 1):
+            tangent, variance = self._mean_tangent(mean, networks)
+            residual = math.sqrt(self.inner(tangent, tangent))
+            converged = residual <= tolerance * math.sqrt(variance)
+            if converged or step == iterations:
+                return KarcherMean(mean, converged, step, residual, variance)
+            mean = self._project(self._exp(mean, tangent))
+        raise AssertionError("unreachable")
+
+    def _mean_tangent(
+        self, mean: Params, networks: Sequence[Params]
+    ) -> tuple[dict[str, Tensor], float]:
+        total: dict[str, Tensor] = {}
+        squares = 0.0
+        for network in networks:
+            angles = [angle(family, mean, network) for family in self.spheres]
+            self._check_apart(angles, mean)
+            tangent = self._log(mean, network, angles)
+            squares += self.inner(tangent, tangent)
+            _add(total, tangent)
+        count = len(networks)
+        return {name: tensor / count for name, tensor in total.items()}, squares / count
+
+    def _flat_masks(self, like: Params) -> dict[str, Tensor]:
+        """1 at the flat coordinates of every tensor that has curved ones, to broadcast."""
+        return {
+            name: mask.to(like[name].device, computing(like[name]))
+            for name, mask in self._masks.items()
+        }
+
+    def _check_vector(self, vector: Params) -> None:
+        for name in self.group.parameters:
+            shape = self.group.shapes[name]
+            if name not in vector or tuple(vector[name].shape) != tuple(shape):
+                found = tuple(vector[name].shape) if name in vector else "nothing"
+                raise ParamsError(
+                    f"the vector has {found} for `{name}`, expected shape {tuple(shape)}; give "
+                    "every parameter a tensor of its shape."
+                )
+
+    def _check_tangent(self, a: Params, tangent: Params) -> None:
+        self._check_vector(tangent)
+        for family in self.spheres:
+            lengths = family.norms(tangent)
+            outwards = family.dot(a, tangent).abs()
+            allowed = _tolerance(family.tensors, a)
+            off = outwards > allowed * lengths.clamp_min(allowed)
+            off = off & (family.norms(a) > 0)
+            if bool(off.any()):
+                unit = int(off.nonzero()[0])
+                raise ParamsError(
+                    f"the vector leaves the sphere of unit {unit} of `{family.name}`; pass a "
+                    "tangent at this network, as project_tangent gives."
+                )
 
 
 def angle(family: Spheres, a: Params, b: Params) -> Tensor:
     """Computes 2 atan2(||u - v||, ||u + v||) for every sphere of `family`; shape (spheres,)."""
-    exact = {name: (precise(a[name]), precise(b[name])) for name in family.axes}
-    difference = family.norms({name: u - v for name, (u, v) in exact.items()})
-    total = family.norms({name: u + v for name, (u, v) in exact.items()})
+    wide = {n: (a[n].to(computing(a[n])), b[n].to(computing(b[n]))) for n in family.tensors}
+    difference = family.norms({name: u - v for name, (u, v) in wide.items()})
+    total = family.norms({name: u + v for name, (u, v) in wide.items()})
     on_spheres = (family.norms(a) > 0) & (family.norms(b) > 0)
     return torch.where(on_spheres, 2 * torch.atan2(difference, total), difference)
+
+
+def _add(totals: dict[str, Tensor], parts: Params) -> None:
+    for name, part in parts.items():
+        totals[name] = totals[name] + part if name in totals else part
+
+
+def _square(tensor: Tensor) -> Tensor:
+    kind = precise(tensor.new_empty(0)).dtype
+    norm: Tensor = torch.linalg.vector_norm(tensor, dtype=kind)
+    return norm.square()
+
+
+def _tolerance(names: Sequence[str], params: Params) -> float:
+    """The square root of the precision: rounding of a norm stays far below it."""
+    floating = [params[name].dtype for name in names if params[name].is_floating_point()]
+    return math.sqrt(max((torch.finfo(kind).eps for kind in floating), default=0.0))

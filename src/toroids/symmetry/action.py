@@ -14,14 +14,19 @@ from torch import Tensor
 
 from toroids.errors import ToroidsError
 from toroids.symmetry.element import SpaceElement
-from toroids.symmetry.space import Leg, Space
-from toroids.symmetry.units import along
+from toroids.symmetry.space import Kind, Norm, Space
+from toroids.symmetry.units import along, permuted, vectors, with_vectors
+
+
+def identity_permutation(space: Space) -> Tensor:
+    """The permutation that moves no unit of any copy; shape (copies, size)."""
+    return torch.arange(space.size).repeat(space.copies, 1)
 
 
 def identity_choice(space: Space) -> SpaceElement:
     """The choice that moves nothing."""
     shape = (space.copies, space.size)
-    permutation = torch.arange(space.size).repeat(space.copies, 1)
+    permutation = identity_permutation(space)
     zeros = torch.zeros(shape, dtype=torch.float64)
     scales, flips, shifts = (len(space.of(a)) for a in ("rescale", "flip", "shift"))
     eye = torch.eye(space.size, dtype=torch.float64).repeat(space.copies, 1, 1)
@@ -133,10 +138,10 @@ def compose_choices(space: Space, second: SpaceElement, first: SpaceElement) -> 
         signs = second.signs * signs
     if shifts is not None and second.shifts is not None:
         carried = [
-            _acted(values[None, :, :, None, None], _leg_of(space, number), second, space)
+            _acted(values, _leg_of(space, number), second, space)
             for number, values in enumerate(shifts)
         ]
-        shifts = second.shifts + torch.stack([value[0, :, :, 0, 0] for value in carried])
+        shifts = second.shifts + torch.stack(carried)
     mix = None
     if first.mix is not None and second.mix is not None:
         rows = torch.arange(space.copies)[:, None, None]
@@ -162,17 +167,11 @@ def inverse_choice(space: Space, choice: SpaceElement) -> SpaceElement:
     )
     shifts = None
     if choice.shifts is not None:
-        shifts = torch.stack(
-            [
-                -_acted(
-                    values.gather(1, back)[None, :, :, None, None],
-                    _leg_of(space, number),
-                    undone,
-                    space,
-                )[0, :, :, 0, 0]
-                for number, values in enumerate(choice.shifts)
-            ]
-        )
+        moved_shifts = [
+            _acted(values.gather(1, back), _leg_of(space, number), undone, space)
+            for number, values in enumerate(choice.shifts)
+        ]
+        shifts = -torch.stack(moved_shifts)
     return SpaceElement(back, undone.log_scales, undone.signs, shifts, mix)
 
 
@@ -194,29 +193,41 @@ def _leg_of(space: Space, shift: int) -> int:
     return next(position for position, exponent in enumerate(exponents) if exponent)
 
 
-def _acted(block: Tensor, position: int, choice: SpaceElement, space: Space) -> Tensor:
-    """Scales, flips and mixes (a, copies, size, b, c); units are in their new places already."""
-    factors = torch.ones(space.copies, space.size, dtype=torch.float64)
-    if choice.log_scales is not None:
-        exponents = _exponents(space, "rescale", position)
-        factors = torch.exp(torch.einsum("m,mcu->cu", exponents, choice.log_scales))
-    if choice.signs is not None:
-        exponents = _exponents(space, "flip", position)
-        odd = (exponents[:, None, None] != 0).expand_as(choice.signs)
-        factors = factors * torch.where(odd, choice.signs, 1.0).prod(dim=0)
-    if bool((factors != 1).any()):
-        block = block * factors[None, :, :, None, None].to(block.device, block.dtype)
+def _acted(values: Tensor, position: int, choice: SpaceElement, space: Space) -> Tensor:
+    """Scales, flips and mixes (copies, size); units are in their new places already."""
+    factors = _factors(space, choice, position)
+    if factors is not None:
+        values = values * factors
     if choice.mix is not None:
-        matrix = choice.mix
-        if _exponents(space, "mix", position)[0] < 0:
-            matrix = torch.linalg.inv(matrix).transpose(1, 2)
-        block = torch.einsum("cij,acjrb->acirb", matrix.to(block.device, block.dtype), block)
-    return block
+        values = (_matrix(space, choice.mix, position) @ values[:, :, None])[:, :, 0]
+    return values
 
 
-def _exponents(space: Space, action: str, position: int) -> Tensor:
-    found = [g.exponents[position] for g in space.generators if g.action == action]
-    return torch.tensor(found, dtype=torch.float64)
+def _factors(space: Space, choice: SpaceElement, position: int) -> Tensor | None:
+    """What a leg is multiplied by, (copies, size); None where nothing scales or flips it."""
+    scales = _weighted(space, "rescale", position, choice.log_scales)
+    flips = _weighted(space, "flip", position, None if choice.signs is None else choice.signs < 0)
+    factors = None if scales is None else scales.exp()
+    if flips is not None:
+        signs = 1 - 2 * (flips % 2)
+        factors = signs if factors is None else factors * signs
+    return factors
+
+
+def _weighted(space: Space, action: Kind, position: int, values: Tensor | None) -> Tensor | None:
+    """Sums (generators, copies, size) with a leg's exponents; None where all are zero."""
+    exponents = [generator.exponents[position] for generator in space.of(action)]
+    if values is None or not any(exponents):
+        return None
+    terms = [e * value.double() for e, value in zip(exponents, values, strict=True) if e]
+    return torch.stack(terms).sum(dim=0)
+
+
+def _matrix(space: Space, mix: Tensor, position: int) -> Tensor:
+    if space.of("mix")[0].exponents[position] > 0:
+        return mix
+    inverse: Tensor = torch.linalg.inv(mix)
+    return inverse.transpose(1, 2)
 
 
 def move_space(space: Space, choice: SpaceElement, params: dict[str, Tensor]) -> None:
@@ -224,61 +235,43 @@ def move_space(space: Space, choice: SpaceElement, params: dict[str, Tensor]) ->
 
     Args:
         space: the space.
-        choice: a checked choice of action on it.
+        choice: a checked choice of action on it; gradients flow through its scales.
         params: parameters and buffers by name; the mapping changes, no tensor does.
     """
-    before = {norm.variance: params[norm.variance] for norm in space.norms}
+    variances = {norm.variance: params[norm.variance] for norm in space.norms}
+    home = torch.arange(space.size)
+    still = bool((choice.permutation.cpu() == home).all())
     for position, leg in enumerate(space.legs):
-        params[leg.tensor] = _moved(params[leg.tensor], leg, position, choice, space)
-    for norm in space.norms:
-        _keep_eps(space, choice, norm.variance, norm.weight, norm.eps, before, params)
-
-
-def _moved(tensor: Tensor, leg: Leg, position: int, choice: SpaceElement, space: Space) -> Tensor:
-    acts = choice.mix is not None or choice.shifts is not None
-    if leg.index is None and space.copies == 1 and not acts and leg.span == 1:
-        tensor = tensor.index_select(leg.axis, choice.permutation[0].to(tensor.device))
-        block = _acted(
-            torch.ones(1, 1, space.size, 1, 1, dtype=torch.float64), position, choice, space
-        )
-        factors = block[0, 0, :, 0, 0]
-        if not bool((factors != 1).any()):
-            return tensor
-        return tensor * along(factors.to(tensor.device, tensor.dtype), tensor, leg.axis)
-    shape = tensor.shape
-    before = math.prod(shape[: leg.axis])
-    after = math.prod(shape[leg.axis + leg.span :])
-    flat = tensor.reshape(before, -1, after)
-    index = torch.arange(flat.shape[1]) if leg.index is None else leg.index
-    index = index.to(tensor.device)
-    block = flat.index_select(1, index).view(before, space.copies, space.size, -1, after)
-    rows = torch.arange(space.copies, device=tensor.device)[:, None]
-    block = block[:, rows, choice.permutation.to(tensor.device)]
-    block = _acted(block, position, choice, space)
-    if choice.shifts is not None:
-        total = torch.einsum("m,mcu->cu", _exponents(space, "shift", position), choice.shifts)
-        block = block + total[None, :, :, None, None].to(block.device, block.dtype)
-    return flat.index_copy(1, index, block.reshape(before, -1, after)).view(shape)
+        tensor = params[leg.tensor]
+        if not still:
+            tensor = permuted(tensor, leg, choice.permutation)
+        factors = _factors(space, choice, position)
+        if factors is not None:
+            tensor = tensor * along(factors.to(tensor.device, tensor.dtype), tensor, leg, 1.0)
+        if choice.mix is not None:
+            matrix = _matrix(space, choice.mix, position).to(tensor.device, tensor.dtype)
+            moved = matrix @ vectors(tensor, leg, space.copies, space.size)
+            tensor = with_vectors(tensor, leg, moved)
+        shift = _weighted(space, "shift", position, choice.shifts)
+        if shift is not None:
+            tensor = tensor + along(shift.to(tensor.device, tensor.dtype), tensor, leg, 0.0)
+        params[leg.tensor] = tensor
+    if choice.log_scales is not None:
+        for norm in space.norms:
+            _keep_eps(space, choice, norm, variances[norm.variance], params)
 
 
 def _keep_eps(
-    space: Space, choice: SpaceElement, variance: str, weight: str, eps: float,
-    before: dict[str, Tensor], params: dict[str, Tensor],
-) -> None:  # fmt: skip
+    space: Space, choice: SpaceElement, norm: Norm, before: Tensor, params: dict[str, Tensor]
+) -> None:
     """Multiplies a batch norm's weight by sqrt(c^2 v + eps) / (c sqrt(v + eps))."""
-    if choice.log_scales is None:
-        return
-    unscaled = SpaceElement(choice.permutation)
-    old, factor = before[variance], torch.ones_like(before[variance], dtype=torch.float64)
+    factor = torch.ones_like(before, dtype=torch.float64)
     for position, leg in enumerate(space.legs):
-        if leg.tensor == variance:
-            old = _moved(old, leg, position, unscaled, space)
-            scales = SpaceElement(_home(space), choice.log_scales)
-            factor = _moved(factor, leg, position, scales, space)
-    old = old.double()
-    correction = torch.sqrt((factor * old + eps) / (factor * (old + eps)))
-    params[weight] = params[weight] * correction.to(params[weight].dtype)
-
-
-def _home(space: Space) -> Tensor:
-    return torch.arange(space.size).repeat(space.copies, 1)
+        if leg.tensor == norm.variance:
+            before = permuted(before, leg, choice.permutation)
+            squares = _weighted(space, "rescale", position, choice.log_scales)
+            if squares is not None:
+                factor = factor * along(squares.exp().to(before.device), before, leg, 1.0)
+    old = before.double()
+    correction = torch.sqrt((factor * old + norm.eps) / (factor * (old + norm.eps)))
+    params[norm.weight] = params[norm.weight] * correction.to(params[norm.weight].dtype)

@@ -113,6 +113,7 @@ def group_of(program: Program, output: OutputMode = "values") -> SymmetryGroup:
         output=result,
         buffers=frozenset(program.shapes) - program.parameters,
         notes=(*program.notes, *output_notes, *assembly.notes()),
+        tied={name: names[0] for names in program.aliases.values() for name in names[1:]},
     )
 
 

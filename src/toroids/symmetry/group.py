@@ -50,6 +50,8 @@ class SymmetryGroup:
         output: what the readers of the outputs cannot see.
         buffers: names in `shapes` that are not parameters; they count in no distance.
         notes: what was left out, and why.
+        tied: names under which another tensor appears again, and the name of that tensor; they
+            move with it and count in nothing twice.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -59,6 +61,7 @@ class SymmetryGroup:
     output: Output = field(default_factory=Output)
     buffers: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    tied: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [space.name for space in self.spaces]
@@ -84,6 +87,12 @@ class SymmetryGroup:
                 raise ToroidsError(
                     f"axis {leg.axis} of `{leg.tensor}` writes the outputs and is a leg of "
                     f"`{owner}`; outputs stay in their places."
+                )
+        for name, first in self.tied.items():
+            if not {name, first} <= self.shapes.keys() or first in self.tied:
+                raise ToroidsError(
+                    f"`{name}` is tied to `{first}`; name two tensors of the group, the second "
+                    "one tied to no other."
                 )
         classes = {self.shapes[leg.tensor][leg.axis] for leg in self.output.legs}
         if self.output.mode != "values" and (len(classes) > 1 or min(classes) < 2):
@@ -242,6 +251,8 @@ class SymmetryGroup:
         """Returns the group as JSON text, the same text for the same group."""
         data = _GROUP.dump_python(self, mode="json")
         data["buffers"] = sorted(data["buffers"])
+        if not data["tied"]:
+            del data["tied"]
         for space in data["spaces"]:
             space["actions"] = sorted(space["actions"])
             for leg in space["legs"]:  # what is as in most groups is not spelt out
@@ -283,8 +294,8 @@ class SymmetryGroup:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the tensors that are parameters, not buffers."""
-        return tuple(name for name in self.shapes if name not in self.buffers)
+        """Names of the tensors that are parameters, not buffers; tied ones once."""
+        return tuple(n for n in self.shapes if n not in self.buffers and n not in self.tied)
 
     @cached_property
     def log10_order(self) -> float:

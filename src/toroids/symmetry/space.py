@@ -45,6 +45,17 @@ class Leg:
         """The positions as a tensor on the CPU."""
         return None if self.positions is None else torch.tensor(self.positions, dtype=torch.long)
 
+    def index_on(self, device: torch.device) -> Tensor:
+        """The positions, of which there are some, as a tensor on `device`."""
+        index = self._indices.get(device)
+        if index is None:
+            index = self._indices[device] = torch.tensor(self.positions, device=device)
+        return index
+
+    @cached_property
+    def _indices(self) -> dict[torch.device, Tensor]:
+        return {}
+
 
 @dataclass(frozen=True)
 class Generator:

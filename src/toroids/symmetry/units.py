@@ -1,29 +1,99 @@
-"""One value per unit: how it meets a tensor whose axis counts the units."""
+"""How one value per unit, and one vector per unit, meet the tensors that a space indexes.
 
+A leg's axes, flattened, are one axis of positions; every unit of every copy holds as many of them.
+"""
+
+import math
+
+import torch
 from torch import Tensor
 
+from toroids.symmetry.space import Leg
 
-def along(values: Tensor, tensor: Tensor, axis: int) -> Tensor:
-    """Shapes `values`, one per unit, so that they broadcast along `axis` of `tensor`.
+
+def along(values: Tensor, tensor: Tensor, leg: Leg, fill: float) -> Tensor:
+    """Shapes one value per unit so that it broadcasts over `tensor`.
 
     Args:
-        values: (tensor.shape[axis],).
+        values: one per unit, copy after copy.
         tensor: what they will be combined with.
-        axis: the units' axis.
+        leg: where the units lie in `tensor`.
+        fill: the value at positions that belong to no unit.
 
     Returns:
-        A view of `values` with `tensor.ndim` axes.
+        The values with `tensor.ndim` axes; gradients flow through.
     """
+    flat = values.reshape(-1)
+    if leg.positions is not None:
+        index = leg.index_on(values.device)
+        flat = flat.repeat_interleave(len(index) // len(flat))
+        whole = torch.full((_length(tensor, leg),), fill, dtype=values.dtype, device=values.device)
+        flat = whole.index_copy(0, index, flat)
     shape = [1] * tensor.ndim
-    shape[axis] = -1
-    return values.view(shape)
+    axes = slice(leg.axis, leg.axis + leg.span)
+    shape[axes] = tensor.shape[axes]
+    return flat.view(shape)
 
 
-def sum_per_unit(tensor: Tensor, axis: int) -> Tensor:
-    """Sums over every axis of `tensor` but `axis`.
+def sum_per_unit(tensor: Tensor, leg: Leg, units: int) -> Tensor:
+    """Sums the entries of every unit; shape (units,), copy after copy."""
+    others = [a for a in range(tensor.ndim) if not leg.axis <= a < leg.axis + leg.span]
+    return per_unit(tensor.sum(dim=others) if others else tensor, leg, units)
 
-    Returns:
-        (tensor.shape[axis],).
-    """
-    others = [other for other in range(tensor.ndim) if other != axis]
-    return tensor.sum(dim=others) if others else tensor
+
+def per_unit(sums: Tensor, leg: Leg, units: int) -> Tensor:
+    """Adds up one number per position of the leg; shape (units,), copy after copy."""
+    sums = sums.reshape(-1)
+    if leg.positions is not None:
+        sums = sums[leg.index_on(sums.device)]
+    return sums.view(units, -1).sum(dim=1)
+
+
+def entries_per_unit(shape: tuple[int, ...], leg: Leg, units: int) -> int:
+    """Number of entries that every unit has in a tensor of this shape."""
+    length = math.prod(shape[leg.axis : leg.axis + leg.span])
+    held = length if leg.positions is None else len(leg.positions)
+    return math.prod(shape) // length * held // units
+
+
+def vectors(tensor: Tensor, leg: Leg, copies: int, size: int) -> Tensor:
+    """Gathers the entries of every unit; shape (copies, size, entries per unit)."""
+    flat = _flat(tensor, leg)
+    if leg.positions is not None:
+        flat = flat.index_select(1, leg.index_on(tensor.device))
+    block = flat.reshape(flat.shape[0], copies, size, -1, flat.shape[2])
+    return block.permute(1, 2, 0, 3, 4).reshape(copies, size, -1)
+
+
+def with_vectors(tensor: Tensor, leg: Leg, moved: Tensor) -> Tensor:
+    """Puts back what `vectors` gathered; the result has the shape of `tensor`."""
+    flat = _flat(tensor, leg)
+    copies, size, _ = moved.shape
+    block = moved.reshape(copies, size, flat.shape[0], -1, flat.shape[2]).permute(2, 0, 1, 3, 4)
+    block = block.reshape(flat.shape[0], -1, flat.shape[2])
+    if leg.positions is not None:
+        block = flat.index_copy(1, leg.index_on(tensor.device), block)
+    return block.reshape(tensor.shape)
+
+
+def permuted(tensor: Tensor, leg: Leg, permutation: Tensor) -> Tensor:
+    """Puts unit `permutation[c, i]` of every copy c in place i."""
+    copies, size = permutation.shape
+    length = _length(tensor, leg)
+    held = torch.arange(length) if leg.index is None else leg.index
+    by_unit = held.view(copies, size, -1)
+    source = torch.arange(length)
+    source[held] = by_unit[torch.arange(copies)[:, None], permutation.cpu()].reshape(-1)
+    if leg.span == 1:
+        return tensor.index_select(leg.axis, source.to(tensor.device))
+    return _flat(tensor, leg).index_select(1, source.to(tensor.device)).reshape(tensor.shape)
+
+
+def _length(tensor: Tensor, leg: Leg) -> int:
+    return math.prod(tensor.shape[leg.axis : leg.axis + leg.span])
+
+
+def _flat(tensor: Tensor, leg: Leg) -> Tensor:
+    """The tensor with the leg's axes as its middle axis of three."""
+    before, after = tensor.shape[: leg.axis], tensor.shape[leg.axis + leg.span :]
+    return tensor.reshape(math.prod(before), _length(tensor, leg), math.prod(after))

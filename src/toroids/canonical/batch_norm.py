@@ -1,0 +1,156 @@
+"""Folding of batch norms into the maps before them.
+
+In evaluation mode a batch norm with mean m, variance v, weight g and bias b maps x to
+(x - m) g / s + b, s = sqrt(v + eps). Folded, the map that writes x is multiplied by g / s, the bias
+becomes b - m g / s, and the norm keeps m = 0, v = 1 - eps, g = 1, which leave what they are given.
+A channel's filter and the norm's bias are then one vector, as in a network without norms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toroids.canonical.exponents import basis
+from toroids.params import precise
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Action, Generator, Leg, Norm, Space
+from toroids.symmetry.units import along, vectors
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """A batch norm, in one space, and the legs of the map that it is folded into."""
+
+    space: Space
+    norm: Norm
+    at: Leg
+    into: tuple[Leg, ...]
+
+
+def folded_group(group: SymmetryGroup) -> SymmetryGroup:
+    """The group of the same architecture with its batch norms folded.
+
+    Args:
+        group: as discovered.
+
+    Returns:
+        The group: what acted on a norm's weight acts on the map before it. Notes name the norms
+        that stay, because what they read is no map of their own, as a sum or a concatenation.
+    """
+    folds = _folds(group)
+    spaces = []
+    for space in group.spaces:
+        own = [fold for fold in folds if fold.space is space]
+        spaces.append(_without_norms(space, own) if own else space)
+    done = {fold.norm.variance for fold in folds}
+    kept = {n.variance.rpartition(".")[0] for s in group.spaces for n in s.norms} - {
+        name.rpartition(".")[0] for name in done
+    }
+    names = ", ".join(f"`{name}`" for name in sorted(kept))
+    note = f"not folded: {names}; nothing but a map of its own may stand before a norm"
+    return replace(group, spaces=tuple(spaces), notes=(*group.notes, *([note] if kept else [])))
+
+
+def fold_batch_norms(group: SymmetryGroup, params: dict[str, Tensor]) -> None:
+    """Folds, replacing tensors in `params`.
+
+    Args:
+        group: as discovered, not folded.
+        params: checked parameters with their shifts removed; gradients flow through.
+    """
+    folds = _folds(group)
+    for fold in folds:
+        norm = fold.norm
+        spread = precise(params[norm.variance]) + norm.eps
+        gains = precise(params[norm.weight]) / spread.sqrt()
+        factors = vectors(gains, fold.at, fold.space.copies, fold.space.size)
+        for leg in fold.into:
+            tensor = params[leg.tensor]
+            params[leg.tensor] = tensor * along(factors.to(tensor.dtype), tensor, leg, 1.0)
+    for norm in dict.fromkeys(fold.norm for fold in folds):
+        spread = precise(params[norm.variance]) + norm.eps
+        shift = precise(params[norm.mean]) * precise(params[norm.weight]) / spread.sqrt()
+        assert norm.bias is not None  # _folds leaves others out
+        params[norm.bias] = (precise(params[norm.bias]) - shift).to(params[norm.bias].dtype)
+    for name, value in fixed_by_folding(group).items():
+        params[name] = torch.full_like(params[name], value)
+
+
+def fixed_by_folding(group: SymmetryGroup) -> dict[str, float]:
+    """The tensors that folding makes constant, and their values."""
+    values = {}
+    for norm in (fold.norm for fold in _folds(group)):
+        values.update({norm.weight: 1.0, norm.mean: 0.0, norm.variance: 1.0 - norm.eps})
+    return values
+
+
+def _folds(group: SymmetryGroup) -> list[_Fold]:
+    found = [fold for space in group.spaces for n in space.norms if (fold := _fold(space, n))]
+    # A norm over several spaces is folded in all of them or in none.
+    covered: dict[str, int] = {}
+    for fold in found:
+        units = fold.space.copies * fold.space.size
+        covered[fold.norm.variance] = covered.get(fold.norm.variance, 0) + units
+    return [f for f in found if covered[f.norm.variance] == group.shapes[f.norm.variance][0]]
+
+
+def _fold(space: Space, norm: Norm) -> _Fold | None:
+    """A norm can be folded if rescaling what it reads moves nothing but the map before it."""
+    table = np.array([g.exponents for g in space.of("rescale")]).T
+    held = {norm.weight, norm.bias, norm.mean, norm.variance}
+    buffers = {name for other in space.norms for name in (other.mean, other.variance)}
+    rest = {n for other in space.norms for n in (other.weight, other.bias)}
+    wanted, rows, maps = [], [], []
+    for leg, row in zip(space.legs, table, strict=True):
+        if leg.tensor in buffers | rest or leg.role == "read":
+            rows.append(row)
+            of_norm = {norm.mean: 1.0, norm.variance: 2.0}
+            wanted.append(of_norm.get(leg.tensor, 0.0))
+        else:
+            maps.append((leg, row))
+    direction, *_ = np.linalg.lstsq(np.array(rows), np.array(wanted), rcond=None)
+    if not np.allclose(np.array(rows) @ direction, wanted):
+        return None
+    powers = [float(row @ direction) for _, row in maps]
+    if norm.bias is None or not all(np.isclose(p, 0) or np.isclose(p, 1) for p in powers):
+        return None
+    into = tuple(leg for (leg, _), p in zip(maps, powers, strict=True) if np.isclose(p, 1))
+    at = [leg for leg in space.legs if leg.tensor in held]
+    places = {(leg.axis, leg.span, leg.positions) for leg in at}
+    units = space.copies * space.size
+    one_each = len(at) == len(held) and len(places) == 1
+    positions = at[0].positions
+    one_each = one_each and (positions is None or len(positions) == units)
+    return _Fold(space, norm, at[0], into) if into and one_each else None
+
+
+def _without_norms(space: Space, folds: Sequence[_Fold]) -> Space:
+    """Moves the exponents of the norms' weights to the maps before them."""
+    legs = {(leg.tensor, leg.axis, leg.positions): i for i, leg in enumerate(space.legs)}
+    generators: list[Generator] = []
+    for action in ("rescale", "flip", "shift"):
+        rows: list[tuple[float, ...]] = []
+        for generator in space.of(action):
+            powers = list(generator.exponents)
+            for fold in folds if action != "shift" else ():
+                place = (fold.at.axis, fold.at.positions)
+                gain = generator.exponents[legs[fold.norm.weight, *place]]
+                spread = generator.exponents[legs[fold.norm.variance, *place]]
+                for leg in fold.into:
+                    powers[space.legs.index(leg)] += gain - spread / 2
+                    if action == "flip":
+                        powers[space.legs.index(leg)] %= 2
+                for name in (fold.norm.weight, fold.norm.mean, fold.norm.variance):
+                    powers[legs[name, *place]] = 0.0
+            rows.append(tuple(powers))
+        generators += [Generator(action, row) for row in basis(rows, action == "flip")]
+    actions: set[Action] = {generator.action for generator in generators}
+    return replace(
+        space,
+        actions=frozenset(actions | (space.actions & {"permute"})),
+        generators=tuple(generators),
+        norms=tuple(n for n in space.norms if all(n is not fold.norm for fold in folds)),
+    )

@@ -1,0 +1,81 @@
+"""The balanced gauge of matrices, from the singular value decomposition of what they leave.
+
+A network sees the weights A (units x a) that write a space and B (units x b) that read it, on which
+a matrix M acts as M A and M^(-T) B, only through A^T B = U S V^T. Of all factors of that product
+
+    A = S^(1/2) U^T,    B = S^(1/2) V^T
+
+have the least norm; they are unique up to signs where the singular values differ. The units are
+sorted by singular value. With A^T = Q R and B^T = P T, the decomposition of R T^T, which is as
+small as the space, gives U^T Q^T without the product, and M = S^(-1/2) V^T T.
+"""
+
+import torch
+from torch import Tensor
+
+from toroids.params import Params, precise
+from toroids.symmetry.space import Space
+from toroids.symmetry.units import vectors, with_vectors
+
+
+def balance(space: Space, params: dict[str, Tensor]) -> float:
+    """Brings both sides of one space to the balanced gauge, replacing tensors in `params`.
+
+    Directions that the product does not have become zero on both sides. Where a tensor carries
+    the space twice, as a linear recurrence does, it follows, and the rank must be full.
+
+    Args:
+        space: one on which matrices act.
+        params: checked parameters; the matrices are constants to gradients.
+
+    Returns:
+        How far the sides were from balanced: ||A A^T - B B^T|| relative to ||A A^T||, at most.
+    """
+    a, b = sides(space, params)
+    if a is None or b is None:
+        return 0.0
+    r, t = (torch.linalg.qr(x.detach().transpose(1, 2), mode="r")[1] for x in (a, b))
+    grams = r.transpose(1, 2) @ r, t.transpose(1, 2) @ t
+    size = torch.linalg.matrix_norm(grams[0]).clamp_min(torch.finfo(a.dtype).tiny)
+    off = float((torch.linalg.matrix_norm(grams[0] - grams[1]) / size).max())
+    u, s, vh = torch.linalg.svd(r @ t.transpose(1, 2), full_matrices=False)
+    # What rounding leaves of a missing direction must not be blown up by the square root.
+    present = s > space.size * 8 * torch.finfo(s.dtype).eps * s[:, :1]
+    roots = torch.where(present, s, 1.0).rsqrt() * present
+    moves = (
+        _padded(roots[:, :, None] * (vh @ t), space.size),
+        _padded(roots[:, :, None] * (u.transpose(1, 2) @ r), space.size),
+    )
+    twice = carried_twice(space)
+    if twice and not (len(s[0]) == space.size and bool(present.all())):
+        return 0.0
+    for leg, exponent in zip(space.legs, space.of("mix")[0].exponents, strict=True):
+        tensor = params[leg.tensor]
+        matrix = moves[0] if exponent > 0 else moves[1]
+        moved = matrix @ vectors(precise(tensor), leg, space.copies, space.size)
+        params[leg.tensor] = with_vectors(precise(tensor), leg, moved).to(tensor.dtype)
+    return off
+
+
+def sides(space: Space, params: Params) -> tuple[Tensor | None, Tensor | None]:
+    """Stacks what a space's units take of exponents 1 and -1: (copies, size, entries) each."""
+    twice = carried_twice(space)
+    found: list[list[Tensor]] = [[], []]
+    for leg, exponent in zip(space.legs, space.of("mix")[0].exponents, strict=True):
+        if leg.tensor not in twice:
+            entries = vectors(precise(params[leg.tensor]), leg, space.copies, space.size)
+            found[exponent < 0].append(entries)
+    a, b = (torch.cat(side, dim=2) if side else None for side in found)
+    return a, b
+
+
+def carried_twice(space: Space) -> set[str]:
+    """Tensors that carry the space on different axes."""
+    axes: dict[str, set[tuple[int, int]]] = {}
+    for leg in space.legs:
+        axes.setdefault(leg.tensor, set()).add((leg.axis, leg.span))
+    return {name for name, places in axes.items() if len(places) > 1}
+
+
+def _padded(matrix: Tensor, size: int) -> Tensor:
+    return torch.nn.functional.pad(matrix, (0, 0, 0, size - matrix.shape[1]))

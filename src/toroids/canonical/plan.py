@@ -1,0 +1,248 @@
+"""What the canonical form fixes, on which weights, and in which order.
+
+Every continuous generator of a space gets a pivot: the weights whose norm, or mean, it sets. With
+E the exponents of a space's generators on its pivots, the columns of the inverse of E are
+directions that each move one pivot and leave the others; so they can be fixed one after another.
+A pivot comes after everything else that moves its weights: when a layer's rows are normalised, its
+columns already carry the scales of the layer before.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from toroids.canonical.exponents import Matrix, independent, right_inverse
+from toroids.canonical.spheres import Spheres, output_sphere
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Generator, Kind, Leg, Space
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """One direction of a space's generators and the weights that determine how far it moves.
+
+    Attributes:
+        space: the space.
+        action: of the generators: "rescale", "flip" or "shift".
+        legs: of the weights; all take the power one in this direction.
+        direction: one number per generator of the action.
+        exponents: for every leg of the space, the power it takes in this direction.
+    """
+
+    space: Space
+    action: Kind
+    legs: tuple[Leg, ...]
+    direction: tuple[float, ...]
+    exponents: tuple[float, ...]
+
+    @property
+    def moves(self) -> list[Leg]:
+        """Every leg that changes in this direction, and weights that a norm's eps corrects."""
+        legs = [x for x, e in zip(self.space.legs, self.exponents, strict=True) if e]
+        if self.action != "rescale":
+            return legs
+        moved = {leg.tensor for leg in legs}
+        weights = {norm.weight for norm in self.space.norms if norm.variance in moved}
+        return [*legs, *(x for x in self.space.legs if x.tensor in weights)]
+
+    @cached_property
+    def acting(self) -> Space:
+        """The space with this direction as its only generator, on the legs that it moves."""
+        powers = tuple(e for e in self.exponents if e)
+        moved = {leg.tensor for leg in self.moves}
+        return replace(
+            self.space,
+            actions=frozenset({self.action}),
+            legs=tuple(x for x, e in zip(self.space.legs, self.exponents, strict=True) if e),
+            generators=(Generator(self.action, powers),),
+            norms=tuple(norm for norm in self.space.norms if norm.variance in moved),
+        )
+
+    @property
+    def spheres(self) -> Spheres:
+        """The family of spheres that the weights form."""
+        return Spheres(self.space.name, self.space.copies * self.space.size, self.legs)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A space on which matrices act."""
+
+    space: Space
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """All legs: the balanced gauge looks at both sides."""
+        return self.space.legs
+
+    @property
+    def moves(self) -> list[Leg]:
+        """All legs."""
+        return list(self.space.legs)
+
+
+@dataclass(frozen=True)
+class OutputScale:
+    """The scale of a classifier's outputs."""
+
+    spheres: Spheres
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """All legs that write the outputs."""
+        return self.spheres.legs
+
+    @property
+    def moves(self) -> list[Leg]:
+        """All legs."""
+        return list(self.legs)
+
+
+Step = Pivot | Mix | OutputScale
+
+
+class Plan:
+    """The steps to the sphere gauge of one group, and the spheres that result.
+
+    Attributes:
+        shifts: pivots of shifts, whose means become zero.
+        scales: steps that fix scales and matrices, in order; steps that depend on each other in a
+            circle come together and are repeated.
+        signs: steps that fix signs, in order.
+        notes: what cannot be fixed, and why.
+    """
+
+    def __init__(self, group: SymmetryGroup, bias: bool) -> None:
+        """Plans for `group`; `bias` says whether biases are coordinates of the spheres."""
+        self.group = group
+        self.notes: list[str] = []
+        self.shifts: list[Pivot] = []
+        rescales: list[Step] = []
+        flips: list[Step] = []
+        mixes: list[Step] = []
+        for space in group.spaces:
+            self.shifts += self._pivots(space, "shift")
+            rescales += self._pivots(space, "rescale", bias)
+            flips += self._pivots(space, "flip")
+            mixes += [Mix(space)] if space.of("mix") else []
+        output = output_sphere(group)
+        scale: list[Step] = [OutputScale(output)] if output else []
+        self.scales = _ordered([*rescales, *mixes, *scale])
+        self.signs = _ordered([*flips, *mixes])
+
+    @cached_property
+    def spheres(self) -> list[Spheres]:
+        """The families of spheres; one with a single coordinate, two points, is none."""
+        families = [
+            step.spheres for steps in self.scales for step in steps if not isinstance(step, Mix)
+        ]
+        return [family for family in families if family.coordinates(self.group) > 1]
+
+    def _pivots(self, space: Space, action: Kind, bias: bool = True) -> list[Pivot]:
+        """Chooses the pivots of one space, in topological order of the operators."""
+        generators = space.of(action)
+        if not generators:
+            return []
+        table = np.array([generator.exponents for generator in generators]).T
+        chosen: list[tuple[Leg, ...]] = []
+        rows: list[Matrix] = []
+        for legs in self._candidates(space, action, table):
+            row = table[space.legs.index(legs[0])]
+            if independent([*rows, row], modulo_two=action == "flip"):
+                chosen.append(legs if bias else _without_bias(legs, self.group))
+                rows.append(row)
+        missing = len(generators) - len(rows)
+        if missing:
+            self.notes.append(
+                f"space `{space.name}`: {missing} of {len(generators)} families of {action!r} are "
+                "left as they are; no parameters that only write the space tell them apart"
+            )
+        if not rows:
+            return []
+        inverse = right_inverse(np.array(rows), modulo_two=action == "flip")
+        pivots = []
+        for legs, direction in zip(chosen, np.transpose(inverse), strict=True):
+            exponents = table @ direction
+            if action == "flip":
+                exponents = exponents % 2
+            powers = tuple(float(x) for x in np.round(exponents, 12))
+            steps = tuple(float(x) for x in np.round(direction, 12))
+            pivots.append(Pivot(space, action, legs, steps, powers))
+        return pivots
+
+    def _candidates(self, space: Space, action: Kind, table: Matrix) -> list[tuple[Leg, ...]]:
+        """Groups legs that one operator writes and that move alike; the best candidates first."""
+        group = self.group
+        axes: dict[str, set[tuple[int, int]]] = {}
+        for leg in space.legs:
+            axes.setdefault(leg.tensor, set()).add((leg.axis, leg.span))
+        read = {x.tensor for x in space.legs if x.role == "read" or len(axes[x.tensor]) > 1}
+        scales = np.array([g.exponents for g in space.of("rescale")]).T.reshape(len(space.legs), -1)
+        found: dict[tuple[object, ...], list[Leg]] = {}
+        for leg, row, scale in zip(space.legs, table, scales, strict=True):
+            tensor = leg.tensor
+            moving = leg.role == "write" and bool(row.any()) and tensor not in read
+            if moving and tensor not in group.buffers and tensor not in group.tied:
+                found.setdefault((leg.operator, *row, *scale), []).append(leg)
+        order = [tuple(legs) for legs in found.values()]
+        if action == "shift":
+            # of two biases that add up, the later one becomes zero, and the earlier one the sum
+            return [(leg,) for legs in reversed(order) for leg in reversed(legs)]
+        gains = {norm.weight for norm in space.norms}
+        if action == "flip":  # a trained norm's gain is far from zero, where its sign would tie
+            order.sort(key=lambda legs: legs[0].tensor not in gains)
+        # the layers that also read the space lend only their biases, which may well be zero
+        reading = {leg.operator for leg in space.legs if leg.role == "read"}
+        order.sort(key=lambda legs: legs[0].operator in reading and len(legs) == 1)
+        return order
+
+
+def _without_bias(legs: tuple[Leg, ...], group: SymmetryGroup) -> tuple[Leg, ...]:
+    return tuple(leg for leg in legs if len(group.shapes[leg.tensor]) > 1) or legs[:1]
+
+
+def _overlap(a: Leg, b: Leg) -> bool:
+    if a.tensor != b.tensor:
+        return False
+    if (a.axis, a.span) != (b.axis, b.span) or a.positions is None or b.positions is None:
+        return True
+    return not set(a.positions).isdisjoint(b.positions)
+
+
+def _ordered(steps: Sequence[Step]) -> list[list[Step]]:
+    """Sorts steps so that each comes after all others that move what it looks at."""
+    looks: dict[str, list[tuple[int, Leg]]] = {}
+    for number, step in enumerate(steps):
+        for leg in step.legs:
+            looks.setdefault(leg.tensor, []).append((number, leg))
+    edges = {
+        (mover, looker)
+        for mover, step in enumerate(steps)
+        for moved in step.moves
+        for looker, leg in looks.get(moved.tensor, ())
+        if looker != mover and _overlap(moved, leg)
+    }
+    return [[steps[i] for i in circle] for circle in _circles(len(steps), edges)]
+
+
+def _circles(count: int, edges: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Strongly connected parts of a graph, sources first, otherwise in order."""
+    edges = list(edges)
+    heads = ([a for a, _ in edges], [b for _, b in edges])
+    graph = coo_matrix((np.ones(len(edges)), heads), shape=(count, count))
+    _, part = connected_components(graph, directed=True, connection="strong")
+    members: dict[int, list[int]] = {}
+    for step in range(count):
+        members.setdefault(int(part[step]), []).append(step)
+    waits = {p: {int(part[a]) for a, b in edges if part[b] == p} - {p} for p in members}
+    order: list[list[int]] = []
+    done: set[int] = set()
+    while len(order) < len(members):
+        ready = next(p for p in members if p not in done and waits[p] <= done)
+        done.add(ready)
+        order.append(members[ready])
+    return order

@@ -1,0 +1,37 @@
+"""Shifts: constants that the readers of a space cannot see become zero."""
+
+from torch import Tensor
+
+from toroids.canonical.plan import Pivot, Plan
+from toroids.canonical.sphere import element
+from toroids.params import Params, precise
+from toroids.symmetry.action import move_space
+from toroids.symmetry.units import along, entries_per_unit, sum_per_unit
+
+
+def remove_shifts(plan: Plan, params: dict[str, Tensor], pivots_only: bool = False) -> None:
+    """Sets the mean of every shift's pivot, as a key's bias, to zero; replaces tensors in `params`.
+
+    Args:
+        plan: of the network's group.
+        params: checked parameters; gradients flow through.
+        pivots_only: whether what moves with the pivots stays; this changes the function.
+    """
+    for pivot in plan.shifts:
+        (leg,), space = pivot.legs, pivot.acting
+        means, _ = pivot_means(pivot, params)
+        if pivots_only:
+            tensor = params[leg.tensor]
+            params[leg.tensor] = tensor - along(means.to(tensor.dtype), tensor, leg, 0.0)
+        else:
+            move_space(space, element(space, shifts=-means), params)
+
+
+def pivot_means(pivot: Pivot, params: Params) -> tuple[Tensor, Tensor]:
+    """Computes the means of a shift's pivot, and of its absolute values, one per unit."""
+    (leg,) = pivot.legs
+    tensor = precise(params[leg.tensor])
+    units = pivot.space.copies * pivot.space.size
+    count = entries_per_unit(tuple(tensor.shape), leg, units)
+    means, sizes = (sum_per_unit(x, leg, units) / count for x in (tensor, tensor.abs()))
+    return means, sizes
