@@ -5,9 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from small_study import SMALL
 
-from toroids.params import load_params
+from toroids.params import load_params, save_params
 from toroids.study.store import read_rows
 from toroids.symmetry.group import SymmetryGroup
 
@@ -181,3 +182,28 @@ def test_symmetries_refuses_in_one_sentence(tmp_path, arguments, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_canonicalize_writes_the_same_function(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom torch import nn\n\n"
+        "def build():\n    torch.manual_seed(0)\n"
+        "    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))\n"
+    )
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    save_params(model.state_dict(), tmp_path / "w.safetensors")
+    arguments = ("w.safetensors", "--model", "mine:build", "--input", "5,3", "--out")
+    done = toroids("canonicalize", *arguments, "c.safetensors", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 of 4 tensors changed" in done.stdout
+    canonical = load_params(tmp_path / "c.safetensors")
+    inputs = torch.randn(5, 3)
+    expected = model(inputs)
+    model.load_state_dict(canonical)
+    assert torch.allclose(model(inputs), expected, atol=1e-5)
+    rows = torch.cat([canonical["0.weight"], canonical["0.bias"][:, None]], dim=1)
+    assert torch.allclose(rows.norm(dim=1), torch.ones(4))
+    refused = toroids("canonicalize", *arguments, "x", "--batch-norm", "round", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "there is no batch_norm='round'" in refused.stderr
+    assert not (tmp_path / "x").exists()

@@ -8,12 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
+import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from toroids.canonical.form import canonicalize as canonical_form
 from toroids.errors import ConfigError, ToroidsError
 from toroids.files import write_atomically
+from toroids.params import load_params, save_params
 from toroids.report.page import write_report
 from toroids.study.config import load_config
 from toroids.study.run import Progress as Callback
@@ -87,22 +90,47 @@ def symmetries(
     json: Annotated[Path | None, typer.Option(help="Write the group here as JSON.")] = None,
 ) -> None:
     """Find, prove and print the symmetry group of a model."""
-    modes = get_args(OutputMode)
-    if output not in modes:
-        raise ConfigError(f"there is no output mode {output!r}; choose from {modes}.")
-    named = [text.partition("=")[::2] for text in inputs if "=" in text]
-    plain = [example(text, tokens) for text in inputs if "=" not in text]
-    if named and plain:
-        raise ConfigError("some inputs have names and some have none; name all of them or none.")
-    examples: Inputs = {n: example(s, tokens) for n, s in named} if named else tuple(plain)
+    mode, examples = _mode(output), _examples(inputs, tokens)
     network = load_model(model)
-    mode = cast(OutputMode, output)
     group = discover(network, examples, mode, output_key=output_key)
     if json is not None:
         write_atomically(json, group.to_json().encode())
     deviation = verify(group, network, examples, output_key=output_key)
     precision = "float64" if is_wide(network) else "the model's own precision"
     _say(f"{group}\nproven: outputs change by at most {deviation:.0e} in {precision}")
+
+
+@app.command()
+def canonicalize(
+    weights: Annotated[Path, typer.Argument(help="The network's weights, a safetensors file.")],
+    model: Annotated[str, typer.Option(help="package.module:callable, or a Hugging Face folder.")],
+    inputs: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            help="An example's shape, as 1,3,32,32; NAME=1,8 for a keyword argument. Repeatable.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Where the canonical weights go.")],
+    tokens: Annotated[
+        int | None, typer.Option(help="The inputs are token ids below this number.")
+    ] = None,
+    output: Annotated[str, typer.Option(help="values, logits or classifier.")] = "values",
+    output_key: Annotated[
+        str | None, typer.Option(help="The entry of a structured output that counts.")
+    ] = None,
+    bias: Annotated[bool, typer.Option(help="Count biases as coordinates of the spheres.")] = True,
+    batch_norm: Annotated[str, typer.Option(help="keep or fold.")] = "keep",
+) -> None:
+    """Bring a network to its canonical form: the same function, its symmetries removed."""
+    mode, examples = _mode(output), _examples(inputs, tokens)
+    params = load_params(weights)
+    group = discover(load_model(model), examples, mode, output_key=output_key)
+    canonical = canonical_form(group, params, bias=bias, batch_norm=batch_norm)
+    save_params(canonical, out)
+    moved = sum(not torch.equal(canonical[name], tensor) for name, tensor in params.items())
+    lines = [*(f"note: {note}" for note in canonical.notes)]
+    _say("\n".join([*lines, f"{moved} of {len(params)} tensors changed; written to `{out}`"]))
 
 
 @app.callback(invoke_without_command=True)
@@ -114,6 +142,21 @@ def _root(
     if show_version:
         typer.echo(f"toroids {version('toroids')}")
         raise typer.Exit
+
+
+def _mode(output: str) -> OutputMode:
+    modes = get_args(OutputMode)
+    if output not in modes:
+        raise ConfigError(f"there is no output mode {output!r}; choose from {modes}.")
+    return cast(OutputMode, output)
+
+
+def _examples(inputs: list[str], tokens: int | None) -> Inputs:
+    named = [text.partition("=")[::2] for text in inputs if "=" in text]
+    plain = [example(text, tokens) for text in inputs if "=" not in text]
+    if named and plain:
+        raise ConfigError("some inputs have names and some have none; name all of them or none.")
+    return {name: example(shape, tokens) for name, shape in named} if named else tuple(plain)
 
 
 def _say(text: str) -> None:

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from toroids.canonical.mix import sides
-from toroids.canonical.plan import Mix, Pivot, Plan
+from toroids.canonical.plan import Mix, Pivot, Plan, Step
 from toroids.canonical.sphere import element
 from toroids.symmetry.action import move_space
 from toroids.symmetry.space import Generator, Space
+
+# Steps whose signs depend on each other are repeated so often at most.
+CIRCLE_ROUNDS = 100
 
 
 def fix_signs(plan: Plan, params: dict[str, Tensor]) -> None:
@@ -23,22 +26,32 @@ def fix_signs(plan: Plan, params: dict[str, Tensor]) -> None:
         params: parameters with their scales fixed; gradients flow through.
     """
     for steps in plan.signs:
-        for step in steps:
-            if isinstance(step, Pivot):
-                family = step.spheres
-                squares = {name: params[name].detach().square() for name in family.tensors}
-                held = {name: params[name].detach() for name in family.tensors}
-                _flip(step.acting, family.dot(squares, held), params)
-            elif isinstance(step, Mix):
-                written, _ = sides(step.space, params)
-                if written is not None:
-                    _flip(_flipping(step.space), written.detach().pow(3).sum(dim=2), params)
+        for _ in range(CIRCLE_ROUNDS if len(steps) > 1 else 1):
+            # no short cut: every step of a circle must have its turn
+            if not any([_fix_sign(step, params) for step in steps]):
+                break
 
 
-def _flip(space: Space, moments: Tensor, params: dict[str, Tensor]) -> None:
-    if bool((moments < 0).any()):
-        signs = torch.where(moments < 0, -1.0, 1.0).to(moments.dtype)
-        move_space(space, element(space, signs=signs), params)
+def _fix_sign(step: Step, params: dict[str, Tensor]) -> bool:
+    """Carries out one step and says whether it flipped anything."""
+    if isinstance(step, Pivot):
+        held = {name: params[name].detach() for name in step.spheres.tensors}
+        squares = {name: tensor.square() for name, tensor in held.items()}
+        return _flip(step.acting, step.spheres.dot(squares, held), params)
+    if isinstance(step, Mix):
+        written, _ = sides(step.space, params)
+        if written is not None:
+            return _flip(_flipping(step.space), written.detach().pow(3).sum(dim=2), params)
+    return False
+
+
+def _flip(space: Space, moments: Tensor, params: dict[str, Tensor]) -> bool:
+    negative = moments < 0
+    if not bool(negative.any()):
+        return False
+    signs = torch.where(negative, -1.0, 1.0).to(moments.dtype)
+    move_space(space, element(space, signs=signs), params)
+    return True
 
 
 def _flipping(space: Space) -> Space:

@@ -1,0 +1,53 @@
+"""The canonical form of public architectures: the same function, and nothing moves twice."""
+
+import logging
+
+import pytest
+import torch
+from zoo.classic import CLASSIC
+
+import toroids as td
+from toroids.symmetry.discover import group_of
+from toroids.symmetry.trace import trace
+
+transformers = pytest.importorskip("transformers")
+logging.getLogger("transformers").setLevel(logging.ERROR)
+
+from zoo.architectures import ARCHITECTURES  # noqa: E402
+
+# One of every kind: batch norm, concatenation, depthwise, gates, fused and grouped heads, ties.
+NAMES = (
+    "ResNet-18", "ShuffleNetV2", "MLP-Mixer", "U-Net", "LSTM classifier", "ConvNext",
+    "MobileNetV2", "ViT", "Swin", "BERT", "ALBERT", "GPT-2", "GPTNeoX", "Llama", "Qwen3", "T5",
+    "Mamba", "Whisper", "CLIP",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore")
+def test_same_function_and_idempotent(name):
+    model, inputs = {**CLASSIC, **ARCHITECTURES}[name]()
+    program = trace(model, inputs)
+    group = group_of(program)
+    generator = torch.Generator().manual_seed(0)
+    params = {}
+    for key, tensor in model.state_dict().items():
+        key_of = group.tied.get(key, key)
+        if key_of in params:
+            params[key] = params[key_of]
+            continue
+        params[key] = tensor
+        if tensor.is_floating_point():
+            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+            params[key] = tensor.double() * (1 + 0.1 * noise) + 0.01 * noise
+            if key.endswith("running_var"):
+                params[key] = params[key].abs()
+    canonical = td.canonicalize(group, params)
+    before, after = (program.run(p, wide=True) for p in (params, canonical))
+    for a, b in zip(after, before, strict=True):
+        assert (a - b).abs().max() < 1e-10 * b.abs().max()
+    again = td.canonicalize(group, canonical)
+    for key in group.parameters:
+        scale = canonical[key].abs().max().clamp_min(1)
+        assert (again[key] - canonical[key]).abs().max() < 1e-12 * scale, key
+    assert td.Toroid(group).distance(canonical, again) < 1e-9
