@@ -19,7 +19,7 @@ from zoo.architectures import ARCHITECTURES  # noqa: E402
 NAMES = (
     "ResNet-18", "ShuffleNetV2", "MLP-Mixer", "U-Net", "LSTM classifier", "ConvNext",
     "MobileNetV2", "ViT", "Swin", "BERT", "ALBERT", "GPT-2", "GPTNeoX", "Llama", "Qwen3", "T5",
-    "Mamba", "Whisper", "CLIP",
+    "Mamba", "Whisper", "CLIP", "Gemma3", "SmolLM3", "HuBERT",
 )  # fmt: skip
 
 

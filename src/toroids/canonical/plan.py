@@ -29,14 +29,12 @@ class Pivot:
         space: the space.
         action: of the generators: "rescale", "flip" or "shift".
         legs: of the weights; all take the power one in this direction.
-        direction: one number per generator of the action.
         exponents: for every leg of the space, the power it takes in this direction.
     """
 
     space: Space
     action: Kind
     legs: tuple[Leg, ...]
-    direction: tuple[float, ...]
     exponents: tuple[float, ...]
 
     @property
@@ -121,13 +119,13 @@ class Plan:
         self.group = group
         self.notes: list[str] = []
         self.shifts: list[Pivot] = []
-        rescales: list[Step] = []
-        flips: list[Step] = []
+        rescales: list[Pivot] = []
+        flips: list[Pivot] = []
         mixes: list[Step] = []
         for space in group.spaces:
             self.shifts += self._pivots(space, "shift")
-            rescales += self._pivots(space, "rescale", bias)
-            flips += self._pivots(space, "flip")
+            rescales += self._apart(self._pivots(space, "rescale", bias), rescales)
+            flips += self._apart(self._pivots(space, "flip"), flips)
             mixes += [Mix(space)] if space.of("mix") else []
         output = output_sphere(group)
         scale: list[Step] = [OutputScale(output)] if output else []
@@ -144,7 +142,7 @@ class Plan:
 
     def _pivots(self, space: Space, action: Kind, bias: bool = True) -> list[Pivot]:
         """Chooses the pivots of one space, in topological order of the operators."""
-        generators = space.of(action)
+        generators = [g for g in space.of(action) if not self._is_inner(space, g)]
         if not generators:
             return []
         table = np.array([generator.exponents for generator in generators]).T
@@ -170,9 +168,39 @@ class Plan:
             if action == "flip":
                 exponents = exponents % 2
             powers = tuple(float(x) for x in np.round(exponents, 12))
-            steps = tuple(float(x) for x in np.round(direction, 12))
-            pivots.append(Pivot(space, action, legs, steps, powers))
+            pivots.append(Pivot(space, action, legs, powers))
         return pivots
+
+    def _apart(self, pivots: Sequence[Pivot], earlier: Sequence[Pivot]) -> list[Pivot]:
+        """Drops pivots whose weights lie on another space's spheres, as rows and columns do."""
+        taken = [leg for pivot in earlier for leg in pivot.legs]
+        kept = [p for p in pivots if not any(_overlap(x, y) for x in p.legs for y in taken)]
+        if len(kept) < len(pivots):
+            self.notes.append(
+                f"space `{pivots[0].space.name}`: {len(pivots) - len(kept)} of {len(pivots)} "
+                f"families of {pivots[0].action!r} are left as they are; another space already "
+                "sets the same weights"
+            )
+        return kept
+
+    def _is_inner(self, space: Space, generator: Generator) -> bool:
+        """Whether a space within this one already moves each of its units by itself."""
+        powers = _powers(space, generator)
+        return any(
+            space.name in inner.within and powers == _powers(inner, other)
+            for inner in self.group.spaces
+            for other in inner.of(generator.action)
+        )
+
+    def _is_free(self, tensor: str, space: Space) -> bool:
+        """Whether no other space changes the signs of a tensor's entries."""
+        return not any(
+            leg.tensor == tensor
+            and other.name != space.name
+            and (other.of("flip") or other.of("mix"))
+            for other in self.group.spaces
+            for leg in other.legs
+        )
 
     def _candidates(self, space: Space, action: Kind, table: Matrix) -> list[tuple[Leg, ...]]:
         """Groups legs that one operator writes and that move alike; the best candidates first."""
@@ -186,6 +214,9 @@ class Plan:
         for leg, row, scale in zip(space.legs, table, scales, strict=True):
             tensor = leg.tensor
             moving = leg.role == "write" and bool(row.any()) and tensor not in read
+            # an embedding tied to the output layer counts as one that reads
+            if action == "flip" and row.any() and len(axes[tensor]) == 1:
+                moving = moving or (leg.role == "read" and self._is_free(tensor, space))
             if moving and tensor not in group.buffers and tensor not in group.tied:
                 found.setdefault((leg.operator, *row, *scale), []).append(leg)
         order = [tuple(legs) for legs in found.values()]
@@ -197,8 +228,17 @@ class Plan:
             order.sort(key=lambda legs: legs[0].tensor not in gains)
         # the layers that also read the space lend only their biases, which may well be zero
         reading = {leg.operator for leg in space.legs if leg.role == "read"}
-        order.sort(key=lambda legs: legs[0].operator in reading and len(legs) == 1)
+        order.sort(
+            key=lambda legs: (
+                legs[0].role == "write" and legs[0].operator in reading and len(legs) == 1
+            )
+        )
         return order
+
+
+def _powers(space: Space, generator: Generator) -> list[tuple[str, int, float]]:
+    pairs = zip(space.legs, generator.exponents, strict=True)
+    return sorted({(leg.tensor, leg.axis, power) for leg, power in pairs if power})
 
 
 def _without_bias(legs: tuple[Leg, ...], group: SymmetryGroup) -> tuple[Leg, ...]:
