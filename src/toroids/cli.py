@@ -35,6 +35,20 @@ app = typer.Typer(
     help="Remove the symmetries of neural networks and measure their error landscape.",
 )
 
+MODEL = "package.module:callable, or a Hugging Face folder."
+Shapes = Annotated[
+    list[str],
+    typer.Option(
+        "--input",
+        help="An example's shape, as 1,3,32,32; NAME=1,8 for a keyword argument. Repeatable.",
+    ),
+]
+Tokens = Annotated[int | None, typer.Option(help="The inputs are token ids below this number.")]
+OutputName = Annotated[str, typer.Option(help="values, logits or classifier.")]
+OutputKey = Annotated[
+    str | None, typer.Option(help="The entry of a structured output that counts.")
+]
+
 
 @app.command()
 def study(
@@ -70,23 +84,11 @@ def report(
 
 @app.command()
 def symmetries(
-    model: Annotated[
-        str, typer.Argument(help="package.module:callable, or a Hugging Face folder.")
-    ],
-    inputs: Annotated[
-        list[str],
-        typer.Option(
-            "--input",
-            help="An example's shape, as 1,3,32,32; NAME=1,8 for a keyword argument. Repeatable.",
-        ),
-    ],
-    tokens: Annotated[
-        int | None, typer.Option(help="The inputs are token ids below this number.")
-    ] = None,
-    output: Annotated[str, typer.Option(help="values, logits or classifier.")] = "values",
-    output_key: Annotated[
-        str | None, typer.Option(help="The entry of a structured output that counts.")
-    ] = None,
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    inputs: Shapes,
+    tokens: Tokens = None,
+    output: OutputName = "values",
+    output_key: OutputKey = None,
     json: Annotated[Path | None, typer.Option(help="Write the group here as JSON.")] = None,
 ) -> None:
     """Find, prove and print the symmetry group of a model."""
@@ -103,22 +105,13 @@ def symmetries(
 @app.command()
 def canonicalize(
     weights: Annotated[Path, typer.Argument(help="The network's weights, a safetensors file.")],
-    model: Annotated[str, typer.Option(help="package.module:callable, or a Hugging Face folder.")],
-    inputs: Annotated[
-        list[str],
-        typer.Option(
-            "--input",
-            help="An example's shape, as 1,3,32,32; NAME=1,8 for a keyword argument. Repeatable.",
-        ),
-    ],
+    model: Annotated[str, typer.Option(help=MODEL)],
+    inputs: Shapes,
     out: Annotated[Path, typer.Option(help="Where the canonical weights go.")],
-    tokens: Annotated[
-        int | None, typer.Option(help="The inputs are token ids below this number.")
-    ] = None,
-    output: Annotated[str, typer.Option(help="values, logits or classifier.")] = "values",
-    output_key: Annotated[
-        str | None, typer.Option(help="The entry of a structured output that counts.")
-    ] = None,
+    tokens: Tokens = None,
+    output: OutputName = "values",
+    output_key: OutputKey = None,
+    gauge: Annotated[str, typer.Option(help="sphere, or balanced for the least norm.")] = "sphere",
     bias: Annotated[bool, typer.Option(help="Count biases as coordinates of the spheres.")] = True,
     batch_norm: Annotated[str, typer.Option(help="keep or fold.")] = "keep",
 ) -> None:
@@ -126,7 +119,7 @@ def canonicalize(
     mode, examples = _mode(output), _examples(inputs, tokens)
     params = load_params(weights)
     group = discover(load_model(model), examples, mode, output_key=output_key)
-    canonical = canonical_form(group, params, bias=bias, batch_norm=batch_norm)
+    canonical = canonical_form(group, params, gauge, bias, batch_norm)
     save_params(canonical, out)
     moved = sum(not torch.equal(canonical[name], tensor) for name, tensor in params.items())
     lines = [*(f"note: {note}" for note in canonical.notes)]

@@ -81,7 +81,7 @@ def test_the_users_parameters_are_not_changed(params):
 
 def test_bad_requests(params):
     group = td.fully_connected_group(params)
-    with pytest.raises(ToroidsError, match=r"no gauge 'round'; choose from \['sphere'\]"):
+    with pytest.raises(ToroidsError, match=r"no gauge 'round'; choose from"):
         td.canonicalize(group, params, gauge="round")
     with pytest.raises(ParamsError, match="lacks `output.bias`"):
         td.canonicalize(group, {k: v for k, v in params.items() if k != "output.bias"})

@@ -23,9 +23,10 @@ NAMES = (
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("batch_norm", ["keep", "fold"])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore")
-def test_same_function_and_idempotent(name):
+def test_same_function_and_idempotent(name, batch_norm):
     model, inputs = {**CLASSIC, **ARCHITECTURES}[name]()
     program = trace(model, inputs)
     group = group_of(program)
@@ -42,12 +43,12 @@ def test_same_function_and_idempotent(name):
             params[key] = tensor.double() * (1 + 0.1 * noise) + 0.01 * noise
             if key.endswith("running_var"):
                 params[key] = params[key].abs()
-    canonical = td.canonicalize(group, params)
+    canonical = td.canonicalize(group, params, batch_norm=batch_norm)
     before, after = (program.run(p, wide=True) for p in (params, canonical))
     for a, b in zip(after, before, strict=True):
         assert (a - b).abs().max() < 1e-10 * b.abs().max()
-    again = td.canonicalize(group, canonical)
+    again = td.canonicalize(group, canonical, batch_norm=batch_norm)
     for key in group.parameters:
         scale = canonical[key].abs().max().clamp_min(1)
         assert (again[key] - canonical[key]).abs().max() < 1e-12 * scale, key
-    assert td.Toroid(group).distance(canonical, again) < 1e-9
+    assert td.Toroid(group, batch_norm=batch_norm).distance(canonical, again) < 1e-9

@@ -1,5 +1,7 @@
 """The laws of the canonical form and the toroid, over every network that discovery is tested on."""
 
+import dataclasses
+import functools
 import itertools
 import math
 
@@ -8,6 +10,7 @@ import torch
 from symmetry.test_discover import EXPECTED, built
 
 import toroids as td
+from toroids.canonical.balanced import LeastNorm
 from toroids.canonical.plan import Plan
 from toroids.symmetry.discover import group_of
 from toroids.symmetry.trace import trace
@@ -50,23 +53,38 @@ def batch_norm(request):
     return request.param
 
 
-def test_same_function_and_idempotent(name, batch_norm):
+@pytest.fixture(params=["sphere", "balanced"], scope="module")
+def gauge(request):
+    return request.param
+
+
+def test_same_function_and_idempotent(name, batch_norm, gauge):
     group, params, outputs = subject(name)
-    canonical = td.canonicalize(group, params, batch_norm=batch_norm)
+    canonical = td.canonicalize(group, params, gauge, batch_norm=batch_norm)
     assert deviation(outputs(canonical), outputs(params)) < 1e-10
-    again = td.canonicalize(group, canonical, batch_norm=batch_norm)
+    again = td.canonicalize(group, canonical, gauge, batch_norm=batch_norm)
     assert difference(again, canonical, params) < 1e-12
 
 
-def test_every_network_of_an_orbit_has_the_same_form_up_to_permutations(name, batch_norm):
+def test_every_network_of_an_orbit_has_the_same_form_up_to_permutations(name, batch_norm, gauge):
     group, params, _ = subject(name)
-    canonical = td.canonicalize(group, params, batch_norm=batch_norm)
-    for seed in range(20):
-        g = group.random(torch.Generator().manual_seed(seed))
-        moved = td.canonicalize(group, group.apply(g, params), batch_norm=batch_norm)
+    canonical = td.canonicalize(group, params, gauge, batch_norm=batch_norm)
+    for seed in range(20 if gauge == "sphere" else 4):
+        g = large(group, torch.Generator().manual_seed(seed))
+        moved = td.canonicalize(group, group.apply(g, params), gauge, batch_norm=batch_norm)
         permuted = group.apply(permutations(group, g), canonical)
         scale = max(float(canonical[n].abs().max()) for n in group.parameters)
         assert difference(moved, permuted, group.parameters) < 1e-9 * scale
+
+
+def large(group, generator):
+    """A random element whose log-scales are uniform between -5 and 5."""
+    choices = dict(group.random(generator).choices)
+    for key, choice in choices.items():
+        if choice.log_scales is not None:
+            logs = torch.rand(choice.log_scales.shape, generator=generator, dtype=torch.float64)
+            choices[key] = dataclasses.replace(choice, log_scales=10 * logs - 5)
+    return td.Element(choices)
 
 
 def permutations(group, g):
@@ -114,3 +132,90 @@ def test_all_continuous_symmetries_are_fixed_or_the_plan_says_which_are_not(name
     assert plan.notes == []
     continuous = sum(len(s.of(a)) for s in group.spaces for a in ("rescale", "shift", "mix"))
     assert len(steps) == continuous
+
+
+def test_the_balanced_gauge_has_the_least_norm(name):
+    """No scale and no matrix can lower the norm, to first order; the problem is convex."""
+    group, params, _ = subject(name)
+    least = LeastNorm(group, params)
+    if any(space.of("rescale") for space in least.rest.spaces):
+        pytest.skip("a part of it has no least norm")
+    balanced = td.canonicalize(group, params, "balanced")
+    leaves, choices = [], {}
+    for space in group.spaces:
+        choice = group.identity().choices[space.name]
+        for part in ("log_scales", "mix"):
+            if getattr(choice, part) is not None:
+                leaf = getattr(choice, part).clone().requires_grad_()
+                leaves.append(leaf)
+                choice = dataclasses.replace(choice, **{part: leaf})
+        choices[space.name] = choice
+    if not leaves:
+        pytest.skip("nothing scales or mixes")
+    moved = group.apply(td.Element(choices), balanced)
+    square = sum(moved[n].square().sum() for n in group.parameters)
+    square.backward()
+    assert max(float(leaf.grad.abs().max()) for leaf in leaves) < 1e-10 * square.item()
+
+
+def test_gradients_and_continuity(name, batch_norm):
+    group, params, _ = subject(name)
+    form = functools.partial(td.canonicalize, group, batch_norm=batch_norm)
+    generator = torch.Generator().manual_seed(0)
+    noise = {
+        n: torch.randn(params[n].shape, generator=generator, dtype=torch.float64)
+        for n in group.parameters
+    }
+    weights = {n: torch.randn(t.shape, generator=generator).double() for n, t in noise.items()}
+
+    def value(p):
+        return sum((form(p)[n] * weights[n]).sum() for n in group.parameters)
+
+    def shifted(size):
+        moved = {**params, **{n: params[n] + size * t for n, t in noise.items()}}
+        return {n: moved[group.tied.get(n, n)] for n in moved}
+
+    near = form(shifted(1e-9))
+    there = form(params)
+    scale = max(float(there[n].abs().max()) for n in group.parameters)
+    assert difference(near, there, group.parameters) < 1e-5 * scale
+    leaves = {n: params[n].clone().requires_grad_() for n in group.parameters}
+    whole = {**params, **leaves}
+    value({n: whole[group.tied.get(n, n)] for n in whole}).backward()
+    slope = sum(float((t.grad * noise[n]).sum()) for n, t in leaves.items() if t.grad is not None)
+    assert math.isfinite(slope)
+    if not any(space.of("mix") for space in group.spaces):
+        step = 1e-6
+        expected = float(value(shifted(step)) - value(shifted(-step))) / (2 * step)
+        assert slope == pytest.approx(expected, rel=1e-5, abs=1e-6 * scale)
+
+
+def test_distance_is_invariant_and_resolves_small_steps(name, batch_norm):
+    group, a, _ = subject(name, 1)
+    a, b = (
+        td.canonicalize(group, p, batch_norm=batch_norm) for p in (a, subject(name, 2)[1])
+    )  # fmt: skip
+    toroid = td.Toroid(group, batch_norm=batch_norm)
+    g = toroid.group.random(torch.Generator().manual_seed(0))
+    choices = {}
+    for key, choice in g.choices.items():
+        mix = None if choice.mix is None else torch.linalg.qr(choice.mix)[0]
+        choices[key] = td.SpaceElement(choice.permutation, signs=choice.signs, mix=mix)
+    g = td.Element(choices)
+    moved = toroid.distance(toroid.group.apply(g, a), toroid.group.apply(g, b))
+    assert moved == pytest.approx(toroid.distance(a, b), rel=1e-12)
+    tangent = toroid.random_tangent(a, torch.Generator().manual_seed(0))
+    length = math.sqrt(toroid.inner(tangent, tangent))
+    near = toroid.exp(a, {n: 1e-12 / length * t for n, t in tangent.items()})
+    assert 0.5e-12 < toroid.distance(a, near) < 2e-12
+
+
+def test_half_precision_is_computed_in_float32_and_rounded_once(name, batch_norm):
+    group, params, _ = subject(name)
+    half = {n: t.bfloat16() if t.is_floating_point() else t for n, t in params.items()}
+    single = {n: t.float() if t.is_floating_point() else t for n, t in half.items()}
+    found = td.canonicalize(group, half, batch_norm=batch_norm)
+    expected = td.canonicalize(group, single, batch_norm=batch_norm)
+    for n, tensor in found.items():
+        assert tensor.dtype == half[n].dtype
+        assert torch.equal(tensor, expected[n].to(tensor.dtype))

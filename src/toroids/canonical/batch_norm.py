@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from toroids.canonical.exponents import basis
+from toroids.errors import ToroidsError
 from toroids.params import precise
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Action, Generator, Leg, Norm, Space
 from toroids.symmetry.units import along, vectors
+
+BATCH_NORM = ("keep", "fold")
 
 
 @dataclass(frozen=True)
@@ -30,61 +33,68 @@ class _Fold:
     into: tuple[Leg, ...]
 
 
-def folded_group(group: SymmetryGroup) -> SymmetryGroup:
-    """The group of the same architecture with its batch norms folded.
+class Folding:
+    """How the batch norms of one architecture are folded.
 
-    Args:
-        group: as discovered.
+    Attributes:
+        group: of the same architecture with its norms folded; what acted on a norm's weight acts
+            on the map before it.
+        fixed: the tensors that folding makes constant, and their values.
+        notes: the norms that stay, because what they read is no map of their own, as a sum.
+    """
+
+    def __init__(self, group: SymmetryGroup) -> None:
+        """Finds the norms of `group` that can be folded."""
+        self._folds = _folds(group)
+        spaces = []
+        for space in group.spaces:
+            own = [fold for fold in self._folds if fold.space is space]
+            spaces.append(_without_norms(space, own) if own else space)
+        self.group = replace(group, spaces=tuple(spaces))
+        self.fixed: dict[str, float] = {}
+        for norm in (fold.norm for fold in self._folds):
+            self.fixed |= {norm.weight: 1.0, norm.mean: 0.0, norm.variance: 1.0 - norm.eps}
+        norms = dict.fromkeys(n for s in group.spaces for n in s.norms)
+        names = sorted(n.variance.rpartition(".")[0] for n in norms if n.variance not in self.fixed)
+        listed = ", ".join(f"`{name}`" for name in names)
+        note = f"not folded: {listed}; nothing but a map of its own may stand before a norm"
+        self.notes = [note] if names else []
+
+    def fold(self, params: dict[str, Tensor]) -> None:
+        """Folds, replacing tensors in `params`.
+
+        Args:
+            params: checked parameters with their shifts removed; gradients flow through.
+        """
+        for fold in self._folds:
+            norm = fold.norm
+            spread = precise(params[norm.variance]) + norm.eps
+            gains = precise(params[norm.weight]) / spread.sqrt()
+            factors = vectors(gains, fold.at, fold.space.copies, fold.space.size)
+            for leg in fold.into:
+                tensor = params[leg.tensor]
+                params[leg.tensor] = tensor * along(factors.to(tensor.dtype), tensor, leg, 1.0)
+        for norm in dict.fromkeys(fold.norm for fold in self._folds):
+            spread = precise(params[norm.variance]) + norm.eps
+            shift = precise(params[norm.mean]) * precise(params[norm.weight]) / spread.sqrt()
+            assert norm.bias is not None  # _folds leaves others out
+            params[norm.bias] = (precise(params[norm.bias]) - shift).to(params[norm.bias].dtype)
+        for name, value in self.fixed.items():
+            params[name] = torch.full_like(params[name], value)
+
+
+def folding(group: SymmetryGroup, batch_norm: str) -> Folding | None:
+    """Finds the folding of `group`, if `batch_norm` asks for it.
 
     Returns:
-        The group: what acted on a norm's weight acts on the map before it. Notes name the norms
-        that stay, because what they read is no map of their own, as a sum or a concatenation.
+        The folding for "fold", None for "keep".
+
+    Raises:
+        ToroidsError: another word.
     """
-    folds = _folds(group)
-    spaces = []
-    for space in group.spaces:
-        own = [fold for fold in folds if fold.space is space]
-        spaces.append(_without_norms(space, own) if own else space)
-    done = {fold.norm.variance for fold in folds}
-    kept = {n.variance.rpartition(".")[0] for s in group.spaces for n in s.norms} - {
-        name.rpartition(".")[0] for name in done
-    }
-    names = ", ".join(f"`{name}`" for name in sorted(kept))
-    note = f"not folded: {names}; nothing but a map of its own may stand before a norm"
-    return replace(group, spaces=tuple(spaces), notes=(*group.notes, *([note] if kept else [])))
-
-
-def fold_batch_norms(group: SymmetryGroup, params: dict[str, Tensor]) -> None:
-    """Folds, replacing tensors in `params`.
-
-    Args:
-        group: as discovered, not folded.
-        params: checked parameters with their shifts removed; gradients flow through.
-    """
-    folds = _folds(group)
-    for fold in folds:
-        norm = fold.norm
-        spread = precise(params[norm.variance]) + norm.eps
-        gains = precise(params[norm.weight]) / spread.sqrt()
-        factors = vectors(gains, fold.at, fold.space.copies, fold.space.size)
-        for leg in fold.into:
-            tensor = params[leg.tensor]
-            params[leg.tensor] = tensor * along(factors.to(tensor.dtype), tensor, leg, 1.0)
-    for norm in dict.fromkeys(fold.norm for fold in folds):
-        spread = precise(params[norm.variance]) + norm.eps
-        shift = precise(params[norm.mean]) * precise(params[norm.weight]) / spread.sqrt()
-        assert norm.bias is not None  # _folds leaves others out
-        params[norm.bias] = (precise(params[norm.bias]) - shift).to(params[norm.bias].dtype)
-    for name, value in fixed_by_folding(group).items():
-        params[name] = torch.full_like(params[name], value)
-
-
-def fixed_by_folding(group: SymmetryGroup) -> dict[str, float]:
-    """The tensors that folding makes constant, and their values."""
-    values = {}
-    for norm in (fold.norm for fold in _folds(group)):
-        values.update({norm.weight: 1.0, norm.mean: 0.0, norm.variance: 1.0 - norm.eps})
-    return values
+    if batch_norm not in BATCH_NORM:
+        raise ToroidsError(f"there is no batch_norm={batch_norm!r}; choose from {BATCH_NORM}.")
+    return Folding(group) if batch_norm == "fold" else None
 
 
 def _folds(group: SymmetryGroup) -> list[_Fold]:

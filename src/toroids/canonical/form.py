@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from toroids.canonical.batch_norm import fold_batch_norms, folded_group
+from toroids.canonical.balanced import balanced_gauge
+from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.output import centre_output
 from toroids.canonical.plan import Plan
@@ -15,8 +16,7 @@ from toroids.errors import ToroidsError
 from toroids.params import Params, check_finite, computing
 from toroids.symmetry.group import SymmetryGroup
 
-GAUGES = {"sphere": sphere_gauge}
-BATCH_NORM = ("keep", "fold")
+GAUGES = {"sphere": sphere_gauge, "balanced": balanced_gauge}
 
 
 class CanonicalParams(Mapping[str, Tensor]):
@@ -51,15 +51,19 @@ def canonicalize(
     bias: bool = True,
     batch_norm: str = "keep",
 ) -> CanonicalParams:
-    """Brings a network to its canonical form: a point on the toroid.
+    """Brings a network to its canonical form, by default a point on the toroid.
 
     Invariance: canonicalize(g.p) = canonicalize(p) for every rescaling g, and the network computes
     the same function up to what `group.output` says that its reader cannot see.
 
     Args:
         group: the architecture's symmetry group.
-        params: parameters and buffers by name; gradients flow through.
-        gauge: "sphere", unit norm of every hidden unit's incoming vector.
+        params: parameters and buffers by name; gradients flow through the sphere gauge, to which
+            the matrices of attention heads are constants.
+        gauge: "sphere", unit norm of every hidden unit's incoming vector: a point on the toroid;
+            or "balanced", the least norm of all networks that compute the same function, found
+            by Newton's method to 1e-13 of the log-scales. What has no least norm, as filters
+            before a norm, keeps unit norm; a classifier's outputs keep the scale of "sphere".
         bias: whether a unit's bias is a coordinate of its sphere; else it is a flat coordinate.
         batch_norm: "keep", the filter before a norm gets unit norm, its statistics and weight
             compensate, exactly in evaluation mode; or "fold", the norm becomes part of the map
@@ -71,7 +75,7 @@ def canonicalize(
     Raises:
         ParamsError: `params` is not of this architecture or is not finite, or its canonical form
             is too large for its precision.
-        ToroidsError: an unknown gauge.
+        ToroidsError: an unknown gauge or batch_norm.
 
     Example:
         >>> import toroids as td
@@ -88,18 +92,20 @@ def canonicalize(
     """
     if gauge not in GAUGES:
         raise ToroidsError(f"there is no gauge {gauge!r}; choose from {sorted(GAUGES)}.")
+    folded = folding(group, batch_norm)
     group.check(params)
-    if batch_norm not in BATCH_NORM:
-        raise ToroidsError(f"there is no batch_norm={batch_norm!r}; choose from {BATCH_NORM}.")
     plan = Plan(group, bias)
     # half precision is computed in float32, and rounded once
     fixed = {name: tensor.to(computing(tensor)) for name, tensor in params.items()}
     centre_output(group, fixed)
     remove_shifts(plan, fixed)
-    if batch_norm == "fold":
-        fold_batch_norms(group, fixed)
-        plan = Plan(folded_group(group), bias)
-    notes = GAUGES[gauge](plan, fixed)
+    notes = []
+    if folded:
+        folded.fold(fixed)
+        plan = Plan(folded.group, bias)
+        remove_shifts(plan, fixed)  # the means of two norms whose outputs add up
+        notes += folded.notes
+    notes += GAUGES[gauge](plan, fixed)
     fix_signs(plan, fixed)
     result = {name: fixed[name].to(tensor.dtype) for name, tensor in params.items()}
     check_finite(result, "the canonical form, which leaves the range of its precision,")

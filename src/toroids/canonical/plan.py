@@ -16,6 +16,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from toroids.canonical.exponents import Matrix, independent, right_inverse
+from toroids.canonical.mix import carried_twice
 from toroids.canonical.spheres import Spheres, output_sphere
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Generator, Kind, Leg, Space
@@ -116,7 +117,7 @@ class Plan:
 
     def __init__(self, group: SymmetryGroup, bias: bool) -> None:
         """Plans for `group`; `bias` says whether biases are coordinates of the spheres."""
-        self.group = group
+        self.group, self.bias = group, bias
         self.notes: list[str] = []
         self.shifts: list[Pivot] = []
         rescales: list[Pivot] = []
@@ -205,17 +206,15 @@ class Plan:
     def _candidates(self, space: Space, action: Kind, table: Matrix) -> list[tuple[Leg, ...]]:
         """Groups legs that one operator writes and that move alike; the best candidates first."""
         group = self.group
-        axes: dict[str, set[tuple[int, int]]] = {}
-        for leg in space.legs:
-            axes.setdefault(leg.tensor, set()).add((leg.axis, leg.span))
-        read = {x.tensor for x in space.legs if x.role == "read" or len(axes[x.tensor]) > 1}
+        twice = carried_twice(space)
+        read = twice | {leg.tensor for leg in space.legs if leg.role == "read"}
         scales = np.array([g.exponents for g in space.of("rescale")]).T.reshape(len(space.legs), -1)
         found: dict[tuple[object, ...], list[Leg]] = {}
         for leg, row, scale in zip(space.legs, table, scales, strict=True):
             tensor = leg.tensor
             moving = leg.role == "write" and bool(row.any()) and tensor not in read
             # an embedding tied to the output layer counts as one that reads
-            if action == "flip" and row.any() and len(axes[tensor]) == 1:
+            if action == "flip" and row.any() and tensor not in twice:
                 moving = moving or (leg.role == "read" and self._is_free(tensor, space))
             if moving and tensor not in group.buffers and tensor not in group.tied:
                 found.setdefault((leg.operator, *row, *scale), []).append(leg)

@@ -9,13 +9,13 @@ import torch
 
 from toroids.canonical.mix import balance
 from toroids.canonical.plan import Mix, Pivot, Plan, Step
-from toroids.params import precise
+from toroids.params import Params, precise
 from toroids.symmetry.action import identity_permutation, move_space
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
 
 # Steps that depend on each other in a circle, as matrices on two sides of one linear map, are
-# repeated until none moves by more than this, relative to the size of the weights.
+# repeated until none moves by more than this, relative to the weights, or than their rounding.
 CIRCLE_TOLERANCE = 1e-13
 CIRCLE_ROUNDS = 1000
 
@@ -35,12 +35,19 @@ def sphere_gauge(plan: Plan, params: dict[str, torch.Tensor]) -> list[str]:
     for steps in plan.scales:
         for _ in range(CIRCLE_ROUNDS if len(steps) > 1 else 1):
             change = max(fix(step, params) for step in steps)
-            if change < CIRCLE_TOLERANCE:
+            if change < tolerance(params):
                 break
         else:
             if len(steps) > 1:
                 notes.append(f"{len(steps)} steps that depend on each other did not converge")
     return notes
+
+
+def tolerance(params: Params) -> float:
+    """The change, relative to the weights, below which a circle of steps is settled."""
+    kinds = {tensor.dtype for tensor in params.values() if tensor.is_floating_point()}
+    rounding = max((torch.finfo(kind).eps for kind in kinds), default=0.0)
+    return max(CIRCLE_TOLERANCE, 16 * rounding)
 
 
 def fix(step: Step, params: dict[str, torch.Tensor]) -> float:

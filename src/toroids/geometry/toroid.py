@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from toroids.canonical.batch_norm import fixed_by_folding, folded_group
+from toroids.canonical.batch_norm import folding
 from toroids.canonical.form import CanonicalParams
 from toroids.canonical.output import centre_output
 from toroids.canonical.plan import Plan
@@ -59,9 +59,13 @@ class Toroid:
             group: the architecture's symmetry group.
             bias: whether biases are coordinates of the spheres, as in `canonicalize`.
             batch_norm: "keep" or "fold", as in `canonicalize`.
+
+        Raises:
+            ToroidsError: another batch_norm.
         """
-        self.group = group if batch_norm == "keep" else folded_group(group)
-        self._fixed = {} if batch_norm == "keep" else fixed_by_folding(group)
+        folded = folding(group, batch_norm)
+        self.group = folded.group if folded else group
+        self._fixed = folded.fixed if folded else {}
         self.plan = Plan(self.group, bias)
         self.spheres = self.plan.spheres
         self._masks = flat_masks(self.spheres, self.group.shapes)

@@ -63,10 +63,10 @@ class Exponents:
     def generators(self, space: int, channel: int, wanted: Iterable[int]) -> list[Vector]:
         """A basis of what one space may carry in one channel, on the exponents `wanted`."""
         rows = [row for ch, row in self.rows.get(space, []) if ch == channel]
-        return _null_space(rows, sorted(set(wanted)), modulo_two=channel == SIGN)
+        return null_space(rows, sorted(set(wanted)), modulo_two=channel == SIGN)
 
 
-def _null_space(rows: list[Row], wanted: Sequence[int], modulo_two: bool) -> list[Vector]:
+def null_space(rows: list[Row], wanted: Sequence[int], modulo_two: bool) -> list[Vector]:
     """Basis vectors restricted to `wanted`; those that vanish there are left out."""
     solved: dict[int, Row] = {}  # an exponent in terms of earlier ones that are free
 
