@@ -2,6 +2,7 @@
 
 from toroids import data, models, solvers
 from toroids.align.alignment import Alignment, align
+from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.errors import ConfigError, DataError, ParamsError, ToroidsError
 from toroids.evaluate import Evaluation, evaluate
@@ -42,6 +43,7 @@ __all__ = [
     "Path",
     "Toroid",
     "canonicalize",
+    "dead_units",
     # alignment
     "Alignment",
     "align",

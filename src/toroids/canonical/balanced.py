@@ -20,7 +20,7 @@ from torch import Tensor
 from toroids.canonical.exponents import Matrix
 from toroids.canonical.least_norm import LogScales, Mover, Squares, least_norm
 from toroids.canonical.plan import Plan
-from toroids.canonical.sphere import element, fix, sphere_gauge, tolerance
+from toroids.canonical.sphere import element, fix, tolerance
 from toroids.params import precise
 from toroids.symmetry.action import move_space
 from toroids.symmetry.exponents import null_space
@@ -39,16 +39,15 @@ def balanced_gauge(plan: Plan, params: dict[str, Tensor]) -> list[str]:
 
     Args:
         plan: of the network's group.
-        params: checked parameters.
+        params: parameters in the sphere gauge.
 
     Returns:
         What has no least norm, and what did not converge.
     """
-    notes = sphere_gauge(plan, params)
     least = LeastNorm(plan.group, params)
     rest = Plan(least.rest, plan.bias)
     steps = [step for circle in rest.scales for step in circle]
-    notes += [*least.notes, *(note for note in rest.notes if note not in plan.notes)]
+    notes = [*least.notes, *(note for note in rest.notes if note not in plan.notes)]
     for _ in range(ROUNDS):
         change = least.settle(params)
         if change is None:

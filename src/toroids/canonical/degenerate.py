@@ -1,18 +1,32 @@
-"""Degenerate units: those whose scale or place cannot be fixed because nothing tells it."""
+"""Degenerate units: those whose scale or place cannot be told.
+
+A unit of zero norm has no scale. Two units with equal incoming weights always agree: any share of
+what reads one may be moved to the other. The geodesic between two that are antipodal is not unique.
+"""
+
+import torch
+from torch import Tensor
 
 from toroids.canonical.plan import OutputScale, Pivot, Plan
-from toroids.params import Params
+from toroids.params import Params, precise
+from toroids.symmetry.space import Leg, Space
+from toroids.symmetry.units import vectors
+
+# Two units are equal if their difference is below this many roundings, relative to their norm.
+ROUNDINGS = 64
+SHOWN = 5
 
 
 def degenerate_units(plan: Plan, params: Params) -> tuple[str, ...]:
-    """Describes the hidden units, and the output, that have zero norm.
+    """Describes the hidden units, and the output, that are degenerate.
 
     Args:
         plan: of the network's group.
-        params: canonical parameters.
+        params: parameters in the sphere gauge.
 
     Returns:
-        One sentence per family of spheres that has such units.
+        One sentence per family of spheres that has units of zero norm, and per space that has
+        duplicate or antipodal units.
     """
     notes = []
     for step in (step for steps in plan.scales for step in steps):
@@ -25,4 +39,66 @@ def degenerate_units(plan: Plan, params: Params) -> tuple[str, ...]:
                 )
         elif isinstance(step, OutputScale) and bool(step.spheres.norms(params) == 0):
             notes.append("output: all classes get the same logit; its scale is left as it is")
+    for space in plan.group.spaces:
+        if "permute" in space.actions and not space.of("mix"):
+            writes = [leg for leg in space.legs if leg.role == "write"]
+            for legs, sign, kind in (
+                (writes, 1, "are duplicates, which always agree"),
+                (space.writer, -1, "are antipodal: their incoming weights are opposite"),
+            ):
+                sets = _joined(_pairs(space, legs, params, sign))
+                if sets:
+                    shown = ", ".join(" and ".join(map(str, units)) for units in sets[:SHOWN])
+                    more = f", {len(sets) - SHOWN} more sets" if len(sets) > SHOWN else ""
+                    notes.append(f"space `{space.name}`: units {shown}{more} {kind}")
     return tuple(notes)
+
+
+def _pairs(
+    space: Space, legs: list[Leg] | tuple[Leg, ...], params: Params, sign: int
+) -> list[tuple[int, int]]:
+    """Finds units of one copy that are equal up to `sign` in all `legs`, sorted by a projection."""
+    generator = torch.Generator().manual_seed(0)
+    parts = [
+        vectors(params[leg.tensor].detach(), leg, space.copies, space.size)
+        for leg in dict.fromkeys(legs)
+        if params[leg.tensor].is_floating_point()
+    ]
+    if sum(part.shape[2] for part in parts) < 2:  # a single weight is on a sphere of two points
+        return []
+    key, squares = (torch.zeros(space.copies, space.size, dtype=torch.float64),) * 2
+    for part in parts:
+        direction = torch.randn(part.shape[2], generator=generator).to(part)
+        key = key + precise(part @ direction).cpu()
+        squares = squares + precise(torch.linalg.vector_norm(part, dim=2)).square().cpu()
+    rounding = max(torch.finfo(part.dtype).eps for part in parts)
+    near = ROUNDINGS * rounding * squares.sqrt()
+    sizes = key if sign > 0 else key.abs()
+    order = sizes.argsort(dim=1)
+    length = sum(part.shape[2] for part in parts) ** 0.5
+    found = []
+    gaps = sizes.gather(1, order).diff(dim=1)
+    allowed = near.gather(1, order)[:, 1:]
+    close = (gaps <= length * allowed) & (allowed > 0)
+    for copy, place in close.nonzero().tolist():
+        i, j = sorted(order[copy, place : place + 2].tolist())
+        difference = _norm([part[copy, i] - sign * part[copy, j] for part in parts])
+        if difference <= near[copy, i]:
+            found.append((copy * space.size + i, copy * space.size + j))
+    return found
+
+
+def _joined(pairs: list[tuple[int, int]]) -> list[list[int]]:
+    """Joins pairs that share a unit into sets."""
+    member: dict[int, set[int]] = {}
+    for a, b in pairs:
+        joined = member.get(a, {a}) | member.get(b, {b})
+        for unit in joined:
+            member[unit] = joined
+    return sorted(
+        sorted(units) for units in {id(units): units for units in member.values()}.values()
+    )
+
+
+def _norm(parts: list[Tensor]) -> float:
+    return float(torch.cat([precise(part) for part in parts]).norm())

@@ -16,7 +16,7 @@ from toroids.errors import ToroidsError
 from toroids.params import Params, check_finite, computing
 from toroids.symmetry.group import SymmetryGroup
 
-GAUGES = {"sphere": sphere_gauge, "balanced": balanced_gauge}
+GAUGES = ("sphere", "balanced")
 
 
 class CanonicalParams(Mapping[str, Tensor]):
@@ -70,7 +70,8 @@ def canonicalize(
             before it, and keeps statistics and a weight that do nothing.
 
     Returns:
-        The same names, shapes, dtypes and devices, with `.notes` on degenerate units.
+        The same names, shapes, dtypes and devices, with `.notes` on degenerate units (zero,
+        duplicate, antipodal) and on what could not be fixed.
 
     Raises:
         ParamsError: `params` is not of this architecture or is not finite, or its canonical form
@@ -91,7 +92,7 @@ def canonicalize(
         Pittorino et al., Deep Networks on Toroids, 2022, arXiv 2202.03038.
     """
     if gauge not in GAUGES:
-        raise ToroidsError(f"there is no gauge {gauge!r}; choose from {sorted(GAUGES)}.")
+        raise ToroidsError(f"there is no gauge {gauge!r}; choose from {GAUGES}.")
     folded = folding(group, batch_norm)
     group.check(params)
     plan = Plan(group, bias)
@@ -105,8 +106,12 @@ def canonicalize(
         plan = Plan(folded.group, bias)
         remove_shifts(plan, fixed)  # the means of two norms whose outputs add up
         notes += folded.notes
-    notes += GAUGES[gauge](plan, fixed)
+    notes += sphere_gauge(plan, fixed)
     fix_signs(plan, fixed)
+    notes += degenerate_units(plan, fixed)
+    if gauge == "balanced":
+        notes += balanced_gauge(plan, fixed)
+        fix_signs(plan, fixed)
     result = {name: fixed[name].to(tensor.dtype) for name, tensor in params.items()}
     check_finite(result, "the canonical form, which leaves the range of its precision,")
-    return CanonicalParams(result, (*plan.notes, *notes, *degenerate_units(plan, result)))
+    return CanonicalParams(result, (*plan.notes, *notes))
