@@ -1,6 +1,6 @@
 """The same function in disguise: far away as weights, the same point once symmetries are gone.
 
-Disguises a residual network with batch norms by random permutations and scales of growing size, and
+Disguises a residual network with batch norms by random symmetries with scales of growing size, and
 prints and draws how far the disguise seems to be, before and after its symmetries are removed.
 """
 
@@ -76,7 +76,7 @@ def main() -> None:
         figure.add_scatter(x=sizes, y=distances, name=name, mode="lines+markers")
     figure.update_layout(
         template="plotly_white",
-        title="The same function, disguised by permutations and scales",
+        title="One residual network, disguised by random symmetries of growing size",
         xaxis_title="standard deviation of the log-scales",
         yaxis_title="distance to the original",
         yaxis_type="log",

@@ -13,7 +13,7 @@ from toroids.symmetry.space import Leg, Space
 from toroids.symmetry.units import vectors
 
 # Two units are equal if their difference is below this many roundings, relative to their norm.
-ROUNDINGS = 64
+ROUNDINGS = 8
 SHOWN = 5
 
 
