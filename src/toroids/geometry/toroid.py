@@ -18,35 +18,16 @@ from torch import Tensor
 
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.form import CanonicalParams
-from toroids.canonical.output import centre_output
 from toroids.canonical.plan import Plan
-from toroids.canonical.shifts import pivot_means, remove_shifts
-from toroids.canonical.spheres import Spheres
+from toroids.canonical.shifts import pivot_means
 from toroids.errors import ParamsError, ToroidsError
-from toroids.geometry.paths import Geodesic, flat_masks
+from toroids.geometry.calculus import Calculus, rounding
+from toroids.geometry.mean import KarcherMean, karcher_mean
+from toroids.geometry.paths import Geodesic
 from toroids.params import Params, check_placed_alike, computing, precise
 from toroids.symmetry.group import SymmetryGroup
 
 FLAT = "flat"
-
-
-class KarcherMean(CanonicalParams):
-    """The point of least mean squared distance to several networks.
-
-    Attributes:
-        converged: whether the iteration reached its tolerance.
-        iterations: number of steps taken.
-        residual: length of the mean tangent from the mean to the networks, zero at the exact mean.
-        variance: mean squared distance of the networks from the mean.
-    """
-
-    def __init__(
-        self, tensors: Params, converged: bool, iterations: int, residual: float, variance: float
-    ) -> None:
-        """Wraps `tensors`."""
-        super().__init__(tensors, () if converged else ("the mean did not converge",))
-        self.converged, self.iterations = converged, iterations
-        self.residual, self.variance = residual, variance
 
 
 class Toroid:
@@ -65,15 +46,9 @@ class Toroid:
         """
         folded = folding(group, batch_norm)
         self.group = folded.group if folded else group
-        self._fixed = folded.fixed if folded else {}
         self.plan = Plan(self.group, bias)
         self.spheres = self.plan.spheres
-        self._masks = flat_masks(self.spheres, self.group.shapes)
-        self._flat = [
-            name
-            for name in self.group.parameters
-            if name not in self._masks or bool(self._masks[name].any())
-        ]
+        self._calculus = Calculus(self.plan, folded.fixed if folded else {})
 
     def check(self, params: Params, what: str = "the parameters") -> None:
         """Raises unless `params` is canonical; it is never normalised silently.
@@ -88,7 +63,7 @@ class Toroid:
         self.group.check(params, what)
         for family in self.spheres:
             norms = family.norms(params)
-            tolerance = _tolerance(family.tensors, params)
+            tolerance = rounding(family.tensors, params)
             off = ((norms - 1).abs() > tolerance) & (norms > 0)
             if bool(off.any()):
                 unit = int(off.nonzero()[0])
@@ -104,7 +79,7 @@ class Toroid:
             for leg in self.group.output.legs:
                 tensor = precise(params[leg.tensor])
                 sizes = tensor.abs().sum(dim=leg.axis)
-                tolerance = _tolerance((leg.tensor,), params)
+                tolerance = rounding((leg.tensor,), params)
                 if bool((tensor.sum(dim=leg.axis).abs() > tolerance * sizes).any()):
                     raise ParamsError(
                         f"`{leg.tensor}` in {what} does not sum to zero over the classes; "
@@ -113,7 +88,7 @@ class Toroid:
         for pivot in self.plan.shifts:
             (leg,) = pivot.legs
             means, sizes = pivot_means(pivot, params)
-            if bool((means.abs() > _tolerance((leg.tensor,), params) * sizes).any()):
+            if bool((means.abs() > rounding((leg.tensor,), params) * sizes).any()):
                 raise ParamsError(
                     f"`{leg.tensor}` in {what} holds a shift that the network cannot see, and "
                     "canonicalize sets to zero; pass what canonicalize returns."
@@ -140,7 +115,7 @@ class Toroid:
             ParamsError: `a` or `b` is not canonical.
         """
         self._check_two(a, b)
-        return [angle(family, a, b) for family in self.spheres]
+        return self._calculus.angles(a, b)
 
     def distances(self, a: Params, b: Params) -> dict[str, float]:
         """Computes the distance within every factor of the product.
@@ -160,11 +135,13 @@ class Toroid:
         for family, theta in zip(self.spheres, self.angles(a, b), strict=True):
             length = theta.square().sum().item()
             squares[family.space] = squares.get(family.space, 0.0) + length
-        masks = self._flat_masks(a)
-        for name in self._flat:
-            step = b[name].to(computing(b[name])) - a[name]
-            length = _square(step * masks[name] if name in masks else step).item()
-            squares[FLAT] = squares.get(FLAT, 0.0) + length
+        masks = self._calculus.flat_masks(a)
+        for name in self.group.parameters:
+            mask = masks.get(name)
+            if mask is None or bool(mask.any()):
+                step = b[name].to(computing(b[name])) - a[name]
+                length = _square(step if mask is None else step * mask).item()
+                squares[FLAT] = squares.get(FLAT, 0.0) + length
         return {name: math.sqrt(square) for name, square in squares.items()}
 
     def distance(self, a: Params, b: Params) -> float:
@@ -219,19 +196,9 @@ class Toroid:
             ParamsError: `a` or `b` is not canonical, or two units are antipodal, so that no
                 shortest path is distinguished.
         """
-        angles = self.angles(a, b)
-        self._check_apart(angles, a)
-        return Geodesic(a, b, self.spheres, angles, self._flat_masks(a), self.group.tied)
-
-    def _check_apart(self, angles: Sequence[Tensor], a: Params) -> None:
-        for family, theta in zip(self.spheres, angles, strict=True):
-            # sin(theta) divides the geodesic: beyond this, rounding would pick the great circle.
-            antipodal = theta > math.pi - _tolerance(family.tensors, a)
-            if bool(antipodal.any()):
-                raise ParamsError(
-                    f"unit {int(antipodal.nonzero()[0])} of `{family.name}` is antipodal in the "
-                    "two networks: no geodesic is the shortest; move one of them slightly."
-                )
+        self._check_two(a, b)
+        angles = self._calculus.angles_apart(a, b)
+        return Geodesic(a, b, self.spheres, angles, self._calculus.flat_masks(a), self.group.tied)
 
     def log(self, a: Params, b: Params) -> dict[str, Tensor]:
         """Computes the tangent at `a` that points to `b` and is as long as their distance.
@@ -247,28 +214,8 @@ class Toroid:
         Raises:
             ParamsError: `a` or `b` is not canonical, or two units are antipodal.
         """
-        angles = self.angles(a, b)
-        self._check_apart(angles, a)
-        return self._log(a, b, angles)
-
-    def _log(self, a: Params, b: Params, angles: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Sums theta / sin(theta) ((v - u) + 2 sin^2(theta / 2) u), which keeps its digits."""
-        towards: dict[str, Tensor] = {}
-        outwards: dict[str, Tensor] = {}
-        for family, angle_ in zip(self.spheres, angles, strict=True):
-            on_spheres = (family.norms(a) > 0) & (family.norms(b) > 0)
-            theta = torch.where(on_spheres, angle_, 0.0)
-            factor = 1 / torch.sinc(theta / torch.pi)
-            _add(towards, family.spread(factor, a))
-            _add(outwards, family.spread(2 * factor * (theta / 2).sin().square(), a))
-        masks = self._flat_masks(a)
-        tangent = {}
-        for name in self.group.parameters:
-            step = b[name].to(computing(b[name])) - a[name]
-            if name in towards:
-                step = step * (towards[name] + masks[name]) + a[name] * outwards[name]
-            tangent[name] = step.to(a[name].dtype)
-        return tangent
+        self._check_two(a, b)
+        return self._calculus.log(a, b)
 
     def exp(self, a: Params, tangent: Params) -> CanonicalParams:
         """Walks from `a` along the geodesic that starts with `tangent`, for as long as it is.
@@ -285,24 +232,7 @@ class Toroid:
         """
         self.check(a, "the network")
         self._check_tangent(a, tangent)
-        return CanonicalParams(self._exp(a, tangent), ())
-
-    def _exp(self, a: Params, tangent: Params) -> dict[str, Tensor]:
-        masks = self._flat_masks(a)
-        stays, goes = dict(masks), dict(masks)
-        for family in self.spheres:
-            curved = family.norms(a) > 0
-            length = torch.where(curved, family.norms(tangent), 0.0)
-            _add(stays, family.spread(length.cos(), a))
-            _add(goes, family.spread(torch.sinc(length / torch.pi), a))
-        point = dict(a)
-        for name in self.group.parameters:
-            if name in stays:
-                moved = a[name] * stays[name] + tangent[name] * goes[name]
-                point[name] = moved.to(a[name].dtype)
-            else:
-                point[name] = a[name] + tangent[name]
-        return {name: point[self.group.tied.get(name, name)] for name in point}
+        return CanonicalParams(self._calculus.exp(a, tangent), ())
 
     def project(self, params: Params) -> CanonicalParams:
         """Moves parameters to the nearest point of the toroid.
@@ -319,19 +249,7 @@ class Toroid:
             ParamsError: not of this architecture or not finite.
         """
         self.group.check(params)
-        return CanonicalParams(self._project(params), ())
-
-    def _project(self, params: Params) -> dict[str, Tensor]:
-        point = self._zeroed(params)
-        for name, value in self._fixed.items():
-            point[name] = torch.full_like(point[name], value)
-        masks = self._flat_masks(params)
-        for family in self.spheres:
-            norms = family.norms(point)
-            _add(masks, family.spread(1 / torch.where(norms > 0, norms, 1.0), point))
-        for name, factors in masks.items():
-            point[name] = (point[name] * factors).to(params[name].dtype)
-        return {name: point[self.group.tied.get(name, name)] for name in point}
+        return CanonicalParams(self._calculus.project(params), ())
 
     def project_tangent(self, a: Params, vector: Params) -> dict[str, Tensor]:
         """Removes from `vector` what leaves the toroid at `a`.
@@ -348,26 +266,7 @@ class Toroid:
         """
         self.check(a, "the network")
         self._check_vector(vector)
-        return self._project_tangent(a, vector)
-
-    def _project_tangent(self, a: Params, vector: Params) -> dict[str, Tensor]:
-        flat = self._zeroed({**a, **vector})
-        tangent = {name: flat[name] for name in self.group.parameters}
-        for name in self._fixed.keys() & tangent.keys():
-            tangent[name] = torch.zeros_like(tangent[name])
-        outwards: dict[str, Tensor] = {}
-        for family in self.spheres:
-            _add(outwards, family.spread(family.dot(a, tangent), a))
-        for name, factors in outwards.items():
-            tangent[name] = (tangent[name] - a[name] * factors).to(a[name].dtype)
-        return tangent
-
-    def _zeroed(self, params: Params) -> dict[str, Tensor]:
-        """Sets to zero what is zero on the toroid; buffers do not follow."""
-        point = dict(params)
-        centre_output(self.group, point)
-        remove_shifts(self.plan, point, pivots_only=True)
-        return point
+        return self._calculus.project_tangent(a, vector)
 
     def random_tangent(
         self, a: Params, generator: torch.Generator | None = None
@@ -391,7 +290,7 @@ class Toroid:
             )
             for name in self.group.parameters
         }
-        return self._project_tangent(a, noise)
+        return self._calculus.project_tangent(a, noise)
 
     def transport(self, a: Params, b: Params, tangent: Params) -> dict[str, Tensor]:
         """Carries a tangent at `a` to `b`, parallel along the geodesic.
@@ -411,27 +310,13 @@ class Toroid:
             ParamsError: `a` or `b` is not canonical, two units are antipodal, or `tangent` is not
                 one at `a`.
         """
-        angles = self.angles(a, b)
-        self._check_apart(angles, a)
+        self._check_two(a, b)
         self._check_tangent(a, tangent)
-        turns: dict[str, Tensor] = {}
-        for family, theta in zip(self.spheres, angles, strict=True):
-            on_spheres = (family.norms(a) > 0) & (family.norms(b) > 0)
-            cosine = torch.where(on_spheres, theta, 0.0).cos()
-            turn = torch.where(on_spheres, family.dot(b, tangent) / (1 + cosine), 0.0)
-            _add(turns, family.spread(turn, a))
-        return {
-            name: (tangent[name] - (a[name] + b[name]) * turns[name]).to(a[name].dtype)
-            if name in turns
-            else tangent[name]
-            for name in self.group.parameters
-        }
+        return self._calculus.transport(a, b, tangent)
 
     def inner(self, first: Params, second: Params) -> float:
         """Computes the inner product of two tangents at the same point."""
-        return sum(
-            float((precise(first[n]) * precise(second[n])).sum()) for n in self.group.parameters
-        )
+        return self._calculus.inner(first, second)
 
     def mean(
         self, networks: Sequence[Params], *, tolerance: float | None = None, iterations: int = 100
@@ -458,46 +343,7 @@ class Toroid:
         for position, network in enumerate(networks):
             self.check(network, f"network {position}")
             check_placed_alike(networks[0], network)
-        average = {
-            name: torch.stack([network[name].to(computing(first)) for network in networks])
-            .mean(dim=0)
-            .to(first.dtype)
-            if first.is_floating_point()
-            else first
-            for name, first in networks[0].items()
-        }
-        mean = self._project(average)
-        if tolerance is None:
-            tolerance = _tolerance(tuple(self.group.parameters), mean)
-        for step in range(iterations + 1):
-            tangent, variance = self._mean_tangent(mean, networks)
-            residual = math.sqrt(self.inner(tangent, tangent))
-            converged = residual <= tolerance * math.sqrt(variance)
-            if converged or step == iterations:
-                return KarcherMean(mean, converged, step, residual, variance)
-            mean = self._project(self._exp(mean, tangent))
-        raise AssertionError("unreachable")
-
-    def _mean_tangent(
-        self, mean: Params, networks: Sequence[Params]
-    ) -> tuple[dict[str, Tensor], float]:
-        total: dict[str, Tensor] = {}
-        squares = 0.0
-        for network in networks:
-            angles = [angle(family, mean, network) for family in self.spheres]
-            self._check_apart(angles, mean)
-            tangent = self._log(mean, network, angles)
-            squares += self.inner(tangent, tangent)
-            _add(total, tangent)
-        count = len(networks)
-        return {name: tensor / count for name, tensor in total.items()}, squares / count
-
-    def _flat_masks(self, like: Params) -> dict[str, Tensor]:
-        """1 at the flat coordinates of every tensor that has curved ones, to broadcast."""
-        return {
-            name: mask.to(like[name].device, computing(like[name]))
-            for name, mask in self._masks.items()
-        }
+        return karcher_mean(self._calculus, networks, tolerance, iterations)
 
     def _check_vector(self, vector: Params) -> None:
         for name in self.group.parameters:
@@ -514,7 +360,7 @@ class Toroid:
         for family in self.spheres:
             lengths = family.norms(tangent)
             outwards = family.dot(a, tangent).abs()
-            allowed = _tolerance(family.tensors, a)
+            allowed = rounding(family.tensors, a)
             off = outwards > allowed * lengths.clamp_min(allowed)
             off = off & (family.norms(a) > 0)
             if bool(off.any()):
@@ -525,27 +371,7 @@ class Toroid:
                 )
 
 
-def angle(family: Spheres, a: Params, b: Params) -> Tensor:
-    """Computes 2 atan2(||u - v||, ||u + v||) for every sphere of `family`; shape (spheres,)."""
-    wide = {n: (a[n].to(computing(a[n])), b[n].to(computing(b[n]))) for n in family.tensors}
-    difference = family.norms({name: u - v for name, (u, v) in wide.items()})
-    total = family.norms({name: u + v for name, (u, v) in wide.items()})
-    on_spheres = (family.norms(a) > 0) & (family.norms(b) > 0)
-    return torch.where(on_spheres, 2 * torch.atan2(difference, total), difference)
-
-
-def _add(totals: dict[str, Tensor], parts: Params) -> None:
-    for name, part in parts.items():
-        totals[name] = totals[name] + part if name in totals else part
-
-
 def _square(tensor: Tensor) -> Tensor:
     kind = precise(tensor.new_empty(0)).dtype
     norm: Tensor = torch.linalg.vector_norm(tensor, dtype=kind)
     return norm.square()
-
-
-def _tolerance(names: Sequence[str], params: Params) -> float:
-    """The square root of the precision: rounding of a norm stays far below it."""
-    floating = [params[name].dtype for name in names if params[name].is_floating_point()]
-    return math.sqrt(max((torch.finfo(kind).eps for kind in floating), default=0.0))
