@@ -5,7 +5,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_lines_of_python_run(capsys):
-    first, second = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+    first, second, third = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
     exec(first, {})
     angle, barrier = map(float, capsys.readouterr().out.split())
     assert 0 < angle < 3
@@ -16,6 +16,8 @@ def test_the_lines_of_python_run(capsys):
     assert table.split() == shown.split()
     assert float(verified) < 1e-12
     assert "unexplained" in audited
+    exec(third, {})
+    assert float(capsys.readouterr().out) < 1e-9
 
 
 def test_the_files_that_it_names_are_there():

@@ -112,7 +112,6 @@ class Evaluator:
         self.model = model
         self.output_key = output_key
         self._batches = batches(data, batch_size)
-        self._buffers = [name for name, _ in model.named_buffers()]
         self._place: tuple[torch.device, torch.dtype] | None = None
 
     @torch.no_grad()
@@ -152,21 +151,37 @@ class Evaluator:
         self._place = (device, dtype)
 
     def _logits(self, params: Params, inputs: Tensor) -> Tensor:
-        # A forward that changes its buffers in place must not reach the caller's tensors.
-        lent = dict(params)
-        for name in self._buffers:
-            if name in lent:
-                lent[name] = lent[name].clone()
-        try:
-            output = functional_call(self.model, lent, (inputs,), tie_weights=False)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            raise DataError(
-                f"the model cannot run on inputs of shape {tuple(inputs.shape)} and type "
-                f"{inputs.dtype}: {str(error).splitlines()[0]}."
-            ) from error
-        return select_output(output, self.output_key)
+        return select_output(run(self.model, params, inputs), self.output_key)
+
+
+def run(model: nn.Module, params: Params, inputs: Tensor) -> Any:
+    """Runs a model with other parameters, of which no forward changes any.
+
+    Args:
+        model: in evaluation mode.
+        params: parameters and buffers by name.
+        inputs: a batch on their device.
+
+    Returns:
+        What the model returns.
+
+    Raises:
+        DataError: the model cannot run on these inputs.
+    """
+    # A forward that changes its buffers in place must not reach the caller's tensors.
+    lent = dict(params)
+    for name, _ in model.named_buffers():
+        if name in lent:
+            lent[name] = lent[name].clone()
+    try:
+        return functional_call(model, lent, (inputs,), tie_weights=False)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise DataError(
+            f"the model cannot run on inputs of shape {tuple(inputs.shape)} and type "
+            f"{inputs.dtype}: {str(error).splitlines()[0]}."
+        ) from error
 
 
 def _summarised(wrong: float, loss_sum: float, squares: float, examples: int) -> Evaluation:

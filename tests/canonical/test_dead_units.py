@@ -82,6 +82,10 @@ def test_bad_requests():
     params = model.state_dict()
     with pytest.raises(td.DataError, match="no examples"):
         td.dead_units(model, params, (torch.zeros(0, 1), torch.zeros(0)))
+    with pytest.raises(td.DataError, match="no examples"):
+        td.dead_units(model, params, [])
+    with pytest.raises(td.DataError, match="cannot run"):
+        td.dead_units(model, params, (torch.zeros(1, 3), torch.zeros(1)))
     with pytest.raises(td.ParamsError, match="lacks `0.bias`"):
         td.dead_units(model, {"0.weight": params["0.weight"]}, (torch.zeros(1, 1), torch.zeros(1)))
     with pytest.raises(td.ParamsError, match="NaN"):

@@ -32,6 +32,14 @@ def test_duplicates_are_found_whatever_their_scales(params):
     assert len(td.canonicalize(group, single).notes) == 2
 
 
+def test_many_zero_units_are_counted():
+    params = td.models.fully_connected([3, 30, 2], seed=0).double().state_dict()
+    params["hidden1.weight"][:] = 0
+    params["hidden1.bias"][:] = 0
+    (note,) = td.canonicalize(td.fully_connected_group(params), params).notes
+    assert "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9] and 20 more have zero norm" in note
+
+
 def test_antipodal_units_are_found(params):
     copied(params, "hidden1", 5, 2, -0.5)
     group = td.fully_connected_group(params)

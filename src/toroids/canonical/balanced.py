@@ -17,6 +17,7 @@ import torch
 from scipy.optimize import linprog
 from torch import Tensor
 
+from toroids.canonical.degenerate import listed
 from toroids.canonical.exponents import Matrix
 from toroids.canonical.least_norm import LogScales, Mover, Squares, least_norm
 from toroids.canonical.plan import Plan
@@ -191,11 +192,11 @@ class LeastNorm:
                     left = rows[pattern.numpy()]
                     if len(left) and not all(_bounded(left)):
                         mark[:, (present == pattern).all(dim=1)] = 0
-                mark = mark.to(found[0][1].device)
+                mark = mark.to(squares[0].values)
             stuck = (mark[0] == 0).nonzero().flatten().tolist()
             if stuck:
                 self.notes.append(
-                    f"space `{space.name}`: units {stuck} have no least norm, because all weights "
+                    f"space `{space.name}`: units {listed(stuck)} have no least norm, because all weights "
                     "that would grow are zero; they keep the scale of the sphere gauge"
                 )
             free.append(mark)

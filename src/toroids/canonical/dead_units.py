@@ -6,11 +6,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from toroids.evaluate import Data, batches, check_pair, evaluation_mode
+from toroids.errors import DataError
+from toroids.evaluate import Data, batches, check_pair, evaluation_mode, run
 from toroids.params import Params, check_finite, check_shapes
 
 RECTIFIERS = {
@@ -49,7 +49,7 @@ def dead_units(
 
     Raises:
         ParamsError: `params` is not of this model, or not finite.
-        DataError: there are no examples.
+        DataError: there are no examples, or the model cannot run on them.
 
     Example:
         >>> import torch, toroids as td
@@ -63,18 +63,20 @@ def dead_units(
     check_shapes(params, shapes, "the parameters", "the model")
     check_finite(params)
     place = next((tensor for tensor in params.values() if tensor.is_floating_point()), None)
-    # a forward that changes its buffers in place must not reach the caller's tensors
-    lent = {name: tensor.detach().clone() for name, tensor in params.items()}
     alive: dict[str, Tensor] = {}
+    examples = 0
     for batch in batches(data, batch_size):
         inputs, _ = check_pair(batch)
         if place is not None:
             kind = place.dtype if inputs.is_floating_point() else inputs.dtype
             inputs = inputs.to(place.device, kind)
         with torch.no_grad(), evaluation_mode(model), _Watch(model) as watch:
-            functional_call(model, lent, (inputs,), tie_weights=False)
+            run(model, params, inputs)
+        examples += len(inputs)
         for name, fired in watch.fired.items():
             alive[name] = alive[name] | fired if name in alive else fired
+    if examples == 0:
+        raise DataError("the data holds no examples; pass at least one.")
     dead = {name: (~fired).nonzero().flatten().tolist() for name, fired in alive.items()}
     return {name: tuple(units) for name, units in dead.items() if units}
 

@@ -35,7 +35,7 @@ def degenerate_units(plan: Plan, params: Params) -> tuple[str, ...]:
             if zero:
                 name = step.spheres.name
                 notes.append(
-                    f"space `{name}`: units {zero} have zero norm and are left as they are"
+                    f"space `{name}`: units {listed(zero)} have zero norm and are left as they are"
                 )
         elif isinstance(step, OutputScale) and bool(step.spheres.norms(params) == 0):
             notes.append("output: all classes get the same logit; its scale is left as it is")
@@ -52,6 +52,12 @@ def degenerate_units(plan: Plan, params: Params) -> tuple[str, ...]:
                     more = f", {len(sets) - SHOWN} more sets" if len(sets) > SHOWN else ""
                     notes.append(f"space `{space.name}`: units {shown}{more} {kind}")
     return tuple(notes)
+
+
+def listed(units: list[int]) -> str:
+    """Writes units as a list, the first ones where there are many."""
+    more = len(units) - 2 * SHOWN
+    return f"{units[: 2 * SHOWN]} and {more} more" if more > 0 else str(units)
 
 
 def _pairs(
