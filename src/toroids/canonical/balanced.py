@@ -196,8 +196,8 @@ class LeastNorm:
             stuck = (mark[0] == 0).nonzero().flatten().tolist()
             if stuck:
                 self.notes.append(
-                    f"space `{space.name}`: units {listed(stuck)} have no least norm, because all weights "
-                    "that would grow are zero; they keep the scale of the sphere gauge"
+                    f"space `{space.name}`: units {listed(stuck)} have no least norm, because all "
+                    "weights that would grow are zero; they keep the scale of the sphere gauge"
                 )
             free.append(mark)
         return free
