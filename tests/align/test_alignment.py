@@ -31,6 +31,28 @@ def test_greedy_is_optimal_layer_by_layer(seed):
         assert reached == pytest.approx(best, abs=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_no_permutation_of_one_layer_improves_on_descent(seed):
+    """Against all 24 permutations of either layer; all of both bound it from above."""
+    a, b = network(2 * seed), network(2 * seed + 1)
+    group = td.fully_connected_group(a, output="classifier")
+    alignment = td.align(group, b, to=a)
+
+    def similarity(first, second):
+        choices = {
+            "hidden1": td.SpaceElement(torch.tensor(first)),
+            "hidden2": td.SpaceElement(torch.tensor(second)),
+        }
+        moved = group.apply(td.Element(choices), alignment.params)
+        return sum(float((moved[n] * alignment.reference[n]).sum()) for n in a)
+
+    every = list(itertools.permutations(range(4)))
+    home = every[0]
+    one_layer = [similarity(p, home) for p in every] + [similarity(home, p) for p in every]
+    assert alignment.similarity == pytest.approx(max(one_layer), abs=1e-12)
+    assert alignment.similarity_before <= alignment.similarity
+
+
 def test_alignment_reports_both_similarities():
     a, b = network(0, (6, 50, 4)), network(1, (6, 50, 4))
     group = td.fully_connected_group(a, output="classifier")
@@ -39,7 +61,7 @@ def test_alignment_reports_both_similarities():
     before = sum(float((alignment.reference[n] * start[n]).sum()) for n in a)
     assert alignment.similarity_before == pytest.approx(before)
     assert alignment.similarity > alignment.similarity_before
-    assert alignment.method == "greedy"
+    assert alignment.method == "descent"
 
 
 def test_degenerate_units_are_reported_where_they_end_up():
@@ -57,7 +79,9 @@ def test_degenerate_units_are_reported_where_they_end_up():
 def test_bad_requests():
     a = network(0)
     group = td.fully_connected_group(a)
-    with pytest.raises(ToroidsError, match=r"no method 'magic'; choose from \['greedy'\]"):
+    with pytest.raises(
+        ToroidsError, match=r"no method 'magic'; choose from \['descent', 'greedy'\]"
+    ):
         td.align(group, a, to=a, method="magic")
     with pytest.raises(ParamsError, match="`hidden1.weight` has shape"):
         td.align(group, network(1, (3, 5, 4, 2)), to=a)

@@ -19,7 +19,7 @@ def test_the_five_paths_are_what_their_names_say(setting):
     model, group, a, b, data = setting
     row = measure_pair(*setting, POINTS)
     canonical_a, canonical_b = td.canonicalize(group, a), td.canonicalize(group, b)
-    alignment = td.align(group, b, to=a)
+    alignment = td.align(group, b, to=a, method="greedy")
     aligned_b = group.apply(alignment.element, canonical_b)
     paths = {
         "raw": td.Line(a, b),
@@ -43,7 +43,7 @@ def test_the_five_paths_are_what_their_names_say(setting):
 def test_distances_before_and_after(setting):
     _, group, a, b, _ = setting
     row = measure_pair(*setting, 0)
-    toroid, alignment = td.Toroid(group), td.align(group, b, to=a)
+    toroid, alignment = td.Toroid(group), td.align(group, b, to=a, method="greedy")
     start, canonical_b = alignment.reference, td.canonicalize(group, b)
     for statistic, measure in (("distance", toroid.distance), ("mean_angle", toroid.mean_angle)):
         assert row[statistic]["before"] == measure(start, canonical_b)

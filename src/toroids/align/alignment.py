@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from toroids.align.descent import descent
 from toroids.align.greedy import greedy
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
@@ -13,7 +14,7 @@ from toroids.params import Params, check_alike, precise
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
-METHODS = {"greedy": greedy}
+METHODS = {"descent": descent, "greedy": greedy}
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Alignment:
     Attributes:
         params: the moved network, canonical.
         reference: the network that it was aligned to, canonical.
-        element: the permutations that were applied to the moved network's canonical form.
+        element: the permutations, signs and orthogonal matrices that were applied to the moved
+            network's canonical form.
         similarity: inner product of `reference` and `params` over all parameters.
         similarity_before: the same before moving.
         method: the name of the method.
@@ -38,7 +40,7 @@ class Alignment:
 
 
 def align(
-    group: SymmetryGroup, params: Params, to: Params, method: str = "greedy", bias: bool = True
+    group: SymmetryGroup, params: Params, to: Params, method: str = "descent", bias: bool = True
 ) -> Alignment:
     """Moves the network `params` onto the network `to` within its symmetry class.
 
@@ -49,12 +51,13 @@ def align(
         group: the architecture's symmetry group.
         params: the network to move.
         to: the network that stays.
-        method: "greedy", one pass from the input by cosine similarity.
+        method: "descent", space by space until the similarity does not rise; or "greedy", the
+            published single pass from the input, by cosine similarity of incoming weights.
         bias: whether biases are coordinates of the spheres, as in `canonicalize`.
 
     Returns:
         Both canonical networks, the element, and the similarity before and after. One greedy pass
-        may end below where it began; compare the two similarities.
+        may end below where it began, descent never does.
 
     Raises:
         ParamsError: the networks are of different architectures or not finite.

@@ -7,23 +7,19 @@ summed cosine similarities
     sum_i <u_i, v_p(i)> / (||u_i|| ||v_p(i)||)
 
 by a linear assignment. What reads a unit is not looked at: that is why one pass is fast and weak.
+Where what writes a space depends on spaces that come later, as in recurrent layers and residual
+streams with tied embeddings, the weights that meet no such space count instead.
 """
 
-import torch
-from scipy.optimize import linear_sum_assignment
-from torch import Tensor
-
+from toroids.align.choose import blocks, choose
 from toroids.canonical.form import CanonicalParams
-from toroids.errors import ToroidsError
-from toroids.params import Params, precise
-from toroids.symmetry.action import move_space
-from toroids.symmetry.element import Element, SpaceElement
+from toroids.params import Params
+from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Space
 
 
-def greedy(group: SymmetryGroup, params: CanonicalParams, reference: CanonicalParams) -> Element:
-    """Finds the permutation that brings `params` close to `reference` in one pass.
+def greedy(group: SymmetryGroup, params: CanonicalParams, reference: Params) -> Element:
+    """Finds the element that brings `params` close to `reference` in one pass.
 
     Args:
         group: the architecture's symmetry group.
@@ -31,34 +27,13 @@ def greedy(group: SymmetryGroup, params: CanonicalParams, reference: CanonicalPa
         reference: the canonical network that stays.
 
     Returns:
-        An element of permutations.
-
-    Raises:
-        ToroidsError: a space that indexes parts of axes.
+        An element of permutations, signs and orthogonal matrices.
     """
-    choices = dict(group.identity().choices)
-    moved = dict(params)
-    for space in group.spaces:
-        if "permute" not in space.actions:
-            continue
-        if space.copies > 1 or any(leg.positions or leg.span > 1 for leg in space.legs):
-            raise ToroidsError(
-                f"space `{space.name}` indexes parts of axes or has copies; greedy alignment "
-                "handles spaces that index whole axes."
-            )
-        similarities = _incoming(space, reference) @ _incoming(space, moved).T
-        _, columns = linear_sum_assignment(similarities.cpu().numpy(), maximize=True)
-        choices[space.name] = SpaceElement(torch.from_numpy(columns))
-        move_space(space, choices[space.name], moved)
-    return Element(choices)
-
-
-def _incoming(space: Space, params: Params) -> Tensor:
-    vectors = torch.cat(
-        [
-            precise(params[leg.tensor].detach()).movedim(leg.axis, 0).reshape(space.size, -1)
-            for leg in space.writer or space.legs
-        ],
-        dim=1,
-    )
-    return torch.nn.functional.normalize(vectors, dim=1)  # a zero unit is similar to nothing
+    element, moved = group.identity(), dict(params)
+    all_blocks = blocks(group)
+    known = {space.name for space in group.spaces} - {s.name for block in all_blocks for s in block}
+    for block in all_blocks:
+        step = choose(group, block, reference, moved, known=frozenset(known))
+        element = group.compose(step, element)
+        known |= {space.name for space in block}
+    return element

@@ -69,7 +69,7 @@ def measure_pair(
         and after alignment; the alignment's similarities; profiles by path.
     """
     toroid = Toroid(group)
-    alignment = align(group, b, to=a)
+    alignment = align(group, b, to=a, method="greedy")
     canonical_b = canonicalize(group, b)
     canonical_a, aligned_b = alignment.reference, alignment.params
     row: dict[str, Any] = {
