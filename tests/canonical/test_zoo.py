@@ -3,7 +3,6 @@
 import logging
 
 import pytest
-import torch
 from zoo.classic import CLASSIC
 
 import toroids as td
@@ -14,6 +13,7 @@ transformers = pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)
 
 from zoo.architectures import ARCHITECTURES  # noqa: E402
+from zoo.weights import disturbed  # noqa: E402
 
 # One of every kind: batch norm, concatenation, depthwise, gates, fused and grouped heads, ties.
 NAMES = (
@@ -30,19 +30,7 @@ def test_same_function_and_idempotent(name, batch_norm):
     model, inputs = {**CLASSIC, **ARCHITECTURES}[name]()
     program = trace(model, inputs)
     group = group_of(program)
-    generator = torch.Generator().manual_seed(0)
-    params = {}
-    for key, tensor in model.state_dict().items():
-        key_of = group.tied.get(key, key)
-        if key_of in params:
-            params[key] = params[key_of]
-            continue
-        params[key] = tensor
-        if tensor.is_floating_point():
-            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-            params[key] = tensor.double() * (1 + 0.1 * noise) + 0.01 * noise
-            if key.endswith("running_var"):
-                params[key] = params[key].abs()
+    params = disturbed(model, group)
     canonical = td.canonicalize(group, params, batch_norm=batch_norm)
     before, after = (program.run(p, wide=True) for p in (params, canonical))
     for a, b in zip(after, before, strict=True):

@@ -90,7 +90,9 @@ def _legs(group: SymmetryGroup, space: Space, known: frozenset[str] | None) -> l
     unknown |= carried_twice(space)
     settled = [leg for leg in legs if leg.tensor not in unknown]
     writer = [leg for leg in space.writer if leg.tensor in counted]
-    if writer and not any(leg.tensor in unknown for leg in writer):
+    # gains of a norm, one number per unit, tell units apart less well than an embedding behind it
+    telling = any(len(group.shapes[leg.tensor]) > 1 for leg in writer)
+    if telling and not any(leg.tensor in unknown for leg in writer):
         return writer
     return settled or writer or legs
 

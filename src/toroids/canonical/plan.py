@@ -127,7 +127,13 @@ class Plan:
             self.shifts += self._pivots(space, "shift")
             rescales += self._apart(self._pivots(space, "rescale", bias), rescales)
             flips += self._apart(self._pivots(space, "flip"), flips)
-            mixes += [Mix(space)] if space.of("mix") else []
+            if any(len(set(generator.exponents)) > 1 for generator in space.of("mix")):
+                mixes.append(Mix(space))
+            elif space.of("mix"):
+                self.notes.append(
+                    f"space `{space.name}`: its matrices are left as they are; no parameters read "
+                    "what they act on"
+                )
         output = output_sphere(group)
         scale: list[Step] = [OutputScale(output)] if output else []
         self.scales = _ordered([*rescales, *mixes, *scale])

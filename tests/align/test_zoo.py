@@ -1,0 +1,39 @@
+"""Alignment of public architectures: a planted element is undone."""
+
+import logging
+
+import pytest
+import torch
+from zoo.classic import CLASSIC
+
+import toroids as td
+from toroids.symmetry.discover import group_of
+from toroids.symmetry.trace import trace
+
+transformers = pytest.importorskip("transformers")
+logging.getLogger("transformers").setLevel(logging.ERROR)
+
+from zoo.architectures import ARCHITECTURES  # noqa: E402
+from zoo.weights import disturbed  # noqa: E402
+
+# Those of the canonical form's tests whose continuous symmetries it fixes without exception.
+NAMES = (
+    "ShuffleNetV2", "MLP-Mixer", "U-Net", "LSTM classifier", "ConvNext", "MobileNetV2", "ViT",
+    "Swin", "BERT", "ALBERT", "GPT-2", "GPTNeoX", "Llama", "T5", "Mamba", "CLIP", "Gemma3",
+    "SmolLM3",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore")
+def test_descent_undoes_a_planted_element(name):
+    model, inputs = {**CLASSIC, **ARCHITECTURES}[name]()
+    group = group_of(trace(model, inputs))
+    params = disturbed(model, group)
+    moved = group.apply(group.random(torch.Generator().manual_seed(1)), params)
+    alignment = td.align(group, moved, to=params)
+    assert alignment.similarity_before < 0.99 * alignment.similarity
+    for key in group.parameters:
+        scale = alignment.reference[key].abs().max().clamp_min(1)
+        error = (alignment.params[key] - alignment.reference[key]).abs().max()
+        assert error < 1e-10 * scale, key
