@@ -136,6 +136,8 @@ def _between_copies(
         a, b = (_rows(space, leg, network) for network in (reference, moved))
         product = torch.einsum("cie,dje->cdij", a, b)
         table[pattern] = table[pattern] + product if pattern in table else product
+    if not table:
+        return torch.zeros(space.copies, space.copies, dtype=torch.float64)
     if space.of("mix"):
         values: Tensor = torch.linalg.svdvals(sum(table.values())).sum(dim=2)
         return values
