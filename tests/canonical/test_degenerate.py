@@ -40,6 +40,15 @@ def test_many_zero_units_are_counted():
     assert "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9] and 20 more have zero norm" in note
 
 
+def test_half_precision_makes_no_duplicates_of_units_that_differ(params):
+    copied(params, "hidden1", 1, 4, 1.0)
+    params["hidden1.weight"][4, 0] *= 1.03
+    half = {name: tensor.bfloat16() for name, tensor in params.items()}
+    group = td.fully_connected_group(half)
+    assert td.canonicalize(group, half).notes == ()
+    assert td.align(group, half, to=half).params.notes == ()
+
+
 def test_antipodal_units_are_found(params):
     copied(params, "hidden1", 5, 2, -0.5)
     group = td.fully_connected_group(params)

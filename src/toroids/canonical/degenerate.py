@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from toroids.canonical.plan import OutputScale, Pivot, Plan
-from toroids.params import Params, precise
+from toroids.params import Params, computing, precise
 from toroids.symmetry.space import Leg, Space
 from toroids.symmetry.units import vectors
 
@@ -66,9 +66,10 @@ def _pairs(
     """Finds units of one copy that are equal up to `sign` in all `legs`, sorted by a projection."""
     generator = torch.Generator().manual_seed(0)
     parts = [
-        vectors(params[leg.tensor].detach(), leg, space.copies, space.size)
+        # half precision rounds so much that units which differ would look equal
+        vectors(tensor.detach().to(computing(tensor)), leg, space.copies, space.size)
         for leg in dict.fromkeys(legs)
-        if params[leg.tensor].is_floating_point()
+        if (tensor := params[leg.tensor]).is_floating_point()
     ]
     if sum(part.shape[2] for part in parts) < 2:  # a single weight is on a sphere of two points
         return []
