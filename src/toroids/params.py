@@ -1,6 +1,6 @@
 """Parameters and buffers of a network, by name, as `model.state_dict()` gives them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -107,6 +107,11 @@ def precise(tensor: torch.Tensor) -> torch.Tensor:
         float64, or float32 on Apple's MPS, which has nothing wider; gradients flow through.
     """
     return tensor.float() if tensor.device.type == "mps" else tensor.double()
+
+
+def inner_product(a: Params, b: Params, names: Iterable[str]) -> float:
+    """Sums the products of corresponding entries of the named tensors, in float64."""
+    return sum(float((precise(a[n].detach()) * precise(b[n].detach())).sum()) for n in names)
 
 
 def computing(tensor: torch.Tensor) -> torch.dtype:

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from toroids.align.descent import descent
 from toroids.align.greedy import greedy
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
-from toroids.params import Params, check_alike, precise
+from toroids.params import Params, check_alike, inner_product
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
@@ -95,5 +93,4 @@ def align(
 
 def similarity(group: SymmetryGroup, a: Params, b: Params) -> float:
     """Computes the inner product of two networks over all parameters, buffers left out."""
-    products = [(precise(a[name]) * precise(b[name])).sum() for name in group.parameters]
-    return float(torch.stack(products).sum().detach())
+    return inner_product(a, b, group.parameters)

@@ -13,7 +13,7 @@ from torch import Tensor
 from toroids.align.choose import blocks, choose
 from toroids.align.greedy import greedy
 from toroids.canonical.form import CanonicalParams
-from toroids.params import Params, precise
+from toroids.params import Params, inner_product
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Space
@@ -39,17 +39,19 @@ def descent(group: SymmetryGroup, params: CanonicalParams, reference: Params) ->
     names = group.parameters
     element = greedy(group, params, reference)
     moved = group.apply(element, params)
-    if _product(moved, reference, names) < _product(params, reference, names):
+    if inner_product(moved, reference, names) < inner_product(params, reference, names):
         element, moved = group.identity(), dict(params)
     kinds = [reference[name].dtype for name in names if reference[name].is_floating_point()]
     rounding = max((torch.finfo(kind).eps for kind in kinds), default=0.0)
-    least = ROUNDINGS * rounding * _product(reference, reference, names)
+    least = ROUNDINGS * rounding * inner_product(reference, reference, names)
     for _ in range(SWEEPS):
         gained = False
         for block in blocks(group):
             step, after = _step(group, block, moved, reference)
             touched = _touched(group, block)
-            gain = _product(after, reference, touched) - _product(moved, reference, touched)
+            gain = inner_product(after, reference, touched) - inner_product(
+                moved, reference, touched
+            )
             if gain > least:
                 element, moved, gained = group.compose(step, element), after, True
         if not gained:
@@ -67,7 +69,3 @@ def _step(
 def _touched(group: SymmetryGroup, block: Sequence[Space]) -> list[str]:
     held = {leg.tensor for space in block for leg in space.legs}
     return [name for name in group.parameters if name in held]
-
-
-def _product(a: Params, b: Params, names: Sequence[str]) -> float:
-    return sum(float((precise(a[n].detach()) * precise(b[n].detach())).sum()) for n in names)

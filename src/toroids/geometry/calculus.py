@@ -21,7 +21,7 @@ from toroids.canonical.shifts import remove_shifts
 from toroids.canonical.spheres import Spheres
 from toroids.errors import ParamsError
 from toroids.geometry.paths import flat_masks
-from toroids.params import Params, computing, precise
+from toroids.params import Params, computing, inner_product
 
 
 class Calculus:
@@ -130,9 +130,7 @@ class Calculus:
 
     def inner(self, first: Params, second: Params) -> float:
         """Computes the inner product of two tangents at the same point."""
-        return sum(
-            float((precise(first[n]) * precise(second[n])).sum()) for n in self.group.parameters
-        )
+        return inner_product(first, second, self.group.parameters)
 
     def _zeroed(self, params: Params) -> dict[str, Tensor]:
         """Sets to zero what is zero on the toroid; buffers do not follow."""
