@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from toroids.align.descent import descent
 from toroids.align.greedy import greedy
+from toroids.align.problem import Problem
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.canonical.plan import Plan
@@ -78,7 +79,8 @@ def align(
     check_alike(to, params)
     reference = canonicalize(group, to, bias=bias)
     start = canonicalize(group, params, bias=bias)
-    element = METHODS[method](group, start, reference)
+    found = METHODS[method](Problem(group, start, reference))
+    element = found.element
     moved_tensors = group.apply(element, start)
     moved = CanonicalParams(moved_tensors, degenerate_units(Plan(group, bias), moved_tensors))
     return Alignment(

@@ -5,67 +5,98 @@ exact where every tensor carries the space once; where one carries it twice, as 
 does, the step is that of the linearised objective. A step is taken only if the objective rises.
 """
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor
 
-from toroids.align.choose import blocks, choose
+from toroids.align.block import Block, blocks, rows_of, tables
+from toroids.align.choose import choose
 from toroids.align.greedy import greedy
-from toroids.canonical.form import CanonicalParams
-from toroids.params import Params, inner_product
-from toroids.symmetry.element import Element
-from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Space
+from toroids.align.position import Position
+from toroids.align.problem import Found, Problem
+from toroids.params import inner_product
+from toroids.symmetry.action import move_space
 
 SWEEPS = 100
-# A smaller gain, relative to the product of the norms, is rounding.
+# A smaller gain, relative to the squared norm of the network that stays, is rounding.
 ROUNDINGS = 16
 
 
-def descent(group: SymmetryGroup, params: CanonicalParams, reference: Params) -> Element:
-    """Finds the element that brings `params` close to `reference`.
+def descent(problem: Problem) -> Found:
+    """Finds the element that brings a network close to another, space by space.
 
     Starts at the better of where the network is and what `greedy` reaches, and never ends below.
 
     Args:
-        group: the architecture's symmetry group.
-        params: the canonical network to move.
-        reference: the canonical network that stays.
+        problem: the two networks.
 
     Returns:
         An element of permutations, signs and orthogonal matrices.
     """
-    names = group.parameters
-    element = greedy(group, params, reference)
-    moved = group.apply(element, params)
-    if inner_product(moved, reference, names) < inner_product(params, reference, names):
-        element, moved = group.identity(), dict(params)
-    kinds = [reference[name].dtype for name in names if reference[name].is_floating_point()]
-    rounding = max((torch.finfo(kind).eps for kind in kinds), default=0.0)
-    least = ROUNDINGS * rounding * inner_product(reference, reference, names)
-    for _ in range(SWEEPS):
+    position = Position(problem.group, problem.start)
+    before = position.similarity(problem.reference)
+    moved = Position(problem.group, problem.start, greedy(problem).element)
+    if moved.similarity(problem.reference) >= before:
+        position = moved
+    del moved
+    sweeps, converged = descend(problem, position)
+    return Found(position.element, sweeps, converged, "descent")
+
+
+def descend(problem: Problem, position: Position) -> tuple[int, bool]:
+    """Moves `position` to where no step on one block gains.
+
+    Args:
+        problem: the two networks.
+        position: where to begin; it is moved.
+
+    Returns:
+        The number of sweeps over all blocks, the last one without a gain, and whether it was.
+    """
+    all_blocks = blocks(problem.group)
+    least = smallest_gain(problem)
+    # A block is looked at again only if a tensor that it counts has changed since.
+    changed = dict.fromkeys(problem.group.parameters, 0)
+    seen = [-1] * len(all_blocks)
+    clock = 0
+    for sweep in range(1, SWEEPS + 1):
         gained = False
-        for block in blocks(group):
-            step, after = _step(group, block, moved, reference)
-            touched = _touched(group, block)
-            gain = inner_product(after, reference, touched) - inner_product(
-                moved, reference, touched
-            )
-            if gain > least:
-                element, moved, gained = group.compose(step, element), after, True
+        for number, block in enumerate(all_blocks):
+            if all(changed[name] <= seen[number] for name in block.tensors):
+                continue
+            if problem.effort.over:
+                return sweep, False
+            problem.effort.tell(f"sweep {sweep}", number, len(all_blocks))
+            seen[number] = clock
+            if _step(problem, block, position, least):
+                gained, clock = True, clock + 1
+                changed |= dict.fromkeys(block.tensors, clock)
+                # one step on tables that tell all cannot be improved on
+                seen[number] = clock if block.is_linear else clock - 1
         if not gained:
-            break
-    return element
+            return sweep, True
+    return SWEEPS, False
 
 
-def _step(
-    group: SymmetryGroup, block: Sequence[Space], moved: dict[str, Tensor], reference: Params
-) -> tuple[Element, dict[str, Tensor]]:
-    after = dict(moved)
-    return choose(group, block, reference, after), after
+def smallest_gain(problem: Problem) -> float:
+    """The gain below which a step is rounding."""
+    names, reference = problem.group.parameters, problem.reference
+    kinds = {reference[name].dtype for name in names if reference[name].is_floating_point()}
+    rounding = max((torch.finfo(kind).eps for kind in kinds), default=0.0)
+    return ROUNDINGS * rounding * inner_product(reference, reference, names)
 
 
-def _touched(group: SymmetryGroup, block: Sequence[Space]) -> list[str]:
-    held = {leg.tensor for space in block for leg in space.legs}
-    return [name for name in group.parameters if name in held]
+def _step(problem: Problem, block: Block, position: Position, least: float) -> bool:
+    """Takes the best step on one block if it gains."""
+    rows = rows_of(problem.reference, position.tensors)
+    choice = choose(block, tables(block, rows))
+    gain = choice.value - choice.before
+    if not block.is_linear:
+        after = dict(position.tensors)
+        for space, step in choice.steps:
+            move_space(space, step, after)
+        gain = inner_product(after, problem.reference, block.tensors)
+        gain -= inner_product(position.tensors, problem.reference, block.tensors)
+    if gain <= least:
+        return False
+    for space, step in choice.steps:
+        position.move(space, step)
+    return True

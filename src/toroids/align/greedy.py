@@ -11,29 +11,57 @@ Where what writes a space depends on spaces that come later, as in recurrent lay
 streams with tied embeddings, the weights that meet no such space count instead.
 """
 
-from toroids.align.choose import blocks, choose
-from toroids.canonical.form import CanonicalParams
-from toroids.params import Params
-from toroids.symmetry.element import Element
+from collections.abc import Sequence
+
+from toroids.align.block import Block, blocks, cosines, products, rows_of
+from toroids.align.choose import choose
+from toroids.align.position import Position
+from toroids.align.problem import Found, Problem
+from toroids.canonical.mix import carried_twice
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Leg, Space
 
 
-def greedy(group: SymmetryGroup, params: CanonicalParams, reference: Params) -> Element:
-    """Finds the element that brings `params` close to `reference` in one pass.
+def greedy(problem: Problem) -> Found:
+    """Finds the element that brings a network close to another in one pass.
 
     Args:
-        group: the architecture's symmetry group.
-        params: the canonical network to move.
-        reference: the canonical network that stays.
+        problem: the two networks.
 
     Returns:
-        An element of permutations, signs and orthogonal matrices.
+        An element of permutations, signs and orthogonal matrices; it can be worse than none.
     """
-    element, moved = group.identity(), dict(params)
+    group, effort = problem.group, problem.effort
+    position = Position(group, problem.start)
     all_blocks = blocks(group)
-    known = {space.name for space in group.spaces} - {s.name for block in all_blocks for s in block}
-    for block in all_blocks:
-        step = choose(group, block, reference, moved, known=frozenset(known))
-        element = group.compose(step, element)
-        known |= {space.name for space in block}
-    return element
+    moving = {s.name for block in all_blocks for s in block.spaces}
+    known = {space.name for space in group.spaces} - moving
+    for done, block in enumerate(all_blocks):
+        if effort.over:
+            return Found(position.element, 1, False, "greedy")
+        effort.tell("greedy", done, len(all_blocks))
+        known |= {space.name for space in block.spaces}
+        rows = rows_of(problem.reference, position.tensors)
+        tables = {}
+        for space in block.spaces:
+            telling = _telling(group, block, space, known)
+            parts = [(block.legs[space.name][leg], *rows(space, leg)) for leg in telling]
+            mixes, inner = bool(space.of("mix")), space is not block.space
+            tables[space.name] = products(parts, inner) if mixes or inner else cosines(parts)
+        for space, step in choose(block, tables).steps:
+            position.move(space, step)
+    return Found(position.element, 1, True, "greedy")
+
+
+def _telling(group: SymmetryGroup, block: Block, space: Space, known: set[str]) -> Sequence[Leg]:
+    """The legs that count: what writes the units, or what meets no space but known ones."""
+    legs = block.legs[space.name]
+    unknown = {leg.tensor for s in group.spaces if s.name not in known for leg in s.legs}
+    unknown |= carried_twice(space)
+    settled = [leg for leg in legs if leg.tensor not in unknown]
+    writer = [leg for leg in space.writer if leg in legs]
+    # gains of a norm, one number per unit, tell units apart less well than an embedding behind it
+    telling = any(len(group.shapes[leg.tensor]) > 1 for leg in writer)
+    if telling and not any(leg.tensor in unknown for leg in writer):
+        return writer
+    return settled or writer or list(legs)

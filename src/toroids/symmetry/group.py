@@ -178,7 +178,7 @@ class SymmetryGroup:
         first = {space.name: self._choice(h, space) for space in self.spaces}
         choices = {}
         for space in self.spaces:
-            came_from = self._copies_from(space, first)
+            came_from = self.copies_from(space, first)
             second = of_copies(self._choice(g, space), torch.argsort(came_from))
             choices[space.name] = compose_choices(space, second, first[space.name])
         return Element(choices)
@@ -187,13 +187,21 @@ class SymmetryGroup:
         """Returns the element that undoes `g`."""
         choices: dict[str, SpaceElement] = {}
         for space in sorted(self.spaces, key=lambda space: len(space.within)):
-            came_from = self._copies_from(space, choices)
+            came_from = self.copies_from(space, choices)
             moved = of_copies(self._choice(g, space), torch.argsort(came_from))
             choices[space.name] = inverse_choice(space, moved)
         return Element({space.name: choices[space.name] for space in self.spaces})
 
-    def _copies_from(self, space: Space, choices: Mapping[str, SpaceElement]) -> Tensor:
-        """Which copy of a space comes to lie in every place, when the spaces around it act."""
+    def copies_from(self, space: Space, choices: Mapping[str, SpaceElement]) -> Tensor:
+        """Which copy of a space comes to lie in every place, when the spaces around it act.
+
+        Args:
+            space: one of the group.
+            choices: what acts, at least on the spaces around it.
+
+        Returns:
+            For every place the copy that is moved there; shape (copies,).
+        """
         outer = [self._by_name[name] for name in space.within]
         if not outer:
             return torch.arange(space.copies)

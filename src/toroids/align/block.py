@@ -1,0 +1,157 @@
+"""What is chosen in one step of an alignment, and the products of units that decide it.
+
+With A and B the weights of the two networks' units, one row per unit, a leg contributes the table
+M = A B^T: the inner product of every unit that stays with every unit that moves. Tables add up over
+the legs that take the same signs.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from toroids.params import Params, computing
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Leg, Space
+from toroids.symmetry.units import vectors
+
+Pattern: TypeAlias = tuple[float, ...]
+# Of one space, by the exponents that signs take: (copies, size, size), or (copies, copies, size,
+# size) between every two copies.
+Table: TypeAlias = dict[Pattern, Tensor]
+# The powers in which the units take signs, and what the two networks' units hold.
+Part: TypeAlias = tuple[Pattern, Tensor, Tensor]
+Rows: TypeAlias = Callable[[Space, Leg], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A space and those whose copies are its units: a head, and the entries of heads.
+
+    Attributes:
+        space: the space.
+        inner: the spaces whose copies move with its units.
+        legs: by space the legs that count, and the powers in which they take its signs; those of
+            `space` without what `inner` covers.
+    """
+
+    space: Space
+    inner: tuple[Space, ...]
+    legs: Mapping[str, Mapping[Leg, Pattern]]
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """All of them, the outer one first."""
+        return (self.space, *self.inner)
+
+    @cached_property
+    def tensors(self) -> tuple[str, ...]:
+        """The tensors whose entries count, each once."""
+        return tuple(dict.fromkeys(leg.tensor for legs in self.legs.values() for leg in legs))
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """Whether no tensor meets the block on two of its axes, so that tables tell all."""
+        places = {(x.tensor, x.axis, x.span) for legs in self.legs.values() for x in legs}
+        return len({tensor for tensor, _, _ in places}) == len(places)
+
+
+def blocks(group: SymmetryGroup) -> list[Block]:
+    """Spaces on which something discrete acts, each with the spaces whose copies are its units."""
+    acting = [s for s in group.spaces if "permute" in s.actions or s.of("flip") or s.of("mix")]
+    found = []
+    for space in acting:
+        inner = [other for other in acting if other.within == (space.name,)]
+        if space.copies > 1 or "permute" not in space.actions:
+            inner = []
+        counted = {s.name: _counted(group, s) for s in (space, *inner)}
+        own = ((_uncovered(space, x, inner), power) for x, power in counted[space.name].items())
+        counted[space.name] = {leg: power for leg, power in own if leg is not None}
+        found.append(Block(space, tuple(inner), counted))
+    return found
+
+
+def _counted(group: SymmetryGroup, space: Space) -> dict[Leg, Pattern]:
+    flips = space.of("flip")
+    powers = zip(*(generator.exponents for generator in flips), strict=True) if flips else None
+    patterns = list(powers) if powers is not None else [()] * len(space.legs)
+    counted = set(group.parameters)
+    return {x: p for x, p in zip(space.legs, patterns, strict=True) if x.tensor in counted}
+
+
+def _uncovered(space: Space, leg: Leg, inner: Iterable[Space]) -> Leg | None:
+    """The part of an outer leg that no inner leg indexes; None where nothing is left."""
+    over = [x for s in inner for x in s.legs if (x.tensor, x.axis, x.span) == _place(leg)]
+    if not over:
+        return leg
+    if any(x.positions is None for x in over) or leg.positions is None:
+        return None
+    taken = {place for x in over for place in x.positions or ()}
+    left = tuple(place for place in leg.positions if place not in taken)
+    whole = left and len(left) % (space.size * space.copies) == 0
+    return replace(leg, positions=left) if whole else None
+
+
+def _place(leg: Leg) -> tuple[str, int, int]:
+    return leg.tensor, leg.axis, leg.span
+
+
+def rows_of(reference: Params, moved: Params) -> Rows:
+    """Gives the units' weights of the two networks on a leg; (copies, size, entries) each."""
+
+    def rows(space: Space, leg: Leg) -> tuple[Tensor, Tensor]:
+        a, b = (
+            vectors(x.to(computing(x)), leg, space.copies, space.size)
+            for x in (reference[leg.tensor].detach(), moved[leg.tensor].detach())
+        )
+        return a, b
+
+    return rows
+
+
+def tables(block: Block, rows: Rows) -> dict[str, Table]:
+    """The products of units on every space of a block, between all copies of inner ones."""
+    found = {}
+    for space in block.spaces:
+        between = space is not block.space
+        parts = ((power, *rows(space, leg)) for leg, power in block.legs[space.name].items())
+        found[space.name] = products(parts, between)
+    return found
+
+
+def products(parts: Iterable[Part], between: bool) -> Table:
+    """Sums A B^T over parts that take the same signs.
+
+    Args:
+        parts: what the two networks' units hold, (copies, size, entries) each.
+        between: whether every two copies are compared, or only equal ones.
+
+    Returns:
+        The table; empty without parts.
+    """
+    table: Table = {}
+    for pattern, a, b in parts:
+        if between:
+            flat = a.flatten(end_dim=1) @ b.flatten(end_dim=1).T
+            product = flat.view(*a.shape[:2], *b.shape[:2]).transpose(1, 2)
+        else:
+            product = a @ b.transpose(1, 2)
+        table[pattern] = table[pattern] + product if pattern in table else product
+    return table
+
+
+def cosines(parts: Sequence[Part]) -> Table:
+    """Cosine similarities of what all parts hold together; zero units are similar to nothing."""
+    table = products(parts, between=False)
+    squares = [
+        sum((torch.linalg.vector_norm(x, dim=2).square() for x in side), torch.zeros(()))
+        for side in ([a for _, a, _ in parts], [b for _, _, b in parts])
+    ]
+    if not table:
+        return table
+    a, b = (x.to(next(iter(table.values()))) for x in squares)
+    sizes = (a[:, :, None] * b[:, None, :]).sqrt()
+    return {pattern: x / torch.where(sizes > 0, sizes, 1.0) for pattern, x in table.items()}

@@ -1,0 +1,43 @@
+"""Where the network that moves has come to."""
+
+import torch
+
+from toroids.params import Params, inner_product
+from toroids.symmetry.action import compose_choices, identity_choice, move_space, of_copies
+from toroids.symmetry.element import Element, SpaceElement
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Space
+
+
+class Position:
+    """A network that moves, and what has been applied to it.
+
+    Attributes:
+        tensors: the network; tensors are replaced, never changed.
+    """
+
+    def __init__(self, group: SymmetryGroup, start: Params, element: Element | None = None) -> None:
+        """Begins at `start`, moved by `element`."""
+        self._group = group
+        self._choices = {space.name: identity_choice(space) for space in group.spaces}
+        self.tensors = dict(start)
+        if element is not None:
+            self._choices = dict(group.compose(element, group.identity()).choices)
+            self.tensors = group.apply(element, start)
+
+    @property
+    def element(self) -> Element:
+        """What has been applied."""
+        return Element(dict(self._choices))
+
+    def move(self, space: Space, choice: SpaceElement) -> None:
+        """Acts on one space."""
+        move_space(space, choice, self.tensors)
+        # the choice is for copies in their present places, an element's for those at the start
+        came_from = self._group.copies_from(space, self._choices)
+        first = of_copies(choice, torch.argsort(came_from))
+        self._choices[space.name] = compose_choices(space, first, self._choices[space.name])
+
+    def similarity(self, reference: Params) -> float:
+        """The inner product with `reference` over all parameters."""
+        return inner_product(self.tensors, reference, self._group.parameters)

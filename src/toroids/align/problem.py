@@ -1,0 +1,81 @@
+"""What a method of alignment is given, and what it hands back."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from toroids.params import Params
+from toroids.symmetry.element import Element
+from toroids.symmetry.group import SymmetryGroup
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+# For every space, what its units compute on data: pairs of the powers in which the values take the
+# signs of the space, and values of shape (copies, size, observations).
+Activations: TypeAlias = dict[str, list[tuple[tuple[float, ...], Tensor]]]
+
+
+@dataclass
+class Effort:
+    """How long a method may go on, where its randomness comes from, and who hears how far it is.
+
+    Attributes:
+        deadline: a time of `time.monotonic`, after which the best so far is handed back.
+        generator: source of randomness on the CPU.
+        progress: called with what is done, how much of it, and of how much.
+    """
+
+    deadline: float = math.inf
+    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
+    progress: Progress | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() > self.deadline
+
+    def tell(self, text: str, done: int, total: int) -> None:
+        """Reports progress."""
+        if self.progress is not None:
+            self.progress(text, done, total)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Two canonical networks of one architecture, one of which moves.
+
+    Attributes:
+        group: the architecture's symmetry group.
+        start: the network that moves.
+        reference: the network that stays.
+        effort: limits.
+        activations: what the units of the reference, and of the network that moves, compute on
+            data; None where there is no data.
+    """
+
+    group: SymmetryGroup
+    start: Params
+    reference: Params
+    effort: Effort = field(default_factory=Effort)
+    activations: tuple[Activations, Activations] | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer of a method.
+
+    Attributes:
+        element: permutations, signs and orthogonal matrices.
+        sweeps: how many times a method went over all spaces.
+        converged: whether it stopped because nothing gained, not because its time was up.
+        method: which method found it.
+    """
+
+    element: Element
+    sweeps: int
+    converged: bool
+    method: str
