@@ -1,10 +1,23 @@
 """Alignment: the discrete symmetries of one network chosen so that it comes close to another."""
 
+import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
+
+from toroids.align.activations import activations
+from toroids.align.best import best
+from toroids.align.bound import upper_bound
 from toroids.align.descent import descent
+from toroids.align.exact import exact
+from toroids.align.frank_wolfe import frank_wolfe
 from toroids.align.greedy import greedy
-from toroids.align.problem import Problem
+from toroids.align.problem import Activations, Effort, Found, Problem, Progress
+from toroids.align.restarts import restarts
+from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.canonical.plan import Plan
@@ -13,7 +26,14 @@ from toroids.params import Params, check_alike, inner_product
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
-METHODS = {"descent": descent, "greedy": greedy}
+METHODS: dict[str, Callable[[Problem], Found]] = {
+    "descent": descent,
+    "greedy": greedy,
+    "activations": activations,
+    "frank-wolfe": frank_wolfe,
+    "best": best,
+    "exact": exact,
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +47,12 @@ class Alignment:
             network's canonical form.
         similarity: inner product of `reference` and `params` over all parameters.
         similarity_before: the same before moving.
-        method: the name of the method.
+        method: the name of the method; of "best", the one that won.
+        sweeps: how many times the method went over all spaces.
+        converged: whether it stopped because nothing gained, not because its time was up.
+        seconds: wall time of the method, canonical forms not included.
+        group: the group that `element` belongs to; that of the folded network for
+            batch_norm="fold".
     """
 
     params: CanonicalParams
@@ -36,10 +61,37 @@ class Alignment:
     similarity: float
     similarity_before: float
     method: str
+    sweeps: int
+    converged: bool
+    seconds: float
+    group: SymmetryGroup
+
+    @cached_property
+    def bound(self) -> float:
+        """What the similarity cannot exceed, whatever the permutations, signs and matrices.
+
+        Computed when first asked for; see `toroids.align.bound`.
+        """
+        return upper_bound(self.group, self.reference, self.params)
+
+    @property
+    def gap(self) -> float:
+        """By how much the best element could at most be better: `bound` minus `similarity`."""
+        return max(self.bound - self.similarity, 0.0)
 
 
 def align(
-    group: SymmetryGroup, params: Params, to: Params, method: str = "descent", bias: bool = True
+    group: SymmetryGroup,
+    params: Params,
+    to: Params,
+    method: str = "descent",
+    bias: bool = True,
+    *,
+    batch_norm: str = "keep",
+    budget: float | None = None,
+    generator: torch.Generator | None = None,
+    progress: Progress | None = None,
+    probe: Callable[[Params], Activations] | None = None,
 ) -> Alignment:
     """Moves the network `params` onto the network `to` within its symmetry class.
 
@@ -50,17 +102,28 @@ def align(
         group: the architecture's symmetry group.
         params: the network to move.
         to: the network that stays.
-        method: "descent", space by space until the similarity does not rise; or "greedy", the
-            published single pass from the input, by cosine similarity of incoming weights.
+        method: "descent", space by space until the similarity does not rise; "greedy", the
+            published single pass from the input, by cosine similarity of incoming weights;
+            "frank-wolfe", all spaces at once in a relaxation, then rounded, then descent;
+            "activations", by correlation of what units compute on data; "best", whichever of
+            descent, frank-wolfe and (with a probe) activations reaches the largest similarity;
+            "exact", the best of all elements, for networks of a few units.
         bias: whether biases are coordinates of the spheres, as in `canonicalize`.
+        batch_norm: "keep" or "fold", as in `canonicalize`.
+        budget: seconds after which the best so far is handed back; what a method leaves of them
+            is spent on restarts that improve it. None: until the method is done, no restarts.
+        generator: source of randomness of the restarts, on the CPU; a fixed seed when None.
+        progress: called with a text, the number of steps done, and of all steps (0: unknown).
+        probe: what the units compute on data, `toroids.Probe(model, group, inputs)`.
 
     Returns:
-        Both canonical networks, the element, and the similarity before and after. One greedy pass
-        may end below where it began, descent never does.
+        Both canonical networks, the element, and the similarity before and after. "greedy" and
+        "activations" may end below where they began, the others never do.
 
     Raises:
         ParamsError: the networks are of different architectures or not finite.
-        ToroidsError: an unknown method.
+        ToroidsError: an unknown method, a method that lacks its data, or a budget that is not
+            positive.
 
     Example:
         >>> import torch, toroids as td
@@ -70,26 +133,42 @@ def align(
         >>> alignment = td.align(group, b, to=a)
         >>> td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-12
         True
+        >>> alignment.gap < 1e-12  # no element can do better
+        True
 
     Reference:
         Pittorino et al., Deep Networks on Toroids, 2022, arXiv 2202.03038.
     """
     if method not in METHODS:
         raise ToroidsError(f"there is no method {method!r}; choose from {sorted(METHODS)}.")
+    if budget is not None and not budget > 0:
+        raise ToroidsError(f"the budget is {budget} seconds; pass a positive number, or None.")
     check_alike(to, params)
-    reference = canonicalize(group, to, bias=bias)
-    start = canonicalize(group, params, bias=bias)
-    found = METHODS[method](Problem(group, start, reference))
-    element = found.element
-    moved_tensors = group.apply(element, start)
-    moved = CanonicalParams(moved_tensors, degenerate_units(Plan(group, bias), moved_tensors))
+    folded = folding(group, batch_norm)
+    reference, start = (
+        canonicalize(group, network, bias=bias, batch_norm=batch_norm) for network in (to, params)
+    )
+    group = folded.group if folded else group
+    begun = time.monotonic()
+    effort = Effort(math.inf if budget is None else begun + budget, progress=progress)
+    if generator is not None:
+        effort.generator = generator
+    values = None if probe is None else (probe(reference), probe(start))
+    problem = Problem(group, start, reference, effort, values)
+    found = restarts(problem, METHODS[method](problem))
+    seconds = time.monotonic() - begun
+    moved = group.apply(found.element, start)
     return Alignment(
-        params=moved,
+        params=CanonicalParams(moved, degenerate_units(Plan(group, bias), moved)),
         reference=reference,
-        element=element,
+        element=found.element,
         similarity=similarity(group, reference, moved),
         similarity_before=similarity(group, reference, start),
-        method=method,
+        method=found.method,
+        sweeps=found.sweeps,
+        converged=found.converged,
+        seconds=seconds,
+        group=group,
     )
 
 
