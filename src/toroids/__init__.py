@@ -2,6 +2,7 @@
 
 from toroids import data, models, solvers
 from toroids.align.alignment import Alignment, align
+from toroids.align.many import ManyAlignment, align_many
 from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.errors import ConfigError, DataError, ParamsError, ToroidsError
@@ -46,7 +47,9 @@ __all__ = [
     "dead_units",
     # alignment
     "Alignment",
+    "ManyAlignment",
     "align",
+    "align_many",
     # landscape
     "Evaluation",
     "LocalEnergy",

@@ -1,0 +1,211 @@
+"""Alignment of many networks at once: all of them to a common centre.
+
+The objective is the similarity summed over all pairs, which is the squared norm of the sum S of
+all networks up to a constant. The network to which greedy alignment brings the others closest
+stays at first and the others are aligned to it. Then each network in turn is aligned to the sum of
+all others, the one that gains most first, until none gains. Every network has one element, so that
+the way from a to b and on to c is the way from a to c: cycle-consistent by construction.
+
+Reference: Crisostomi et al., C2M3: Cycle-Consistent Multi-Model Merging, 2024, arXiv 2405.17897.
+"""
+
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from toroids.align.alignment import METHODS
+from toroids.align.descent import descend, smallest_gain
+from toroids.align.greedy import greedy
+from toroids.align.position import Position
+from toroids.align.problem import Effort, Problem, Progress
+from toroids.canonical.batch_norm import folding
+from toroids.canonical.degenerate import degenerate_units
+from toroids.canonical.form import CanonicalParams, canonicalize
+from toroids.canonical.plan import Plan
+from toroids.errors import ToroidsError
+from toroids.geometry.mean import KarcherMean
+from toroids.geometry.toroid import Toroid
+from toroids.params import Params, check_alike, computing, inner_product
+from toroids.symmetry.element import Element
+from toroids.symmetry.group import SymmetryGroup
+
+ROUNDS = 50
+
+
+@dataclass(frozen=True)
+class ManyAlignment:
+    """Networks aligned to a common centre, all in canonical form.
+
+    Attributes:
+        params: the moved networks, in the order in which they were given.
+        elements: what was applied to the canonical form of each.
+        centre: the number of the network that stayed at first.
+        similarity: the mean inner product over all pairs.
+        similarity_before: the same before moving.
+        rounds: how many times every network was aligned to the sum of the others.
+        converged: whether no network gained in the last round.
+        toroid: the manifold on which they lie.
+    """
+
+    params: list[CanonicalParams]
+    elements: list[Element]
+    centre: int
+    similarity: float
+    similarity_before: float
+    rounds: int
+    converged: bool
+    toroid: Toroid
+
+    @cached_property
+    def mean(self) -> KarcherMean:
+        """The Karcher mean of the aligned networks; computed when first asked for."""
+        return self.toroid.mean(self.params)
+
+
+def align_many(
+    group: SymmetryGroup,
+    networks: Sequence[Params],
+    method: str = "descent",
+    bias: bool = True,
+    *,
+    batch_norm: str = "keep",
+    budget: float | None = None,
+    progress: Progress | None = None,
+) -> ManyAlignment:
+    """Moves all networks, within their symmetry classes, as close to each other as possible.
+
+    Args:
+        group: the architecture's symmetry group.
+        networks: two or more networks; their order decides nothing but ties.
+        method: how networks are brought to the first centre; as in `align`, without data.
+        bias: whether biases are coordinates of the spheres, as in `canonicalize`.
+        batch_norm: "keep" or "fold", as in `canonicalize`.
+        budget: seconds after which the best so far is handed back.
+        progress: called with a text, the number of steps done, and of all steps (0: unknown).
+
+    Returns:
+        The canonical networks, moved, with their elements and, on request, their mean.
+
+    Raises:
+        ParamsError: the networks are of different architectures or not finite.
+        ToroidsError: fewer than two networks, or an unknown method.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> a = td.models.fully_connected([4, 8, 3], seed=0).double().state_dict()
+        >>> group = td.fully_connected_group(a)
+        >>> elements = [group.random(torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+        >>> together = td.align_many(group, [a, *(group.apply(g, a) for g in elements)])
+        >>> toroid = td.Toroid(group)
+        >>> toroid.distance(together.params[1], together.params[2]) < 1e-12
+        True
+    """
+    if method not in METHODS or method == "activations":
+        known = sorted(METHODS.keys() - {"activations"})
+        raise ToroidsError(f"there is no method {method!r} for many networks; choose from {known}.")
+    if len(networks) < 2:
+        raise ToroidsError(f"there are {len(networks)} networks to align; pass two or more.")
+    for network in networks[1:]:
+        check_alike(networks[0], network)
+    folded = folding(group, batch_norm)
+    starts = [canonicalize(group, n, bias=bias, batch_norm=batch_norm) for n in networks]
+    group = folded.group if folded else group
+    deadline = math.inf if budget is None else time.monotonic() + budget
+    climb = _Climb(group, starts, Effort(deadline, progress=progress))
+    before = climb.similarity()
+    centre = climb.to_the_centre(method)
+    rounds, converged = climb.rounds()
+    moved = [
+        group.apply(p.element, start) for p, start in zip(climb.positions, starts, strict=True)
+    ]
+    plan = Plan(group, bias)
+    return ManyAlignment(
+        params=[CanonicalParams(x, degenerate_units(plan, x)) for x in moved],
+        elements=[position.element for position in climb.positions],
+        centre=centre,
+        similarity=climb.similarity(),
+        similarity_before=before,
+        rounds=rounds,
+        converged=converged,
+        toroid=Toroid(group, bias),
+    )
+
+
+class _Climb:
+    """The positions of all networks, and their sum."""
+
+    def __init__(self, group: SymmetryGroup, starts: Sequence[Params], effort: Effort) -> None:
+        self.positions = [Position(group, start) for start in starts]
+        self._group, self._starts, self._effort = group, starts, effort
+        self._names = group.parameters
+
+    def similarity(self) -> float:
+        """The mean inner product over all pairs."""
+        networks = [position.tensors for position in self.positions]
+        squares = sum(inner_product(x, x, self._names) for x in networks)
+        total = self._sum(networks)
+        pairs = len(networks) * (len(networks) - 1)
+        return (inner_product(total, total, self._names) - squares) / pairs
+
+    def _sum(self, networks: Sequence[Params]) -> dict[str, Tensor]:
+        total = {n: networks[0][n].detach().to(computing(networks[0][n])) for n in self._names}
+        for network in networks[1:]:
+            total = {name: x + network[name].detach() for name, x in total.items()}
+        return total
+
+    def to_the_centre(self, method: str) -> int:
+        """Aligns all networks to the one to which greedy alignment brings them closest."""
+        count = len(self._starts)
+        totals = [0.0] * count
+        pairs = list(itertools.permutations(range(count), 2))
+        for done, (here, other) in enumerate(pairs):
+            if self._effort.over:
+                return 0
+            self._effort.tell("looking for the centre", done, len(pairs))
+            problem = self._problem(other, self._starts[here])
+            moved = Position(self._group, self._starts[other], greedy(problem).element)
+            reached = (moved, self.positions[other])
+            totals[here] += max(p.similarity(self._starts[here]) for p in reached)
+        centre = totals.index(max(totals))
+        for number in range(count):
+            if number != centre and not self._effort.over:
+                problem = self._problem(number, self._starts[centre])
+                element = METHODS[method](problem).element
+                self.positions[number] = Position(self._group, self._starts[number], element)
+        return centre
+
+    def rounds(self) -> tuple[int, bool]:
+        """Aligns every network to the sum of the others until none gains."""
+        for count in range(1, ROUNDS + 1):
+            gains = [self._towards_others(number)[1] for number in range(len(self.positions))]
+            order = sorted(range(len(gains)), key=lambda number: -gains[number])
+            gained = False
+            for number in (n for n in order if gains[n] > 0):
+                if self._effort.over:
+                    return count, False
+                self._effort.tell(f"round {count}", number, len(order))
+                position, gain = self._towards_others(number)
+                if gain > 0:
+                    self.positions[number], gained = position, True
+            if not gained:
+                return count, True
+        return ROUNDS, False
+
+    def _towards_others(self, number: int) -> tuple[Position, float]:
+        """Where one network goes, and what it gains, when the others stay."""
+        here = self.positions[number]
+        others = self._sum([p.tensors for i, p in enumerate(self.positions) if i != number])
+        target = {**here.tensors, **{n: x.to(here.tensors[n]) for n, x in others.items()}}
+        problem = self._problem(number, target)
+        position = Position(self._group, self._starts[number], here.element)
+        descend(problem, position)
+        gain = position.similarity(target) - here.similarity(target)
+        return position, gain if gain > smallest_gain(problem) else 0.0
+
+    def _problem(self, number: int, reference: Params) -> Problem:
+        return Problem(self._group, self._starts[number], reference, self._effort)
