@@ -11,6 +11,7 @@ ORDER = [
     "errors",
     "files",
     "params",
+    "checkpoint",
     "evaluate",
     "symmetry",
     "canonical",

@@ -1,0 +1,126 @@
+"""The header of a safetensors file: where which tensor lies.
+
+A file is eight bytes (the header's length, little endian), the header as JSON, and the tensors'
+bytes without gaps: https://github.com/huggingface/safetensors#format.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from toroids.errors import ParamsError
+
+LARGEST = 100_000_000  # bytes of a header, the limit of the format
+POINTER = b"version https://git-lfs"  # what a clone without Git LFS holds in place of a large file
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "C64": torch.complex64,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U64": torch.uint64,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a file.
+
+    Attributes:
+        dtype: the type of its entries.
+        shape: its shape.
+        offset: where it begins in the file, in bytes.
+    """
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    offset: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file says about itself.
+
+    Attributes:
+        entries: the tensors, in the order of their bytes.
+        metadata: free text by name, as {"format": "pt"}.
+        size: bytes before the first tensor.
+    """
+
+    entries: dict[str, Entry]
+    metadata: dict[str, str]
+    size: int
+
+
+def read_header(path: Path) -> Header:
+    """Reads and checks the header of a safetensors file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The header; its entries cover the whole file.
+
+    Raises:
+        ParamsError: the file cannot be read, or is not a whole safetensors file.
+    """
+    try:
+        with open(path, "rb") as stream:
+            start = stream.read(len(POINTER))
+            if start == POINTER:
+                raise ParamsError(f"`{path}` is a Git LFS pointer; fetch it with `git lfs pull`.")
+            size = int.from_bytes(start[:8], "little")
+            length = os.fstat(stream.fileno()).st_size
+            if len(start) < 8 or size > min(LARGEST, length - 8):
+                raise ValueError("it ends before its header does")
+            stream.seek(8)
+            data = json.loads(stream.read(size))
+        metadata = data.pop("__metadata__", None) or {}
+        if not all(isinstance(text, str) for text in metadata.values()):
+            raise ValueError("its metadata is not text")
+        return Header(dict(_entries(data, 8 + size, length)), metadata, 8 + size)
+    except OSError as error:
+        raise ParamsError(
+            f"`{path}` cannot be read ({error.strerror or error}); pass a safetensors file."
+        ) from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        if isinstance(error, ParamsError):
+            raise
+        raise ParamsError(
+            f"`{path}` is not a whole safetensors file ({error}); write weights with "
+            "safetensors.torch.save_file(model.state_dict(), path), or download it again."
+        ) from error
+
+
+def _entries(data: dict[str, Any], start: int, length: int) -> Iterator[tuple[str, Entry]]:
+    position = 0
+    for name, entry in sorted(data.items(), key=lambda item: tuple(item[1]["data_offsets"])):
+        begin, end = entry["data_offsets"]
+        dtype = DTYPES.get(entry["dtype"])
+        if dtype is None:
+            raise ValueError(f"`{name}` is of the type {entry['dtype']}, which is not supported")
+        shape = tuple(entry["shape"])
+        if not all(type(size) is int and size >= 0 for size in (*shape, begin, end)):
+            raise ValueError(f"the shape {shape} or the place of `{name}` is no row of sizes")
+        if begin != position or end - begin != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"`{name}` of shape {shape} does not fill its {end - begin} bytes")
+        position = end
+        yield name, Entry(dtype, shape, start + begin)
+    if start + position != length:
+        raise ValueError(f"it has {length} bytes where its header says {start + position}")
