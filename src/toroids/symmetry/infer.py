@@ -13,7 +13,30 @@ from toroids.symmetry import axes
 from toroids.symmetry.axes import Value
 from toroids.symmetry.constraints import Constraints, Loss
 from toroids.symmetry.rules import RULES
-from toroids.symmetry.trace import Program, attribute, body, call, is_in_place, operator_name
+from toroids.symmetry.trace import (
+    Execution,
+    Program,
+    attribute,
+    body,
+    call,
+    is_in_place,
+    operator_name,
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator of a program, with its values as they were before and after it.
+
+    Attributes:
+        node: the operator.
+        inputs: the nodes that it looks at, and their values.
+        results: the values that it gives.
+    """
+
+    node: fx.Node
+    inputs: tuple[tuple[fx.Node, Any], ...]
+    results: tuple[Value, ...]
 
 
 @dataclass
@@ -24,16 +47,28 @@ class Inference:
         constraints: all statements.
         parameters: the parameters and moving buffers that were used, by first name.
         outputs: the values that the program returns.
+        inputs: the values that the program takes.
+        steps: the operators in order, blocks opened; None where they were not asked for.
     """
 
     constraints: Constraints
     parameters: dict[str, Value] = field(default_factory=dict)
     outputs: list[Any] = field(default_factory=list)
+    inputs: list[Value] = field(default_factory=list)
+    steps: list[Step] | None = None
 
 
-def infer(program: Program) -> Inference:
-    """States the facts of every operator of `program`, and pins its outputs."""
-    state = Inference(Constraints())
+def infer(program: Program, with_steps: bool = False) -> Inference:
+    """States the facts of every operator of `program`, and pins its outputs.
+
+    Args:
+        program: the traced module.
+        with_steps: whether to keep what every operator looks at and gives.
+
+    Returns:
+        The facts.
+    """
+    state = Inference(Constraints(), steps=[] if with_steps else None)
     grouped, statistics = _special_uses(program)
     environment: dict[str, Any] = {}
     for name, source in program.sources.items():
@@ -41,6 +76,7 @@ def infer(program: Program) -> Inference:
             environment[name] = source.value
         elif source.kind == "input":
             environment[name] = axes.fixed_value(source.value.shape)
+            state.inputs.append(environment[name])
         elif source.kind == "parameter" or name in statistics:
             environment[name] = _Lazy(source.name, tuple(source.value.shape), grouped.get(name))
         else:
@@ -122,6 +158,9 @@ def _run(state: Inference, graph: fx.GraphModule, environment: dict[str, Any]) -
             values[node] = axes.constant(found) if isinstance(found, Tensor) else found
         elif node.op == "call_function":
             values[node] = _operator(state, node, look_up)
+            if state.steps is not None and not _is_block(node):
+                seen = tuple((n, look_up(n)) for n in node.all_input_nodes)
+                state.steps.append(Step(node, seen, tuple(_leaves([values[node]]))))
             if is_in_place(node):
                 values[node.args[0]] = values[node]
         elif node.op == "output":
@@ -131,7 +170,7 @@ def _run(state: Inference, graph: fx.GraphModule, environment: dict[str, Any]) -
 
 def _operator(state: Inference, node: fx.Node, look_up: Any) -> Any:
     c = state.constraints
-    if isinstance(node.target, torch._ops.HigherOrderOperator):
+    if _is_block(node):
         return _block(state, node, look_up)
     inputs = [look_up(n) for n in node.all_input_nodes]
     if node.target is operator.getitem:
@@ -163,6 +202,10 @@ def _operator(state: Inference, node: fx.Node, look_up: Any) -> Any:
         ) as error:
             why = f"is used in a way that its rule fails on ({type(error).__name__}: {error})"
     return _unknown(state, node, inputs, why)
+
+
+def _is_block(node: fx.Node) -> bool:
+    return isinstance(node.target, torch._ops.HigherOrderOperator)
 
 
 CONTRACTIONS = ("aten::matmul", "aten::bmm", "aten::einsum", "aten::baddbmm")
@@ -230,7 +273,7 @@ def _folded(node: fx.Node, look_up: Any) -> Any:
         return value.tensor if isinstance(value, Value) else value
 
     with torch.no_grad():
-        result = call(node, numbers, wide=False)
+        result = call(node, numbers, Execution(wide=False))
     if isinstance(result, list | tuple):
         return [axes.constant(r) if isinstance(r, Tensor) else r for r in result]
     return axes.constant(result) if isinstance(result, Tensor) else result

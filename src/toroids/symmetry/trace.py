@@ -3,7 +3,7 @@
 import contextlib
 import operator
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,26 @@ from toroids.evaluate import evaluation_mode
 from toroids.params import Params
 
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
+CPU = torch.device("cpu")
 Inputs = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
+LookUp = Callable[[fx.Node], Any]
+Watch = Callable[[fx.Node, LookUp], None]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a graph is run.
+
+    Attributes:
+        wide: whether casts to narrow types are rewritten to float64.
+        device: where everything lies, whatever device was traced on.
+        watch: called before every operator with its node and a function that gives the values of
+            its inputs; it must not change them.
+    """
+
+    wide: bool = True
+    device: torch.device = CPU
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)
@@ -68,24 +87,29 @@ class Program:
         Returns:
             The tensors that count, in order, in float64.
         """
-        last: dict[str, Tensor] = {}
-        first = {other: names[0] for names in self.aliases.values() for other in names}
-        for name, tensor in params.items():
-            last[first.get(name, name)] = tensor
-        environment = {
-            name: prepared(last.get(source.name, source.value), wide, source.kind == "buffer")
-            if source.kind in ("parameter", "buffer")
-            else prepared(source.value, wide, True)
-            for name, source in self.sources.items()
-        }
         with torch.set_grad_enabled(gradients):
-            found = run_graph(self.graph, environment, wide)
+            found = self.execute(params, Execution(wide))
         kept = [
             value
             for value, name in zip(found, self.outputs, strict=True)
             if name is not None and isinstance(value, Tensor)
         ]
         return [torch.view_as_real(v) if v.is_complex() else v.double() for v in kept]
+
+    def execute(self, params: Params, how: Execution) -> list[Any]:
+        """Runs the graph on the example, as told; returns whatever the graph returns."""
+        last: dict[str, Tensor] = {}
+        first = {other: names[0] for names in self.aliases.values() for other in names}
+        for name, tensor in params.items():
+            last[first.get(name, name)] = tensor
+        environment: dict[str, Any] = {}
+        for name, source in self.sources.items():
+            held = source.kind in ("parameter", "buffer")
+            value = last.get(source.name, source.value) if held else source.value
+            if isinstance(value, Tensor):
+                value = value.to(how.device)
+            environment[name] = prepared(value, how.wide, source.kind != "parameter")
+        return run_graph(self.graph, environment, how)
 
 
 def on_cpu(value: Any) -> Any:
@@ -102,13 +126,13 @@ def prepared(value: Any, wide: bool, own: bool) -> Any:
     return value.clone() if own else value
 
 
-def run_graph(graph: fx.GraphModule, environment: dict[str, Any], wide: bool = True) -> list[Any]:
+def run_graph(graph: fx.GraphModule, environment: dict[str, Any], how: Execution) -> list[Any]:
     """Runs a graph; frees what is not used again.
 
     Args:
         graph: operators as `torch.export` gives them.
         environment: values by name of placeholder.
-        wide: whether casts to narrow types are rewritten to float64.
+        how: in which precision, where, and who watches.
 
     Returns:
         What the graph returns.
@@ -122,9 +146,13 @@ def run_graph(graph: fx.GraphModule, environment: dict[str, Any], wide: bool = T
         if node.op == "placeholder":
             values[node] = environment[node.name]
         elif node.op == "get_attr":
-            values[node] = prepared(attribute(graph, node.target), wide, False)
+            found = attribute(graph, node.target)
+            found = found.to(how.device) if isinstance(found, Tensor) else found
+            values[node] = prepared(found, how.wide, False)
         elif node.op == "call_function":
-            values[node] = call(node, values.__getitem__, wide)
+            if how.watch is not None:
+                how.watch(node, values.__getitem__)
+            values[node] = call(node, values.__getitem__, how)
         elif node.op == "output":
             return [values[a] if isinstance(a, fx.Node) else a for a in node.args[0]]
         for used in node.all_input_nodes:
@@ -133,17 +161,17 @@ def run_graph(graph: fx.GraphModule, environment: dict[str, Any], wide: bool = T
     return []
 
 
-def call(node: fx.Node, look_up: Any, wide: bool = True) -> Any:
+def call(node: fx.Node, look_up: LookUp, how: Execution) -> Any:
     """Runs one operator on values that `look_up` gives for its inputs."""
     arguments = fx.map_arg(node.args, look_up)
     keywords = fx.map_arg(dict(node.kwargs), look_up)
     if isinstance(node.target, torch._ops.HigherOrderOperator):
         graph, inputs = body(arguments)
         names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
-        return tuple(run_graph(graph, dict(zip(names, inputs, strict=True)), wide))
-    arguments, keywords = _rewritten(arguments, wide), _rewritten(keywords, wide)
+        return tuple(run_graph(graph, dict(zip(names, inputs, strict=True)), how))
+    arguments, keywords = _rewritten(arguments, how), _rewritten(keywords, how)
     result = node.target(*arguments, **keywords)  # type: ignore[operator]
-    if wide and isinstance(result, Tensor) and result.dtype in NARROW:
+    if how.wide and isinstance(result, Tensor) and result.dtype in NARROW:
         return result.double()
     return result
 
@@ -154,15 +182,15 @@ def body(arguments: Sequence[Any]) -> tuple[fx.GraphModule, Sequence[Any]]:
     return arguments[position], arguments[position + 1 :]
 
 
-def _rewritten(arguments: Any, wide: bool) -> Any:
-    """Arguments with narrow types made float64 where asked for, and every device the CPU."""
+def _rewritten(arguments: Any, how: Execution) -> Any:
+    """Arguments with narrow types made float64 where asked for, and every device the one asked."""
     if isinstance(arguments, dict):
-        return {key: _rewritten(value, wide) for key, value in arguments.items()}
+        return {key: _rewritten(value, how) for key, value in arguments.items()}
     if isinstance(arguments, list | tuple):
-        return type(arguments)(_rewritten(value, wide) for value in arguments)
-    if wide and isinstance(arguments, torch.dtype) and arguments in NARROW:
+        return type(arguments)(_rewritten(value, how) for value in arguments)
+    if how.wide and isinstance(arguments, torch.dtype) and arguments in NARROW:
         return torch.float64
-    return torch.device("cpu") if isinstance(arguments, torch.device) else arguments
+    return how.device if isinstance(arguments, torch.device) else arguments
 
 
 def attribute(graph: fx.GraphModule, target: Any) -> Any:
