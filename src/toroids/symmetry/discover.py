@@ -20,6 +20,7 @@ from toroids.symmetry.constraints import Ids
 from toroids.symmetry.exponents import Exponents, Vector, complement, first_units
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.infer import Inference, infer
+from toroids.symmetry.numbering import in_order, numbered
 from toroids.symmetry.orbits import Orbits, orbits
 from toroids.symmetry.output import output_of
 from toroids.symmetry.space import Action, Generator, Kind, Leg, Norm, OutputMode, Space
@@ -104,7 +105,7 @@ def group_of(program: Program, output: OutputMode = "values") -> SymmetryGroup:
     """
     inference = infer(program)
     found = orbits(inference.constraints)
-    assembly = _Assembly(program, inference, found)
+    assembly = Assembly(program, inference, found)
     spaces = assembly.spaces()
     result, output_notes = output_of(program, output)
     return SymmetryGroup(
@@ -137,10 +138,18 @@ class _Part:
     reads: bool
 
 
-class _Assembly:
-    """Spaces, legs and generators from solved facts."""
+class Assembly:
+    """Spaces, legs and generators from solved facts.
+
+    Attributes:
+        orbits: the solved facts.
+        stands: (units,) whether a unit stands for its cell.
+        reads: (places,) whether a place of a parameter is summed over.
+        cells: the cell of every space, by the space's name.
+    """
 
     def __init__(self, program: Program, inference: Inference, found: Orbits) -> None:
+        """Cuts every parameter into the parts that a space moves alike."""
         self.program, self.inference, self.orbits = program, inference, found
         c = inference.constraints
         self.exponents = Exponents(c, found)
@@ -163,6 +172,7 @@ class _Assembly:
         for space in self.parts:
             self._fold(space)
         self.found: dict[int, dict[int, list[Vector]]] = {}
+        self.cells: dict[str, int] = {}
 
     def _collect(self, name: str, value: Value, bundle: Bundle) -> None:
         """Cuts a bundle into parts: one for every cell and role."""
@@ -202,6 +212,7 @@ class _Assembly:
             self.parts[space] = [*kept, replace(part, exponents=ids)]
 
     def spaces(self) -> list[Space]:
+        """The spaces, in order of their first writers."""
         cells = self.orbits.spaces()
         cells.sort(key=lambda cell: -len(self.orbits.chain[cell]))
         for cell in cells:  # entries before the blocks that carry them
@@ -213,14 +224,22 @@ class _Assembly:
         cells.sort(key=lambda cell: (appears[cell], len(chain[cell])))
         names: dict[int, str] = {}
         spaces = [self._space(cell, names) for cell in cells]
+        self.cells = {name: cell for cell, name in names.items()}
         return [space for space in spaces if space is not None]
 
-    def _generators(self, cell: int, channel: int) -> list[Vector]:
+    def signs_at(self, cell: int, exponents: Sequence[int]) -> list[tuple[int, ...]]:
+        """For every generator of "flip" of a space, in order, the powers that unknowns take."""
+        vectors = self._generators(cell, SIGN, exponents)
+        return [tuple(int(v.get(i, Fraction(0))) % 2 for i in exponents) for v in vectors]
+
+    def _generators(self, cell: int, channel: int, also: Sequence[int] = ()) -> list[Vector]:
+        """What acts on the legs of a space, with the powers that the unknowns `also` take."""
         parts = self.parts.get(cell, [])
         if cell in self.bare:
             return []
         wanted = [i for part in parts for i in part.exponents[channel] if i]
-        basis = self.exponents.generators(cell, channel, wanted)
+        basis = self.exponents.generators(cell, channel, [*wanted, *(i for i in also if i)])
+        basis = [vector for vector in basis if any(i in vector for i in wanted)]
         inner = [
             vector
             for other, solved in self.found.items()
@@ -322,31 +341,11 @@ class _Assembly:
         places = np.broadcast_to(part.bundle.places.reshape(shape), sizes).ravel()
         at = np.flatnonzero(inside)
         unit = found.unit[places[at]]
-        outer = found.chain[cell][:-1]
-        digit = np.zeros((len(at), 2), np.int64)
-        rest = np.zeros((len(at), 1 + max(len(chain) for chain in found.chain.values())), np.int64)
-        rest[:, -1] = found.role[places[at]]
-        for kind in np.unique(found.cell[unit]):
-            rows = np.flatnonzero(found.cell[unit] == kind)
-            number = np.searchsorted(found.members[int(kind)], unit[rows])
-            values = found.digits[int(kind)][number]
-            others = 0
-            for position, x in enumerate(found.chain[int(kind)]):
-                if x in outer:
-                    digit[rows, 0] += values[:, position] * int(
-                        np.prod(
-                            [found.size[y] for y in outer[outer.index(x) + 1 :]], dtype=np.int64
-                        )
-                    )
-                elif x == cell:
-                    digit[rows, 1] = values[:, position]
-                else:
-                    rest[rows, others] = values[:, position]
-                    others += 1
-        order = np.lexsort((at, *rest.T[::-1], digit[:, 1], digit[:, 0]))
+        order = in_order(*numbered(found, cell, unit, found.role[places[at]]), at)
         positions = at[order]
         whole = len(positions) == found.size[cell] and len(positions) == int(np.prod(sizes))
-        if whole and not outer and (positions == np.arange(len(positions))).all():
+        copies = len(found.chain[cell]) > 1
+        if whole and not copies and (positions == np.arange(len(positions))).all():
             return axes[0], len(axes), None
         return axes[0], len(axes), tuple(positions.tolist())
 
