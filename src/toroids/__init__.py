@@ -12,6 +12,7 @@ from toroids.geometry.toroid import Toroid
 from toroids.landscape.flatness import LocalEnergy, local_energy
 from toroids.landscape.profile import Profile, profile
 from toroids.params import Params, load_params, save_params
+from toroids.symmetry.activations import Activations, Probe
 from toroids.symmetry.audit import Audit, audit
 from toroids.symmetry.discover import discover
 from toroids.symmetry.element import Element, SpaceElement
@@ -46,10 +47,12 @@ __all__ = [
     "canonicalize",
     "dead_units",
     # alignment
+    "Activations",
     "Alignment",
     "ManyAlignment",
     "align",
     "align_many",
+    "Probe",
     # landscape
     "Evaluation",
     "LocalEnergy",

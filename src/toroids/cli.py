@@ -13,10 +13,19 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from toroids.align.alignment import METHODS, Alignment
+from toroids.align.alignment import align as aligned
 from toroids.canonical.form import canonicalize as canonical_form
+from toroids.checkpoint import (
+    open_checkpoint,
+    original_pieces,
+    save_checkpoint,
+    state_dict_names,
+)
 from toroids.errors import ConfigError, ToroidsError
 from toroids.files import write_atomically
-from toroids.params import load_params, save_params
+from toroids.geometry.toroid import Toroid
+from toroids.params import Params, load_params, save_params
 from toroids.report.page import write_report
 from toroids.study.config import load_config
 from toroids.study.run import Progress as Callback
@@ -35,6 +44,8 @@ app = typer.Typer(
     help="Remove the symmetries of neural networks and measure their error landscape.",
 )
 
+# What needs data cannot be asked for in the shell.
+ALIGN_METHODS = sorted(METHODS.keys() - {"activations"})
 MODEL = "package.module:callable, or a Hugging Face folder."
 Shapes = Annotated[
     list[str],
@@ -126,6 +137,41 @@ def canonicalize(
     _say("\n".join([*lines, f"{moved} of {len(params)} tensors changed; written to `{out}`"]))
 
 
+@app.command()
+def align(
+    moving: Annotated[
+        Path, typer.Argument(help="The network to move: a file, or a folder of shards.")
+    ],
+    reference: Annotated[Path, typer.Argument(help="The network that stays.")],
+    model: Annotated[str, typer.Option(help=MODEL)],
+    inputs: Shapes,
+    out: Annotated[Path, typer.Option(help="Where the moved weights go; laid out as they came.")],
+    tokens: Tokens = None,
+    output: OutputName = "values",
+    output_key: OutputKey = None,
+    method: Annotated[str, typer.Option(help=f"{', '.join(ALIGN_METHODS)}.")] = "descent",
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds to spend; the best so far is kept.")
+    ] = None,
+    bias: Annotated[bool, typer.Option(help="Count biases as coordinates of the spheres.")] = True,
+    raw: Annotated[
+        bool, typer.Option(help="Write units moved but scaled as they came, not canonical.")
+    ] = False,
+) -> None:
+    """Move a network onto another, its function unchanged: files, shards or pretrained folders."""
+    mode, examples = _mode(output), _examples(inputs, tokens)
+    sources = open_checkpoint(moving), open_checkpoint(reference)
+    network = load_model(model)
+    group = discover(network, examples, mode, output_key=output_key)
+    pieces = original_pieces(network)
+    b, a = (state_dict_names(x, group.shapes, group.tied, pieces) for x in sources)
+    with _progress() as progress:
+        found = aligned(group, b, a, method, bias, budget=budget, progress=progress)
+    moved = group.apply(found.element, b) if raw else found.params
+    save_checkpoint(b.file_params(moved, keep_unused=True), sources[0], out)
+    _say(_measured(found, b, bias) + f"\nwritten to `{out}`")
+
+
 @app.callback(invoke_without_command=True)
 def _root(
     show_version: Annotated[
@@ -150,6 +196,27 @@ def _examples(inputs: list[str], tokens: int | None) -> Inputs:
     if named and plain:
         raise ConfigError("some inputs have names and some have none; name all of them or none.")
     return {name: example(shape, tokens) for name, shape in named} if named else tuple(plain)
+
+
+def _measured(alignment: Alignment, before: Params, bias: bool) -> str:
+    """What an alignment reached, one line per quantity."""
+    toroid = Toroid(alignment.group, bias)
+    start = canonical_form(alignment.group, before, bias=bias)
+    lines = {
+        "distance": (
+            f"{toroid.distance(alignment.reference, start):.6g} before, "
+            f"{toroid.distance(alignment.reference, alignment.params):.6g} after"
+        ),
+        "similarity": (
+            f"{alignment.similarity_before:.6g} before, {alignment.similarity:.6g} after; "
+            f"no element reaches more than {alignment.bound:.6g}"
+        ),
+        "method": f"{alignment.method}, {alignment.sweeps} sweeps"
+        + ("" if alignment.converged else ", stopped by its budget"),
+        "seconds": f"{alignment.seconds:.2f}",
+    }
+    notes = [f"note: {note}" for note in alignment.params.notes]
+    return "\n".join([*notes, *(f"{name:11s} {value}" for name, value in lines.items())])
 
 
 def _say(text: str) -> None:

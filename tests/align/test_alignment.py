@@ -80,7 +80,7 @@ def test_bad_requests():
     a = network(0)
     group = td.fully_connected_group(a)
     with pytest.raises(
-        ToroidsError, match=r"no method 'magic'; choose from \['descent', 'greedy'\]"
+        ToroidsError, match=r"no method 'magic'; choose from \['activations', 'best', 'des"
     ):
         td.align(group, a, to=a, method="magic")
     with pytest.raises(ParamsError, match="`hidden1.weight` has shape"):

@@ -10,7 +10,8 @@ from toroids.align.alignment import METHODS
 seeds = st.integers(0, 10_000)
 
 
-@pytest.fixture(scope="module", params=METHODS)
+# exact refuses these networks, most of which have too many choices; activations need a probe
+@pytest.fixture(scope="module", params=sorted(METHODS.keys() - {"exact", "activations"}))
 def method(request):
     return request.param
 

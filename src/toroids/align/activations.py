@@ -2,12 +2,16 @@
 
 With x_i and y_j what two units compute on the same inputs, centred and scaled to unit variance, the
 table of a block is that of correlations, summed over the values that its readers read; matrices
-match the centred values themselves. What a unit computes moves with it, so that every block is
-matched once, in any order.
+match the centred values themselves. What a unit computes moves with it, so that most blocks are
+matched once, in any order; where the values of a space are moved by other spaces as well, as those
+of token-mixing units by the stream, those are matched first and the network is looked at again.
 
 Reference: Li et al., Convergent Learning: Do different neural networks learn the same
 representations?, 2015, arXiv 1511.07543.
 """
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,57 +21,76 @@ from toroids.align.choose import choose
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.errors import ToroidsError
+from toroids.symmetry.activations import Activations
 from toroids.symmetry.space import Space
+
+Values: TypeAlias = Mapping[str, Sequence[Activations]]
 
 
 def activations(problem: Problem) -> Found:
     """Finds the element under which units compute what is most alike.
 
     Args:
-        problem: the two networks and what their units compute.
+        problem: the two networks, with a probe.
 
     Returns:
         An element of permutations, signs and orthogonal matrices; it can be worse than none.
 
     Raises:
-        ToroidsError: no data.
+        ToroidsError: no probe.
     """
-    if problem.activations is None:
+    if problem.probe is None:
         raise ToroidsError(
-            "the method 'activations' compares what units compute; pass the model and data=inputs."
+            "the method 'activations' compares what units compute on data; pass "
+            "probe=td.Probe(model, group, inputs)."
         )
     position = Position(problem.group, problem.start)
+    stays, moves = problem.probe(problem.reference), problem.probe(problem.start)
     all_blocks = blocks(problem.group)
-    for done, block in enumerate(all_blocks):
+    # Blocks whose values nothing else moves come first; they are compared as they are.
+    plain = [b for b in all_blocks if any(_own(b, s, stays) for s in b.spaces)]
+    later = [block for block in all_blocks if block not in plain]
+    for done, block in enumerate([*plain, *later]):
         if problem.effort.over:
             return Found(position.element, 1, False, "activations")
         problem.effort.tell("activations", done, len(all_blocks))
-        for space, step in choose(block, correlations(problem, block)).steps:
+        if block in later:
+            moves = problem.probe(position.tensors)
+        for space, step in choose(block, _tables(block, stays, moves, block in later)).steps:
             position.move(space, step)
     return Found(position.element, 1, True, "activations")
 
 
-def correlations(problem: Problem, block: Block) -> dict[str, Table]:
-    """The tables of one block: correlations of what its units compute on data."""
-    assert problem.activations is not None  # checked by the method
-    reference, moved = problem.activations
+def _own(block: Block, space: Space, values: Values) -> list[int]:
+    """Which values of a space no space outside of its block moves."""
+    names = {s.name for s in block.spaces}
+    if space is block.space:
+        names = {space.name}  # what its inner spaces move is matched through their copies
+    return [i for i, x in enumerate(values[space.name]) if x.moved_by <= names]
+
+
+def _tables(block: Block, stays: Values, moves: Values, every: bool) -> dict[str, Table]:
     found = {}
     for space in block.spaces:
-        inner = space is not block.space
-        covered = not inner and block.inner and not block.legs[space.name]
-        pairs = [] if covered else zip(reference[space.name], moved[space.name], strict=True)
-        parts = [_part(space, power, a, b) for (power, a), (_, b) in pairs]
-        found[space.name] = products(parts, inner)
+        count = range(len(stays[space.name]))
+        parts = [
+            _part(space, stays[space.name][i], moves[space.name][i])
+            for i in (count if every else _own(block, space, stays))
+        ]
+        found[space.name] = products(parts, space is not block.space)
     return found
 
 
-def _part(space: Space, power: tuple[float, ...], a: Tensor, b: Tensor) -> Part:
+def _part(space: Space, a: Activations, b: Activations) -> Part:
     scaled = not space.of("mix")
-    return power, _standard(a, scaled), _standard(b, scaled)
+    return a.signs, _standard(a.values, scaled), _standard(b.values, scaled)
 
 
 def _standard(values: Tensor, scaled: bool) -> Tensor:
-    """Centred over the observations, and of unit norm or of unit mean square over all units."""
+    """Centred over the observations, and of unit norm: every unit, or all of a copy together."""
     centred = values - values.mean(dim=2, keepdim=True)
     norms = torch.linalg.vector_norm(centred, dim=2 if scaled else (1, 2), keepdim=True)
-    return centred / torch.where(norms > 0, norms, 1.0)
+    # what rounding leaves of a constant says nothing
+    sizes = torch.linalg.vector_norm(values, dim=2 if scaled else (1, 2), keepdim=True)
+    varies = norms > 16 * torch.finfo(values.dtype).eps * sizes
+    return torch.where(varies, centred / torch.where(varies, norms, 1.0), 0.0)

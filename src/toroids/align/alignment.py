@@ -15,7 +15,7 @@ from toroids.align.descent import descent
 from toroids.align.exact import exact
 from toroids.align.frank_wolfe import frank_wolfe
 from toroids.align.greedy import greedy
-from toroids.align.problem import Activations, Effort, Found, Problem, Progress
+from toroids.align.problem import Effort, Found, Problem, Progress
 from toroids.align.restarts import restarts
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
@@ -23,6 +23,7 @@ from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_alike, inner_product
+from toroids.symmetry.activations import Probe
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
@@ -91,7 +92,7 @@ def align(
     budget: float | None = None,
     generator: torch.Generator | None = None,
     progress: Progress | None = None,
-    probe: Callable[[Params], Activations] | None = None,
+    probe: Probe | None = None,
 ) -> Alignment:
     """Moves the network `params` onto the network `to` within its symmetry class.
 
@@ -114,7 +115,7 @@ def align(
             is spent on restarts that improve it. None: until the method is done, no restarts.
         generator: source of randomness of the restarts, on the CPU; a fixed seed when None.
         progress: called with a text, the number of steps done, and of all steps (0: unknown).
-        probe: what the units compute on data, `toroids.Probe(model, group, inputs)`.
+        probe: shows what the units compute on data: `Probe(model, group, inputs)`.
 
     Returns:
         Both canonical networks, the element, and the similarity before and after. "greedy" and
@@ -153,8 +154,7 @@ def align(
     effort = Effort(math.inf if budget is None else begun + budget, progress=progress)
     if generator is not None:
         effort.generator = generator
-    values = None if probe is None else (probe(reference), probe(start))
-    problem = Problem(group, start, reference, effort, values)
+    problem = Problem(group, start, reference, effort, probe)
     found = restarts(problem, METHODS[method](problem))
     seconds = time.monotonic() - begun
     moved = group.apply(found.element, start)

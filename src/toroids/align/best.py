@@ -18,7 +18,7 @@ def best(problem: Problem) -> Found:
     """Runs `exact` where there are few choices, else descent, frank-wolfe and activations.
 
     Args:
-        problem: the two networks; activations are matched where it has any.
+        problem: the two networks; activations are matched where it has a probe.
 
     Returns:
         What reached the largest similarity; its `method` says which it was.
@@ -26,7 +26,7 @@ def best(problem: Problem) -> Found:
     cover = covering(blocks(problem.group))
     if cover is not None and math.prod(map(choices_of, cover)) <= FEW_CHOICES:
         return exact(problem)
-    methods = [descent, frank_wolfe] + ([activations] if problem.activations else [])
+    methods = [descent, frank_wolfe] + ([activations] if problem.probe else [])
 
     def reached(found: Found) -> float:
         position = Position(problem.group, problem.start, found.element)

@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
 
 from toroids.params import Params
+from toroids.symmetry.activations import Probe
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-# For every space, what its units compute on data: pairs of the powers in which the values take the
-# signs of the space, and values of shape (copies, size, observations).
-Activations: TypeAlias = dict[str, list[tuple[tuple[float, ...], Tensor]]]
 
 
 @dataclass
@@ -53,15 +50,14 @@ class Problem:
         start: the network that moves.
         reference: the network that stays.
         effort: limits.
-        activations: what the units of the reference, and of the network that moves, compute on
-            data; None where there is no data.
+        probe: shows what the units of a network compute on data; None where there is no data.
     """
 
     group: SymmetryGroup
     start: Params
     reference: Params
     effort: Effort = field(default_factory=Effort)
-    activations: tuple[Activations, Activations] | None = None
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True)
