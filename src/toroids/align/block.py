@@ -62,15 +62,19 @@ class Block:
 def blocks(group: SymmetryGroup) -> list[Block]:
     """Spaces on which something discrete acts, each with the spaces whose copies are its units."""
     acting = [s for s in group.spaces if "permute" in s.actions or s.of("flip") or s.of("mix")]
+    inner = {
+        space.name: [other for other in acting if other.within == (space.name,)]
+        for space in acting
+        if space.copies == 1 and "permute" in space.actions
+    }
+    carried = {other.name for others in inner.values() for other in others}
     found = []
-    for space in acting:
-        inner = [other for other in acting if other.within == (space.name,)]
-        if space.copies > 1 or "permute" not in space.actions:
-            inner = []
-        counted = {s.name: _counted(group, s) for s in (space, *inner)}
-        own = ((_uncovered(space, x, inner), power) for x, power in counted[space.name].items())
+    for space in (s for s in acting if s.name not in carried):
+        within = inner.get(space.name, [])
+        counted = {s.name: _counted(group, s) for s in (space, *within)}
+        own = ((_uncovered(space, x, within), power) for x, power in counted[space.name].items())
         counted[space.name] = {leg: power for leg, power in own if leg is not None}
-        found.append(Block(space, tuple(inner), counted))
+        found.append(Block(space, tuple(within), counted))
     return found
 
 

@@ -87,12 +87,9 @@ class _Relaxation:
     def __init__(self, problem: Problem) -> None:
         """Begins at the centre of all hulls."""
         acting = {s.name for block in blocks(problem.group) for s in block.spaces}
-        inner = {s.name for block in blocks(problem.group) for s in block.inner}
         # Copies that several spaces move keep their places here; descent moves them afterwards.
         self.blocks = [
-            block
-            for block in blocks(problem.group)
-            if block.space.name not in inner and not acting & set(block.space.within)
+            block for block in blocks(problem.group) if not acting & set(block.space.within)
         ]
         self._problem = problem
         self._legs: dict[str, list[tuple[Space, Leg, Pattern]]] = {}

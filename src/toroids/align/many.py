@@ -193,7 +193,7 @@ class _Climb:
                 if gain > 0:
                     self.positions[number], gained = position, True
             if not gained:
-                return count, True
+                return count, not self._effort.over
         return ROUNDS, False
 
     def _towards_others(self, number: int) -> tuple[Position, float]:
