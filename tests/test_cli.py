@@ -207,3 +207,70 @@ def test_canonicalize_writes_the_same_function(tmp_path):
     assert refused.returncode == 2
     assert "there is no batch_norm='round'" in refused.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_align_moves_a_network_and_says_how_far(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom torch import nn\n\n"
+        "def build():\n    return nn.Sequential(nn.Linear(3, 9), nn.ReLU(), nn.Linear(9, 2))\n"
+    )
+    torch.manual_seed(0)
+    models = [
+        torch.nn.Sequential(torch.nn.Linear(3, 9), torch.nn.ReLU(), torch.nn.Linear(9, 2))
+        for _ in range(2)
+    ]
+    for name, model in zip("ab", models, strict=True):
+        save_params(model.state_dict(), tmp_path / f"{name}.safetensors")
+    common = ("--model", "mine:build", "--input", "5,3", "--out")
+    files = ("b.safetensors", "a.safetensors")
+    inputs = torch.randn(5, 3)
+    expected = models[1](inputs)
+    for out, extra in (("c.safetensors", ()), ("r.safetensors", ("--raw", "--method", "best"))):
+        done = toroids("align", *files, *common, out, *extra, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        before, after = (float(lines[0].split()[i]) for i in (1, 3))
+        similarities = [
+            float(word) for word in lines[1].replace(";", "").split()[1::2] if "." in word
+        ]
+        assert after < before
+        assert similarities[0] < similarities[1] <= float(lines[1].split()[-1])
+        models[1].load_state_dict(load_params(tmp_path / out))
+        assert torch.allclose(models[1](inputs), expected, atol=1e-5)
+    raw, own = load_params(tmp_path / "r.safetensors"), load_params(tmp_path / "b.safetensors")
+    assert torch.equal(raw["0.weight"].sort(dim=0).values, own["0.weight"].sort(dim=0).values)
+    for out, method, message in (
+        ("b.safetensors", "descent", "b.safetensors"),
+        ("d.safetensors", "magic", "there is no method 'magic'"),
+    ):
+        refused = toroids("align", *files, *common, out, "--method", method, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert message in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    again = load_params(tmp_path / "b.safetensors")
+    assert all(torch.equal(again[name], own[name]) for name in own)
+
+
+def test_align_reads_and_writes_pretrained_folders(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(
+        n_layer=1, n_head=2, n_embd=8, vocab_size=20, n_positions=16, bos_token_id=0, eos_token_id=0
+    )
+    torch.manual_seed(0)
+    models = [transformers.GPT2LMHeadModel(config).eval() for _ in range(2)]
+    for name, model in zip("ab", models, strict=True):
+        model.save_pretrained(tmp_path / name, max_shard_size="3KB")
+    arguments = ("align", "b", "a", "--model", "a", "--input", "input_ids=1,8", "--tokens", "20")
+    done = toroids(*arguments, "--out", "c", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (tmp_path / "c").iterdir()) == sorted(
+        p.name for p in (tmp_path / "b").iterdir()
+    )
+    moved = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "c").eval()
+    tokens = torch.randint(0, 20, (2, 8))
+    assert torch.allclose(moved(tokens).logits, models[1](tokens).logits, atol=1e-5)
+    changed = moved.transformer.h[0].mlp.c_fc.weight != models[1].transformer.h[0].mlp.c_fc.weight
+    assert changed.float().mean() > 0.5
+    refused = toroids(*arguments, "--out", "c", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "exists and is not empty; name a new one" in refused.stderr

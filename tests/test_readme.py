@@ -5,7 +5,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_lines_of_python_run(capsys):
-    first, second, third = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+    first, second, third, fourth = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
     exec(first, {})
     angle, barrier = map(float, capsys.readouterr().out.split())
     assert 0 < angle < 3
@@ -18,6 +18,14 @@ def test_the_lines_of_python_run(capsys):
     assert "unexplained" in audited
     exec(third, {})
     assert float(capsys.readouterr().out) < 1e-9
+    exec(fourth, {})
+    best, many = capsys.readouterr().out.strip().splitlines()
+    method, similarity, gap = best.split()
+    assert method in ("descent", "frank-wolfe")
+    assert float(similarity) > 0 <= float(gap)
+    before, after, converged = many.split()
+    assert float(before) < float(after)
+    assert converged == "True"
 
 
 def test_the_files_that_it_names_are_there():

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from toroids.align.alignment import METHODS, Alignment
 from toroids.align.alignment import align as aligned
 from toroids.canonical.form import canonicalize as canonical_form
 from toroids.checkpoint import (
+    check_out,
     open_checkpoint,
     original_pieces,
     save_checkpoint,
@@ -157,18 +159,22 @@ def align(
     raw: Annotated[
         bool, typer.Option(help="Write units moved but scaled as they came, not canonical.")
     ] = False,
+    keep_unused: Annotated[
+        bool, typer.Option(help="Write weights that the model does not have as they came.")
+    ] = False,
 ) -> None:
     """Move a network onto another, its function unchanged: files, shards or pretrained folders."""
     mode, examples = _mode(output), _examples(inputs, tokens)
     sources = open_checkpoint(moving), open_checkpoint(reference)
+    check_out(sources[0], out)
     network = load_model(model)
     group = discover(network, examples, mode, output_key=output_key)
     pieces = original_pieces(network)
     b, a = (state_dict_names(x, group.shapes, group.tied, pieces) for x in sources)
-    with _progress() as progress:
+    with _progress(every=5.0) as progress:
         found = aligned(group, b, a, method, bias, budget=budget, progress=progress)
     moved = group.apply(found.element, b) if raw else found.params
-    save_checkpoint(b.file_params(moved, keep_unused=True), sources[0], out)
+    save_checkpoint(b.file_params(moved, keep_unused), sources[0], out)
     _say(_measured(found, b, bias) + f"\nwritten to `{out}`")
 
 
@@ -228,11 +234,26 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callback]:
-    """Yields a callback: a live bar where a person watches, one plain line per task elsewhere."""
+def _progress(every: float = 0.0) -> Iterator[Callback]:
+    """Yields a callback: a live bar where a person watches, plain lines elsewhere.
+
+    Args:
+        every: seconds from one plain line to the next; what comes in between is left out.
+
+    Yields:
+        What is called with a text, the number of tasks done, and of all tasks.
+    """
     console = Console()
     if not console.is_terminal:
-        yield lambda text, done, total: _say(f"[{done}/{total}] {text}")
+        last = time.monotonic()
+
+        def plain(text: str, done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() - last >= every:
+                last = time.monotonic()
+                _say(f"[{done}/{total}] {text}")
+
+        yield plain
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:

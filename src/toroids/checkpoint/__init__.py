@@ -3,7 +3,7 @@
 from toroids.checkpoint.conversion import Piece, original_pieces
 from toroids.checkpoint.names import StateDictView, state_dict_names
 from toroids.checkpoint.reading import Checkpoint, open_checkpoint
-from toroids.checkpoint.saving import save_checkpoint
+from toroids.checkpoint.saving import check_out, save_checkpoint
 from toroids.checkpoint.spilled import Spilled
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Piece",
     "Spilled",
     "StateDictView",
+    "check_out",
     "open_checkpoint",
     "original_pieces",
     "save_checkpoint",

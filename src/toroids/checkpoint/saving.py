@@ -39,13 +39,12 @@ def save_checkpoint(params: Params, like: Checkpoint, out: str | Path) -> None:
     """
     out = Path(os.path.realpath(out))
     _check_names(params, like)
+    check_out(like, out)
     if like.alone:
         (file,) = like.headers
-        _check_file(out, like.folder / file)
         with replacing(out) as stream:
             _write(stream, params, like, file)
         return
-    _check_folder(out, like.folder)
     with new_folder(out) as folder:
         for file in like.headers:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +55,20 @@ def save_checkpoint(params: Params, like: Checkpoint, out: str | Path) -> None:
         for name in _companions(like):
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(like.folder / name, folder / name)
+
+
+def check_out(like: Checkpoint, out: str | Path) -> None:
+    """Raises unless a checkpoint in the layout of `like` can be written to `out`.
+
+    Raises:
+        ToroidsError: `out` is in use, or is the source.
+    """
+    out = Path(os.path.realpath(out))
+    if like.alone:
+        (file,) = like.headers
+        _check_file(out, like.folder / file)
+    else:
+        _check_folder(out, like.folder)
 
 
 def _check_names(params: Params, like: Checkpoint) -> None:
