@@ -2,14 +2,14 @@
 
 Run it with `python benchmarks/align_quality.py`; it prints the table of
 benchmarks/align_quality.md. Every figure is a mean over pairs of networks with its standard error:
-similarity, the certified gap relative to the bound, the distance on the toroid, the barrier of train
-error on the geodesic, and seconds.
+similarity, the certified gap relative to the bound, the distance on the toroid, the barrier of
+train error on the geodesic, and seconds.
 """
 
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -69,7 +69,13 @@ def architectures() -> Iterator[tuple[str, Callable[[int], nn.Module]]]:
             yield f"{name} {width}", make
 
 
-def measure(make: Callable[[int], nn.Module], method: str, data: td.data.Dataset, pairs, group):
+def measure(
+    make: Callable[[int], nn.Module],
+    method: str,
+    data: td.data.Dataset,
+    pairs: Sequence[tuple[td.Params, td.Params]],
+    group: td.SymmetryGroup,
+) -> list[tuple[float, ...]]:
     """One row per pair: similarity, gap, distance, barrier, seconds."""
     model = make(0).eval()
     toroid, rows = td.Toroid(group), []
