@@ -10,8 +10,9 @@ from toroids.align.alignment import METHODS
 seeds = st.integers(0, 10_000)
 
 
-# exact refuses these networks, most of which have too many choices; activations need a probe
-@pytest.fixture(scope="module", params=sorted(METHODS.keys() - {"exact", "activations"}))
+# activations need a probe; exact refuses most of these networks, and is held against all elements
+# in tests/align/test_exact.py, as is best, which hands back what one of the others found
+@pytest.fixture(scope="module", params=sorted(METHODS.keys() - {"activations", "exact", "best"}))
 def method(request):
     return request.param
 
