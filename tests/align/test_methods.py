@@ -56,7 +56,7 @@ def test_restarts_spend_the_budget_and_never_lose():
     assert stopped.similarity >= stopped.similarity_before
 
 
-def test_the_generator_decides_restarts_and_nothing_else_does():
+def test_restarts_from_different_seeds_agree():
     a, b = fully_connected(2).state_dict(), fully_connected(3).state_dict()
     group = td.fully_connected_group(a)
     # long enough that both settle at the same best element

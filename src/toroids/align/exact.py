@@ -23,7 +23,7 @@ from toroids.symmetry.space import Space
 # About a minute of choices.
 MOST_CHOICES = 50_000
 # With more blocks the covers are not tried one by one.
-MOST_BLOCKS = 16
+MOST_BLOCKS = 12
 
 
 def exact(problem: Problem) -> Found:
@@ -42,7 +42,7 @@ def exact(problem: Problem) -> Found:
     cover = covering(blocks(problem.group))
     count = math.prod(map(choices_of, cover)) if cover is not None else math.inf
     if cover is None or count > MOST_CHOICES:
-        shown = "infinitely many" if cover is None else f"about 10^{math.log10(count):.0f}"
+        shown = "too many" if cover is None else f"about 10^{math.log10(count):.0f}"
         raise ToroidsError(
             f"the method 'exact' would have to try {shown} choices, expected at most "
             f"{MOST_CHOICES}; use 'best' with a budget, and look at the bound."
@@ -75,7 +75,8 @@ def covering(all_blocks: Sequence[Block]) -> list[Block] | None:
         itertools.combinations(all_blocks, size) for size in range(len(all_blocks) + 1)
     )
     good = [list(cover) for cover in covers if _covers(cover, all_blocks)]
-    return min(good, key=lambda cover: math.prod(map(choices_of, cover)), default=None)
+    counts = {block.space.name: choices_of(block) for block in all_blocks}  # of very many digits
+    return min(good, key=lambda c: math.prod(counts[b.space.name] for b in c), default=None)
 
 
 def _covers(cover: Sequence[Block], all_blocks: Sequence[Block]) -> bool:
