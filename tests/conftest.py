@@ -21,4 +21,18 @@ def device(request):
     return torch.device(name)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Seeds torch before a test file is read: its networks must not depend on other files."""
+    if isinstance(collector, pytest.Module):
+        torch.manual_seed(0)
+    return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Seeds torch before every test: no test depends on which ran before it."""
+    torch.manual_seed(0)
+
+
 pytest_plugins = ["small_study"]
