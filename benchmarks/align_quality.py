@@ -3,10 +3,12 @@
 Run it with `python benchmarks/align_quality.py`; it prints the table of
 benchmarks/align_quality.md. Every figure is a mean over pairs of networks with its standard error:
 similarity, the certified gap relative to the bound, the distance on the toroid, the barrier of
-train error on the geodesic, and seconds.
+train error on the geodesic, how much it is above that of descent on the same pair, and seconds.
+Where units are antipodal there is no geodesic; how many pairs have one is then said.
 """
 
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +17,13 @@ import torch
 from torch import nn
 
 import toroids as td
+from toroids.errors import ParamsError
 
 NETWORKS = 4
 WIDTHS = {"fully connected": (16, 32, 128), "convolutional": (8, 16, 32)}
-METHODS = ("none", "greedy", "activations", "descent", "frank-wolfe", "best", "descent, 2 s")
+METHODS = (
+    "none", "greedy", "activations", "descent", "frank-wolfe", "best", "descent, 2 s", "loss"
+)  # fmt: skip
 
 
 class Residual(nn.Module):
@@ -76,10 +81,11 @@ def measure(
     pairs: Sequence[tuple[td.Params, td.Params]],
     group: td.SymmetryGroup,
 ) -> list[tuple[float, ...]]:
-    """One row per pair: similarity, gap, distance, barrier, seconds."""
+    """One row per pair: similarity, gap, distance, barrier (NaN without a geodesic), seconds."""
     model = make(0).eval()
     toroid, rows = td.Toroid(group), []
     probe = td.Probe(model, group, data.train[0])
+    evaluator = td.Evaluator(model, data.train)
     for a, b in pairs:
         begun = time.perf_counter()
         kind, _, budget = method.partition(", ")
@@ -87,37 +93,54 @@ def measure(
             group, b, to=a, method="descent" if kind == "none" else kind,
             budget=float(budget.split()[0]) if budget else None,
             probe=probe if kind == "activations" else None,
+            evaluator=evaluator if kind == "loss" else None,
         )  # fmt: skip
         seconds = time.perf_counter() - begun
         moved, reached = alignment.params, alignment.similarity
         if kind == "none":
             moved, reached = td.canonicalize(group, b), alignment.similarity_before
-        path = toroid.geodesic(alignment.reference, moved)
+        try:
+            path = toroid.geodesic(alignment.reference, moved)
+            barrier = td.profile(model, path, data.train, 25).barrier
+        except ParamsError:  # antipodal units
+            barrier = math.nan
         rows.append((
             reached,
             (alignment.bound - reached) / alignment.bound,
             toroid.distance(alignment.reference, moved),
-            td.profile(model, path, data.train, 25).barrier,
+            barrier,
             0.0 if kind == "none" else seconds,
         ))  # fmt: skip
     return rows
 
 
+def shown(values: Sequence[float]) -> str:
+    """A mean and its standard error over the values that are defined."""
+    known = [value for value in values if not math.isnan(value)]
+    if len(known) < 2:
+        return f"- ({len(known)} of {len(values)})"
+    text = f"{statistics.mean(known):.4g} ± {statistics.stdev(known) / len(known) ** 0.5:.1g}"
+    return text + (f" ({len(known)} of {len(values)})" if len(known) < len(values) else "")
+
+
 def main() -> None:
     """Prints the table."""
     data = td.data.digits(train=600)
-    print("| network | method | similarity | gap / bound | distance | barrier | seconds |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| network | method | similarity | gap / bound | distance | barrier | minus descent's",
+        end="",
+    )
+    print(" | seconds |\n|---|---|---|---|---|---|---|---|")
     for name, make in architectures():
         networks = [td.solvers.sgd(make, data.train, seed=s).params for s in range(NETWORKS)]
         pairs = list(itertools.combinations(networks, 2))
         group = td.discover(make(0).eval(), data.train[0][:2], output="classifier")
+        rows = {method: measure(make, method, data, pairs, group) for method in METHODS}
+        usual = [row[3] for row in rows["descent"]]
         for method in METHODS:
-            columns = list(zip(*measure(make, method, data, pairs, group), strict=True))
-            cells = [
-                f"{statistics.mean(c):.4g} ± {statistics.stdev(c) / len(c) ** 0.5:.1g}"
-                for c in columns
-            ]
+            *columns, barriers, seconds = zip(*rows[method], strict=True)
+            above = [x - y for x, y in zip(barriers, usual, strict=True)]
+            cells = [shown(column) for column in (*columns, barriers, above, seconds)]
             print(f"| {name} | {method} | {' | '.join(cells)} |", flush=True)
 
 

@@ -186,3 +186,36 @@ def test_buffers_that_forward_changes_stay(data):
     model = Counting()
     td.evaluate(model, model.state_dict(), data)
     assert model.calls == 0
+
+
+class Tied(torch.nn.Module):
+    """One weight under two names, and one that nothing uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.idle = (torch.nn.Linear(3, 3) for _ in range(3))
+        self.b.weight = self.a.weight
+
+    def forward(self, x):
+        return self.b(torch.tanh(self.a(x)))
+
+
+def test_the_gradient_is_that_of_autograd_in_batches():
+    model = Tied().double()
+    inputs, labels = torch.randn(10, 3, dtype=torch.float64), torch.arange(10) % 3
+    loss = torch.nn.functional.cross_entropy(3 * model(inputs), labels)
+    loss.backward()
+    evaluator = td.Evaluator(model, (inputs, labels), batch_size=4)
+    value, gradient = evaluator.gradient(model.state_dict(), 3.0)
+    assert value == pytest.approx(loss.item(), rel=1e-12)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        assert torch.allclose(gradient[name], expected, rtol=1e-12, atol=1e-15)
+    assert gradient.keys() == dict(model.named_parameters(remove_duplicate=False)).keys()
+
+
+def test_the_gradient_refuses_what_is_not_finite():
+    model = Tied().double()
+    data = (torch.full((2, 3), float("nan"), dtype=torch.float64), torch.tensor([0, 1]))
+    with pytest.raises(DataError, match="the loss is nan"):
+        td.Evaluator(model, data).gradient(model.state_dict())

@@ -6,7 +6,7 @@ from toroids.align.many import ManyAlignment, align_many
 from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.errors import ConfigError, DataError, ParamsError, ToroidsError
-from toroids.evaluate import Evaluation, evaluate
+from toroids.evaluate import Evaluation, Evaluator, evaluate
 from toroids.geometry.paths import Geodesic, Line, Path
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.flatness import LocalEnergy, local_energy
@@ -55,6 +55,7 @@ __all__ = [
     "Probe",
     # landscape
     "Evaluation",
+    "Evaluator",
     "LocalEnergy",
     "Profile",
     "evaluate",

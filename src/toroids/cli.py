@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from toroids.align.alignment import METHODS, Alignment
+from toroids.align.alignment import METHODS, METHODS_ON_DATA, Alignment
 from toroids.align.alignment import align as aligned
 from toroids.canonical.form import canonicalize as canonical_form
 from toroids.checkpoint import (
@@ -47,7 +47,7 @@ app = typer.Typer(
 )
 
 # What needs data cannot be asked for in the shell.
-ALIGN_METHODS = sorted(METHODS.keys() - {"activations"})
+ALIGN_METHODS = sorted(METHODS.keys() - METHODS_ON_DATA)
 MODEL = "package.module:callable, or a Hugging Face folder."
 Shapes = Annotated[
     list[str],

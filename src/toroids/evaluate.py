@@ -139,6 +139,46 @@ class Evaluator:
             )
         return _summarised(wrong, loss, squares, examples)
 
+    def gradient(self, params: Params, scale: float = 1.0) -> tuple[float, dict[str, Tensor]]:
+        """Computes the mean cross-entropy and its gradient.
+
+        Args:
+            params: parameters and buffers, whose names, shapes and values are trusted.
+            scale: what the logits are multiplied by, an inverse temperature.
+
+        Returns:
+            The loss in nats, and for every parameter a tensor of its shape. Names that share one
+            parameter of the model, as tied weights do, have one gradient, the sum over its uses.
+
+        Raises:
+            DataError: no examples, or a loss that is not finite.
+        """
+        owners = owners_of(self.model)
+        leaves = {n: params[n].detach().clone().requires_grad_() for n in set(owners.values())}
+        lent = {**params, **{name: leaves[owner] for name, owner in owners.items()}}
+        total, examples = 0.0, 0
+        with evaluation_mode(self.model), torch.enable_grad():
+            for (inputs, labels), checked in self._ready(*_place(params)):
+                logits = self._logits(lent, inputs)
+                if not checked:
+                    _check_labels(logits, labels)
+                loss = nn.functional.cross_entropy(scale * logits, labels, reduction="sum")
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += float(loss.detach())
+                examples += len(labels)
+        if examples == 0:
+            raise DataError("the data holds no examples; pass at least one.")
+        if not math.isfinite(total):
+            raise DataError(
+                f"the loss is {total}; look for NaN in the inputs and for weights that overflow."
+            )
+        zero = torch.zeros(())
+        gradients = {
+            name: zero.to(leaf).expand(leaf.shape) if leaf.grad is None else leaf.grad / examples
+            for name, leaf in leaves.items()
+        }
+        return total / examples, {name: gradients[owner] for name, owner in owners.items()}
+
     def _ready(self, device: torch.device, dtype: torch.dtype) -> Iterator[tuple[Batch, bool]]:
         """Yields every batch on its device, and whether its labels have been checked before."""
         if not isinstance(self._batches, list):  # a loader may give other batches every time
@@ -152,6 +192,15 @@ class Evaluator:
 
     def _logits(self, params: Params, inputs: Tensor) -> Tensor:
         return select_output(run(self.model, params, inputs), self.output_key)
+
+
+def owners_of(model: nn.Module) -> dict[str, str]:
+    """Maps every parameter name to the first name of the same parameter: tied weights share one."""
+    first: dict[int, str] = {}
+    return {
+        name: first.setdefault(id(parameter), name)
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+    }
 
 
 def run(model: nn.Module, params: Params, inputs: Tensor) -> Any:

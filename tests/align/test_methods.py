@@ -129,6 +129,66 @@ def test_activations_match_by_correlation_not_by_weights():
     assert reached == pytest.approx(expected, rel=1e-12)
 
 
+def labelled(model, count=60):
+    inputs = torch.randn(count, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return inputs, model(inputs).argmax(dim=1)
+
+
+def test_the_loss_needs_an_evaluator():
+    a = fully_connected(0).state_dict()
+    group = td.fully_connected_group(a)
+    with pytest.raises(ToroidsError, match=r"pass evaluator=td.Evaluator\(model, \(inputs, labels"):
+        td.align(group, a, to=a, method="loss")
+
+
+def test_the_loss_finds_a_better_middle_and_keeps_the_function():
+    a, b = (fully_connected(seed) for seed in (0, 1))
+    data = labelled(a)
+    group = td.fully_connected_group(a.state_dict())
+    evaluator = td.Evaluator(a, data)
+    kwargs = {"to": a.state_dict(), "evaluator": evaluator}
+    best, loss, again = (
+        td.align(group, b.state_dict(), method=method, **kwargs)
+        for method in ("best", "loss", "loss")
+    )
+    losses = []
+    for alignment in (best, loss):
+        path = td.Toroid(group).geodesic(alignment.reference, alignment.params)
+        losses.append(evaluator.gradient(path(0.5), 8.0)[0])
+    assert losses[1] < losses[0]
+    assert loss.similarity < best.similarity
+    assert loss.element.choices["hidden1"].permutation.equal(
+        again.element.choices["hidden1"].permutation
+    )
+    canonical = td.canonicalize(group, b.state_dict())
+    for params in (canonical, loss.params):
+        outputs = torch.func.functional_call(b, dict(params), (data[0],))
+        assert (outputs - b(data[0])).abs().max() < 1e-12
+
+
+def test_the_loss_stays_at_a_moved_copy():
+    model, inputs = small("convolution", 0)
+    group = td.discover(model, inputs)
+    g = group.random(torch.Generator().manual_seed(0))
+    data = (torch.randn(20, 1, 4, 4, dtype=torch.float64), torch.arange(20) % 2)
+    alignment = td.align(
+        group, group.apply(g, model.state_dict()), to=model.state_dict(), method="loss",
+        evaluator=td.Evaluator(model, data), budget=0.2,
+    )  # fmt: skip
+    assert alignment.similarity <= alignment.bound + 1e-9
+    assert alignment.seconds < 5
+
+
+def test_the_loss_passes_where_units_are_antipodal():
+    a, _ = small("relu, one layer", 0)
+    other = {name: -tensor for name, tensor in a.state_dict().items()}
+    group = td.discover(a, torch.randn(2, 3, dtype=torch.float64))
+    data = (torch.randn(30, 3, dtype=torch.float64), torch.arange(30) % 2)
+    evaluator = td.Evaluator(a, data)
+    alignment = td.align(group, other, to=a.state_dict(), method="loss", evaluator=evaluator)
+    assert alignment.sweeps == 200
+
+
 def test_folded_norms_are_aligned():
     a, inputs = small("convolution", 0)
     b, _ = small("convolution", 1)

@@ -15,6 +15,7 @@ from toroids.align.descent import descent
 from toroids.align.exact import exact
 from toroids.align.frank_wolfe import frank_wolfe
 from toroids.align.greedy import greedy
+from toroids.align.loss import loss
 from toroids.align.problem import Effort, Found, Problem, Progress
 from toroids.align.restarts import restarts
 from toroids.canonical.batch_norm import folding
@@ -22,6 +23,7 @@ from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
+from toroids.evaluate import Evaluator
 from toroids.params import Params, check_alike, inner_product
 from toroids.symmetry.activations import Probe
 from toroids.symmetry.element import Element
@@ -34,7 +36,10 @@ METHODS: dict[str, Callable[[Problem], Found]] = {
     "frank-wolfe": frank_wolfe,
     "best": best,
     "exact": exact,
+    "loss": loss,
 }
+# These look at data, so that they need more than two networks.
+METHODS_ON_DATA = {"activations", "loss"}
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ def align(
     generator: torch.Generator | None = None,
     progress: Progress | None = None,
     probe: Probe | None = None,
+    evaluator: Evaluator | None = None,
 ) -> Alignment:
     """Moves the network `params` onto the network `to` within its symmetry class.
 
@@ -108,18 +114,22 @@ def align(
             "frank-wolfe", all spaces at once in a relaxation, then rounded, then descent;
             "activations", by correlation of what units compute on data; "best", whichever of
             descent, frank-wolfe and (with a probe) activations reaches the largest similarity;
-            "exact", the best of all elements, for networks of a few units.
+            "exact", the best of all elements, for networks of a few units; "loss", from
+            "best" on in steps that lower the loss at the middle of the geodesic.
         bias: whether biases are coordinates of the spheres, as in `canonicalize`.
         batch_norm: "keep" or "fold", as in `canonicalize`.
         budget: seconds after which the best so far is handed back; what a method leaves of them
-            is spent on restarts that improve it. None: until the method is done, no restarts.
+            is spent on restarts that raise the similarity, and by "loss" on further steps. None:
+            until the method is done, no restarts.
         generator: source of randomness of the restarts, on the CPU; a fixed seed when None.
         progress: called with a text, the number of steps done, and of all steps (0: unknown).
         probe: shows what the units compute on data: `Probe(model, group, inputs)`.
+        evaluator: measures the loss on data: `Evaluator(model, (inputs, labels))`; a few hundred
+            examples are enough.
 
     Returns:
-        Both canonical networks, the element, and the similarity before and after. "greedy" and
-        "activations" may end below where they began, the others never do.
+        Both canonical networks, the element, and the similarity before and after. "greedy",
+        "activations" and "loss" may end below where they began, the others never do.
 
     Raises:
         ParamsError: the networks are of different architectures or not finite.
@@ -154,8 +164,10 @@ def align(
     effort = Effort(math.inf if budget is None else begun + budget, progress=progress)
     if generator is not None:
         effort.generator = generator
-    problem = Problem(group, start, reference, effort, probe)
-    found = restarts(problem, METHODS[method](problem))
+    problem = Problem(group, start, reference, effort, probe, evaluator, bias)
+    found = METHODS[method](problem)
+    if method != "loss":  # restarts climb the similarity, which it has left behind
+        found = restarts(problem, found)
     seconds = time.monotonic() - begun
     moved = group.apply(found.element, start)
     return Alignment(

@@ -18,7 +18,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from toroids.align.alignment import METHODS
+from toroids.align.alignment import METHODS, METHODS_ON_DATA
 from toroids.align.descent import descend, smallest_gain
 from toroids.align.greedy import greedy
 from toroids.align.position import Position
@@ -105,8 +105,8 @@ def align_many(
         >>> toroid.distance(together.params[1], together.params[2]) < 1e-12
         True
     """
-    if method not in METHODS or method == "activations":
-        known = sorted(METHODS.keys() - {"activations"})
+    if method not in METHODS or method in METHODS_ON_DATA:
+        known = sorted(METHODS.keys() - METHODS_ON_DATA)
         raise ToroidsError(f"there is no method {method!r} for many networks; choose from {known}.")
     if len(networks) < 2:
         raise ToroidsError(f"there are {len(networks)} networks to align; pass two or more.")

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import torch
 
+from toroids.evaluate import Evaluator
 from toroids.params import Params
 from toroids.symmetry.activations import Probe
 from toroids.symmetry.element import Element
@@ -51,6 +52,8 @@ class Problem:
         reference: the network that stays.
         effort: limits.
         probe: shows what the units of a network compute on data; None where there is no data.
+        evaluator: measures the loss of a network; None where there are no labelled data.
+        bias: whether biases are coordinates of the spheres.
     """
 
     group: SymmetryGroup
@@ -58,6 +61,8 @@ class Problem:
     reference: Params
     effort: Effort = field(default_factory=Effort)
     probe: Probe | None = None
+    evaluator: Evaluator | None = None
+    bias: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.errors import ToroidsError
-from toroids.evaluate import Data, Evaluator, check_params
+from toroids.evaluate import Data, Evaluator, check_params, owners_of
 from toroids.params import Params
 
 SIGMAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -86,7 +86,7 @@ def local_energy(
     evaluator = Evaluator(model, data, batch_size=batch_size, output_key=output_key)
     error = evaluator(params).error
     generator = generator or torch.Generator().manual_seed(0)
-    owners = _owners(model)
+    owners = owners_of(model)
     increases = torch.empty(len(sigmas), samples, dtype=torch.float64)
     for sample in range(samples):
         noise = {  # drawn on the CPU so that every device and every precision gets the same
@@ -106,12 +106,3 @@ def local_energy(
         error=error,
         samples=samples,
     )
-
-
-def _owners(model: nn.Module) -> dict[str, str]:
-    """Maps every parameter name to the first name of the same parameter: tied weights share one."""
-    first: dict[int, str] = {}
-    return {
-        name: first.setdefault(id(parameter), name)
-        for name, parameter in model.named_parameters(remove_duplicate=False)
-    }
