@@ -21,6 +21,7 @@ from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.rules.registry import rule
 from toroids.symmetry.space import Generator, Leg, Norm, Output, Space
 from toroids.symmetry.verify import verify
+from toroids.symmetry.widen import widen
 
 __all__ = [
     # symmetries
@@ -38,6 +39,7 @@ __all__ = [
     "fully_connected_group",
     "rule",
     "verify",
+    "widen",
     # canonical form and geometry
     "CanonicalParams",
     "Geodesic",

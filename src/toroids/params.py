@@ -62,7 +62,8 @@ def check_shapes(
         if tuple(params[name].shape) != tuple(shape):
             raise ParamsError(
                 f"`{name}` has shape {tuple(params[name].shape)} in {what} but {tuple(shape)} in "
-                f"{expected_by}; pass parameters of the same architecture."
+                f"{expected_by}; pass parameters of the same architecture, those of a narrower "
+                "network through widen()."
             )
 
 

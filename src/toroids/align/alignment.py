@@ -28,6 +28,7 @@ from toroids.params import Params, check_alike, inner_product
 from toroids.symmetry.activations import Probe
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.units import vectors
 
 METHODS: dict[str, Callable[[Problem], Found]] = {
     "descent": descent,
@@ -80,6 +81,28 @@ class Alignment:
         """
         return upper_bound(self.group, self.reference, self.params)
 
+    @cached_property
+    def unmatched(self) -> dict[str, tuple[int, ...]]:
+        """By space the units of `reference` that stand beside a unit without any weights.
+
+        These are what is left over where a narrow network was widened to be aligned; units count
+        copy after copy.
+        """
+        found = {}
+        for space in self.group.spaces:
+            legs = [leg for leg in space.legs if leg.tensor in self.group.parameters]
+            weights, others = (
+                [vectors(x[leg.tensor], leg, space.copies, space.size).abs() for leg in legs]
+                for x in (self.params, self.reference)
+            )
+            zero, used = (
+                torch.cat(parts, dim=2).amax(dim=2).flatten() for parts in (weights, others)
+            )
+            units = ((zero == 0) & (used > 0)).nonzero()[:, 0].tolist()
+            if units:
+                found[space.name] = tuple(units)
+        return found
+
     @property
     def gap(self) -> float:
         """By how much the best element could at most be better: `bound` minus `similarity`."""
@@ -107,7 +130,7 @@ def align(
 
     Args:
         group: the architecture's symmetry group.
-        params: the network to move.
+        params: the network to move; a narrower one goes through `widen` first.
         to: the network that stays.
         method: "descent", space by space until the similarity does not rise; "greedy", the
             published single pass from the input, by cosine similarity of incoming weights;

@@ -103,7 +103,9 @@ def measure(
     if sum(output.numel() for output in before) == 0:
         raise DataError("the model gives no outputs on these inputs; pass at least one example.")
     deviations = [
-        _worst(subject.outputs(group.apply(restless(group, generator), subject.params)), before)
+        worst_deviation(
+            subject.outputs(group.apply(restless(group, generator), subject.params)), before
+        )
         for _ in range(trials)
     ]
     if group.output.mode != "values":
@@ -161,7 +163,7 @@ def violations(
                     for space in group.spaces
                 }
             )
-            found = _worst(subject.outputs(group.apply(element, subject.params)), before)
+            found = worst_deviation(subject.outputs(group.apply(element, subject.params)), before)
             if not bool(found <= subject.tolerance):
                 return True
         return False
@@ -231,7 +233,8 @@ def _module_subject(
     return Subject(outputs, _disturbed(twin.state_dict(), generator, True), 0)
 
 
-def _worst(found: Sequence[Tensor], expected: Sequence[Tensor]) -> Tensor:
+def worst_deviation(found: Sequence[Tensor], expected: Sequence[Tensor]) -> Tensor:
+    """The largest deviation of any output, relative to the largest entry of what is expected."""
     deviations = [_deviation(a, b) for a, b in zip(found, expected, strict=True) if b.numel()]
     return torch.stack(deviations).max()
 
