@@ -70,7 +70,7 @@ def main() -> None:
                 rows[way].append((
                     statistics.mean(similar),
                     statistics.mean(toroid.distance(a, b) for a, b in pairs),
-                    td.evaluate(model, toroid.mean(moved).params, data.train).error,
+                    td.evaluate(model, toroid.mean(moved), data.train).error,
                     seconds,
                 ))  # fmt: skip
         for way in WAYS:

@@ -23,6 +23,7 @@ from toroids.checkpoint import (
     original_pieces,
     save_checkpoint,
     state_dict_names,
+    store,
 )
 from toroids.errors import ConfigError, ToroidsError
 from toroids.files import write_atomically
@@ -159,6 +160,9 @@ def align(
     raw: Annotated[
         bool, typer.Option(help="Write units moved but scaled as they came, not canonical.")
     ] = False,
+    scratch: Annotated[
+        Path | None, typer.Option(help="A folder on a disk, for networks that exceed the memory.")
+    ] = None,
     keep_unused: Annotated[
         bool, typer.Option(help="Write weights that the model does not have as they came.")
     ] = False,
@@ -170,12 +174,18 @@ def align(
     network = load_model(model)
     group = discover(network, examples, mode, output_key=output_key)
     pieces = original_pieces(network)
+    del network  # as large as what is aligned
     b, a = (state_dict_names(x, group.shapes, group.tied, pieces) for x in sources)
     with _progress(every=5.0) as progress:
-        found = aligned(group, b, a, method, bias, budget=budget, progress=progress)
-    moved = group.apply(found.element, b) if raw else found.params
+        found = aligned(
+            group, b, a, method, bias, budget=budget, progress=progress, scratch=scratch
+        )
+    moved: Params = found.params
+    if raw:
+        moved = store(b, scratch)
+        group.apply_(found.element, moved)
     save_checkpoint(b.file_params(moved, keep_unused), sources[0], out)
-    _say(_measured(found, b, bias) + f"\nwritten to `{out}`")
+    _say(_measured(found, bias) + f"\nwritten to `{out}`")
 
 
 @app.callback(invoke_without_command=True)
@@ -204,13 +214,12 @@ def _examples(inputs: list[str], tokens: int | None) -> Inputs:
     return {name: example(shape, tokens) for name, shape in named} if named else tuple(plain)
 
 
-def _measured(alignment: Alignment, before: Params, bias: bool) -> str:
+def _measured(alignment: Alignment, bias: bool) -> str:
     """What an alignment reached, one line per quantity."""
     toroid = Toroid(alignment.group, bias)
-    start = canonical_form(alignment.group, before, bias=bias)
     lines = {
         "distance": (
-            f"{toroid.distance(alignment.reference, start):.6g} before, "
+            f"{toroid.distance(alignment.reference, alignment.start):.6g} before, "
             f"{toroid.distance(alignment.reference, alignment.params):.6g} after"
         ),
         "similarity": (

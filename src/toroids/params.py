@@ -13,6 +13,9 @@ from toroids.files import write_atomically
 
 Params: TypeAlias = Mapping[str, torch.Tensor]
 
+# Entries that are converted to float64 at once: 128 MiB.
+PIECE = 2**24
+
 
 def check_finite(params: Params, what: str = "the parameters") -> None:
     """Raises unless every floating tensor of `params` is free of NaN and infinity.
@@ -112,7 +115,12 @@ def precise(tensor: torch.Tensor) -> torch.Tensor:
 
 def inner_product(a: Params, b: Params, names: Iterable[str]) -> float:
     """Sums the products of corresponding entries of the named tensors, in float64."""
-    return sum(float((precise(a[n].detach()) * precise(b[n].detach())).sum()) for n in names)
+    total = 0.0
+    for name in names:
+        # in pieces: float64 copies of a whole embedding would be the largest thing in memory
+        pieces = (torch.split(x[name].detach().reshape(-1), PIECE) for x in (a, b))
+        total += sum(float(precise(x) @ precise(y)) for x, y in zip(*pieces, strict=True))
+    return total
 
 
 def computing(tensor: torch.Tensor) -> torch.dtype:

@@ -203,3 +203,29 @@ def test_folded_norms_are_aligned():
         for p in (b.state_dict(), alignment.params)
     ]
     assert (outputs[0] - outputs[1]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("method", ["descent", "greedy", "frank-wolfe", "best"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_scratch_folder_changes_nothing(method, dtype, tmp_path):
+    a, b = (
+        {name: tensor.to(dtype) for name, tensor in fully_connected(seed).state_dict().items()}
+        for seed in (0, 1)
+    )
+    group = td.fully_connected_group(a)
+    plain = td.align(group, b, to=a, method=method)
+    spilled = td.align(group, b, to=a, method=method, scratch=tmp_path)
+    assert not list(tmp_path.iterdir())  # the files are gone as soon as nothing sets a tensor
+    assert spilled.similarity == plain.similarity
+    for one, other in ((plain.params, spilled.params), (plain.reference, spilled.reference)):
+        assert one.notes == other.notes
+        assert list(one) == list(other)
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert all(torch.equal(b[name], fully_connected(1).state_dict()[name].to(dtype)) for name in b)
+
+
+def test_a_scratch_folder_must_be_there(tmp_path):
+    a = fully_connected(0).state_dict()
+    with pytest.raises(ToroidsError, match="no scratch folder can be made"):
+        td.align(td.fully_connected_group(a), a, to=a, scratch=tmp_path / "none")
+    assert not list(tmp_path.iterdir())

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from toroids.align.block import Block, Part, Table, blocks, products
 from toroids.align.choose import choose
-from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.errors import ToroidsError
 from toroids.symmetry.activations import Activations
@@ -44,7 +43,7 @@ def activations(problem: Problem) -> Found:
             "the method 'activations' compares what units compute on data; pass "
             "probe=td.Probe(model, group, inputs)."
         )
-    position = Position(problem.group, problem.start)
+    position = problem.position()
     stays, moves = problem.probe(problem.reference), problem.probe(problem.start)
     all_blocks = blocks(problem.group)
     # Blocks whose values nothing else moves come first; they are compared as they are.

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import torch
 
@@ -50,6 +51,7 @@ class Alignment:
     Attributes:
         params: the moved network, canonical.
         reference: the network that it was aligned to, canonical.
+        start: the moved network before, canonical.
         element: the permutations, signs and orthogonal matrices that were applied to the moved
             network's canonical form.
         similarity: inner product of `reference` and `params` over all parameters.
@@ -64,6 +66,7 @@ class Alignment:
 
     params: CanonicalParams
     reference: CanonicalParams
+    start: CanonicalParams
     element: Element
     similarity: float
     similarity_before: float
@@ -122,6 +125,7 @@ def align(
     progress: Progress | None = None,
     probe: Probe | None = None,
     evaluator: Evaluator | None = None,
+    scratch: str | Path | None = None,
 ) -> Alignment:
     """Moves the network `params` onto the network `to` within its symmetry class.
 
@@ -149,6 +153,9 @@ def align(
         probe: shows what the units compute on data: `Probe(model, group, inputs)`.
         evaluator: measures the loss on data: `Evaluator(model, (inputs, labels))`; a few hundred
             examples are enough.
+        scratch: a folder on a disk for networks that do not fit into memory: both canonical
+            forms, and what moves, are then mapped from files that take none, on the CPU. They go
+            when the result does. In memory when None.
 
     Returns:
         Both canonical networks, the element, and the similarity before and after. "greedy",
@@ -180,22 +187,24 @@ def align(
     check_alike(to, params)
     folded = folding(group, batch_norm)
     reference, start = (
-        canonicalize(group, network, bias=bias, batch_norm=batch_norm) for network in (to, params)
+        canonicalize(group, network, bias=bias, batch_norm=batch_norm, scratch=scratch)
+        for network in (to, params)
     )
     group = folded.group if folded else group
     begun = time.monotonic()
     effort = Effort(math.inf if budget is None else begun + budget, progress=progress)
     if generator is not None:
         effort.generator = generator
-    problem = Problem(group, start, reference, effort, probe, evaluator, bias)
+    problem = Problem(group, start, reference, effort, probe, evaluator, bias, scratch)
     found = METHODS[method](problem)
     if method != "loss":  # restarts climb the similarity, which it has left behind
         found = restarts(problem, found)
     seconds = time.monotonic() - begun
-    moved = group.apply(found.element, start)
+    moved = problem.position(found.element).tensors
     return Alignment(
         params=CanonicalParams(moved, degenerate_units(Plan(group, bias), moved)),
         reference=reference,
+        start=start,
         element=found.element,
         similarity=similarity(group, reference, moved),
         similarity_before=similarity(group, reference, start),

@@ -7,7 +7,6 @@ from toroids.align.block import blocks
 from toroids.align.descent import descent
 from toroids.align.exact import choices_of, covering, exact
 from toroids.align.frank_wolfe import frank_wolfe
-from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 
 # Fewer choices than this take no longer than the other methods.
@@ -29,7 +28,7 @@ def best(problem: Problem) -> Found:
     methods = [descent, frank_wolfe] + ([activations] if problem.probe else [])
 
     def reached(found: Found) -> float:
-        position = Position(problem.group, problem.start, found.element)
+        position = problem.position(found.element)
         return position.similarity(problem.reference)
 
     return max((method(problem) for method in methods), key=reached)

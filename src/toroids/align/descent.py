@@ -31,9 +31,9 @@ def descent(problem: Problem) -> Found:
     Returns:
         An element of permutations, signs and orthogonal matrices.
     """
-    position = Position(problem.group, problem.start)
+    position = problem.position()
     before = position.similarity(problem.reference)
-    moved = Position(problem.group, problem.start, greedy(problem).element)
+    moved = problem.position(greedy(problem).element)
     if moved.similarity(problem.reference) >= before:
         position = moved
     del moved

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from toroids.align.block import Block, blocks, rows_of, tables
 from toroids.align.choose import SIGN_GENERATORS, choose
-from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.errors import ToroidsError
 from toroids.symmetry.element import SpaceElement
@@ -48,13 +47,13 @@ def exact(problem: Problem) -> Found:
             f"{MOST_CHOICES}; use 'best' with a budget, and look at the bound."
         )
     rest = [block for block in blocks(problem.group) if block not in cover]
-    best = Position(problem.group, problem.start)
+    best = problem.position()
     reached = best.similarity(problem.reference)
     for tried, steps in enumerate(itertools.product(*map(_choices, cover))):
         if problem.effort.over:
             return Found(best.element, tried, False, "exact")
         problem.effort.tell("exact", tried, int(count))
-        position = Position(problem.group, problem.start)
+        position = problem.position()
         for space, step in itertools.chain(*steps):
             position.move(space, step)
         for block in rest:

@@ -24,7 +24,6 @@ from torch import Tensor
 from toroids.align.block import Block, Pattern, Table, blocks, tables
 from toroids.align.choose import Choice, choose
 from toroids.align.descent import descend
-from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.params import Params, computing, precise
 from toroids.symmetry.element import SpaceElement
@@ -49,14 +48,14 @@ def frank_wolfe(problem: Problem) -> Found:
         An element of permutations, signs and orthogonal matrices, never worse than none.
     """
     relaxed, steps = _relaxed(problem)
-    position = Position(problem.group, problem.start)
+    position = problem.position()
     before = position.similarity(problem.reference)
     for block in relaxed.blocks:
         for space, step in choose(block, {s.name: relaxed.at[s.name] for s in block.spaces}).steps:
             position.move(space, step)
     _, converged = descend(problem, position)
     if position.similarity(problem.reference) < before:
-        position = Position(problem.group, problem.start)
+        position = problem.position()
         _, converged = descend(problem, position)
     return Found(position.element, steps, converged, "frank-wolfe")
 

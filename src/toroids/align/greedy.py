@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 from toroids.align.block import Block, blocks, cosines, products, rows_of
 from toroids.align.choose import choose
-from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.canonical.mix import carried_twice
 from toroids.symmetry.group import SymmetryGroup
@@ -32,7 +31,7 @@ def greedy(problem: Problem) -> Found:
         An element of permutations, signs and orthogonal matrices; it can be worse than none.
     """
     group, effort = problem.group, problem.effort
-    position = Position(group, problem.start)
+    position = problem.position()
     all_blocks = blocks(group)
     moving = {s.name for block in all_blocks for s in block.spaces}
     known = {space.name for space in group.spaces} - moving

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from toroids.align.best import best
 from toroids.align.descent import descend
-from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluate import Evaluator
@@ -59,7 +58,7 @@ def loss(problem: Problem) -> Found:
         )
     evaluator, effort = problem.evaluator, problem.effort
     limited = math.isfinite(effort.deadline)
-    position = Position(problem.group, problem.start, best(problem).element)
+    position = problem.position(best(problem).element)
     found = Found(position.element, 0, False, "loss")
     toroid = Toroid(problem.group, problem.bias)
     middle = _middle(toroid, problem.reference, position.tensors)

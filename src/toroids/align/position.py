@@ -1,7 +1,10 @@
 """Where the network that moves has come to."""
 
+from pathlib import Path
+
 import torch
 
+from toroids.checkpoint import store
 from toroids.params import Params, inner_product
 from toroids.symmetry.action import compose_choices, identity_choice, move_space, of_copies
 from toroids.symmetry.element import Element, SpaceElement
@@ -16,14 +19,20 @@ class Position:
         tensors: the network; tensors are replaced, never changed.
     """
 
-    def __init__(self, group: SymmetryGroup, start: Params, element: Element | None = None) -> None:
-        """Begins at `start`, moved by `element`."""
+    def __init__(
+        self,
+        group: SymmetryGroup,
+        start: Params,
+        element: Element | None = None,
+        scratch: str | Path | None = None,
+    ) -> None:
+        """Begins at `start`, moved by `element`; what moves goes to files of `scratch`."""
         self._group = group
         self._choices = {space.name: identity_choice(space) for space in group.spaces}
-        self.tensors = dict(start)
+        self.tensors = store(start, scratch)
         if element is not None:
             self._choices = dict(group.compose(element, group.identity()).choices)
-            self.tensors = group.apply(element, start)
+            group.apply_(element, self.tensors)
 
     @property
     def element(self) -> Element:

@@ -4,10 +4,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 import torch
 
+from toroids.align.position import Position
 from toroids.evaluate import Evaluator
 from toroids.params import Params
 from toroids.symmetry.activations import Probe
@@ -54,6 +56,7 @@ class Problem:
         probe: shows what the units of a network compute on data; None where there is no data.
         evaluator: measures the loss of a network; None where there are no labelled data.
         bias: whether biases are coordinates of the spheres.
+        scratch: a folder for networks that moved; in memory when None.
     """
 
     group: SymmetryGroup
@@ -63,6 +66,11 @@ class Problem:
     probe: Probe | None = None
     evaluator: Evaluator | None = None
     bias: bool = True
+    scratch: str | Path | None = None
+
+    def position(self, element: Element | None = None) -> Position:
+        """The network that moves, moved by `element`."""
+        return Position(self.group, self.start, element, self.scratch)
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,13 @@ def restarts(problem: Problem, found: Found) -> Found:
         return found
     movable = [block for block in blocks(problem.group) if "permute" in block.space.actions]
     reference, least = problem.reference, smallest_gain(problem)
-    best = Position(problem.group, problem.start, found.element)
+    best = problem.position(found.element)
     reached = best.similarity(reference)
     count = 0
     while movable and not problem.effort.over:
         count += 1
         problem.effort.tell(f"restart {count}", 0, 0)
-        position = Position(problem.group, problem.start, best.element)
+        position = problem.position(best.element)
         _disturb(movable, position, problem.effort.generator)
         descend(problem, position)
         similarity = position.similarity(reference)

@@ -8,7 +8,7 @@ a classifier's reader cannot see the scale of the outputs, it is that of the sph
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -32,7 +32,7 @@ from toroids.symmetry.units import along, sum_per_unit
 ROUNDS = 1000
 
 
-def balanced_gauge(plan: Plan, params: dict[str, Tensor]) -> list[str]:
+def balanced_gauge(plan: Plan, params: MutableMapping[str, Tensor]) -> list[str]:
     """Brings a network to the least norm, replacing tensors in `params`.
 
     Scales, matrices and what has no least norm are settled in turn until nothing moves by more
@@ -67,7 +67,7 @@ class LeastNorm:
         notes: on units that have no least norm.
     """
 
-    def __init__(self, group: SymmetryGroup, params: dict[str, Tensor]) -> None:
+    def __init__(self, group: SymmetryGroup, params: MutableMapping[str, Tensor]) -> None:
         """Finds which weights of the network count."""
         self.notes: list[str] = []
         self._spaces = [space for space in group.spaces if space.of("rescale")]
@@ -86,7 +86,7 @@ class LeastNorm:
         )
         self._free = self._units_with_a_minimum(self._only_counted(squares))
 
-    def settle(self, params: dict[str, Tensor]) -> float | None:
+    def settle(self, params: MutableMapping[str, Tensor]) -> float | None:
         """Brings the scales to the least norm; returns the largest that acted, None if none."""
         squares = self._only_counted(self._squares(params))
         scales = least_norm(squares, self._free)
@@ -97,7 +97,7 @@ class LeastNorm:
             move_space(space, choice, params)
         return max((float(logs.abs().max()) for logs in scales), default=0.0)
 
-    def _squares(self, params: dict[str, Tensor]) -> dict[str, Squares]:
+    def _squares(self, params: MutableMapping[str, Tensor]) -> dict[str, Squares]:
         found = {}
         for name, movers in self._movers.items():
             tensor = params[name].detach()

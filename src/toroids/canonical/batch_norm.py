@@ -6,7 +6,7 @@ becomes b - m g / s, and the norm keeps m = 0, v = 1 - eps, g = 1, which leave w
 A channel's filter and the norm's bias are then one vector, as in a network without norms.
 """
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,7 +60,7 @@ class Folding:
         note = f"not folded: {listed}; nothing but a map of its own may stand before a norm"
         self.notes = [note] if names else []
 
-    def fold(self, params: dict[str, Tensor]) -> None:
+    def fold(self, params: MutableMapping[str, Tensor]) -> None:
         """Folds, replacing tensors in `params`.
 
         Args:

@@ -1,7 +1,9 @@
 """The canonical form: the representative of a network in which continuous symmetries are fixed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from toroids.canonical.balanced import balanced_gauge
@@ -12,6 +14,7 @@ from toroids.canonical.plan import Plan
 from toroids.canonical.shifts import remove_shifts
 from toroids.canonical.signs import fix_signs
 from toroids.canonical.sphere import sphere_gauge
+from toroids.checkpoint import store
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_finite, computing
 from toroids.symmetry.group import SymmetryGroup
@@ -50,6 +53,8 @@ def canonicalize(
     gauge: str = "sphere",
     bias: bool = True,
     batch_norm: str = "keep",
+    *,
+    scratch: str | Path | None = None,
 ) -> CanonicalParams:
     """Brings a network to its canonical form, by default a point on the toroid.
 
@@ -68,6 +73,9 @@ def canonicalize(
         batch_norm: "keep", the filter before a norm gets unit norm, its statistics and weight
             compensate, exactly in evaluation mode; or "fold", the norm becomes part of the map
             before it, and keeps statistics and a weight that do nothing.
+        scratch: a folder on a disk for the result, which is then mapped from files that take no
+            memory, on the CPU and without gradients; they go when the result does. In memory
+            when None.
 
     Returns:
         The same names, shapes, dtypes and devices, with `.notes` on degenerate units (zero,
@@ -97,7 +105,8 @@ def canonicalize(
     group.check(params)
     plan = Plan(group, bias)
     # half precision is computed in float32, and rounded once
-    fixed = {name: tensor.to(computing(tensor)) for name, tensor in params.items()}
+    fixed = store(params, scratch)
+    _convert(fixed, {name: computing(tensor) for name, tensor in params.items()})
     centre_output(group, fixed)
     remove_shifts(plan, fixed)
     notes = []
@@ -112,6 +121,12 @@ def canonicalize(
     if gauge == "balanced":
         notes += balanced_gauge(plan, fixed)
         fix_signs(plan, fixed)
-    result = {name: fixed[name].to(tensor.dtype) for name, tensor in params.items()}
-    check_finite(result, "the canonical form, which leaves the range of its precision,")
-    return CanonicalParams(result, (*plan.notes, *notes))
+    _convert(fixed, {name: tensor.dtype for name, tensor in params.items()})
+    check_finite(fixed, "the canonical form, which leaves the range of its precision,")
+    return CanonicalParams(fixed, (*plan.notes, *notes))
+
+
+def _convert(params: MutableMapping[str, Tensor], kinds: Mapping[str, torch.dtype]) -> None:
+    for name, kind in kinds.items():
+        if params[name].dtype != kind:
+            params[name] = params[name].to(kind)

@@ -10,6 +10,8 @@ sorted by singular value. With A^T = Q R and B^T = P T, the decomposition of R T
 small as the space, gives U^T Q^T without the product, and M = S^(-1/2) V^T T.
 """
 
+from collections.abc import MutableMapping
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from toroids.symmetry.space import Space
 from toroids.symmetry.units import vectors, with_vectors
 
 
-def balance(space: Space, params: dict[str, Tensor]) -> float:
+def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
     """Brings both sides of one space to the balanced gauge, replacing tensors in `params`.
 
     Directions that the product does not have become zero on both sides. Where a tensor carries

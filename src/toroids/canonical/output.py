@@ -5,6 +5,8 @@ layer that writes the outputs: "logits" subtracts the mean over the classes, W -
 b - mean_c b_c; "classifier" then divides both by sqrt(||W||^2 + ||b||^2), a sphere of radius one.
 """
 
+from collections.abc import MutableMapping
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ from toroids.params import precise
 from toroids.symmetry.group import SymmetryGroup
 
 
-def centre_output(group: SymmetryGroup, params: dict[str, Tensor]) -> None:
+def centre_output(group: SymmetryGroup, params: MutableMapping[str, Tensor]) -> None:
     """Centres the layer that writes the outputs, replacing its tensors in `params`.
 
     Args:

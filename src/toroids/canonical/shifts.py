@@ -1,5 +1,7 @@
 """Shifts: constants that the readers of a space cannot see become zero."""
 
+from collections.abc import MutableMapping
+
 from torch import Tensor
 
 from toroids.canonical.plan import Pivot, Plan
@@ -9,7 +11,9 @@ from toroids.symmetry.action import move_space
 from toroids.symmetry.units import along, entries_per_unit, sum_per_unit
 
 
-def remove_shifts(plan: Plan, params: dict[str, Tensor], pivots_only: bool = False) -> None:
+def remove_shifts(
+    plan: Plan, params: MutableMapping[str, Tensor], pivots_only: bool = False
+) -> None:
     """Sets the mean of every shift's pivot, as a key's bias, to zero; replaces tensors in `params`.
 
     Args:

@@ -5,6 +5,8 @@ sums would tie where rows are centred, as standardised weights are. Near a sum o
 arbitrary, and two networks that are alike may get different ones.
 """
 
+from collections.abc import MutableMapping
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from toroids.symmetry.space import Generator, Space
 CIRCLE_ROUNDS = 100
 
 
-def fix_signs(plan: Plan, params: dict[str, Tensor]) -> None:
+def fix_signs(plan: Plan, params: MutableMapping[str, Tensor]) -> None:
     """Flips units, and rows of matrices, to the convention, replacing tensors in `params`.
 
     Args:
@@ -32,7 +34,7 @@ def fix_signs(plan: Plan, params: dict[str, Tensor]) -> None:
                 break
 
 
-def _fix_sign(step: Step, params: dict[str, Tensor]) -> bool:
+def _fix_sign(step: Step, params: MutableMapping[str, Tensor]) -> bool:
     """Carries out one step and says whether it flipped anything."""
     if isinstance(step, Pivot):
         held = {name: params[name].detach() for name in step.spheres.tensors}
@@ -45,7 +47,7 @@ def _fix_sign(step: Step, params: dict[str, Tensor]) -> bool:
     return False
 
 
-def _flip(space: Space, moments: Tensor, params: dict[str, Tensor]) -> bool:
+def _flip(space: Space, moments: Tensor, params: MutableMapping[str, Tensor]) -> bool:
     negative = moments < 0
     if not bool(negative.any()):
         return False

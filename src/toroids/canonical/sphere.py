@@ -5,6 +5,8 @@ exponent e are multiplied by n_i^(-e): v_i / n_i where it is written, n_i times 
 read. Where several generators act on a space each has its own v_i; see `plan`.
 """
 
+from collections.abc import MutableMapping
+
 import torch
 
 from toroids.canonical.mix import balance
@@ -20,7 +22,7 @@ CIRCLE_TOLERANCE = 1e-13
 CIRCLE_ROUNDS = 1000
 
 
-def sphere_gauge(plan: Plan, params: dict[str, torch.Tensor]) -> list[str]:
+def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> list[str]:
     """Fixes the scale of every hidden unit, replacing tensors in `params`.
 
     Args:
@@ -50,7 +52,7 @@ def tolerance(params: Params) -> float:
     return max(CIRCLE_TOLERANCE, 16 * rounding)
 
 
-def fix(step: Step, params: dict[str, torch.Tensor]) -> float:
+def fix(step: Step, params: MutableMapping[str, torch.Tensor]) -> float:
     """Carries out one step and says how far from its goal the network was."""
     if isinstance(step, Mix):
         return balance(step.space, params)
@@ -66,7 +68,7 @@ def fix(step: Step, params: dict[str, torch.Tensor]) -> float:
     return float((norm.detach() - 1).abs())
 
 
-def rescale(step: Pivot, logs: torch.Tensor, params: dict[str, torch.Tensor]) -> None:
+def rescale(step: Pivot, logs: torch.Tensor, params: MutableMapping[str, torch.Tensor]) -> None:
     """Multiplies the weights of a pivot by exp(logs), and the other legs accordingly."""
     move_space(step.acting, element(step.acting, log_scales=logs), params)
 

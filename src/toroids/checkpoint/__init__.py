@@ -4,7 +4,7 @@ from toroids.checkpoint.conversion import Piece, original_pieces
 from toroids.checkpoint.names import StateDictView, state_dict_names
 from toroids.checkpoint.reading import Checkpoint, open_checkpoint
 from toroids.checkpoint.saving import check_out, save_checkpoint
-from toroids.checkpoint.spilled import Spilled
+from toroids.checkpoint.spilled import Spilled, store
 
 __all__ = [
     "Checkpoint",
@@ -16,4 +16,5 @@ __all__ = [
     "original_pieces",
     "save_checkpoint",
     "state_dict_names",
+    "store",
 ]

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator, MutableMapping
 from itertools import count
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from torch import Tensor
 from toroids.checkpoint.mapping import mapped, raw
 from toroids.errors import ToroidsError
 from toroids.params import Params
+
+# A file, the type and the shape of what it holds; or a tensor that is in no file of ours.
+Place: TypeAlias = tuple[Path, torch.dtype, tuple[int, ...]] | Tensor
 
 
 class Spilled(MutableMapping[str, Tensor]):
@@ -25,11 +29,18 @@ class Spilled(MutableMapping[str, Tensor]):
     mapping any more; tensors that were handed out stay valid.
     """
 
-    def __init__(self, params: Params | None = None, folder: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        params: Params | None = None,
+        folder: str | Path | None = None,
+        *,
+        over: Params | None = None,
+    ) -> None:
         """Makes the scratch folder and moves `params` into it, one tensor at a time.
 
         Args:
             params: parameters and buffers by name, on any device; the CPU holds what is read back.
+            over: tensors that are handed out as they are until their name is set.
             folder: where the scratch folder is made; the system's folder for temporary files when
                 None, which on some systems is in memory and would save nothing.
 
@@ -44,7 +55,9 @@ class Spilled(MutableMapping[str, Tensor]):
                 f"({error.strerror}); choose another folder."
             ) from error
         self._close = weakref.finalize(self, _remove, self._folder, os.getpid())
-        self._places: dict[str, tuple[Path, torch.dtype, tuple[int, ...]]] = {}
+        self._places: dict[str, tuple[Path, torch.dtype, tuple[int, ...]] | Tensor] = dict(
+            over or {}
+        )
         self._numbers = count()
         try:
             self.update(params or {})
@@ -53,9 +66,9 @@ class Spilled(MutableMapping[str, Tensor]):
             raise
 
     def __getitem__(self, name: str) -> Tensor:
-        path, dtype, shape = self._places[name]
+        place = self._places[name]
         self._check_open()
-        return mapped(path, 0, dtype, shape)
+        return place if isinstance(place, Tensor) else mapped(place[0], 0, *place[1:])
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:
         self._check_open()
@@ -74,11 +87,10 @@ class Spilled(MutableMapping[str, Tensor]):
             ) from error
         old = self._places.get(name)
         self._places[name] = path, tensor.dtype, tuple(tensor.shape)
-        if old:
-            _unlink(old[0])
+        _unlink(old)
 
     def __delitem__(self, name: str) -> None:
-        _unlink(self._places.pop(name)[0])
+        _unlink(self._places.pop(name))
 
     def __contains__(self, name: object) -> bool:
         return name in self._places
@@ -109,7 +121,23 @@ class Spilled(MutableMapping[str, Tensor]):
             )
 
 
-def _unlink(path: Path) -> None:
+def store(params: Params, scratch: str | Path | None) -> MutableMapping[str, Tensor]:
+    """A mapping with the tensors of `params`, in which others can be set.
+
+    Args:
+        params: parameters and buffers by name.
+        scratch: a folder for what is set, so that it takes no memory; in memory when None.
+
+    Returns:
+        A dict, or tensors in files.
+    """
+    return dict(params) if scratch is None else Spilled(folder=scratch, over=params)
+
+
+def _unlink(place: Place | None) -> None:
+    if place is None or isinstance(place, Tensor):
+        return
+    path = place[0]
     with contextlib.suppress(OSError):  # a file in use stays on some systems, until the folder goes
         path.unlink()
 

@@ -8,6 +8,7 @@ with the leg's exponent e: s^e, the sign to the power e, M or (for e = -1) its i
 """
 
 import math
+from collections.abc import MutableMapping
 
 import torch
 from torch import Tensor
@@ -230,7 +231,7 @@ def _matrix(space: Space, mix: Tensor, position: int) -> Tensor:
     return inverse.transpose(1, 2)
 
 
-def move_space(space: Space, choice: SpaceElement, params: dict[str, Tensor]) -> None:
+def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, Tensor]) -> None:
     """Acts with `choice` on one space, replacing the tensors of its legs in `params`.
 
     Args:
@@ -262,7 +263,11 @@ def move_space(space: Space, choice: SpaceElement, params: dict[str, Tensor]) ->
 
 
 def _keep_eps(
-    space: Space, choice: SpaceElement, norm: Norm, before: Tensor, params: dict[str, Tensor]
+    space: Space,
+    choice: SpaceElement,
+    norm: Norm,
+    before: Tensor,
+    params: MutableMapping[str, Tensor],
 ) -> None:
     """Multiplies a batch norm's weight by sqrt(c^2 v + eps) / (c sqrt(v + eps))."""
     factor = torch.ones_like(before, dtype=torch.float64)

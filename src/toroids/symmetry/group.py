@@ -12,7 +12,7 @@ others act first; the others then move their copies as wholes. How is in `action
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -240,10 +240,22 @@ class SymmetryGroup:
         """
         self.check(params)
         moved = dict(params)
-        for space in sorted(self.spaces, key=lambda space: -len(space.within)):
-            move_space(space, self._choice(element, space), moved)
+        self.apply_(element, moved)
         check_finite(moved, "the moved network, where a scale leaves the range of the precision,")
         return moved
+
+    def apply_(self, element: Element, params: MutableMapping[str, Tensor]) -> None:
+        """Replaces the tensors of `params` that `element` moves; they are trusted, none is changed.
+
+        Args:
+            element: one choice per space of this group.
+            params: parameters and buffers by name.
+
+        Raises:
+            ToroidsError: `element` belongs to another group.
+        """
+        for space in sorted(self.spaces, key=lambda space: -len(space.within)):
+            move_space(space, self._choice(element, space), params)
 
     def _choice(self, element: Element, space: Space) -> SpaceElement:
         if element.choices.keys() != {known.name for known in self.spaces}:

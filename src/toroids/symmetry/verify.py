@@ -102,12 +102,8 @@ def measure(
     before = subject.outputs(subject.params)
     if sum(output.numel() for output in before) == 0:
         raise DataError("the model gives no outputs on these inputs; pass at least one example.")
-    deviations = [
-        worst_deviation(
-            subject.outputs(group.apply(restless(group, generator), subject.params)), before
-        )
-        for _ in range(trials)
-    ]
+    moved = (group.apply(restless(group, generator), subject.params) for _ in range(trials))
+    deviations = [worst_deviation(subject.outputs(params), before) for params in moved]
     if group.output.mode != "values":
         deviations.append(_output_deviation(subject, group, before[subject.logits]))
     return torch.stack(deviations).max().item()

@@ -1,7 +1,7 @@
 """A narrow network inside a wide one of the same architecture, its function unchanged.
 
-The spaces of both say where the units of the narrow network lie in the wide one's tensors. The units
-that the wide one has more are added with zero weights: nothing writes them, nothing reads them.
+The spaces of both say where the units of the narrow network lie in the wide one's tensors. What
+the wide one has more is added with zero weights: nothing writes these units, nothing reads them.
 Aligned to a wide network, the result takes part in a partial assignment: its own units find
 partners, and the added ones stand beside those that are left over.
 """
@@ -19,6 +19,9 @@ from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Leg, Space
 from toroids.symmetry.trace import Inputs, trace
 from toroids.symmetry.verify import traced_subject, worst_deviation
+
+# So many widened spaces are named in a message.
+SHOWN = 3
 
 
 def widen(
@@ -96,11 +99,13 @@ class _Embedding:
         self._shapes, self._tied = wide.shapes, wide.tied
         self._variances = {norm.variance for space in wide.spaces for norm in space.norms}
         pairs = _matched(narrow, wide)
-        self.widened = ", ".join(
+        changed = [
             f"{_units(b)} units of space `{a.name}` in place of {_units(a)}"
             for a, b in pairs
             if _units(a) != _units(b)
-        )
+        ]
+        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+        self.widened = ", ".join(changed[:SHOWN]) + more
         self._maps = {
             name: _axis_maps(name, narrow.shapes[name], wide.shapes[name], pairs)
             for name in wide.shapes
