@@ -94,6 +94,8 @@ class Alignment:
         found = {}
         for space in self.group.spaces:
             legs = [leg for leg in space.legs if leg.tensor in self.group.parameters]
+            if not legs:
+                continue
             weights, others = (
                 [vectors(x[leg.tensor], leg, space.copies, space.size).abs() for leg in legs]
                 for x in (self.params, self.reference)

@@ -33,6 +33,9 @@ from toroids.params import Params, computing
 STEPS = 200
 # Of Adam, in units of the root mean square weight; between 0.1 and 0.3 barriers hardly differ.
 RATE = 0.2
+# The scale of the logits is looked for up to this power of two in both directions: where nothing is
+# wrong the best one is infinite, where everything is it is zero.
+DOUBLINGS = 20
 
 
 def loss(problem: Problem) -> Found:
@@ -110,6 +113,9 @@ def _best_scale(evaluator: Evaluator, params: Params) -> float:
     """The power of two by which the logits have the lowest loss."""
     scale, lowest = 1.0, evaluator.gradient(params)[0]
     for factor in (2.0, 0.5):
-        while (reached := evaluator.gradient(params, scale * factor)[0]) < lowest:
+        for _ in range(DOUBLINGS):
+            reached = evaluator.gradient(params, scale * factor)[0]
+            if not reached < lowest:
+                break
             scale, lowest = scale * factor, reached
     return scale

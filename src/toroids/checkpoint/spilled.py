@@ -55,9 +55,7 @@ class Spilled(MutableMapping[str, Tensor]):
                 f"({error.strerror}); choose another folder."
             ) from error
         self._close = weakref.finalize(self, _remove, self._folder, os.getpid())
-        self._places: dict[str, tuple[Path, torch.dtype, tuple[int, ...]] | Tensor] = dict(
-            over or {}
-        )
+        self._places: dict[str, Place] = dict(over or {})
         self._numbers = count()
         try:
             self.update(params or {})
