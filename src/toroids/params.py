@@ -13,8 +13,8 @@ from toroids.files import write_atomically
 
 Params: TypeAlias = Mapping[str, torch.Tensor]
 
-# Entries that are converted to float64 at once: 128 MiB.
-PIECE = 2**24
+# Entries that are converted to float64 at once: 512 KiB.
+PIECE = 2**16
 
 
 def check_finite(params: Params, what: str = "the parameters") -> None:

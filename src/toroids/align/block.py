@@ -143,7 +143,7 @@ def products(parts: Iterable[Part], between: bool) -> Table:
             product = flat.view(*a.shape[:2], *b.shape[:2]).transpose(1, 2)
         else:
             product = a @ b.transpose(1, 2)
-        table[pattern] = table[pattern] + product if pattern in table else product
+        table[pattern] = table[pattern].add_(product) if pattern in table else product
     return table
 
 
@@ -156,6 +156,8 @@ def cosines(parts: Sequence[Part]) -> Table:
     ]
     if not table:
         return table
-    a, b = (x.to(next(iter(table.values()))) for x in squares)
-    sizes = (a[:, :, None] * b[:, None, :]).sqrt()
-    return {pattern: x / torch.where(sizes > 0, sizes, 1.0) for pattern, x in table.items()}
+    first = next(iter(table.values()))
+    a, b = (torch.where(x > 0, x.sqrt(), 1.0).to(first) for x in squares)
+    for product in table.values():  # its own, and in place: tables take most of the memory
+        product.div_(a[:, :, None]).div_(b[:, None, :])
+    return table

@@ -86,14 +86,13 @@ def _on_copies(
     count = len(space.of("flip"))
     if not table and extra is not None:
         table = {(0.0,) * count: torch.zeros_like(extra)[None]}
-    values = precise(_with_best_signs(count, table))
+    values = _with_best_signs(count, table)
     values = values if extra is None else values + extra
     permutation = torch.stack([_matched(space, copy) for copy in values])
     index = permutation.to(values.device)[:, :, None]
-    signs = None
-    if count:
-        signs = _signs({key: x.gather(2, index) for key, x in table.items()}, count)
-    return SpaceElement(permutation, signs=signs), float(values.gather(2, index).sum())
+    matched = {key: x.gather(2, index) for key, x in table.items()}
+    signs = _signs(matched, count) if count else None
+    return SpaceElement(permutation, signs=signs), float(precise(values.gather(2, index)).sum())
 
 
 def _between_copies(space: Space, table: Table) -> Tensor:
@@ -118,11 +117,14 @@ def _matched(space: Space, values: Tensor) -> Tensor:
     if bool((values.diagonal() >= values.amax(dim=1)).all()):
         return home  # every unit has its best match already
     # What all matches of a unit share decides nothing, but makes the solver up to ten times slower.
-    centred = values - values.mean(dim=1, keepdim=True)
-    centred = centred - centred.mean(dim=0)
-    reduced = centred - centred.amax(dim=1, keepdim=True)
-    reduced = reduced - reduced.amax(dim=0)
-    _, columns = linear_sum_assignment(reduced.cpu().numpy(), maximize=True)
+    # In place, and as costs, of which the solver makes no copy: tables take most of the memory.
+    costs = precise(values).clone() if values.dtype == torch.float64 else precise(values)
+    costs.neg_()
+    costs -= costs.mean(dim=1, keepdim=True)
+    costs -= costs.mean(dim=0)
+    costs -= costs.amin(dim=1, keepdim=True)
+    costs -= costs.amin(dim=0)
+    _, columns = linear_sum_assignment(costs.cpu().numpy())
     return torch.from_numpy(columns)
 
 
