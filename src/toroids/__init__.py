@@ -5,8 +5,8 @@ from toroids.align.alignment import Alignment, align
 from toroids.align.many import ManyAlignment, align_many
 from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
-from toroids.errors import ConfigError, DataError, ParamsError, ToroidsError
-from toroids.evaluate import Evaluation, Evaluator, evaluate
+from toroids.errors import ConfigError, DataError, NotFiniteError, ParamsError, ToroidsError
+from toroids.evaluation.evaluator import Evaluation, Evaluator, evaluate, fit_temperature
 from toroids.geometry.paths import Geodesic, Line, Path
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.flatness import LocalEnergy, local_energy
@@ -61,6 +61,7 @@ __all__ = [
     "LocalEnergy",
     "Profile",
     "evaluate",
+    "fit_temperature",
     "local_energy",
     "profile",
     # networks, data, training
@@ -70,6 +71,7 @@ __all__ = [
     # parameters and errors
     "ConfigError",
     "DataError",
+    "NotFiniteError",
     "Params",
     "ParamsError",
     "ToroidsError",

@@ -13,5 +13,9 @@ class DataError(ToroidsError):
     """Examples or labels that cannot be used: empty, of the wrong shape, or outside the classes."""
 
 
+class NotFiniteError(DataError):
+    """Outputs or a loss that are NaN or infinite."""
+
+
 class ConfigError(ToroidsError):
     """A study file, or a name in it, that cannot be used."""

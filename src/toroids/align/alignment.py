@@ -24,7 +24,7 @@ from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
-from toroids.evaluate import Evaluator
+from toroids.evaluation.evaluator import Evaluator
 from toroids.params import Params, check_alike, inner_product
 from toroids.symmetry.activations import Probe
 from toroids.symmetry.element import Element

@@ -24,7 +24,6 @@ from toroids.align.best import best
 from toroids.align.descent import descend
 from toroids.align.problem import Found, Problem
 from toroids.errors import ParamsError, ToroidsError
-from toroids.evaluate import Evaluator
 from toroids.geometry.paths import Line
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, computing
@@ -33,9 +32,6 @@ from toroids.params import Params, computing
 STEPS = 200
 # Of Adam, in units of the root mean square weight; between 0.1 and 0.3 barriers hardly differ.
 RATE = 0.2
-# The scale of the logits is looked for up to this power of two in both directions: where nothing is
-# wrong the best one is infinite, where everything is it is zero.
-DOUBLINGS = 20
 
 
 def loss(problem: Problem) -> Found:
@@ -65,8 +61,8 @@ def loss(problem: Problem) -> Found:
     found = Found(position.element, 0, False, "loss")
     toroid = Toroid(problem.group, problem.bias)
     middle = _middle(toroid, problem.reference, position.tensors)
-    scale = _best_scale(evaluator, middle)
-    lowest, gradient = evaluator.gradient(middle, scale)
+    temperature = evaluator.fit_temperature(middle)
+    lowest, gradient = evaluator.gradient(middle, temperature)
     target = _Target(problem, position.tensors)
     step = 0
     while (limited or step < STEPS) and not effort.over:
@@ -75,7 +71,7 @@ def loss(problem: Problem) -> Found:
         aim = replace(problem, reference={**position.tensors, **target.walk(gradient)})
         descend(replace(aim, effort=replace(effort, progress=None)), position)
         middle = _middle(toroid, problem.reference, position.tensors)
-        reached, gradient = evaluator.gradient(middle, scale)
+        reached, gradient = evaluator.gradient(middle, temperature)
         if reached < lowest:
             lowest, found = reached, replace(found, element=position.element)
     return replace(found, sweeps=step, converged=step >= STEPS)
@@ -107,15 +103,3 @@ def _middle(toroid: Toroid, a: Params, b: Params) -> Params:
         return toroid.geodesic(a, b)(0.5)
     except ParamsError:  # antipodal units have no middle on their sphere: that of their chord
         return toroid.project(Line(a, b)(0.5))
-
-
-def _best_scale(evaluator: Evaluator, params: Params) -> float:
-    """The power of two by which the logits have the lowest loss."""
-    scale, lowest = 1.0, evaluator.gradient(params)[0]
-    for factor in (2.0, 0.5):
-        for _ in range(DOUBLINGS):
-            reached = evaluator.gradient(params, scale * factor)[0]
-            if not reached < lowest:
-                break
-            scale, lowest = scale * factor, reached
-    return scale

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 
 from toroids.align.position import Position
-from toroids.evaluate import Evaluator
+from toroids.evaluation.evaluator import Evaluator
 from toroids.params import Params
 from toroids.symmetry.activations import Probe
 from toroids.symmetry.element import Element

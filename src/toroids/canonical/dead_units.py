@@ -10,7 +10,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from toroids.errors import DataError
-from toroids.evaluate import Data, batches, check_pair, evaluation_mode, run
+from toroids.evaluation.batches import Data, batches, check_pair, to_place
+from toroids.evaluation.running import evaluation_mode, run
 from toroids.params import Params, check_finite, check_shapes
 
 RECTIFIERS = {
@@ -66,13 +67,12 @@ def dead_units(
     alive: dict[str, Tensor] = {}
     examples = 0
     for batch in batches(data, batch_size):
-        inputs, _ = check_pair(batch)
+        inputs, labels = check_pair(batch)
         if place is not None:
-            kind = place.dtype if inputs.is_floating_point() else inputs.dtype
-            inputs = inputs.to(place.device, kind)
+            inputs, labels = to_place((inputs, labels), place.device, place.dtype)
         with torch.no_grad(), evaluation_mode(model), _Watch(model) as watch:
             run(model, params, inputs)
-        examples += len(inputs)
+        examples += len(labels)
         for name, fired in watch.fired.items():
             alive[name] = alive[name] | fired if name in alive else fired
     if examples == 0:

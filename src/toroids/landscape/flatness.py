@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from toroids.errors import ToroidsError
-from toroids.evaluate import Data, Evaluator, check_params, owners_of
+from toroids.evaluation.batches import Data
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.running import check_params, owners_of
 from toroids.params import Params
 
 SIGMAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from toroids.errors import ToroidsError
-from toroids.evaluate import Data, Evaluator, check_params
+from toroids.evaluation.batches import Data
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.running import check_params
 from toroids.geometry.paths import Path
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from toroids.errors import ToroidsError
-from toroids.evaluate import Batch
+from toroids.evaluation.batches import TensorPair
 from toroids.solvers.sgd import descend, steps
 from toroids.solvers.training import (
     Epoch,
@@ -23,7 +23,7 @@ from toroids.solvers.training import (
 
 def adversarial_sgd(
     make_model: MakeModel,
-    data: Batch,
+    data: TensorPair,
     seed: int,
     budget: int = 60,
     *,
@@ -91,7 +91,7 @@ def adversarial_sgd(
     )
 
 
-def corrupt(data: Batch, copies: int, zeroed: float, generator: torch.Generator) -> Batch:
+def corrupt(data: TensorPair, copies: int, zeroed: float, generator: torch.Generator) -> TensorPair:
     """Makes corrupted copies of the inputs with random labels.
 
     Args:
@@ -111,7 +111,9 @@ def corrupt(data: Batch, copies: int, zeroed: float, generator: torch.Generator)
     return inputs * kept.to(inputs), random_labels.to(labels)
 
 
-def _fit(model: nn.Module, data: Batch, recipe: Recipe, generator: torch.Generator) -> list[Epoch]:
+def _fit(
+    model: nn.Module, data: TensorPair, recipe: Recipe, generator: torch.Generator
+) -> list[Epoch]:
     optimizer = recipe.optimizer(model)
     watch = Watch(model, data, recipe.hold, phase="corrupt")
     model.train()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.errors import ToroidsError
-from toroids.evaluate import Batch
+from toroids.evaluation.batches import TensorPair
 from toroids.solvers.sgd import steps
 from toroids.solvers.training import (
     Ended,
@@ -24,7 +24,7 @@ from toroids.solvers.training import (
 
 def replicated_sgd(
     make_model: MakeModel,
-    data: Batch,
+    data: TensorPair,
     seed: int,
     budget: int = 60,
     *,
@@ -90,7 +90,7 @@ def replicated_sgd(
 
 def _descend(
     models: list[nn.Module],
-    data: Batch,
+    data: TensorPair,
     generators: list[torch.Generator],
     recipe: Recipe,
     coupling: tuple[float, float],
@@ -116,7 +116,7 @@ def _descend(
 def step(
     models: list[nn.Module],
     optimizers: list[torch.optim.SGD],
-    batches: tuple[Batch, ...],
+    batches: tuple[TensorPair, ...],
     gamma: float,
 ) -> None:
     """Takes one coupled step: every replica's gradient plus gamma times its offset from the mean.

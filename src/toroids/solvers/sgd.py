@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from toroids.evaluate import Batch
+from toroids.evaluation.batches import TensorPair
 from toroids.solvers.training import (
     Ended,
     Epoch,
@@ -21,7 +21,7 @@ from toroids.solvers.training import (
 
 def sgd(
     make_model: MakeModel,
-    data: Batch,
+    data: TensorPair,
     seed: int,
     budget: int = 60,
     *,
@@ -66,7 +66,9 @@ def sgd(
     return Trained(snapshot(model), tuple(history), ended, steps(history, data, recipe))
 
 
-def descend(model: nn.Module, data: Batch, seed: int, recipe: Recipe) -> tuple[list[Epoch], Ended]:
+def descend(
+    model: nn.Module, data: TensorPair, seed: int, recipe: Recipe
+) -> tuple[list[Epoch], Ended]:
     """Trains `model` in place by `recipe`.
 
     Args:
@@ -93,6 +95,6 @@ def descend(model: nn.Module, data: Batch, seed: int, recipe: Recipe) -> tuple[l
     return watch.history, "budget"
 
 
-def steps(history: list[Epoch], data: Batch, recipe: Recipe) -> int:
+def steps(history: list[Epoch], data: TensorPair, recipe: Recipe) -> int:
     """Counts the mini-batch gradients of `history`."""
     return len(history) * -(-len(data[1]) // recipe.batch_size)

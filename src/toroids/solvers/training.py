@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from toroids.errors import DataError, ToroidsError
-from toroids.evaluate import Batch, Evaluator, check_pair, select_output
+from toroids.evaluation.batches import TensorPair, check_tensors
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.running import select_output
 
 MakeModel: TypeAlias = Callable[[int], nn.Module]
 Ended: TypeAlias = Literal["zero error", "budget"]
@@ -100,8 +102,8 @@ class Recipe:
 
 
 def prepare(
-    make_model: MakeModel, data: Batch, seeds: Sequence[int], device: str | torch.device
-) -> tuple[list[nn.Module], Batch]:
+    make_model: MakeModel, data: TensorPair, seeds: Sequence[int], device: str | torch.device
+) -> tuple[list[nn.Module], TensorPair]:
     """Builds the networks and brings the data to their device and precision.
 
     Args:
@@ -119,7 +121,7 @@ def prepare(
     """
     if not all(0 <= seed < 2**63 for seed in seeds):
         raise ToroidsError(f"the seeds are {list(seeds)}; pass 0 or more, below 2^63.")
-    inputs, labels = check_pair(data)
+    inputs, labels = check_tensors(data)
     models = [make_model(seed) for seed in seeds]
     try:
         models = [model.to(device) for model in models]
@@ -132,7 +134,9 @@ def prepare(
     return models, (inputs, labels.to(device, torch.long))
 
 
-def minibatches(data: Batch, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+def minibatches(
+    data: TensorPair, batch_size: int, generator: torch.Generator
+) -> Iterator[TensorPair]:
     """Yields the examples once, in an order drawn from `generator` (on the CPU)."""
     inputs, labels = data
     order = torch.randperm(len(labels), generator=generator).to(labels.device)
@@ -146,7 +150,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def backward(model: nn.Module, batch: Batch) -> None:
+def backward(model: nn.Module, batch: TensorPair) -> None:
     """Computes the gradient of the cross-entropy on one mini-batch anew."""
     inputs, labels = batch
     for parameter in model.parameters():
@@ -158,7 +162,7 @@ def backward(model: nn.Module, batch: Batch) -> None:
 class Watch:
     """Follows the train error, writes the history and says when training has ended."""
 
-    def __init__(self, model: nn.Module, data: Batch, hold: int, phase: str = "train") -> None:
+    def __init__(self, model: nn.Module, data: TensorPair, hold: int, phase: str = "train") -> None:
         """Watches `data`; training ends after `hold` consecutive epochs of zero error."""
         self._evaluator = Evaluator(model, data)
         self._hold = hold

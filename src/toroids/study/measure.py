@@ -7,7 +7,7 @@ from torch import nn
 from toroids.align.alignment import Alignment, align
 from toroids.canonical.form import canonicalize
 from toroids.data import Dataset
-from toroids.evaluate import evaluate
+from toroids.evaluation.evaluator import evaluate
 from toroids.geometry.paths import Line, Path
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.flatness import local_energy

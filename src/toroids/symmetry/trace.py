@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind, OutputKind
 
 from toroids.errors import ToroidsError
-from toroids.evaluate import evaluation_mode
+from toroids.evaluation.running import evaluation_mode
 from toroids.params import Params
 
 NARROW = (torch.float32, torch.float16, torch.bfloat16)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from toroids.errors import DataError, ToroidsError
-from toroids.evaluate import evaluation_mode, select_output
+from toroids.evaluation.running import evaluation_mode, select_output
 from toroids.params import Params
 from toroids.symmetry.action import identity_choice, random_choice
 from toroids.symmetry.element import Element

@@ -1,0 +1,1 @@
+"""Errors and losses of networks on data, with the parameters passed as data."""

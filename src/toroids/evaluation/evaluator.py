@@ -1,0 +1,351 @@
+"""Error and loss of a network on data, with the network's parameters passed as data.
+
+The module only lends its architecture: its own weights, buffers and mode are as before afterwards.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from toroids.errors import DataError, NotFiniteError, ParamsError, ToroidsError
+from toroids.evaluation.batches import Batch, Data, batches, check_pair, to_place
+from toroids.evaluation.metrics import Metric, Scores, metric_named, score
+from toroids.evaluation.running import check_params, evaluation_mode, owners_of, run, select_output
+from toroids.params import Params, precise
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Error and loss of one network on one data set.
+
+    Attributes:
+        error: mean error; for classification the fraction of examples whose largest logit is not
+            the label, in [0, 1].
+        loss: mean loss; for classification the cross-entropy, in nats.
+        error_stderr: standard error of `error` over the examples, for a fraction the binomial
+            sqrt(e (1 - e) / n).
+        loss_stderr: standard error of `loss` over the examples.
+        examples: how many examples, n.
+    """
+
+    error: float
+    loss: float
+    error_stderr: float
+    loss_stderr: float
+    examples: int
+
+
+def evaluate(
+    model: nn.Module,
+    params: Params,
+    data: Data,
+    *,
+    metric: str | Metric = "classification",
+    temperature: float = 1.0,
+    batch_size: int = 4096,
+    output_key: str | int | None = None,
+    autocast: torch.dtype | None = None,
+) -> Evaluation:
+    """Computes the error and the loss of `params` on `data`.
+
+    Args:
+        model: gives the architecture; it is run in evaluation mode and left as it was.
+        params: parameters and buffers by name, as `model.state_dict()` gives them; they say on
+            which device and in which precision the network runs.
+        data: a pair `(inputs, targets)` with inputs of shape (n, ...) or a mapping of keyword
+            arguments, or an iterable of such batches.
+        metric: "classification", "top-K" as "top-5", "next-token" (targets are the input tokens),
+            "squared-error", or a function of outputs and targets that gives one number per
+            example, or a pair (errors, losses) of these.
+        temperature: what the outputs are divided by; see `fit_temperature`.
+        batch_size: how many examples of a pair of tensors are run at once.
+        output_key: which entry of a tuple, a dict or a ModelOutput holds the logits.
+        autocast: bfloat16 or float16 for mixed precision, None for the parameters' own.
+
+    Returns:
+        Error, loss and their standard errors.
+
+    Raises:
+        ParamsError: names or shapes that are not the model's; NaN or infinite weights.
+        DataError: no examples, labels that are not classes of the network, inputs that the model
+            cannot run on, outputs that are not finite, or a metric that does not give one number
+            per example.
+        ToroidsError: an unknown metric, or a temperature that is not positive.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.fully_connected([2, 3, 2], seed=0)
+        >>> inputs, labels = torch.randn(8, 2), torch.zeros(8, dtype=torch.long)
+        >>> evaluation = td.evaluate(model, model.state_dict(), (inputs, labels))
+        >>> evaluation.examples
+        8
+    """
+    check_params(model, params)
+    evaluator = Evaluator(
+        model,
+        data,
+        metric=metric,
+        batch_size=batch_size,
+        output_key=output_key,
+        autocast=autocast,
+    )
+    return evaluator(params, temperature)
+
+
+# Inverse temperatures are looked for up to this power of two in both directions: where nothing is
+# wrong the best one is infinite, where everything is it is zero.
+DOUBLINGS = 20
+# Of inverse temperatures that are tried in one pass over the data, and passes: every pass narrows
+# the range to two of its steps, the last one to less than a percent.
+TRIED, PASSES = 21, 3
+
+
+def fit_temperature(
+    model: nn.Module,
+    params: Params,
+    data: Data,
+    *,
+    metric: str | Metric = "classification",
+    batch_size: int = 4096,
+    output_key: str | int | None = None,
+) -> float:
+    """Finds the temperature by which the outputs have to be divided for the lowest loss.
+
+    A canonical classifier has lost the scale of its logits, on which its loss depends; the
+    temperature gives it back, on training data.
+
+    Args:
+        model: gives the architecture.
+        params: parameters and buffers by name.
+        data: as in `evaluate`.
+        metric: as in `evaluate`; its loss counts.
+        batch_size: as in `evaluate`.
+        output_key: as in `evaluate`.
+
+    Returns:
+        The temperature to about a percent, between 2^-20 (where nothing is wrong) and 2^20.
+
+    Raises:
+        ParamsError: as in `evaluate`.
+        DataError: as in `evaluate`.
+        ToroidsError: as in `evaluate`.
+    """
+    check_params(model, params)
+    return Evaluator(
+        model, data, metric=metric, batch_size=batch_size, output_key=output_key
+    ).fit_temperature(params)
+
+
+class Evaluator:
+    """Evaluates many parameter sets of one architecture on the same data.
+
+    What does not depend on the parameters is done once: the data is cut into batches, moved to
+    the device and checked on the first call.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        *,
+        metric: str | Metric = "classification",
+        batch_size: int = 4096,
+        output_key: str | int | None = None,
+        autocast: torch.dtype | None = None,
+    ) -> None:
+        """Prepares `data` for `model`; see `evaluate` for the arguments."""
+        self.model = model
+        self.output_key = output_key
+        self.metric = metric_named(metric)
+        self._autocast = autocast
+        self._batches = batches(data, batch_size)
+        self._place: tuple[torch.device, torch.dtype] | None = None
+        self._checked: tuple[torch.device, torch.dtype] | None = None
+
+    def __call__(self, params: Params, temperature: float = 1.0) -> Evaluation:
+        """Computes error and loss of `params`, whose names, shapes and values are trusted."""
+        return summarise(self.scores(params, temperature))
+
+    @torch.no_grad()
+    def scores(self, params: Params, temperature: float = 1.0) -> Scores:
+        """Computes error, loss and weight of every example, in the order of the data.
+
+        Args:
+            params: parameters and buffers, whose names, shapes and values are trusted.
+            temperature: what the outputs are divided by.
+
+        Returns:
+            Tensors of shape (n,) in float64, on the device of the parameters.
+
+        Raises:
+            NotFiniteError: outputs that are NaN or infinite.
+            DataError: as in `evaluate`.
+            ToroidsError: a temperature that is not positive.
+        """
+        if not 0 < temperature < math.inf:
+            raise ToroidsError(f"the temperature is {temperature}; pass a positive number.")
+        found, undefined = [], []
+        with evaluation_mode(self.model):
+            for outputs, targets in self._outputs(params):
+                scaled = outputs if temperature == 1 else outputs / temperature
+                found.append(score(self.metric, scaled, targets))
+                # minus infinity is a mask, anything else that is not finite has no largest logit
+                bad = (outputs.isnan() | outputs.isposinf()).flatten(start_dim=1)
+                undefined.append(bad.any(dim=1).sum())
+        if not found:
+            raise DataError("the data holds no examples; pass at least one.")
+        names = ("errors", "losses", "weights")
+        errors, losses, weights = (
+            torch.cat([precise(getattr(scores, name)) for scores in found]) for name in names
+        )
+        if count := int(torch.stack(undefined).sum()):
+            raise NotFiniteError(
+                f"the outputs are NaN or infinite on {count} of {len(errors)} examples; look "
+                "for NaN in the inputs and for weights, or noise, that overflow the precision."
+            )
+        return Scores(errors, losses, weights)
+
+    @torch.no_grad()
+    def fit_temperature(self, params: Params) -> float:
+        """Finds the temperature of the lowest loss; see the function of this name."""
+        low, high = -float(DOUBLINGS), float(DOUBLINGS)
+        best = 0.0
+        for _ in range(PASSES):
+            powers = torch.linspace(low, high, TRIED).tolist()
+            losses = [0.0] * TRIED
+            with evaluation_mode(self.model):
+                for outputs, targets in self._outputs(params):
+                    for number, power in enumerate(powers):
+                        scores = score(self.metric, outputs * 2.0**power, targets)
+                        losses[number] += float(precise(scores.losses).sum())
+            if not all(map(math.isfinite, losses)):
+                raise NotFiniteError(
+                    "the loss is NaN or infinite; look for NaN in the inputs and for weights that "
+                    "overflow the precision."
+                )
+            chosen = min(range(TRIED), key=losses.__getitem__)
+            best = powers[chosen]
+            low, high = powers[max(chosen - 1, 0)], powers[min(chosen + 1, TRIED - 1)]
+        return float(2.0**-best)
+
+    def gradient(self, params: Params, temperature: float = 1.0) -> tuple[float, dict[str, Tensor]]:
+        """Computes the mean loss and its gradient.
+
+        Args:
+            params: parameters and buffers, whose names, shapes and values are trusted.
+            temperature: what the outputs are divided by.
+
+        Returns:
+            The loss, and for every parameter a tensor of its shape. Names that share one
+            parameter of the model, as tied weights do, have one gradient, the sum over its uses.
+
+        Raises:
+            DataError: no examples, or a loss that is not finite or has no gradient.
+        """
+        owners = owners_of(self.model)
+        leaves = {n: params[n].detach().clone().requires_grad_() for n in set(owners.values())}
+        lent = {**params, **{name: leaves[owner] for name, owner in owners.items()}}
+        total, weight = 0.0, 0.0
+        with evaluation_mode(self.model), torch.enable_grad():
+            for outputs, targets in self._outputs(lent):
+                scores = score(self.metric, outputs / temperature, targets)
+                loss = scores.losses.sum()
+                if not loss.requires_grad:
+                    raise DataError(
+                        "the metric's loss has no gradient; return a pair (errors, losses) with "
+                        "losses that torch can differentiate."
+                    )
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += float(loss.detach())
+                weight += float(precise(scores.weights).sum()) if scores.weights is not None else 0
+        if weight == 0:
+            raise DataError("the data holds no examples; pass at least one.")
+        if not math.isfinite(total):
+            raise NotFiniteError(
+                f"the loss is {total}; look for NaN in the inputs and for weights that overflow."
+            )
+        zero = torch.zeros(())
+        gradients = {
+            name: zero.to(leaf).expand(leaf.shape) if leaf.grad is None else leaf.grad / weight
+            for name, leaf in leaves.items()
+        }
+        return total / weight, {name: gradients[owner] for name, owner in owners.items()}
+
+    def ready(self, params: Params) -> Iterator[Batch]:
+        """Yields the batches on the device, and in the precision, of the parameters."""
+        place = place_of(params)
+        if not isinstance(self._batches, list):  # a loader may give other batches every time
+            yield from (to_place(check_pair(batch), *place) for batch in self._batches)
+            return
+        if self._place != place:
+            self._batches = [to_place(check_pair(batch), *place) for batch in self._batches]
+            self._place = place
+        yield from self._batches
+
+    def _outputs(self, params: Params) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields outputs and targets of every batch, checked where they are new."""
+        check = getattr(self.metric, "check", None)
+        place = place_of(params)
+        seen = self._checked == place and isinstance(self._batches, list)
+        mixed = (
+            nullcontext()
+            if self._autocast is None
+            else torch.autocast(place[0].type, self._autocast)
+        )
+        for inputs, targets in self.ready(params):
+            with mixed:
+                outputs = select_output(run(self.model, params, inputs), self.output_key)
+            if check is not None and not seen:
+                check(outputs, targets)
+            yield outputs, targets
+        self._checked = place
+
+
+def summarise(scores: Scores) -> Evaluation:
+    """Computes weighted means and their standard errors over the examples.
+
+    With e_i the errors and w_i the weights, r = sum e / sum w has to first order the standard error
+    sqrt(sum (e_i - r w_i)^2) / sum w.
+
+    Args:
+        scores: of all examples, in float64.
+
+    Returns:
+        The means.
+
+    Raises:
+        DataError: nothing counts.
+    """
+    assert scores.weights is not None  # the evaluator fills it in
+    total = scores.weights.sum()
+    if not bool(total > 0):
+        raise DataError("the data holds no examples that count; pass at least one.")
+    means = [values.sum() / total for values in (scores.errors, scores.losses)]
+    spreads = [
+        (values - mean * scores.weights).square().sum().sqrt() / total
+        for values, mean in zip((scores.errors, scores.losses), means, strict=True)
+    ]
+    error, loss, error_stderr, loss_stderr = torch.stack([*means, *spreads]).tolist()
+    return Evaluation(error, loss, error_stderr, loss_stderr, len(scores.errors))
+
+
+def place_of(params: Params) -> tuple[torch.device, torch.dtype]:
+    """Finds the device and the precision in which a network runs.
+
+    Args:
+        params: parameters and buffers by name.
+
+    Returns:
+        Those of its first floating tensor.
+
+    Raises:
+        ParamsError: no tensor has a precision.
+    """
+    for tensor in params.values():
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    raise ParamsError("the parameters hold no floating-point tensor; pass a model's state dict.")

@@ -1,0 +1,117 @@
+"""Running a module with parameters that are not its own, which leaves it as it was."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from toroids.errors import DataError
+from toroids.evaluation.batches import Inputs, map_inputs
+from toroids.params import Params, check_finite, check_shapes
+
+
+def check_params(model: nn.Module, params: Params, what: str = "the parameters") -> None:
+    """Raises unless `params` has the names and shapes of `model` and is finite.
+
+    Args:
+        model: gives the architecture.
+        params: parameters and buffers by name.
+        what: how the message calls them.
+
+    Raises:
+        ParamsError: names the tensor that is missing, unknown, misshapen or not finite.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    check_shapes(params, shapes, what, "the model")
+    check_finite(params, what)
+
+
+def owners_of(model: nn.Module) -> dict[str, str]:
+    """Maps every parameter name to the first name of the same parameter: tied weights share one."""
+    first: dict[int, str] = {}
+    return {
+        name: first.setdefault(id(parameter), name)
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+    }
+
+
+def run(model: nn.Module, params: Params, inputs: Inputs) -> Any:
+    """Runs a model with other parameters, of which no forward changes any.
+
+    Args:
+        model: in evaluation mode.
+        params: parameters and buffers by name.
+        inputs: a batch on their device, one tensor or several by keyword.
+
+    Returns:
+        What the model returns.
+
+    Raises:
+        DataError: the model cannot run on these inputs.
+    """
+    # A forward that changes its buffers in place must not reach the caller's tensors.
+    lent = dict(params)
+    for name, _ in model.named_buffers():
+        if name in lent:
+            lent[name] = lent[name].clone()
+    named = isinstance(inputs, Mapping)
+    arguments: tuple[Any, ...] = ((), dict(inputs)) if named else ((inputs,), {})
+    try:
+        return functional_call(model, lent, *arguments, tie_weights=False)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        shown = map_inputs(lambda x: f"shape {tuple(x.shape)} and type {x.dtype}", inputs)
+        raise DataError(
+            f"the model cannot run on inputs of {shown}: {str(error).splitlines()[0]}."
+        ) from error
+
+
+def select_output(output: Any, key: str | int | None = None) -> Tensor:
+    """Picks the logits out of what a model returned.
+
+    Args:
+        output: a tensor, or a tuple, dict or ModelOutput that holds one.
+        key: the entry to take; without it a tensor is itself and anything else its `logits`
+            or its first entry.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        DataError: the entry is missing or is not a tensor.
+    """
+    picked = output
+    if key is not None or not isinstance(output, Tensor):
+        try:
+            if key is not None:
+                picked = output[key]
+            else:
+                picked = output["logits"] if hasattr(output, "keys") else output[0]
+        except (KeyError, IndexError, TypeError) as error:
+            raise DataError(
+                f"the model returned a {type(output).__name__} without the entry "
+                f"{'logits' if key is None else key!r}; name the logits with output_key."
+            ) from error
+    if not isinstance(picked, Tensor):
+        raise DataError(
+            f"the model's output is a {type(picked).__name__}, not a tensor; "
+            "name the logits with output_key."
+        )
+    return picked
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Puts every submodule in evaluation mode and restores each one's own mode afterwards."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
