@@ -12,7 +12,7 @@ ORDER = [
     "files",
     "params",
     "checkpoint",
-    "evaluate",
+    "evaluation",
     "symmetry",
     "canonical",
     "geometry",

@@ -7,10 +7,14 @@ from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.errors import ConfigError, DataError, NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.evaluator import Evaluation, Evaluator, evaluate, fit_temperature
-from toroids.geometry.paths import Geodesic, Line, Path
+from toroids.geometry.paths import Geodesic, Line, Path, Polyline
 from toroids.geometry.toroid import Toroid
+from toroids.landscape.connect import Bend, connect
 from toroids.landscape.flatness import LocalEnergy, local_energy
+from toroids.landscape.merge import evaluate_ensemble, merge
 from toroids.landscape.profile import Profile, profile
+from toroids.landscape.recalibrate import recalibrate
+from toroids.landscape.repair import repair
 from toroids.params import Params, load_params, save_params
 from toroids.symmetry.activations import Activations, Probe
 from toroids.symmetry.audit import Audit, audit
@@ -45,6 +49,7 @@ __all__ = [
     "Geodesic",
     "Line",
     "Path",
+    "Polyline",
     "Toroid",
     "canonicalize",
     "dead_units",
@@ -56,14 +61,20 @@ __all__ = [
     "align_many",
     "Probe",
     # landscape
+    "Bend",
     "Evaluation",
     "Evaluator",
     "LocalEnergy",
     "Profile",
+    "connect",
     "evaluate",
+    "evaluate_ensemble",
     "fit_temperature",
     "local_energy",
+    "merge",
     "profile",
+    "recalibrate",
+    "repair",
     # networks, data, training
     "data",
     "models",

@@ -206,7 +206,7 @@ def test_the_gradient_is_that_of_autograd_in_batches():
     loss = torch.nn.functional.cross_entropy(3 * model(inputs), labels)
     loss.backward()
     evaluator = td.Evaluator(model, (inputs, labels), batch_size=4)
-    value, gradient = evaluator.gradient(model.state_dict(), 3.0)
+    value, gradient = evaluator.gradient(model.state_dict(), 1 / 3)
     assert value == pytest.approx(loss.item(), rel=1e-12)
     for name, parameter in model.named_parameters(remove_duplicate=False):
         expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

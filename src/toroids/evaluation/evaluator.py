@@ -4,7 +4,7 @@ The module only lends its architecture: its own weights, buffers and mode are as
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -166,6 +166,11 @@ class Evaluator:
         self._place: tuple[torch.device, torch.dtype] | None = None
         self._checked: tuple[torch.device, torch.dtype] | None = None
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the examples come in the same order every time; a loader may shuffle."""
+        return isinstance(self._batches, list)
+
     def __call__(self, params: Params, temperature: float = 1.0) -> Evaluation:
         """Computes error and loss of `params`, whose names, shapes and values are trusted."""
         return summarise(self.scores(params, temperature))
@@ -196,18 +201,14 @@ class Evaluator:
                 # minus infinity is a mask, anything else that is not finite has no largest logit
                 bad = (outputs.isnan() | outputs.isposinf()).flatten(start_dim=1)
                 undefined.append(bad.any(dim=1).sum())
-        if not found:
-            raise DataError("the data holds no examples; pass at least one.")
-        names = ("errors", "losses", "weights")
-        errors, losses, weights = (
-            torch.cat([precise(getattr(scores, name)) for scores in found]) for name in names
-        )
+        scores = joined(found)
+        examples = len(scores.errors)
         if count := int(torch.stack(undefined).sum()):
             raise NotFiniteError(
-                f"the outputs are NaN or infinite on {count} of {len(errors)} examples; look "
+                f"the outputs are NaN or infinite on {count} of {examples} examples; look "
                 "for NaN in the inputs and for weights, or noise, that overflow the precision."
             )
-        return Scores(errors, losses, weights)
+        return scores
 
     @torch.no_grad()
     def fit_temperature(self, params: Params) -> float:
@@ -303,6 +304,24 @@ class Evaluator:
                 check(outputs, targets)
             yield outputs, targets
         self._checked = place
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """Joins the scores of batches.
+
+    Args:
+        parts: of every batch, weights given.
+
+    Returns:
+        All of them in float64.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not parts:
+        raise DataError("the data holds no examples; pass at least one.")
+    names = ("errors", "losses", "weights")
+    return Scores(*(torch.cat([precise(getattr(part, name)) for part in parts]) for name in names))
 
 
 def summarise(scores: Scores) -> Evaluation:

@@ -1,7 +1,8 @@
 """Paths between two networks: functions of t in [0, 1] that give parameters."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -98,6 +99,48 @@ class Geodesic:
             for name, tensor in self.a.items()
         }
         return {name: point[self._tied.get(name, name)] for name in point}
+
+
+# Makes a path of two networks.
+Join: TypeAlias = Callable[[Params, Params], Path]
+
+
+class Polyline:
+    """Segments through several networks, each of which takes the same share of t.
+
+    Attributes:
+        points: the networks, in order.
+        a: the first of them.
+        b: the last.
+    """
+
+    def __init__(self, points: Sequence[Params], join: Join = Line) -> None:
+        """Joins the networks one after the other.
+
+        Args:
+            points: two or more networks.
+            join: what makes a path of two networks, as `Line` or the `geodesic` of a toroid.
+
+        Raises:
+            ToroidsError: fewer than two networks.
+            ParamsError: different architectures, or weights that are not finite.
+        """
+        if len(points) < 2:
+            raise ToroidsError(f"a polyline needs at least 2 networks, got {len(points)}.")
+        self.points = [dict(point) for point in points]
+        self.a, self.b = self.points[0], self.points[-1]
+        self._segments = [join(a, b) for a, b in pairwise(self.points)]
+
+    def __call__(self, t: float) -> Params:
+        """Returns the parameters at `t`.
+
+        Raises:
+            ToroidsError: `t` is outside [0, 1].
+        """
+        check_time(t)
+        place = t * len(self._segments)
+        number = min(int(place), len(self._segments) - 1)
+        return self._segments[number](min(place - number, 1.0))
 
 
 def flat_masks(

@@ -1,27 +1,43 @@
-"""Error and loss along a path between two networks, and the barrier read off them."""
+"""Error and loss along a path between two networks, and the barriers read off them."""
 
+import math
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from toroids.errors import ToroidsError
+from toroids.align.problem import Progress
+from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.evaluator import Evaluation, Evaluator, summarise
+from toroids.evaluation.metrics import Metric, Scores
 from toroids.evaluation.running import check_params
 from toroids.geometry.paths import Path
+from toroids.landscape.recalibrate import Recalibrator
+from toroids.params import Params
+
+Temperature: TypeAlias = float | Literal["fit"]
+BATCH_NORM = ("recalibrate", "keep")
+# Refinement ends where two points are closer than this, as on a step of the error.
+CLOSEST = 1e-4
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Error and loss at equally spaced points of a path; 1-D float64 tensors of equal length.
+    """Error and loss at points of a path; 1-D float64 tensors of equal length.
 
     Attributes:
-        t: positions in [0, 1].
-        error: fraction of examples that are wrong.
-        loss: mean cross-entropy, in nats.
-        error_stderr: binomial standard error of `error`.
+        t: positions in [0, 1], ascending.
+        error: mean error, for classification the fraction of examples that are wrong; NaN where
+            the outputs are not finite.
+        loss: mean loss, for classification the cross-entropy in nats.
+        error_stderr: standard error of `error` over the examples.
         loss_stderr: standard error of `loss` over the examples.
+        barrier_stderr: standard error of `barrier` over the examples, for the point and the end
+            that were found; that they were chosen among many is not counted. Of differences on the
+            same examples where the data comes in the same order for every point.
+        notes: what is to be known: points that are not finite, ends that are not the checkpoints.
     """
 
     t: Tensor
@@ -29,11 +45,33 @@ class Profile:
     loss: Tensor
     error_stderr: Tensor
     loss_stderr: Tensor
+    barrier_stderr: float = math.nan
+    notes: tuple[str, ...] = ()
 
     @property
     def barrier(self) -> float:
         """The largest error on the path minus the larger error of its two ends; at least 0."""
         return float(self.error.max() - torch.maximum(self.error[0], self.error[-1]))
+
+    @property
+    def barrier_over_chord(self) -> float:
+        """The largest excess of the error over the straight interpolation of its ends."""
+        return float(self.over_chord.max())
+
+    @property
+    def mean_barrier(self) -> float:
+        """The mean over t of the excess over the straight interpolation of the ends."""
+        return float(torch.trapezoid(self.over_chord, self.t))
+
+    @property
+    def over_chord(self) -> Tensor:
+        """By how much the error exceeds the straight interpolation of its ends; like `t`."""
+        return self.error - (self.error[0] * (1 - self.t) + self.error[-1] * self.t)
+
+    @property
+    def highest(self) -> float:
+        """The position of the largest error."""
+        return float(self.t[self.error.argmax()])
 
 
 def profile(
@@ -42,26 +80,44 @@ def profile(
     data: Data,
     points: int = 25,
     *,
+    tolerance: float | None = None,
+    calibration: Data | None = None,
+    batch_norm: str = "recalibrate",
+    temperature: Temperature = 1.0,
+    metric: str | Metric = "classification",
     batch_size: int = 4096,
     output_key: str | int | None = None,
+    autocast: torch.dtype | None = None,
+    progress: Progress | None = None,
 ) -> Profile:
     """Measures error and loss along `path`.
 
     Args:
         model: gives the architecture; it is left as it was.
         path: a function of t in [0, 1] that gives parameters.
-        data: a pair `(inputs, labels)` or an iterable of such batches.
+        data: a pair `(inputs, targets)` or an iterable of such batches.
         points: how many equally spaced positions, both ends included.
+        tolerance: adds points beside the largest error until both its neighbours are within this
+            error of it, so that a smooth barrier is known to about that; None adds none.
+        calibration: training data, on which batch-norm statistics and temperatures are estimated;
+            `data` when None.
+        batch_norm: "recalibrate" estimates the statistics of batch norms anew between the ends
+            (the ends keep their own; a note says if that matters), "keep" interpolates them.
+        temperature: what the outputs are divided by, or "fit" for what is best at every point, as
+            canonical classifiers need where their loss is looked at.
+        metric: as in `evaluate`.
         batch_size: how many examples of a pair of tensors are run at once.
         output_key: which entry of a structured output holds the logits.
+        autocast: as in `evaluate`.
+        progress: called with a text, the number of points done, and of all points.
 
     Returns:
-        The curves, and the barrier on them.
+        The curves, and the barriers on them.
 
     Raises:
-        ToroidsError: fewer than two points.
+        ToroidsError: fewer than two points, or an unknown batch_norm.
         ParamsError: an end of the path is not of the model's architecture or not finite.
-        DataError: as in `evaluate`.
+        DataError: as in `evaluate`; outputs that are not finite between the ends become NaN.
 
     Example:
         >>> import torch, toroids as td
@@ -71,16 +127,151 @@ def profile(
         >>> curve = td.profile(a, td.Line(a.state_dict(), b.state_dict()), data, points=5)
         >>> curve.t.tolist()
         [0.0, 0.25, 0.5, 0.75, 1.0]
+
+    Reference:
+        Frankle et al., Linear Mode Connectivity and the Lottery Ticket Hypothesis, 2020,
+        arXiv 1912.05671, for `barrier`; Entezari et al., 2022, arXiv 2110.06296, for
+        `barrier_over_chord`.
     """
     if points < 2:
         raise ToroidsError(f"a profile needs at least 2 points, its two ends; got {points}.")
+    if batch_norm not in BATCH_NORM:
+        raise ToroidsError(f"there is no batch_norm {batch_norm!r}; choose from {BATCH_NORM}.")
+    if tolerance is not None and not tolerance > 0:
+        raise ToroidsError(f"the tolerance is {tolerance}; pass a positive error, or None.")
     check_params(model, path(0.0), "the path's start")
     check_params(model, path(1.0), "the path's end")
-    evaluator = Evaluator(model, data, batch_size=batch_size, output_key=output_key)
-    t = torch.linspace(0, 1, points, dtype=torch.float64)
-    evaluations = [evaluator(path(position)) for position in t.tolist()]
+    measured = _Measured(
+        path,
+        Evaluator(
+            model,
+            data,
+            metric=metric,
+            batch_size=batch_size,
+            output_key=output_key,
+            autocast=autocast,
+        ),
+        Evaluator(
+            model,
+            data if calibration is None else calibration,
+            metric=metric,
+            batch_size=batch_size,
+            output_key=output_key,
+        ),
+        Recalibrator(model, data if calibration is None else calibration, batch_size),
+        batch_norm == "recalibrate",
+        temperature,
+    )
+    for number, t in enumerate(torch.linspace(0, 1, points, dtype=torch.float64).tolist()):
+        if progress is not None:
+            progress("profile", number, points)
+        measured.at(t)
+    while tolerance is not None and (missing := measured.beside_the_largest(tolerance)):
+        for t in missing:
+            if progress is not None:
+                progress("profile", len(measured.scores), 0)
+            measured.at(t)
+    return measured.profile()
 
-    def curve(name: str) -> Tensor:
-        return torch.tensor([getattr(e, name) for e in evaluations], dtype=torch.float64)
 
-    return Profile(t, curve("error"), curve("loss"), curve("error_stderr"), curve("loss_stderr"))
+class _Measured:
+    """The points of a path that have been evaluated."""
+
+    def __init__(
+        self,
+        path: Path,
+        evaluator: Evaluator,
+        calibration: Evaluator,
+        recalibrate: Recalibrator,
+        norms: bool,
+        temperature: Temperature,
+    ) -> None:
+        self._path, self._evaluator, self._calibration = path, evaluator, calibration
+        self._recalibrate, self._norms = recalibrate, norms and bool(recalibrate.norms)
+        self._temperature = temperature
+        self.scores: dict[float, Scores | None] = {}
+        self.notes: list[str] = []
+
+    def at(self, t: float) -> None:
+        """Evaluates one point."""
+        params = self._path(t)
+        inner = 0 < t < 1
+        try:
+            if inner and self._norms:
+                params = self._recalibrate(params)
+            self.scores[t] = self._scores(params)
+        except NotFiniteError as error:
+            if not inner:
+                raise
+            self.scores[t] = None
+            self.notes.append(f"at t = {t:.6g} {error}")
+        if not inner:
+            self._check_end(t, params)
+
+    def _scores(self, params: Params) -> Scores:
+        fit = self._temperature == "fit"
+        temperature = self._calibration.fit_temperature(params) if fit else self._temperature
+        return self._evaluator.scores(params, float(temperature))
+
+    def _check_end(self, t: float, params: Params) -> None:
+        """Notes an end that is not the checkpoint, or whose own statistics are not the data's."""
+        name = "start" if t == 0 else "end"
+        end = getattr(self._path, "a" if t == 0 else "b", None)
+        if end is not None and not all(torch.equal(params[k], end[k]) for k in params):
+            self.notes.append(f"the path's {name} is not exactly the network given")
+        own = self.scores[t]
+        if not self._norms or own is None:
+            return
+        own_, anew = summarise(own), summarise(self._scores(self._recalibrate(params)))
+        if abs(own_.error - anew.error) > 2 * math.hypot(own_.error_stderr, anew.error_stderr):
+            self.notes.append(
+                f"the {name}'s own batch-norm statistics give an error of {own_.error:.4g}, those "
+                f"of the calibration data {anew.error:.4g}"
+            )
+
+    def beside_the_largest(self, tolerance: float) -> list[float]:
+        """Positions that are missing beside the largest error."""
+        known = {t: summarise(s).error for t, s in self.scores.items() if s is not None}
+        order = sorted(self.scores)
+        highest = max(known, key=known.__getitem__)
+        place = order.index(highest)
+        missing = []
+        for other in (order[place - 1] if place else None, *order[place + 1 : place + 2]):
+            if other is None or other not in known or abs(other - highest) < 2 * CLOSEST:
+                continue
+            if known[highest] - known[other] > tolerance:
+                missing.append((highest + other) / 2)
+        return missing
+
+    def profile(self) -> Profile:
+        """What was measured, in the order of t."""
+        order = sorted(self.scores)
+        nan = math.nan
+        evaluations = [
+            Evaluation(nan, nan, nan, nan, 0) if scores is None else summarise(scores)
+            for scores in (self.scores[t] for t in order)
+        ]
+
+        def curve(name: str) -> Tensor:
+            return torch.tensor([getattr(e, name) for e in evaluations], dtype=torch.float64)
+
+        error = curve("error")
+        return Profile(
+            torch.tensor(order, dtype=torch.float64),
+            error,
+            curve("loss"),
+            curve("error_stderr"),
+            curve("loss_stderr"),
+            self._barrier_stderr(error, order),
+            tuple(self.notes),
+        )
+
+    def _barrier_stderr(self, error: Tensor, order: list[float]) -> float:
+        end = 0 if error[0] >= error[-1] else len(order) - 1
+        top, bottom = self.scores[order[int(error.argmax())]], self.scores[order[end]]
+        if top is None or bottom is None:
+            return math.nan
+        if not self._evaluator.repeats:
+            return math.hypot(summarise(top).error_stderr, summarise(bottom).error_stderr)
+        difference = Scores(top.errors - bottom.errors, top.losses, top.weights)
+        return summarise(difference).error_stderr

@@ -1,0 +1,284 @@
+"""Single-bend paths: a third network between two, trained so that the way over it is low.
+
+With a and b the ends and c the bend, the loss
+
+    mean over s in [0, 1] and over e in {a, b} of loss(path from e to c at s)
+
+is lowered in c by stochastic gradients: every step draws an end, a position and a mini-batch. The
+segments are straight, or geodesics of a toroid, on which c then stays.
+
+Reference: Garipov et al., Loss Surfaces, Mode Connectivity, and Fast Ensembling of DNNs, 2018,
+arXiv 1802.10026.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from toroids.align.problem import Progress
+from toroids.errors import DataError, ToroidsError
+from toroids.evaluation.batches import Batch, Data, map_inputs
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.metrics import Metric, score
+from toroids.evaluation.running import (
+    check_params,
+    evaluation_mode,
+    owners_of,
+    run,
+    select_output,
+)
+from toroids.geometry.paths import Join, Line, Polyline
+from toroids.geometry.toroid import Toroid
+from toroids.landscape.profile import Profile, Temperature, profile
+from toroids.landscape.recalibrate import batch_norms, batch_statistics
+from toroids.params import Params, check_alike
+
+# Learning rate of Adam, in units of the root mean square weight of the bend at its start.
+RATE = 0.05
+# Points of the profiles before and after, on both segments together: 50 on each.
+POINTS = 101
+# Once in so many steps the path is looked at: at a few points, and where nothing is wrong at all.
+EVERY, A_FEW = 200, 9
+
+
+class Bend(Polyline):
+    """A path over a trained bend.
+
+    Attributes:
+        bend: the network in the middle, t = 0.5.
+        history: the loss of the mini-batch at every step, 1-D.
+        ended: "zero error" where no example was wrong at any point of the profile, else "steps".
+        temperature: what the outputs were divided by.
+        before: profile over the bend as it was at first.
+        after: profile over the trained bend.
+    """
+
+    def __init__(
+        self,
+        points: Sequence[Params],
+        join: Join,
+        history: Tensor,
+        ended: str,
+        temperature: float,
+        before: Profile,
+        after: Profile,
+    ) -> None:
+        """Joins the start, the bend and the end."""
+        super().__init__(points, join)
+        self.bend = self.points[1]
+        self.history, self.ended, self.temperature = history, ended, temperature
+        self.before, self.after = before, after
+
+
+def connect(
+    model: nn.Module,
+    a: Params,
+    b: Params,
+    data: Data,
+    *,
+    toroid: Toroid | None = None,
+    steps: int = 2000,
+    batch_size: int = 128,
+    rate: float = RATE,
+    temperature: Temperature = "fit",
+    metric: str | Metric = "classification",
+    points: int = POINTS,
+    evaluation_batch_size: int = 4096,
+    output_key: str | int | None = None,
+    generator: torch.Generator | None = None,
+    progress: Progress | None = None,
+) -> Bend:
+    """Trains the bend of a path of two segments between two networks.
+
+    Args:
+        model: gives the architecture; it is left as it was.
+        a: the start, best canonical.
+        b: the end, best canonical and aligned to `a`.
+        data: training data: a pair `(inputs, targets)` or an iterable of such batches, which is
+            then gone through batch by batch.
+        toroid: where given, the ends must be on it, the segments are its geodesics and the bend
+            stays on it; else the segments are straight.
+        steps: mini-batch gradients at most.
+        batch_size: examples per mini-batch of a pair.
+        rate: learning rate of Adam in units of the bend's root mean square weight; it follows half
+            a cosine down to 0.
+        temperature: what the outputs are divided by in the loss, or "fit" for what is best at the
+            first bend: canonical classifiers have logits so small that their loss has no slope.
+        metric: as in `evaluate`; its loss is lowered.
+        points: of the profiles before and after, over the whole path.
+        evaluation_batch_size: how many examples of a pair are run at once in these profiles.
+        output_key: which entry of a structured output holds the logits.
+        generator: source of randomness on the CPU; seeded with 0 when None.
+        progress: called with a text, the number of steps done, and of all steps.
+
+    Returns:
+        The path, a `Polyline` with the trained bend, its history and its profiles. Batch norms are
+        trained by their batches' statistics and recalibrated in the profiles.
+
+    Raises:
+        ParamsError: other architectures, weights that are not finite, or ends not on the toroid.
+        DataError: as in `evaluate`, or a loss without gradient.
+        ToroidsError: no steps, or a rate that is not positive.
+    """
+    if steps < 1 or not 0 < rate < math.inf or batch_size < 1:
+        raise ToroidsError(
+            f"steps is {steps}, rate {rate} and batch_size {batch_size}; pass positive numbers."
+        )
+    check_params(model, a, "the start")
+    check_alike(a, b)
+    generator = generator or torch.Generator().manual_seed(0)
+    join: Join = toroid.geodesic if toroid is not None else Line
+    middle = dict(join(a, b)(0.5))
+    evaluator = Evaluator(
+        model,
+        data,
+        metric=metric,
+        batch_size=evaluation_batch_size,
+        output_key=output_key,
+    )
+    measured: Callable[[Polyline], Profile] = lambda path: profile(  # noqa: E731
+        model,
+        path,
+        data,
+        points,
+        temperature=temperature,
+        metric=metric,
+        batch_size=evaluation_batch_size,
+        output_key=output_key,
+    )
+    before = measured(Polyline([a, middle, b], join))
+    scale = evaluator.fit_temperature(middle) if temperature == "fit" else float(temperature)
+    training = _Training(model, evaluator, toroid, (a, b), middle, rate, steps, scale)
+    drawn = _minibatches(evaluator, middle, batch_size, generator)
+    ended = "steps"
+    with evaluation_mode(model), batch_statistics(model):
+        for step in range(steps):
+            training.step(step, next(drawn), generator)
+            if progress is not None:
+                progress("connect", step + 1, steps)
+            if (step + 1) % EVERY == 0 and _is_zero(
+                evaluator, Polyline(training.points, join), points
+            ):
+                ended = "zero error"
+                break
+    history = torch.stack(training.losses).double().cpu()
+    if not bool(torch.isfinite(history).all()):
+        raise ToroidsError(
+            f"the loss is NaN or infinite from step {int((~history.isfinite()).nonzero()[0])} on; "
+            f"lower the rate, which is {rate}."
+        )
+    after = measured(Polyline(training.points, join))
+    return Bend(training.points, join, history, ended, scale, before, after)
+
+
+class _Training:
+    """The bend on its way, as one flat vector of all parameters."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        evaluator: Evaluator,
+        toroid: Toroid | None,
+        ends: tuple[Params, Params],
+        middle: Params,
+        rate: float,
+        steps: int,
+        temperature: float,
+    ) -> None:
+        self._model, self._evaluator, self._toroid = model, evaluator, toroid
+        self._ends, self._temperature = ends, temperature
+        self._start = dict(middle)
+        self._owners = owners_of(model)
+        self._names = list(dict.fromkeys(self._owners.values()))
+        self._sizes = [middle[name].numel() for name in self._names]
+        self._flat_ends = [self._flat(end) for end in ends]
+        self._bend = self._flat(middle)
+        self._rate = rate * float(self._bend.square().mean().sqrt())
+        self._steps = steps
+        self._mean, self._square = torch.zeros_like(self._bend), torch.zeros_like(self._bend)
+        # batch norms write their statistics into these, which nothing reads
+        self._buffers = {k: v.clone() for k, v in middle.items() if k not in self._owners}
+        self._norms = bool(batch_norms(model))
+        self.losses: list[Tensor] = []
+
+    def step(self, number: int, batch: Batch, generator: torch.Generator) -> None:
+        """Takes one step of Adam, on a random point of a random segment."""
+        first, share = torch.rand(2, generator=generator).tolist()
+        end = int(first < 0.5)
+        loss, gradient = self._gradient(end, share, batch)
+        self.losses.append(loss)
+        self._mean.lerp_(gradient, 0.1)
+        self._square.lerp_(gradient.square(), 0.001)
+        rate = self._rate * 0.5 * (1 + math.cos(math.pi * number / self._steps))
+        corrected = (self._square / (1 - 0.999 ** (number + 1))).sqrt_().add_(1e-12)
+        self._bend.addcdiv_(self._mean, corrected, value=-rate / (1 - 0.9 ** (number + 1)))
+        if self._toroid is not None:
+            self._bend = self._flat(self._toroid.project(self._params(self._bend)))
+
+    def _gradient(self, end: int, share: float, batch: Batch) -> tuple[Tensor, Tensor]:
+        if self._toroid is None:  # on a straight segment the bend has the share s of every point
+            point = torch.lerp(self._flat_ends[end], self._bend, share).requires_grad_()
+            loss = self._loss(self._params(point), batch)
+            (gradient,) = torch.autograd.grad(loss, point)
+            return loss.detach(), gradient.mul_(share)
+        bend = self._bend.clone().requires_grad_()
+        path = self._toroid.geodesic(self._ends[end], self._params(bend))
+        loss = self._loss(path(share), batch)
+        (gradient,) = torch.autograd.grad(loss, bend)
+        return loss.detach(), gradient
+
+    def _loss(self, params: Params, batch: Batch) -> Tensor:
+        lent = {**params, **self._buffers}
+        inputs, targets = batch
+        if self._norms or not isinstance(inputs, Tensor):
+            output = run(self._model, lent, inputs)
+        else:
+            output = functional_call(self._model, lent, (inputs,), tie_weights=False)
+        outputs = select_output(output, self._evaluator.output_key) / self._temperature
+        loss = score(self._evaluator.metric, outputs, targets).losses.mean()
+        if not loss.requires_grad:
+            raise DataError(
+                "the metric's loss has no gradient; return a pair (errors, losses) with losses "
+                "that torch can differentiate."
+            )
+        return loss
+
+    @property
+    def points(self) -> list[Params]:
+        """The start, the bend as it is, and the end."""
+        bend = {**self._start, **{k: v.clone() for k, v in self._params(self._bend).items()}}
+        return [self._ends[0], bend, self._ends[1]]
+
+    def _flat(self, params: Params) -> Tensor:
+        return torch.cat([params[name].detach().reshape(-1) for name in self._names])
+
+    def _params(self, flat: Tensor) -> dict[str, Tensor]:
+        parts = zip(self._names, torch.split(flat, self._sizes), strict=True)
+        own = {n: x.view(self._start[n].shape).to(self._start[n].dtype) for n, x in parts}
+        shared = {name: own[owner] for name, owner in self._owners.items()}
+        return {**self._buffers, **shared} if self._toroid is not None else shared
+
+
+def _minibatches(
+    evaluator: Evaluator, params: Params, batch_size: int, generator: torch.Generator
+) -> Iterator[Batch]:
+    """Draws mini-batches without end; what is no pair is gone through batch by batch."""
+    while evaluator.repeats:
+        for inputs, targets in evaluator.ready(params):
+            order = torch.randperm(len(targets), generator=generator).to(targets.device)
+            for some in order.tensor_split(max(len(targets) // batch_size, 1)):
+                yield map_inputs(lambda x, some=some: x[some], inputs), targets[some]
+    while True:
+        yield from evaluator.ready(params)
+
+
+def _is_zero(evaluator: Evaluator, path: Polyline, points: int) -> bool:
+    """Whether nothing is wrong at the inner points of the path's profile."""
+    return all(
+        float(evaluator.scores(path(t)).errors.sum()) == 0
+        for count in (A_FEW, points)
+        for t in torch.linspace(0, 1, count, dtype=torch.float64)[1:-1].tolist()
+    )

@@ -1,0 +1,164 @@
+"""Batch-norm statistics of a network whose weights were made, not trained.
+
+Between two networks the statistics of neither are those of the activations. They are estimated
+anew on training data: one pass in which every batch norm normalises by its batch, so that the norms
+behind it see what they will see, while its inputs' mean and variance are added up over all batches.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toroids.errors import DataError
+from toroids.evaluation.batches import Data
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.running import check_params, evaluation_mode, run
+from toroids.params import Params, precise
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
+
+class Moments:
+    """Mean and variance of channels, added up over batches in float64."""
+
+    def __init__(self) -> None:
+        """Begins with nothing."""
+        self.count = 0
+        self.mean: Tensor | None = None
+        self._squares: Tensor | None = None
+
+    def add(self, values: Tensor, axis: int) -> None:
+        """Adds a batch whose channels lie along `axis`."""
+        flat = precise(values.detach().movedim(axis, 0).flatten(start_dim=1))
+        count = flat.shape[1]
+        mean = flat.mean(dim=1)
+        squares = (flat - mean[:, None]).square().sum(dim=1)
+        if self.mean is None or self._squares is None:
+            self.count, self.mean, self._squares = count, mean, squares
+            return
+        step, total = mean - self.mean, self.count + count
+        self._squares = self._squares + squares + step.square() * (self.count * count / total)
+        self.mean, self.count = self.mean + step * (count / total), total
+
+    @property
+    def variance(self) -> Tensor:
+        """The unbiased variance, as torch's batch norm keeps it."""
+        assert self._squares is not None  # something was added
+        return self._squares / (self.count - 1)
+
+
+class Recalibrator:
+    """Estimates the batch-norm statistics of many parameter sets on the same data."""
+
+    def __init__(self, model: nn.Module, data: Data, batch_size: int = 4096) -> None:
+        """Prepares `data` for `model`; see `recalibrate` for the arguments."""
+        self._model = model
+        self._batches = Evaluator(model, data, batch_size=batch_size)
+        self.norms = batch_norms(model)
+
+    @torch.no_grad()
+    def __call__(self, params: Params) -> dict[str, Tensor]:
+        """Estimates the statistics of `params`, whose names, shapes and values are trusted.
+
+        Args:
+            params: parameters and buffers by name.
+
+        Returns:
+            The same names, with other statistics.
+
+        Raises:
+            DataError: as in `recalibrate`.
+        """
+        if not self.norms:
+            return dict(params)
+        moments = {module: Moments() for _, module in self.norms}
+        hooks = [module.register_forward_pre_hook(_adding(moments[module])) for module in moments]
+        try:
+            with evaluation_mode(self._model), batch_statistics(self._model):
+                for inputs, _ in self._batches.ready(params):
+                    run(self._model, params, inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        estimated = dict(params)
+        for name, module in self.norms:
+            found = moments[module]
+            if found.mean is None:  # never run in evaluation
+                continue
+            if found.count < 2:
+                raise DataError(
+                    f"batch norm `{name}` saw a single value per channel, which has no variance; "
+                    "pass at least two examples."
+                )
+            for key, value in (("running_mean", found.mean), ("running_var", found.variance)):
+                full = f"{name}.{key}" if name else key
+                estimated[full] = value.to(params[full])
+        return estimated
+
+
+def recalibrate(
+    model: nn.Module, params: Params, data: Data, *, batch_size: int = 4096
+) -> dict[str, Tensor]:
+    """Estimates the mean and the variance of every batch norm anew.
+
+    Args:
+        model: gives the architecture; it is left as it was.
+        params: parameters and buffers by name.
+        data: a pair `(inputs, targets)` or an iterable of such batches, best the training data;
+            targets are not looked at.
+        batch_size: how many examples of a pair of tensors are run at once; a batch norm behind
+            another sees its inputs normalised by the batch.
+
+    Returns:
+        The same names; only the `running_mean` and `running_var` of batch norms have changed.
+
+    Raises:
+        ParamsError: `params` is not of the model's architecture or not finite.
+        DataError: no examples, or a batch of a single value per channel.
+
+    Reference:
+        Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018,
+        arXiv 1803.05407.
+    """
+    check_params(model, params)
+    return Recalibrator(model, data, batch_size)(params)
+
+
+def batch_norms(model: nn.Module) -> Sequence[tuple[str, Any]]:
+    """The batch norms that keep statistics, by every name that they have."""
+    return [
+        (name, module)
+        for name, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, BatchNorm) and module.running_mean is not None
+    ]
+
+
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Lets every batch norm normalise by its batch; the rest stays in evaluation mode."""
+    norms = {module for _, module in batch_norms(model)}
+    before = {module: module.training for module in norms}
+    for module in norms:
+        module.training = True
+    try:
+        yield
+    except ValueError as error:  # torch's own, for one value per channel
+        if isinstance(error, DataError) or "more than 1 value per channel" not in str(error):
+            raise
+        raise DataError(
+            "a batch gives a batch norm a single value per channel, which has no variance; pass "
+            "batches of at least two examples."
+        ) from error
+    finally:
+        for module, training in before.items():
+            module.training = training
+
+
+def _adding(moments: Moments) -> Any:
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        moments.add(inputs[0], 1)
+
+    return hook
