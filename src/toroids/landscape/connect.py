@@ -110,7 +110,8 @@ def connect(
         rate: learning rate of Adam in units of the bend's root mean square weight; it follows half
             a cosine down to 0.
         temperature: what the outputs are divided by in the loss, or "fit" for a quarter of what
-            is best at the first bend: canonical classifiers have logits so small that their loss has no slope.
+            is best at the first bend: canonical classifiers have logits so small that their loss
+            has no slope.
         metric: as in `evaluate`; its loss is lowered.
         points: of the profiles before and after, over the whole path.
         evaluation_batch_size: how many examples of a pair are run at once in these profiles.

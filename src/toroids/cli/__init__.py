@@ -1,0 +1,50 @@
+"""The shell commands: parse, call one public function, print."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from toroids.cli.networks import align, canonicalize, symmetries
+from toroids.cli.studies import report, study
+from toroids.errors import ToroidsError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Remove the symmetries of neural networks and measure their error landscape.",
+)
+
+for command in (study, report, symmetries, canonicalize, align):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"toroids {version('toroids')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the shell command.
+
+    A user's mistake is one sentence on stderr and exit code 2; Ctrl-C is exit code 130.
+    """
+    try:
+        app()
+    except ToroidsError as error:
+        print(f"toroids: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        where = f" `{error.filename}`" if error.filename else ""
+        reason = error.strerror or str(error)
+        print(f"toroids: cannot use{where}: {reason}; choose another place.", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,148 @@
+"""`toroids symmetries`, `canonicalize` and `align`: networks and their symmetries."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from toroids.align.alignment import METHODS, METHODS_ON_DATA, Alignment
+from toroids.align.alignment import align as aligned
+from toroids.canonical.form import canonicalize as canonical_form
+from toroids.checkpoint import (
+    check_out,
+    open_checkpoint,
+    original_pieces,
+    save_checkpoint,
+    state_dict_names,
+    store,
+)
+from toroids.cli.shared import (
+    MODEL,
+    OutputKey,
+    OutputName,
+    Shapes,
+    Tokens,
+    example_inputs,
+    output_mode,
+    say,
+    shown_progress,
+)
+from toroids.files import write_atomically
+from toroids.geometry.toroid import Toroid
+from toroids.params import Params, load_params, save_params
+from toroids.symmetry.discover import discover
+from toroids.symmetry.load import load_model
+from toroids.symmetry.verify import is_wide, verify
+
+# What needs data cannot be asked for in the shell.
+ALIGN_METHODS = sorted(METHODS.keys() - METHODS_ON_DATA)
+
+
+def symmetries(
+    model: Annotated[str, typer.Argument(help=MODEL)],
+    inputs: Shapes,
+    tokens: Tokens = None,
+    output: OutputName = "values",
+    output_key: OutputKey = None,
+    json: Annotated[Path | None, typer.Option(help="Write the group here as JSON.")] = None,
+) -> None:
+    """Find, prove and print the symmetry group of a model."""
+    mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    network = load_model(model)
+    group = discover(network, examples, mode, output_key=output_key)
+    if json is not None:
+        write_atomically(json, group.to_json().encode())
+    deviation = verify(group, network, examples, output_key=output_key)
+    precision = "float64" if is_wide(network) else "the model's own precision"
+    say(f"{group}\nproven: outputs change by at most {deviation:.0e} in {precision}")
+
+
+def canonicalize(
+    weights: Annotated[Path, typer.Argument(help="The network's weights, a safetensors file.")],
+    model: Annotated[str, typer.Option(help=MODEL)],
+    inputs: Shapes,
+    out: Annotated[Path, typer.Option(help="Where the canonical weights go.")],
+    tokens: Tokens = None,
+    output: OutputName = "values",
+    output_key: OutputKey = None,
+    gauge: Annotated[str, typer.Option(help="sphere, or balanced for the least norm.")] = "sphere",
+    bias: Annotated[bool, typer.Option(help="Count biases as coordinates of the spheres.")] = True,
+    batch_norm: Annotated[str, typer.Option(help="keep or fold.")] = "keep",
+) -> None:
+    """Bring a network to its canonical form: the same function, its symmetries removed."""
+    mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    params = load_params(weights)
+    group = discover(load_model(model), examples, mode, output_key=output_key)
+    canonical = canonical_form(group, params, gauge, bias, batch_norm)
+    save_params(canonical, out)
+    moved = sum(not torch.equal(canonical[name], tensor) for name, tensor in params.items())
+    lines = [*(f"note: {note}" for note in canonical.notes)]
+    say("\n".join([*lines, f"{moved} of {len(params)} tensors changed; written to `{out}`"]))
+
+
+def align(
+    moving: Annotated[
+        Path, typer.Argument(help="The network to move: a file, or a folder of shards.")
+    ],
+    reference: Annotated[Path, typer.Argument(help="The network that stays.")],
+    model: Annotated[str, typer.Option(help=MODEL)],
+    inputs: Shapes,
+    out: Annotated[Path, typer.Option(help="Where the moved weights go; laid out as they came.")],
+    tokens: Tokens = None,
+    output: OutputName = "values",
+    output_key: OutputKey = None,
+    method: Annotated[str, typer.Option(help=f"{', '.join(ALIGN_METHODS)}.")] = "descent",
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds to spend; the best so far is kept.")
+    ] = None,
+    bias: Annotated[bool, typer.Option(help="Count biases as coordinates of the spheres.")] = True,
+    raw: Annotated[
+        bool, typer.Option(help="Write units moved but scaled as they came, not canonical.")
+    ] = False,
+    scratch: Annotated[
+        Path | None, typer.Option(help="A folder on a disk, for networks that exceed the memory.")
+    ] = None,
+    keep_unused: Annotated[
+        bool, typer.Option(help="Write weights that the model does not have as they came.")
+    ] = False,
+) -> None:
+    """Move a network onto another, its function unchanged: files, shards or pretrained folders."""
+    mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    sources = open_checkpoint(moving), open_checkpoint(reference)
+    check_out(sources[0], out)
+    network = load_model(model)
+    group = discover(network, examples, mode, output_key=output_key)
+    pieces = original_pieces(network)
+    del network  # as large as what is aligned
+    b, a = (state_dict_names(x, group.shapes, group.tied, pieces) for x in sources)
+    with shown_progress(every=5.0) as progress:
+        found = aligned(
+            group, b, a, method, bias, budget=budget, progress=progress, scratch=scratch
+        )
+    moved: Params = found.params
+    if raw:
+        moved = store(b, scratch)
+        group.apply_(found.element, moved)
+    save_checkpoint(b.file_params(moved, keep_unused), sources[0], out)
+    say(_measured(found, bias) + f"\nwritten to `{out}`")
+
+
+def _measured(alignment: Alignment, bias: bool) -> str:
+    """What an alignment reached, one line per quantity."""
+    toroid = Toroid(alignment.group, bias)
+    lines = {
+        "distance": (
+            f"{toroid.distance(alignment.reference, alignment.start):.6g} before, "
+            f"{toroid.distance(alignment.reference, alignment.params):.6g} after"
+        ),
+        "similarity": (
+            f"{alignment.similarity_before:.6g} before, {alignment.similarity:.6g} after; "
+            f"no element reaches more than {alignment.bound:.6g}"
+        ),
+        "method": f"{alignment.method}, {alignment.sweeps} sweeps"
+        + ("" if alignment.converged else ", stopped by its budget"),
+        "seconds": f"{alignment.seconds:.2f}",
+    }
+    notes = [f"note: {note}" for note in alignment.params.notes]
+    return "\n".join([*notes, *(f"{name:11s} {value}" for name, value in lines.items())])

@@ -1,0 +1,87 @@
+"""What the shell commands share: options, examples of inputs, printing and progress."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, cast, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from toroids.errors import ConfigError
+from toroids.study.run import Progress as Callback
+from toroids.symmetry.load import example
+from toroids.symmetry.space import OutputMode
+from toroids.symmetry.trace import Inputs
+
+MODEL = "package.module:callable, or a Hugging Face folder."
+Shapes = Annotated[
+    list[str],
+    typer.Option(
+        "--input",
+        help="An example's shape, as 1,3,32,32; NAME=1,8 for a keyword argument. Repeatable.",
+    ),
+]
+Tokens = Annotated[int | None, typer.Option(help="The inputs are token ids below this number.")]
+OutputName = Annotated[str, typer.Option(help="values, logits or classifier.")]
+OutputKey = Annotated[
+    str | None, typer.Option(help="The entry of a structured output that counts.")
+]
+
+
+def output_mode(output: str) -> OutputMode:
+    """Checks the name of an output mode."""
+    modes = get_args(OutputMode)
+    if output not in modes:
+        raise ConfigError(f"there is no output mode {output!r}; choose from {modes}.")
+    return cast(OutputMode, output)
+
+
+def example_inputs(inputs: list[str], tokens: int | None) -> Inputs:
+    """Draws example inputs of the shapes given."""
+    named = [text.partition("=")[::2] for text in inputs if "=" in text]
+    plain = [example(text, tokens) for text in inputs if "=" not in text]
+    if named and plain:
+        raise ConfigError("some inputs have names and some have none; name all of them or none.")
+    return {name: example(shape, tokens) for name, shape in named} if named else tuple(plain)
+
+
+def say(text: str) -> None:
+    """Prints one line; a reader that has gone away, as `head` does, does not end the study."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # stays open to the end
+
+
+@contextmanager
+def shown_progress(every: float = 0.0) -> Iterator[Callback]:
+    """Yields a callback: a live bar where a person watches, plain lines elsewhere.
+
+    Args:
+        every: seconds from one plain line to the next; what comes in between is left out.
+
+    Yields:
+        What is called with a text, the number of tasks done, and of all tasks.
+    """
+    console = Console()
+    if not console.is_terminal:
+        last = time.monotonic()
+
+        def plain(text: str, done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() - last >= every:
+                last = time.monotonic()
+                say(f"[{done}/{total}] {text}")
+
+        yield plain
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
+        task = bar.add_task("starting")
+        yield lambda text, done, total: bar.update(
+            task, description=text.split(":")[0], completed=done, total=total
+        )
