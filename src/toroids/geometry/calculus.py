@@ -21,7 +21,8 @@ from toroids.canonical.shifts import remove_shifts
 from toroids.canonical.spheres import Spheres
 from toroids.errors import ParamsError
 from toroids.geometry.paths import flat_masks
-from toroids.params import Params, computing, inner_product
+from toroids.params import Params, computing, inner_product, precise
+from toroids.symmetry.units import along, entries_per_unit
 
 
 class Calculus:
@@ -112,6 +113,23 @@ class Calculus:
         for name, factors in outwards.items():
             tangent[name] = (tangent[name] - a[name] * factors).to(a[name].dtype)
         return tangent
+
+    def freedom(self, a: Params) -> dict[str, Tensor]:
+        """The diagonal of `project_tangent` as a matrix: 1 - 1/n in a mean of n, 1 - u_i^2."""
+        free = {name: torch.ones_like(precise(a[name])) for name in self.group.parameters}
+        for leg in self.group.output.legs if self.group.output.mode != "values" else ():
+            free[leg.tensor] *= 1 - 1 / a[leg.tensor].shape[leg.axis]
+        for pivot in self.plan.shifts:
+            (leg,), units = pivot.legs, pivot.space.copies * pivot.space.size
+            tensor = free[leg.tensor]
+            share = 1 / entries_per_unit(tuple(tensor.shape), leg, units)
+            free[leg.tensor] = tensor - along(tensor.new_full((units,), share), tensor, leg, 0.0)
+        for name in self._fixed.keys() & free.keys():
+            free[name].zero_()
+        for family in self.spheres:
+            for name, curved in family.spread(torch.ones_like(family.norms(a)), a).items():
+                free[name] = free[name] - curved * precise(a[name]).square()
+        return free
 
     def transport(self, a: Params, b: Params, tangent: Params) -> dict[str, Tensor]:
         """Carries a tangent from `a` to `b`, parallel along the geodesic."""

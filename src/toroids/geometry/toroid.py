@@ -268,6 +268,22 @@ class Toroid:
         self._check_vector(vector)
         return self._calculus.project_tangent(a, vector)
 
+    def freedom(self, a: Params) -> dict[str, Tensor]:
+        """Computes how freely every parameter moves: the diagonal of the projection on tangents.
+
+        Args:
+            a: a canonical network.
+
+        Returns:
+            For every parameter a float64 tensor of its shape, entries in [0, 1]; all of them add
+            up to the number of dimensions.
+
+        Raises:
+            ParamsError: `a` is not canonical.
+        """
+        self.check(a, "the network")
+        return self._calculus.freedom(a)
+
     def random_tangent(
         self, a: Params, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:

@@ -1,9 +1,10 @@
-"""Local energy: how much the train error grows when all weights are disturbed in proportion.
+"""Local energy: how much the train error grows when a network is disturbed.
 
-    E(sigma) = mean over z of error(w (1 + sigma z)) - error(w),    z ~ N(0, 1) per weight.
+    E(sigma) = mean over noise of error(disturbed by sigma) - error(w).
 
-Multiplicative noise commutes with permutations and rescalings, so E does not depend on which
-representative of a network is measured: E(g.w) = E(w) in distribution.
+Every noise commutes with permutations, signs and rescalings, so E does not depend on which
+representative of a network is measured: E(g.w) = E(w) in distribution. Additive noise of one size
+for all weights does not. The three kinds of noise are defined in `noise`.
 """
 
 import math
@@ -13,10 +14,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from toroids.align.problem import Progress
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
-from toroids.evaluation.running import check_params, owners_of
+from toroids.evaluation.metrics import Metric
+from toroids.evaluation.running import check_params
+from toroids.geometry.toroid import Toroid
+from toroids.landscape.noise import KINDS, Centre, check_kind
+from toroids.landscape.temperature import temperature_of
 from toroids.params import Params
 
 SIGMAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -24,14 +30,15 @@ SIGMAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 @dataclass(frozen=True)
 class LocalEnergy:
-    """Increase of the error under multiplicative weight noise; 1-D float64 tensors.
+    """Increase of the error under noise; 1-D float64 tensors.
 
     Attributes:
         sigma: relative size of the noise.
         increase: mean error of the disturbed networks minus the error of the network.
         stderr: standard error of `increase` over the noise samples.
         error: error of the undisturbed network.
-        samples: noise samples per sigma.
+        samples: how many noise samples were drawn; every sigma has as many.
+        kind: of the noise.
     """
 
     sigma: Tensor
@@ -39,6 +46,7 @@ class LocalEnergy:
     stderr: Tensor
     error: float
     samples: int
+    kind: str = "multiplicative"
 
 
 def local_energy(
@@ -48,32 +56,76 @@ def local_energy(
     sigmas: Sequence[float] = SIGMAS,
     samples: int = 32,
     *,
+    kind: str = "multiplicative",
+    toroid: Toroid | None = None,
+    precision: float | None = None,
+    max_samples: int = 1000,
+    steps: int = 5,
     generator: torch.Generator | None = None,
+    metric: str | Metric = "classification",
+    temperature: float | str = "half",
     batch_size: int = 4096,
     output_key: str | int | None = None,
+    progress: Progress | None = None,
 ) -> LocalEnergy:
     """Measures how flat the error landscape is around `params`.
 
     The same noise samples serve every sigma (and, with equally seeded generators, every
-    network), so that curves differ by the networks and not by the draw.
+    network), so that curves differ by the networks and not by the draw. With z ~ N(0, 1) per
+    weight, P the projection on the toroid's tangents at w, and s = 1 / sqrt(d) on a sphere with d
+    coordinates, the root mean square of a tensor's flat coordinates on these:
+
+        multiplicative   w (1 + sigma z); not invariant under matrices inside attention heads;
+        tangent          exp_w(sigma P(s z)), which moves every unit by an angle of about sigma;
+        worst            where gradient ascent in a geodesic ball finds the largest loss; the radius
+                         is sigma R, with R^2 = E ||P(s z)||^2, and the start is sigma P(s z).
 
     Args:
         model: gives the architecture; it is left as it was.
-        params: parameters and buffers by name; buffers are not disturbed.
+        params: parameters and buffers by name; buffers are not disturbed. Canonical where the kind
+            is not "multiplicative".
         data: a pair `(inputs, labels)` or an iterable of such batches.
         sigmas: relative sizes of the noise, each at least 0.
         samples: noise samples per sigma, at least 2.
+        kind: "multiplicative", "tangent" or "worst".
+        toroid: on which "tangent" and "worst" move; "multiplicative" needs none.
+        precision: the standard error of the increase, at every sigma, down to which samples are
+            drawn; `samples` of them when None.
+        max_samples: the most samples drawn for a precision.
+        steps: of the ascent to the worst, each as dear as three evaluations.
         generator: source of randomness on the CPU; seeded with 0 when None.
+        metric: as in `evaluate`.
+        temperature: what the outputs are divided by: a number, or for classifiers on a toroid,
+            which have lost their scale, "fit" for that of the lowest loss or "half" for that at
+            which the loss is half of that of guessing; elsewhere these are 1. The ascent follows
+            the loss, which depends on it; the fraction of wrong examples does not.
         batch_size: how many examples of a pair of tensors are run at once.
         output_key: which entry of a structured output holds the logits.
+        progress: called with what is done, how many samples, and of how many (0 where a precision
+            decides).
 
     Returns:
-        The curve over sigma with its standard error.
+        The curve over sigma with its standard error. It can miss the precision where
+        `max_samples` were drawn.
 
     Raises:
-        ToroidsError: no sigma, a negative one, or fewer than two samples.
-        ParamsError: `params` is not of the model's architecture or not finite.
+        ToroidsError: no sigma, a negative one, fewer than two samples, an unknown kind, one that
+            lacks its toroid, or a precision, steps or temperature that are not positive.
+        ParamsError: `params` is not of the model's architecture, not finite, or not canonical.
         DataError: as in `evaluate`; also when a sigma is so large that outputs overflow.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.fully_connected([2, 8, 3], seed=0).double()
+        >>> group = td.fully_connected_group(model.state_dict(), output="classifier")
+        >>> canonical = td.canonicalize(group, model.state_dict())
+        >>> inputs = torch.randn(64, 2, dtype=torch.float64)
+        >>> data = (inputs, model(inputs).argmax(dim=1))
+        >>> energy = td.local_energy(
+        ...     model, canonical, data, (0.0, 0.5), kind="tangent", toroid=td.Toroid(group)
+        ... )
+        >>> bool(energy.increase[1] > energy.increase[0])
+        True
 
     Reference:
         Pittorino et al., Entropic gradient descent algorithms and wide flat minima, 2021,
@@ -84,27 +136,41 @@ def local_energy(
         raise ToroidsError(f"sigmas are {sigmas}; pass one or more finite values >= 0.")
     if samples < 2:
         raise ToroidsError(f"samples is {samples}; a standard error needs at least 2.")
+    if steps < 1:
+        raise ToroidsError(f"steps is {steps}; an ascent takes at least 1.")
+    if precision is not None and not (precision > 0 and max_samples >= samples):
+        raise ToroidsError(
+            f"the precision is {precision} with {samples} to {max_samples} samples; pass a "
+            "positive precision and max_samples no less than samples."
+        )
     check_params(model, params)
-    evaluator = Evaluator(model, data, batch_size=batch_size, output_key=output_key)
-    error = evaluator(params).error
+    check_kind(kind, toroid, params)
+    evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
+    evaluator(params)  # checks the data
+    group = None if toroid is None else toroid.group
+    scale = temperature_of(temperature, evaluator, params, group)
+    centre = Centre(evaluator, params, toroid, scale, steps)
+    error = centre.error(params)
     generator = generator or torch.Generator().manual_seed(0)
-    owners = owners_of(model)
-    increases = torch.empty(len(sigmas), samples, dtype=torch.float64)
-    for sample in range(samples):
-        noise = {  # drawn on the CPU so that every device and every precision gets the same
-            name: torch.randn(params[name].shape, generator=generator).to(params[name])
-            for name in dict.fromkeys(owners.values())
-        }
-        changes = {name: params[name] * noise[owner] for name, owner in owners.items()}
-        for position, sigma in enumerate(sigmas):
-            point = dict(params)
-            for name, change in changes.items():
-                point[name] = params[name] + sigma * change
-            increases[position, sample] = evaluator(point).error - error
+    most = samples if precision is None else max_samples
+    rows: list[list[float]] = []
+    while len(rows) < samples or (
+        len(rows) < most and float(_stderr(rows).max()) > (precision or 0)
+    ):
+        disturbed = KINDS[kind](centre, generator)
+        rows.append([disturbed(sigma) - error for sigma in sigmas])
+        if progress is not None:
+            progress("local energy", len(rows), samples if precision is None else 0)
     return LocalEnergy(
-        sigma=torch.tensor(list(sigmas), dtype=torch.float64),
-        increase=increases.mean(dim=1),
-        stderr=increases.std(dim=1) / math.sqrt(samples),
+        sigma=torch.tensor(sigmas, dtype=torch.float64),
+        increase=torch.tensor(rows, dtype=torch.float64).mean(dim=0),
+        stderr=_stderr(rows),
         error=error,
-        samples=samples,
+        samples=len(rows),
+        kind=kind,
     )
+
+
+def _stderr(rows: Sequence[Sequence[float]]) -> Tensor:
+    spread = torch.tensor(rows, dtype=torch.float64).std(dim=0)
+    return spread / math.sqrt(len(rows))

@@ -1,0 +1,215 @@
+"""How a network is disturbed, so that all representatives of it are hurt alike.
+
+    multiplicative   w (1 + sigma z),               z ~ N(0, 1) per weight;
+    tangent          exp_w(sigma v),  v = P(s z),   z ~ N(0, 1) per weight;
+    worst            exp_w(v), the v of the largest loss with ||v|| <= sigma R.
+
+Here w is on the toroid, P projects on its tangents at w, R^2 = E ||P(s z)||^2, and s is
+
+    1 / sqrt(d)   on a sphere with d coordinates, so that v moves a unit by an angle of about one;
+    r             on flat coordinates, the root mean square of those of the same tensor.
+
+Like weights under multiplicative noise, a unit of zero norm stays as it is. The worst v is sought
+by ascent along the gradient, every step 2.5 R sigma / steps long, back onto the ball where it
+leaves it; the start is sigma P(s z).
+
+Reference: Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, 2018, arXiv
+1706.06083, for the ascent, which they take in the inputs.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from toroids.errors import ToroidsError
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.running import owners_of
+from toroids.geometry.paths import flat_masks
+from toroids.geometry.toroid import Toroid
+from toroids.params import Params, inner_product, precise
+
+# The ascent can cross the ball, and come back a little.
+REACH = 2.5
+
+
+@dataclass(frozen=True)
+class Centre:
+    """The network that is disturbed, and by what its disturbed copies are measured.
+
+    Attributes:
+        evaluator: of the data.
+        params: trusted; canonical where there is a toroid.
+        toroid: of the architecture; None where the network is disturbed as it stands.
+        temperature: what the outputs are divided by.
+        steps: of the ascent to the worst.
+    """
+
+    evaluator: Evaluator
+    params: Params
+    toroid: Toroid | None
+    temperature: float
+    steps: int
+
+    def error(self, params: Params) -> float:
+        """Measures a disturbed copy."""
+        return self.evaluator(params, self.temperature).error
+
+    @property
+    def manifold(self) -> Toroid:
+        """The toroid, which is known to be there."""
+        assert self.toroid is not None
+        return self.toroid
+
+    @cached_property
+    def scales(self) -> dict[str, Tensor]:
+        """The scale s of every coordinate, to broadcast over its tensor."""
+        toroid, params = self.manifold, self.params
+        masks = flat_masks(toroid.spheres, toroid.group.shapes)
+        scales = {}
+        for name in toroid.group.parameters:
+            weight = precise(params[name])
+            flat = masks[name].to(weight) if name in masks else torch.ones_like(weight)
+            flat = flat.expand_as(weight)
+            mean_square = (weight * flat).square().sum() / flat.sum().clamp_min(1)
+            scales[name] = mean_square.sqrt() * flat
+        for family in toroid.spheres:
+            on_spheres = (family.norms(params) > 0) / math.sqrt(family.coordinates(toroid.group))
+            for name, scale in family.spread(on_spheres, params).items():
+                scales[name] = scales[name] + scale
+        return scales
+
+    @cached_property
+    def length(self) -> float:
+        """The root mean square length R of P(s z)."""
+        freedom = self.manifold.freedom(self.params)
+        return math.sqrt(sum(float((self.scales[n].square() * freedom[n]).sum()) for n in freedom))
+
+    def tangent(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draws P(s z)."""
+        names = self.manifold.group.parameters
+        noise = drawn(self.params, names, generator)
+        vector = {name: (noise[name] * self.scales[name]).to(noise[name]) for name in names}
+        return self.manifold.project_tangent(self.params, vector)
+
+
+Disturbance = Callable[[float], float]
+
+
+def multiplicative(centre: Centre, generator: torch.Generator) -> Disturbance:
+    """Draws noise in proportion to the weights; names of one parameter share it.
+
+    Returns:
+        The error as a function of sigma.
+    """
+    params, owners = centre.params, owners_of(centre.evaluator.model)
+    noise = drawn(params, tuple(dict.fromkeys(owners.values())), generator)
+    changes = {name: params[name] * noise[owner] for name, owner in owners.items()}
+
+    def error(sigma: float) -> float:
+        moved = {name: params[name] + sigma * change for name, change in changes.items()}
+        return centre.error({**params, **moved})
+
+    return error
+
+
+def tangent(centre: Centre, generator: torch.Generator) -> Disturbance:
+    """Draws a tangent.
+
+    Returns:
+        The error as a function of sigma.
+    """
+    direction = centre.tangent(generator)
+    return lambda sigma: centre.error(centre.manifold.exp(centre.params, _times(sigma, direction)))
+
+
+def worst(centre: Centre, generator: torch.Generator) -> Disturbance:
+    """Draws the start of an ascent.
+
+    Returns:
+        The error, where the loss is largest on the way, as a function of sigma.
+    """
+    start = centre.tangent(generator)
+    return lambda sigma: _climb(centre, _times(sigma, start), sigma * centre.length)
+
+
+KINDS: dict[str, Callable[[Centre, torch.Generator], Disturbance]] = {
+    "multiplicative": multiplicative,
+    "tangent": tangent,
+    "worst": worst,
+}
+
+
+def drawn(params: Params, names: tuple[str, ...], generator: torch.Generator) -> dict[str, Tensor]:
+    """Draws standard normal numbers, the same for every device and every precision."""
+    return {
+        name: torch.randn(params[name].shape, generator=generator).to(params[name])
+        for name in names
+    }
+
+
+def _climb(centre: Centre, vector: Params, radius: float) -> float:
+    toroid, evaluator, temperature = centre.manifold, centre.evaluator, centre.temperature
+    vector = _within(vector, radius)
+    largest, best = -math.inf, vector
+    for _ in range(centre.steps if radius else 0):
+        point = toroid.exp(centre.params, vector)
+        loss, gradient = evaluator.gradient(point, temperature)
+        if loss > largest:
+            largest, best = loss, vector
+        slope = _pull_back(centre, vector, gradient)
+        steepness = _norm(slope)
+        if steepness == 0:
+            break
+        step = REACH * radius / centre.steps / steepness
+        vector = _within({name: vector[name] + step * slope[name] for name in vector}, radius)
+    last = evaluator(toroid.exp(centre.params, vector), temperature)
+    return last.error if last.loss > largest else centre.error(toroid.exp(centre.params, best))
+
+
+def _pull_back(centre: Centre, vector: Params, gradient: Params) -> dict[str, Tensor]:
+    """The gradient in the tangents at the centre of the loss at exp(vector)."""
+    toroid, names = centre.manifold, tuple(vector)
+    leaves = {name: vector[name].detach().clone().requires_grad_() for name in names}
+    with torch.enable_grad():
+        point = toroid.exp(centre.params, leaves)
+        slopes = torch.autograd.grad(
+            [point[name] for name in names],
+            list(leaves.values()),
+            [gradient[name].to(point[name]) for name in names],
+        )
+    return toroid.project_tangent(centre.params, dict(zip(names, slopes, strict=True)))
+
+
+def _times(factor: float, vector: Params) -> dict[str, Tensor]:
+    return {name: factor * tensor for name, tensor in vector.items()}
+
+
+def _within(vector: Params, radius: float) -> dict[str, Tensor]:
+    length = _norm(vector)
+    return _times(radius / length, vector) if length > radius else dict(vector)
+
+
+def _norm(vector: Params) -> float:
+    return math.sqrt(inner_product(vector, vector, vector))
+
+
+def check_kind(kind: str, toroid: Toroid | None, params: Params) -> None:
+    """Raises unless there is such a noise and what it needs.
+
+    Raises:
+        ToroidsError: an unknown kind, or no toroid for one that needs it.
+        ParamsError: `params` is not on the toroid.
+    """
+    if kind not in KINDS:
+        raise ToroidsError(f"there is no kind {kind!r}; choose from {tuple(KINDS)}.")
+    if toroid is not None and kind != "multiplicative":
+        toroid.check(params)
+    elif kind != "multiplicative":
+        raise ToroidsError(
+            f"kind={kind!r} moves on the toroid; pass toroid=td.Toroid(group) and what "
+            "td.canonicalize(group, params) returns."
+        )
