@@ -10,6 +10,7 @@ from toroids.evaluation.evaluator import Evaluation, Evaluator, evaluate, fit_te
 from toroids.geometry.paths import Geodesic, Line, Path, Polyline
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.connect import Bend, connect
+from toroids.landscape.curvature import Curvature, curvature
 from toroids.landscape.flatness import LocalEnergy, local_energy
 from toroids.landscape.merge import evaluate_ensemble, merge
 from toroids.landscape.profile import Profile, profile
@@ -62,11 +63,13 @@ __all__ = [
     "Probe",
     # landscape
     "Bend",
+    "Curvature",
     "Evaluation",
     "Evaluator",
     "LocalEnergy",
     "Profile",
     "connect",
+    "curvature",
     "evaluate",
     "evaluate_ensemble",
     "fit_temperature",

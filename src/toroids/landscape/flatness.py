@@ -63,7 +63,7 @@ def local_energy(
     steps: int = 5,
     generator: torch.Generator | None = None,
     metric: str | Metric = "classification",
-    temperature: float | str = "half",
+    temperature: float | str = "tenth",
     batch_size: int = 4096,
     output_key: str | int | None = None,
     progress: Progress | None = None,
@@ -79,6 +79,8 @@ def local_energy(
         tangent          exp_w(sigma P(s z)), which moves every unit by an angle of about sigma;
         worst            where gradient ascent in a geodesic ball finds the largest loss; the radius
                          is sigma R, with R^2 = E ||P(s z)||^2, and the start is sigma P(s z).
+                         R grows as the root of the number of units, and all of it can move the few
+                         that hurt most: a tenth of the usual sigmas does much harm.
 
     Args:
         model: gives the architecture; it is left as it was.
@@ -96,8 +98,8 @@ def local_energy(
         generator: source of randomness on the CPU; seeded with 0 when None.
         metric: as in `evaluate`.
         temperature: what the outputs are divided by: a number, or for classifiers on a toroid,
-            which have lost their scale, "fit" for that of the lowest loss or "half" for that at
-            which the loss is half of that of guessing; elsewhere these are 1. The ascent follows
+            which have lost their scale, "fit" for that of the lowest loss or "tenth" for that at
+            which the loss is a tenth of that of guessing; elsewhere these are 1. The ascent follows
             the loss, which depends on it; the fraction of wrong examples does not.
         batch_size: how many examples of a pair of tensors are run at once.
         output_key: which entry of a structured output holds the logits.

@@ -1,0 +1,177 @@
+"""Curvature of the loss on the toroid: the second derivative in directions that are no symmetries.
+
+Of the Riemannian Hessian, whose products with tangents are in `hessian`, the leading eigenvalues
+come from Lanczos' method and the trace from random tangents z: E <z, Hess z> = trace.
+Permutations, signs and orthogonal matrices turn the tangents and leave the eigenvalues; rescalings
+are gone.
+
+Reference: Lehoucq, Sorensen and Yang, ARPACK users' guide, 1998; Hutchinson, A stochastic estimator
+of the trace of the influence matrix for Laplacian smoothing splines, 1990.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from torch import Tensor, nn
+
+from toroids.canonical.form import canonicalize
+from toroids.errors import ToroidsError
+from toroids.evaluation.batches import Data
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.metrics import Metric
+from toroids.evaluation.running import check_params
+from toroids.geometry.toroid import Toroid
+from toroids.landscape.hessian import Hessian, Vector
+from toroids.landscape.temperature import temperature_of
+from toroids.params import Params, computing
+from toroids.symmetry.group import SymmetryGroup
+
+# Of Lanczos' method; what has not converged by then lies in a dense part of the spectrum.
+RESTARTS = 300
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Leading eigenvalues of the Hessian of the mean loss on the toroid.
+
+    Attributes:
+        eigenvalues: the largest, descending; 1-D float64. Per squared radian on spheres.
+        residuals: ||Hess v - lambda v|| of every eigenvector v of length one; some eigenvalue lies
+            within this of lambda.
+        trace: estimate of the sum of all eigenvalues.
+        trace_stderr: its standard error.
+        dimension: of the toroid, which is how many eigenvalues there are.
+        temperature: what the outputs were divided by.
+        converged: whether all eigenvalues asked for were found; else those that were are there.
+    """
+
+    eigenvalues: Tensor
+    residuals: Tensor
+    trace: float
+    trace_stderr: float
+    dimension: int
+    temperature: float
+    converged: bool
+
+
+def curvature(
+    group: SymmetryGroup,
+    model: nn.Module,
+    params: Params,
+    data: Data,
+    count: int = 5,
+    *,
+    probes: int = 10,
+    generator: torch.Generator | None = None,
+    metric: str | Metric = "classification",
+    temperature: float | str = "fit",
+    batch_size: int = 4096,
+    output_key: str | int | None = None,
+) -> Curvature:
+    """Computes the leading eigenvalues of the loss's Hessian where symmetries are removed.
+
+    Invariance: that of g.p equals that of p, for every element g of the group. It is measured at
+    the canonical form of `params`. Piecewise linear networks have no curvature across their kinks,
+    which is ignored.
+
+    Args:
+        group: the architecture's symmetry group.
+        model: gives the architecture; it is left as it was.
+        params: parameters and buffers by name, raw or canonical.
+        data: a pair `(inputs, targets)` or an iterable of such batches, the same ones every time.
+        count: how many eigenvalues, fewer than the toroid has dimensions.
+        probes: random tangents for the trace, at least 2; one product with the Hessian each.
+        generator: source of randomness on the CPU; seeded with 0 when None.
+        metric: as in `evaluate`; its mean loss counts, which torch must differentiate twice.
+        temperature: what the outputs are divided by: a number, or where the canonical form has
+            lost their scale (`output="classifier"`) "fit" for that of the lowest loss or "tenth"
+            for that at which the loss is a tenth of that of guessing; elsewhere these are 1.
+        batch_size: how many examples of a pair of tensors are run at once; memory holds the
+            second derivatives of one batch.
+        output_key: which entry of a structured output holds the logits.
+
+    Returns:
+        Eigenvalues with their residuals, and the trace. Every step of Lanczos' method takes one
+        product with the Hessian, four to five evaluations of all data; usually 20 to 100 do.
+
+    Raises:
+        ToroidsError: a count that is not from 1 to the number of dimensions minus 1, fewer than
+            two probes, a temperature as in `evaluate`, "fit" where nothing is wrong, or operators
+            that torch cannot differentiate twice.
+        ParamsError: `params` is not of the architecture or not finite.
+        DataError: as in `evaluate`.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.fully_connected([4, 8, 3], seed=0).double()
+        >>> group = td.fully_connected_group(model.state_dict(), output="classifier")
+        >>> inputs = torch.randn(32, 4, dtype=torch.float64)
+        >>> data = (inputs, torch.arange(32) % 3)
+        >>> found = td.curvature(group, model, model.state_dict(), data, count=2)
+        >>> bool(found.residuals.max() < 1e-6 * found.eigenvalues[0])
+        True
+    """
+    if probes < 2:
+        raise ToroidsError(f"probes is {probes}; a standard error needs at least 2.")
+    check_params(model, params)
+    wide = {name: tensor.detach().to(computing(tensor)) for name, tensor in params.items()}
+    centre = canonicalize(group, wide)
+    toroid = Toroid(group)
+    dimension = round(sum(float(free.sum()) for free in toroid.freedom(centre).values()))
+    if not 1 <= count < dimension:
+        raise ToroidsError(
+            f"count is {count}, but the toroid has {dimension} dimensions; pass from 1 to "
+            f"{dimension - 1}."
+        )
+    evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
+    evaluator(centre)  # checks the data
+    scale = temperature_of(temperature, evaluator, centre, group)
+    hessian = Hessian(evaluator, toroid, centre, scale)
+    generator = generator or torch.Generator().manual_seed(0)
+    forms, squares = [], []
+    for _ in range(probes):
+        tangent = hessian.vector(toroid.random_tangent(centre, generator))
+        image = hessian(tangent)
+        forms.append(float(tangent @ image))
+        squares.append(float(image @ image))
+    start = hessian.vector(toroid.random_tangent(centre, generator))
+    # the root mean square length of the images is at least every eigenvalue, up to its noise
+    eigenvalues, vectors, converged = _leading(hessian, count, 2 * math.sqrt(max(squares)), start)
+    residuals = [
+        np.linalg.norm(hessian(vector) - value * vector)
+        for value, vector in zip(eigenvalues, vectors.T, strict=True)
+    ]
+    return Curvature(
+        eigenvalues=torch.tensor(eigenvalues, dtype=torch.float64),
+        residuals=torch.tensor(residuals, dtype=torch.float64),
+        trace=float(np.mean(forms)),
+        trace_stderr=float(np.std(forms, ddof=1) / math.sqrt(probes)),
+        dimension=dimension,
+        temperature=scale,
+        converged=converged,
+    )
+
+
+def _leading(
+    hessian: Hessian, count: int, bound: float, start: Vector
+) -> tuple[Vector, Vector, bool]:
+    """Finds the largest eigenvalues, descending, and their vectors as columns."""
+
+    def shifted(vector: Vector) -> Vector:
+        # What is no tangent has no curvature: it goes below all that has, and is never found.
+        tangent = hessian.vector(hessian.tangent(vector))
+        return hessian(tangent) - bound * (vector.reshape(-1) - tangent)
+
+    operator = LinearOperator((len(start), len(start)), matvec=shifted, dtype=np.float64)
+    try:
+        values, vectors = eigsh(
+            operator, count, which="LA", v0=start, maxiter=RESTARTS, tol=hessian.tolerance
+        )
+        converged = True
+    except ArpackNoConvergence as error:
+        values, vectors, converged = error.eigenvalues, error.eigenvectors, False
+    order = np.argsort(-values)
+    return values[order], vectors[:, order], converged
