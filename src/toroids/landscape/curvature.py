@@ -109,8 +109,10 @@ def curvature(
         >>> model = td.models.fully_connected([4, 8, 3], seed=0).double()
         >>> group = td.fully_connected_group(model.state_dict(), output="classifier")
         >>> inputs = torch.randn(32, 4, dtype=torch.float64)
-        >>> data = (inputs, torch.arange(32) % 3)
-        >>> found = td.curvature(group, model, model.state_dict(), data, count=2)
+        >>> data = (inputs, model(inputs).argmax(dim=1))
+        >>> found = td.curvature(
+        ...     group, model, model.state_dict(), data, count=2, temperature="tenth"
+        ... )
         >>> bool(found.residuals.max() < 1e-6 * found.eigenvalues[0])
         True
     """
@@ -159,6 +161,8 @@ def _leading(
     hessian: Hessian, count: int, bound: float, start: Vector
 ) -> tuple[Vector, Vector, bool]:
     """Finds the largest eigenvalues, descending, and their vectors as columns."""
+    if bound == 0:  # ARPACK does not start where everything is zero
+        return np.zeros(count), np.zeros((len(start), count)), True
 
     def shifted(vector: Vector) -> Vector:
         # What is no tangent has no curvature: it goes below all that has, and is never found.

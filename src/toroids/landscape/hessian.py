@@ -16,7 +16,7 @@ Reference: Absil, Mahony and Sepulchre, Optimization Algorithms on Matrix Manifo
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -121,12 +121,8 @@ class Hessian:
     def _differentiable(self) -> Iterator[None]:
         """Leaves out kernels that are faster and have no second derivative."""
         recurrent = any(isinstance(m, nn.RNNBase) for m in self._evaluator.model.modules())
-        cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
-        with (
-            sdpa_kernel(SDPBackend.MATH),
-            cudnn.flags(enabled=cudnn.enabled and not recurrent),
-            mkldnn.flags(enabled=mkldnn.enabled and not recurrent),
-        ):
+        plain = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
+        with sdpa_kernel(SDPBackend.MATH), plain:
             yield
 
     def _losses(self, params: Params) -> Iterator[tuple[Tensor, float]]:

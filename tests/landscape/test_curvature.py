@@ -1,0 +1,256 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import toroids as td
+from toroids.errors import DataError, ParamsError, ToroidsError
+from toroids.landscape.hessian import Hessian
+
+
+class Attention(nn.Module):
+    """Two heads on three tokens, in which matrices mix what is inside a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(5, 6) for _ in range(3))
+        self.out, self.last = nn.Linear(6, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        q, k, v = (f(x).view(-1, 3, 2, 3).transpose(1, 2) for f in (self.q, self.k, self.v))
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(-1, 3, 6)
+        return self.last(F.relu(self.out(mixed)).mean(dim=1))
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.b.weight = self.a.weight
+        self.last = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.b(torch.tanh(self.a(x)))))
+
+
+def convolution():
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 2, 1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(8, 3),
+    )  # fmt: skip
+    with torch.no_grad():
+        for tensor in (model[1].running_mean, model[1].weight, model[1].bias):
+            tensor.copy_(torch.linspace(0.5, 1.5, 3))
+        model[1].running_var.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    return model
+
+
+MAKERS = {
+    "relu": lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)),
+    "tanh": lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)),
+    "convolution": convolution,
+    "attention": Attention,
+    "tied": Tied,
+}  # fmt: skip
+SHAPES = {"convolution": (1, 4, 4), "attention": (3, 5)}
+
+
+def build(name, output="classifier", device="cpu"):
+    torch.manual_seed(0)
+    model = MAKERS[name]().double().eval()
+    inputs = torch.randn(30, *SHAPES.get(name, (4,))).double()
+    group = td.discover(model, inputs[:2], output=output)
+    labels = model(inputs).argmax(dim=1)
+    labels[:6] = (labels[:6] + 1) % 3  # some are wrong, so that the loss has a best temperature
+    model = model.to(device)
+    params = {key: tensor.detach() for key, tensor in model.state_dict().items()}
+    return group, model, params, (inputs.to(device), labels.to(device))
+
+
+def dense(group, model, params, data, temperature):
+    """The Riemannian Hessian, from all second derivatives, in the ambient coordinates."""
+    toroid, centre = td.Toroid(group), td.canonicalize(group, params)
+    names = group.parameters
+    sizes = [centre[name].numel() for name in names]
+    flat = torch.cat([centre[name].reshape(-1) for name in names])
+
+    def named(vector):
+        parts = torch.split(vector, sizes)
+        return {n: part.view(centre[n].shape) for n, part in zip(names, parts, strict=True)}
+
+    def loss(vector):
+        lent = {**centre, **named(vector)}
+        lent = {name: lent[group.tied.get(name, name)] for name in lent}
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            outputs = torch.func.functional_call(model, lent, data[0], tie_weights=False)
+        return F.cross_entropy(outputs / temperature, data[1])
+
+    def project(vector):
+        projected = toroid.project_tangent(centre, named(vector))
+        return torch.cat([projected[name].reshape(-1) for name in names])
+
+    hessian = torch.autograd.functional.hessian(loss, flat)
+    gradient = named(torch.autograd.functional.jacobian(loss, flat))
+    projection = torch.stack([project(e) for e in torch.eye(len(flat), dtype=flat.dtype)])
+    bends = {name: torch.zeros_like(centre[name]) for name in names}
+    for family in toroid.spheres:
+        for name, bend in family.spread(family.dot(centre, gradient), centre).items():
+            bends[name] = bends[name] + bend
+    bend = torch.cat([bends[name].reshape(-1) for name in names])
+    return projection @ (hessian - torch.diag(bend)) @ projection, projection
+
+
+@pytest.mark.parametrize("output", ["classifier", "values"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_against_all_second_derivatives(name, output):
+    case = build(name, output)
+    found = td.curvature(*case, count=4, probes=60)
+    matrix, projection = dense(*case, found.temperature)
+    values = torch.linalg.eigvalsh(matrix)
+    # what is no tangent is an eigenvector of zero
+    curved = values[values.abs() > 1e-12 * values.abs().max()]
+    assert found.dimension == round(projection.trace().item())
+    assert len(curved) <= found.dimension
+    assert found.converged
+    assert torch.allclose(found.eigenvalues, curved.flip(0)[:4], rtol=1e-8)
+    assert (found.residuals < 1e-6 * found.eigenvalues[0]).all()
+    assert abs(found.trace - matrix.trace().item()) < 4 * found.trace_stderr
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "convolution", "attention"])
+def test_invariant_under_symmetries(name, device):
+    group, model, params, data = build(name, device=device)
+    here = td.curvature(group, model, params, data, count=3)
+    for seed in range(2):
+        g = group.random(torch.Generator().manual_seed(seed))
+        there = td.curvature(group, model, group.apply(g, params), data, count=3)
+        assert there.temperature == here.temperature
+        assert torch.allclose(there.eigenvalues, here.eigenvalues, rtol=1e-6)
+        assert there.dimension == here.dimension
+        bound = 5 * (there.trace_stderr**2 + here.trace_stderr**2) ** 0.5
+        assert abs(there.trace - here.trace) < bound
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_second_derivative_along_geodesics(name):
+    group, model, params, data = build(name)
+    toroid, centre = td.Toroid(group), td.canonicalize(group, params)
+    evaluator = td.Evaluator(model, data)
+    hessian = Hessian(evaluator, toroid, centre, 0.1)
+    for seed in range(3):
+        tangent = toroid.random_tangent(centre, torch.Generator().manual_seed(seed))
+        expected = toroid.inner(tangent, hessian.product(tangent))
+
+        def loss(t, tangent=tangent):
+            moved = {name: t * tensor for name, tensor in tangent.items()}
+            return evaluator(toroid.exp(centre, moved), 0.1).loss
+
+        h = 1e-4
+        found = (loss(h) - 2 * loss(0.0) + loss(-h)) / h**2
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_batches_loaders_and_precision():
+    group, model, params, (inputs, labels) = build("relu")
+    whole = td.curvature(group, model, params, (inputs, labels), temperature=0.1)
+    cut = td.curvature(group, model, params, (inputs, labels), temperature=0.1, batch_size=7)
+    loader = list(zip(inputs.split(11), labels.split(11), strict=True))
+    loaded = td.curvature(group, model, params, loader, temperature=0.1)
+    single = {name: tensor.float() for name, tensor in params.items()}
+    rough = td.curvature(group, model, single, (inputs, labels), temperature=0.1)
+    assert torch.allclose(cut.eigenvalues, whole.eigenvalues, rtol=1e-9)
+    assert torch.allclose(loaded.eigenvalues, whole.eigenvalues, rtol=1e-9)
+    assert torch.allclose(rough.eigenvalues, whole.eigenvalues, rtol=1e-3)
+    assert rough.converged
+
+
+def test_leaves_the_model_as_it_was_and_counts_tied_weights_once():
+    group, model, params, data = build("tied")
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = td.curvature(group, model, params, data)
+    assert model.training
+    assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    # one weight, two biases, a classifier that is centred over 3 classes and has no scale
+    assert found.dimension == 16 + 4 + 4 + (12 + 3) * 2 // 3 - 1
+
+
+def test_most_eigenvalues_and_a_flat_loss():
+    group, model, params, data = build("tanh")
+    few = td.curvature(group, model, params, data, count=1)
+    found = td.curvature(group, model, params, data, count=few.dimension - 1)
+    matrix, _ = dense(group, model, params, data, found.temperature)
+    assert found.converged
+    assert found.eigenvalues[0] == pytest.approx(few.eigenvalues.item(), rel=1e-8)
+    smallest = found.trace_stderr * 5
+    assert abs(found.eigenvalues.sum() - matrix.trace()) < smallest
+    lines = nn.Linear(3, 1, bias=False).double()
+    group = td.discover(lines, torch.randn(2, 3).double())
+    flat = td.curvature(
+        group, lines, lines.state_dict(), (torch.randn(5, 3).double(), torch.zeros(5)),
+        count=2, metric=lambda outputs, targets: outputs[:, 0] - targets,
+    )  # fmt: skip
+    assert flat.eigenvalues.tolist() == [0, 0]
+    assert flat.trace == 0
+
+
+def test_recurrent_networks_have_second_derivatives(device):
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cells, self.last = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.last(self.cells(x)[0][:, -1])
+
+    model = Last().to(device)
+    inputs, labels = torch.randn(20, 4, 3), torch.arange(20) % 3
+    group = td.discover(Last().double(), inputs[:2].double())
+    params = model.state_dict()
+    assert td.curvature(group, model, params, (inputs, labels), count=2).converged
+
+
+class Kernel(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, slope):
+        return slope * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"count": 0}, "count is 0, but the toroid has"),
+        ({"count": 10**6}, "pass from 1 to"),
+        ({"probes": 1}, "probes is 1"),
+        ({"temperature": 0.0}, "the temperature is 0.0"),
+        ({"temperature": float("nan")}, "the temperature is nan"),
+        ({"temperature": "cold"}, "the temperature is 'cold'"),
+        ({"metric": "accuracy"}, "there is no metric 'accuracy'"),
+        ({"metric": lambda x, y: x.argmax(dim=1) != y}, "metric's loss has no gradient"),
+    ],
+)
+def test_bad_requests(arguments, message):
+    with pytest.raises(ToroidsError, match=message):
+        td.curvature(*build("tanh"), **arguments)
+
+
+def test_bad_networks_and_data():
+    group, model, params, (inputs, labels) = build("tanh")
+    right = (inputs, model(inputs).argmax(dim=1))
+    with pytest.raises(ToroidsError, match="nothing is wrong on these data.*'tenth'"):
+        td.curvature(group, model, params, right)
+    tenth = td.curvature(group, model, params, right, temperature="tenth")
+    loss = td.evaluate(
+        model, td.canonicalize(group, params), right, temperature=tenth.temperature
+    ).loss
+    assert loss == pytest.approx(0.1 * torch.tensor(3.0).log().item(), rel=0.1)
+    with pytest.raises(ParamsError, match="`0.bias`"):
+        td.curvature(group, model, {**params, "0.bias": params["0.bias"] / 0}, right)
+    with pytest.raises(DataError, match="label ."):
+        td.curvature(group, model, params, (inputs, labels + 7))
