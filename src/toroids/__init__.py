@@ -16,6 +16,7 @@ from toroids.landscape.merge import evaluate_ensemble, merge
 from toroids.landscape.profile import Profile, profile
 from toroids.landscape.recalibrate import recalibrate
 from toroids.landscape.repair import repair
+from toroids.landscape.section import Section, section
 from toroids.params import Params, load_params, save_params
 from toroids.symmetry.activations import Activations, Probe
 from toroids.symmetry.audit import Audit, audit
@@ -70,6 +71,7 @@ __all__ = [
     "Profile",
     "connect",
     "curvature",
+    "Section",
     "evaluate",
     "evaluate_ensemble",
     "fit_temperature",
@@ -78,6 +80,7 @@ __all__ = [
     "profile",
     "recalibrate",
     "repair",
+    "section",
     # networks, data, training
     "data",
     "models",
