@@ -17,6 +17,7 @@ from toroids.landscape.profile import Profile, profile
 from toroids.landscape.recalibrate import recalibrate
 from toroids.landscape.repair import repair
 from toroids.landscape.section import Section, section
+from toroids.landscape.star import Star, star
 from toroids.params import Params, load_params, save_params
 from toroids.symmetry.activations import Activations, Probe
 from toroids.symmetry.audit import Audit, audit
@@ -72,6 +73,7 @@ __all__ = [
     "connect",
     "curvature",
     "Section",
+    "Star",
     "evaluate",
     "evaluate_ensemble",
     "fit_temperature",
@@ -81,6 +83,7 @@ __all__ = [
     "recalibrate",
     "repair",
     "section",
+    "star",
     # networks, data, training
     "data",
     "models",
