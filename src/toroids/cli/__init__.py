@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from toroids.cli.landscape import flatness, merge, profile, section
 from toroids.cli.networks import align, canonicalize, symmetries
 from toroids.cli.studies import report, study
 from toroids.errors import ToroidsError
@@ -18,7 +19,7 @@ app = typer.Typer(
     help="Remove the symmetries of neural networks and measure their error landscape.",
 )
 
-for command in (study, report, symmetries, canonicalize, align):
+for command in (study, report, symmetries, canonicalize, align, profile, flatness, section, merge):
     app.command()(command)
 
 

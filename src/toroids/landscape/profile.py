@@ -14,11 +14,10 @@ from toroids.evaluation.evaluator import Evaluation, Evaluator, summarise
 from toroids.evaluation.metrics import Metric, Scores
 from toroids.evaluation.running import check_params
 from toroids.geometry.paths import Path
-from toroids.landscape.recalibrate import Recalibrator
+from toroids.landscape.recalibrate import Recalibrator, check_batch_norm
 from toroids.params import Params
 
 Temperature: TypeAlias = float | Literal["fit"]
-BATCH_NORM = ("recalibrate", "keep")
 # Refinement ends where two points are closer than this, as on a step of the error.
 CLOSEST = 1e-4
 
@@ -135,8 +134,7 @@ def profile(
     """
     if points < 2:
         raise ToroidsError(f"a profile needs at least 2 points, its two ends; got {points}.")
-    if batch_norm not in BATCH_NORM:
-        raise ToroidsError(f"there is no batch_norm {batch_norm!r}; choose from {BATCH_NORM}.")
+    check_batch_norm(batch_norm)
     if tolerance is not None and not tolerance > 0:
         raise ToroidsError(f"the tolerance is {tolerance}; pass a positive error, or None.")
     check_params(model, path(0.0), "the path's start")

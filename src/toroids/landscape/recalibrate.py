@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toroids.errors import DataError
+from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.running import check_params, evaluation_mode, run
 from toroids.params import Params, precise
 
+BATCH_NORM = ("recalibrate", "keep")
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
@@ -125,6 +126,12 @@ def recalibrate(
     """
     check_params(model, params)
     return Recalibrator(model, data, batch_size)(params)
+
+
+def check_batch_norm(batch_norm: str) -> None:
+    """Raises unless `batch_norm` says what becomes of statistics between networks."""
+    if batch_norm not in BATCH_NORM:
+        raise ToroidsError(f"there is no batch_norm {batch_norm!r}; choose from {BATCH_NORM}.")
 
 
 def batch_norms(model: nn.Module) -> Sequence[tuple[str, Any]]:

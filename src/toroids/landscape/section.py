@@ -18,6 +18,7 @@ from toroids.evaluation.running import check_params, owners_of
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.grid import Grid
 from toroids.landscape.plane import Plane, lines
+from toroids.landscape.recalibrate import Recalibrator, batch_norms, check_batch_norm
 from toroids.params import Params, check_placed_alike
 
 # More examples at once are slower on a CPU: activations of a few megabytes go back to the system
@@ -64,6 +65,8 @@ def section(
     margin: float = 0.2,
     toroid: Toroid | None = None,
     tolerance: float | None = None,
+    calibration: Data | None = None,
+    batch_norm: str = "recalibrate",
     metric: str | Metric = "classification",
     temperature: float = 1.0,
     batch_size: int = BATCH_SIZE,
@@ -91,6 +94,9 @@ def section(
         tolerance: where given, a grid of every fourth line is evaluated first, and then only
             within cells whose corners differ by more in their errors; what is narrower than such a
             cell can be missed.
+        calibration: training data, on which batch-norm statistics are estimated; `data` when None.
+        batch_norm: "recalibrate" estimates the statistics of batch norms anew everywhere but at
+            the three networks; "keep" combines theirs.
         metric: as in `evaluate`.
         temperature: as in `evaluate`.
         batch_size: how many examples of a pair of tensors are run at once.
@@ -118,6 +124,7 @@ def section(
         True
     """
     columns, rows = _checked(resolution, margin, tolerance)
+    check_batch_norm(batch_norm)
     for what, network in (("a", a), ("b", b), ("c", c)):
         check_params(model, network, f"network {what}")
         check_placed_alike(a, network)
@@ -127,11 +134,15 @@ def section(
     x = lines(plane.points[:, 0].tolist(), columns, margin)
     y = lines(plane.points[:, 1].tolist(), rows, margin)
     evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
+    examples = data if calibration is None else calibration
+    anew = batch_norm == "recalibrate" and batch_norms(model)
+    recalibrate = Recalibrator(model, examples, batch_size) if anew else None
 
     def evaluate(*place: float) -> Evaluation:
         params: Params = plane(*place)
-        if toroid is not None and plane.network_at(*place) is None:
-            params = toroid.project(params)
+        if plane.network_at(*place) is None:
+            params = params if toroid is None else toroid.project(params)
+            params = params if recalibrate is None else recalibrate(params)
         return evaluator(params, temperature)
 
     grid = Grid(x, y, evaluate, progress)

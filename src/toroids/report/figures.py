@@ -24,7 +24,8 @@ PATH_STYLES = {
 FONT = {"family": "system-ui, -apple-system, Segoe UI, sans-serif", "size": 14}
 
 
-def _laid_out(figure: go.Figure, height: int = 420, **layout: Any) -> go.Figure:
+def laid_out(figure: go.Figure, height: int = 420, **layout: Any) -> go.Figure:
+    """Gives a figure the layout that all share."""
     figure.update_layout(
         template="plotly_white",
         height=height,
@@ -63,7 +64,7 @@ def flatness_curves(rows: Sequence[Row], summary: Summary) -> go.Figure:
         )
     figure.update_xaxes(title="relative weight noise σ")
     figure.update_yaxes(title="increase of train error", tickformat=".0%", rangemode="tozero")
-    return _laid_out(figure)
+    return laid_out(figure)
 
 
 def _bars(rows: Sequence[Row]) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def flatness_against_test_error(rows: Sequence[Row], summary: Summary) -> go.Fig
         tickformat=".0%",
     )
     figure.update_yaxes(title="test error (± standard error)", tickformat=".1%")
-    return _laid_out(figure)
+    return laid_out(figure)
 
 
 def distance_matrices(rows: Sequence[Row], summary: Summary) -> go.Figure:
@@ -134,7 +135,7 @@ def distance_matrices(rows: Sequence[Row], summary: Summary) -> go.Figure:
     figure.update_yaxes(**ticks, constrain="domain", tickangle=-90)
     figure.update_yaxes(showticklabels=False, col=2)
     bar = {"title": {"text": "mean angle<br>(radians)"}}
-    return _laid_out(figure, 520, coloraxis={"colorscale": "Viridis", "colorbar": bar})
+    return laid_out(figure, 520, coloraxis={"colorscale": "Viridis", "colorbar": bar})
 
 
 def _matrix(names: Sequence[str], pairs: Sequence[Row], moment: str) -> list[list[float]]:
@@ -173,7 +174,7 @@ def barrier_profiles(rows: Sequence[Row], summary: Summary) -> go.Figure:
     figure.update_xaxes(title="position t on the path", range=[0, 1])
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
     figure.update_yaxes(title="train error", col=1)
-    return _laid_out(figure, 480).update_layout(
+    return laid_out(figure, 480).update_layout(
         margin_t=110, legend_y=1.12, hovermode="x unified", hoverlabel_namelength=-1
     )
 
@@ -233,4 +234,4 @@ def barrier_heights(rows: Sequence[Row], summary: Summary) -> go.Figure:
         tickformat=".0%",
         rangemode="tozero",
     )
-    return _laid_out(figure, 480, barmode="group").update_layout(margin_t=90)
+    return laid_out(figure, 480, barmode="group").update_layout(margin_t=90)

@@ -4,13 +4,13 @@ from typing import Any
 
 from torch import nn
 
-from toroids.align.alignment import Alignment, align
+from toroids.align.alignment import align
 from toroids.canonical.form import canonicalize
 from toroids.data import Dataset
 from toroids.evaluation.evaluator import evaluate
-from toroids.geometry.paths import Line, Path
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.flatness import local_energy
+from toroids.landscape.joined import joined
 from toroids.landscape.profile import profile
 from toroids.params import Params
 from toroids.study.config import FlatnessConfig
@@ -90,7 +90,7 @@ def measure_pair(
     }
     if not points:
         return row
-    for name, path in _paths(toroid, alignment, canonical_b, a, b).items():
+    for name, path in joined(group, alignment, a, b).items():
         curve = profile(model, path, data.train, points)
         row["profiles"][name] = {
             "t": curve.t,
@@ -100,17 +100,3 @@ def measure_pair(
             "barrier": curve.barrier,
         }
     return row
-
-
-def _paths(
-    toroid: Toroid, alignment: Alignment, canonical_b: Params, a: Params, b: Params
-) -> dict[str, Path]:
-    """Joins two networks in five ways, to tell what each removed symmetry contributes."""
-    canonical_a, aligned_b = alignment.reference, alignment.params
-    return {
-        "raw": Line(a, b),
-        "normalised": Line(canonical_a, canonical_b),
-        "aligned": Line(a, toroid.group.apply(alignment.element, b)),
-        "both": Line(canonical_a, aligned_b),
-        "geodesic": toroid.geodesic(canonical_a, aligned_b),
-    }

@@ -1,0 +1,134 @@
+"""Pictures of single measurements: a profile, a flatness curve, a section, a merge."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+from torch import Tensor
+
+from toroids.evaluation.evaluator import Evaluation
+from toroids.files import write_atomically
+from toroids.landscape.flatness import LocalEnergy
+from toroids.landscape.profile import Profile
+from toroids.landscape.section import Section
+from toroids.report.figures import COLOURS, SYMBOLS, laid_out
+from toroids.report.text import PATHS
+
+CHART = {"responsive": True, "displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
+
+
+def profile_picture(profiles: Mapping[str, Profile], error: str = "error") -> go.Figure:
+    """Draws the error along paths, with bands of one standard error over the examples."""
+    figure = go.Figure()
+    for number, (name, curve) in enumerate(profiles.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        low, high = curve.error - curve.error_stderr, curve.error + curve.error_stderr
+        _band(figure, curve.t, low.clamp(min=0), high, colour)
+        figure.add_scatter(
+            x=curve.t.tolist(),
+            y=curve.error.tolist(),
+            mode="lines+markers",
+            name=escape(PATHS.get(name, name)),
+            line={"color": colour},
+            marker={"size": 5},
+        )
+    figure.update_xaxes(title="position t on the path", range=[0, 1])
+    figure.update_yaxes(title=error, rangemode="tozero")
+    return laid_out(figure)
+
+
+def energy_picture(energies: Mapping[str, LocalEnergy], error: str = "error") -> go.Figure:
+    """Draws the increase of the error over the noise, with one standard error."""
+    figure = go.Figure()
+    for number, (name, energy) in enumerate(energies.items()):
+        figure.add_scatter(
+            x=energy.sigma.tolist(),
+            y=energy.increase.tolist(),
+            error_y={"array": energy.stderr.tolist()},
+            mode="lines+markers",
+            name=escape(name),
+            line={"color": COLOURS[number % len(COLOURS)]},
+            marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
+        )
+    figure.update_xaxes(title="relative size of the noise σ", rangemode="tozero")
+    figure.update_yaxes(title=f"increase of the {error}", rangemode="tozero")
+    return laid_out(figure, showlegend=True)
+
+
+def section_picture(section: Section, names: Sequence[str], error: str = "error") -> go.Figure:
+    """Draws the error on a plane in true distances, and the three networks on it."""
+    figure = go.Figure()
+    figure.add_contour(
+        x=section.x.tolist(),
+        y=section.y.tolist(),
+        z=section.error.tolist(),
+        colorscale="Viridis",
+        ncontours=20,
+        line={"width": 0.5},
+        colorbar={"title": {"text": error}},
+        hovertemplate=f"x %{{x:.3g}}<br>y %{{y:.3g}}<br>{escape(error)} %{{z:.4g}}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=section.points[:, 0].tolist(),
+        y=section.points[:, 1].tolist(),
+        mode="markers+text",
+        text=[escape(name) for name in names],
+        textposition="top center",
+        textfont={"color": "white"},
+        marker={"color": "white", "size": 11, "line": {"color": "black", "width": 1.5}},
+        showlegend=False,
+    )
+    figure.update_xaxes(title="distance along the first two networks")
+    figure.update_yaxes(title="distance from their line", scaleanchor="x")
+    return laid_out(figure, height=560)
+
+
+def errors_picture(errors: Mapping[str, Evaluation], error: str = "error") -> go.Figure:
+    """Draws errors side by side, with one standard error."""
+    figure = go.Figure()
+    figure.add_bar(
+        x=[escape(name) for name in errors],
+        y=[found.error for found in errors.values()],
+        error_y={"array": [found.error_stderr for found in errors.values()]},
+        marker={"color": COLOURS[0]},
+    )
+    figure.update_yaxes(title=error, rangemode="tozero")
+    return laid_out(figure)
+
+
+def write_picture(figure: go.Figure, title: str, lines: Sequence[str], path: str | Path) -> None:
+    """Writes a figure as one HTML page that works offline.
+
+    Args:
+        figure: what is drawn.
+        title: the page's heading.
+        lines: what stands below the figure, a paragraph each.
+        path: the file to write.
+    """
+    template = Template(files("toroids.report").joinpath("picture.html").read_text("utf-8"))
+    chart = figure.to_html(full_html=False, include_plotlyjs=False, div_id="figure", config=CHART)
+    page = template.substitute(
+        title=escape(title),
+        plotly=get_plotlyjs(),
+        chart=chart,
+        lines="\n".join(f"<p>{escape(line)}</p>" for line in lines),
+    )
+    write_atomically(path, page.encode())
+
+
+def _band(figure: Any, x: Tensor, low: Tensor, high: Tensor, colour: str) -> None:
+    figure.add_scatter(
+        x=[*x.tolist(), *x.flip(0).tolist()],
+        y=[*high.tolist(), *low.flip(0).tolist()],
+        fill="toself",
+        mode="none",
+        fillcolor=colour,
+        opacity=0.2,
+        hoverinfo="skip",
+        showlegend=False,
+    )
