@@ -1,9 +1,11 @@
 import pytest
 import torch
+from landscape.small import build
 from torch import nn
 
 import toroids as td
 from toroids.errors import DataError, ParamsError, ToroidsError
+from toroids.landscape.noise import Centre
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +146,204 @@ def test_noise_that_overflows_is_not_measured(setting):
     model, params, data = setting
     with pytest.raises(DataError, match="outputs are NaN or infinite on 200 of 200 examples"):
         td.local_energy(model, params, data, (1e300,), samples=2)
+
+
+@pytest.fixture(scope="module", params=["relu", "tanh", "convolution", "attention"])
+def symmetric(request, device):
+    """A trained-looking network with its group, and data on which it makes no error."""
+    torch.manual_seed(0)
+    return build(request.param, device=device, wrong=0)
+
+
+def randomly_moved(group, params, seed):
+    return group.apply(group.random(torch.Generator().manual_seed(seed)), params)
+
+
+def assert_alike(here, there):
+    bound = 4 * (here.stderr.square() + there.stderr.square()).sqrt()
+    assert ((there.increase - here.increase).abs() <= bound + 1e-12).all()
+
+
+def test_multiplicative_is_invariant(symmetric):
+    group, model, params, data = symmetric
+    if any("mix" in space.actions for space in group.spaces):
+        params = td.canonicalize(group, params)  # matrices do not commute with the noise
+        moved = td.canonicalize(group, randomly_moved(group, params, 1))
+    else:
+        moved = randomly_moved(group, params, 1)
+    here = td.local_energy(model, params, data, (0.2, 0.6), samples=200)
+    assert here.increase[1] > 5 * here.stderr[1]
+    assert_alike(here, td.local_energy(model, moved, data, (0.2, 0.6), samples=200))
+
+
+@pytest.mark.parametrize(("kind", "sigmas", "samples"), [("tangent", (0.2, 0.6), 120), ("worst", (0.02, 0.1), 8)])  # fmt: skip
+def test_noise_on_the_toroid_is_invariant(symmetric, kind, sigmas, samples):
+    group, model, params, data = symmetric
+    toroid = td.Toroid(group)
+
+    def energy(of):
+        canonical = td.canonicalize(group, of)
+        return td.local_energy(
+            model, canonical, data, sigmas, samples=samples, kind=kind, toroid=toroid
+        )
+
+    here = energy(params)
+    assert here.kind == kind
+    assert here.increase[1] > max(2 * here.stderr[1], 0.01)
+    assert_alike(here, energy(randomly_moved(group, params, 1)))
+
+
+@pytest.mark.parametrize("kind", ["tangent", "worst"])
+def test_rescaling_changes_nothing_at_all(setting, kind):
+    """The same noise meets the same canonical network, so not only the distribution is equal."""
+    model, params, data = setting
+    group = td.fully_connected_group(params, output="classifier")
+    g = group.random(torch.Generator().manual_seed(1))
+    scales = {
+        name: td.SpaceElement(torch.arange(16), choice.log_scales)
+        for name, choice in g.choices.items()
+    }
+    energies = [
+        td.local_energy(
+            model, td.canonicalize(group, p), data, (0.1, 0.3), samples=3, kind=kind,
+            toroid=td.Toroid(group),
+        )
+        for p in (params, group.apply(td.Element(scales), params))
+    ]  # fmt: skip
+    assert torch.allclose(energies[0].increase, energies[1].increase, atol=1e-12)
+
+
+def test_tangent_noise_against_its_definition(setting):
+    model, params, data = setting
+    group = td.fully_connected_group(params)
+    toroid, canonical = td.Toroid(group), td.canonicalize(group, params)
+    energy = td.local_energy(
+        model, canonical, data, (0.5,), samples=4, kind="tangent", toroid=toroid,
+        generator=torch.Generator().manual_seed(7),
+    )  # fmt: skip
+    flat = {
+        name: canonical[name].square().mean().sqrt() for name in ("output.weight", "output.bias")
+    }
+    scales = {"hidden1": 9**-0.5, "hidden2": 17**-0.5}
+    generator = torch.Generator().manual_seed(7)
+    increases = []
+    for _ in range(4):
+        z = {
+            name: torch.randn(canonical[name].shape, generator=generator).to(canonical[name])
+            * (flat[name] if name in flat else scales[name.split(".")[0]])
+            for name in group.parameters
+        }
+        v = toroid.project_tangent(canonical, z)
+        noisy = toroid.exp(canonical, {name: 0.5 * v[name] for name in v})
+        increases.append(td.evaluate(model, noisy, data).error - energy.error)
+    assert energy.increase.item() == pytest.approx(sum(increases) / 4)
+
+
+def test_freedom_is_the_diagonal_of_the_projection_and_gives_the_length(symmetric):
+    group, model, params, data = symmetric
+    toroid, canonical = td.Toroid(group), td.canonicalize(group, params)
+    freedom = toroid.freedom(canonical)
+    for name in group.parameters:
+        for entry in range(0, freedom[name].numel(), 3):
+            unit = {other: torch.zeros_like(canonical[other]) for other in group.parameters}
+            unit[name].view(-1)[entry] = 1
+            found = toroid.project_tangent(canonical, unit)[name].reshape(-1)[entry]
+            assert freedom[name].reshape(-1)[entry].item() == pytest.approx(found.item(), abs=1e-12)
+    centre = Centre(td.Evaluator(model, data), canonical, toroid, 1.0, 5)
+    generator = torch.Generator().manual_seed(0)
+    tangents = [centre.tangent(generator) for _ in range(400)]
+    squares = torch.tensor([toroid.inner(v, v) for v in tangents]).double()
+    assert abs(squares.mean() - centre.length**2) < 4 * squares.std() / 20
+
+
+def test_units_of_zero_norm_stay(setting):
+    model, params, _ = setting
+    params = {name: tensor.clone() for name, tensor in params.items()}
+    params["hidden1.weight"][3], params["hidden1.bias"][3] = 0, 0
+    group = td.fully_connected_group(params)
+    centre = Centre(
+        td.Evaluator(model, ()), td.canonicalize(group, params), td.Toroid(group), 1.0, 5
+    )
+    drawn = centre.tangent(torch.Generator().manual_seed(0))
+    assert not drawn["hidden1.weight"][3].any()
+    assert drawn["hidden1.weight"][2].all()
+
+
+def test_worst_is_worse_and_at_most_the_error_of_the_ball(setting):
+    model, params, data = setting
+    group = td.fully_connected_group(params, output="classifier")
+    canonical, toroid = td.canonicalize(group, params), td.Toroid(group)
+    sigmas = (0.0, 0.02, 0.05, 0.1)
+    tangent, worst, harder = (
+        td.local_energy(
+            model, canonical, data, sigmas, samples=6, kind=kind, toroid=toroid, steps=steps
+        )
+        for kind, steps in (("tangent", 1), ("worst", 5), ("worst", 15))
+    )
+    assert worst.increase[0] == 0
+    assert (worst.increase[1:] > tangent.increase[1:] + 5 * tangent.stderr[1:]).all()
+    assert (worst.increase[1:] > 0.02).all()
+    assert harder.increase[1] > worst.increase[1] - 0.05
+
+
+@pytest.mark.parametrize("precision", [0.02, 0.005])
+def test_draws_until_the_precision(setting, precision):
+    heard = []
+    energy = td.local_energy(
+        *setting, (0.2, 0.4), samples=4, precision=precision,
+        progress=lambda *told: heard.append(told),
+    )  # fmt: skip
+    assert (energy.stderr <= precision).all()
+    assert 4 <= energy.samples < 1000
+    assert heard[-1] == ("local energy", energy.samples, 0)
+    same = td.local_energy(*setting, (0.2, 0.4), samples=energy.samples)
+    assert torch.equal(same.increase, energy.increase)
+    capped = td.local_energy(*setting, (0.4,), samples=3, precision=1e-9, max_samples=7)
+    assert capped.samples == 7
+    assert capped.stderr > 1e-9
+
+
+def test_other_metrics(setting):
+    model, params, data = setting
+    group = td.fully_connected_group(params, output="classifier")
+    canonical, toroid = td.canonicalize(group, params), td.Toroid(group)
+    energy = td.local_energy(
+        model, canonical, data, (0.3,), samples=3, kind="worst", toroid=toroid, metric="top-2"
+    )
+    assert energy.error == 0
+    losses = td.local_energy(
+        model, canonical, data, (0.3,), samples=3, kind="tangent", toroid=toroid,
+        temperature=0.2, metric=lambda x, y: nn.functional.cross_entropy(x, y, reduction="none"),
+    )  # fmt: skip
+    assert losses.error == pytest.approx(td.evaluate(model, canonical, data, temperature=0.2).loss)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kind": "additive"}, "no kind 'additive'; choose from .*'tangent', 'worst'"),
+        ({"kind": "tangent"}, "'tangent' moves on the toroid; pass toroid="),
+        ({"kind": "worst"}, "'worst' moves on the toroid; pass toroid="),
+        ({"steps": 0}, "steps is 0"),
+        ({"precision": 0.0}, "the precision is 0.0"),
+        ({"precision": float("nan")}, "the precision is nan"),
+        ({"precision": 0.1, "max_samples": 3}, "with 32 to 3 samples"),
+        ({"temperature": -1.0}, "the temperature is -1.0"),
+        ({"temperature": "warm"}, "the temperature is 'warm'"),
+        ({"metric": "accuracy"}, "there is no metric 'accuracy'"),
+    ],
+)
+def test_bad_arguments(setting, arguments, message):
+    with pytest.raises(ToroidsError, match=message):
+        td.local_energy(*setting, **arguments)
+
+
+@pytest.mark.parametrize("kind", ["tangent", "worst"])
+def test_raw_networks_and_overflow_on_the_toroid(setting, kind):
+    model, params, data = setting
+    toroid = td.Toroid(td.fully_connected_group(params))
+    with pytest.raises(ParamsError, match="pass what canonicalize returns"):
+        td.local_energy(model, params, data, kind=kind, toroid=toroid)
+    canonical = td.canonicalize(toroid.group, params)
+    with pytest.raises(DataError, match="NaN|infinite"):
+        td.local_energy(model, canonical, data, (1e308,), samples=2, kind=kind, toroid=toroid)

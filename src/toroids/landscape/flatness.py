@@ -134,17 +134,8 @@ def local_energy(
         arXiv 2006.07897.
     """
     sigmas = [float(sigma) for sigma in sigmas]
-    if not sigmas or not all(sigma >= 0 and math.isfinite(sigma) for sigma in sigmas):
-        raise ToroidsError(f"sigmas are {sigmas}; pass one or more finite values >= 0.")
-    if samples < 2:
-        raise ToroidsError(f"samples is {samples}; a standard error needs at least 2.")
-    if steps < 1:
-        raise ToroidsError(f"steps is {steps}; an ascent takes at least 1.")
-    if precision is not None and not (precision > 0 and max_samples >= samples):
-        raise ToroidsError(
-            f"the precision is {precision} with {samples} to {max_samples} samples; pass a "
-            "positive precision and max_samples no less than samples."
-        )
+    most = samples if precision is None else max_samples
+    _check_request(sigmas, samples, precision, most, steps)
     check_params(model, params)
     check_kind(kind, toroid, params)
     evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
@@ -154,11 +145,9 @@ def local_energy(
     centre = Centre(evaluator, params, toroid, scale, steps)
     error = centre.error(params)
     generator = generator or torch.Generator().manual_seed(0)
-    most = samples if precision is None else max_samples
+    target = math.inf if precision is None else precision
     rows: list[list[float]] = []
-    while len(rows) < samples or (
-        len(rows) < most and float(_stderr(rows).max()) > (precision or 0)
-    ):
+    while len(rows) < samples or (len(rows) < most and _stderr(rows).max().item() > target):
         disturbed = KINDS[kind](centre, generator)
         rows.append([disturbed(sigma) - error for sigma in sigmas])
         if progress is not None:
@@ -171,6 +160,22 @@ def local_energy(
         samples=len(rows),
         kind=kind,
     )
+
+
+def _check_request(
+    sigmas: Sequence[float], samples: int, precision: float | None, most: int, steps: int
+) -> None:
+    if not sigmas or not all(sigma >= 0 and math.isfinite(sigma) for sigma in sigmas):
+        raise ToroidsError(f"sigmas are {sigmas}; pass one or more finite values >= 0.")
+    if samples < 2:
+        raise ToroidsError(f"samples is {samples}; a standard error needs at least 2.")
+    if steps < 1:
+        raise ToroidsError(f"steps is {steps}; an ascent takes at least 1.")
+    if precision is not None and not (precision > 0 and most >= samples):
+        raise ToroidsError(
+            f"the precision is {precision} with {samples} to {most} samples; pass a positive "
+            "precision and max_samples no less than samples."
+        )
 
 
 def _stderr(rows: Sequence[Sequence[float]]) -> Tensor:
