@@ -139,7 +139,6 @@ def local_energy(
     check_params(model, params)
     check_kind(kind, toroid, params)
     evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
-    evaluator(params)  # checks the data
     group = None if toroid is None else toroid.group
     scale = temperature_of(temperature, evaluator, params, group)
     centre = Centre(evaluator, params, toroid, scale, steps)
