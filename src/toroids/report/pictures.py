@@ -19,6 +19,7 @@ from toroids.landscape.section import Section
 from toroids.report.figures import COLOURS, SYMBOLS, laid_out
 from toroids.report.text import PATHS
 
+NAMES = {**PATHS, "bend": "two segments over a trained bend"}
 CHART = {"responsive": True, "displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
 
 
@@ -33,7 +34,7 @@ def profile_picture(profiles: Mapping[str, Profile], error: str = "error") -> go
             x=curve.t.tolist(),
             y=curve.error.tolist(),
             mode="lines+markers",
-            name=escape(PATHS.get(name, name)),
+            name=escape(NAMES.get(name, name)),
             line={"color": colour},
             marker={"size": 5},
         )

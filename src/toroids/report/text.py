@@ -10,7 +10,6 @@ PATHS = {
     "aligned": "line, aligned",
     "both": "line, normalised and aligned",
     "geodesic": "geodesic, normalised and aligned",
-    "bend": "two segments over a trained bend",
 }
 
 
