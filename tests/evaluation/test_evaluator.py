@@ -6,6 +6,7 @@ from torch import nn
 
 import toroids as td
 from toroids.errors import DataError, ParamsError
+from toroids.evaluation.metrics import cross_entropy
 
 
 @pytest.fixture
@@ -219,3 +220,18 @@ def test_the_gradient_refuses_what_is_not_finite():
     data = (torch.full((2, 3), float("nan"), dtype=torch.float64), torch.tensor([0, 1]))
     with pytest.raises(DataError, match="the loss is nan"):
         td.Evaluator(model, data).gradient(model.state_dict())
+
+
+@pytest.mark.parametrize("classes", [1, 2, 10, 15, 16, 40])
+def test_cross_entropy_of_few_and_of_many_classes(classes, device):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(30, classes, generator=generator, dtype=torch.float64).to(device)
+    labels = torch.randint(classes, (30,), generator=generator).to(device)
+    rows = torch.arange(30, device=device)
+    logits[rows[:5], (labels[:5] + 1) % classes] = -math.inf if classes > 1 else 0.0
+    logits.requires_grad_()
+    expected = -logits.log_softmax(dim=1)[rows, labels]
+    found = cross_entropy(logits, labels)
+    assert torch.allclose(found, expected)
+    slopes = [torch.autograd.grad(x.sum(), logits)[0] for x in (found, expected)]
+    assert torch.allclose(*slopes)

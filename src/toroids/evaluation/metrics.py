@@ -39,6 +39,9 @@ Metric: TypeAlias = Callable[[Tensor, Tensor], Scored]
 NAMES = "classification, top-K (as top-5), next-token, squared-error"
 # Targets of this value are not counted, as in torch's cross-entropy.
 IGNORED = -100
+# With fewer classes than this the cross-entropy of many examples is two to five times faster by
+# columns, with more it is slower.
+FEW = 16
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Classification:
         else:
             best = outputs.topk(min(self.top, outputs.shape[1]), dim=1).indices
             wrong = (best != targets[:, None]).all(dim=1)
-        return Scores(wrong, F.cross_entropy(outputs, targets, reduction="none"))
+        return Scores(wrong, cross_entropy(outputs, targets))
 
     def check(self, outputs: Tensor, targets: Tensor) -> None:
         """Raises unless the labels are classes of the logits."""
@@ -106,6 +109,23 @@ class NextToken:
                 f"token {int(targets[outside][0])} is not in the vocabulary of {outputs.shape[2]}; "
                 f"pass tokens from 0 on, {IGNORED} for those that do not count."
             )
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Computes the cross-entropy of every example, in nats.
+
+    Args:
+        logits: of shape (n, classes).
+        labels: of shape (n,).
+
+    Returns:
+        Shape (n,).
+    """
+    if logits.shape[1] < FEW:
+        # By columns: examples fill the processor's vectors where so few classes do not.
+        columns = logits.T.contiguous()[None]
+        return F.cross_entropy(columns, labels[None], reduction="none")[0]
+    return F.cross_entropy(logits, labels, reduction="none")
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
