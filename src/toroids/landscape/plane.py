@@ -43,12 +43,12 @@ class Plane:
         """
         self._networks = (dict(a), dict(b), dict(c))
         # What is the same in all three, or an integer, is the same everywhere.
-        self._moving = [
-            name
+        self._moving = {
+            name: (tensor.detach(), b[name].detach(), c[name].detach())
             for name, tensor in a.items()
             if tensor.is_floating_point()
             and not (torch.equal(tensor, b[name]) and torch.equal(tensor, c[name]))
-        ]
+        }
         self.points = self._coordinates([n for n in names if a[n].is_floating_point()])
 
     def _coordinates(self, names: list[str]) -> Tensor:
@@ -107,13 +107,12 @@ class Plane:
         number = self.network_at(x, y)
         if number is not None:
             return dict(self._networks[number])
-        shares = self.shares(x, y)
+        of_a, of_b, of_c = self.shares(x, y)
         point = dict(self._networks[0])
-        for name in self._moving:
-            a, b, c = (network[name].detach() for network in self._networks)
+        for name, (a, b, c) in self._moving.items():
             kind = computing(a)
-            mixed = a.to(kind) * shares[0]
-            mixed.add_(b.to(kind), alpha=shares[1]).add_(c.to(kind), alpha=shares[2])
+            mixed = a.to(kind) * of_a
+            mixed.add_(b.to(kind), alpha=of_b).add_(c.to(kind), alpha=of_c)
             point[name] = mixed.to(a.dtype)
         return point
 

@@ -21,8 +21,8 @@ from toroids.landscape.plane import Plane, lines
 from toroids.landscape.recalibrate import Recalibrator, batch_norms, check_batch_norm
 from toroids.params import Params, check_placed_alike
 
-# More examples at once are slower on a CPU: activations of a few megabytes go back to the system
-# after every layer.
+# On a CPU larger batches are slower: activations of some megabytes are given back to the system
+# after every layer, and their pages come back one by one. A GPU takes more at once.
 BATCH_SIZE = 1024
 
 
