@@ -1,10 +1,10 @@
 """Times what is measured in the landscape beside the least that it can cost.
 
-Run it with `python benchmarks/landscape_speed.py [noise] [bend] [profile]`. CPU seconds on one thread
-(`time.process_time`), medians of interleaved runs:
+Run it with `python benchmarks/landscape_speed.py [noise] [bend] [profile]`. CPU seconds on one
+thread (`time.process_time`), medians of interleaved runs:
 
-- noise: 64 noisy copies of a 64-256-256-10 network on all 1797 digits, beside the bare matrix products
-  of the same shapes, and beside a plain loop over `torch.func.functional_call`;
+- noise: 64 noisy copies of a 64-256-256-10 network on all 1797 digits, beside the bare matrix
+  products of the same shapes, and beside a plain loop over `torch.func.functional_call`;
 - bend: 1000 steps of training a bend at batch 128, beside a plain loop with autograd and Adam;
 - profile: 25 points of a ResNet-20 with batch norm, statistics kept, beside 25 bare forward passes.
 """
@@ -47,9 +47,7 @@ def interleaved(actions: dict[str, Callable[[], object]], repeats: int = REPEATS
 def small() -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor]]:
     """The network and all digits."""
     digits = td.data.digits(train=1796)
-    inputs, labels = (
-        torch.cat(parts) for parts in zip(digits.train, digits.test, strict=True)
-    )
+    inputs, labels = (torch.cat(parts) for parts in zip(digits.train, digits.test, strict=True))
     return td.models.fully_connected([64, 256, 256, 10], seed=0), (inputs, labels)
 
 

@@ -117,7 +117,7 @@ def profile(
     batch_norm: Annotated[str, typer.Option(help="recalibrate or keep.")] = "recalibrate",
     steps: Annotated[int, typer.Option(help="Of training a bend.")] = 2000,
     metric: Measure = "classification",
-    batch_size: Width = 4096,
+    batch_size: Width = 1024,
 ) -> None:
     """Measure the error along paths between two networks, and draw it."""
     ways = way or ["raw", "geodesic"]
@@ -194,7 +194,7 @@ def flatness(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise, the same for every network.")] = 0,
     metric: Measure = "classification",
-    batch_size: Width = 4096,
+    batch_size: Width = 1024,
 ) -> None:
     """Measure how much noise on the weights raises the error of networks, and draw it."""
     sizes = _numbers(sigmas)
@@ -310,7 +310,7 @@ def merge(
     output_key: OutputKey = None,
     method: Annotated[str, typer.Option(help="Of alignment, as in `toroids align`.")] = "descent",
     metric: Measure = "classification",
-    batch_size: Width = 4096,
+    batch_size: Width = 1024,
 ) -> None:
     """Merge networks into one, and compare it with them and with their ensemble."""
     if picture is not None and data is None:

@@ -46,7 +46,7 @@ def evaluate(
     *,
     metric: str | Metric = "classification",
     temperature: float = 1.0,
-    batch_size: int = 4096,
+    batch_size: int = 1024,
     output_key: str | int | None = None,
     autocast: torch.dtype | None = None,
 ) -> Evaluation:
@@ -110,7 +110,7 @@ def fit_temperature(
     data: Data,
     *,
     metric: str | Metric = "classification",
-    batch_size: int = 4096,
+    batch_size: int = 1024,
     output_key: str | int | None = None,
 ) -> float:
     """Finds the temperature by which the outputs have to be divided for the lowest loss.
@@ -153,7 +153,7 @@ class Evaluator:
         data: Data,
         *,
         metric: str | Metric = "classification",
-        batch_size: int = 4096,
+        batch_size: int = 1024,
         output_key: str | int | None = None,
         autocast: torch.dtype | None = None,
     ) -> None:

@@ -90,7 +90,7 @@ def connect(
     temperature: Temperature = "fit",
     metric: str | Metric = "classification",
     points: int = POINTS,
-    evaluation_batch_size: int = 4096,
+    evaluation_batch_size: int = 1024,
     output_key: str | int | None = None,
     generator: torch.Generator | None = None,
     progress: Progress | None = None,

@@ -68,7 +68,7 @@ def curvature(
     generator: torch.Generator | None = None,
     metric: str | Metric = "classification",
     temperature: float | str = "fit",
-    batch_size: int = 4096,
+    batch_size: int = 1024,
     output_key: str | int | None = None,
 ) -> Curvature:
     """Computes the leading eigenvalues of the loss's Hessian where symmetries are removed.

@@ -64,7 +64,7 @@ def local_energy(
     generator: torch.Generator | None = None,
     metric: str | Metric = "classification",
     temperature: float | str = "tenth",
-    batch_size: int = 4096,
+    batch_size: int = 1024,
     output_key: str | int | None = None,
     progress: Progress | None = None,
 ) -> LocalEnergy:

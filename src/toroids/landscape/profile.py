@@ -84,7 +84,7 @@ def profile(
     batch_norm: str = "recalibrate",
     temperature: Temperature = 1.0,
     metric: str | Metric = "classification",
-    batch_size: int = 4096,
+    batch_size: int = 1024,
     output_key: str | int | None = None,
     autocast: torch.dtype | None = None,
     progress: Progress | None = None,

@@ -5,6 +5,7 @@ anew on training data: one pass in which every batch norm normalises by its batc
 behind it see what they will see, while its inputs' mean and variance are added up over all batches.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.running import check_params, evaluation_mode, run
-from toroids.params import Params, precise
+from toroids.params import Params, computing, precise
 
 BATCH_NORM = ("recalibrate", "keep")
 BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -33,10 +34,16 @@ class Moments:
 
     def add(self, values: Tensor, axis: int) -> None:
         """Adds a batch whose channels lie along `axis`."""
-        flat = precise(values.detach().movedim(axis, 0).flatten(start_dim=1))
-        count = flat.shape[1]
-        mean = flat.mean(dim=1)
-        squares = (flat - mean[:, None]).square().sum(dim=1)
+        values = values.detach()
+        others = [x for x in range(values.ndim) if x != axis % values.ndim]
+        count = math.prod(values.shape[x] for x in others)
+        # a batch's own precision is enough: torch adds up in pieces, around the mean
+        found = torch.var_mean(values.to(computing(values)), dim=others, correction=0)
+        self.join(count, found[1], found[0])
+
+    def join(self, count: int, mean: Tensor, variance: Tensor) -> None:
+        """Adds a batch of which the mean and the biased variance are known."""
+        mean, squares = precise(mean), precise(variance) * count
         if self.mean is None or self._squares is None:
             self.count, self.mean, self._squares = count, mean, squares
             return
@@ -76,7 +83,7 @@ class Recalibrator:
         if not self.norms:
             return dict(params)
         moments = {module: Moments() for _, module in self.norms}
-        hooks = [module.register_forward_pre_hook(_adding(moments[module])) for module in moments]
+        hooks = [module.register_forward_hook(_adding(moments[module])) for module in moments]
         try:
             with evaluation_mode(self._model), batch_statistics(self._model):
                 for inputs, _ in self._batches.ready(params):
@@ -145,11 +152,14 @@ def batch_norms(model: nn.Module) -> Sequence[tuple[str, Any]]:
 
 @contextmanager
 def batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Lets every batch norm normalise by its batch; the rest stays in evaluation mode."""
+    """Lets every batch norm normalise by its batch, whose statistics it then keeps alone.
+
+    The rest of the model stays as it is.
+    """
     norms = {module for _, module in batch_norms(model)}
-    before = {module: module.training for module in norms}
+    before = {module: (module.training, module.momentum) for module in norms}
     for module in norms:
-        module.training = True
+        module.training, module.momentum = True, 1.0
     try:
         yield
     except ValueError as error:  # torch's own, for one value per channel
@@ -160,12 +170,15 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
             "batches of at least two examples."
         ) from error
     finally:
-        for module, training in before.items():
-            module.training = training
+        for module, (training, momentum) in before.items():
+            module.training, module.momentum = training, momentum
 
 
 def _adding(moments: Moments) -> Any:
-    def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        moments.add(inputs[0], 1)
+    """Reads off a batch norm, whose momentum is 1, what it has just kept: the batch's own."""
+
+    def hook(norm: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
+        count = inputs[0].numel() // inputs[0].shape[1]
+        moments.join(count, norm.running_mean, norm.running_var * ((count - 1) / count))
 
     return hook

@@ -67,7 +67,7 @@ def star(
     method: str = "descent",
     bias: bool = True,
     batch_norm: str = "keep",
-    batch_size: int = 4096,
+    batch_size: int = 1024,
     output_key: str | int | None = None,
     probe: Probe | None = None,
     evaluator: Evaluator | None = None,
