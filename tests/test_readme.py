@@ -5,7 +5,9 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_lines_of_python_run(capsys):
-    first, second, third, fourth = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+    first, second, third, fourth, fifth = re.findall(
+        r"```python\n(.*?)```", README.read_text(), re.S
+    )
     exec(first, {})
     angle, barrier = map(float, capsys.readouterr().out.split())
     assert 0 < angle < 3
@@ -26,6 +28,18 @@ def test_the_lines_of_python_run(capsys):
     before, after, converged = many.split()
     assert float(before) < float(after)
     assert converged == "True"
+    exec(fifth, {})
+    *rows, eigenvalue = capsys.readouterr().out.strip().splitlines()
+    (barrier, stderr, mean), (before, after), (error,), (increase, spread) = (
+        map(float, row.split()) for row in rows
+    )
+    assert 0 < mean < barrier < 0.5
+    assert stderr > 0
+    assert after < before
+    assert error < 0.2
+    assert 0 < spread <= 0.005
+    assert increase > 0
+    assert eigenvalue.startswith("tensor([")
 
 
 def test_the_files_that_it_names_are_there():

@@ -22,6 +22,7 @@ from toroids.cli.shared import (
     OutputKey,
     Shapes,
     Tokens,
+    check_file,
     example_inputs,
     output_mode,
     say,
@@ -120,6 +121,7 @@ def profile(
     batch_size: Width = 1024,
 ) -> None:
     """Measure the error along paths between two networks, and draw it."""
+    check_file(out)
     ways = way or ["raw", "geodesic"]
     for name in ways:
         if name not in (*WAYS, BEND):
@@ -197,6 +199,7 @@ def flatness(
     batch_size: Width = 1024,
 ) -> None:
     """Measure how much noise on the weights raises the error of networks, and draw it."""
+    check_file(out)
     sizes = _numbers(sigmas)
     examples = load_data(data)
     loaded = _Loaded(model, inputs, tokens, output, output_key, weights)
@@ -256,6 +259,7 @@ def section(
     batch_size: Width = 1024,
 ) -> None:
     """Measure the error on the plane through three networks, in true distances, and draw it."""
+    check_file(out)
     if len(weights) != 3:
         raise ConfigError(f"there are {len(weights)} networks; a plane goes through three.")
     examples = load_data(data)
@@ -315,6 +319,8 @@ def merge(
     """Merge networks into one, and compare it with them and with their ensemble."""
     if picture is not None and data is None:
         raise ConfigError("a picture compares errors; pass --data.")
+    if picture is not None:
+        check_file(picture)
     examples, training = (None if x is None else load_data(x) for x in (data, train))
     check_out(open_checkpoint(weights[0]), out)
     loaded = _Loaded(model, inputs, tokens, output, output_key, weights)

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
@@ -47,6 +48,13 @@ def example_inputs(inputs: list[str], tokens: int | None) -> Inputs:
     if named and plain:
         raise ConfigError("some inputs have names and some have none; name all of them or none.")
     return {name: example(shape, tokens) for name, shape in named} if named else tuple(plain)
+
+
+def check_file(path: Path) -> None:
+    """Raises, before long work, unless a file can be written at `path`."""
+    if path.is_dir():
+        raise ConfigError(f"`{path}` is a folder; name a file.")
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
 
 
 def say(text: str) -> None:

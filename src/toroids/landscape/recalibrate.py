@@ -179,6 +179,8 @@ def _adding(moments: Moments) -> Any:
 
     def hook(norm: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
         count = inputs[0].numel() // inputs[0].shape[1]
-        moments.join(count, norm.running_mean, norm.running_var * ((count - 1) / count))
+        # a copy: the next call, of a norm used twice, writes over it
+        mean = norm.running_mean.clone()
+        moments.join(count, mean, norm.running_var * ((count - 1) / count))
 
     return hook

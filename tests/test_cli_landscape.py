@@ -1,0 +1,145 @@
+"""The shell commands that measure the landscape, on networks that were trained on digits."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from landscape.networks import digits
+from safetensors.torch import save_file
+
+import toroids as td
+from toroids.cli import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
+    _, _, a, b, data = digits()
+    third = {name: (a[name] + b[name]) / 2 + 0.01 for name in a}
+    for name, params in (("a", a), ("b", b), ("c", third)):
+        td.save_params(params, folder / f"{name}.safetensors")
+    inputs, labels = data.train
+    save_file({"inputs": inputs, "labels": labels}, folder / "train.safetensors")
+    (folder / "nets.py").write_text(
+        "import toroids as td\n\ndef build():\n"
+        "    return td.models.fully_connected([64, 32, 32, 10], seed=0)\n"
+    )
+    return folder
+
+
+@dataclass
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def toroids(folder, monkeypatch, capsys):
+    """Runs a command in this process, which saves the start of another."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+
+    def run(command, *arguments, networks="ab"):
+        files = [f"{name}.safetensors" for name in networks]
+        options = ["--model", "nets:build", "--input", "2,64", *map(str, arguments)]
+        monkeypatch.setattr("sys.argv", ["toroids", command, *files, *options])
+        code = 0
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code
+        return Result(code, *capsys.readouterr())
+
+    return run
+
+
+def done(result):
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def page(path):
+    text = path.read_text()
+    assert "Plotly.newPlot" in text
+    assert "src=" not in text.replace("src=this", "").split("</script>")[-1]
+    return text
+
+
+def test_profile_prints_barriers_and_draws_them(toroids, folder):
+    out = done(
+        toroids("profile", "--data", "train.safetensors", "--out", "p.html",
+                "--way", "geodesic", "--way", "bend", "--points", 11, "--steps", 1000)
+    )  # fmt: skip
+    lines = {line.split(":")[0]: line for line in out.splitlines() if ": barrier" in line}
+    model, group, a, b, data = digits()
+    found = td.align(group, b, to=a)
+    path = td.Toroid(group).geodesic(found.reference, found.params)
+    expected = td.profile(model, path, data.train, 11).barrier
+    assert f"barrier {expected:.4g} " in lines["geodesic"]
+    assert "barrier 0 " in lines["bend"]
+    assert "over a trained bend" in page(folder / "p.html")
+
+
+def test_flatness_of_several_networks(toroids, folder):
+    out = done(
+        toroids("flatness", "--data", "train.safetensors", "--out", "f.html",
+                "--sigmas", "0.2,0.4", "--samples", 4)
+    )  # fmt: skip
+    model, _, a, _, data = digits()
+    energy = td.local_energy(model, a, data.train, (0.2, 0.4), samples=4)
+    assert f"a.safetensors: sigma 0.4  increase {energy.increase[1]:.4g}" in out
+    assert "b.safetensors: 4 samples of multiplicative noise" in out
+    page(folder / "f.html")
+    tangent = done(
+        toroids("flatness", "--data", "train.safetensors", "--out", "f.html",
+                "--sigmas", "0.2", "--samples", 2, "--kind", "tangent")
+    )  # fmt: skip
+    assert "2 samples of tangent noise" in tangent
+
+
+def test_section_through_three_networks(toroids, folder):
+    out = done(
+        toroids("section", "--data", "train.safetensors", "--out", "s.html",
+                "--resolution", 5, networks="abc")
+    )  # fmt: skip
+    model, _, a, _, data = digits()
+    assert f"a.safetensors: error {td.evaluate(model, a, data.train).error:.4g} at (0, 0)" in out
+    page(folder / "s.html")
+
+
+def test_merge_writes_a_network_and_compares(toroids, folder):
+    out = done(
+        toroids("merge", "--data", "digits:test", "--train", "train.safetensors",
+                "--out", "m.safetensors", "--picture", "m.html")
+    )  # fmt: skip
+    merged = td.load_params(folder / "m.safetensors")
+    model, group, a, b, data = digits()
+    expected = td.merge(td.discover(model, torch.randn(2, 64)), model, [a, b], data.train)
+    assert all(torch.allclose(merged[name], expected[name]) for name in expected)
+    error = td.evaluate(model, merged, td.data.digits().test).error
+    assert f"merged: error {error:.4g} " in out
+    assert "ensemble: error" in out
+    page(folder / "m.html")
+
+
+@pytest.mark.parametrize(
+    ("command", "networks", "arguments", "message"),
+    [
+        ("section", "ab", ["--data", "digits", "--out", "x.html"], "a plane goes through three"),
+        ("merge", "a", ["--out", "x.safetensors"], "1 networks to merge"),
+        ("merge", "ab", ["--out", "x.safetensors", "--picture", "x.html"], "pass --data"),
+        ("profile", "ab", ["--data", "nowhere", "--out", "x.html"], "no weight file `nowhere`"),
+        ("profile", "ab", ["--data", "a.safetensors", "--out", "x.html"], "expected `inputs`"),
+        ("profile", "ab", ["--data", "digits", "--out", "x.html", "--way", "up"], "no way 'up'"),
+        ("flatness", "a", ["--data", "digits", "--out", "x.html", "--sigmas", "a"], "the sigmas"),
+        ("flatness", "a", ["--data", "digits", "--out", "a.safetensors/x.html"], "cannot use"),
+        ("section", "abc", ["--data", "digits", "--out", "."], "`.` is a folder"),
+    ],
+)
+def test_mistakes_get_one_sentence(toroids, folder, command, networks, arguments, message):
+    result = toroids(command, *arguments, networks=networks)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(folder.glob("x.*"))
