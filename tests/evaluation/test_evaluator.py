@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import toroids as td
-from toroids.errors import DataError, ParamsError
+from toroids.errors import DataError, NotFiniteError, ParamsError
 from toroids.evaluation.metrics import cross_entropy
 
 
@@ -235,3 +235,50 @@ def test_cross_entropy_of_few_and_of_many_classes(classes, device):
     assert torch.allclose(found, expected)
     slopes = [torch.autograd.grad(x.sum(), logits)[0] for x in (found, expected)]
     assert torch.allclose(*slopes)
+
+
+@pytest.mark.parametrize("together", [1, 3, 100])
+def test_many_networks_at_once_give_what_one_by_one_give(together, device):
+    generator = torch.Generator().manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)).double()
+    networks = [
+        {
+            name: (tensor + 0.3 * torch.rand(tensor.shape, generator=generator)).to(device)
+            if tensor.is_floating_point()
+            else tensor.to(device)
+            for name, tensor in model.state_dict().items()
+        }
+        for _ in range(7)
+    ]
+    inputs = torch.randn(50, 4, generator=generator, dtype=torch.float64)
+    data = inputs, torch.randint(3, (50,), generator=generator)
+    evaluator = td.Evaluator(model, data, batch_size=20, together=together)
+    for one, other in zip(evaluator.many(networks, 0.5), networks, strict=True):
+        expected = td.evaluate(model, other, data, temperature=0.5)
+        assert one.error == expected.error
+        assert one.loss == pytest.approx(expected.loss, rel=1e-12)
+        assert one.error_stderr == pytest.approx(expected.error_stderr)
+    assert evaluator.many([]) == []
+
+
+def test_what_cannot_be_batched_is_run_one_by_one(data):
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(4, 3)
+
+        def forward(self, x):
+            out = self.inner(x)
+            return out if float(out.detach().sum()) > 0 else 2 * out
+
+    model = Branching()
+    networks = [{n: x * f for n, x in model.state_dict().items()} for f in (1.0, -1.0)]
+    found = td.Evaluator(model, data, together=2).many(networks)
+    assert found == [td.evaluate(model, network, data) for network in networks]
+
+
+def test_a_network_of_many_that_overflows_is_named(model, data):
+    good = model.state_dict()
+    bad = {name: tensor * 1e30 for name, tensor in good.items()}
+    with pytest.raises(NotFiniteError, match="outputs are NaN or infinite on .* of 50 examples"):
+        td.Evaluator(model, data, together=4).many([good, bad])

@@ -245,7 +245,9 @@ class _Training:
         else:
             output = functional_call(self._model, lent, (inputs,), tie_weights=False)
         outputs = select_output(output, self._evaluator.output_key) / self._temperature
-        loss = score(self._evaluator.metric, outputs, targets).losses.mean()
+        scores = score(self._evaluator.metric, outputs, targets)
+        assert scores.weights is not None  # filled in where the metric gives none
+        loss = scores.losses.sum() / scores.weights.sum()
         if not loss.requires_grad:
             raise DataError(
                 "the metric's loss has no gradient; return a pair (errors, losses) with losses "

@@ -95,7 +95,8 @@ def local_energy(
             drawn; `samples` of them when None.
         max_samples: the most samples drawn for a precision.
         steps: of the ascent to the worst, each as dear as three evaluations.
-        generator: source of randomness on the CPU; seeded with 0 when None.
+        generator: source of randomness, seeded with 0 when None: on the CPU, for the same noise on
+            every device, or on that of the parameters, which is faster there.
         metric: as in `evaluate`.
         temperature: what the outputs are divided by: a number, or for classifiers on a toroid,
             which have lost their scale, "fit" for that of the lowest loss or "tenth" for that at
@@ -142,13 +143,18 @@ def local_energy(
     group = None if toroid is None else toroid.group
     scale = temperature_of(temperature, evaluator, params, group)
     centre = Centre(evaluator, params, toroid, scale, steps)
-    error = centre.error(params)
+    error = evaluator(params, scale).error
     generator = generator or torch.Generator().manual_seed(0)
     target = math.inf if precision is None else precision
     rows: list[list[float]] = []
     while len(rows) < samples or (len(rows) < most and _stderr(rows).max().item() > target):
-        disturbed = KINDS[kind](centre, generator)
-        rows.append([disturbed(sigma) - error for sigma in sigmas])
+        # as many samples as are measured at once, but never more than are asked for
+        wanted = (samples if len(rows) < samples else most) - len(rows)
+        drawn = range(min(max(evaluator.together(params) // len(sigmas), 1), wanted))
+        disturbed = [KINDS[kind](centre, generator) for _ in drawn]
+        errors = centre.errors([at(sigma) for at in disturbed for sigma in sigmas])
+        by_sample = torch.tensor(errors, dtype=torch.float64).view(len(drawn), len(sigmas))
+        rows += (by_sample - error).tolist()
         if progress is not None:
             progress("local energy", len(rows), samples if precision is None else 0)
     return LocalEnergy(

@@ -18,7 +18,7 @@ Reference: Madry et al., Towards Deep Learning Models Resistant to Adversarial A
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,9 +54,9 @@ class Centre:
     temperature: float
     steps: int
 
-    def error(self, params: Params) -> float:
-        """Measures a disturbed copy."""
-        return self.evaluator(params, self.temperature).error
+    def errors(self, networks: Sequence[Params]) -> list[float]:
+        """Measures disturbed copies."""
+        return [found.error for found in self.evaluator.many(networks, self.temperature)]
 
     @property
     def manifold(self) -> Toroid:
@@ -96,41 +96,42 @@ class Centre:
         return self.manifold.project_tangent(self.params, vector)
 
 
-Disturbance = Callable[[float], float]
+# The disturbed network as a function of sigma.
+Disturbance = Callable[[float], Params]
 
 
 def multiplicative(centre: Centre, generator: torch.Generator) -> Disturbance:
     """Draws noise in proportion to the weights; names of one parameter share it.
 
     Returns:
-        The error as a function of sigma.
+        The disturbed network as a function of sigma.
     """
     params, owners = centre.params, owners_of(centre.evaluator.model)
     noise = drawn(params, tuple(dict.fromkeys(owners.values())), generator)
     changes = {name: params[name] * noise[owner] for name, owner in owners.items()}
 
-    def error(sigma: float) -> float:
+    def disturbed(sigma: float) -> Params:
         moved = {name: params[name] + sigma * change for name, change in changes.items()}
-        return centre.error({**params, **moved})
+        return {**params, **moved}
 
-    return error
+    return disturbed
 
 
 def tangent(centre: Centre, generator: torch.Generator) -> Disturbance:
     """Draws a tangent.
 
     Returns:
-        The error as a function of sigma.
+        The disturbed network as a function of sigma.
     """
     direction = centre.tangent(generator)
-    return lambda sigma: centre.error(centre.manifold.exp(centre.params, _times(sigma, direction)))
+    return lambda sigma: centre.manifold.exp(centre.params, _times(sigma, direction))
 
 
 def worst(centre: Centre, generator: torch.Generator) -> Disturbance:
     """Draws the start of an ascent.
 
     Returns:
-        The error, where the loss is largest on the way, as a function of sigma.
+        The network of the largest loss on the way, as a function of sigma.
     """
     start = centre.tangent(generator)
     return lambda sigma: _climb(centre, _times(sigma, start), sigma * centre.length)
@@ -144,14 +145,15 @@ KINDS: dict[str, Callable[[Centre, torch.Generator], Disturbance]] = {
 
 
 def drawn(params: Params, names: tuple[str, ...], generator: torch.Generator) -> dict[str, Tensor]:
-    """Draws standard normal numbers, the same for every device and every precision."""
+    """Draws standard normal numbers; a generator's are the same for every precision."""
+    place = generator.device
     return {
-        name: torch.randn(params[name].shape, generator=generator).to(params[name])
+        name: torch.randn(params[name].shape, generator=generator, device=place).to(params[name])
         for name in names
     }
 
 
-def _climb(centre: Centre, vector: Params, radius: float) -> float:
+def _climb(centre: Centre, vector: Params, radius: float) -> Params:
     toroid, evaluator, temperature = centre.manifold, centre.evaluator, centre.temperature
     vector = _within(vector, radius)
     largest, best = -math.inf, vector
@@ -166,8 +168,9 @@ def _climb(centre: Centre, vector: Params, radius: float) -> float:
             break
         step = REACH * radius / centre.steps / steepness
         vector = _within({name: vector[name] + step * slope[name] for name in vector}, radius)
-    last = evaluator(toroid.exp(centre.params, vector), temperature)
-    return last.error if last.loss > largest else centre.error(toroid.exp(centre.params, best))
+    last = toroid.exp(centre.params, vector)
+    higher = evaluator(last, temperature).loss > largest
+    return last if higher else toroid.exp(centre.params, best)
 
 
 def _pull_back(centre: Centre, vector: Params, gradient: Params) -> dict[str, Tensor]:

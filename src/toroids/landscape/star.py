@@ -18,6 +18,7 @@ from toroids.align.problem import Progress
 from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluation.batches import Data, batches
 from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.profile import profile
@@ -67,6 +68,8 @@ def star(
     method: str = "descent",
     bias: bool = True,
     batch_norm: str = "keep",
+    calibration: Data | None = None,
+    metric: str | Metric = "classification",
     batch_size: int = 1024,
     output_key: str | int | None = None,
     probe: Probe | None = None,
@@ -87,6 +90,8 @@ def star(
         method: of alignment, as in `align`.
         bias: whether biases are coordinates of the spheres, as in `canonicalize`.
         batch_norm: "keep" or "fold", as in `canonicalize`.
+        calibration: training data for the statistics of batch norms on the way, as in `profile`.
+        metric: as in `evaluate`.
         batch_size: how many examples of a pair of tensors are run at once.
         output_key: which entry of a structured output holds the logits.
         probe: as in `align`, for the methods that need it.
@@ -145,7 +150,16 @@ def star(
             barrier = math.nan
             notes.append(f"networks {i} and {j} have no barrier: {error}")
         else:
-            curve = profile(model, path, data, points, output_key=output_key)
+            curve = profile(
+                model,
+                path,
+                data,
+                points,
+                calibration=calibration,
+                metric=metric,
+                batch_size=batch_size,
+                output_key=output_key,
+            )
             barrier = curve.barrier
         barriers[i, j] = barriers[j, i] = barrier
     if progress is not None:
