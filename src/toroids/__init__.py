@@ -6,7 +6,9 @@ from toroids.align.many import ManyAlignment, align_many
 from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.errors import ConfigError, DataError, NotFiniteError, ParamsError, ToroidsError
-from toroids.evaluation.evaluator import Evaluation, Evaluator, evaluate, fit_temperature
+from toroids.evaluation.evaluate import evaluate, fit_temperature
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.summary import Evaluation
 from toroids.geometry.paths import Geodesic, Line, Path, Polyline
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.connect import Bend, connect

@@ -1,6 +1,6 @@
 import torch
 
-from toroids.evaluation.evaluator import Evaluation
+from toroids.evaluation.summary import Evaluation
 from toroids.landscape.grid import Grid
 
 

@@ -31,7 +31,8 @@ from toroids.cli.shared import (
 from toroids.data.files import load_data
 from toroids.errors import ConfigError
 from toroids.evaluation.batches import Batch
-from toroids.evaluation.evaluator import Evaluation, evaluate
+from toroids.evaluation.evaluate import evaluate
+from toroids.evaluation.summary import Evaluation
 from toroids.geometry.paths import Path as Curve
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.connect import connect
@@ -216,7 +217,7 @@ def flatness(
                 sizes,
                 samples,
                 kind=kind,
-                toroid=toroid,
+                toroid=toroid if canonical else None,
                 precision=precision,
                 generator=torch.Generator().manual_seed(seed),
                 metric=metric,

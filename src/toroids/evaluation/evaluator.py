@@ -1,4 +1,4 @@
-"""Error and loss of a network on data, with the network's parameters passed as data.
+"""Errors and losses of many networks on the same data, their parameters passed as data.
 
 The module only lends its architecture: its own weights, buffers and mode are as before afterwards.
 """
@@ -6,7 +6,6 @@ The module only lends its architecture: its own weights, buffers and mode are as
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,87 +13,9 @@ from torch import Tensor, nn
 from toroids.errors import DataError, NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.batches import Batch, Data, Inputs, batches, check_pair, to_place
 from toroids.evaluation.metrics import Metric, Scores, metric_named, score
-from toroids.evaluation.running import check_params, evaluation_mode, owners_of, run, select_output
+from toroids.evaluation.running import evaluation_mode, owners_of, run, select_output
+from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.params import Params, precise
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Error and loss of one network on one data set.
-
-    Attributes:
-        error: mean error; for classification the fraction of examples whose largest logit is not
-            the label, in [0, 1].
-        loss: mean loss; for classification the cross-entropy, in nats.
-        error_stderr: standard error of `error` over the examples, for a fraction the binomial
-            sqrt(e (1 - e) / n).
-        loss_stderr: standard error of `loss` over the examples.
-        examples: how many examples, n.
-    """
-
-    error: float
-    loss: float
-    error_stderr: float
-    loss_stderr: float
-    examples: int
-
-
-def evaluate(
-    model: nn.Module,
-    params: Params,
-    data: Data,
-    *,
-    metric: str | Metric = "classification",
-    temperature: float = 1.0,
-    batch_size: int = 1024,
-    output_key: str | int | None = None,
-    autocast: torch.dtype | None = None,
-) -> Evaluation:
-    """Computes the error and the loss of `params` on `data`.
-
-    Args:
-        model: gives the architecture; it is run in evaluation mode and left as it was.
-        params: parameters and buffers by name, as `model.state_dict()` gives them; they say on
-            which device and in which precision the network runs.
-        data: a pair `(inputs, targets)` with inputs of shape (n, ...) or a mapping of keyword
-            arguments, or an iterable of such batches.
-        metric: "classification", "top-K" as "top-5", "next-token" (targets are the input tokens),
-            "squared-error", or a function of outputs and targets that gives one number per
-            example, or a pair (errors, losses) of these.
-        temperature: what the outputs are divided by; see `fit_temperature`.
-        batch_size: how many examples of a pair of tensors are run at once.
-        output_key: which entry of a tuple, a dict or a ModelOutput holds the logits.
-        autocast: bfloat16 or float16 for mixed precision, None for the parameters' own.
-
-    Returns:
-        Error, loss and their standard errors.
-
-    Raises:
-        ParamsError: names or shapes that are not the model's; NaN or infinite weights.
-        DataError: no examples, labels that are not classes of the network, inputs that the model
-            cannot run on, outputs that are not finite, or a metric that does not give one number
-            per example.
-        ToroidsError: an unknown metric, or a temperature that is not positive.
-
-    Example:
-        >>> import torch, toroids as td
-        >>> model = td.models.fully_connected([2, 3, 2], seed=0)
-        >>> inputs, labels = torch.randn(8, 2), torch.zeros(8, dtype=torch.long)
-        >>> evaluation = td.evaluate(model, model.state_dict(), (inputs, labels))
-        >>> evaluation.examples
-        8
-    """
-    check_params(model, params)
-    evaluator = Evaluator(
-        model,
-        data,
-        metric=metric,
-        batch_size=batch_size,
-        output_key=output_key,
-        autocast=autocast,
-    )
-    return evaluator(params, temperature)
-
 
 # Networks of at most so many entries are run together on a GPU, which one of them would not fill.
 SMALL, TOGETHER = 2**22, 32
@@ -104,42 +25,6 @@ DOUBLINGS = 20
 # Of inverse temperatures that are tried in one pass over the data, and passes: every pass narrows
 # the range to two of its steps, the last one to less than a percent.
 TRIED, PASSES = 21, 3
-
-
-def fit_temperature(
-    model: nn.Module,
-    params: Params,
-    data: Data,
-    *,
-    metric: str | Metric = "classification",
-    batch_size: int = 1024,
-    output_key: str | int | None = None,
-) -> float:
-    """Finds the temperature by which the outputs have to be divided for the lowest loss.
-
-    A canonical classifier has lost the scale of its logits, on which its loss depends; the
-    temperature gives it back, on training data.
-
-    Args:
-        model: gives the architecture.
-        params: parameters and buffers by name.
-        data: as in `evaluate`.
-        metric: as in `evaluate`; its loss counts.
-        batch_size: as in `evaluate`.
-        output_key: as in `evaluate`.
-
-    Returns:
-        The temperature to about a percent, between 2^-20 (where nothing is wrong) and 2^20.
-
-    Raises:
-        ParamsError: as in `evaluate`.
-        DataError: as in `evaluate`.
-        ToroidsError: as in `evaluate`.
-    """
-    check_params(model, params)
-    return Evaluator(
-        model, data, metric=metric, batch_size=batch_size, output_key=output_key
-    ).fit_temperature(params)
 
 
 class Evaluator:
@@ -385,52 +270,6 @@ class Evaluator:
                 check(outputs, targets)
             yield outputs, targets
         self._checked = place
-
-
-def joined(parts: Sequence[Scores]) -> Scores:
-    """Joins the scores of batches.
-
-    Args:
-        parts: of every batch, weights given.
-
-    Returns:
-        All of them in float64.
-
-    Raises:
-        DataError: there are none.
-    """
-    if not parts:
-        raise DataError("the data holds no examples; pass at least one.")
-    names = ("errors", "losses", "weights")
-    return Scores(*(torch.cat([precise(getattr(part, name)) for part in parts]) for name in names))
-
-
-def summarise(scores: Scores) -> Evaluation:
-    """Computes weighted means and their standard errors over the examples.
-
-    With e_i the errors and w_i the weights, r = sum e / sum w has to first order the standard error
-    sqrt(sum (e_i - r w_i)^2) / sum w.
-
-    Args:
-        scores: of all examples, in float64.
-
-    Returns:
-        The means.
-
-    Raises:
-        DataError: nothing counts.
-    """
-    assert scores.weights is not None  # the evaluator fills it in
-    total = scores.weights.sum()
-    if not bool(total > 0):
-        raise DataError("the data holds no examples that count; pass at least one.")
-    means = [values.sum() / total for values in (scores.errors, scores.losses)]
-    spreads = [
-        (values - mean * scores.weights).square().sum().sqrt() / total
-        for values, mean in zip((scores.errors, scores.losses), means, strict=True)
-    ]
-    error, loss, error_stderr, loss_stderr = torch.stack([*means, *spreads]).tolist()
-    return Evaluation(error, loss, error_stderr, loss_stderr, len(scores.errors))
 
 
 def place_of(params: Params) -> tuple[torch.device, torch.dtype]:

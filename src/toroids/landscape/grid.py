@@ -14,7 +14,7 @@ from torch import Tensor
 
 from toroids.align.problem import Progress
 from toroids.errors import NotFiniteError
-from toroids.evaluation.evaluator import Evaluation
+from toroids.evaluation.summary import Evaluation
 
 # With a tolerance, every so many lines are evaluated at first.
 COARSE = 4

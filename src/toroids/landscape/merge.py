@@ -11,9 +11,10 @@ from toroids.align.problem import Progress
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluation, Evaluator, joined, summarise
+from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric, score
 from toroids.evaluation.running import check_params, evaluation_mode, run, select_output
+from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.landscape.recalibrate import batch_norms, recalibrate
 from toroids.landscape.repair import repair
 from toroids.params import Params

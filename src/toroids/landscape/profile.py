@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from toroids.align.problem import Progress
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluation, Evaluator, summarise
+from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric, Scores
 from toroids.evaluation.running import check_params
+from toroids.evaluation.summary import Evaluation, summarise
 from toroids.geometry.paths import Path
 from toroids.landscape.recalibrate import Recalibrator, check_batch_norm
 from toroids.params import Params

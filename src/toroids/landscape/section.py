@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from toroids.align.problem import Progress
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluation, Evaluator
+from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params, owners_of
+from toroids.evaluation.summary import Evaluation
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.grid import Grid
 from toroids.landscape.plane import Plane, lines

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 from torch import Tensor
 
-from toroids.evaluation.evaluator import Evaluation
+from toroids.evaluation.summary import Evaluation
 from toroids.files import write_atomically
 from toroids.landscape.flatness import LocalEnergy
 from toroids.landscape.profile import Profile

@@ -7,7 +7,7 @@ from torch import nn
 from toroids.align.alignment import align
 from toroids.canonical.form import canonicalize
 from toroids.data import Dataset
-from toroids.evaluation.evaluator import evaluate
+from toroids.evaluation.evaluate import evaluate
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.flatness import local_energy
 from toroids.landscape.joined import joined
