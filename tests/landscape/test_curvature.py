@@ -164,6 +164,23 @@ class Kernel(torch.autograd.Function):
         return slope * 2
 
 
+def test_operators_without_a_second_derivative_are_named_by_torch():
+    class Once(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = td.models.fully_connected([4, 6, 3], seed=0).double()
+
+        def forward(self, x):
+            return Kernel.apply(self.inner(x))
+
+    model = Once()
+    params = model.state_dict()
+    group = td.fully_connected_group(params)
+    data = torch.randn(9, 4, dtype=torch.float64), torch.arange(9) % 3
+    with pytest.raises(ToroidsError, match="torch cannot differentiate the network twice"):
+        td.curvature(group, model, params, data, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

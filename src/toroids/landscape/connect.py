@@ -205,7 +205,8 @@ class _Training:
         self._bend = self._flat(middle)
         self._rate = rate * float(self._bend.square().mean().sqrt())
         self._steps = steps
-        self._mean, self._square = torch.zeros_like(self._bend), torch.zeros_like(self._bend)
+        fused = self._bend.device.type in ("cpu", "cuda")  # one kernel for all of a step
+        self._adam = torch.optim.Adam([self._bend], fused=fused)
         # batch norms write their statistics into these, which nothing reads
         self._buffers = {k: v.clone() for k, v in middle.items() if k not in self._owners}
         self._norms = bool(batch_norms(model))
@@ -217,13 +218,13 @@ class _Training:
         end = int(first < 0.5)
         loss, gradient = self._gradient(end, share, batch)
         self.losses.append(loss)
-        self._mean.lerp_(gradient, 0.1)
-        self._square.lerp_(gradient.square(), 0.001)
-        rate = self._rate * 0.5 * (1 + math.cos(math.pi * number / self._steps))
-        corrected = (self._square / (1 - 0.999 ** (number + 1))).sqrt_().add_(1e-12)
-        self._bend.addcdiv_(self._mean, corrected, value=-rate / (1 - 0.9 ** (number + 1)))
+        self._adam.param_groups[0]["lr"] = (
+            self._rate * 0.5 * (1 + math.cos(math.pi * number / self._steps))
+        )
+        self._bend.grad = gradient
+        self._adam.step()
         if self._toroid is not None:
-            self._bend = self._flat(self._toroid.project(self._params(self._bend)))
+            self._bend.copy_(self._flat(self._toroid.project(self._params(self._bend))))
 
     def _gradient(self, end: int, share: float, batch: Batch) -> tuple[Tensor, Tensor]:
         if self._toroid is None:  # on a straight segment the bend has the share s of every point

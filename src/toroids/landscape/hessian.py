@@ -33,6 +33,8 @@ from toroids.geometry.toroid import Toroid
 from toroids.params import Params, precise
 
 Vector = NDArray[np.float64]
+# What torch says of operators without a second derivative.
+NO_SECOND = ("not implemented", "isn't implemented", "differentiate twice")
 
 
 class Hessian:
@@ -142,11 +144,18 @@ def _twice(loss: Tensor, leaves: Sequence[Tensor], towards: Sequence[Tensor]) ->
         slope = torch.stack([(s * v).sum() for s, v in zip(slopes, towards, strict=True)]).sum()
         if not slope.requires_grad:  # the loss is linear in the parameters
             return [torch.zeros_like(leaf) for leaf in leaves]
-        return torch.autograd.grad(slope, leaves, materialize_grads=True)
+        seconds = torch.autograd.grad(slope, leaves, allow_unused=True)
+        # torch cuts the graph at functions that are marked as once differentiable
+        if all(second is None for second in seconds):
+            raise RuntimeError("a function that is not differentiable twice: not implemented")
+        return [
+            torch.zeros_like(leaf) if second is None else second
+            for leaf, second in zip(leaves, seconds, strict=True)
+        ]
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        if "not implemented" not in str(error) and "isn't implemented" not in str(error):
+        if not any(text in str(error) for text in NO_SECOND):
             raise
         raise ToroidsError(
             f"torch cannot differentiate the network twice: {str(error).splitlines()[0]}; build it "
