@@ -17,6 +17,7 @@ Reference: Absil, Mahony and Sepulchre, Optimization Algorithms on Matrix Manifo
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ from toroids.params import Params, precise
 
 Vector = NDArray[np.float64]
 # What torch says of operators without a second derivative.
-NO_SECOND = ("not implemented", "isn't implemented", "differentiate twice")
+NO_SECOND = ("not implemented", "isn't implemented")
 
 
 class Hessian:
@@ -139,19 +140,13 @@ class Hessian:
 
 def _twice(loss: Tensor, leaves: Sequence[Tensor], towards: Sequence[Tensor]) -> Sequence[Tensor]:
     """Differentiates a loss twice, the first time along `towards`."""
+    _refuse_once_differentiable(loss)
     try:
         slopes = torch.autograd.grad(loss, leaves, create_graph=True, materialize_grads=True)
         slope = torch.stack([(s * v).sum() for s, v in zip(slopes, towards, strict=True)]).sum()
         if not slope.requires_grad:  # the loss is linear in the parameters
             return [torch.zeros_like(leaf) for leaf in leaves]
-        seconds = torch.autograd.grad(slope, leaves, allow_unused=True)
-        # torch cuts the graph at functions that are marked as once differentiable
-        if all(second is None for second in seconds):
-            raise RuntimeError("a function that is not differentiable twice: not implemented")
-        return [
-            torch.zeros_like(leaf) if second is None else second
-            for leaf, second in zip(leaves, seconds, strict=True)
-        ]
+        return torch.autograd.grad(slope, leaves, materialize_grads=True)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -161,3 +156,22 @@ def _twice(loss: Tensor, leaves: Sequence[Tensor], towards: Sequence[Tensor]) ->
             f"torch cannot differentiate the network twice: {str(error).splitlines()[0]}; build it "
             "of operators that have second derivatives."
         ) from error
+
+
+def _refuse_once_differentiable(loss: Tensor) -> None:
+    """Raises where torch would leave out what depends on a function's own backward pass."""
+    seen: set[object] = set()
+    waiting: list[Any] = [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        waiting += [before for before, _ in node.next_functions]
+        function = getattr(node, "_forward_cls", None)
+        # what functools.wraps leaves behind: torch's once_differentiable is the usual wrapper
+        if function is not None and hasattr(function.backward, "__wrapped__"):
+            raise ToroidsError(
+                f"torch cannot differentiate the network twice: `{function.__name__}` is marked as "
+                "once differentiable; build it of operators that have second derivatives."
+            )
