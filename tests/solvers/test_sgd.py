@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 import torch
@@ -6,17 +7,21 @@ from torch import nn
 
 import toroids as td
 from toroids.errors import DataError, ToroidsError
-from toroids.solvers.training import Recipe, set_lr
+from toroids.solvers.recipe import Recipe
+from toroids.solvers.sgd import nesterov
+from toroids.solvers.training import set_lr
+
+SOLVERS = ["sgd", "adam", "sam", "swa", "entropy_sgd", "replicated_sgd", "adversarial_sgd"]
 
 
 def test_the_step_is_nesterovs_on_a_quadratic():
     """Loss w^2 / 2, gradient w: v <- mu v + g, w <- w - lr (g + mu v), with decay in g."""
     recipe = Recipe(lr=0.1, momentum=0.9, weight_decay=0.01)
     module = nn.Linear(1, 1, bias=False)
-    optimizer = recipe.optimizer(module)
+    optimizer = nesterov(module, recipe)
     w, v = module.weight.item(), 0.0
     for epoch in range(5):
-        lr = recipe.cosine(epoch)
+        lr = recipe.rate(epoch)
         assert lr == pytest.approx(0.05 * (1 + math.cos(math.pi * epoch / 60)))
         set_lr(optimizer, lr)
         module.weight.grad = module.weight.detach().clone()
@@ -67,6 +72,9 @@ def test_equal_seeds_give_equal_networks(make_model, data):
         ({"lr": float("nan")}, "lr is nan"),
         ({"momentum": 1.0}, "momentum is 1.0"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0"),
+        ({"schedule": "linear"}, "no schedule 'linear'; choose from"),
+        ({"clip": 0.0}, "clip is 0.0"),
+        ({"seconds": -1.0}, "seconds is -1.0"),
     ],
 )
 def test_settings_out_of_range(make_model, data, arguments, message):
@@ -81,11 +89,45 @@ def test_bad_data(make_model, data):
         td.solvers.sgd(make_model, (data[0], data[1][:-1]), seed=0)
 
 
-def test_divergence_says_where(make_model, data):
-    with pytest.raises(
-        ToroidsError, match=r"diverged after epoch \d+ of phase 'train' .* Lower the"
-    ):
-        td.solvers.sgd(make_model, (data[0] * 1e4, data[1]), seed=0, lr=1e20)
+def test_divergence_ends_with_a_record_that_says_where(make_model, data):
+    found = td.solvers.sgd(make_model, (data[0] * 1e4, data[1]), seed=0, lr=1e20, batch_size=10)
+    assert found.ended == "diverged"
+    assert re.match(
+        r"the loss is NaN or infinite in epoch 1 of phase 'train', from step \d of it on, at "
+        r"learning rate 1e\+20; lower",
+        found.note,
+    )
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in found.params.values())
+    initial = make_model(0).state_dict()
+    assert all(torch.equal(found.params[name], tensor) for name, tensor in initial.items())
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant", "step"])
+def test_schedules(schedule):
+    rates = [Recipe(budget=8, lr=0.8, schedule=schedule).rate(epoch) for epoch in range(8)]
+    expected = {
+        "cosine": [0.4 * (1 + math.cos(math.pi * epoch / 8)) for epoch in range(8)],
+        "constant": [0.8] * 8,
+        "step": [0.8] * 4 + [0.08] * 2 + [0.008] * 2,
+    }
+    assert rates == pytest.approx(expected[schedule])
+
+
+def test_gradients_are_clipped(make_model, data):
+    """One step without momentum: the weights move by at most lr times the largest norm."""
+    start = make_model(1).state_dict()
+    options = {"budget": 1, "batch_size": 60, "momentum": 0.0, "lr": 1.0}
+    moved = td.solvers.sgd(make_model, data, 1, clip=0.01, **options).params
+    squares = sum(float((moved[name] - start[name]).square().sum()) for name in start)
+    assert squares**0.5 == pytest.approx(0.01, rel=1e-3)
+    free = td.solvers.sgd(make_model, data, 1, **options).params
+    assert sum(float((free[name] - start[name]).square().sum()) for name in start) > squares
+
+
+def test_the_time_is_limited(make_model, data):
+    found = td.solvers.sgd(make_model, data, 1, budget=10_000, hold=10_000, seconds=0.2)
+    assert found.ended == "time"
+    assert 1 <= len(found.history) < 10_000
 
 
 def test_a_whole_run_against_a_loop_written_by_hand(make_model, data):
@@ -128,7 +170,7 @@ def test_a_whole_run_against_a_loop_written_by_hand(make_model, data):
         (lambda x, y: (x[:, :3], y), r"cannot run on inputs of shape \(60, 3\)"),
     ],
 )
-@pytest.mark.parametrize("solver", ["sgd", "replicated_sgd", "adversarial_sgd"])
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_data_that_do_not_fit_get_one_sentence(make_model, data, solver, change, message):
     with pytest.raises(DataError, match=message):
         getattr(td.solvers, solver)(make_model, change(*data), seed=0, budget=1)

@@ -45,7 +45,7 @@ def test_defaults_fill_what_is_not_said(tmp_path):
         (GOOD + 'lr = "fast"\n', "`solvers.sgd.lr`: input should be a valid number.*'fast'"),
         (GOOD + "lr = -1\n", "`solvers.sgd.lr`: input should be greater than 0, got -1"),
         (GOOD + "lr = inf\n", "`solvers.sgd.lr`: input should be a finite number"),
-        (GOOD.replace('"sgd"', '"sdg"'), "`solvers.sgd.method` is 'sdg'; choose from sgd, repl"),
+        (GOOD.replace('"sgd"', '"sdg"'), "`solvers.sgd.method` is 'sdg'; choose from sgd, adam"),
         (GOOD.replace('method = "sgd"', ""), "`solvers.sgd.method` is missing; choose from"),
         (GOOD.replace("seeds = [0, 1]", ""), "`seeds` is missing"),
         (GOOD.replace("[0, 1]", "[0, 0]"), "`seeds`: a seed occurs twice"),

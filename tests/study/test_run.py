@@ -2,9 +2,13 @@ import math
 
 import pytest
 import torch
+from small_study import SMALL
 
 import toroids as td
+from toroids.errors import ToroidsError
+from toroids.report.page import write_report
 from toroids.study import run as run_module
+from toroids.study.config import StudyConfig
 from toroids.study.run import run_study
 from toroids.study.store import read_rows
 
@@ -104,3 +108,34 @@ def test_every_task_runs_on_one_thread(config, tmp_path):
     seen = []
     run_study(config, tmp_path / "o", lambda *_: seen.append(torch.get_num_threads()))
     assert set(seen) == {1}
+
+
+def test_networks_that_diverge_are_recorded_and_the_study_goes_on(tmp_path):
+    solvers = {
+        "sgd": {"method": "sgd", "budget": 2},
+        "wild": {"method": "sgd", "budget": 2, "lr": 1e6},
+        "adam": {"method": "adam", "budget": 2},
+    }
+    config = StudyConfig.model_validate({**SMALL, "solvers": solvers})
+    folder = run_study(config, tmp_path / "run")
+    rows = read_rows(folder)
+    diverged = of_kind(rows, "diverged")
+    assert diverged
+    for row in diverged:
+        assert row["solver"] == "wild"
+        assert "the loss is NaN or infinite in epoch" in row["note"]
+        assert row["seed"] is not None
+    measured = {row["name"] for row in of_kind(rows, "network")}
+    assert len(measured) + len(diverged) == 9
+    gone = {row["name"] for row in diverged}
+    assert not any(gone & {row["a"], row["b"]} for row in of_kind(rows, "pair"))
+    page = write_report(folder).read_text()
+    assert "not measured, because they diverged: wild-" in page
+
+
+def test_a_study_of_nothing_but_divergence_says_so(tmp_path):
+    solvers = {"wild": {"method": "sgd", "budget": 1, "lr": 1e6}}
+    wide = {"hidden": [64, 64, 64]}
+    config = StudyConfig.model_validate({**SMALL, "solvers": solvers, "network": wide})
+    with pytest.raises(ToroidsError, match="every network of the study diverged"):
+        run_study(config, tmp_path / "run")

@@ -102,7 +102,7 @@ def render(rows: Sequence[Row]) -> str:
             _section(finding(summary), draw(rows, summary), note, f"figure-{number}")
             for number, (finding, draw, note) in enumerate(SECTIONS, start=1)
         ),
-        table_title=escape(_ended(networks)),
+        table_title=escape(_ended(networks, [row for row in rows if row["kind"] == "diverged"])),
         table_note="Train error is counted on all training images; ± is one standard error, over "
         "test images and over noise draws.",
         table=_table(networks, summary),
@@ -146,9 +146,11 @@ def _section(finding: Finding, figure: go.Figure, note: str, name: str) -> str:
     )
 
 
-def _ended(networks: Sequence[Row]) -> str:
+def _ended(networks: Sequence[Row], diverged: Sequence[Row]) -> str:
     reached = sum(row["ended"] == "zero error" for row in networks)
-    return f"{reached} of {len(networks)} networks ended with zero train error within their budget"
+    text = f"{reached} of {len(networks)} networks ended with zero train error within their budget"
+    names = ", ".join(label(row["name"]) for row in diverged)
+    return f"{text}; not measured, because they diverged: {names}" if diverged else text
 
 
 def _table(networks: Sequence[Row], summary: Summary) -> str:

@@ -1,24 +1,16 @@
 """SGD from an adversarial initialisation: random labels first, the true labels afterwards."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
-from torch import nn
 
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
-from toroids.solvers.sgd import descend, steps
-from toroids.solvers.training import (
-    Epoch,
-    MakeModel,
-    Recipe,
-    Trained,
-    Watch,
-    backward,
-    minibatches,
-    prepare,
-    snapshot,
-)
+from toroids.solvers.recipe import Recipe
+from toroids.solvers.session import Session
+from toroids.solvers.sgd import Plain, nesterov
+from toroids.solvers.training import MakeModel, Trained, prepare, trained
 
 
 def adversarial_sgd(
@@ -35,7 +27,11 @@ def adversarial_sgd(
     batch_size: int = 50,
     lr: float = 0.1,
     momentum: float = 0.9,
+    schedule: str = "cosine",
+    clip: float | None = None,
+    seconds: float | None = None,
     device: str | torch.device = "cpu",
+    checkpoint: str | Path | None = None,
 ) -> Trained:
     """Trains one network from a start that fits random labels: a sharp minimum.
 
@@ -57,7 +53,11 @@ def adversarial_sgd(
         batch_size: examples per mini-batch.
         lr: learning rate at the start of the training on the true labels.
         momentum: Nesterov momentum, in [0, 1).
+        schedule: "cosine", "constant" or "step", as in `Recipe`.
+        clip: largest norm of the gradient over all weights; no limit when None.
+        seconds: wall time after which the training ends; no limit when None.
         device: where to train.
+        checkpoint: a file that is written after every epoch, and gone on from where it is there.
 
     Returns:
         The network after the last epoch; the history holds the phases "corrupt" and "train".
@@ -65,30 +65,30 @@ def adversarial_sgd(
     Raises:
         DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
             network.
-        ToroidsError: a setting out of range, or outputs that are no longer finite.
+        ToroidsError: a setting out of range, or a checkpoint of another training.
 
     Reference:
         S. Liu, D. Papailiopoulos, D. Achlioptas, Bad global minima exist and SGD can reach them,
         2020, arXiv 1906.02613.
     """
-    recipe = Recipe(budget, hold, batch_size, lr, momentum)
-    corrupt_recipe = replace(recipe, budget=corrupt_budget, hold=1, lr=corrupt_lr)
+    recipe = Recipe(budget, hold, batch_size, lr, momentum, 0.0, schedule, clip, seconds)
+    first = replace(recipe, budget=corrupt_budget, hold=1, lr=corrupt_lr, schedule="constant")
     if copies < 1 or not 0 <= zeroed < 1:
         raise ToroidsError(
             f"copies is {copies} and zeroed is {zeroed}; pass at least 1 copy and 0 <= zeroed < 1."
         )
     (model,), data = prepare(make_model, data, [seed], device)
-    # A stream of its own, apart from the mini-batches of the second phase.
-    generator = torch.Generator().manual_seed(seed + 1_000_003)
-    corrupted = corrupt(data, copies, zeroed, generator)
-    start = _fit(model, corrupted, corrupt_recipe, generator)
-    history, ended = descend(model, data, seed, recipe)
-    return Trained(
-        snapshot(model),
-        (*start, *history),
-        ended,
-        steps(start, corrupted, corrupt_recipe) + steps(history, data, recipe),
-    )
+    own = {"copies": copies, "zeroed": zeroed, "first": first}
+    settings = {"solver": "adversarial_sgd", "recipe": recipe, "seed": seed, **own}
+    session = Session(settings, data, checkpoint)
+    # Streams of their own, apart from the mini-batches of the second phase.
+    corrupted = corrupt(data, copies, zeroed, torch.Generator().manual_seed(seed + 1_000_003))
+    fitting = Plain(model, nesterov(model, first), clip)
+    start = session.run(fitting, model, corrupted, first, [seed + 1_000_007], "corrupt")
+    if start.ended in ("diverged", "time"):
+        return trained(start)
+    method = Plain(model, nesterov(model, recipe), clip)
+    return trained(start, session.run(method, model, data, recipe, [seed]))
 
 
 def corrupt(data: TensorPair, copies: int, zeroed: float, generator: torch.Generator) -> TensorPair:
@@ -109,18 +109,3 @@ def corrupt(data: TensorPair, copies: int, zeroed: float, generator: torch.Gener
     classes = int(labels.max()) + 1
     random_labels = torch.randint(classes, (len(inputs),), generator=generator)
     return inputs * kept.to(inputs), random_labels.to(labels)
-
-
-def _fit(
-    model: nn.Module, data: TensorPair, recipe: Recipe, generator: torch.Generator
-) -> list[Epoch]:
-    optimizer = recipe.optimizer(model)
-    watch = Watch(model, data, recipe.hold, phase="corrupt")
-    model.train()
-    for _ in range(recipe.budget):
-        for batch in minibatches(data, recipe.batch_size, generator):
-            backward(model, batch)
-            optimizer.step()
-        if watch.ended(model.state_dict(), recipe.lr):
-            break
-    return watch.history

@@ -1,25 +1,33 @@
 """Replicated SGD: coupled networks that settle together where the landscape is wide."""
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
-from toroids.solvers.sgd import steps
+from toroids.evaluation.evaluator import Evaluator
+from toroids.landscape.recalibrate import recalibrate
+from toroids.solvers.recipe import Recipe
+from toroids.solvers.session import Session
+from toroids.solvers.sgd import nesterov
 from toroids.solvers.training import (
-    Ended,
-    Epoch,
     MakeModel,
-    Recipe,
+    Method,
     Trained,
-    Watch,
     backward,
-    minibatches,
     prepare,
     set_lr,
+    snapshot,
+    trained,
 )
+
+# Replicas whose squared distances are below this share of their squared weights are at one point.
+SAME = 1e-10
 
 
 def replicated_sgd(
@@ -30,12 +38,17 @@ def replicated_sgd(
     *,
     replicas: int = 3,
     coupling: tuple[float, float] = (0.01, 1.0),
+    balanced: bool = False,
     hold: int = 1,
     batch_size: int = 50,
     lr: float = 0.1,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
+    schedule: str = "cosine",
+    clip: float | None = None,
+    seconds: float | None = None,
     device: str | torch.device = "cpu",
+    checkpoint: str | Path | None = None,
 ) -> Trained:
     """Trains several coupled networks and returns their centre.
 
@@ -54,27 +67,33 @@ def replicated_sgd(
         budget: epochs at most, for every replica.
         replicas: number of replicas y, at least 2.
         coupling: gamma in the first and in the last epoch, both positive.
-        hold: consecutive epochs of zero train error of the centre that end the training.
+        balanced: whether gamma in the first epoch is instead what makes the coupling as large as
+            the loss of the initialised replicas; it grows by the same factor.
+        hold: consecutive epochs of zero train error that end the training, of the centre.
         batch_size: examples per mini-batch.
         lr: learning rate at the start.
         momentum: Nesterov momentum, in [0, 1).
         weight_decay: L2 penalty.
+        schedule: "cosine", "constant" or "step", as in `Recipe`.
+        clip: largest norm of a replica's gradient over all weights; no limit when None.
+        seconds: wall time after which the training ends; no limit when None.
         device: where to train.
+        checkpoint: a file that is written after every epoch, and gone on from where it is there.
 
     Returns:
-        The centre after the last epoch; error and loss of the history are the centre's, and
-        gradient_steps counts all replicas.
+        The centre after the last epoch, the statistics of its batch norms estimated anew; error
+        and loss of the history are the centre's, and gradient_steps counts all replicas.
 
     Raises:
         DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
             network.
-        ToroidsError: a setting out of range, or outputs that are no longer finite.
+        ToroidsError: a setting out of range, or a checkpoint of another training.
 
     Reference:
         Baldassi et al., Unreasonable effectiveness of learning neural networks, 2016,
         arXiv 1605.06444; Pittorino et al., 2021, arXiv 2006.07897.
     """
-    recipe = Recipe(budget, hold, batch_size, lr, momentum, weight_decay)
+    recipe = Recipe(budget, hold, batch_size, lr, momentum, weight_decay, schedule, clip, seconds)
     if replicas < 2 or len(coupling) != 2 or not all(0 < gamma < math.inf for gamma in coupling):
         raise ToroidsError(
             f"replicas is {replicas} and coupling is {coupling}; pass at least 2 replicas and two "
@@ -83,34 +102,85 @@ def replicated_sgd(
     # A prime above any list of seeds in use: no two networks of a study share a replica.
     seeds = [seed + 10_007 * replica for replica in range(replicas)]
     models, data = prepare(make_model, data, seeds, device)
-    generators = [torch.Generator().manual_seed(own) for own in seeds]
-    history, ended = _descend(models, data, generators, recipe, coupling)
-    return Trained(centre(models), tuple(history), ended, replicas * steps(history, data, recipe))
+    settings = {"solver": "replicated_sgd", "recipe": recipe, "seeds": seeds, "coupling": coupling}
+    session = Session({**settings, "balanced": balanced}, data, checkpoint)
+    if balanced:
+        start = balance(models, data)
+        coupling = start, start * coupling[1] / coupling[0]
+    method = Replicas(models, data, recipe, coupling)
+    return trained(session.run(method, models[0], data, recipe, seeds))
 
 
-def _descend(
-    models: list[nn.Module],
-    data: TensorPair,
-    generators: list[torch.Generator],
-    recipe: Recipe,
-    coupling: tuple[float, float],
-) -> tuple[list[Epoch], Ended]:
-    optimizers = [recipe.optimizer(model) for model in models]
-    watch = Watch(models[0], data, recipe.hold)
-    for model in models:
-        model.train()
-    first, last = coupling
-    for epoch in range(recipe.budget):
-        lr = recipe.cosine(epoch)
-        gamma = first * (last / first) ** (epoch / max(recipe.budget - 1, 1))
-        for optimizer in optimizers:
+class Replicas(Method):
+    """Coupled networks, each with its own mini-batches."""
+
+    def __init__(
+        self,
+        models: list[nn.Module],
+        data: TensorPair,
+        recipe: Recipe,
+        coupling: tuple[float, float],
+    ) -> None:
+        """Trains `models` in place."""
+        self._models, self._data, self._recipe, self._coupling = models, data, recipe, coupling
+        self._optimizers = [nesterov(model, recipe) for model in models]
+        self._gamma = coupling[0]
+        self.streams = self.gradients = len(models)
+
+    def begin(self, epoch: int, lr: float) -> float:
+        """Sets the learning rate and the coupling."""
+        first, last = self._coupling
+        for optimizer in self._optimizers:
             set_lr(optimizer, lr)
-        streams = [minibatches(data, recipe.batch_size, generator) for generator in generators]
-        for batches in zip(*streams, strict=True):
-            step(models, optimizers, batches, gamma)
-        if watch.ended(centre(models), lr, gamma):
-            return watch.history, "zero error"
-    return watch.history, "budget"
+        self._gamma = first * (last / first) ** (epoch / max(self._recipe.budget - 1, 1))
+        return self._gamma
+
+    def step(self, batches: tuple[TensorPair, ...]) -> Tensor:
+        """Takes one coupled step."""
+        return step(self._models, self._optimizers, batches, self._gamma, self._recipe.clip)
+
+    def params(self) -> dict[str, Tensor]:
+        """The centre."""
+        return recalibrate(self._models[0], centre(self._models), self._data)
+
+    def state(self) -> dict[str, Any]:
+        """All replicas and what their optimizers remember."""
+        return {
+            "models": [snapshot(model) for model in self._models],
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Goes back to a state."""
+        for model, saved in zip(self._models, state["models"], strict=True):
+            model.load_state_dict(saved)
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+
+def balance(models: list[nn.Module], data: TensorPair) -> float:
+    """Computes the gamma at which the coupling is as large as the loss.
+
+    Args:
+        models: the replicas as they were initialised.
+        data: inputs and labels.
+
+    Returns:
+        The gamma for which gamma / 2 sum_a ||w_a - w||^2 is the sum of the losses.
+
+    Raises:
+        ToroidsError: all replicas are at one point, up to rounding.
+    """
+    losses = sum(Evaluator(model, data)(model.state_dict()).loss for model in models)
+    spread, size = 0.0, 0.0
+    with torch.no_grad():
+        for same in zip(*map(_weights, models), strict=True):
+            stacked = torch.stack(same).double()
+            spread += float((stacked - stacked.mean(dim=0)).square().sum())
+            size += float(stacked.square().sum())
+    if spread <= SAME * size:
+        raise ToroidsError("all replicas start at the same weights; pass balanced=False.")
+    return 2 * losses / spread
 
 
 def step(
@@ -118,7 +188,8 @@ def step(
     optimizers: list[torch.optim.SGD],
     batches: tuple[TensorPair, ...],
     gamma: float,
-) -> None:
+    clip: float | None = None,
+) -> Tensor:
     """Takes one coupled step: every replica's gradient plus gamma times its offset from the mean.
 
     Args:
@@ -126,16 +197,22 @@ def step(
         optimizers: one per replica.
         batches: one mini-batch per replica.
         gamma: the coupling.
+        clip: the largest norm of a replica's gradient of the loss; no limit when None.
+
+    Returns:
+        The mean loss of the mini-batches, detached.
     """
     with torch.no_grad():
         means = [torch.stack(same).mean(dim=0) for same in zip(*map(_weights, models), strict=True)]
+    losses = []
     for model, optimizer, batch in zip(models, optimizers, batches, strict=True):
-        backward(model, batch)
+        losses.append(backward(model, batch, clip))
         with torch.no_grad():
             for weight, mean in zip(_weights(model), means, strict=True):
                 if weight.grad is not None:
                     weight.grad.add_(weight - mean, alpha=gamma)
         optimizer.step()
+    return torch.stack(losses).mean()
 
 
 def _weights(model: nn.Module) -> list[Tensor]:

@@ -1,21 +1,24 @@
-"""Stochastic gradient descent with Nesterov momentum and a cosine schedule."""
+"""Stochastic gradient descent with Nesterov momentum."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from toroids.evaluation.batches import TensorPair
+from toroids.solvers.recipe import Recipe
+from toroids.solvers.session import Session
 from toroids.solvers.training import (
-    Ended,
-    Epoch,
     MakeModel,
-    Recipe,
+    Method,
     Trained,
-    Watch,
     backward,
-    minibatches,
     prepare,
     set_lr,
     snapshot,
+    trained,
 )
 
 
@@ -30,7 +33,11 @@ def sgd(
     lr: float = 0.1,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
+    schedule: str = "cosine",
+    clip: float | None = None,
+    seconds: float | None = None,
     device: str | torch.device = "cpu",
+    checkpoint: str | Path | None = None,
 ) -> Trained:
     """Trains one network by stochastic gradient descent.
 
@@ -47,7 +54,11 @@ def sgd(
         lr: learning rate at the start.
         momentum: Nesterov momentum, in [0, 1).
         weight_decay: L2 penalty.
+        schedule: "cosine", "constant" or "step", as in `Recipe`.
+        clip: largest norm of the gradient over all weights; no limit when None.
+        seconds: wall time after which the training ends; no limit when None.
         device: where to train.
+        checkpoint: a file that is written after every epoch, and gone on from where it is there.
 
     Returns:
         The network after the last epoch.
@@ -55,46 +66,58 @@ def sgd(
     Raises:
         DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
             network.
-        ToroidsError: a setting out of range, or outputs that are no longer finite.
+        ToroidsError: a setting out of range, or a checkpoint of another training.
 
     Reference:
         Y. Nesterov, 1983; I. Loshchilov, F. Hutter, SGDR, 2017, arXiv 1608.03983.
     """
-    recipe = Recipe(budget, hold, batch_size, lr, momentum, weight_decay)
+    recipe = Recipe(budget, hold, batch_size, lr, momentum, weight_decay, schedule, clip, seconds)
     (model,), data = prepare(make_model, data, [seed], device)
-    history, ended = descend(model, data, seed, recipe)
-    return Trained(snapshot(model), tuple(history), ended, steps(history, data, recipe))
+    session = Session({"solver": "sgd", "recipe": recipe, "seed": seed}, data, checkpoint)
+    method = Plain(model, nesterov(model, recipe), clip)
+    return trained(session.run(method, model, data, recipe, [seed]))
 
 
-def descend(
-    model: nn.Module, data: TensorPair, seed: int, recipe: Recipe
-) -> tuple[list[Epoch], Ended]:
-    """Trains `model` in place by `recipe`.
-
-    Args:
-        model: changed in place.
-        data: inputs and labels on the model's device.
-        seed: of the mini-batches.
-        recipe: settings of the training.
-
-    Returns:
-        The history, and what ended it.
-    """
-    optimizer = recipe.optimizer(model)
-    generator = torch.Generator().manual_seed(seed)
-    watch = Watch(model, data, recipe.hold)
-    model.train()
-    for epoch in range(recipe.budget):
-        lr = recipe.cosine(epoch)
-        set_lr(optimizer, lr)
-        for batch in minibatches(data, recipe.batch_size, generator):
-            backward(model, batch)
-            optimizer.step()
-        if watch.ended(model.state_dict(), lr):
-            return watch.history, "zero error"
-    return watch.history, "budget"
+def nesterov(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """Stochastic gradient descent with a recipe's Nesterov momentum and decay."""
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+        weight_decay=recipe.weight_decay,
+    )
 
 
-def steps(history: list[Epoch], data: TensorPair, recipe: Recipe) -> int:
-    """Counts the mini-batch gradients of `history`."""
-    return len(history) * -(-len(data[1]) // recipe.batch_size)
+class Plain(Method):
+    """One network and an optimizer of torch."""
+
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, clip: float | None
+    ) -> None:
+        """Trains `model` in place."""
+        self._model, self._optimizer, self._clip = model, optimizer, clip
+
+    def begin(self, epoch: int, lr: float) -> float:
+        """Sets the learning rate."""
+        set_lr(self._optimizer, lr)
+        return 0.0
+
+    def step(self, batches: tuple[TensorPair, ...]) -> Tensor:
+        """Takes the optimizer's step."""
+        loss = backward(self._model, batches[0], self._clip)
+        self._optimizer.step()
+        return loss
+
+    def params(self) -> dict[str, Tensor]:
+        """The network."""
+        return snapshot(self._model)
+
+    def state(self) -> dict[str, Any]:
+        """The network and what the optimizer remembers."""
+        return {"model": snapshot(self._model), "optimizer": self._optimizer.state_dict()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Goes back to a state."""
+        self._model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])

@@ -1,20 +1,20 @@
-"""What all solvers share: their result, the schedule, the mini-batches and when to end."""
+"""What all solvers share: what they return, what a method of training is, and its mini-batches."""
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from toroids.errors import DataError, ToroidsError
+from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair, check_tensors
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.running import select_output
 
 MakeModel: TypeAlias = Callable[[int], nn.Module]
-Ended: TypeAlias = Literal["zero error", "budget"]
+Ended: TypeAlias = Literal["zero error", "budget", "time", "diverged"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Epoch:
         lr: learning rate of the epoch.
         error: train error at its end, in [0, 1], on the phase's own data.
         loss: train loss at its end, in nats.
-        coupling: strength of the coupling between replicas; 0 without replicas.
+        coupling: strength of the coupling between replicas, or to the outer network of Entropy-SGD;
+            0 without.
     """
 
     phase: str
@@ -43,62 +44,71 @@ class Trained:
     """A minimizer that a solver found.
 
     Attributes:
-        params: the network's parameters and buffers by name.
+        params: the network's parameters and buffers by name; of a training that diverged, those
+            after the last epoch whose outputs were finite.
         history: one entry per epoch.
-        ended: "zero error" when the train error stayed zero as long as asked, else "budget".
+        ended: "zero error" when the train error stayed zero as long as asked, "budget" or "time"
+            when these were used up, "diverged" when the loss or the outputs were not finite.
         gradient_steps: how many mini-batch gradients were computed, replicas and phases counted.
+        note: of a training that diverged, where.
     """
 
     params: dict[str, Tensor]
     history: tuple[Epoch, ...]
     ended: Ended
     gradient_steps: int
+    note: str = ""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How the final training runs; the same for every solver of a comparison.
+class Method(ABC):
+    """Networks that are trained, and what one step does to them.
 
     Attributes:
-        budget: epochs at most.
-        hold: consecutive epochs of zero train error that end the training.
-        batch_size: examples per mini-batch.
-        lr: learning rate at the start; it follows half a cosine down to 0 over the budget.
-        momentum: Nesterov momentum, in [0, 1).
-        weight_decay: L2 penalty on the gradient.
+        streams: how many mini-batches one step takes.
+        gradients: how many mini-batch gradients one step computes.
     """
 
-    budget: int = 60
-    hold: int = 1
-    batch_size: int = 50
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 0.0
+    streams = 1
+    gradients = 1
 
-    def __post_init__(self) -> None:
-        for name in ("budget", "hold", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ToroidsError(f"{name} is {getattr(self, name)}; pass at least 1.")
-        if not 0 < self.lr < math.inf:
-            raise ToroidsError(f"lr is {self.lr}; pass a positive learning rate.")
-        if not 0 <= self.momentum < 1:
-            raise ToroidsError(f"momentum is {self.momentum}; pass 0 or more and less than 1.")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ToroidsError(f"weight_decay is {self.weight_decay}; pass 0 or more.")
+    @abstractmethod
+    def begin(self, epoch: int, lr: float) -> float:
+        """Prepares an epoch, counted from 0, with its learning rate; returns its coupling."""
 
-    def cosine(self, epoch: int) -> float:
-        """Learning rate of `epoch`, counted from 0: lr (1 + cos(pi epoch / budget)) / 2."""
-        return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.budget))
+    @abstractmethod
+    def step(self, batches: tuple[TensorPair, ...]) -> Tensor:
+        """Takes one step; returns the mean loss of the mini-batches, detached."""
 
-    def optimizer(self, model: nn.Module) -> torch.optim.SGD:
-        """Stochastic gradient descent with this recipe's Nesterov momentum and decay."""
-        return torch.optim.SGD(
-            model.parameters(),
-            lr=self.lr,
-            momentum=self.momentum,
-            nesterov=self.momentum > 0,
-            weight_decay=self.weight_decay,
-        )
+    @abstractmethod
+    def params(self) -> dict[str, Tensor]:
+        """Copies the network that the training is after, as it is now."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as tensors, numbers and texts."""
+
+    @abstractmethod
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Goes back to a state."""
+
+
+@dataclass
+class Phase:
+    """What a loop over epochs did."""
+
+    history: list[Epoch] = field(default_factory=list)
+    ended: Ended = "budget"
+    steps: int = 0
+    note: str = ""
+    params: dict[str, Tensor] = field(default_factory=dict)
+
+
+def trained(*phases: Phase) -> Trained:
+    """What the phases of a training found; the last one's network counts."""
+    last = phases[-1]
+    history = [line for phase in phases for line in phase.history]
+    steps = sum(phase.steps for phase in phases)
+    return Trained(last.params, tuple(history), last.ended, steps, last.note)
 
 
 def prepare(
@@ -129,6 +139,7 @@ def prepare(
         raise ToroidsError(f"device {str(device)!r} cannot be used: {error}") from error
     for model in models:
         Evaluator(model, (inputs, labels))(model.state_dict())
+        model.train()
     dtype = next(models[0].parameters()).dtype
     inputs = inputs.to(device, dtype if inputs.is_floating_point() else None)
     return models, (inputs, labels.to(device, torch.long))
@@ -150,48 +161,25 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def backward(model: nn.Module, batch: TensorPair) -> None:
-    """Computes the gradient of the cross-entropy on one mini-batch anew."""
+def backward(model: nn.Module, batch: TensorPair, clip: float | None = None) -> Tensor:
+    """Computes the gradient of the cross-entropy on one mini-batch anew.
+
+    Args:
+        model: whose parameters get the gradient.
+        batch: inputs and labels.
+        clip: the largest norm of the gradient over all weights; no limit when None.
+
+    Returns:
+        The mean loss, detached.
+    """
     inputs, labels = batch
     for parameter in model.parameters():
         parameter.grad = None
-    logits = select_output(model(inputs))
-    torch.autograd.backward(nn.functional.cross_entropy(logits, labels))
-
-
-class Watch:
-    """Follows the train error, writes the history and says when training has ended."""
-
-    def __init__(self, model: nn.Module, data: TensorPair, hold: int, phase: str = "train") -> None:
-        """Watches `data`; training ends after `hold` consecutive epochs of zero error."""
-        self._evaluator = Evaluator(model, data)
-        self._hold = hold
-        self._phase = phase
-        self._held = 0
-        self.history: list[Epoch] = []
-
-    def ended(self, params: dict[str, Tensor], lr: float, coupling: float = 0.0) -> bool:
-        """Records one epoch that left `params`.
-
-        Returns:
-            True when zero error was held long enough.
-
-        Raises:
-            ToroidsError: the outputs are NaN or infinite.
-        """
-        epoch = len(self.history) + 1
-        try:
-            evaluation = self._evaluator(params)
-        except DataError as error:  # the same data was evaluated without fault before training
-            raise ToroidsError(
-                f"training diverged after epoch {epoch} of phase {self._phase!r} at learning rate "
-                f"{lr:.3g}: {error} Lower the learning rate."
-            ) from error
-        self.history.append(
-            Epoch(self._phase, epoch, lr, evaluation.error, evaluation.loss, coupling)
-        )
-        self._held = self._held + 1 if evaluation.error == 0 else 0
-        return self._held >= self._hold
+    loss = nn.functional.cross_entropy(select_output(model(inputs)), labels)
+    torch.autograd.backward(loss)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    return loss.detach()
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from toroids.landscape.flatness import SIGMAS
 
 # The upper bounds only keep slips of the keyboard from asking for what no machine can do.
 NonNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -46,36 +47,92 @@ class _SolverConfig(_Section):
     hold: Count = 1
     batch_size: Count = 50
     lr: Positive = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
+    clip: Positive | None = None
+    seconds: Positive | None = None
 
 
-class SgdConfig(_SolverConfig):
+class _MomentumConfig(_SolverConfig):
+    momentum: Share = 0.9
+
+
+class SgdConfig(_MomentumConfig):
     """Settings of `solvers.sgd`."""
 
     method: Literal["sgd"]
     weight_decay: NonNegative = 0.0
 
 
-class ReplicatedSgdConfig(_SolverConfig):
+class AdamConfig(_SolverConfig):
+    """Settings of `solvers.adam`."""
+
+    method: Literal["adam"]
+    lr: Positive = 0.001
+    weight_decay: NonNegative = 0.0
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    decoupled: bool = True
+
+
+class SamConfig(_MomentumConfig):
+    """Settings of `solvers.sam`."""
+
+    method: Literal["sam"]
+    weight_decay: NonNegative = 0.0
+    rho: Positive = 0.05
+    adaptive: bool = False
+
+
+class SwaConfig(_MomentumConfig):
+    """Settings of `solvers.swa`."""
+
+    method: Literal["swa"]
+    schedule: Literal["cosine", "constant", "step"] = "constant"
+    weight_decay: NonNegative = 0.0
+    start: Share = 0.5
+
+
+class EntropySgdConfig(_SolverConfig):
+    """Settings of `solvers.entropy_sgd`."""
+
+    method: Literal["entropy_sgd"]
+    weight_decay: NonNegative = 0.0
+    inner_steps: Count = 5
+    scope: tuple[Positive, Positive] = (0.01, 1.0)
+    noise: NonNegative = 1e-4
+    averaging: Share = 0.75
+    outer: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class ReplicatedSgdConfig(_MomentumConfig):
     """Settings of `solvers.replicated_sgd`."""
 
     method: Literal["replicated_sgd"]
     weight_decay: NonNegative = 0.0
+    balanced: bool = False
     replicas: Annotated[int, Field(ge=2, le=1000)] = 3
     coupling: tuple[Positive, Positive] = (0.01, 1.0)
 
 
-class AdversarialSgdConfig(_SolverConfig):
+class AdversarialSgdConfig(_MomentumConfig):
     """Settings of `solvers.adversarial_sgd`."""
 
     method: Literal["adversarial_sgd"]
     copies: Count = 4
-    zeroed: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    zeroed: Share = 0.3
     corrupt_budget: Count = 200
     corrupt_lr: Positive = 0.05
 
 
-AnySolver = SgdConfig | ReplicatedSgdConfig | AdversarialSgdConfig
+AnySolver = (
+    SgdConfig
+    | AdamConfig
+    | SamConfig
+    | SwaConfig
+    | EntropySgdConfig
+    | ReplicatedSgdConfig
+    | AdversarialSgdConfig
+)
 SolverConfig = Annotated[AnySolver, Field(discriminator="method")]
 METHODS = [get_args(kind.model_fields["method"].annotation)[0] for kind in get_args(AnySolver)]
 

@@ -27,6 +27,10 @@ from toroids.symmetry.verify import verify
 DEVIATION = 1e-8
 SOLVERS: dict[str, Callable[..., solvers.Trained]] = {
     "sgd": solvers.sgd,
+    "adam": solvers.adam,
+    "sam": solvers.sam,
+    "swa": solvers.swa,
+    "entropy_sgd": solvers.entropy_sgd,
     "replicated_sgd": solvers.replicated_sgd,
     "adversarial_sgd": solvers.adversarial_sgd,
 }
@@ -82,9 +86,14 @@ class _Study:
         self.add("symmetry", **self.verified())
         total = len(self.plan.networks) + len(self.plan.pairs)
         for done, network in enumerate(self.plan.networks, start=1):
-            row = self.add("network", **_timed(self.train, network))
+            found = _timed(self.train, network)
+            # a network that diverged is recorded, and measured no further
+            row = self.add("diverged" if found["ended"] == "diverged" else "network", **found)
             self.progress(f"{row['name']}: {_described(row)}", done, total)
         for done, pair in enumerate(self.plan.pairs, start=len(self.plan.networks) + 1):
+            if not {pair.a, pair.b} <= self.trained.keys():
+                self.progress(f"{pair.a.name} ~ {pair.b.name}: one of them diverged", done, total)
+                continue
             row = self.add("pair", **_timed(self.compare, pair))
             self.progress(
                 f"{row['a']} ~ {row['b']}: mean angle {row['mean_angle']['before']:.2f} -> "
@@ -92,6 +101,8 @@ class _Study:
                 done,
                 total,
             )
+        if not self.trained:
+            raise ToroidsError("every network of the study diverged; lower the learning rates.")
         for row in summarise(self.rows, self.config.flatness.reference):
             self.add(**row)
         self.add(
@@ -124,9 +135,7 @@ class _Study:
         settings = self.config.solvers[network.solver].model_dump()
         solve = SOLVERS[settings.pop("method")]
         trained = solve(self.make_model, self.data.train, network.random_seed, **settings)
-        self.trained[network] = trained.params
-        self.output.save_network(network.name, trained.params)
-        return {
+        row: Row = {
             "name": network.name,
             "solver": network.solver,
             "seed": network.seed,
@@ -136,10 +145,15 @@ class _Study:
             "epochs": sum(epoch.phase == "train" for epoch in trained.history),
             "gradient_steps": trained.gradient_steps,
             "history": [vars(epoch) for epoch in trained.history],
-            **measure_network(
-                self.model, self.group, trained.params, self.data, self.config.flatness
-            ),
         }
+        if trained.ended == "diverged":
+            return {**row, "note": trained.note}
+        self.trained[network] = trained.params
+        self.output.save_network(network.name, trained.params)
+        measured = measure_network(
+            self.model, self.group, trained.params, self.data, self.config.flatness
+        )
+        return {**row, **measured}
 
     def compare(self, pair: Pair) -> Row:
         a, b = self.trained[pair.a], self.trained[pair.b]
@@ -162,7 +176,9 @@ def _timed(task: Callable[[Any], Row], argument: Any) -> Row:
 
 
 def _described(row: Row) -> str:
-    ended = "zero train error" if row["ended"] == "zero error" else "budget used"
+    if row["ended"] == "diverged":
+        return f"diverged: {row['note']}"
+    ended = {"zero error": "zero train error", "time": "time used"}.get(row["ended"], "budget used")
     return f"{ended} after {row['epochs']} epochs, test error {row['test_error']:.1%}"
 
 

@@ -1,0 +1,251 @@
+"""The loop over epochs, and going on where a training was killed.
+
+A checkpoint holds what the next epoch depends on, the states of all generators included, so that a
+killed training goes on to the same weights, bit for bit on a CPU.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from toroids.errors import DataError, ParamsError, ToroidsError
+from toroids.evaluation.batches import TensorPair
+from toroids.evaluation.evaluator import Evaluator
+from toroids.files import write_atomically
+from toroids.solvers.recipe import Recipe
+from toroids.solvers.training import Epoch, Method, Phase, minibatches
+
+
+class Session:
+    """One training, of one or more phases, that can go on from a checkpoint."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        data: TensorPair,
+        checkpoint: str | Path | None,
+        every: float = 0.0,
+    ) -> None:
+        """Looks for a checkpoint of the same training.
+
+        Args:
+            settings: everything besides the data and the initialised networks that decides the
+                result, as numbers and texts.
+            data: inputs and labels.
+            checkpoint: a file to go on from, where there is one, and to write; None for neither.
+            every: seconds between two checkpoints, which are written after whole epochs.
+
+        Raises:
+            ToroidsError: the checkpoint is of another training, or is not whole.
+        """
+        self._path = None if checkpoint is None else Path(checkpoint)
+        self._every = every
+        self._saved: dict[str, Any] = {}
+        self._done: list[dict[str, Any]] = []
+        self._spent = 0.0
+        self._begun = time.monotonic()
+        self._written = -math.inf
+        if self._path is None:
+            return
+        # how long a training may take does not change where it goes
+        plain = {
+            key: {**asdict(value), "seconds": None} if isinstance(value, Recipe) else value
+            for key, value in settings.items()
+        }
+        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+        for tensor in data:
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        self._fingerprint = digest.hexdigest()
+        if self._path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        assert self._path is not None  # there is a checkpoint
+        try:
+            saved = torch.load(self._path, map_location="cpu", weights_only=True)
+            fingerprint = saved["fingerprint"]
+        except Exception as error:  # whatever a file that is no checkpoint makes torch raise
+            raise ToroidsError(
+                f"`{self._path}` is not a whole checkpoint ({type(error).__name__}); delete it to "
+                "train from the start."
+            ) from error
+        if fingerprint != self._fingerprint:
+            raise ToroidsError(
+                f"`{self._path}` is the checkpoint of a training with other settings or data; name "
+                "another file, or delete it."
+            )
+        self._saved, self._done, self._spent = saved, saved["done"], saved["spent"]
+
+    def run(
+        self,
+        method: Method,
+        model: nn.Module,
+        data: TensorPair,
+        recipe: Recipe,
+        seeds: Sequence[int],
+        phase: str = "train",
+    ) -> Phase:
+        """Trains until the budget is used, the error stayed zero, or the loss is not finite.
+
+        Args:
+            method: the networks, on the device of the data.
+            model: gives the architecture on which the train error is measured.
+            data: of this phase.
+            recipe: of this phase.
+            seeds: of every stream of mini-batches.
+            phase: its name in the history.
+
+        Returns:
+            What happened; `params` holds the network.
+        """
+        found = Phase()
+        earlier = [done for done in self._saved.get("done", []) if done["phase"] == phase]
+        if earlier:  # this phase was over when the checkpoint was written
+            return _phase(earlier[0])
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        devices = [data[0].device] if data[0].device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):  # dropout draws from the global state
+            torch.manual_seed(seeds[0])
+            current = self._saved.get("current")
+            if current is not None and current["phase"] == phase:
+                found = _phase(current)
+                try:
+                    method.load(current["method"])
+                except (RuntimeError, ValueError, KeyError) as error:
+                    raise ToroidsError(
+                        f"`{self._path}` is the checkpoint of another network; name another file, "
+                        "or delete it."
+                    ) from error
+                for generator, state in zip(generators, current["generators"], strict=True):
+                    generator.set_state(state)
+                torch.random.set_rng_state(current["rng"])
+                self._saved = {}
+            _Loop(self, method, model, data, recipe, generators, phase, found).run()
+        self._done.append({"phase": phase, **_plain(found)})
+        return found
+
+    @property
+    def seconds(self) -> float:
+        """Wall time spent on this training, that before a kill included."""
+        return self._spent + time.monotonic() - self._begun
+
+    def save(
+        self, method: Method, generators: list[torch.Generator], phase: str, found: Phase
+    ) -> None:
+        """Writes a checkpoint."""
+        if self._path is None:
+            return
+        buffer = BytesIO()
+        current = {
+            "phase": phase,
+            **_plain(found),
+            "params": found.params,
+            "method": method.state(),
+            "generators": [generator.get_state() for generator in generators],
+            "rng": torch.random.get_rng_state(),
+        }
+        torch.save(
+            {
+                "fingerprint": self._fingerprint,
+                "done": self._done,
+                "current": current,
+                "spent": self.seconds,
+            },
+            buffer,
+        )
+        write_atomically(self._path, buffer.getvalue())
+        self._written = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return self._path is not None and time.monotonic() - self._written >= self._every
+
+
+def _plain(found: Phase) -> dict[str, Any]:
+    return {
+        "history": [asdict(epoch) for epoch in found.history],
+        "ended": found.ended,
+        "steps": found.steps,
+        "note": found.note,
+    }
+
+
+def _phase(saved: Mapping[str, Any]) -> Phase:
+    history = [Epoch(**epoch) for epoch in saved["history"]]
+    return Phase(history, saved["ended"], saved["steps"], saved["note"], saved.get("params", {}))
+
+
+class _Loop:
+    """The epochs of one phase."""
+
+    def __init__(
+        self,
+        session: Session,
+        method: Method,
+        model: nn.Module,
+        data: TensorPair,
+        recipe: Recipe,
+        generators: list[torch.Generator],
+        phase: str,
+        found: Phase,
+    ) -> None:
+        self._session, self._method, self._model = session, method, model
+        self._data, self._recipe, self._generators = data, recipe, generators
+        self._phase, self._found = phase, found
+        self._evaluator = Evaluator(model, data)
+
+    def run(self) -> None:
+        """Goes through the epochs that are left."""
+        found, recipe = self._found, self._recipe
+        if not found.params:
+            found.params = self._method.params()
+        for epoch in range(len(found.history), recipe.budget):
+            lr = recipe.rate(epoch)
+            coupling = self._method.begin(epoch, lr)
+            bad = self._train()
+            if bad is not None or not self._measure(epoch, lr, coupling):
+                where = f"from step {bad} of it on" if bad is not None else "at its end"
+                found.ended = "diverged"
+                found.note = (
+                    f"the loss is NaN or infinite in epoch {epoch + 1} of phase {self._phase!r}, "
+                    f"{where}, at learning rate {lr:.3g}; lower the learning rate"
+                )
+                return
+            held = [line.error for line in found.history[-recipe.hold :]]
+            if len(held) == recipe.hold and not any(held):
+                found.ended = "zero error"
+                return
+            if recipe.seconds is not None and self._session.seconds >= recipe.seconds:
+                found.ended = "time"
+                return
+            if self._session.is_due():
+                self._session.save(self._method, self._generators, self._phase, found)
+
+    def _train(self) -> int | None:
+        """One epoch; the number of the first step whose loss is not finite, counted from 1."""
+        size = self._recipe.batch_size
+        streams = [minibatches(self._data, size, generator) for generator in self._generators]
+        losses = [self._method.step(batches) for batches in zip(*streams, strict=True)]
+        self._found.steps += len(losses) * self._method.gradients
+        bad = (~torch.isfinite(torch.stack(losses))).nonzero()
+        return int(bad[0]) + 1 if len(bad) else None
+
+    def _measure(self, epoch: int, lr: float, coupling: float) -> bool:
+        try:
+            params = self._method.params()
+            evaluation = self._evaluator(params)
+        except (DataError, ParamsError):  # the data were evaluated without fault before training
+            return False
+        self._found.params = params
+        line = Epoch(self._phase, epoch + 1, lr, evaluation.error, evaluation.loss, coupling)
+        self._found.history.append(line)
+        return True
