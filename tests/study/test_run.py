@@ -116,7 +116,8 @@ def test_networks_that_diverge_are_recorded_and_the_study_goes_on(tmp_path):
         "wild": {"method": "sgd", "budget": 2, "lr": 1e6},
         "adam": {"method": "adam", "budget": 2},
     }
-    config = StudyConfig.model_validate({**SMALL, "solvers": solvers})
+    deep = {"hidden": [64, 64, 64]}
+    config = StudyConfig.model_validate({**SMALL, "solvers": solvers, "network": deep})
     folder = run_study(config, tmp_path / "run")
     rows = read_rows(folder)
     diverged = of_kind(rows, "diverged")
@@ -135,7 +136,7 @@ def test_networks_that_diverge_are_recorded_and_the_study_goes_on(tmp_path):
 
 def test_a_study_of_nothing_but_divergence_says_so(tmp_path):
     solvers = {"wild": {"method": "sgd", "budget": 1, "lr": 1e6}}
-    wide = {"hidden": [64, 64, 64]}
-    config = StudyConfig.model_validate({**SMALL, "solvers": solvers, "network": wide})
+    deep = {"hidden": [64, 64, 64]}
+    config = StudyConfig.model_validate({**SMALL, "solvers": solvers, "network": deep})
     with pytest.raises(ToroidsError, match="every network of the study diverged"):
         run_study(config, tmp_path / "run")
