@@ -14,6 +14,18 @@ def test_layers_and_activations():
     assert torch.allclose(model(inputs), expected)
 
 
+def test_activation_by_name():
+    model = td.models.fully_connected([6, 5, 4, 3], activation="tanh", seed=2)
+    assert [name for name, _ in model.named_children()] == [
+        "flatten", "hidden1", "tanh1", "hidden2", "tanh2", "output"
+    ]  # fmt: skip
+    relu = td.models.fully_connected([6, 5, 4, 3], seed=2)
+    assert all(map(torch.equal, model.parameters(), relu.parameters()))
+    inputs = torch.randn(2, 6)
+    hidden = model.hidden2(model.hidden1(inputs).tanh()).tanh()
+    assert torch.equal(model(inputs), model.output(hidden))
+
+
 def test_initialisation_is_pytorchs_and_depends_on_the_seed_alone():
     state = torch.random.get_rng_state()
     one, two, other = (td.models.fully_connected([100, 50, 10], seed=s) for s in (1, 1, 2))

@@ -1,5 +1,22 @@
-"""The small networks that studies use, each initialised by a seed."""
+"""Networks to study, each initialised by a seed that leaves the global random state alone."""
 
+from toroids.models.committee import committee
+from toroids.models.densenet import densenet40
 from toroids.models.fully_connected import fully_connected
+from toroids.models.lenet import lenet
+from toroids.models.mlp_mixer import mlp_mixer
+from toroids.models.resnet import resnet18, resnet20
+from toroids.models.vgg import vgg
+from toroids.models.vit import vit
 
-__all__ = ["fully_connected"]
+__all__ = [
+    "committee",
+    "densenet40",
+    "fully_connected",
+    "lenet",
+    "mlp_mixer",
+    "resnet18",
+    "resnet20",
+    "vgg",
+    "vit",
+]

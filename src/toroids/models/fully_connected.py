@@ -1,4 +1,4 @@
-"""Fully connected ReLU networks of any depth."""
+"""Fully connected networks of any depth."""
 
 import math
 from collections import OrderedDict
@@ -9,10 +9,13 @@ import torch
 from torch import nn
 
 from toroids.errors import ToroidsError
+from toroids.models.activation import ACTIVATIONS, check_activation
 
 
-def fully_connected(widths: Sequence[int], bias: bool = True, seed: int = 0) -> nn.Sequential:
-    """Builds a fully connected ReLU network, initialised by `seed` alone.
+def fully_connected(
+    widths: Sequence[int], bias: bool = True, seed: int = 0, activation: str = "relu"
+) -> nn.Sequential:
+    """Builds a fully connected network, initialised by `seed` alone.
 
     Weights and biases are uniform in +-1 / sqrt(fan-in), PyTorch's own initialisation; the global
     random state is neither read nor changed.
@@ -21,13 +24,16 @@ def fully_connected(widths: Sequence[int], bias: bool = True, seed: int = 0) -> 
         widths: inputs, hidden layers, classes; at least two positive numbers.
         bias: whether every layer has a bias.
         seed: of the initialisation.
+        activation: "relu", "tanh", "gelu", "silu", "elu", "leaky_relu", "sigmoid", "softplus" or
+            "identity". `fully_connected_group` writes the group of "relu", "leaky_relu" and
+            "identity" networks; use `discover` for the others.
 
     Returns:
-        Linear layers `hidden1`, `hidden2`, ..., `output` with ReLU between them; inputs of shape
-        (n, ...) are flattened first.
+        Linear layers `hidden1`, `hidden2`, ..., `output` with activations `relu1`, `relu2`, ...
+        (or `tanh1`, ...) between them; inputs of shape (n, ...) are flattened first.
 
     Raises:
-        ToroidsError: fewer than two widths, or one below 1.
+        ToroidsError: fewer than two widths, or one below 1; an unknown activation.
 
     Example:
         >>> import toroids as td
@@ -38,6 +44,7 @@ def fully_connected(widths: Sequence[int], bias: bool = True, seed: int = 0) -> 
         raise ToroidsError(
             f"the widths are {list(widths)}; pass at least inputs and classes, each 1 or more."
         )
+    check_activation(activation)
     generator = torch.Generator().manual_seed(seed)
     layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
     for depth, (inputs, outputs) in enumerate(pairwise(widths), start=1):
@@ -50,5 +57,8 @@ def fully_connected(widths: Sequence[int], bias: bool = True, seed: int = 0) -> 
         if depth == len(widths) - 1:
             layers["output"] = linear
         else:
-            layers |= {f"hidden{depth}": linear, f"relu{depth}": nn.ReLU()}
+            layers |= {
+                f"hidden{depth}": linear,
+                f"{activation}{depth}": ACTIVATIONS[activation](),
+            }
     return nn.Sequential(OrderedDict(layers))

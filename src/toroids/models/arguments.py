@@ -1,0 +1,32 @@
+"""Checks of the arguments that networks are made from."""
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+
+from toroids.errors import ToroidsError
+
+
+def check_counts(**counts: int | Sequence[int]) -> None:
+    """Refuses numbers of units, layers or pixels that are below one, alone or in a sequence."""
+    for name, value in counts.items():
+        numbers = value if isinstance(value, Sequence) else (value,)
+        if not all(isinstance(n, Integral) and n >= 1 for n in numbers):
+            wanted = "whole numbers" if isinstance(value, Sequence) else "a whole number"
+            raise ToroidsError(f"`{name}` is {value!r}; pass {wanted}, 1 or more.")
+
+
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """Refuses what is not one of the choices, and lists them."""
+    choices = list(choices)
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ToroidsError(f"`{name}` is {value!r}; pass one of {listed}.")
+
+
+def widened(units: int, width: float) -> int:
+    """Returns `width` times as many units, rounded, at least one."""
+    if not 0 < width < float("inf"):
+        raise ToroidsError(
+            f"`width` is {width}; pass a positive factor, 1 for the published width."
+        )
+    return max(1, round(width * units))
