@@ -215,6 +215,23 @@ def concatenation():
     return Function(forward, **layers), torch.randn(3, 4)
 
 
+def single_units_side_by_side():
+    def forward(m, x):
+        return m.o(F.relu(torch.cat([m.a(x), m.b(x)], -1)))
+
+    layers = dict(a=nn.Linear(4, 1), b=nn.Linear(4, 1), o=nn.Linear(2, 3))
+    return Function(forward, **layers), torch.randn(9, 4)
+
+
+def single_outputs_side_by_side():
+    def forward(m, x):
+        h = F.relu(m.a(x))
+        return torch.cat([m.b(h), m.c(h), -m.c(h)], -1)
+
+    layers = dict(a=nn.Linear(4, 5), b=nn.Linear(5, 1), c=nn.Linear(5, 1))
+    return Function(forward, **layers), torch.randn(9, 4)
+
+
 def part_added_to_part():
     def forward(m, x):
         first, second = F.relu(m.a(x)).chunk(2, -1)
@@ -361,6 +378,8 @@ EXPECTED = {
     "squeeze-excite": (squeeze_excite, [(2, 1, "pr"), (6, 1, "pr")]),
     "channel shuffle": (channel_shuffle, [(4, 1, "pr")] * 3),
     "concatenation": (concatenation, [(3, 1, "pr"), (5, 1, "pr")]),
+    "single units side by side": (single_units_side_by_side, [(1, 1, "r"), (1, 1, "r")]),
+    "single outputs side by side": (single_outputs_side_by_side, [(5, 1, "pr")]),
     "part added to part": (part_added_to_part, [(3, 1, "pr"), (3, 1, "pr")]),
     "in-place on a part": (in_place_on_a_part, [(4, 1, "p"), (4, 1, "pr")]),
     "residual layer norm": (residual_layer_norm, [(5, 1, "fpr"), (7, 1, "p")]),

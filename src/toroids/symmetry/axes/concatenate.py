@@ -83,7 +83,9 @@ def _stacked(c: Constraints, values: Sequence[Value], axis: int) -> Value:
         together = tuple(sorted((*dims, dim)))
         bundles.append(Bundle(together, np.stack(parts, axis=1 + together.index(dim))))
     if not any(dim in bundle.dims for bundle in bundles):
-        bundles.append(Bundle((dim,), fixed(len(values))))
+        alone = [b for value in values for b in value.bundles if b.dims == (dim,) and not b.fixed]
+        parts = [_indexed_by(c, value, [dim]) for value in values] if alone else []
+        bundles.append(Bundle((dim,), np.concatenate(parts, 1) if parts else fixed(len(values))))
     axes = (*values[0].axes[:axis], (len(values),), *values[0].axes[axis + 1 :])
     return Value(axes, tuple(bundles), equal_scalars(c, values))
 
