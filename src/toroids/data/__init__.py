@@ -2,5 +2,6 @@
 
 from toroids.data.dataset import Dataset
 from toroids.data.digits import digits
+from toroids.data.glyphs import glyphs
 
-__all__ = ["Dataset", "digits"]
+__all__ = ["Dataset", "digits", "glyphs"]

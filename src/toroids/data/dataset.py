@@ -1,8 +1,12 @@
 """A classification data set as tensors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
+import torch
 from torch import Tensor
+
+from toroids.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -10,7 +14,7 @@ class Dataset:
     """Training and test examples of one classification task.
 
     Attributes:
-        train: inputs of shape (n, ...) in float32 and labels of shape (n,).
+        train: inputs of shape (n, ...) in float32 and labels of shape (n,) in 0 to classes - 1.
         test: the same for examples that no solver sees.
         classes: number of classes.
     """
@@ -18,3 +22,100 @@ class Dataset:
     train: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
     classes: int
+
+    def __post_init__(self) -> None:
+        """Checks that labels fit the inputs and the classes."""
+        for name, (inputs, labels) in (("train", self.train), ("test", self.test)):
+            if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
+                raise DataError(
+                    f"the {name} labels are {tuple(labels.shape)} of {labels.dtype}; "
+                    "pass one integer for every example."
+                )
+            if inputs.ndim == 0 or len(inputs) != len(labels):
+                raise DataError(
+                    f"{name} has inputs of shape {tuple(inputs.shape)} but {len(labels)} labels; "
+                    "pass one label for every input."
+                )
+            # a meta tensor has no values to look at
+            if len(labels) and not labels.is_meta:
+                low, high = int(labels.min()), int(labels.max())
+                if low < 0 or high >= self.classes:
+                    raise DataError(
+                        f"the {name} labels run from {low} to {high} but there are {self.classes} "
+                        f"classes; expected 0 to {self.classes - 1}."
+                    )
+
+    def subset(self, count: int, seed: int = 0) -> Self:
+        """Keeps `count` training examples drawn at random, and all of the test examples.
+
+        With the same seed a smaller subset is part of a larger one.
+
+        Args:
+            count: how many, 1 to all.
+            seed: of the draw.
+
+        Returns:
+            The smaller data set.
+
+        Raises:
+            DataError: `count` is out of range.
+        """
+        inputs, labels = self.train
+        check_range("count", count, 1, len(labels))
+        kept = _permutation(len(labels), seed)[:count].to(labels.device)
+        return replace(self, train=(inputs[kept], labels[kept]))
+
+    def label_noise(self, fraction: float, seed: int = 0) -> Self:
+        """Gives a fraction of the training examples another, wrong label drawn at random.
+
+        The number of wrong labels is exactly `fraction` of the examples, rounded; all wrong
+        classes are equally likely. The test labels stay. With the same seed the examples that a
+        smaller fraction spoils are among those that a larger one does.
+
+        Args:
+            fraction: of the training labels, 0 to 1.
+            seed: of the draw.
+
+        Returns:
+            The data set with noisy training labels.
+
+        Raises:
+            DataError: `fraction` is out of range, or there is one class only.
+
+        Reference:
+            C. Zhang et al., Understanding deep learning requires rethinking generalization, 2017,
+            arXiv 1611.03530; there some of the labels drawn anew are right by chance.
+        """
+        check_range("fraction", fraction, 0, 1)
+        if self.classes < 2:
+            raise DataError("the data has one class; a wrong label needs at least 2.")
+        inputs, labels = self.train
+        wrong = _permutation(len(labels), seed)[: round(fraction * len(labels))].to(labels.device)
+        generator = torch.Generator().manual_seed(seed)
+        # one step for every label, used or not, so that it does not depend on the fraction
+        steps = torch.randint(1, self.classes, labels.shape, generator=generator)
+        noisy = labels.clone()
+        noisy[wrong] = (labels[wrong] + steps.to(labels)[wrong]) % self.classes
+        return replace(self, train=(inputs, noisy))
+
+    def to(self, device: str | torch.device) -> Self:
+        """Moves all tensors to a device."""
+        train, test = (
+            (inputs.to(device), labels.to(device)) for inputs, labels in (self.train, self.test)
+        )
+        return replace(self, train=train, test=test)
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raises DataError unless `value` lies in low to high."""
+    if not low <= value <= high:
+        raise DataError(f"`{name}` is {value}; pass {low} to {high}.")
+
+
+def balanced_labels(count: int, classes: int, generator: torch.Generator) -> Tensor:
+    """Draws labels in random order of which every class has as many as any other, or one more."""
+    return (torch.arange(count) % classes)[torch.randperm(count, generator=generator)]
+
+
+def _permutation(count: int, seed: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))

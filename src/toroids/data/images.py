@@ -1,0 +1,59 @@
+"""Image files as tensors."""
+
+import io
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toroids.data.extras import load_extra
+from toroids.errors import DataError
+
+# Pillow's names of the ways in which 8-bit pixels are stored.
+_GREY = ("1", "L", "LA")
+_COLOUR = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")
+
+
+def decode_images(files: Iterable[tuple[str, bytes]]) -> Tensor:
+    """Decodes images of one size.
+
+    Args:
+        files: what each is called in messages, and its content in any format that Pillow reads.
+
+    Returns:
+        float32 in [0, 1] of shape (n, channels, height, width), with one channel if all are grey
+        and three otherwise.
+
+    Raises:
+        DataError: a file is not an image with 8-bit pixels, sizes differ, there are none, or
+            Pillow is not installed.
+    """
+    image = load_extra("PIL.Image", "hub")
+    decoded: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
+    for name, content in files:
+        try:
+            with image.open(io.BytesIO(content)) as opened:
+                mode = opened.mode
+                if mode in _GREY + _COLOUR:
+                    decoded.append(np.asarray(opened.convert("L" if mode in _GREY else "RGB")))
+        except (OSError, SyntaxError, ValueError, image.DecompressionBombError) as error:
+            raise DataError(f"{name} is not an image that can be read: {error}.") from error
+        if mode not in _GREY + _COLOUR:
+            raise DataError(f"{name} has pixels of mode {mode}; expected 8-bit grey or colour.")
+        if decoded[-1].shape[:2] != decoded[0].shape[:2]:
+            (height, width), (high, wide) = decoded[-1].shape[:2], decoded[0].shape[:2]
+            raise DataError(
+                f"{name} is {width} x {height} pixels but others are {wide} x {high}; "
+                "bring all images to one size."
+            )
+    if not decoded:
+        raise DataError("there are no images; expected at least one.")
+    if any(pixels.ndim == 3 for pixels in decoded):
+        decoded = [
+            pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, -1) for pixels in decoded
+        ]
+        images = torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
+    else:
+        images = torch.from_numpy(np.stack(decoded)).unsqueeze(1)
+    return images.float().div_(255).contiguous()

@@ -1,0 +1,106 @@
+"""Random inputs labelled by a random network: a rule that a student can learn exactly."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from toroids.data.dataset import Dataset, check_range
+from toroids.errors import DataError
+
+Teacher = Literal["perceptron", "committee"]
+TEACHERS = ("perceptron", "committee")
+
+
+def teacher(
+    inputs: int,
+    train: int,
+    test: int,
+    teacher: Teacher = "perceptron",
+    hidden: int = 3,
+    seed: int = 0,
+    noise: float = 0.0,
+    binary: bool = False,
+) -> Dataset:
+    """Draws random inputs x and labels them by a random teacher.
+
+    A perceptron gives class 1 where w . x > 0 and 0 elsewhere; a committee machine has `hidden`
+    of them and gives the class of the majority, sum_k sign(w_k . x) > 0. All entries of w are
+    Gaussian, so the two classes are equally likely. `teacher_weights` gives w, `teacher_labels`
+    the labels of other inputs.
+
+    Args:
+        inputs: length N of an input.
+        train: number of training examples.
+        test: number of test examples.
+        teacher: "perceptron" or "committee".
+        hidden: units of the committee, odd, so that there is a majority.
+        seed: of the teacher and the inputs.
+        noise: fraction of the training labels that are wrong, 0 to 1; test labels are the
+            teacher's.
+        binary: inputs of -1 and +1 in place of Gaussian ones.
+
+    Returns:
+        Inputs of shape (n, inputs) and two classes; the training examples do not depend on `test`.
+
+    Raises:
+        DataError: a setting is out of range, or the teacher is unknown.
+
+    Example:
+        >>> import toroids as td
+        >>> data = td.data.teacher(inputs=51, train=100, test=50, teacher="committee", hidden=5)
+        >>> w = td.data.teacher_weights(51, "committee", hidden=5)
+        >>> bool((td.data.teacher_labels(w, data.test[0]) == data.test[1]).all())
+        True
+
+    Reference:
+        A. Engel, C. Van den Broeck, Statistical Mechanics of Learning, 2001.
+    """
+    check_range("train", train, 1, 100_000_000)
+    check_range("test", test, 1, 100_000_000)
+    check_range("noise", noise, 0, 1)
+    weights = teacher_weights(inputs, teacher, hidden, seed)
+    # a stream of its own, next to that of the weights
+    generator = torch.Generator().manual_seed(seed + 1)
+    drawn = [random_inputs(count, inputs, binary, generator) for count in (train, test)]
+    labelled = [(x, teacher_labels(weights, x)) for x in drawn]
+    return Dataset(labelled[0], labelled[1], classes=2).label_noise(noise, seed)
+
+
+def teacher_weights(
+    inputs: int, teacher: Teacher = "perceptron", hidden: int = 3, seed: int = 0
+) -> Tensor:
+    """Draws the weights of the teacher that `teacher` with the same settings uses.
+
+    Args:
+        inputs: length of an input.
+        teacher: "perceptron" or "committee".
+        hidden: units of the committee.
+        seed: the one given to `teacher`.
+
+    Returns:
+        Shape (units, inputs), where a perceptron is one unit.
+
+    Raises:
+        DataError: a setting is out of range, or the teacher is unknown.
+    """
+    if teacher not in TEACHERS:
+        raise DataError(f"there is no teacher {teacher!r}; choose from {', '.join(TEACHERS)}.")
+    check_range("inputs", inputs, 1, 10_000_000)
+    check_range("hidden", hidden, 1, 1_000_000)
+    if hidden % 2 == 0:
+        raise DataError(f"`hidden` is {hidden}; pass an odd number, so that there is a majority.")
+    units = hidden if teacher == "committee" else 1
+    return torch.randn(units, inputs, generator=torch.Generator().manual_seed(seed))
+
+
+def teacher_labels(weights: Tensor, inputs: Tensor) -> Tensor:
+    """Gives the majority's class, 0 or 1, of units with `weights` (units, N) for inputs (n, N)."""
+    return ((inputs @ weights.T).sign().sum(1) > 0).long()
+
+
+def random_inputs(count: int, length: int, binary: bool, generator: torch.Generator) -> Tensor:
+    """Draws inputs of shape (count, length), Gaussian of variance 1, or of -1 and +1."""
+    if binary:
+        return torch.randint(2, (count, length), generator=generator).float() * 2 - 1
+    return torch.randn(count, length, generator=generator)
