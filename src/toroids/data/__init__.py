@@ -1,7 +1,23 @@
 """Data sets as tensors, split by a seed."""
 
+from toroids.data.augment import augment
 from toroids.data.dataset import Dataset
 from toroids.data.digits import digits
+from toroids.data.folder import folder
 from toroids.data.glyphs import glyphs
+from toroids.data.hub import hub
+from toroids.data.patterns import patterns
+from toroids.data.teacher import teacher, teacher_labels, teacher_weights
 
-__all__ = ["Dataset", "digits", "glyphs"]
+__all__ = [
+    "Dataset",
+    "augment",
+    "digits",
+    "folder",
+    "glyphs",
+    "hub",
+    "patterns",
+    "teacher",
+    "teacher_labels",
+    "teacher_weights",
+]

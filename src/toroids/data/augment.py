@@ -8,9 +8,7 @@ from toroids.data.dataset import check_range
 from toroids.errors import DataError
 
 
-def augment(
-    inputs: Tensor, generator: torch.Generator, crop: int = 4, flip: bool = True
-) -> Tensor:
+def augment(inputs: Tensor, generator: torch.Generator, crop: int = 4, flip: bool = True) -> Tensor:
     """Moves every image by up to `crop` pixels and mirrors half of them, each on its own.
 
     An image is padded by zeros and cut to its size at a random place. All is done on the device

@@ -62,7 +62,8 @@ class Dataset:
         """
         inputs, labels = self.train
         check_range("count", count, 1, len(labels))
-        kept = _permutation(len(labels), seed)[:count].to(labels.device)
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+        kept = order[:count].to(labels.device)
         return replace(self, train=(inputs[kept], labels[kept]))
 
     def label_noise(self, fraction: float, seed: int = 0) -> Self:
@@ -90,8 +91,9 @@ class Dataset:
         if self.classes < 2:
             raise DataError("the data has one class; a wrong label needs at least 2.")
         inputs, labels = self.train
-        wrong = _permutation(len(labels), seed)[: round(fraction * len(labels))].to(labels.device)
         generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(labels), generator=generator)
+        wrong = order[: round(fraction * len(labels))].to(labels.device)
         # one step for every label, used or not, so that it does not depend on the fraction
         steps = torch.randint(1, self.classes, labels.shape, generator=generator)
         noisy = labels.clone()
@@ -115,7 +117,3 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
 def balanced_labels(count: int, classes: int, generator: torch.Generator) -> Tensor:
     """Draws labels in random order of which every class has as many as any other, or one more."""
     return (torch.arange(count) % classes)[torch.randperm(count, generator=generator)]
-
-
-def _permutation(count: int, seed: int) -> Tensor:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))

@@ -82,7 +82,7 @@ def _draw(
     fonts, classes, side, _ = characters.shape
     labels = balanced_labels(count, classes, generator)
     images = torch.empty(count, 3 if colour else 1, side // 2, side // 2)
-    for chunk, drawn in zip(labels.split(_CHUNK), images.split(_CHUNK), strict=True):
+    for chunk, drawn in zip(torch.split(labels, _CHUNK), torch.split(images, _CHUNK), strict=True):
         font = torch.randint(fonts, chunk.shape, generator=generator)
         grid = _grid(len(chunk), side // 2, distortion, generator)
         upright = characters[font, chunk].unsqueeze(1)

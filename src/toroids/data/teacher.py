@@ -59,12 +59,12 @@ def teacher(
     check_range("train", train, 1, 100_000_000)
     check_range("test", test, 1, 100_000_000)
     check_range("noise", noise, 0, 1)
-    weights = teacher_weights(inputs, teacher, hidden, seed)
-    # a stream of its own, next to that of the weights
-    generator = torch.Generator().manual_seed(seed + 1)
+    generator = torch.Generator().manual_seed(seed)
+    weights = _draw_weights(inputs, teacher, hidden, generator)
+    noise_seed = int(torch.randint(2**31, (), generator=generator))
     drawn = [random_inputs(count, inputs, binary, generator) for count in (train, test)]
     labelled = [(x, teacher_labels(weights, x)) for x in drawn]
-    return Dataset(labelled[0], labelled[1], classes=2).label_noise(noise, seed)
+    return Dataset(labelled[0], labelled[1], classes=2).label_noise(noise, noise_seed)
 
 
 def teacher_weights(
@@ -84,14 +84,7 @@ def teacher_weights(
     Raises:
         DataError: a setting is out of range, or the teacher is unknown.
     """
-    if teacher not in TEACHERS:
-        raise DataError(f"there is no teacher {teacher!r}; choose from {', '.join(TEACHERS)}.")
-    check_range("inputs", inputs, 1, 10_000_000)
-    check_range("hidden", hidden, 1, 1_000_000)
-    if hidden % 2 == 0:
-        raise DataError(f"`hidden` is {hidden}; pass an odd number, so that there is a majority.")
-    units = hidden if teacher == "committee" else 1
-    return torch.randn(units, inputs, generator=torch.Generator().manual_seed(seed))
+    return _draw_weights(inputs, teacher, hidden, torch.Generator().manual_seed(seed))
 
 
 def teacher_labels(weights: Tensor, inputs: Tensor) -> Tensor:
@@ -104,3 +97,14 @@ def random_inputs(count: int, length: int, binary: bool, generator: torch.Genera
     if binary:
         return torch.randint(2, (count, length), generator=generator).float() * 2 - 1
     return torch.randn(count, length, generator=generator)
+
+
+def _draw_weights(inputs: int, teacher: Teacher, hidden: int, generator: torch.Generator) -> Tensor:
+    if teacher not in TEACHERS:
+        raise DataError(f"there is no teacher {teacher!r}; choose from {', '.join(TEACHERS)}.")
+    check_range("inputs", inputs, 1, 10_000_000)
+    check_range("hidden", hidden, 1, 1_000_000)
+    if teacher == "committee" and hidden % 2 == 0:
+        raise DataError(f"`hidden` is {hidden}; pass an odd number, so that there is a majority.")
+    units = hidden if teacher == "committee" else 1
+    return torch.randn(units, inputs, generator=generator)
