@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from toroids.data.dataset import check_range
+from toroids.data.dataset import check_count
 from toroids.errors import DataError
 
 
@@ -40,7 +40,7 @@ def augment(inputs: Tensor, generator: torch.Generator, crop: int = 4, flip: boo
             "(n, channels, height, width)."
         )
     count, channels, height, width = inputs.shape
-    check_range("crop", crop, 0, min(height, width))
+    check_count("crop", crop, 0, min(height, width))
 
     def drawn(bound: int) -> Tensor:
         place = generator.device

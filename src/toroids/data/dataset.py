@@ -25,6 +25,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Checks that labels fit the inputs and the classes."""
+        if self.train[0].shape[1:] != self.test[0].shape[1:]:
+            raise DataError(
+                f"a training input has shape {tuple(self.train[0].shape[1:])} but a test input "
+                f"{tuple(self.test[0].shape[1:])}; bring them to one."
+            )
         for name, (inputs, labels) in (("train", self.train), ("test", self.test)):
             if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
                 raise DataError(
@@ -61,7 +66,7 @@ class Dataset:
             DataError: `count` is out of range.
         """
         inputs, labels = self.train
-        check_range("count", count, 1, len(labels))
+        check_count("count", count, 1, len(labels))
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
         kept = order[:count].to(labels.device)
         return replace(self, train=(inputs[kept], labels[kept]))
@@ -112,6 +117,12 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raises DataError unless `value` lies in low to high."""
     if not low <= value <= high:
         raise DataError(f"`{name}` is {value}; pass {low} to {high}.")
+
+
+def check_count(name: str, value: int, low: int, high: int) -> None:
+    """Raises DataError unless `value` is an integer in low to high."""
+    if not isinstance(value, int) or not low <= value <= high:
+        raise DataError(f"`{name}` is {value}; pass an integer, {low} to {high}.")
 
 
 def balanced_labels(count: int, classes: int, generator: torch.Generator) -> Tensor:

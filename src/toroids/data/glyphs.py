@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from toroids.data.dataset import Dataset, balanced_labels, check_range
+from toroids.data.dataset import Dataset, balanced_labels, check_count, check_range
 from toroids.data.fonts import CHARACTERS, bitmaps
 
 # At distortion 1; lengths are parts of half the side, as grid_sample counts them.
@@ -64,10 +64,10 @@ def glyphs(
         P. Simard, D. Steinkraus, J. Platt, Best practices for convolutional neural networks
         applied to visual document analysis, 2003 (the elastic field).
     """
-    check_range("train", train, 1, 10_000_000)
-    check_range("test", test, 1, 10_000_000)
-    check_range("size", size, 8, 256)
-    check_range("classes", classes, 2, len(CHARACTERS))
+    check_count("train", train, 1, 10_000_000)
+    check_count("test", test, 1, 10_000_000)
+    check_count("size", size, 8, 256)
+    check_count("classes", classes, 2, len(CHARACTERS))
     # at 0 images would repeat, and some test images would be among the training images
     check_range("distortion", distortion, 0.01, 2)
     characters = bitmaps(2 * size, classes)  # at twice the size: hairlines survive a turn

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from toroids.data.dataset import Dataset
 from toroids.data.extras import load_extra
-from toroids.data.folder import IMAGE_COLUMNS, LABEL_COLUMNS, column, encoded, integers
 from toroids.data.images import decode_images
+from toroids.data.parquet import IMAGE_COLUMNS, LABEL_COLUMNS, column, encoded, integers
 from toroids.errors import DataError
 
 SETS = {

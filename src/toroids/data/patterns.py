@@ -2,7 +2,7 @@
 
 import torch
 
-from toroids.data.dataset import Dataset, balanced_labels, check_range
+from toroids.data.dataset import Dataset, balanced_labels, check_count, check_range
 from toroids.data.teacher import random_inputs
 
 
@@ -33,7 +33,7 @@ def patterns(inputs: int, density: float, seed: int = 0, binary: bool = False) -
     Reference:
         E. Gardner, The space of interactions in neural network models, 1988.
     """
-    check_range("inputs", inputs, 1, 10_000_000)
+    check_count("inputs", inputs, 1, 10_000_000)
     check_range("density", density, 0.5 / inputs, 10_000)
     count = max(1, round(density * inputs))
     generator = torch.Generator().manual_seed(seed)

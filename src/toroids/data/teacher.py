@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from toroids.data.dataset import Dataset, check_range
+from toroids.data.dataset import Dataset, check_count, check_range
 from toroids.errors import DataError
 
 Teacher = Literal["perceptron", "committee"]
@@ -56,8 +56,8 @@ def teacher(
     Reference:
         A. Engel, C. Van den Broeck, Statistical Mechanics of Learning, 2001.
     """
-    check_range("train", train, 1, 100_000_000)
-    check_range("test", test, 1, 100_000_000)
+    check_count("train", train, 1, 100_000_000)
+    check_count("test", test, 1, 100_000_000)
     check_range("noise", noise, 0, 1)
     generator = torch.Generator().manual_seed(seed)
     weights = _draw_weights(inputs, teacher, hidden, generator)
@@ -102,8 +102,8 @@ def random_inputs(count: int, length: int, binary: bool, generator: torch.Genera
 def _draw_weights(inputs: int, teacher: Teacher, hidden: int, generator: torch.Generator) -> Tensor:
     if teacher not in TEACHERS:
         raise DataError(f"there is no teacher {teacher!r}; choose from {', '.join(TEACHERS)}.")
-    check_range("inputs", inputs, 1, 10_000_000)
-    check_range("hidden", hidden, 1, 1_000_000)
+    check_count("inputs", inputs, 1, 10_000_000)
+    check_count("hidden", hidden, 1, 1_000_000)
     if teacher == "committee" and hidden % 2 == 0:
         raise DataError(f"`hidden` is {hidden}; pass an odd number, so that there is a majority.")
     units = hidden if teacher == "committee" else 1
