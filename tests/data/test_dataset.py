@@ -89,4 +89,4 @@ def test_a_set_is_trained_on_as_it_is():
         return td.models.fully_connected([20, 30, 2], seed=seed)
 
     params = td.solvers.sgd(make_model, data.train, seed=0, budget=20).params
-    assert td.evaluate(make_model(0), data.test, params=params).error < 0.25
+    assert td.evaluate(make_model(0), params, data.test).error < 0.25

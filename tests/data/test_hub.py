@@ -51,6 +51,8 @@ def test_a_set_is_the_same_through_the_hub_and_from_a_folder(name, tmp_path, mon
         td.data.hub(name, cache=tmp_path / "cache", label="colour")
 
 
+# on the way to the file dill warns of a class of pyarrow
+@pytest.mark.filterwarnings("ignore:Cannot")
 def test_files_that_datasets_writes_are_read(tmp_path):
     datasets = pytest.importorskip("datasets")
     from PIL import Image
