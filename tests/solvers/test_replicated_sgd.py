@@ -6,7 +6,7 @@ from torch import nn
 
 import toroids as td
 from toroids.errors import ToroidsError
-from toroids.solvers.replicated_sgd import centre, step
+from toroids.solvers.replicated_sgd import centre, realign, step
 
 
 def test_one_step_against_the_equation(make_model, data):
@@ -125,3 +125,45 @@ def test_zero_error_must_be_held(make_model, data):
     held = td.solvers.replicated_sgd(make_model, data, seed=1, budget=300, batch_size=10, hold=4)
     assert [epoch.error for epoch in held.history[-4:]] == [0] * 4
     assert held.history[-5].error > 0
+
+
+def disguised(group, model, seed):
+    """The same function with other weights."""
+    moved = group.apply(group.random(torch.Generator().manual_seed(seed)), model.state_dict())
+    twin = td.models.fully_connected([4, 32, 3], seed=0).to(next(model.parameters()))
+    twin.load_state_dict(dict(moved))
+    return twin
+
+
+def test_replicas_of_one_function_become_one_network(make_model, data):
+    model = make_model(1).double()
+    group = td.fully_connected_group(model.state_dict())
+    models = [model, *(disguised(group, model, seed) for seed in (1, 2))]
+    x = data[0].double()
+    before = [m(x).detach() for m in models]
+    realign(group, models)
+    for m, outputs in zip(models, before, strict=True):
+        assert torch.allclose(m(x), outputs, rtol=1e-9, atol=1e-12)
+    first, *others = (torch.cat([p.flatten() for p in m.parameters()]) for m in models)
+    for other in others:
+        assert torch.allclose(first, other, atol=1e-9)
+
+
+def test_aligned_replicas_train_and_resume(make_model, data, tmp_path):
+    group = td.fully_connected_group(make_model(0).state_dict())
+    options = {"budget": 300, "batch_size": 10, "group": group}
+    found = td.solvers.replicated_sgd(make_model, data, 1, **options)
+    assert found.ended == "zero error"
+    assert td.evaluate(make_model(0), found.params, data).error == 0
+    short = {**options, "budget": 4, "hold": 9}
+    whole = td.solvers.replicated_sgd(make_model, data, 1, **short)
+    again = td.solvers.replicated_sgd(make_model, data, 1, **short, checkpoint=tmp_path / "a.pt")
+    resumed = td.solvers.replicated_sgd(make_model, data, 1, **short, checkpoint=tmp_path / "a.pt")
+    for other in (again, resumed):
+        assert all(torch.equal(other.params[name], x) for name, x in whole.params.items())
+
+
+def test_a_group_that_removes_the_scale_of_the_outputs_is_refused(make_model, data):
+    group = td.fully_connected_group(make_model(0).state_dict(), output="classifier")
+    with pytest.raises(ToroidsError, match='pass a group with output="values"'):
+        td.solvers.replicated_sgd(make_model, data, 1, group=group)

@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toroids.align.alignment import align
+from toroids.canonical.form import canonicalize
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.evaluator import Evaluator
 from toroids.landscape.recalibrate import recalibrate
+from toroids.params import Params
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.session import Session
 from toroids.solvers.sgd import nesterov
@@ -25,6 +28,7 @@ from toroids.solvers.training import (
     snapshot,
     trained,
 )
+from toroids.symmetry.group import SymmetryGroup
 
 # Replicas whose squared distances are below this share of their squared weights are at one point.
 SAME = 1e-10
@@ -39,6 +43,7 @@ def replicated_sgd(
     replicas: int = 3,
     coupling: tuple[float, float] = (0.01, 1.0),
     balanced: bool = False,
+    group: SymmetryGroup | None = None,
     hold: int = 1,
     batch_size: int = 50,
     lr: float = 0.1,
@@ -69,6 +74,9 @@ def replicated_sgd(
         coupling: gamma in the first and in the last epoch, both positive.
         balanced: whether gamma in the first epoch is instead what makes the coupling as large as
             the loss of the initialised replicas; it grows by the same factor.
+        group: of the architecture, with output="values". Where given, every epoch begins with all
+            replicas brought to the gauge of least norm and aligned to the first, which changes no
+            function but lets the coupling compare like units; momentum begins anew.
         hold: consecutive epochs of zero train error that end the training, of the centre.
         batch_size: examples per mini-batch.
         lr: learning rate at the start.
@@ -99,15 +107,21 @@ def replicated_sgd(
             f"replicas is {replicas} and coupling is {coupling}; pass at least 2 replicas and two "
             "positive couplings."
         )
+    if group is not None and group.output.mode != "values":
+        raise ToroidsError(
+            f"the group removes what {group.output.mode!r} outputs do not show, so that training "
+            'would lose it; pass a group with output="values".'
+        )
     # A prime above any list of seeds in use: no two networks of a study share a replica.
     seeds = [seed + 10_007 * replica for replica in range(replicas)]
     models, data = prepare(make_model, data, seeds, device)
     settings = {"solver": "replicated_sgd", "recipe": recipe, "seeds": seeds, "coupling": coupling}
-    session = Session({**settings, "balanced": balanced}, data, checkpoint)
+    aligned = None if group is None else group.to_json()
+    session = Session({**settings, "balanced": balanced, "group": aligned}, data, checkpoint)
     if balanced:
         start = balance(models, data)
         coupling = start, start * coupling[1] / coupling[0]
-    method = Replicas(models, data, recipe, coupling)
+    method = Replicas(models, data, recipe, coupling, group)
     return trained(session.run(method, models[0], data, recipe, seeds))
 
 
@@ -120,16 +134,21 @@ class Replicas(Method):
         data: TensorPair,
         recipe: Recipe,
         coupling: tuple[float, float],
+        group: SymmetryGroup | None = None,
     ) -> None:
         """Trains `models` in place."""
         self._models, self._data, self._recipe, self._coupling = models, data, recipe, coupling
+        self._group = group
         self._optimizers = [nesterov(model, recipe) for model in models]
         self._gamma = coupling[0]
         self.streams = self.gradients = len(models)
 
     def begin(self, epoch: int, lr: float) -> float:
-        """Sets the learning rate and the coupling."""
+        """Sets the learning rate and the coupling, and aligns the replicas where asked."""
         first, last = self._coupling
+        if self._group is not None:
+            realign(self._group, self._models)
+            self._optimizers = [nesterov(model, self._recipe) for model in self._models]
         for optimizer in self._optimizers:
             set_lr(optimizer, lr)
         self._gamma = first * (last / first) ** (epoch / max(self._recipe.budget - 1, 1))
@@ -156,6 +175,21 @@ class Replicas(Method):
             model.load_state_dict(saved)
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+
+
+def realign(group: SymmetryGroup, models: list[nn.Module]) -> None:
+    """Brings replicas to the gauge of least norm, the others' units in the order of the first's.
+
+    Args:
+        group: of the architecture; it keeps the outputs as they are.
+        models: the replicas, changed in place; what they compute is as before.
+    """
+    reference = snapshot(models[0])
+    for number, model in enumerate(models):
+        params: Params = snapshot(model)
+        if number:
+            params = align(group, params, to=reference).params
+        model.load_state_dict(dict(canonicalize(group, params, gauge="balanced")))
 
 
 def balance(models: list[nn.Module], data: TensorPair) -> float:
