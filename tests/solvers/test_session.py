@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import toroids as td
-from toroids.errors import ToroidsError
+from toroids.errors import DataError, ToroidsError
 from toroids.solvers import session
 
 SOLVERS = {
@@ -107,3 +107,8 @@ def test_the_global_generator_is_left_alone(data):
     state = torch.random.get_rng_state()
     td.solvers.sgd(lambda seed: models[0], data, 3, budget=2)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_mini_batch_of_one_example_through_a_batch_norm(data):
+    with pytest.raises(DataError, match="a mini-batch of 1 example .* choose a batch_size"):
+        td.solvers.sgd(make_model, (data[0][:51], data[1][:51]), 3, budget=1, batch_size=25)

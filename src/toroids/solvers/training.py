@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from toroids.errors import ToroidsError
+from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.batches import TensorPair, check_tensors
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.running import select_output
@@ -171,11 +171,23 @@ def backward(model: nn.Module, batch: TensorPair, clip: float | None = None) -> 
 
     Returns:
         The mean loss, detached.
+
+    Raises:
+        DataError: a single example where a batch norm needs two.
     """
     inputs, labels = batch
     for parameter in model.parameters():
         parameter.grad = None
-    loss = nn.functional.cross_entropy(select_output(model(inputs)), labels)
+    try:
+        outputs = select_output(model(inputs))
+    except ValueError as error:  # torch's own, of a batch norm
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise DataError(
+            f"a mini-batch of {len(labels)} example gives a batch norm a single value per channel; "
+            "choose a batch_size that leaves no single example over."
+        ) from error
+    loss = nn.functional.cross_entropy(outputs, labels)
     torch.autograd.backward(loss)
     if clip is not None:
         nn.utils.clip_grad_norm_(model.parameters(), clip)
