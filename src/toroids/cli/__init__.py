@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from toroids.cli.landscape import flatness, merge, profile, section
+from toroids.cli.landscape import flatness, profile, section
+from toroids.cli.merge import merge
 from toroids.cli.networks import align, canonicalize, symmetries
 from toroids.cli.studies import report, study
 from toroids.errors import ToroidsError

@@ -1,21 +1,23 @@
-"""`toroids profile`, `flatness`, `section` and `merge`: the error landscape of given networks."""
+"""`toroids profile`, `flatness` and `section`: the error landscape of given networks."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from torch import nn
 
 from toroids.align.alignment import align
 from toroids.canonical.form import canonicalize
-from toroids.checkpoint import (
-    check_out,
-    open_checkpoint,
-    original_pieces,
-    save_checkpoint,
-    state_dict_names,
+from toroids.cli.loaded import (
+    Examples,
+    Loaded,
+    Measure,
+    Mode,
+    Picture,
+    Training,
+    Width,
+    axis_of,
+    names_of,
 )
 from toroids.cli.shared import (
     MODEL,
@@ -23,75 +25,28 @@ from toroids.cli.shared import (
     Shapes,
     Tokens,
     check_file,
-    example_inputs,
-    output_mode,
     say,
     shown_progress,
 )
 from toroids.data.files import load_data
 from toroids.errors import ConfigError
-from toroids.evaluation.batches import Batch
-from toroids.evaluation.evaluate import evaluate
-from toroids.evaluation.summary import Evaluation
 from toroids.geometry.paths import Path as Curve
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.connect import connect
 from toroids.landscape.flatness import SIGMAS, LocalEnergy, local_energy
 from toroids.landscape.joined import WAYS, joined
-from toroids.landscape.merge import evaluate_ensemble
-from toroids.landscape.merge import merge as merged_network
 from toroids.landscape.noise import KINDS
 from toroids.landscape.profile import Profile
 from toroids.landscape.profile import profile as profile_of
 from toroids.landscape.section import section as section_of
-from toroids.params import Params
 from toroids.report.pictures import (
     energy_picture,
-    errors_picture,
     profile_picture,
     section_picture,
     write_picture,
 )
-from toroids.symmetry.discover import discover
-from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.load import load_model
 
-DATA = "A safetensors file with `inputs` and `targets`; or digits, digits:test."
 BEND = "bend"
-Examples = Annotated[str, typer.Option("--data", help=DATA)]
-Training = Annotated[
-    str | None, typer.Option("--train", help="Training data, in the same form; --data when not.")
-]
-Picture = Annotated[Path, typer.Option(help="Where the picture goes, an HTML file.")]
-Measure = Annotated[
-    str, typer.Option(help="classification, top-K (as top-5), next-token or squared-error.")
-]
-# What a reader of errors does not see is removed, unless said otherwise.
-Mode = Annotated[str, typer.Option(help="values, logits or classifier.")]
-Width = Annotated[int, typer.Option(help="Examples that are run at once.")]
-
-
-class _Loaded:
-    """A model with its group, and its networks' files."""
-
-    def __init__(
-        self,
-        model: str,
-        inputs: list[str],
-        tokens: int | None,
-        output: str,
-        output_key: str | None,
-        files: Sequence[Path],
-    ) -> None:
-        self.model: nn.Module = load_model(model)
-        mode, examples = output_mode(output), example_inputs(inputs, tokens)
-        self.group: SymmetryGroup = discover(self.model, examples, mode, output_key=output_key)
-        pieces = original_pieces(self.model)
-        self.sources = [open_checkpoint(file) for file in files]
-        self.named = [
-            state_dict_names(x, self.group.shapes, self.group.tied, pieces) for x in self.sources
-        ]
-        self.networks: list[Params] = [dict(x) for x in self.named]
 
 
 def profile(
@@ -129,7 +84,7 @@ def profile(
             raise ConfigError(f"there is no way {name!r}; choose from {(*WAYS, BEND)}.")
     examples = load_data(data)
     training = load_data(train) if train else examples
-    loaded = _Loaded(model, inputs, tokens, output, output_key, [start, end])
+    loaded = Loaded(model, inputs, tokens, output, output_key, [start, end])
     a, b = loaded.networks
     curves: dict[str, Profile] = {}
     with shown_progress(every=5.0) as progress:
@@ -165,7 +120,7 @@ def profile(
             )
     lines = [line for name, curve in curves.items() for line in _barriers(name, curve)]
     title = f"{start.name} to {end.name}"
-    write_picture(profile_picture(curves, _axis(metric)), title, lines, out)
+    write_picture(profile_picture(curves, axis_of(metric)), title, lines, out)
     say("\n".join([*lines, f"drawn in `{out}`"]))
 
 
@@ -203,11 +158,11 @@ def flatness(
     check_file(out)
     sizes = _numbers(sigmas)
     examples = load_data(data)
-    loaded = _Loaded(model, inputs, tokens, output, output_key, weights)
+    loaded = Loaded(model, inputs, tokens, output, output_key, weights)
     toroid = Toroid(loaded.group)
     found: dict[str, LocalEnergy] = {}
     with shown_progress(every=5.0) as progress:
-        for name, network in zip(_names(weights), loaded.networks, strict=True):
+        for name, network in zip(names_of(weights), loaded.networks, strict=True):
             canonical = kind != "multiplicative"
             params = canonicalize(loaded.group, network) if canonical else network
             found[name] = local_energy(
@@ -233,7 +188,7 @@ def flatness(
         )
     ]
     shown = [f"{name}: {energy.samples} samples of {kind} noise" for name, energy in found.items()]
-    write_picture(energy_picture(found, _axis(metric)), "Flatness", [*shown, *lines], out)
+    write_picture(energy_picture(found, axis_of(metric)), "Flatness", [*shown, *lines], out)
     say("\n".join([*shown, *lines, f"drawn in `{out}`"]))
 
 
@@ -264,7 +219,7 @@ def section(
     if len(weights) != 3:
         raise ConfigError(f"there are {len(weights)} networks; a plane goes through three.")
     examples = load_data(data)
-    loaded = _Loaded(model, inputs, tokens, output, output_key, weights)
+    loaded = Loaded(model, inputs, tokens, output, output_key, weights)
     a, b, c = loaded.networks
     with shown_progress(every=5.0) as progress:
         if not raw:
@@ -285,7 +240,7 @@ def section(
             output_key=output_key,
             progress=progress,
         )
-    names = _names(weights)
+    names = names_of(weights)
     lines = [
         f"{name}: error {error:.4g} at ({x:.4g}, {y:.4g})"
         for name, error, (x, y) in zip(
@@ -294,100 +249,8 @@ def section(
     ] + list(plane.notes)
     kind = "raw" if raw else "canonical and aligned to the first"
     title = f"The plane through three networks, {kind}"
-    write_picture(section_picture(plane, names, _axis(metric)), title, lines, out)
+    write_picture(section_picture(plane, names, axis_of(metric)), title, lines, out)
     say("\n".join([*lines, f"drawn in `{out}`"]))
-
-
-def merge(
-    weights: Annotated[list[Path], typer.Argument(help="Two or more networks to merge.")],
-    model: Annotated[str, typer.Option(help=MODEL)],
-    inputs: Shapes,
-    out: Annotated[Path, typer.Option(help="Where the merged weights go; laid out as the first.")],
-    data: Annotated[str | None, typer.Option(help=f"To compare on. {DATA}")] = None,
-    train: Annotated[
-        str | None, typer.Option(help="To repair, or recalibrate, on; in the same form.")
-    ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Where a picture of the comparison goes, an HTML file.")
-    ] = None,
-    tokens: Tokens = None,
-    output: Annotated[str, typer.Option(help="values, logits or classifier.")] = "values",
-    output_key: OutputKey = None,
-    method: Annotated[str, typer.Option(help="Of alignment, as in `toroids align`.")] = "descent",
-    metric: Measure = "classification",
-    batch_size: Width = 1024,
-) -> None:
-    """Merge networks into one, and compare it with them and with their ensemble."""
-    if picture is not None and data is None:
-        raise ConfigError("a picture compares errors; pass --data.")
-    if picture is not None:
-        check_file(picture)
-    examples, training = (None if x is None else load_data(x) for x in (data, train))
-    check_out(open_checkpoint(weights[0]), out)
-    loaded = _Loaded(model, inputs, tokens, output, output_key, weights)
-    with shown_progress(every=5.0) as progress:
-        merged = merged_network(
-            loaded.group,
-            loaded.model,
-            loaded.networks,
-            training,
-            method,
-            batch_size=batch_size,
-            output_key=output_key,
-            progress=progress,
-        )
-    save_checkpoint(loaded.named[0].file_params(merged, False), loaded.sources[0], out)
-    lines = [f"note: {note}" for note in merged.notes]
-    if examples is not None:
-        errors = _compared(loaded, weights, merged, examples, metric, batch_size, output_key)
-        lines += [
-            f"{name}: error {found.error:.4g} (standard error {found.error_stderr:.1g})"
-            for name, found in errors.items()
-        ]
-        if picture is not None:
-            write_picture(errors_picture(errors, _axis(metric)), "Merged", lines, picture)
-            lines.append(f"drawn in `{picture}`")
-    say("\n".join([*lines, f"written to `{out}`"]))
-
-
-def _compared(
-    loaded: _Loaded,
-    files: Sequence[Path],
-    merged: Params,
-    data: Batch,
-    metric: str,
-    batch_size: int,
-    output_key: str | None,
-) -> dict[str, Evaluation]:
-    """Errors of the networks, of the merged one and, for classifiers, of the ensemble."""
-    networks = dict(zip(_names(files), loaded.networks, strict=True)) | {"merged": merged}
-    found = {
-        name: evaluate(
-            loaded.model,
-            params,
-            data,
-            metric=metric,
-            batch_size=batch_size,
-            output_key=output_key,
-        )
-        for name, params in networks.items()
-    }
-    if metric != "squared-error":  # there is no probability to average
-        found["ensemble"] = evaluate_ensemble(
-            loaded.model,
-            loaded.networks,
-            data,
-            metric=metric,
-            batch_size=batch_size,
-            output_key=output_key,
-        )
-    return found
-
-
-def _names(files: Sequence[Path]) -> list[str]:
-    """What tells files apart: their names, or all of their paths."""
-    names = [file.name for file in files]
-    return names if len(set(names)) == len(names) else [str(file) for file in files]
 
 
 def _numbers(text: str) -> list[float]:
@@ -395,9 +258,3 @@ def _numbers(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
         raise ConfigError(f"the sigmas are {text!r}; write numbers as 0.1,0.2.") from error
-
-
-def _axis(metric: str) -> str:
-    return {"classification": "error (fraction wrong)", "squared-error": "squared error"}.get(
-        metric, f"error ({metric})"
-    )

@@ -1,0 +1,68 @@
+"""A model, its group and its networks' files, as the commands on the landscape take them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from torch import nn
+
+from toroids.checkpoint import open_checkpoint, original_pieces, state_dict_names
+from toroids.cli.shared import (
+    example_inputs,
+    output_mode,
+)
+from toroids.params import Params
+from toroids.symmetry.discover import discover
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.load import load_model
+
+DATA = "A safetensors file with `inputs` and `targets`; or digits, digits:test."
+Examples = Annotated[str, typer.Option("--data", help=DATA)]
+Training = Annotated[
+    str | None, typer.Option("--train", help="Training data, in the same form; --data when not.")
+]
+Picture = Annotated[Path, typer.Option(help="Where the picture goes, an HTML file.")]
+Measure = Annotated[
+    str, typer.Option(help="classification, top-K (as top-5), next-token or squared-error.")
+]
+# What a reader of errors does not see is removed, unless said otherwise.
+Mode = Annotated[str, typer.Option(help="values, logits or classifier.")]
+Width = Annotated[int, typer.Option(help="Examples that are run at once.")]
+
+
+class Loaded:
+    """A model with its group, and its networks' files."""
+
+    def __init__(
+        self,
+        model: str,
+        inputs: list[str],
+        tokens: int | None,
+        output: str,
+        output_key: str | None,
+        files: Sequence[Path],
+    ) -> None:
+        """Finds the model's group and opens the files under the model's names."""
+        self.model: nn.Module = load_model(model)
+        mode, examples = output_mode(output), example_inputs(inputs, tokens)
+        self.group: SymmetryGroup = discover(self.model, examples, mode, output_key=output_key)
+        pieces = original_pieces(self.model)
+        self.sources = [open_checkpoint(file) for file in files]
+        self.named = [
+            state_dict_names(x, self.group.shapes, self.group.tied, pieces) for x in self.sources
+        ]
+        self.networks: list[Params] = [dict(x) for x in self.named]
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """What tells files apart: their names, or all of their paths."""
+    names = [file.name for file in files]
+    return names if len(set(names)) == len(names) else [str(file) for file in files]
+
+
+def axis_of(metric: str) -> str:
+    """What a picture calls the error of a metric."""
+    return {"classification": "error (fraction wrong)", "squared-error": "squared error"}.get(
+        metric, f"error ({metric})"
+    )

@@ -1,0 +1,128 @@
+"""`toroids merge`: several networks made one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toroids.checkpoint import (
+    check_out,
+    open_checkpoint,
+    save_checkpoint,
+)
+from toroids.cli.loaded import (
+    DATA,
+    Loaded,
+    Measure,
+    Width,
+    axis_of,
+    names_of,
+)
+from toroids.cli.shared import (
+    MODEL,
+    OutputKey,
+    Shapes,
+    Tokens,
+    check_file,
+    say,
+    shown_progress,
+)
+from toroids.data.files import load_data
+from toroids.errors import ConfigError
+from toroids.evaluation.batches import Batch
+from toroids.evaluation.evaluate import evaluate
+from toroids.evaluation.summary import Evaluation
+from toroids.landscape.merge import evaluate_ensemble
+from toroids.landscape.merge import merge as merged_network
+from toroids.params import Params
+from toroids.report.pictures import (
+    errors_picture,
+    write_picture,
+)
+
+
+def merge(
+    weights: Annotated[list[Path], typer.Argument(help="Two or more networks to merge.")],
+    model: Annotated[str, typer.Option(help=MODEL)],
+    inputs: Shapes,
+    out: Annotated[Path, typer.Option(help="Where the merged weights go; laid out as the first.")],
+    data: Annotated[str | None, typer.Option(help=f"To compare on. {DATA}")] = None,
+    train: Annotated[
+        str | None, typer.Option(help="To repair, or recalibrate, on; in the same form.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Where a picture of the comparison goes, an HTML file.")
+    ] = None,
+    tokens: Tokens = None,
+    output: Annotated[str, typer.Option(help="values, logits or classifier.")] = "values",
+    output_key: OutputKey = None,
+    method: Annotated[str, typer.Option(help="Of alignment, as in `toroids align`.")] = "descent",
+    metric: Measure = "classification",
+    batch_size: Width = 1024,
+) -> None:
+    """Merge networks into one, and compare it with them and with their ensemble."""
+    if picture is not None and data is None:
+        raise ConfigError("a picture compares errors; pass --data.")
+    if picture is not None:
+        check_file(picture)
+    examples, training = (None if x is None else load_data(x) for x in (data, train))
+    check_out(open_checkpoint(weights[0]), out)
+    loaded = Loaded(model, inputs, tokens, output, output_key, weights)
+    with shown_progress(every=5.0) as progress:
+        merged = merged_network(
+            loaded.group,
+            loaded.model,
+            loaded.networks,
+            training,
+            method,
+            batch_size=batch_size,
+            output_key=output_key,
+            progress=progress,
+        )
+    save_checkpoint(loaded.named[0].file_params(merged, False), loaded.sources[0], out)
+    lines = [f"note: {note}" for note in merged.notes]
+    if examples is not None:
+        errors = _compared(loaded, weights, merged, examples, metric, batch_size, output_key)
+        lines += [
+            f"{name}: error {found.error:.4g} (standard error {found.error_stderr:.1g})"
+            for name, found in errors.items()
+        ]
+        if picture is not None:
+            write_picture(errors_picture(errors, axis_of(metric)), "Merged", lines, picture)
+            lines.append(f"drawn in `{picture}`")
+    say("\n".join([*lines, f"written to `{out}`"]))
+
+
+def _compared(
+    loaded: Loaded,
+    files: Sequence[Path],
+    merged: Params,
+    data: Batch,
+    metric: str,
+    batch_size: int,
+    output_key: str | None,
+) -> dict[str, Evaluation]:
+    """Errors of the networks, of the merged one and, for classifiers, of the ensemble."""
+    networks = dict(zip(names_of(files), loaded.networks, strict=True)) | {"merged": merged}
+    found = {
+        name: evaluate(
+            loaded.model,
+            params,
+            data,
+            metric=metric,
+            batch_size=batch_size,
+            output_key=output_key,
+        )
+        for name, params in networks.items()
+    }
+    if metric != "squared-error":  # there is no probability to average
+        found["ensemble"] = evaluate_ensemble(
+            loaded.model,
+            loaded.networks,
+            data,
+            metric=metric,
+            batch_size=batch_size,
+            output_key=output_key,
+        )
+    return found
