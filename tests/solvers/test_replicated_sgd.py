@@ -167,3 +167,42 @@ def test_a_group_that_removes_the_scale_of_the_outputs_is_refused(make_model, da
     group = td.fully_connected_group(make_model(0).state_dict(), output="classifier")
     with pytest.raises(ToroidsError, match='pass a group with output="values"'):
         td.solvers.replicated_sgd(make_model, data, 1, group=group)
+
+
+@pytest.mark.parametrize("clip", [None, 0.3])
+def test_replicas_in_one_batch_train_as_one_after_the_other(data, clip, device):
+    def make_model(seed):
+        return td.models.fully_connected([4, 16, 3], seed=seed).double()
+
+    options = {"budget": 5, "hold": 9, "batch_size": 25, "weight_decay": 0.01, "clip": clip}
+    found, expected = (
+        td.solvers.replicated_sgd(make_model, data, 3, together=together, device=device, **options)
+        for together in (True, False)
+    )
+    assert found.gradient_steps == expected.gradient_steps
+    for one, other in zip(found.history, expected.history, strict=True):
+        assert (one.error, one.coupling) == (other.error, other.coupling)
+        assert one.loss == pytest.approx(other.loss, rel=1e-9)
+    for name, tensor in expected.params.items():
+        assert torch.allclose(found.params[name], tensor, rtol=1e-9, atol=1e-12)
+
+
+def test_replicas_in_one_batch_resume(make_model, data, tmp_path):
+    options = {"budget": 4, "hold": 9, "together": True}
+    whole = td.solvers.replicated_sgd(make_model, data, 1, **options)
+    for _ in range(2):
+        again = td.solvers.replicated_sgd(
+            make_model, data, 1, checkpoint=tmp_path / "a.pt", **options
+        )
+        assert all(torch.equal(again.params[name], x) for name, x in whole.params.items())
+
+
+def test_what_cannot_be_one_batch_is_refused(make_model, data):
+    def normed(seed):
+        return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
+
+    with pytest.raises(ToroidsError, match="pass together=False"):
+        td.solvers.replicated_sgd(normed, data, 1, together=True)
+    group = td.fully_connected_group(make_model(0).state_dict())
+    with pytest.raises(ToroidsError, match="choose one"):
+        td.solvers.replicated_sgd(make_model, data, 1, together=True, group=group)

@@ -18,6 +18,7 @@ from toroids.params import Params
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.session import Session
 from toroids.solvers.sgd import nesterov
+from toroids.solvers.stacked import Stacked, can_stack
 from toroids.solvers.training import (
     MakeModel,
     Method,
@@ -44,6 +45,7 @@ def replicated_sgd(
     coupling: tuple[float, float] = (0.01, 1.0),
     balanced: bool = False,
     group: SymmetryGroup | None = None,
+    together: bool | None = None,
     hold: int = 1,
     batch_size: int = 50,
     lr: float = 0.1,
@@ -77,6 +79,8 @@ def replicated_sgd(
         group: of the architecture, with output="values". Where given, every epoch begins with all
             replicas brought to the gauge of least norm and aligned to the first, which changes no
             function but lets the coupling compare like units; momentum begins anew.
+        together: whether all replicas are computed as one batch; when None on a GPU, where the
+            network has no batch norm, dropout or recurrent layer and no group is given.
         hold: consecutive epochs of zero train error that end the training, of the centre.
         batch_size: examples per mini-batch.
         lr: learning rate at the start.
@@ -117,11 +121,20 @@ def replicated_sgd(
     models, data = prepare(make_model, data, seeds, device)
     settings = {"solver": "replicated_sgd", "recipe": recipe, "seeds": seeds, "coupling": coupling}
     aligned = None if group is None else group.to_json()
-    session = Session({**settings, "balanced": balanced, "group": aligned}, data, checkpoint)
+    own = {"balanced": balanced, "group": aligned, "together": together}
+    session = Session({**settings, **own}, data, checkpoint)
     if balanced:
         start = balance(models, data)
         coupling = start, start * coupling[1] / coupling[0]
-    method = Replicas(models, data, recipe, coupling, group)
+    if together is None:
+        together = data[0].device.type == "cuda" and group is None and can_stack(models[0])
+    if together and group is not None:
+        raise ToroidsError("replicas that are aligned are not computed together; choose one.")
+    method: Method = (
+        Stacked(models, recipe, coupling)
+        if together
+        else Replicas(models, data, recipe, coupling, group)
+    )
     return trained(session.run(method, models[0], data, recipe, seeds))
 
 
