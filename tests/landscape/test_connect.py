@@ -74,6 +74,19 @@ def test_batch_norm_networks_and_loaders():
     assert bend.ended == "steps"
 
 
+def test_data_that_can_be_run_through_only_once():
+    model, _, a, b, data = aligned()
+    inputs, labels = data.train
+    once = zip(inputs.split(100), labels.split(100), strict=True)
+    bend = td.connect(model, a, b, once, steps=20, points=5)
+    assert torch.equal(
+        bend.before.error,
+        td.profile(model, td.Polyline([a, td.Line(a, b)(0.5), b]), data.train, 5).error,
+    )
+    curve = td.profile(model, bend, zip(inputs.split(90), labels.split(90), strict=True), 5)
+    assert torch.equal(curve.error, bend.after.error)
+
+
 def test_the_same_generator_gives_the_same_bend():
     model, _, a, b, data = aligned()
     bends = [

@@ -20,7 +20,7 @@ from torch.func import functional_call
 
 from toroids.align.problem import Progress
 from toroids.errors import DataError, ToroidsError
-from toroids.evaluation.batches import Batch, Data, map_inputs
+from toroids.evaluation.batches import Batch, Data, batches, map_inputs
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric, score
 from toroids.evaluation.running import (
@@ -135,6 +135,7 @@ def connect(
     check_params(model, a, "the start")
     check_alike(a, b)
     generator = generator or torch.Generator().manual_seed(0)
+    data = batches(data, evaluation_batch_size)  # once: a generator can be run through only once
     join: Join = toroid.geodesic if toroid is not None else Line
     middle = dict(join(a, b)(0.5))
     evaluator = Evaluator(

@@ -140,27 +140,22 @@ def profile(
         raise ToroidsError(f"the tolerance is {tolerance}; pass a positive error, or None.")
     check_params(model, path(0.0), "the path's start")
     check_params(model, path(1.0), "the path's end")
-    measured = _Measured(
-        path,
-        Evaluator(
-            model,
-            data,
-            metric=metric,
-            batch_size=batch_size,
-            output_key=output_key,
-            autocast=autocast,
-        ),
-        Evaluator(
-            model,
-            data if calibration is None else calibration,
-            metric=metric,
-            batch_size=batch_size,
-            output_key=output_key,
-        ),
-        Recalibrator(model, data if calibration is None else calibration, batch_size),
-        batch_norm == "recalibrate",
-        temperature,
+    evaluator = Evaluator(
+        model,
+        data,
+        metric=metric,
+        batch_size=batch_size,
+        output_key=output_key,
+        autocast=autocast,
     )
+    training = evaluator
+    if calibration is not None:
+        training = Evaluator(
+            model, calibration, metric=metric, batch_size=batch_size, output_key=output_key
+        )
+    recalibrate = Recalibrator(model, training)
+    norms = batch_norm == "recalibrate"
+    measured = _Measured(path, evaluator, training, recalibrate, norms, temperature)
     for number, t in enumerate(torch.linspace(0, 1, points, dtype=torch.float64).tolist()):
         if progress is not None:
             progress("profile", number, points)

@@ -61,10 +61,12 @@ class Moments:
 class Recalibrator:
     """Estimates the batch-norm statistics of many parameter sets on the same data."""
 
-    def __init__(self, model: nn.Module, data: Data, batch_size: int = 4096) -> None:
-        """Prepares `data` for `model`; see `recalibrate` for the arguments."""
+    def __init__(self, model: nn.Module, data: Data | Evaluator, batch_size: int = 4096) -> None:
+        """Prepares `data` for `model`; those of an evaluator are shared, not copied."""
         self._model = model
-        self._batches = Evaluator(model, data, batch_size=batch_size)
+        if not isinstance(data, Evaluator):
+            data = Evaluator(model, data, batch_size=batch_size)
+        self._batches = data
         self.norms = batch_norms(model)
 
     @torch.no_grad()

@@ -135,7 +135,7 @@ def section(
     x = lines(plane.points[:, 0].tolist(), columns, margin)
     y = lines(plane.points[:, 1].tolist(), rows, margin)
     evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
-    examples = data if calibration is None else calibration
+    examples = evaluator if calibration is None else calibration
     anew = batch_norm == "recalibrate" and batch_norms(model)
     recalibrate = Recalibrator(model, examples, batch_size) if anew else None
 
