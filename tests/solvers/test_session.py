@@ -112,3 +112,15 @@ def test_the_global_generator_is_left_alone(data):
 def test_a_mini_batch_of_one_example_through_a_batch_norm(data):
     with pytest.raises(DataError, match="a mini-batch of 1 example .* choose a batch_size"):
         td.solvers.sgd(make_model, (data[0][:51], data[1][:51]), 3, budget=1, batch_size=25)
+
+
+def test_a_training_out_of_time_goes_on_when_it_is_given_more(data, tmp_path):
+    path = tmp_path / "training.pt"
+    whole = train("sgd", data)
+    first = train("sgd", data, checkpoint=path, seconds=1e-9)
+    assert (first.ended, len(first.history)) == ("time", 1)
+    same = train("sgd", data, checkpoint=path, seconds=1e-9)
+    assert (same.ended, len(same.history)) == ("time", 1)
+    more = train("sgd", data, checkpoint=path, seconds=1e9)
+    assert more.history == whole.history
+    assert all(torch.equal(more.params[name], x) for name, x in whole.params.items())

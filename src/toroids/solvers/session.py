@@ -208,6 +208,9 @@ class _Loop:
         found, recipe = self._found, self._recipe
         if not found.params:
             found.params = self._method.params()
+        if found.history and self._is_over():  # gone on from a checkpoint, with no time left
+            found.ended = "time"
+            return
         for epoch in range(len(found.history), recipe.budget):
             lr = recipe.rate(epoch)
             coupling = self._method.begin(epoch, lr)
@@ -224,11 +227,16 @@ class _Loop:
             if len(held) == recipe.hold and not any(held):
                 found.ended = "zero error"
                 return
-            if recipe.seconds is not None and self._session.seconds >= recipe.seconds:
+            over = self._is_over()
+            if over or self._session.is_due():
+                self._session.save(self._method, self._generators, self._phase, found)
+            if over:
                 found.ended = "time"
                 return
-            if self._session.is_due():
-                self._session.save(self._method, self._generators, self._phase, found)
+
+    def _is_over(self) -> bool:
+        limit = self._recipe.seconds
+        return limit is not None and self._session.seconds >= limit
 
     def _train(self) -> int | None:
         """One epoch; the number of the first step whose loss is not finite, counted from 1."""
