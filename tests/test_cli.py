@@ -1,13 +1,17 @@
+import contextlib
 import os
 import pty
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
+from io import StringIO
 
 import pytest
 import torch
 from small_study import SMALL
 
+from toroids.cli import main
 from toroids.params import load_params, save_params
 from toroids.study.store import read_rows
 from toroids.symmetry.group import SymmetryGroup
@@ -15,10 +19,32 @@ from toroids.symmetry.group import SymmetryGroup
 TOROIDS = [sys.executable, "-c", "from toroids.cli import main; main()"]
 
 
+@dataclass
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 def toroids(*arguments, cwd):
-    return subprocess.run(
-        [*TOROIDS, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120
-    )
+    """Runs a command in this process, which saves the start of another."""
+    out, err, code, loaded = StringIO(), StringIO(), 0, set(sys.modules)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", ["toroids", *map(str, arguments)])
+        patch.syspath_prepend(cwd)
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code or 0
+    for name in set(sys.modules) - loaded:  # a module of the same name elsewhere is another one
+        if str(cwd) in str(getattr(sys.modules[name], "__file__", None)):
+            del sys.modules[name]
+    return Result(code, out.getvalue(), err.getvalue())
 
 
 def toml(value):
