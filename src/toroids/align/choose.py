@@ -118,8 +118,8 @@ def _matched(space: Space, values: Tensor) -> Tensor:
         return home  # every unit has its best match already
     # What all matches of a unit share decides nothing, but makes the solver up to ten times slower.
     # In place, and as costs, of which the solver makes no copy: tables take most of the memory.
-    costs = precise(values).clone() if values.dtype == torch.float64 else precise(values)
-    costs.neg_()
+    costs = precise(values)
+    costs = costs.neg() if costs is values else costs.neg_()
     costs -= costs.mean(dim=1, keepdim=True)
     costs -= costs.mean(dim=0)
     costs -= costs.amin(dim=1, keepdim=True)

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from toroids.errors import DataError, NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.batches import Batch, Data, Inputs, batches, check_pair, to_place
-from toroids.evaluation.metrics import Metric, Scores, metric_named, score
+from toroids.evaluation.metrics import (
+    Metric,
+    Scores,
+    check_differentiable,
+    metric_named,
+    score,
+)
 from toroids.evaluation.running import evaluation_mode, owners_of, run, select_output
 from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.params import Params, precise
@@ -226,11 +232,7 @@ class Evaluator:
             for outputs, targets in self._outputs(lent):
                 scores = score(self.metric, outputs / temperature, targets)
                 loss = scores.losses.sum()
-                if not loss.requires_grad:
-                    raise DataError(
-                        "the metric's loss has no gradient; return a pair (errors, losses) with "
-                        "losses that torch can differentiate."
-                    )
+                check_differentiable(loss)
                 loss.backward()  # type: ignore[no-untyped-call]
                 total += float(loss.detach())
                 weight += float(precise(scores.weights).sum()) if scores.weights is not None else 0

@@ -144,6 +144,15 @@ def check_integers(targets: Tensor) -> None:
         raise DataError(f"the labels have dtype {targets.dtype}; pass class numbers as integers.")
 
 
+def check_differentiable(loss: Tensor) -> None:
+    """Raises unless torch can differentiate what a metric gave."""
+    if not loss.requires_grad:
+        raise DataError(
+            "the metric's loss has no gradient; return a pair (errors, losses) with losses that "
+            "torch can differentiate."
+        )
+
+
 def metric_named(metric: str | Metric) -> Metric:
     """Finds a built-in metric by its name.
 

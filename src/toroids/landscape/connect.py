@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from toroids.align.problem import Progress
-from toroids.errors import DataError, ToroidsError
+from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch, Data, batches, map_inputs
 from toroids.evaluation.evaluator import Evaluator
-from toroids.evaluation.metrics import Metric, score
+from toroids.evaluation.metrics import Metric, check_differentiable, score
 from toroids.evaluation.running import (
     check_params,
     evaluation_mode,
@@ -33,7 +32,7 @@ from toroids.evaluation.running import (
 from toroids.geometry.paths import Join, Line, Polyline
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.profile import Profile, Temperature, profile
-from toroids.landscape.recalibrate import batch_norms, batch_statistics
+from toroids.landscape.recalibrate import Recalibrator, batch_statistics
 from toroids.params import Params, check_alike
 
 # Learning rate of Adam, in units of the root mean square weight of the bend at its start.
@@ -161,6 +160,7 @@ def connect(
     )
     training = _Training(model, evaluator, toroid, (a, b), middle, rate, steps, scale)
     drawn = _minibatches(evaluator, middle, batch_size, generator)
+    recalibrate = Recalibrator(model, evaluator)
     ended = "steps"
     with evaluation_mode(model), batch_statistics(model):
         for step in range(steps):
@@ -168,7 +168,7 @@ def connect(
             if progress is not None:
                 progress("connect", step + 1, steps)
             if (step + 1) % EVERY == 0 and _is_zero(
-                evaluator, Polyline(training.points, join), points
+                evaluator, recalibrate, Polyline(training.points, join), points
             ):
                 ended = "zero error"
                 break
@@ -208,9 +208,7 @@ class _Training:
         self._steps = steps
         fused = self._bend.device.type in ("cpu", "cuda")  # one kernel for all of a step
         self._adam = torch.optim.Adam([self._bend], fused=fused)
-        # batch norms write their statistics into these, which nothing reads
-        self._buffers = {k: v.clone() for k, v in middle.items() if k not in self._owners}
-        self._norms = bool(batch_norms(model))
+        self._buffers = {k: v for k, v in middle.items() if k not in self._owners}
         self.losses: list[Tensor] = []
 
     def step(self, number: int, batch: Batch, generator: torch.Generator) -> None:
@@ -242,19 +240,12 @@ class _Training:
     def _loss(self, params: Params, batch: Batch) -> Tensor:
         lent = {**params, **self._buffers}
         inputs, targets = batch
-        if self._norms or not isinstance(inputs, Tensor):
-            output = run(self._model, lent, inputs)
-        else:
-            output = functional_call(self._model, lent, (inputs,), tie_weights=False)
-        outputs = select_output(output, self._evaluator.output_key) / self._temperature
+        output = select_output(run(self._model, lent, inputs), self._evaluator.output_key)
+        outputs = output / self._temperature
         scores = score(self._evaluator.metric, outputs, targets)
         assert scores.weights is not None  # filled in where the metric gives none
         loss = scores.losses.sum() / scores.weights.sum()
-        if not loss.requires_grad:
-            raise DataError(
-                "the metric's loss has no gradient; return a pair (errors, losses) with losses "
-                "that torch can differentiate."
-            )
+        check_differentiable(loss)
         return loss
 
     @property
@@ -286,10 +277,10 @@ def _minibatches(
         yield from evaluator.ready(params)
 
 
-def _is_zero(evaluator: Evaluator, path: Polyline, points: int) -> bool:
+def _is_zero(evaluator: Evaluator, recalibrate: Recalibrator, path: Polyline, points: int) -> bool:
     """Whether nothing is wrong at the inner points of the path's profile."""
     return all(
-        float(evaluator.scores(path(t)).errors.sum()) == 0
+        float(evaluator.scores(recalibrate(path(t))).errors.sum()) == 0
         for count in (A_FEW, points)
         for t in torch.linspace(0, 1, count, dtype=torch.float64)[1:-1].tolist()
     )

@@ -21,6 +21,7 @@ PATH_STYLES = {
     "both": ("#CC79A7", "longdash"),
     "geodesic": ("#0072B2", "solid"),
 }
+CHART = {"responsive": True, "displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
 FONT = {"family": "system-ui, -apple-system, Segoe UI, sans-serif", "size": 14}
 
 

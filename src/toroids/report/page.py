@@ -19,7 +19,6 @@ from toroids.study.store import REPORT, Row, read_rows
 
 Draw = Callable[[Sequence[Row], Summary], go.Figure]
 
-CHART = {"responsive": True, "displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
 INTERVALS = (
     "Bars and bands are 95 % intervals from a bootstrap over networks; pairs that share a network "
     "are not treated as independent."
@@ -137,7 +136,7 @@ def _section(finding: Finding, figure: go.Figure, note: str, name: str) -> str:
         full_html=False,
         include_plotlyjs=False,
         div_id=name,
-        config=CHART,
+        config=figures.CHART,
     )
     return (
         f"<section><h2>{escape(finding.title)}</h2><p>{escape(finding.detail)}</p>"

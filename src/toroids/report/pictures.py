@@ -16,11 +16,10 @@ from toroids.files import write_atomically
 from toroids.landscape.flatness import LocalEnergy
 from toroids.landscape.profile import Profile
 from toroids.landscape.section import Section
-from toroids.report.figures import COLOURS, SYMBOLS, laid_out
+from toroids.report.figures import CHART, COLOURS, SYMBOLS, laid_out
 from toroids.report.text import PATHS
 
 NAMES = {**PATHS, "bend": "two segments over a trained bend"}
-CHART = {"responsive": True, "displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
 
 
 def profile_picture(profiles: Mapping[str, Profile], error: str = "error") -> go.Figure:

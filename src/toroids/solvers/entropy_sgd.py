@@ -136,9 +136,8 @@ class Entropy(Method):
 
     def begin(self, epoch: int, lr: float) -> float:
         """Sets the learning rate and the scope."""
-        first, last = self._scope
         self._lr = lr
-        self._gamma = first * (last / first) ** (epoch / max(self._recipe.budget - 1, 1))
+        self._gamma = self._recipe.growing(self._scope, epoch)
         return self._gamma
 
     @torch.no_grad()

@@ -60,3 +60,8 @@ class Recipe:
             return self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.budget))
         drops = sum(epoch >= share * self.budget for share in DROPS)
         return self.lr * 0.1**drops if self.schedule == "step" else self.lr
+
+    def growing(self, ends: tuple[float, float], epoch: int) -> float:
+        """A strength in `epoch`, counted from 0: geometric from one end to the other."""
+        first, last = ends
+        return float(first * (last / first) ** (epoch / max(self.budget - 1, 1)))

@@ -154,17 +154,16 @@ class Replicas(Method):
         self._group = group
         self._optimizers = [nesterov(model, recipe) for model in models]
         self._gamma = coupling[0]
-        self.streams = self.gradients = len(models)
+        self.gradients = len(models)
 
     def begin(self, epoch: int, lr: float) -> float:
         """Sets the learning rate and the coupling, and aligns the replicas where asked."""
-        first, last = self._coupling
         if self._group is not None:
             realign(self._group, self._models)
             self._optimizers = [nesterov(model, self._recipe) for model in self._models]
         for optimizer in self._optimizers:
             set_lr(optimizer, lr)
-        self._gamma = first * (last / first) ** (epoch / max(self._recipe.budget - 1, 1))
+        self._gamma = self._recipe.growing(self._coupling, epoch)
         return self._gamma
 
     def step(self, batches: tuple[TensorPair, ...]) -> Tensor:

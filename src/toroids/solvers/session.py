@@ -6,7 +6,6 @@ killed training goes on to the same weights, bit for bit on a CPU.
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -33,7 +32,6 @@ class Session:
         settings: Mapping[str, Any],
         data: TensorPair,
         checkpoint: str | Path | None,
-        every: float = 0.0,
     ) -> None:
         """Looks for a checkpoint of the same training.
 
@@ -42,18 +40,15 @@ class Session:
                 result, as numbers and texts.
             data: inputs and labels.
             checkpoint: a file to go on from, where there is one, and to write; None for neither.
-            every: seconds between two checkpoints, which are written after whole epochs.
 
         Raises:
             ToroidsError: the checkpoint is of another training, or is not whole.
         """
         self._path = None if checkpoint is None else Path(checkpoint)
-        self._every = every
         self._saved: dict[str, Any] = {}
         self._done: list[dict[str, Any]] = []
         self._spent = 0.0
         self._begun = time.monotonic()
-        self._written = -math.inf
         if self._path is None:
             return
         # how long a training may take does not change where it goes
@@ -141,7 +136,7 @@ class Session:
     def save(
         self, method: Method, generators: list[torch.Generator], phase: str, found: Phase
     ) -> None:
-        """Writes a checkpoint."""
+        """Writes a checkpoint, where one is wanted."""
         if self._path is None:
             return
         buffer = BytesIO()
@@ -163,11 +158,6 @@ class Session:
             buffer,
         )
         write_atomically(self._path, buffer.getvalue())
-        self._written = time.monotonic()
-
-    def is_due(self) -> bool:
-        """Whether it is time for a checkpoint."""
-        return self._path is not None and time.monotonic() - self._written >= self._every
 
 
 def _plain(found: Phase) -> dict[str, Any]:
@@ -227,10 +217,8 @@ class _Loop:
             if len(held) == recipe.hold and not any(held):
                 found.ended = "zero error"
                 return
-            over = self._is_over()
-            if over or self._session.is_due():
-                self._session.save(self._method, self._generators, self._phase, found)
-            if over:
+            self._session.save(self._method, self._generators, self._phase, found)
+            if self._is_over():
                 found.ended = "time"
                 return
 

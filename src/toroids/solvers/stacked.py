@@ -52,13 +52,12 @@ class Stacked(Method):
             weight_decay=recipe.weight_decay,
         )
         self._gamma = coupling[0]
-        self.streams = self.gradients = len(models)
+        self.gradients = len(models)
 
     def begin(self, epoch: int, lr: float) -> float:
         """Sets the learning rate and the coupling."""
-        first, last = self._coupling
         set_lr(self._optimizer, lr)
-        self._gamma = first * (last / first) ** (epoch / max(self._recipe.budget - 1, 1))
+        self._gamma = self._recipe.growing(self._coupling, epoch)
         return self._gamma
 
     def step(self, batches: tuple[TensorPair, ...]) -> Tensor:

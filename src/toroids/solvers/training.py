@@ -64,11 +64,9 @@ class Method(ABC):
     """Networks that are trained, and what one step does to them.
 
     Attributes:
-        streams: how many mini-batches one step takes.
         gradients: how many mini-batch gradients one step computes.
     """
 
-    streams = 1
     gradients = 1
 
     @abstractmethod
