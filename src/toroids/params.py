@@ -1,6 +1,6 @@
 """Parameters and buffers of a network, by name, as `model.state_dict()` gives them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -121,6 +121,16 @@ def inner_product(a: Params, b: Params, names: Iterable[str]) -> float:
         pieces = (torch.split(x[name].detach().reshape(-1), PIECE) for x in (a, b))
         total += sum(float(precise(x) @ precise(y)) for x, y in zip(*pieces, strict=True))
     return total
+
+
+def average(networks: Sequence[Params]) -> dict[str, torch.Tensor]:
+    """Averages the floating tensors of networks; integer buffers are copies of the first's."""
+    return {
+        name: torch.stack([network[name] for network in networks]).mean(dim=0)
+        if tensor.is_floating_point()
+        else tensor.clone()
+        for name, tensor in networks[0].items()
+    }
 
 
 def computing(tensor: torch.Tensor) -> torch.dtype:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from toroids.align.many import align_many
 from toroids.align.problem import Progress
@@ -17,7 +17,7 @@ from toroids.evaluation.running import check_params, evaluation_mode, run, selec
 from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.landscape.recalibrate import batch_norms, recalibrate
 from toroids.landscape.repair import repair
-from toroids.params import Params
+from toroids.params import Params, average
 from toroids.symmetry.group import SymmetryGroup
 
 
@@ -67,7 +67,7 @@ def merge(
         mean: Params = many.mean
         notes += many.mean.notes
     except ParamsError as error:
-        mean = many.toroid.project(_average(many.params))
+        mean = many.toroid.project(average(many.params))
         notes.append(f"the projected average instead of the mean on the toroid, for {error}")
     if data is None:
         return CanonicalParams(mean, tuple(notes))
@@ -126,13 +126,3 @@ def evaluate_ensemble(
                 score(evaluator.metric, logs.logsumexp(dim=0) - math.log(len(networks)), targets)
             )
     return summarise(joined(found))
-
-
-def _average(networks: Sequence[Params]) -> dict[str, Tensor]:
-    """The mean of floating tensors; integers are the first network's."""
-    return {
-        name: torch.stack([network[name] for network in networks]).mean(dim=0)
-        if tensor.is_floating_point()
-        else tensor
-        for name, tensor in networks[0].items()
-    }

@@ -14,7 +14,7 @@ from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.evaluator import Evaluator
 from toroids.landscape.recalibrate import recalibrate
-from toroids.params import Params
+from toroids.params import Params, average
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.session import Session
 from toroids.solvers.sgd import nesterov
@@ -267,10 +267,4 @@ def _weights(model: nn.Module) -> list[Tensor]:
 
 def centre(models: list[nn.Module]) -> dict[str, Tensor]:
     """Averages the floating tensors of the replicas; integer buffers are the first replica's."""
-    states = [model.state_dict() for model in models]
-    return {
-        name: torch.stack([state[name] for state in states]).mean(dim=0)
-        if tensor.is_floating_point()
-        else tensor.clone()
-        for name, tensor in states[0].items()
-    }
+    return average([model.state_dict() for model in models])
