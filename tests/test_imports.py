@@ -11,6 +11,7 @@ ORDER = [
     "errors",
     "files",
     "params",
+    "binary",
     "checkpoint",
     "evaluation",
     "symmetry",

@@ -3,6 +3,7 @@
 from toroids import data, models, solvers
 from toroids.align.alignment import Alignment, align
 from toroids.align.many import ManyAlignment, align_many
+from toroids.binary.layers import BinaryConv2d, BinaryLinear, Sign
 from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.errors import ConfigError, DataError, NotFiniteError, ParamsError, ToroidsError
@@ -87,6 +88,9 @@ __all__ = [
     "section",
     "star",
     # networks, data, training
+    "BinaryConv2d",
+    "BinaryLinear",
+    "Sign",
     "data",
     "models",
     "solvers",

@@ -12,7 +12,7 @@ from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.output import centre_output
 from toroids.canonical.plan import Plan
 from toroids.canonical.shifts import remove_shifts
-from toroids.canonical.signs import fix_signs
+from toroids.canonical.signs import fix_signs, signs_of
 from toroids.canonical.sphere import sphere_gauge
 from toroids.checkpoint import store
 from toroids.errors import ToroidsError
@@ -115,6 +115,8 @@ def canonicalize(
         plan = Plan(folded.group, bias)
         remove_shifts(plan, fixed)  # the means of two norms whose outputs add up
         notes += folded.notes
+    for name in group.binary:
+        fixed[name] = signs_of(name, fixed[name])
     notes += sphere_gauge(plan, fixed)
     fix_signs(plan, fixed)
     notes += degenerate_units(plan, fixed)

@@ -13,11 +13,34 @@ from torch import Tensor
 from toroids.canonical.mix import sides
 from toroids.canonical.plan import Mix, Pivot, Plan, Step
 from toroids.canonical.sphere import element
+from toroids.errors import ParamsError
 from toroids.symmetry.action import move_space
 from toroids.symmetry.space import Generator, Space
 
 # Steps whose signs depend on each other are repeated so often at most.
 CIRCLE_ROUNDS = 100
+
+
+def signs_of(name: str, latent: Tensor) -> Tensor:
+    """Gives -1 and +1 for weights of which only the signs are read.
+
+    Args:
+        name: of the weights, for the message.
+        latent: real weights.
+
+    Returns:
+        Their signs, like `latent`; no gradient flows through.
+
+    Raises:
+        ParamsError: a weight is exactly zero, where readers differ in what they take its sign for.
+    """
+    zeros = int((latent == 0).sum())
+    if zeros:
+        raise ParamsError(
+            f"`{name}` has {zeros} weights that are exactly zero, of which only the signs count; "
+            "make them -1 or +1."
+        )
+    return latent.detach().sign()
 
 
 def fix_signs(plan: Plan, params: MutableMapping[str, Tensor]) -> None:

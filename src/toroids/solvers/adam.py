@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from toroids.binary.layers import clamped
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.solvers.recipe import Recipe
@@ -77,4 +78,5 @@ def adam(
     session = Session({**settings, "decoupled": decoupled}, data, checkpoint)
     kind = torch.optim.AdamW if decoupled else torch.optim.Adam
     optimizer = kind(model.parameters(), lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    clamped(optimizer, model)
     return trained(session.run(Plain(model, optimizer, clip), model, data, recipe, [seed]))

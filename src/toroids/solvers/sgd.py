@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toroids.binary.layers import clamped
 from toroids.evaluation.batches import TensorPair
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.session import Session
@@ -79,14 +80,16 @@ def sgd(
 
 
 def nesterov(model: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """Stochastic gradient descent with a recipe's Nesterov momentum and decay."""
-    return torch.optim.SGD(
+    """Descent with a recipe's Nesterov momentum and decay; latent weights are kept in [-1, 1]."""
+    optimizer = torch.optim.SGD(
         model.parameters(),
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.momentum > 0,
         weight_decay=recipe.weight_decay,
     )
+    clamped(optimizer, model)
+    return optimizer
 
 
 class Plain(Method):

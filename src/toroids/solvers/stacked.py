@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from toroids.binary.layers import latents
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.running import owners_of, select_output
@@ -107,8 +108,9 @@ class Stacked(Method):
 
 
 def can_stack(model: nn.Module) -> bool:
-    """Whether a network draws no random numbers and keeps no statistics."""
-    return not batch_norms(model) and not any(isinstance(m, RANDOM) for m in model.modules())
+    """Whether a network draws no random numbers, keeps no statistics and has no latent weights."""
+    plain = not batch_norms(model) and not latents(model)
+    return plain and not any(isinstance(m, RANDOM) for m in model.modules())
 
 
 def _along(values: Tensor, like: Tensor) -> Tensor:

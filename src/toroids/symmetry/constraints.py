@@ -55,9 +55,12 @@ class Constraints:
         self.reads: list[Ids] = []
         self.losses: list[Loss] = []
         self.norms: list[BatchNorm] = []
+        self.ties: list[Ids] = []  # where a sign may meet a zero, which forbids flips
         # about the operator at hand, for its rule
         self.shapes: tuple[tuple[int, ...], ...] = ()
         self.softmax_follows = False
+        self.never_zero = False
+        self.binary: set[str] = set()  # parameters of which only the signs are read
 
     def fresh(self, shape: Sequence[int]) -> Ids:
         """Returns new places with new exponents: (4, *shape), the places first."""

@@ -115,6 +115,11 @@ def group_of(program: Program, output: OutputMode = "values") -> SymmetryGroup:
         buffers=frozenset(program.shapes) - program.parameters,
         notes=(*program.notes, *output_notes, *assembly.notes()),
         tied={name: names[0] for names in program.aliases.values() for name in names[1:]},
+        binary=frozenset(
+            alias
+            for name in inference.constraints.binary
+            for alias in program.aliases.get(name, (name,))
+        ),
     )
 
 
@@ -395,6 +400,18 @@ class Assembly:
             f"pinned: {reason}; this keeps {count} parameters from moving along what it reads"
             for reason, count in costs.items()
             if count
+        ]
+        tied = {
+            self.orbits.chain[cell][-1]
+            for places in self.inference.constraints.ties
+            for cell in np.unique(self.orbits.cell[unit[places]]).tolist()
+            if cell >= 0
+        }
+        notes += [
+            f"no flips of `{name}`: sums before its sign may be exactly zero, whose sign stays; "
+            "an odd number of signs, or a learned real threshold, never is"
+            for name, cell in self.cells.items()
+            if cell in tied
         ]
         used = {
             name

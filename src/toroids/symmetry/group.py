@@ -52,6 +52,8 @@ class SymmetryGroup:
         notes: what was left out, and why.
         tied: names under which another tensor appears again, and the name of that tensor; they
             move with it and count in nothing twice.
+        binary: parameters of which only the signs are read, as those of binary layers; in canonical
+            form they are -1 and +1.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -62,6 +64,7 @@ class SymmetryGroup:
     buffers: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     tied: dict[str, str] = field(default_factory=dict)
+    binary: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         names = [space.name for space in self.spaces]
@@ -94,6 +97,10 @@ class SymmetryGroup:
                     f"`{name}` is tied to `{first}`; name two tensors of the group, the second "
                     "one tied to no other."
                 )
+        if not self.binary <= self.shapes.keys() - self.buffers:
+            raise ToroidsError(
+                f"{sorted(self.binary)} are called binary; name parameters of the group only."
+            )
         classes = {self.shapes[leg.tensor][leg.axis] for leg in self.output.legs}
         if self.output.mode != "values" and (len(classes) > 1 or min(classes) < 2):
             raise ToroidsError(
@@ -271,8 +278,10 @@ class SymmetryGroup:
         """Returns the group as JSON text, the same text for the same group."""
         data = _GROUP.dump_python(self, mode="json")
         data["buffers"] = sorted(data["buffers"])
-        if not data["tied"]:
-            del data["tied"]
+        data["binary"] = sorted(data["binary"])
+        for optional in ("tied", "binary"):
+            if not data[optional]:
+                del data[optional]
         for space in data["spaces"]:
             space["actions"] = sorted(space["actions"])
             for leg in space["legs"]:  # what is as in most groups is not spelt out
@@ -332,8 +341,12 @@ class SymmetryGroup:
 
     @property
     def dimension(self) -> int:
-        """Number of continuous symmetries that leave the outputs exactly as they are."""
-        return sum(space.dimension for space in self.spaces)
+        """Number of continuous symmetries that leave the outputs exactly as they are.
+
+        Every weight of which only the sign is read counts for one: its size.
+        """
+        sizes = (math.prod(self.shapes[name]) for name in self.binary if name not in self.tied)
+        return sum(space.dimension for space in self.spaces) + sum(sizes)
 
     @property
     def share_moved(self) -> float:

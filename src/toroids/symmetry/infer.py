@@ -1,7 +1,7 @@
 """Runs the rules over a traced module: every operator states its facts, in order."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
 from toroids.symmetry import axes
 from toroids.symmetry.axes import Value
 from toroids.symmetry.constraints import Constraints, Loss
 from toroids.symmetry.rules import RULES
+from toroids.symmetry.ties import never_zero
 from toroids.symmetry.trace import (
     Execution,
     Program,
+    Source,
     attribute,
     body,
     call,
@@ -45,6 +48,7 @@ class Inference:
 
     Attributes:
         constraints: all statements.
+        sources: what the placeholders of the outermost graph stand for.
         parameters: the parameters and moving buffers that were used, by first name.
         outputs: the values that the program returns.
         inputs: the values that the program takes.
@@ -52,6 +56,7 @@ class Inference:
     """
 
     constraints: Constraints
+    sources: Mapping[fx.Node, Source] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
     outputs: list[Any] = field(default_factory=list)
     inputs: list[Value] = field(default_factory=list)
@@ -68,8 +73,14 @@ def infer(program: Program, with_steps: bool = False) -> Inference:
     Returns:
         The facts.
     """
-    state = Inference(Constraints(), steps=[] if with_steps else None)
+    sources = {
+        node: program.sources[node.name]
+        for node in program.graph.graph.nodes
+        if node.op == "placeholder"
+    }
+    state = Inference(Constraints(), sources, steps=[] if with_steps else None)
     grouped, statistics = _special_uses(program)
+    state.constraints.binary = _binary(program)
     environment: dict[str, Any] = {}
     for name, source in program.sources.items():
         if not isinstance(source.value, Tensor):
@@ -110,6 +121,23 @@ class _Lazy:
                 else axes.grouped_parameter(c, self.name, self.shape, self.groups)
             )
         return state.parameters[self.name]
+
+
+SIGNS = ("aten::sign", "aten::sgn", SIGN_WITHOUT_ZERO)
+
+
+def _binary(program: Program) -> set[str]:
+    """Parameters of which only the signs are read."""
+    read: dict[str, bool] = {}
+    for node in program.graph.graph.nodes:
+        source = program.sources.get(node.name) if node.op == "placeholder" else None
+        if source is not None and source.kind == "parameter" and node.users:
+            signed = all(
+                u.op == "call_function" and operator_name(u) in SIGNS and not is_in_place(u)
+                for u in node.users
+            )
+            read[source.name] = read.get(source.name, True) and signed
+    return {name for name, signed in read.items() if signed}
 
 
 NORMS = ("aten::batch_norm", "aten::instance_norm", "aten::_native_batch_norm_legit_no_training")
@@ -187,6 +215,9 @@ def _operator(state: Inference, node: fx.Node, look_up: Any) -> Any:
     why = "has no rule"
     if found is not None:
         c.softmax_follows = name in CONTRACTIONS and _softmax_follows(node)
+        c.never_zero = name == SIGN_WITHOUT_ZERO and never_zero(
+            node.all_input_nodes[0], state.sources
+        )
         try:
             result = found(c, *arguments, **keywords)
             if _fits(result, c.shapes):

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
+from toroids.binary.sign import OPERATOR
 from toroids.symmetry import axes
 from toroids.symmetry.axes import SCALE, SHIFT, SIGN, Value
 from toroids.symmetry.constraints import Constraints
@@ -40,7 +42,20 @@ def absolute(c: Constraints, x: Value) -> Value:
 @rule("aten::sign", "aten::sgn")
 def sign(c: Constraints, x: Value) -> Value:
     """Odd: the scale is forgotten."""
+    if x.name in c.binary:  # no scale is left to choose: the canonical form has only the sign
+        axes.zero(c, x, channels=(SCALE,))
     return _forgetting(c, x, SCALE)
+
+
+@rule(OPERATOR)
+def sign_without_zero(c: Constraints, x: Value, window: float) -> Value:
+    """Odd wherever there is no zero."""
+    if x.name is None and not c.never_zero:
+        places = [b.places[b.places >= 0].ravel() for b in x.bundles]
+        if any(found.size for found in places):
+            c.ties.append(np.concatenate(places))
+        axes.zero(c, x, channels=(SIGN,))
+    return sign(c, x)
 
 
 def _forgetting(c: Constraints, x: Value, channel: int) -> Value:
@@ -225,8 +240,6 @@ def masked_fill(c: Constraints, x: Value, mask: Value, value: Any) -> Value:
 @rule("aten::glu")
 def glu(c: Constraints, x: Value, dim: int = -1) -> Value:
     """The first half times the sigmoid of the second."""
-    import numpy as np
-
     half = x.shape[dim] // 2
     gate = axes.take(c, x, dim, np.arange(half, 2 * half))
     return axes.multiply(c, (axes.take(c, x, dim, np.arange(half)), axes.elementwise(c, gate)))
