@@ -41,7 +41,8 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, window: float) -> Tensor:
-        return _sign(x, window)
+        found: Tensor = _sign(x, window)
+        return found
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
