@@ -10,6 +10,8 @@ from toroids.errors import ConfigError, DataError, NotFiniteError, ParamsError, 
 from toroids.evaluation.evaluate import evaluate, fit_temperature
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.summary import Evaluation
+from toroids.geometry.bits import BitPath
+from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Geodesic, Line, Path, Polyline
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.connect import Bend, connect
@@ -51,8 +53,10 @@ __all__ = [
     "verify",
     "widen",
     # canonical form and geometry
+    "BitPath",
     "CanonicalParams",
     "Geodesic",
+    "Hypercube",
     "Line",
     "Path",
     "Polyline",
