@@ -5,7 +5,7 @@ With a and b the ends and c the bend, the loss
     mean over s in [0, 1] and over e in {a, b} of loss(path from e to c at s)
 
 is lowered in c by stochastic gradients: every step draws an end, a position and a mini-batch. The
-segments are straight, or geodesics of a toroid, on which c then stays.
+segments are straight, or geodesics of a toroid or a hypercube, on which c then stays.
 
 Reference: Garipov et al., Loss Surfaces, Mode Connectivity, and Fast Ensembling of DNNs, 2018,
 arXiv 1802.10026.
@@ -21,16 +21,15 @@ from toroids.align.problem import Progress
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch, Data, batches, map_inputs
 from toroids.evaluation.evaluator import Evaluator
-from toroids.evaluation.metrics import Metric, check_differentiable, score
+from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import (
     check_params,
     evaluation_mode,
-    owners_of,
-    run,
-    select_output,
 )
+from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Join, Line, Polyline
 from toroids.geometry.toroid import Toroid
+from toroids.landscape.bending import Bending, BitBending
 from toroids.landscape.profile import Profile, Temperature, profile
 from toroids.landscape.recalibrate import Recalibrator, batch_statistics
 from toroids.params import Params, check_alike
@@ -82,7 +81,7 @@ def connect(
     b: Params,
     data: Data,
     *,
-    toroid: Toroid | None = None,
+    toroid: Toroid | Hypercube | None = None,
     steps: int = 2000,
     batch_size: int = 128,
     rate: float = RATE,
@@ -103,7 +102,9 @@ def connect(
         data: training data: a pair `(inputs, targets)` or an iterable of such batches, which is
             then gone through batch by batch.
         toroid: where given, the ends must be on it, the segments are its geodesics and the bend
-            stays on it; else the segments are straight.
+            stays on it; else the segments are straight. On a `Hypercube` the bend is trained
+            through latent weights, on points that flip weights in random orders; the profiles are
+            of one order.
         steps: mini-batch gradients at most.
         batch_size: examples per mini-batch of a pair.
         rate: learning rate of Adam in units of the bend's root mean square weight; it follows half
@@ -158,7 +159,11 @@ def connect(
     scale = (
         evaluator.fit_temperature(middle) / COLDER if temperature == "fit" else float(temperature)
     )
-    training = _Training(model, evaluator, toroid, (a, b), middle, rate, steps, scale)
+    training: Bending
+    if isinstance(toroid, Hypercube):
+        training = BitBending(model, evaluator, toroid, (a, b), middle, rate, steps, scale)
+    else:
+        training = Bending(model, evaluator, toroid, (a, b), middle, rate, steps, scale)
     drawn = _minibatches(evaluator, middle, batch_size, generator)
     recalibrate = Recalibrator(model, evaluator)
     ended = "steps"
@@ -180,88 +185,6 @@ def connect(
         )
     after = measured(Polyline(training.points, join))
     return Bend(training.points, join, history, ended, scale, before, after)
-
-
-class _Training:
-    """The bend on its way, as one flat vector of all parameters."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        evaluator: Evaluator,
-        toroid: Toroid | None,
-        ends: tuple[Params, Params],
-        middle: Params,
-        rate: float,
-        steps: int,
-        temperature: float,
-    ) -> None:
-        self._model, self._evaluator, self._toroid = model, evaluator, toroid
-        self._ends, self._temperature = ends, temperature
-        self._start = dict(middle)
-        self._owners = owners_of(model)
-        self._names = list(dict.fromkeys(self._owners.values()))
-        self._sizes = [middle[name].numel() for name in self._names]
-        self._flat_ends = [self._flat(end) for end in ends]
-        self._bend = self._flat(middle)
-        self._rate = rate * float(self._bend.square().mean().sqrt())
-        self._steps = steps
-        fused = self._bend.device.type in ("cpu", "cuda")  # one kernel for all of a step
-        self._adam = torch.optim.Adam([self._bend], fused=fused)
-        self._buffers = {k: v for k, v in middle.items() if k not in self._owners}
-        self.losses: list[Tensor] = []
-
-    def step(self, number: int, batch: Batch, generator: torch.Generator) -> None:
-        """Takes one step of Adam, on a random point of a random segment."""
-        first, share = torch.rand(2, generator=generator).tolist()
-        end = int(first < 0.5)
-        loss, gradient = self._gradient(end, share, batch)
-        self.losses.append(loss)
-        self._adam.param_groups[0]["lr"] = (
-            self._rate * 0.5 * (1 + math.cos(math.pi * number / self._steps))
-        )
-        self._bend.grad = gradient
-        self._adam.step()
-        if self._toroid is not None:
-            self._bend.copy_(self._flat(self._toroid.project(self._params(self._bend))))
-
-    def _gradient(self, end: int, share: float, batch: Batch) -> tuple[Tensor, Tensor]:
-        if self._toroid is None:  # on a straight segment the bend has the share s of every point
-            point = torch.lerp(self._flat_ends[end], self._bend, share).requires_grad_()
-            loss = self._loss(self._params(point), batch)
-            (gradient,) = torch.autograd.grad(loss, point)
-            return loss.detach(), gradient.mul_(share)
-        bend = self._bend.clone().requires_grad_()
-        path = self._toroid.geodesic(self._ends[end], self._params(bend))
-        loss = self._loss(path(share), batch)
-        (gradient,) = torch.autograd.grad(loss, bend)
-        return loss.detach(), gradient
-
-    def _loss(self, params: Params, batch: Batch) -> Tensor:
-        lent = {**params, **self._buffers}
-        inputs, targets = batch
-        output = select_output(run(self._model, lent, inputs), self._evaluator.output_key)
-        outputs = output / self._temperature
-        scores = score(self._evaluator.metric, outputs, targets)
-        assert scores.weights is not None  # filled in where the metric gives none
-        loss = scores.losses.sum() / scores.weights.sum()
-        check_differentiable(loss)
-        return loss
-
-    @property
-    def points(self) -> list[Params]:
-        """The start, the bend as it is, and the end."""
-        bend = {**self._start, **{k: v.clone() for k, v in self._params(self._bend).items()}}
-        return [self._ends[0], bend, self._ends[1]]
-
-    def _flat(self, params: Params) -> Tensor:
-        return torch.cat([params[name].detach().reshape(-1) for name in self._names])
-
-    def _params(self, flat: Tensor) -> dict[str, Tensor]:
-        parts = zip(self._names, torch.split(flat, self._sizes), strict=True)
-        own = {n: x.view(self._start[n].shape).to(self._start[n].dtype) for n, x in parts}
-        shared = {name: own[owner] for name, owner in self._owners.items()}
-        return {**self._buffers, **shared} if self._toroid is not None else shared
 
 
 def _minibatches(

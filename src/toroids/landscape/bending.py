@@ -1,0 +1,158 @@
+"""The training of a bend: one step lowers the loss at a random point of a random segment.
+
+On segments that are straight, or geodesics of a toroid, the bend c has a share s of every point.
+On the hypercube a point at s of the way has every weight from c with probability s and from the end
+otherwise, as on a path that flips weights in a random order; with v the latent weights of c,
+
+    w = m sign(v) + (1 - m) a,    m ~ Bernoulli(s) per weight,    dL/dv = m dL/dw  for |v| <= 1.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from toroids.evaluation.batches import Batch
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.metrics import check_differentiable, score
+from toroids.evaluation.running import owners_of, run, select_output
+from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.toroid import Toroid
+from toroids.params import Params
+
+# Where the ends differ the latent weights of the bend start here, with a random sign.
+START = 0.1
+
+
+class Bending:
+    """The bend on its way, as one flat vector of all parameters."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        evaluator: Evaluator,
+        toroid: Toroid | None,
+        ends: tuple[Params, Params],
+        middle: Params,
+        rate: float,
+        steps: int,
+        temperature: float,
+    ) -> None:
+        """Begins at `middle`; see `connect` for the settings."""
+        self._model, self._evaluator, self._toroid = model, evaluator, toroid
+        self._ends, self._temperature = ends, temperature
+        self._start = dict(middle)
+        self._owners = owners_of(model)
+        self._names = list(dict.fromkeys(self._owners.values()))
+        self._sizes = [middle[name].numel() for name in self._names]
+        self._flat_ends = [self._flat(end) for end in ends]
+        self._bend = self._flat(middle)
+        self._rate = rate * float(self._bend.square().mean().sqrt())
+        self._steps = steps
+        fused = self._bend.device.type in ("cpu", "cuda")  # one kernel for all of a step
+        self._adam = torch.optim.Adam([self._bend], fused=fused)
+        self._buffers = {k: v for k, v in middle.items() if k not in self._owners}
+        self.losses: list[Tensor] = []
+
+    def step(self, number: int, batch: Batch, generator: torch.Generator) -> None:
+        """Takes one step of Adam, on a random point of a random segment."""
+        first, share = torch.rand(2, generator=generator).tolist()
+        end = int(first < 0.5)
+        loss, gradient = self._gradient(end, share, batch, generator)
+        self.losses.append(loss)
+        self._adam.param_groups[0]["lr"] = (
+            self._rate * 0.5 * (1 + math.cos(math.pi * number / self._steps))
+        )
+        self._bend.grad = gradient
+        self._adam.step()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Brings the bend back to where it belongs after a step."""
+        if self._toroid is not None:
+            self._bend.copy_(self._flat(self._toroid.project(self._params(self._bend))))
+
+    def _gradient(
+        self, end: int, share: float, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        if self._toroid is None:  # on a straight segment the bend has the share s of every point
+            point = torch.lerp(self._flat_ends[end], self._bend, share).requires_grad_()
+            loss = self._loss(self._params(point), batch)
+            (gradient,) = torch.autograd.grad(loss, point)
+            return loss.detach(), gradient.mul_(share)
+        bend = self._bend.clone().requires_grad_()
+        path = self._toroid.geodesic(self._ends[end], self._params(bend))
+        loss = self._loss(path(share), batch)
+        (gradient,) = torch.autograd.grad(loss, bend)
+        return loss.detach(), gradient
+
+    def _loss(self, params: Params, batch: Batch) -> Tensor:
+        lent = {**params, **self._buffers}
+        inputs, targets = batch
+        output = select_output(run(self._model, lent, inputs), self._evaluator.output_key)
+        outputs = output / self._temperature
+        scores = score(self._evaluator.metric, outputs, targets)
+        assert scores.weights is not None  # filled in where the metric gives none
+        loss = scores.losses.sum() / scores.weights.sum()
+        check_differentiable(loss)
+        return loss
+
+    @property
+    def points(self) -> list[Params]:
+        """The start, the bend as it is, and the end."""
+        found = self._params(self._network())
+        bend = {**self._start, **{k: v.clone() for k, v in found.items()}}
+        return [self._ends[0], bend, self._ends[1]]
+
+    def _network(self) -> Tensor:
+        """The bend as a network, flat."""
+        return self._bend
+
+    def _flat(self, params: Params) -> Tensor:
+        return torch.cat([params[name].detach().reshape(-1) for name in self._names])
+
+    def _params(self, flat: Tensor) -> dict[str, Tensor]:
+        parts = zip(self._names, torch.split(flat, self._sizes), strict=True)
+        own = {n: x.view(self._start[n].shape).to(self._start[n].dtype) for n, x in parts}
+        shared = {name: own[owner] for name, owner in self._owners.items()}
+        return {**self._buffers, **shared} if self._toroid is not None else shared
+
+
+class BitBending(Bending):
+    """A bend on the hypercube, through real latent weights; what is not binary is straight."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        evaluator: Evaluator,
+        cube: Hypercube,
+        ends: tuple[Params, Params],
+        middle: Params,
+        rate: float,
+        steps: int,
+        temperature: float,
+    ) -> None:
+        """Begins where the ends agree, and with small latent weights elsewhere."""
+        super().__init__(model, evaluator, None, ends, middle, rate, steps, temperature)
+        marks = {n: torch.full_like(middle[n], float(n in cube.bits.shapes)) for n in self._names}
+        self._binary = self._flat(marks).bool()
+        undecided = self._binary & (self._flat_ends[0] != self._flat_ends[1])
+        self._bend[undecided] *= START
+
+    def _gradient(
+        self, end: int, share: float, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        place = generator.device
+        drawn = torch.rand(self._bend.shape, generator=generator, device=place).to(self._bend)
+        shares = torch.where(self._binary, (drawn < share).to(drawn), share)
+        point = torch.lerp(self._flat_ends[end], self._network(), shares).requires_grad_()
+        loss = self._loss(self._params(point), batch)
+        (gradient,) = torch.autograd.grad(loss, point)
+        return loss.detach(), gradient.mul_(shares)
+
+    def _settle(self) -> None:
+        self._bend.copy_(torch.where(self._binary, self._bend.clamp(-1, 1), self._bend))
+
+    def _network(self) -> Tensor:
+        one = torch.ones((), dtype=self._bend.dtype, device=self._bend.device)
+        return torch.where(self._binary, torch.copysign(one, self._bend), self._bend)
