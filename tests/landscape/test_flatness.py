@@ -347,3 +347,86 @@ def test_raw_networks_and_overflow_on_the_toroid(setting, kind):
     canonical = td.canonicalize(toroid.group, params)
     with pytest.raises(DataError, match="NaN|infinite"):
         td.local_energy(model, canonical, data, (1e308,), samples=2, kind=kind, toroid=toroid)
+
+
+@pytest.fixture(scope="module")
+def binary(device):
+    """A small network with binary weights, its cube, and noisy labels."""
+    model = td.models.binary_fully_connected([7, 5, 3]).double().to(device)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(60, 7, generator=generator, dtype=torch.float64)
+    cube = td.Hypercube(td.discover(model, inputs[:4].to(device)))
+    params = td.canonicalize(cube.group, model.state_dict())
+    labels = model(inputs.to(device)).argmax(dim=1).cpu()
+    labels[::5] = (labels[::5] + 1) % 3
+    return model, params, (inputs, labels), cube
+
+
+def test_single_flips_against_all_of_them(binary):
+    model, params, data, cube = binary
+    size = cube.dimension
+    error = td.evaluate(model, params, data).error
+    all_flips = torch.tensor(
+        [
+            td.evaluate(model, cube.flipped(params, torch.tensor([i])), data).error - error
+            for i in range(size)
+        ]
+    ).double()
+    found = td.local_energy(model, params, data, (1 / size,), samples=400, kind="flips", cube=cube)
+    assert found.kind == "flips"
+    assert all_flips.std() > 0
+    assert abs(found.increase.item() - all_flips.mean().item()) < 4 * found.stderr.item()
+    assert found.stderr.item() == pytest.approx(all_flips.std().item() / 20, rel=0.25)
+
+
+def test_nested_flips_against_their_definition(binary):
+    model, params, data, cube = binary
+    found = td.local_energy(model, params, data, (0.1, 1.0), samples=3, kind="flips", cube=cube)
+    generator = torch.Generator().manual_seed(0)
+    error, increases = td.evaluate(model, params, data).error, []
+    for _ in range(3):
+        order = torch.randperm(cube.dimension, generator=generator)
+        flipped = cube.flipped(params, order[: round(0.1 * cube.dimension)])
+        increases.append(td.evaluate(model, flipped, data).error - error)
+    assert found.increase[0].item() == pytest.approx(sum(increases) / 3)
+    opposite = {name: -weight for name, weight in params.items()}
+    assert found.increase[1].item() == pytest.approx(
+        td.evaluate(model, opposite, data).error - error
+    )
+    assert found.stderr[1] == pytest.approx(0)
+
+
+def test_flips_are_invariant_and_none_do_nothing(binary):
+    model, params, data, cube = binary
+    moved = td.canonicalize(cube.group, randomly_moved(cube.group, params, 1))
+    here, there = (
+        td.local_energy(model, p, data, samples=150, kind="flips", cube=cube)
+        for p in (params, moved)
+    )
+    assert here.sigma.tolist() == [0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]
+    assert here.increase[0] == here.stderr[0] == 0
+    assert here.increase[-1] > 5 * here.stderr[-1]
+    assert_alike(here, there)
+
+
+def test_real_parameters_are_not_flipped():
+    model = td.models.binary_fully_connected([5, 4, 2], norm="batch_norm").eval()
+    group = td.discover(model, torch.randn(4, 5))
+    params = td.canonicalize(group, model.state_dict())
+    seen = []
+    model.norm1.register_forward_pre_hook(lambda m, _: seen.append(m.weight.detach().clone()))
+    data = torch.randn(8, 5), torch.zeros(8).long()
+    td.local_energy(model, params, data, samples=2, kind="flips", cube=td.Hypercube(group))
+    assert len(seen) > 14
+    assert all(torch.equal(weight, params["norm1.weight"]) for weight in seen)
+
+
+def test_bad_flips(binary):
+    model, params, data, cube = binary
+    with pytest.raises(ToroidsError, match="kind='flips' flips weights .*; pass cube="):
+        td.local_energy(model, params, data, kind="flips")
+    with pytest.raises(ToroidsError, match="1.5.* fractions of the binary weights"):
+        td.local_energy(model, params, data, (0.1, 1.5), kind="flips", cube=cube)
+    raw = {name: 0.5 * weight for name, weight in params.items()}
+    with pytest.raises(ParamsError, match="expected -1 or \\+1; pass what canonicalize"):
+        td.local_energy(model, raw, data, kind="flips", cube=cube)

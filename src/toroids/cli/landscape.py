@@ -30,12 +30,13 @@ from toroids.cli.shared import (
 )
 from toroids.data.files import load_data
 from toroids.errors import ConfigError
+from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Path as Curve
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.connect import connect
-from toroids.landscape.flatness import SIGMAS, LocalEnergy, local_energy
+from toroids.landscape.flatness import LocalEnergy, local_energy
 from toroids.landscape.joined import WAYS, joined
-from toroids.landscape.noise import KINDS
+from toroids.landscape.noise import KINDS, ON_TOROID
 from toroids.landscape.profile import Profile
 from toroids.landscape.profile import profile as profile_of
 from toroids.landscape.section import section as section_of
@@ -144,8 +145,12 @@ def flatness(
     output_key: OutputKey = None,
     kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")] = "multiplicative",
     sigmas: Annotated[
-        str, typer.Option(help="Relative sizes of the noise, separated by commas.")
-    ] = ",".join(map(str, SIGMAS)),
+        str | None,
+        typer.Option(
+            help="Relative sizes of the noise, of flips fractions of the weights, separated by "
+            "commas."
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(help="Noise samples.")] = 32,
     precision: Annotated[
         float | None, typer.Option(help="Draw until every standard error is as small as this.")
@@ -156,10 +161,11 @@ def flatness(
 ) -> None:
     """Measure how much noise on the weights raises the error of networks, and draw it."""
     check_file(out)
-    sizes = _numbers(sigmas)
+    sizes = None if sigmas is None else _numbers(sigmas)
     examples = load_data(data)
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
-    toroid = Toroid(loaded.group)
+    toroid = Toroid(loaded.group) if kind in ON_TOROID else None
+    cube = Hypercube(loaded.group) if kind == "flips" else None
     found: dict[str, LocalEnergy] = {}
     with shown_progress(every=5.0) as progress:
         for name, network in zip(names_of(weights), loaded.networks, strict=True):
@@ -172,7 +178,8 @@ def flatness(
                 sizes,
                 samples,
                 kind=kind,
-                toroid=toroid if canonical else None,
+                toroid=toroid,
+                cube=cube,
                 precision=precision,
                 generator=torch.Generator().manual_seed(seed),
                 metric=metric,

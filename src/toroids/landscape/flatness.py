@@ -4,7 +4,7 @@
 
 Every noise commutes with permutations, signs and rescalings, so E does not depend on which
 representative of a network is measured: E(g.w) = E(w) in distribution. Additive noise of one size
-for all weights does not. The three kinds of noise are defined in `noise`.
+for all weights does not. The kinds of noise are defined in `noise`.
 """
 
 import math
@@ -20,12 +20,15 @@ from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
+from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.noise import KINDS, Centre, check_kind
 from toroids.landscape.temperature import temperature_of
 from toroids.params import Params
 
 SIGMAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+# Of flips: a network of which a half is flipped has nothing to do with what it was.
+FRACTIONS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class LocalEnergy:
     """Increase of the error under noise; 1-D float64 tensors.
 
     Attributes:
-        sigma: relative size of the noise.
+        sigma: relative size of the noise, of flips the fraction of the weights.
         increase: mean error of the disturbed networks minus the error of the network.
         stderr: standard error of `increase` over the noise samples.
         error: error of the undisturbed network.
@@ -53,11 +56,12 @@ def local_energy(
     model: nn.Module,
     params: Params,
     data: Data,
-    sigmas: Sequence[float] = SIGMAS,
+    sigmas: Sequence[float] | None = None,
     samples: int = 32,
     *,
     kind: str = "multiplicative",
     toroid: Toroid | None = None,
+    cube: Hypercube | None = None,
     precision: float | None = None,
     max_samples: int = 1000,
     steps: int = 5,
@@ -80,17 +84,23 @@ def local_energy(
         worst            where gradient ascent in a geodesic ball finds the largest loss; the radius
                          is sigma R, with R^2 = E ||P(s z)||^2, and the start is sigma P(s z).
                          R grows as the root of the number of units, and all of it can move the few
-                         that hurt most: a tenth of the usual sigmas does much harm.
+                         that hurt most: a tenth of the usual sigmas does much harm;
+        flips            w_i -> -w_i for a fraction p = sigma of the n binary weights, so that
+                         E(p) is the mean over all networks at the Hamming distance round(p n) / n.
+                         They are drawn uniformly without replacement, by one order for all p: the
+                         flips of a small p are among those of a large one.
 
     Args:
         model: gives the architecture; it is left as it was.
-        params: parameters and buffers by name; buffers are not disturbed. Canonical where the kind
-            is not "multiplicative".
+        params: parameters and buffers by name; buffers are not disturbed, and by "flips" no real
+            parameters. Canonical where the kind is not "multiplicative".
         data: a pair `(inputs, labels)` or an iterable of such batches.
-        sigmas: relative sizes of the noise, each at least 0.
+        sigmas: relative sizes of the noise, each at least 0; for "flips" fractions in [0, 1]. When
+            None 0 to 0.6, and for "flips" 0 to 0.2.
         samples: noise samples per sigma, at least 2.
-        kind: "multiplicative", "tangent" or "worst".
-        toroid: on which "tangent" and "worst" move; "multiplicative" needs none.
+        kind: "multiplicative", "tangent", "worst" or "flips".
+        toroid: on which "tangent" and "worst" move; the others need none.
+        cube: whose weights "flips" flips; the others need none.
         precision: the standard error of the increase, at every sigma, down to which samples are
             drawn; `samples` of them when None.
         max_samples: the most samples drawn for a precision.
@@ -112,8 +122,9 @@ def local_energy(
         `max_samples` were drawn.
 
     Raises:
-        ToroidsError: no sigma, a negative one, fewer than two samples, an unknown kind, one that
-            lacks its toroid, or a precision, steps or temperature that are not positive.
+        ToroidsError: no sigma, a negative one, a fraction above 1, fewer than two samples, an
+            unknown kind, one that lacks its toroid or cube, or a precision, steps or temperature
+            that are not positive.
         ParamsError: `params` is not of the model's architecture, not finite, or not canonical.
         DataError: as in `evaluate`; also when a sigma is so large that outputs overflow.
 
@@ -130,19 +141,37 @@ def local_energy(
         >>> bool(energy.increase[1] > energy.increase[0])
         True
 
+        Binary weights are flipped:
+
+        >>> model = td.models.binary_fully_connected([5, 3, 2])
+        >>> group = td.discover(model, torch.ones(1, 5))
+        >>> canonical = td.canonicalize(group, model.state_dict())
+        >>> data = (torch.randn(8, 5), torch.zeros(8, dtype=torch.long))
+        >>> cube = td.Hypercube(group)
+        >>> td.local_energy(model, canonical, data, kind="flips", cube=cube).increase[0].item()
+        0.0
+
     Reference:
         Pittorino et al., Entropic gradient descent algorithms and wide flat minima, 2021,
-        arXiv 2006.07897.
+        arXiv 2006.07897; Baldassi et al., Unreasonable Effectiveness of Learning Neural Networks,
+        2016, arXiv 1605.06444, for flips.
     """
+    if sigmas is None:
+        sigmas = FRACTIONS if kind == "flips" else SIGMAS
     sigmas = [float(sigma) for sigma in sigmas]
     most = samples if precision is None else max_samples
     _check_request(sigmas, samples, precision, most, steps)
     check_params(model, params)
-    check_kind(kind, toroid, params)
+    check_kind(kind, toroid, cube, params)
+    if kind == "flips" and max(sigmas) > 1:
+        raise ToroidsError(
+            f"sigmas are {sigmas}; with kind='flips' they are fractions of the binary weights, "
+            "pass values in [0, 1]."
+        )
     evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
     group = None if toroid is None else toroid.group
     scale = temperature_of(temperature, evaluator, params, group)
-    centre = Centre(evaluator, params, toroid, scale, steps)
+    centre = Centre(evaluator, params, toroid, scale, steps, cube)
     error = evaluator(params, scale).error
     generator = generator or torch.Generator().manual_seed(0)
     target = math.inf if precision is None else precision

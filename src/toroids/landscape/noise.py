@@ -2,9 +2,12 @@
 
     multiplicative   w (1 + sigma z),               z ~ N(0, 1) per weight;
     tangent          exp_w(sigma v),  v = P(s z),   z ~ N(0, 1) per weight;
-    worst            exp_w(v), the v of the largest loss with ||v|| <= sigma R.
+    worst            exp_w(v), the v of the largest loss with ||v|| <= sigma R;
+    flips            w_i -> -w_i for the round(sigma n) of n binary weights that come first in an
+                     order drawn uniformly.
 
-Here w is on the toroid, P projects on its tangents at w, R^2 = E ||P(s z)||^2, and s is
+Flips leave real weights as they are. On the toroid w is canonical, P projects on its tangents at w,
+R^2 = E ||P(s z)||^2, and s is
 
     1 / sqrt(d)   on a sphere with d coordinates, so that v moves a unit by an angle of about one;
     r             on flat coordinates, the root mean square of those of the same tensor.
@@ -28,6 +31,7 @@ from torch import Tensor
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.running import owners_of
+from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import flat_masks
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, inner_product, precise
@@ -42,10 +46,11 @@ class Centre:
 
     Attributes:
         evaluator: of the data.
-        params: trusted; canonical where there is a toroid.
+        params: trusted; canonical where there is a toroid or a cube.
         toroid: of the architecture; None where the network is disturbed as it stands.
         temperature: what the outputs are divided by.
         steps: of the ascent to the worst.
+        cube: of the architecture; None where no weights are flipped.
     """
 
     evaluator: Evaluator
@@ -53,6 +58,7 @@ class Centre:
     toroid: Toroid | None
     temperature: float
     steps: int
+    cube: Hypercube | None = None
 
     def errors(self, networks: Sequence[Params]) -> list[float]:
         """Measures disturbed copies."""
@@ -137,11 +143,26 @@ def worst(centre: Centre, generator: torch.Generator) -> Disturbance:
     return lambda sigma: _climb(centre, _times(sigma, start), sigma * centre.length)
 
 
+def flips(centre: Centre, generator: torch.Generator) -> Disturbance:
+    """Draws an order of the binary weights, of which every sigma flips the first ones.
+
+    Returns:
+        The network with a fraction sigma of its weights flipped, as a function of sigma.
+    """
+    cube, params = centre.cube, centre.params
+    assert cube is not None  # checked with the kind
+    order = torch.randperm(cube.dimension, generator=generator, device=generator.device)
+    return lambda sigma: cube.flipped(params, order[: round(sigma * len(order))])
+
+
 KINDS: dict[str, Callable[[Centre, torch.Generator], Disturbance]] = {
     "multiplicative": multiplicative,
     "tangent": tangent,
     "worst": worst,
+    "flips": flips,
 }
+# Those that move on the toroid.
+ON_TOROID = ("tangent", "worst")
 
 
 def drawn(params: Params, names: tuple[str, ...], generator: torch.Generator) -> dict[str, Tensor]:
@@ -200,19 +221,26 @@ def _norm(vector: Params) -> float:
     return math.sqrt(inner_product(vector, vector, vector))
 
 
-def check_kind(kind: str, toroid: Toroid | None, params: Params) -> None:
+def check_kind(kind: str, toroid: Toroid | None, cube: Hypercube | None, params: Params) -> None:
     """Raises unless there is such a noise and what it needs.
 
     Raises:
-        ToroidsError: an unknown kind, or no toroid for one that needs it.
-        ParamsError: `params` is not on the toroid.
+        ToroidsError: an unknown kind, or no toroid or cube for one that needs it.
+        ParamsError: `params` is not on the toroid or the cube.
     """
     if kind not in KINDS:
         raise ToroidsError(f"there is no kind {kind!r}; choose from {tuple(KINDS)}.")
-    if toroid is not None and kind != "multiplicative":
+    if kind in ON_TOROID:
+        if toroid is None:
+            raise ToroidsError(
+                f"kind={kind!r} moves on the toroid; pass toroid=td.Toroid(group) and what "
+                "td.canonicalize(group, params) returns."
+            )
         toroid.check(params)
-    elif kind != "multiplicative":
-        raise ToroidsError(
-            f"kind={kind!r} moves on the toroid; pass toroid=td.Toroid(group) and what "
-            "td.canonicalize(group, params) returns."
-        )
+    if kind == "flips":
+        if cube is None:
+            raise ToroidsError(
+                "kind='flips' flips weights of -1 and +1; pass cube=td.Hypercube(group) and what "
+                "td.canonicalize(group, params) returns."
+            )
+        cube.check(params)

@@ -55,7 +55,9 @@ def energy_picture(energies: Mapping[str, LocalEnergy], error: str = "error") ->
             line={"color": COLOURS[number % len(COLOURS)]},
             marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
         )
-    figure.update_xaxes(title="relative size of the noise σ", rangemode="tozero")
+    flips = {energy.kind for energy in energies.values()} == {"flips"}
+    title = "fraction of flipped weights p" if flips else "relative size of the noise σ"
+    figure.update_xaxes(title=title, rangemode="tozero")
     figure.update_yaxes(title=f"increase of the {error}", rangemode="tozero")
     return laid_out(figure, showlegend=True)
 
