@@ -18,6 +18,7 @@ from toroids.landscape.connect import Bend, connect
 from toroids.landscape.curvature import Curvature, curvature
 from toroids.landscape.flatness import LocalEnergy, local_energy
 from toroids.landscape.merge import evaluate_ensemble, merge
+from toroids.landscape.orders import FlipProfile, flip_profile
 from toroids.landscape.profile import Profile, profile
 from toroids.landscape.recalibrate import recalibrate
 from toroids.landscape.repair import repair
@@ -75,6 +76,7 @@ __all__ = [
     "Curvature",
     "Evaluation",
     "Evaluator",
+    "FlipProfile",
     "LocalEnergy",
     "Profile",
     "connect",
@@ -84,6 +86,7 @@ __all__ = [
     "evaluate",
     "evaluate_ensemble",
     "fit_temperature",
+    "flip_profile",
     "local_energy",
     "merge",
     "profile",

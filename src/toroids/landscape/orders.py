@@ -1,0 +1,232 @@
+"""Error along many shortest paths between two networks with binary weights.
+
+Every order of flipping the weights that differ is a geodesic of the hypercube, so that a profile
+between two of its corners is one of many. A mean over random orders tells what lies between the
+two; a greedy order, how low one can go without a detour.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from toroids.align.problem import Progress
+from toroids.errors import ToroidsError
+from toroids.evaluation.batches import Data, batches
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.metrics import Metric
+from toroids.evaluation.running import check_params
+from toroids.geometry.bits import BitPath
+from toroids.geometry.hypercube import Hypercube
+from toroids.landscape.greedy_order import greedy_order
+from toroids.landscape.profile import Profile, profile
+from toroids.landscape.recalibrate import Recalibrator, batch_norms, check_batch_norm
+from toroids.params import Params
+
+ORDERS = ("random", "greedy")
+
+
+@dataclass(frozen=True)
+class FlipProfile:
+    """Error and loss along several orders of flips; float64 tensors.
+
+    Attributes:
+        t: fraction of the flips that are made, ascending in [0, 1], of shape (points,).
+        error: mean error over the orders, of shape (points,).
+        error_spread: standard deviation of the error over the orders; NaN for one order.
+        error_stderr: standard error of one order's error over the examples, the mean over the
+            orders; all orders see the same examples, so that more of them do not lower it.
+        loss: mean loss over the orders, of shape (points,).
+        curves: error of every order, of shape (orders, points).
+        barriers: of every order the largest error minus the larger end, of shape (orders,).
+        lowest: the path of the lowest barrier, of several the one of the lowest mean error.
+        order: "random" or "greedy".
+        notes: what is to be known of a curve, as in `profile`.
+    """
+
+    t: Tensor
+    error: Tensor
+    error_spread: Tensor
+    error_stderr: Tensor
+    loss: Tensor
+    curves: Tensor
+    barriers: Tensor
+    lowest: BitPath
+    order: str = "random"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def barrier(self) -> float:
+        """The mean barrier over the orders, not the barrier of the mean error, which is lower."""
+        return float(self.barriers.mean())
+
+    @property
+    def barrier_stderr(self) -> float:
+        """The standard error of `barrier` over the orders; NaN for one order."""
+        count = len(self.barriers)
+        return float(self.barriers.std()) / math.sqrt(count) if count > 1 else math.nan
+
+
+def flip_profile(
+    model: nn.Module,
+    cube: Hypercube,
+    a: Params,
+    b: Params,
+    data: Data,
+    orders: int = 8,
+    points: int = 25,
+    *,
+    order: str = "random",
+    steps: int = 100,
+    candidates: int = 3,
+    generator: torch.Generator | None = None,
+    calibration: Data | None = None,
+    batch_norm: str = "recalibrate",
+    temperature: float = 1.0,
+    metric: str | Metric = "classification",
+    batch_size: int = 1024,
+    output_key: str | int | None = None,
+    progress: Progress | None = None,
+) -> FlipProfile:
+    """Measures error and loss along several geodesics of the hypercube between two networks.
+
+    With pi an order of the n weights in which a and b differ, the corner at t has the first
+    round(t n) of them flipped; its barrier is
+
+        B(pi) = max_t error(t) - max(error(0), error(1)).
+
+    A "random" order is uniform. A "greedy" one grows from both ends towards the middle in `steps`
+    blocks: among the weights with the lowest -2 w_i g_i, g the straight-through gradient of the
+    loss, and random blocks of the better quarter of this ranking, it takes the block with the
+    lowest error, then loss. Several greedy orders differ by what the generator draws.
+
+    Costs `points` evaluations for every order. A greedy one also costs `steps` gradients, each as
+    dear as about three evaluations, and `steps` (1 + `candidates`) evaluations, with batch norms
+    about twice as many.
+
+    Args:
+        model: gives the architecture; it is left as it was.
+        cube: the hypercube of its symmetry group.
+        a: a canonical network.
+        b: another one, aligned to it.
+        data: a pair `(inputs, targets)` or an iterable of such batches.
+        orders: how many orders, at least 1.
+        points: equally spaced positions on every path, both ends included.
+        order: "random" or "greedy".
+        steps: blocks of a greedy order; barriers fall as they get smaller.
+        candidates: random blocks at every step of a greedy order; without any, all orders are the
+            same.
+        generator: source of orders, on the CPU; seeded with 0 when None.
+        calibration: training data, by which greedy orders are chosen and batch-norm statistics
+            estimated; `data` when None, which makes its own barriers look low.
+        batch_norm: "recalibrate" or "keep", as in `profile`.
+        temperature: what the outputs are divided by; the logits have their own scale.
+        metric: as in `evaluate`.
+        batch_size: how many examples of a pair of tensors are run at once.
+        output_key: which entry of a structured output holds the logits.
+        progress: called with a text, the number of orders done, and of all orders.
+
+    Returns:
+        All curves and barriers, their means, and the best path.
+
+    Raises:
+        ToroidsError: fewer than one order, two points or one step, negative candidates, or an
+            unknown kind of order.
+        ParamsError: a network is not of the model's architecture, not finite or not canonical.
+        DataError: as in `evaluate`.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> make = td.models.binary_fully_connected
+        >>> data = (torch.randn(8, 5), torch.zeros(8, dtype=torch.long))
+        >>> model = make([5, 3, 2])
+        >>> cube = td.Hypercube(td.discover(model, torch.ones(1, 5)))
+        >>> a = td.canonicalize(cube.group, model.state_dict())
+        >>> b = td.align(cube.group, make([5, 3, 2], seed=1).state_dict(), to=a).params
+        >>> found = td.flip_profile(model, cube, a, b, data, orders=4, points=5)
+        >>> found.curves.shape, bool(found.barriers.min() <= found.barrier)
+        (torch.Size([4, 5]), True)
+
+    Reference:
+        Frankle et al., Linear Mode Connectivity and the Lottery Ticket Hypothesis, 2020,
+        arXiv 1912.05671, for the barrier.
+    """
+    _check(orders, points, order, steps, candidates)
+    check_batch_norm(batch_norm)
+    check_params(model, a, "network a")
+    check_params(model, b, "network b")
+    generator = generator or torch.Generator().manual_seed(0)
+    data = batches(data, batch_size)  # once for all orders
+    training = data if calibration is None else batches(calibration, batch_size)
+    chooser = Evaluator(model, training, metric=metric, output_key=output_key)
+    anew = batch_norm == "recalibrate" and batch_norms(model)
+    ready = Recalibrator(model, chooser) if anew else dict
+    paths: list[BitPath] = []
+    curves: list[Profile] = []
+    for number in range(orders):
+        if progress is not None:
+            progress(f"{order} orders", number, orders)
+        path = cube.geodesic(a, b, generator)
+        if order == "greedy" and len(path):
+            found = greedy_order(
+                path,
+                chooser,
+                steps,
+                candidates,
+                generator=generator,
+                temperature=temperature,
+                ready=ready,
+            )
+            path = cube.geodesic(a, b, order=found)
+        curve = profile(
+            model,
+            path,
+            data,
+            points,
+            calibration=training,
+            batch_norm=batch_norm,
+            temperature=temperature,
+            metric=metric,
+            output_key=output_key,
+        )
+        paths.append(path)
+        curves.append(curve)
+    return _joined(paths, curves, order)
+
+
+def _joined(paths: list[BitPath], curves: list[Profile], order: str) -> FlipProfile:
+    errors = torch.stack([curve.error for curve in curves])
+    barriers = torch.tensor([curve.barrier for curve in curves], dtype=torch.float64)
+    ranks = [
+        (math.inf if math.isnan(curve.barrier) else curve.barrier, float(curve.error.nanmean()))
+        for curve in curves
+    ]
+    spread = errors.std(dim=0) if len(curves) > 1 else torch.full_like(errors[0], math.nan)
+    return FlipProfile(
+        t=curves[0].t,
+        error=errors.mean(dim=0),
+        error_spread=spread,
+        error_stderr=torch.stack([curve.error_stderr for curve in curves]).mean(dim=0),
+        loss=torch.stack([curve.loss for curve in curves]).mean(dim=0),
+        curves=errors,
+        barriers=barriers,
+        lowest=paths[min(range(len(paths)), key=ranks.__getitem__)],
+        order=order,
+        notes=tuple(f"order {n}: {note}" for n, curve in enumerate(curves) for note in curve.notes),
+    )
+
+
+def _check(orders: int, points: int, order: str, steps: int, candidates: int) -> None:
+    if order not in ORDERS:
+        raise ToroidsError(f"there is no order {order!r}; choose from {ORDERS}.")
+    if orders < 1 or points < 2:
+        raise ToroidsError(
+            f"there are {orders} orders of {points} points; pass at least 1 order and 2 points, "
+            "the ends."
+        )
+    if steps < 1 or candidates < 0:
+        raise ToroidsError(
+            f"a greedy order has {steps} steps and {candidates} candidates; pass at least 1 step "
+            "and 0 candidates."
+        )
