@@ -17,6 +17,7 @@ from toroids.geometry.toroid import Toroid
 from toroids.landscape.connect import Bend, connect
 from toroids.landscape.curvature import Curvature, curvature
 from toroids.landscape.flatness import LocalEnergy, local_energy
+from toroids.landscape.median import MedianSection, median_section
 from toroids.landscape.merge import evaluate_ensemble, merge
 from toroids.landscape.orders import FlipProfile, flip_profile
 from toroids.landscape.profile import Profile, profile
@@ -78,6 +79,7 @@ __all__ = [
     "Evaluator",
     "FlipProfile",
     "LocalEnergy",
+    "MedianSection",
     "Profile",
     "connect",
     "curvature",
@@ -88,6 +90,7 @@ __all__ = [
     "fit_temperature",
     "flip_profile",
     "local_energy",
+    "median_section",
     "merge",
     "profile",
     "recalibrate",

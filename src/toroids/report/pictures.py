@@ -1,4 +1,4 @@
-"""Pictures of single measurements: a profile, a flatness curve, a section, a merge."""
+"""Pictures of single measurements: profiles, a flatness curve, sections, a merge."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,11 +9,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
+from plotly.subplots import make_subplots
 from torch import Tensor
 
 from toroids.evaluation.summary import Evaluation
 from toroids.files import write_atomically
 from toroids.landscape.flatness import LocalEnergy
+from toroids.landscape.median import MedianSection
+from toroids.landscape.orders import FlipProfile
 from toroids.landscape.profile import Profile
 from toroids.landscape.section import Section
 from toroids.report.figures import CHART, COLOURS, SYMBOLS, laid_out
@@ -22,12 +25,17 @@ from toroids.report.text import PATHS
 NAMES = {**PATHS, "bend": "two segments over a trained bend"}
 
 
-def profile_picture(profiles: Mapping[str, Profile], error: str = "error") -> go.Figure:
-    """Draws the error along paths, with bands of one standard error over the examples."""
+def profile_picture(
+    profiles: Mapping[str, Profile | FlipProfile], error: str = "error"
+) -> go.Figure:
+    """Draws the error along paths; bands are one standard error, over orders one deviation."""
     figure = go.Figure()
     for number, (name, curve) in enumerate(profiles.items()):
         colour = COLOURS[number % len(COLOURS)]
-        low, high = curve.error - curve.error_stderr, curve.error + curve.error_stderr
+        width = curve.error_stderr
+        if isinstance(curve, FlipProfile) and len(curve.curves) > 1:
+            width = curve.error_spread
+        low, high = curve.error - width, curve.error + width
         _band(figure, curve.t, low.clamp(min=0), high, colour)
         figure.add_scatter(
             x=curve.t.tolist(),
@@ -88,6 +96,55 @@ def section_picture(section: Section, names: Sequence[str], error: str = "error"
     figure.update_xaxes(title="distance along the first two networks")
     figure.update_yaxes(title="distance from their line", scaleanchor="x")
     return laid_out(figure, height=560)
+
+
+def median_picture(section: MedianSection, names: Sequence[str], error: str = "error") -> go.Figure:
+    """Draws the error on the faces around the median of three networks, in Hamming distances.
+
+    Args:
+        section: the three faces.
+        names: of the three networks.
+        error: what the values are called.
+
+    Returns:
+        Three heatmaps with a common scale of colours; the median is the lower left corner of each.
+    """
+    shown = [escape(name) for name in names]
+    titles = [f"{shown[i]} and {shown[j]}" for i, j in section.faces]
+    figure = make_subplots(cols=3, subplot_titles=titles, horizontal_spacing=0.08)
+    for column, ((i, j), values) in enumerate(
+        zip(section.faces, section.error, strict=True), start=1
+    ):
+        across, up = section.distances[i].tolist(), section.distances[j].tolist()
+        place = {"row": 1, "col": column}
+        figure.add_heatmap(
+            x=across,
+            y=up,
+            z=values.T.tolist(),  # rows of a heatmap go up, the first leg goes across
+            coloraxis="coloraxis",
+            hovertemplate=f"{shown[i]} %{{x:.3g}}<br>{shown[j]} %{{y:.3g}}<br>"
+            f"{escape(error)} %{{z:.4g}}<extra></extra>",
+            **place,
+        )
+        figure.add_scatter(
+            x=[0, across[-1], 0],
+            y=[0, 0, up[-1]],
+            mode="markers+text",
+            text=["median", shown[i], shown[j]],
+            textposition=["top right", "top left", "bottom right"],
+            textfont={"color": "white"},
+            marker={"color": "white", "size": 9, "line": {"color": "black", "width": 1.5}},
+            cliponaxis=False,
+            showlegend=False,
+            hoverinfo="skip",
+            **place,
+        )
+        figure.update_xaxes(title=f"distance from the median to {shown[i]}", **place)
+        figure.update_yaxes(title=f"to {shown[j]}", scaleanchor=f"x{column}", **place)
+    figure.update_xaxes(constrain="domain")
+    figure.update_yaxes(constrain="domain")
+    bar = {"title": {"text": escape(error)}}
+    return laid_out(figure, 440, coloraxis={"colorscale": "Viridis", "colorbar": bar})
 
 
 def errors_picture(errors: Mapping[str, Evaluation], error: str = "error") -> go.Figure:
