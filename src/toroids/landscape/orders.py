@@ -116,8 +116,7 @@ def flip_profile(
             curve rises and falls again; to see that takes as many points as blocks or more.
         order: "random" or "greedy".
         steps: blocks of a greedy order, at most one for every flip; barriers fall as they get
-            smaller, on digits to less than a tenth of those of random orders with some hundred
-            flips each.
+            smaller. On digits 200 gave a twentieth of the barriers of random orders.
         candidates: random blocks at every step of a greedy order; without any, all orders are the
             same.
         generator: source of orders, on the CPU; seeded with 0 when None.
