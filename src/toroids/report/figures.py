@@ -1,6 +1,6 @@
 """The report's figures, each a function of the rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from toroids.report.findings import Summary
-from toroids.report.text import PATHS, label, percent
+from toroids.report.text import BENDS, PATHS, label, percent
 from toroids.study.store import Row
 
 # Okabe and Ito's palette, made to be told apart by colour-blind readers too.
@@ -20,6 +20,11 @@ PATH_STYLES = {
     "aligned": ("#56B4E9", "dash"),
     "both": ("#CC79A7", "longdash"),
     "geodesic": ("#0072B2", "solid"),
+    "flips_raw": ("#666666", "dot"),
+    "flips": ("#56B4E9", "dash"),
+    "flips_greedy": ("#0072B2", "solid"),
+    "bend": ("#CC79A7", "dash"),
+    "bend_greedy": ("#D55E00", "solid"),
 }
 CHART = {"responsive": True, "displaylogo": False, "toImageButtonOptions": {"format": "svg"}}
 FONT = {"family": "system-ui, -apple-system, Segoe UI, sans-serif", "size": 14}
@@ -63,7 +68,8 @@ def flatness_curves(rows: Sequence[Row], summary: Summary) -> go.Figure:
             line={"color": colour},
             name=f"{_name(solver)} ({curve[0]['count']} networks)",
         )
-    figure.update_xaxes(title="relative weight noise σ")
+    title = "fraction of weights flipped" if summary.binary else "relative weight noise σ"
+    figure.update_xaxes(title=title)
     figure.update_yaxes(title="increase of train error", tickformat=".0%", rangemode="tozero")
     return laid_out(figure)
 
@@ -105,7 +111,7 @@ def flatness_against_test_error(rows: Sequence[Row], summary: Summary) -> go.Fig
         )
     figure.update_traces(error_x_thickness=1, error_y_thickness=1)
     figure.update_xaxes(
-        title=f"increase of train error at σ = {summary.sigma:g} (± standard error)",
+        title=f"increase of train error, {summary.disturbance} (± standard error)",
         tickformat=".0%",
     )
     figure.update_yaxes(title="test error (± standard error)", tickformat=".1%")
@@ -113,38 +119,42 @@ def flatness_against_test_error(rows: Sequence[Row], summary: Summary) -> go.Fig
 
 
 def distance_matrices(rows: Sequence[Row], summary: Summary) -> go.Figure:
-    """Draws the mean angles between all networks, ordered by solver, before and after alignment."""
+    """Draws the distances between all networks, ordered by solver, before and after alignment."""
     names = [row["name"] for row in rows if row["kind"] == "network"]
     pairs = [row for row in rows if row["kind"] == "pair"]
     figure = make_subplots(
         cols=2, subplot_titles=("canonical, not aligned", "canonical and aligned")
     )
     shown = [escape(label(name)) for name in names]
+    unit = "" if summary.binary else " rad"
     for column, moment in enumerate(("before", "after"), start=1):
         figure.add_heatmap(
-            z=_matrix(names, pairs, moment),
+            z=_matrix(names, pairs, summary.apart, moment),
             x=shown,
             y=shown,
             coloraxis="coloraxis",
             row=1,
             col=column,
-            hovertemplate="%{y}<br>%{x}<br>%{z:.3f} rad<extra></extra>",
+            hovertemplate="%{y}<br>%{x}<br>%{z:.3f}" + unit + "<extra></extra>",
         )
         figure.update_yaxes(autorange="reversed", scaleanchor=f"x{column}", row=1, col=column)
     ticks = _solver_ticks(names, rows)
     figure.update_xaxes(**ticks, constrain="domain", tickangle=0)
     figure.update_yaxes(**ticks, constrain="domain", tickangle=-90)
     figure.update_yaxes(showticklabels=False, col=2)
-    bar = {"title": {"text": "mean angle<br>(radians)"}}
+    text = "fraction of<br>weights that<br>differ" if summary.binary else "mean angle<br>(radians)"
+    bar = {"title": {"text": text}}
     return laid_out(figure, 520, coloraxis={"colorscale": "Viridis", "colorbar": bar})
 
 
-def _matrix(names: Sequence[str], pairs: Sequence[Row], moment: str) -> list[list[float]]:
+def _matrix(
+    names: Sequence[str], pairs: Sequence[Row], measure: str, moment: str
+) -> list[list[float]]:
     position = {name: index for index, name in enumerate(names)}
     matrix = [[0.0] * len(names) for _ in names]
     for row in pairs:
         a, b = position[row["a"]], position[row["b"]]
-        matrix[a][b] = matrix[b][a] = row["mean_angle"][moment]
+        matrix[a][b] = matrix[b][a] = row[measure][moment]
     return matrix
 
 
@@ -161,17 +171,31 @@ def _solver_ticks(names: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def barrier_profiles(rows: Sequence[Row], summary: Summary) -> go.Figure:
-    """Draws the mean train error along five paths, one panel per solver, with 95 % intervals."""
-    solvers = [solver for solver in summary.solvers if summary.all("path_error", solver)]
-    counts = [summary.all("path_error", solver)[0]["count"] for solver in solvers]
+    """Draws the mean train error along all paths, one panel per solver, with 95 % intervals."""
+    return _profiles(summary, PATHS)
+
+
+def bend_profiles(rows: Sequence[Row], summary: Summary) -> go.Figure:
+    """Draws the mean train error over trained bends, one panel per solver."""
+    return _profiles(summary, BENDS)
+
+
+def _profiles(summary: Summary, paths: Mapping[str, str]) -> go.Figure:
+    curves = {
+        solver: {
+            path: curve for path in paths if (curve := summary.all("path_error", solver, path=path))
+        }
+        for solver in summary.solvers
+    }
+    solvers = [solver for solver in summary.solvers if curves[solver]]
+    counts = [next(iter(curves[solver].values()))[0]["count"] for solver in solvers]
     titles = [f"{_name(s)} ({count} pairs)" for s, count in zip(solvers, counts, strict=True)]
     figure = make_subplots(
         cols=max(len(solvers), 1), shared_yaxes=True, subplot_titles=titles or ("no pairs",)
     )
     for column, solver in enumerate(solvers, start=1):
-        for path, name in PATHS.items():
-            curve = summary.all("path_error", solver, path=path)
-            _add_band(figure, curve, path, name, column)
+        for path, curve in curves[solver].items():
+            _add_band(figure, curve, path, paths[path], column)
     figure.update_xaxes(title="position t on the path", range=[0, 1])
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
     figure.update_yaxes(title="train error", col=1)
@@ -217,9 +241,11 @@ def barrier_heights(rows: Sequence[Row], summary: Summary) -> go.Figure:
         dict.fromkeys(row["group"] for row in summary.rows if row["statistic"] == "barrier")
     )
     figure = go.Figure()
-    for path, name in PATHS.items():
+    for path, name in {**PATHS, **BENDS}.items():
         found = [summary.get("barrier", group, path=path) for group in groups]
         points = [row for row in found if row]
+        if not points:
+            continue
         colour, _ = PATH_STYLES[path]
         figure.add_bar(
             x=[_name(row["group"]).replace(" / ", " /<br>") for row in points],

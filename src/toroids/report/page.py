@@ -23,12 +23,16 @@ INTERVALS = (
     "Bars and bands are 95 % intervals from a bootstrap over networks; pairs that share a network "
     "are not treated as independent."
 )
-SECTIONS: tuple[tuple[Callable[[Summary], Finding], Draw, str], ...] = (
+# What was observed, its figure, and how to read it: of real weights and of binary ones.
+SECTIONS: tuple[tuple[Callable[[Summary], Finding], Draw, str, str], ...] = (
     (
         findings.flatness,
         figures.flatness_curves,
         "Every weight w becomes w (1 + σ z) with z standard normal; the increase does not depend "
         f"on how units are ordered or scaled. {INTERVALS} Solvers spend different "
+        "numbers of gradient steps; the table below lists them.",
+        "A fraction of the weights, drawn at random, changes its sign; the increase does not "
+        f"depend on how units are ordered or flipped. {INTERVALS} Solvers spend different "
         "numbers of gradient steps; the table below lists them.",
     ),
     (
@@ -36,24 +40,42 @@ SECTIONS: tuple[tuple[Callable[[Summary], Finding], Draw, str], ...] = (
         figures.flatness_against_test_error,
         "One point per network. Horizontal bars: standard error over noise draws; vertical bars: "
         "binomial standard error over test images.",
+        "One point per network. Horizontal bars: standard error over random flips; vertical bars: "
+        "binomial standard error over test images.",
     ),
     (
         findings.distances,
         figures.distance_matrices,
         "Angle between corresponding units: root mean square within a layer, then the root of the "
         "sum over layers. Networks are ordered by solver, then seed. Brackets: 95 % intervals.",
+        "Fraction of the weights that differ (Hamming distance): 1/2 for networks that have "
+        "nothing to do with each other. Networks are ordered by solver, then seed. Brackets: 95 % "
+        "intervals.",
     ),
     (
         findings.barriers,
         figures.barrier_profiles,
         f"Mean over all pairs within a solver, for five ways of joining two networks. {INTERVALS}",
+        "Mean over all pairs within a solver. Every path flips each weight that differs once: in "
+        f"several random orders, or in one chosen greedily by error. {INTERVALS}",
     ),
     (
         findings.removed,
         figures.barrier_heights,
         "Mean over pairs of the largest error on the path minus the larger error of its ends. "
         f"{INTERVALS}",
+        "Mean over pairs, and over random orders, of the largest error on the path minus the "
+        f"larger error of its ends. {INTERVALS}",
     ),
+)
+BENDS = (
+    findings.bends,
+    figures.bend_profiles,
+    "Mean over pairs within a solver. A third network, the bend at t = 1/2, is trained so that the "
+    f"error on both segments is low. {INTERVALS}",
+    "Mean over pairs within a solver. A third network, the bend at t = 1/2, is trained with binary "
+    "weights so that the error is low on both halves, whose flips come in random orders or in a "
+    f"greedy one. {INTERVALS}",
 )
 
 
@@ -92,14 +114,20 @@ def render(rows: Sequence[Row]) -> str:
     if run is None or symmetry is None or not networks:
         raise ToroidsError("the run was not finished; run the study again.")
     summary = Summary(rows)
+    sections = (*SECTIONS, BENDS) if summary.has_bends else SECTIONS
     template = Template(files("toroids.report").joinpath("page.html").read_text("utf-8"))
     return template.substitute(
         title=escape(f"Study {run['study']}"),
         subtitle=escape(_subtitle(rows, run)),
         plotly=get_plotlyjs(),
         figures="\n".join(
-            _section(finding(summary), draw(rows, summary), note, f"figure-{number}")
-            for number, (finding, draw, note) in enumerate(SECTIONS, start=1)
+            _section(
+                finding(summary),
+                draw(rows, summary),
+                notes[summary.binary],
+                f"figure-{number}",
+            )
+            for number, (finding, draw, *notes) in enumerate(sections, start=1)
         ),
         table_title=escape(_ended(networks, [row for row in rows if row["kind"] == "diverged"])),
         table_note="Train error is counted on all training images; ± is one standard error, over "
@@ -126,7 +154,7 @@ def _subtitle(rows: Sequence[Row], run: Row) -> str:
     data = run["config"]["data"]
     return (
         f"{networks} networks trained on {data['train']} {data['name']}; {len(pairs)} pairs "
-        f"aligned, {profiled} of them measured along five paths."
+        f"aligned, {profiled} of them measured along several paths."
     )
 
 
@@ -160,7 +188,7 @@ def _table(networks: Sequence[Row], summary: Summary) -> str:
         "gradient steps",
         "train error",
         "test error",
-        f"increase of train error at σ = {summary.sigma:g}",
+        f"increase of train error, {summary.disturbance}",
         "seconds",
         "notes",
     )

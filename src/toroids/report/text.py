@@ -10,6 +10,13 @@ PATHS = {
     "aligned": "line, aligned",
     "both": "line, normalised and aligned",
     "geodesic": "geodesic, normalised and aligned",
+    "flips_raw": "random flips, not aligned",
+    "flips": "random flips, aligned",
+    "flips_greedy": "greedy flips, aligned",
+}
+BENDS = {
+    "bend": "over a trained bend",
+    "bend_greedy": "over a trained bend, greedy flips",
 }
 
 

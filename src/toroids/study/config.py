@@ -35,11 +35,29 @@ class DataConfig(_Section):
 
 
 class NetworkConfig(_Section):
-    """Which network; `hidden` widths of a fully connected ReLU network."""
+    """Which network: ReLU or binary, fully connected, with layers of `hidden` widths.
 
-    name: Literal["fully_connected"] = "fully_connected"
+    ReLU networks have biases or not. Binary ones have a `norm` before their signs, as in
+    `models.binary_fully_connected`, and take grey values as +1 from `threshold` on.
+    """
+
+    name: Literal["fully_connected", "binary_fully_connected"] = "fully_connected"
     hidden: Annotated[tuple[Count, ...], Field(min_length=1)] = (128, 128)
     bias: bool = True
+    norm: Literal["none", "real", "batch_norm"] = "none"
+    threshold: Share = 0.5
+
+    @property
+    def binary(self) -> bool:
+        """Whether the weights are -1 and +1."""
+        return self.name == "binary_fully_connected"
+
+    @pydantic.model_validator(mode="after")
+    def _own(self) -> Self:
+        others = {"bias"} if self.binary else {"norm", "threshold"}
+        if wrong := sorted(others & self.model_fields_set):
+            raise ValueError(f"{self.name} networks have no {' and no '.join(wrong)}; remove it")
+        return self
 
 
 class _SolverConfig(_Section):
@@ -138,7 +156,10 @@ METHODS = [get_args(kind.model_fields["method"].annotation)[0] for kind in get_a
 
 
 class FlatnessConfig(_Section):
-    """Local energy: `samples` draws at each of `sigmas`; headlines quote it at `reference`."""
+    """Local energy: `samples` draws at each of `sigmas`; headlines quote it at `reference`.
+
+    Of binary networks `sigmas` are the fractions of the weights that are flipped.
+    """
 
     sigmas: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = SIGMAS
     samples: Annotated[int, Field(ge=2, le=1_000_000)] = 32
@@ -152,10 +173,18 @@ class FlatnessConfig(_Section):
 
 
 class ProfilesConfig(_Section):
-    """Barriers: `points` per path; all pairs within a solver, `across` per pair of solvers."""
+    """Barriers: `points` per path; all pairs within a solver, `across` per pair of solvers.
+
+    A bend is trained by `bend_steps` mini-batches for `bends` pairs within every solver. Between
+    binary networks there are `orders` of flips, random ones and greedy ones of `blocks`.
+    """
 
     points: Annotated[int, Field(ge=2, le=100_000)] = 25
     across: Annotated[int, Field(ge=0, le=1_000_000)] = 6
+    bends: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    bend_steps: Count = 2000
+    orders: Count = 4
+    blocks: Annotated[int, Field(ge=2, le=1_000_000)] = 100
 
 
 class StudyConfig(_Section):
@@ -168,6 +197,15 @@ class StudyConfig(_Section):
     solvers: Annotated[dict[FileName, SolverConfig], Field(min_length=1)]
     flatness: FlatnessConfig = FlatnessConfig()
     profiles: ProfilesConfig = ProfilesConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if self.network.binary and max(self.flatness.sigmas) > 1:
+            raise ValueError("flatness.sigmas are fractions of binary weights; pass at most 1")
+        for key in ("orders", "blocks"):
+            if key in self.profiles.model_fields_set and not self.network.binary:
+                raise ValueError(f"profiles.{key} is of binary networks; remove it")
+        return self
 
     @pydantic.field_validator("seeds")
     @classmethod

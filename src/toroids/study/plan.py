@@ -43,11 +43,13 @@ class Pair:
         a: the network that stays.
         b: the network that moves.
         profiled: whether error profiles are measured, besides distances.
+        bent: whether a path over a trained bend is among them.
     """
 
     a: Network
     b: Network
     profiled: bool
+    bent: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def make_plan(config: StudyConfig) -> Plan:
     """Lists the tasks of `config`.
 
     Distances are measured for every pair of networks; profiles for every pair within a solver and,
-    for every two solvers, for `profiles.across` pairs drawn without replacement by a fixed seed.
+    for every two solvers, for `profiles.across` pairs drawn without replacement by a fixed seed; a
+    bend is trained for `profiles.bends` pairs within every solver.
 
     Args:
         config: the study.
@@ -72,6 +75,7 @@ def make_plan(config: StudyConfig) -> Plan:
     """
     networks = tuple(Network(solver, seed) for solver in config.solvers for seed in config.seeds)
     chosen: set[tuple[Network, Network]] = set()
+    bent: set[tuple[Network, Network]] = set()
     draw = random.Random(0)
     for first, second in itertools.combinations(config.solvers, 2):
         candidates = [
@@ -80,8 +84,12 @@ def make_plan(config: StudyConfig) -> Plan:
             if (a.solver, b.solver) == (first, second)
         ]
         chosen.update(draw.sample(candidates, min(config.profiles.across, len(candidates))))
+    for solver in config.solvers:
+        own = itertools.combinations([n for n in networks if n.solver == solver], 2)
+        candidates = list(own)
+        bent.update(draw.sample(candidates, min(config.profiles.bends, len(candidates))))
     pairs = tuple(
-        Pair(a, b, profiled=a.solver == b.solver or (a, b) in chosen)
+        Pair(a, b, profiled=a.solver == b.solver or (a, b) in chosen, bent=(a, b) in bent)
         for a, b in itertools.combinations(networks, 2)
     )
     return Plan(networks, pairs)

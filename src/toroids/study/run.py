@@ -20,7 +20,9 @@ from toroids.study.measure import measure_network, measure_pair
 from toroids.study.plan import Network, Pair, make_plan
 from toroids.study.store import Row, Run
 from toroids.study.summary import summarise
+from toroids.symmetry.discover import discover
 from toroids.symmetry.fully_connected import fully_connected_group
+from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.verify import verify
 
 # A rounding of float64 stays below 1e-12 here; anything above this is a wrong symmetry.
@@ -69,17 +71,25 @@ class _Study:
         inputs = self.data.train[0][0].numel()
         self.widths = [inputs, *config.network.hidden, self.data.classes]
         self.model = self.make_model(0)
-        self.group = fully_connected_group(
-            self.model.state_dict(),
-            output="classifier",
-            layers=[n for n, module in self.model.named_modules() if isinstance(module, nn.Linear)],
-        )
+        self.group = self.find_group()
         self.common = {"study": config.name, "versions": versions()}
         self.rows: list[Row] = []
         self.trained: dict[Network, Params] = {}
 
     def make_model(self, seed: int) -> nn.Module:
-        return models.fully_connected(self.widths, bias=self.config.network.bias, seed=seed)
+        network = self.config.network
+        if network.binary:
+            return models.binary_fully_connected(self.widths, network.norm, network.threshold, seed)
+        return models.fully_connected(self.widths, bias=network.bias, seed=seed)
+
+    def find_group(self) -> SymmetryGroup:
+        if self.config.network.binary:  # the last layer's weights have no scale to remove
+            return discover(self.model, self.data.train[0][:64])
+        return fully_connected_group(
+            self.model.state_dict(),
+            output="classifier",
+            layers=[n for n, module in self.model.named_modules() if isinstance(module, nn.Linear)],
+        )
 
     def run(self) -> None:
         start = time.perf_counter()
@@ -95,12 +105,10 @@ class _Study:
                 self.progress(f"{pair.a.name} ~ {pair.b.name}: one of them diverged", done, total)
                 continue
             row = self.add("pair", **_timed(self.compare, pair))
-            self.progress(
-                f"{row['a']} ~ {row['b']}: mean angle {row['mean_angle']['before']:.2f} -> "
-                f"{row['mean_angle']['after']:.2f}",
-                done,
-                total,
-            )
+            name = "hamming" if self.group.binary else "mean_angle"
+            apart = f"{row[name]['before']:.2f} -> {row[name]['after']:.2f}"
+            shown = {"hamming": "Hamming distance", "mean_angle": "mean angle"}[name]
+            self.progress(f"{row['a']} ~ {row['b']}: {shown} {apart}", done, total)
         if not self.trained:
             raise ToroidsError("every network of the study diverged; lower the learning rates.")
         for row in summarise(self.rows, self.config.flatness.reference):
@@ -157,15 +165,17 @@ class _Study:
 
     def compare(self, pair: Pair) -> Row:
         a, b = self.trained[pair.a], self.trained[pair.b]
-        points = self.config.profiles.points if pair.profiled else 0
+        config = self.config.profiles
         return {
             "a": pair.a.name,
             "b": pair.b.name,
             "solver_a": pair.a.solver,
             "solver_b": pair.b.solver,
             "seed": [pair.a.seed, pair.b.seed],
-            "config": {"points": points},
-            **measure_pair(self.model, self.group, a, b, self.data, points),
+            "config": {"points": config.points if pair.profiled else 0},
+            **measure_pair(
+                self.model, self.group, a, b, self.data, config, pair.profiled, pair.bent
+            ),
         }
 
 

@@ -75,12 +75,14 @@ def _of_solver(networks: Sequence[Row], solver: str, draws: dict[str, Floats]) -
 
 def _of_pairs(members: Sequence[Row], group: str, draws: dict[str, Floats]) -> list[Row]:
     rows = []
-    for statistic in ("mean_angle", "distance"):
+    measures = ("mean_angle", "distance", "hamming")
+    for statistic in (name for name in measures if members and name in members[0]):
         for moment in ("before", "after"):
             values = [row[statistic][moment] for row in members]
             rows += _pair_row(f"{statistic}_{moment}", group, members, values, draws)
-    profiled = [row for row in members if row["profiles"]]
-    for path in profiled[0]["profiles"] if profiled else ():
+    paths = dict.fromkeys(path for row in members for path in row["profiles"])
+    for path in paths:
+        profiled = [row for row in members if path in row["profiles"]]
         barriers = [row["profiles"][path]["barrier"] for row in profiled]
         rows += _pair_row("barrier", group, profiled, barriers, draws, path=path)
         for position, t in enumerate(profiled[0]["profiles"][path]["t"]):
