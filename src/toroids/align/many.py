@@ -63,7 +63,11 @@ class ManyAlignment:
 
     @cached_property
     def mean(self) -> KarcherMean:
-        """The Karcher mean of the aligned networks; computed when first asked for."""
+        """The Karcher mean of the aligned networks; computed when first asked for.
+
+        The mean of binary weights is not binary: its signs, with which the network computes, are
+        the vote of the majority; it is zero in a draw, which an even number of networks allows.
+        """
         return self.toroid.mean(self.params)
 
 

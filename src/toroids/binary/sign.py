@@ -34,6 +34,14 @@ def _batched(info: Any, dims: tuple[Any, ...], x: Tensor, window: float) -> tupl
     return _sign(x, window), dims[0]
 
 
+def _nothing(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    """The derivative of the operator itself, as traced networks are differentiated."""
+    return gradient * 0, None
+
+
+_sign.register_autograd(_nothing)
+
+
 class _StraightThrough(torch.autograd.Function):
     """The operator with a gradient, under `torch.func` as well."""
 

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from toroids.binary.layers import Bias, BinaryConv2d, BinaryLinear, Scale, Sign
@@ -155,7 +156,7 @@ def binary_fully_connected(
         bias = _bias(norm, inputs)
         layers[f"hidden{depth}"] = BinaryLinear(inputs, outputs, bias, _seed(seed, depth))
         if norm == "batch_norm":
-            layers[f"norm{depth}"] = nn.BatchNorm1d(outputs)
+            layers[f"norm{depth}"] = _untied(nn.BatchNorm1d(outputs), _seed(seed, depth))
         layers[f"sign{depth}"] = Sign(1.0 if norm == "batch_norm" else math.sqrt(inputs))
     return nn.Sequential(OrderedDict(layers))
 
@@ -218,7 +219,7 @@ def binary_convolutional(
             inputs, outputs, 3, stride, _bias(norm, fan_in), _seed(seed, depth)
         )
         if norm == "batch_norm":
-            layers[f"norm{depth}"] = nn.BatchNorm2d(outputs)
+            layers[f"norm{depth}"] = _untied(nn.BatchNorm2d(outputs), _seed(seed, depth))
         layers[f"sign{depth}"] = Sign(1.0 if norm == "batch_norm" else math.sqrt(fan_in))
         inputs = outputs
     flat = inputs * sides[0] * sides[1]
@@ -226,7 +227,7 @@ def binary_convolutional(
     layers["flatten"] = nn.Flatten()
     layers["hidden"] = BinaryLinear(flat, hidden, _bias(norm, flat), _seed(seed, last))
     if norm == "batch_norm":
-        layers[f"norm{last}"] = nn.BatchNorm1d(hidden)
+        layers[f"norm{last}"] = _untied(nn.BatchNorm1d(hidden), _seed(seed, last))
     layers[f"sign{last}"] = Sign(1.0 if norm == "batch_norm" else math.sqrt(flat))
     layers["output"] = BinaryLinear(hidden, classes, seed=_seed(seed, last + 1))
     layers["scale"] = Scale(hidden**-0.5)
@@ -238,6 +239,15 @@ def _bias(norm: str, fan_in: int) -> Bias:
     if norm == "real":
         return "real"
     return "binary" if norm == "none" and fan_in % 2 == 0 else "none"
+
+
+def _untied(norm: nn.BatchNorm1d | nn.BatchNorm2d, seed: int) -> nn.Module:
+    """Starts a batch norm with small biases in place of zeros, at which sums that cancel tie."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        drawn = torch.rand(norm.bias.shape, generator=generator) - 0.5
+        norm.bias.copy_(0.02 * drawn + torch.copysign(torch.tensor(1e-3), drawn))
+    return norm
 
 
 def _seed(seed: int, depth: int) -> int:

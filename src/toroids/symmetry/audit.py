@@ -40,8 +40,10 @@ class Audit:
         parameters: entries of all parameters, tied ones once.
         outputs: numbers that the model returns on the inputs.
         rank: of the Jacobian of the outputs by the parameters.
-        symmetry_dimension: directions of continuous symmetries that move no buffer.
-        dead: entries on which no output depends, as the weights of units that never fire.
+        symmetry_dimension: directions of continuous symmetries that move no buffer; the size of a
+            weight of which only the sign is read is one.
+        dead: entries on which no output depends to first order, as the weights of units that never
+            fire, or thresholds before signs.
         linear_redundant: further directions within one layer or among biases alone.
         unexplained: what is left of parameters - rank.
         lower_bound: whether the outputs are fewer than the parameters, so that the true rank may be
@@ -120,7 +122,8 @@ def audit(
     if count == 0:
         raise DataError("the model gives no floating outputs on these inputs; pass at least one.")
     directions = _symmetries(group, point, names)
-    dimension = _rank(directions)
+    latent = _latent(group, point, names)
+    dimension = _rank(directions) + int(latent.sum())  # no other direction moves those
     result = Audit(total, count, 0.0, dimension, 0, 0, 0.0, count < total)
     if total > DENSE:
         rank, error = _estimated_rank(outputs, vector)
@@ -129,7 +132,8 @@ def audit(
     jacobian = _jacobian(outputs, vector)
     rank = _rank(jacobian)
     silent = jacobian.abs().amax(dim=0) == 0
-    explained = torch.cat([directions, torch.eye(total, dtype=torch.float64)[silent]])
+    entries = torch.eye(total, dtype=torch.float64)
+    explained = torch.cat([directions, entries[silent | latent]])
     with_dead = _rank(explained)
     blocks = _blocks(names, point)
     redundant = torch.cat([explained, *(_null_space(jacobian, block) for block in blocks)])
@@ -200,6 +204,12 @@ def _blocks(names: Sequence[str], point: Params) -> list[Tensor]:
         if point[name].ndim == 1:
             layers.setdefault("", []).append(at)
     return [torch.cat(parts) for parts in layers.values()]
+
+
+def _latent(group: SymmetryGroup, point: dict[str, Tensor], names: Sequence[str]) -> Tensor:
+    """Which entries of all parameters have a size that nobody reads."""
+    held = [torch.full((point[name].numel(),), name in group.binary) for name in names]
+    return torch.cat(held)
 
 
 def _symmetries(group: SymmetryGroup, point: dict[str, Tensor], names: Sequence[str]) -> Tensor:

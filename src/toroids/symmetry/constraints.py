@@ -56,10 +56,11 @@ class Constraints:
         self.losses: list[Loss] = []
         self.norms: list[BatchNorm] = []
         self.ties: list[Ids] = []  # where a sign may meet a zero, which forbids flips
+        self.given: list[Loss] = []  # what flips take for granted
         # about the operator at hand, for its rule
         self.shapes: tuple[tuple[int, ...], ...] = ()
         self.softmax_follows = False
-        self.never_zero = False
+        self.never_zero: frozenset[str] | None = None  # certain for a sign, given these
         self.binary: set[str] = set()  # parameters of which only the signs are read
 
     def fresh(self, shape: Sequence[int]) -> Ids:

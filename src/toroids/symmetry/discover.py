@@ -401,18 +401,20 @@ class Assembly:
             for reason, count in costs.items()
             if count
         ]
-        tied = {
-            self.orbits.chain[cell][-1]
-            for places in self.inference.constraints.ties
-            for cell in np.unique(self.orbits.cell[unit[places]]).tolist()
-            if cell >= 0
-        }
+        tied = {x for places in self.inference.constraints.ties for x in self._innermost(places)}
         notes += [
             f"no flips of `{name}`: sums before its sign may be exactly zero, whose sign stays; "
             "an odd number of signs, or a learned real threshold, never is"
             for name, cell in self.cells.items()
             if cell in tied
         ]
+        given = [(g.reason, self._innermost(g.places)) for g in self.inference.constraints.given]
+        notes += dict.fromkeys(
+            f"flips of `{name}` are granted where {reason}"
+            for name, cell in self.cells.items()
+            for reason, cells in given
+            if cell in cells and self.found[cell][SIGN]
+        )
         used = {
             name
             for first in self.inference.parameters
@@ -424,6 +426,11 @@ class Assembly:
             more = f" and {len(idle) - 5} more" if len(idle) > 5 else ""
             notes.append(f"unused in evaluation: {shown}{more}")
         return notes
+
+    def _innermost(self, places: Ids) -> set[int]:
+        """The cells that move places, without those around them."""
+        cells = np.unique(self.orbits.cell[self.orbits.unit[places]]).tolist()
+        return {self.orbits.chain[cell][-1] for cell in cells if cell >= 0}
 
 
 def _taken(vector: Vector, part: _Part, channel: int) -> Fraction:

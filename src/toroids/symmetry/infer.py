@@ -11,11 +11,12 @@ from torch import Tensor, fx
 
 from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
 from toroids.symmetry import axes
-from toroids.symmetry.axes import Value
+from toroids.symmetry.axes import SIGN, Value
 from toroids.symmetry.constraints import Constraints, Loss
 from toroids.symmetry.rules import RULES
-from toroids.symmetry.ties import never_zero
+from toroids.symmetry.ties import sums, untied_signs
 from toroids.symmetry.trace import (
+    SIGNS,
     Execution,
     Program,
     Source,
@@ -53,6 +54,7 @@ class Inference:
         outputs: the values that the program returns.
         inputs: the values that the program takes.
         steps: the operators in order, blocks opened; None where they were not asked for.
+        untied: signs that never meet a zero, and what that takes for granted.
     """
 
     constraints: Constraints
@@ -61,6 +63,7 @@ class Inference:
     outputs: list[Any] = field(default_factory=list)
     inputs: list[Value] = field(default_factory=list)
     steps: list[Step] | None = None
+    untied: dict[fx.Node, frozenset[str]] = field(default_factory=dict)
 
 
 def infer(program: Program, with_steps: bool = False) -> Inference:
@@ -81,6 +84,7 @@ def infer(program: Program, with_steps: bool = False) -> Inference:
     state = Inference(Constraints(), sources, steps=[] if with_steps else None)
     grouped, statistics = _special_uses(program)
     state.constraints.binary = _binary(program)
+    state.untied = untied_signs(program.graph, sources)
     environment: dict[str, Any] = {}
     for name, source in program.sources.items():
         if not isinstance(source.value, Tensor):
@@ -121,9 +125,6 @@ class _Lazy:
                 else axes.grouped_parameter(c, self.name, self.shape, self.groups)
             )
         return state.parameters[self.name]
-
-
-SIGNS = ("aten::sign", "aten::sgn", SIGN_WITHOUT_ZERO)
 
 
 def _binary(program: Program) -> set[str]:
@@ -215,9 +216,9 @@ def _operator(state: Inference, node: fx.Node, look_up: Any) -> Any:
     why = "has no rule"
     if found is not None:
         c.softmax_follows = name in CONTRACTIONS and _softmax_follows(node)
-        c.never_zero = name == SIGN_WITHOUT_ZERO and never_zero(
-            node.all_input_nodes[0], state.sources
-        )
+        c.never_zero = state.untied.get(node)
+        if name == SIGN_WITHOUT_ZERO and c.never_zero is None:
+            _keep_zeros(c, node.all_input_nodes[0], look_up)
         try:
             result = found(c, *arguments, **keywords)
             if _fits(result, c.shapes):
@@ -233,6 +234,21 @@ def _operator(state: Inference, node: fx.Node, look_up: Any) -> Any:
         ) as error:
             why = f"is used in a way that its rule fails on ({type(error).__name__}: {error})"
     return _unknown(state, node, inputs, why)
+
+
+def _keep_zeros(c: Constraints, node: fx.Node, look_up: Any) -> None:
+    """States that the factors of a product that may be zero keep their signs: 0 x -1 is -0."""
+    # up to sums, whose zeros are positive
+    before, done = [node], {node}
+    while before:
+        current = before.pop()
+        if current.op == "get_attr":
+            continue
+        for value in _leaves([look_up(current)]):
+            axes.zero(c, value, channels=(SIGN,))
+        if current.op == "call_function" and not sums(current):
+            before += [n for n in current.all_input_nodes if n not in done]
+            done.update(current.all_input_nodes)
 
 
 def _is_block(node: fx.Node) -> bool:

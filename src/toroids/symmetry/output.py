@@ -5,7 +5,7 @@ from typing import Any
 from torch import fx
 
 from toroids.symmetry.space import Leg, Output, OutputMode
-from toroids.symmetry.trace import Program, operator_name
+from toroids.symmetry.trace import SIGNS, Program, operator_name
 
 # What may stand between the last layer and the outputs: linear in the logits, class by class.
 POOLING = (
@@ -45,6 +45,8 @@ def _writers(program: Program) -> tuple[tuple[Leg, ...], str]:
     node: Any = returned[0]
     while node.op == "call_function" and operator_name(node) in POOLING:
         node = node.args[0]
+    if _of_signs(node):
+        return (), "only the signs of the weights that write the outputs are read"
     names = ("aten::linear", "aten::addmm", "aten::conv1d", "aten::conv2d")
     if node.op != "call_function" or operator_name(node) not in names:
         what = operator_name(node) if node.op == "call_function" else "an input"
@@ -69,3 +71,11 @@ def _writers(program: Program) -> tuple[tuple[Leg, ...], str]:
             return (), f"it needs two or more classes, got {shape[axis]}"
         legs.append(Leg(source.name, axis, "write", source.name.rpartition(".")[0] or source.name))
     return tuple(legs), ""
+
+
+def _of_signs(node: Any) -> bool:
+    """Whether a layer whose weights are signs writes a value, up to a factor."""
+    while node.op == "call_function" and operator_name(node) in ("aten::mul", "aten::div"):
+        node = node.args[0]
+    read = node.all_input_nodes[1:] if node.op == "call_function" else []
+    return any(n.op == "call_function" and operator_name(n) in SIGNS for n in read)

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind, OutputKind
 
+from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
 from toroids.errors import ToroidsError
 from toroids.evaluation.running import evaluation_mode
 from toroids.params import Params
 
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
 CPU = torch.device("cpu")
+SIGNS = ("aten::sign", "aten::sgn", SIGN_WITHOUT_ZERO)  # operators that keep only the sign
 Inputs = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
 LookUp = Callable[[fx.Node], Any]
 Watch = Callable[[fx.Node, LookUp], None]
@@ -358,11 +360,20 @@ def _mutates_views(graph: fx.Graph) -> bool:
         target = node.args[0]
         if not isinstance(target, fx.Node) or target.op != "call_function":
             return True
-        if _name(target).split("::")[-1].rstrip("_") in VIEWS:
-            return True
-        if any(_name(user).split("::")[-1] in VIEWS for user in target.users if user is not node):
+        if _is_view(target) or any(_is_view(user) for user in target.users if user is not node):
             return True
     return False
+
+
+def _is_view(node: fx.Node) -> bool:
+    """Whether an operator may return its argument's memory, as some copies do."""
+    if node.op != "call_function":
+        return False
+    if _name(node).split("::")[-1].rstrip("_") in VIEWS:
+        return True
+    schema = getattr(node.target, "_schema", None)
+    aliases = [found.alias_info for found in schema.returns] if schema is not None else []
+    return any(alias is not None and not alias.is_write for alias in aliases)
 
 
 def is_in_place(node: fx.Node) -> bool:

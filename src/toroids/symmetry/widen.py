@@ -50,7 +50,7 @@ def widen(
         ParamsError: `params` are not those of `narrow` or not finite.
         ToroidsError: the modules are of different architectures, `wide` is the narrower one in
             some space, or the function would change, as it does where a layer norm counts the
-            units or attention is scaled by their number.
+            units, attention is scaled by their number, or weights are -1 and +1.
 
     Example:
         >>> import torch, toroids as td
@@ -111,6 +111,11 @@ class _Embedding:
             for name in wide.shapes
             if name not in wide.tied and narrow.shapes[name] != wide.shapes[name]
         }
+        if binary := sorted(self._maps.keys() & wide.binary):
+            raise ToroidsError(
+                f"only the signs of `{binary[0]}` are read, so that no unit can be added whose "
+                "weights are zero; give both models as many units there."
+            )
 
     def __call__(self, params: Params) -> dict[str, Tensor]:
         """Places the tensors of a narrow network in those of a wide one."""

@@ -9,7 +9,7 @@ import torch
 from toroids.binary.sign import OPERATOR
 from toroids.symmetry import axes
 from toroids.symmetry.axes import SCALE, SHIFT, SIGN, Value
-from toroids.symmetry.constraints import Constraints
+from toroids.symmetry.constraints import Constraints, Loss
 from toroids.symmetry.rules.registry import rule
 
 
@@ -50,11 +50,14 @@ def sign(c: Constraints, x: Value) -> Value:
 @rule(OPERATOR)
 def sign_without_zero(c: Constraints, x: Value, window: float) -> Value:
     """Odd wherever there is no zero."""
-    if x.name is None and not c.never_zero:
-        places = [b.places[b.places >= 0].ravel() for b in x.bundles]
-        if any(found.size for found in places):
-            c.ties.append(np.concatenate(places))
+    places = [b.places[b.places >= 0].ravel() for b in x.bundles]
+    moving = np.concatenate(places) if places else np.zeros(0, np.int64)
+    if c.never_zero is None:
+        if moving.size:
+            c.ties.append(moving)
         axes.zero(c, x, channels=(SIGN,))
+    elif moving.size:
+        c.given += [Loss(reason, moving) for reason in sorted(c.never_zero)]
     return sign(c, x)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from toroids.symmetry import axes
 from toroids.symmetry.axes import Value
@@ -19,9 +20,12 @@ from toroids.symmetry.rules.registry import rule
     "aten::lift_fresh", "aten::positive", "aten::double", "aten::half", "aten::requires_grad_",
     "aten::resolve_conj", "aten::conj_physical",
 )  # fmt: skip
-def copy(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
-    """The same numbers (dropout does nothing in evaluation)."""
-    return replace(x, tensor=None)
+def copy(c: Constraints, x: Value, *given: Any, **named: Any) -> Value:
+    """The same numbers (dropout does nothing in evaluation), unless they are made integers."""
+    kind = next((k for k in (*given, *named.values()) if isinstance(k, torch.dtype)), None)
+    if kind is None or kind.is_floating_point or kind.is_complex:
+        return replace(x, tensor=None)
+    return axes.elementwise(c, x, sign=kind.is_signed and kind != torch.bool)
 
 
 @rule("aten::neg")
@@ -34,8 +38,10 @@ def neg(c: Constraints, x: Value) -> Value:
     "aten::view", "aten::reshape", "aten::_unsafe_view", "aten::flatten", "aten::unflatten",
     "aten::view_as", "aten::reshape_as", "aten::ravel",
 )  # fmt: skip
-def view(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
-    """The same entries in the same order in another shape."""
+def view(c: Constraints, x: Value, *given: Any, **_: Any) -> Any:
+    """The same entries in the same order in another shape, not the same bits in another type."""
+    if any(isinstance(kind, torch.dtype) for kind in given):
+        return NotImplemented
     return axes.reshape(c, x, c.shape)
 
 
@@ -223,6 +229,8 @@ def index_select(c: Constraints, x: Value, dim: int, index: Value) -> Any:
 def index(c: Constraints, x: Value, indices: Sequence[Value | None]) -> Any:
     """Positions of an axis, in the shape of a tensor; picked by unknown numbers: pinned."""
     used = [axis for axis, i in enumerate(indices) if i is not None]
+    for unknown in [i for i in indices if i is not None and i.tensor is None]:
+        axes.pin(c, unknown)
     if used == list(range(used[0], used[0] + len(used))):
         shape = np.broadcast_shapes(*(indices[axis].shape for axis in used))  # type: ignore[union-attr]
         axes.pin(c, x, used) if len(used) > 1 else None
