@@ -36,6 +36,16 @@ def fully_connected(activation, acts, **options):
     return Network(make, (6,), 3, [(7, 1, acts), (5, 1, acts)])
 
 
+def binary(norm, acts):
+    make = partial(m.binary_fully_connected, [6, 7, 5, 3], norm)
+    return Network(make, (6,), 3, [(7, 1, acts), (5, 1, acts)])
+
+
+def binary_convolutional(norm, acts):
+    make = partial(m.binary_convolutional, (2, 8, 8), 3, (3, 4), 5, norm)
+    return Network(make, (2, 8, 8), 3, [(size, 1, acts) for size in (3, 4, 5)])
+
+
 def lenet(shape, activation, acts, kernel):
     make = partial(m.lenet, shape, 3, (2, 3, 5, 4), kernel, activation)
     return Network(make, shape, 3, [(size, 1, acts) for size in (2, 3, 5, 4)])
@@ -93,6 +103,16 @@ NETWORKS = {
         partial(m.committee, 6, 5, "tanh", bias=False), (6,), 2, [(5, 1, "p")]
     ),
     "tree": Network(partial(m.committee, 6, 3, tree=True), (6,), 2, []),
+    # Real inputs may tie; where a network takes their signs first, its units may be flipped.
+    "binary perceptron": Network(partial(m.binary_perceptron, 5), (5,), 2, []),
+    "binary committee": Network(partial(m.binary_committee, 5, 3), (5,), 2, [(3, 1, "p")]),
+    "binary tree": Network(partial(m.binary_committee, 9, 3, tree=True), (9,), 2, []),
+    "binary, no norm": binary("none", "fp"),
+    "binary, thresholds": binary("real", "fp"),
+    "binary, batch norm": binary("batch_norm", "fpr"),
+    "binary convolutions": binary_convolutional("none", "fp"),
+    "binary convolutions, batch norm": binary_convolutional("batch_norm", "fpr"),
+    "spherical perceptron": Network(partial(m.spherical_perceptron, 5, -0.5), (5,), 2, []),
     "lenet": lenet((1, 8, 8), "relu", "pr", kernel=3),
     "lenet, tanh": lenet((3, 32, 32), "tanh", "fp", kernel=5),
     "vgg11, no norm": vgg(11, batch_norm=False),

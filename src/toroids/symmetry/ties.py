@@ -228,7 +228,8 @@ def _rule(node: fx.Node, known: Environment) -> Known | None:
     args: Sequence[Any] = node.args
     first = _look_up(known, args[0]) if args else UNKNOWN
     if operator_name(node) in SIGNS:
-        return replace(PLUS_MINUS_ONE, given=first.given) if first.nonzero else Known(ANY, False, 1.0)
+        one = replace(PLUS_MINUS_ONE, given=first.given)
+        return one if first.nonzero else Known(ANY, False, 1.0)
     if name in ARRANGED or name in REPEATED:
         return _arranged(node, name, first)
     if name in PRODUCTS:

@@ -1,0 +1,100 @@
+"""Weights of which only the signs are read become -1 and +1."""
+
+import pytest
+import torch
+from torch import nn
+
+import toroids as td
+from toroids.canonical.signs import signs_of
+from toroids.errors import ParamsError
+
+NORMS = ("none", "real", "batch_norm")
+
+
+def case(norm, output="values"):
+    model = td.models.binary_fully_connected([6, 5, 4, 3], norm, seed=1).eval()
+    inputs = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
+    return model, inputs, td.discover(model, inputs[:2], output)
+
+
+def outputs(model, params, inputs):
+    with torch.no_grad():
+        return torch.func.functional_call(model, dict(params), (inputs,))
+
+
+def test_signs_of():
+    latent = torch.tensor([[-0.3, 2.0], [1e-30, -5.0]], requires_grad=True)
+    found = signs_of("w", latent)
+    assert found.tolist() == [[-1, 1], [1, -1]]
+    assert not found.requires_grad
+    with pytest.raises(ParamsError, match="`w` has 1 weights that are exactly zero"):
+        signs_of("w", torch.tensor([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("gauge", ["sphere", "balanced"])
+def test_canonical_networks_are_binary_compute_the_same_and_stay(norm, gauge):
+    model, inputs, group = case(norm)
+    params = model.state_dict()
+    canonical = td.canonicalize(group, params, gauge)
+    layers = {f"{layer}.weight" for layer in ("hidden1", "hidden2", "output")}
+    assert layers <= group.binary
+    assert all(bool((canonical[name].abs() == 1).all()) for name in group.binary)
+    assert torch.equal(outputs(model, canonical, inputs), outputs(model, params, inputs))
+    again = td.canonicalize(group, canonical, gauge)
+    assert all(torch.allclose(again[name], canonical[name], atol=1e-6) for name in params)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_sizes_of_latents_do_not_count(norm):
+    model, _, group = case(norm)
+    params = dict(model.state_dict())
+    generator = torch.Generator().manual_seed(3)
+    other = {
+        name: tensor * (torch.rand(tensor.shape, generator=generator) + 0.1)
+        if name in group.binary
+        else tensor
+        for name, tensor in params.items()
+    }
+    a, b = (td.canonicalize(group, x) for x in (params, other))
+    assert all(torch.equal(a[name], b[name]) for name in params)
+
+
+@pytest.mark.parametrize("output", ["classifier", "logits"])
+@pytest.mark.parametrize("norm", NORMS)
+def test_nothing_is_removed_from_binary_outputs(norm, output):
+    _, _, group = case(norm, output)
+    assert group.output.mode == "values"
+    why = "only the signs of the weights that write the outputs are read"
+    assert f"output: nothing is removed for {output!r}, because {why}" in group.notes
+
+
+def test_real_outputs_of_a_binary_network_still_lose_their_scale():
+    model = nn.Sequential(td.Sign(), td.BinaryLinear(5, 4), td.Sign(), nn.Linear(4, 3))
+    group = td.discover(model, torch.randn(2, 5), "classifier")
+    assert group.output.mode == "classifier"
+    assert group.binary == {"1.weight"}
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_audit_explains_every_direction(norm):
+    model, inputs, group = case(norm)
+    found = td.audit(model, inputs)
+    binary = sum(model.state_dict()[name].numel() for name in group.binary)
+    assert found.rank == 0  # piecewise constant
+    assert found.symmetry_dimension >= binary
+    assert found.unexplained == 0
+    assert found.symmetry_dimension + found.dead == found.parameters
+
+
+def test_the_estimated_audit_of_a_larger_network():
+    model = td.models.binary_fully_connected([5, 65, 65, 2])
+    found = td.audit(model, torch.randn(4, 5))
+    assert (found.rank, found.unexplained) == (0, 0)
+    assert found.symmetry_dimension == found.parameters
+
+
+def test_no_unit_is_added_to_weights_of_signs():
+    narrow, wide = (td.models.binary_fully_connected([5, n, 2]) for n in (3, 5))
+    with pytest.raises(td.ToroidsError, match="only the signs of `hidden1.weight` are read"):
+        td.widen(narrow, narrow.state_dict(), wide, torch.randn(2, 5))
