@@ -53,7 +53,7 @@ def spherical_perceptron(inputs: int, margin: float = 0.0, seed: int = 0) -> nn.
     Example:
         >>> import torch, toroids as td
         >>> model = td.models.spherical_perceptron(5, margin=-0.5)
-        >>> float(model(torch.zeros(1, 5))[0, 1])
+        >>> model(torch.zeros(1, 5))[0, 1].item()
         0.5
 
     Reference:
