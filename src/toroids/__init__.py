@@ -17,6 +17,7 @@ from toroids.geometry.toroid import Toroid
 from toroids.landscape.connect import Bend, connect
 from toroids.landscape.curvature import Curvature, curvature
 from toroids.landscape.flatness import LocalEnergy, local_energy
+from toroids.landscape.flips import FlipEvaluator, flip_curve
 from toroids.landscape.median import MedianSection, median_section
 from toroids.landscape.merge import evaluate_ensemble, merge
 from toroids.landscape.orders import FlipProfile, flip_profile
@@ -77,6 +78,8 @@ __all__ = [
     "Curvature",
     "Evaluation",
     "Evaluator",
+    "FlipEvaluator",
+    "flip_curve",
     "FlipProfile",
     "LocalEnergy",
     "MedianSection",

@@ -2,7 +2,8 @@ import pytest
 
 from toroids.report import figures
 from toroids.report.findings import Summary
-from toroids.report.text import PATHS
+
+PATHS = ("raw", "normalised", "aligned", "both", "geodesic")
 
 
 @pytest.fixture(scope="module")
