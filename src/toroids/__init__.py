@@ -10,7 +10,7 @@ from toroids.errors import ConfigError, DataError, NotFiniteError, ParamsError, 
 from toroids.evaluation.evaluate import evaluate, fit_temperature
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.summary import Evaluation
-from toroids.geometry.bits import BitPath
+from toroids.geometry.bit_path import BitPath
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Geodesic, Line, Path, Polyline
 from toroids.geometry.toroid import Toroid

@@ -289,7 +289,7 @@ def test_layers_with_rows_of_their_own_are_told_apart():
 
 def test_bad_input():
     model, params, data = network("fully connected")
-    with pytest.raises(td.ToroidsError, match=r"`hidden1.weight` .* has the entry 0.5 at 1 inst"):
+    with pytest.raises(td.ToroidsError, match=r"`hidden1.weight` .* holds 0.5 at 1, expected"):
         wrong = params["hidden1.weight"].clone()
         wrong[0, 1] = 0.5
         FlipEvaluator(model, {**params, "hidden1.weight": wrong}, data)

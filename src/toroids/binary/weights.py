@@ -1,8 +1,8 @@
 """Which entries of a network are binary, and one flat position for each of them."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 import torch
@@ -21,10 +21,12 @@ class BinaryWeights:
         names: of the binary weights and binary biases, in the order of the state dict; tensors that
             are tied have the first of their names.
         shapes: of the same tensors.
+        tied: other names of these tensors, and which of them they are.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
+    tied: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(model: nn.Module) -> "BinaryWeights":
@@ -72,7 +74,13 @@ class BinaryWeights:
 
     def flat(self, params: Params) -> Tensor:
         """Joins the binary tensors of `params` to one vector (entries,)."""
-        return torch.cat([params[name].reshape(-1) for name in self.names])
+        return torch.cat([params[name].detach().reshape(-1) for name in self.names])
+
+    def tensors(self, flat: Tensor, like: Params) -> dict[str, Tensor]:
+        """Cuts a vector (entries,) into tensors, tied names included, of the types in `like`."""
+        parts = zip(self.names, self.shapes, torch.split(flat, list(self.sizes)), strict=True)
+        found = {name: x.view(shape).to(like[name].dtype) for name, shape, x in parts}
+        return found | {name: found[first] for name, first in self.tied.items()}
 
     def split(self, positions: Tensor | Sequence[int] | int) -> dict[str, Tensor]:
         """Finds the tensors that flat positions lie in.
@@ -103,14 +111,14 @@ class BinaryWeights:
         Raises:
             ParamsError: names the first tensor with another entry.
         """
-        for name in self.names:
+        for name in (*self.names, *self.tied):
             other = params[name].abs() != 1
             if bool(other.any()):
                 position = int(other.reshape(-1).nonzero()[0])
+                value = float(params[name].reshape(-1)[position])
                 raise ParamsError(
-                    f"`{name}` in {what} has the entry {float(params[name].reshape(-1)[position])} "
-                    f"at {position} instead of -1 or +1; pass the signs of latent weights, as the "
-                    "canonical form has them."
+                    f"`{name}` in {what} holds {value:.6g} at {position}, expected -1 or +1; pass "
+                    "what canonicalize returns."
                 )
 
 

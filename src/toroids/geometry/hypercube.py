@@ -16,9 +16,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from toroids.binary.weights import BinaryWeights
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import ToroidsError
-from toroids.geometry.bits import BitPath, Bits, majority
+from toroids.geometry.bit_path import BitPath, majority
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, check_placed_alike
 from toroids.symmetry.group import SymmetryGroup
@@ -47,13 +48,14 @@ class Hypercube:
             )
         names = [name for name in self.group.parameters if name in group.binary]
         tied = {name: first for name, first in group.tied.items() if first in names}
-        self.bits = Bits({name: group.shapes[name] for name in names}, tied)
+        shapes = tuple(group.shapes[name] for name in names)
+        self.weights = BinaryWeights(tuple(names), shapes, tied)
         self._has_rest = len(names) + len(tied) < len(group.shapes)
 
     @property
     def dimension(self) -> int:
         """Number of binary weights."""
-        return len(self.bits)
+        return self.weights.entries
 
     def check(self, params: Params, what: str = "the parameters") -> None:
         """Raises unless `params` is canonical; it is never made binary silently.
@@ -67,7 +69,7 @@ class Hypercube:
                 +1.
         """
         self.group.check(params, what)
-        self.bits.check(params, what)
+        self.weights.check(params, what)
         self.toroid.check(params, what)
 
     def _check_two(self, a: Params, b: Params) -> None:
@@ -89,7 +91,7 @@ class Hypercube:
             ParamsError: `a` or `b` is not canonical.
         """
         self._check_two(a, b)
-        return {name: (a[name] != b[name]).double().mean().item() for name in self.bits.shapes}
+        return {name: (a[name] != b[name]).double().mean().item() for name in self.weights.names}
 
     def distance(self, a: Params, b: Params) -> float:
         """Computes the fraction of binary weights that differ: the Hamming distance.
@@ -114,7 +116,7 @@ class Hypercube:
             True
         """
         self._check_two(a, b)
-        return (self.bits.row(a) != self.bits.row(b)).double().mean().item()
+        return (self.weights.flat(a) != self.weights.flat(b)).double().mean().item()
 
     def geodesic(
         self,
@@ -141,7 +143,7 @@ class Hypercube:
         """
         self._check_two(a, b)
         rest = self.toroid.geodesic(a, b) if self._has_rest else None
-        return BitPath(a, b, self.bits, order, generator, rest)
+        return BitPath(a, b, self.weights, order, generator, rest)
 
     def flip(self, params: Params, fraction: float, generator: torch.Generator) -> CanonicalParams:
         """Flips a fraction of the weights, drawn uniformly without replacement.
@@ -161,15 +163,15 @@ class Hypercube:
         self.check(params)
         if not 0 <= fraction <= 1:
             raise ToroidsError(f"the fraction is {fraction}; pass a number in [0, 1].")
-        order = torch.randperm(len(self.bits), generator=generator)
+        order = torch.randperm(self.weights.entries, generator=generator)
         return CanonicalParams(self.flipped(params, order[: round(fraction * len(order))]), ())
 
     def flipped(self, params: Params, positions: Tensor) -> dict[str, Tensor]:
         """Flips the weights at positions of the row of all binary weights; nothing is checked."""
-        row = self.bits.row(params)
+        row = self.weights.flat(params)
         positions = positions.to(row.device)
         row[positions] = -row[positions]
-        return {**params, **self.bits.tensors(row, params)}
+        return {**params, **self.weights.tensors(row, params)}
 
     def median(self, a: Params, b: Params, c: Params) -> CanonicalParams:
         """Computes the corner on shortest paths between every two of three networks.
@@ -205,6 +207,6 @@ class Hypercube:
             raise ToroidsError("there are no networks; pass one or more.")
         for number, network in enumerate(networks):
             self.check(network, f"network {number}")
-        row = majority([self.bits.row(network) for network in networks])
+        row = majority([self.weights.flat(network) for network in networks])
         first = networks[0]
-        return CanonicalParams({**first, **self.bits.tensors(row, first)}, ())
+        return CanonicalParams({**first, **self.weights.tensors(row, first)}, ())

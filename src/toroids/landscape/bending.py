@@ -134,7 +134,7 @@ class BitBending(Bending):
     ) -> None:
         """Begins where the ends agree, and with small latent weights elsewhere."""
         super().__init__(model, evaluator, None, ends, middle, rate, steps, temperature)
-        marks = {n: torch.full_like(middle[n], float(n in cube.bits.shapes)) for n in self._names}
+        marks = {n: torch.full_like(middle[n], float(n in cube.weights.names)) for n in self._names}
         self._binary = self._flat(marks).bool()
         undecided = self._binary & (self._flat_ends[0] != self._flat_ends[1])
         self._bend[undecided] *= START

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from toroids.evaluation.evaluator import Evaluator
-from toroids.geometry.bits import BitPath
+from toroids.geometry.bit_path import BitPath
 from toroids.params import Params
 
 # Random blocks come from this part of the ranking. On digits it gave barriers a third lower than a
@@ -52,16 +52,16 @@ def greedy_order(
     Returns:
         Positions in the row of all binary weights, for `BitPath`.
     """
-    bits, flips = path.bits, len(path)
+    weights, flips = path.weights, len(path)
     count = min(steps, flips)
-    corners = bits.row(path.a), bits.row(path.b)
+    corners = weights.flat(path.a), weights.flat(path.b)
     made: tuple[list[Tensor], list[Tensor]] = ([], [])  # at either end, the outermost first
     done = [0, 0]
 
     def network(end: int, row: Tensor, more: int = 0) -> Params:
         t = (done[end] + more) / flips
         t = 1 - t if end else t
-        params: Params = {**path(t), **bits.tensors(row, path.a)}
+        params: Params = {**path(t), **weights.tensors(row, path.a)}
         return ready(params) if 0 < t < 1 else params
 
     for step, (first, last) in enumerate(pairwise(flips * k // count for k in range(count + 1))):
@@ -70,7 +70,7 @@ def greedy_order(
         blocks = [left]
         if size < len(left):
             _, gradient = evaluator.gradient(network(end, row), temperature)
-            estimate = -2 * row * bits.row(gradient)
+            estimate = -2 * row * weights.flat(gradient)
             blocks = _blocks(left[estimate[left].argsort()], size, candidates, generator)
         flipped = [row.index_copy(0, block, -row[block]) for block in blocks]
         best = 0

@@ -172,13 +172,13 @@ class _Legs:
         self, cube: Hypercube, networks: tuple[Params, ...], generator: torch.Generator
     ) -> None:
         self._cube, self._networks = cube, networks
-        self.bits = cube.bits
-        self._row = self.bits.row(cube.majority(networks))
+        self.weights = cube.weights
+        self._row = self.weights.flat(cube.majority(networks))
         self.orders = [
-            self._shuffled((self.bits.row(network) != self._row).nonzero().flatten(), generator)
+            self._shuffled((self.weights.flat(network) != self._row).nonzero().flatten(), generator)
             for network in networks
         ]
-        binary = {*self.bits.shapes, *self.bits.tied}
+        binary = {*self.weights.names, *self.weights.tied}
         self._has_rest = any(name not in binary for name in networks[0])
 
     @staticmethod
@@ -190,7 +190,7 @@ class _Legs:
         """The majority of the weights, and the mean of everything else."""
         first = self._networks[0]
         others = self._cube.toroid.mean(self._networks) if self._has_rest else first
-        return {**others, **self.bits.tensors(self._row, first)}
+        return {**others, **self.weights.tensors(self._row, first)}
 
     def flips(self, leg: int, fraction: float) -> Tensor:
         """The first flips of a leg."""
@@ -207,7 +207,7 @@ class _Legs:
         flipped = torch.cat([self.flips(i, s), self.flips(j, t)])
         row[flipped] = -row[flipped]
         others = self._rest(face, s, t) if self._has_rest else self.median
-        return {**others, **self.bits.tensors(row, self.median)}
+        return {**others, **self.weights.tensors(row, self.median)}
 
     def _rest(self, face: tuple[int, int], s: float, t: float) -> Params:
         """What is not binary; the binary weights are the median's."""
@@ -217,7 +217,7 @@ class _Legs:
         return self._cube.toroid.geodesic(*on_legs)(t / (s + t))
 
     def _on_leg(self, leg: int, fraction: float) -> Params:
-        weights = self.bits.tensors(self._row, self.median)
+        weights = self.weights.tensors(self._row, self.median)
         end = {**self._networks[leg], **weights}
         return {**self._cube.toroid.geodesic(self.median, end)(fraction), **weights}
 
@@ -257,7 +257,7 @@ class _Measured:
         error, loss, stderr = values.unbind(dim=-1)
         return MedianSection(
             fractions=self._fractions,
-            distances=torch.tensor(counts, dtype=torch.float64) / len(self._legs.bits),
+            distances=torch.tensor(counts, dtype=torch.float64) / self._legs.weights.entries,
             error=error,
             loss=loss,
             error_stderr=stderr,

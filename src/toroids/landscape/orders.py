@@ -17,7 +17,7 @@ from toroids.evaluation.batches import Data, batches
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
-from toroids.geometry.bits import BitPath
+from toroids.geometry.bit_path import BitPath
 from toroids.geometry.hypercube import Hypercube
 from toroids.landscape.greedy_order import greedy_order
 from toroids.landscape.profile import Profile, profile

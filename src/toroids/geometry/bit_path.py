@@ -1,60 +1,14 @@
-"""Where the binary weights of a network are, and paths that flip them one after another."""
+"""Paths that flip binary weights one after another."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from toroids.errors import ParamsError, ToroidsError
+from toroids.binary.weights import BinaryWeights
+from toroids.errors import ToroidsError
 from toroids.geometry.paths import Path, check_time
 from toroids.params import Params
-
-
-@dataclass(frozen=True)
-class Bits:
-    """The binary weights of an architecture in one row, tensor after tensor.
-
-    Attributes:
-        shapes: of the binary tensors by name, in the order of the row.
-        tied: names that follow one of them.
-    """
-
-    shapes: Mapping[str, tuple[int, ...]]
-    tied: Mapping[str, str]
-
-    @property
-    def sizes(self) -> list[int]:
-        """Number of weights of every tensor."""
-        return [torch.Size(shape).numel() for shape in self.shapes.values()]
-
-    def __len__(self) -> int:
-        return sum(self.sizes)
-
-    def row(self, params: Params) -> Tensor:
-        """All binary weights of a network; shape (weights,)."""
-        return torch.cat([params[name].detach().reshape(-1) for name in self.shapes])
-
-    def tensors(self, row: Tensor, like: Params) -> dict[str, Tensor]:
-        """The tensors of a row by name, tied names included, each of the precision in `like`."""
-        parts = zip(self.shapes, torch.split(row, self.sizes), strict=True)
-        found = {name: x.view(self.shapes[name]).to(like[name].dtype) for name, x in parts}
-        return found | {name: found[first] for name, first in self.tied.items()}
-
-    def check(self, params: Params, what: str) -> None:
-        """Raises unless all binary weights are -1 or +1.
-
-        Raises:
-            ParamsError: names the tensor and the first other value.
-        """
-        for name in (*self.shapes, *self.tied):
-            other = params[name].abs() != 1
-            if bool(other.any()):
-                value = params[name][other].flatten()[0].item()
-                raise ParamsError(
-                    f"`{name}` in {what} holds {value:.6g}, expected -1 or +1; pass what "
-                    "canonicalize returns."
-                )
 
 
 class BitPath:
@@ -73,7 +27,7 @@ class BitPath:
         self,
         a: Params,
         b: Params,
-        bits: Bits,
+        weights: BinaryWeights,
         order: Tensor | None = None,
         generator: torch.Generator | None = None,
         rest: Path | None = None,
@@ -83,7 +37,7 @@ class BitPath:
         Args:
             a: the start, its binary weights -1 and +1.
             b: the end.
-            bits: where the binary weights are.
+            weights: which are binary.
             order: every position in which `a` and `b` differ, once; drawn uniformly when None.
             generator: source of a random order, on the CPU; seeded with 0 when None.
             rest: how everything else moves; it stays as in `a` when None.
@@ -91,9 +45,9 @@ class BitPath:
         Raises:
             ToroidsError: the order is not one of the positions in which the two differ.
         """
-        self.a, self.b, self.bits, self._rest = dict(a), dict(b), bits, rest
-        self._start = bits.row(a)
-        apart = (self._start != bits.row(b)).nonzero().flatten()
+        self.a, self.b, self.weights, self._rest = dict(a), dict(b), weights, rest
+        self._start = weights.flat(a)
+        apart = (self._start != weights.flat(b)).nonzero().flatten()
         if order is None:
             generator = generator or torch.Generator().manual_seed(0)
             order = apart[torch.randperm(len(apart), generator=generator).to(apart.device)]
@@ -119,7 +73,7 @@ class BitPath:
         flipped = self.order[: round(t * len(self.order))]
         row[flipped] = -row[flipped]
         others = self.a if self._rest is None else self._rest(t)
-        return {**others, **self.bits.tensors(row, self.a)}
+        return {**others, **self.weights.tensors(row, self.a)}
 
 
 def majority(rows: Sequence[Tensor]) -> Tensor:
