@@ -17,7 +17,7 @@ import torch
 import toroids as td
 from toroids.binary.layers import Scale
 
-SOLUTIONS = 6  # of every kind
+SOLUTIONS = 5  # of every kind
 BINARY, BINARY_DENSITIES = 301, (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 SPHERICAL, SPHERICAL_DENSITIES = 200, (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 MARGIN, EPOCHS, SHARPNESS = -0.5, 100, 10.0
@@ -62,7 +62,7 @@ def spherical(density: float) -> dict[str, float]:
     toroid = td.Toroid(direction(model, data[0][:4]))
 
     def largest_margin(seed: int) -> td.solvers.Trained:
-        runs = (solve(MARGIN + more, seed) for more in (0.9, 0.6, 0.4, 0.3, 0.2, 0.1))
+        runs = (solve(MARGIN + more, seed) for more in (0.8, 0.4, 0.2))
         return next((run for run in runs if run.ended == "zero error"), solve(MARGIN, seed))
 
     runs = {
