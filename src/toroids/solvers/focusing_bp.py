@@ -28,8 +28,8 @@ def focusing_bp(
     seed: int,
     budget: int = 300,
     *,
-    replicas: float | tuple[float, float] = 7.0,
-    focusing: tuple[float, float] = (0.1, 2.0),
+    replicas: float | tuple[float, float] = (2.0, 12.0),
+    focusing: tuple[float, float] = (1.0, 1.5),
     damping: float = 0.5,
     seconds: float | None = None,
     device: str | torch.device = "cpu",
@@ -55,9 +55,11 @@ def focusing_bp(
     error ends it.
 
     gamma and y change linearly with the iteration over the budget: a larger budget focuses slower
-    and works closer to capacity. One replica, or gamma = 0, is belief propagation; gamma = infinity
-    with a growing y is the reinforced one. There is no checkpoint: the state is as large as the
-    messages, and a run takes seconds to minutes.
+    and works closer to capacity, where another seed often helps as well. Both grow by default: far
+    below capacity few replicas stay undecided however strong their coupling, and near capacity
+    many of them decide too early. One replica, or gamma = 0, is belief propagation; gamma =
+    infinity with a growing y is the reinforced one. There is no checkpoint: the state is as large
+    as the messages, and a run takes seconds to minutes.
 
     Args:
         make_model: builds a network of `td.models.binary_perceptron` or

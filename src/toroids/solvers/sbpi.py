@@ -10,6 +10,12 @@ from toroids.evaluation.batches import TensorPair
 from toroids.solvers.training import MakeModel, Trained
 from toroids.solvers.votes import Votes
 
+# Hidden states reach so many square roots of the inputs of a unit: with fewer, patterns near
+# capacity keep undoing each other.
+STATES = 3
+# Share of an input by which rounding may move a sum of normalised inputs.
+ROUNDING = 1e-3
+
 
 def sbpi(
     make_model: MakeModel,
@@ -18,8 +24,8 @@ def sbpi(
     budget: int = 1000,
     *,
     states: int | None = None,
-    threshold: float | None = None,
-    probability: float = 0.3,
+    threshold: float = 1.0,
+    probability: float = 0.4,
     seconds: float | None = None,
     device: str | torch.device = "cpu",
 ) -> Trained:
@@ -29,20 +35,20 @@ def sbpi(
     come one by one, in a new order in every epoch; with x already times the label of the example,
     a sum s_k = sum_i sign(h_ki) x_i and the threshold T:
 
-        1. wrong:               h_ki <- h_ki + 2 sign(x_i) for the units that have to change;
-        2. right, but barely:   with probability p the same, but only where h_ki x_i > 0, so that
-                                no weight changes, for the units that barely carry the decision;
-        3. right otherwise:     nothing.
+        wrong:             h_ki <- h_ki + 2 sign(x_i) for the units that have to change;
+        right but barely:  with probability p the same for the units that barely carry the decision,
+                           only where h_ki x_i > 0, so that no weight changes;
+        right otherwise:   nothing.
 
-    A perceptron has to change where s < 0, and is barely right where 0 <= s <= T: this is the
+    A perceptron has to change where s <= 0, and is barely right where 0 < s <= T: this is the
     published rule. A committee that is v votes short of its majority changes, of its wrong units,
     the v whose sums are nearest to zero (least action); one that is right by a single vote is
     barely right by each of its right units with s_k <= T. With K = 1 both are the same. The
     generalisation is ours; it inherits no result of the published one. The rule is for inputs of
     -1 and +1; of real inputs |x_i| / max_j |x_j| is the probability with which weight i takes part.
 
-    The weights that it finds are typical of what local rules reach, less flat than those of
-    `focusing_bp`. There is no checkpoint: a run takes seconds to minutes.
+    On random patterns its solutions are sharper than those of `focusing_bp`. There is no
+    checkpoint: a run takes seconds to minutes.
 
     Args:
         make_model: builds a network of `td.models.binary_perceptron` or
@@ -50,10 +56,10 @@ def sbpi(
         data: inputs (P, ...) and labels 0 and 1 (P,).
         seed: of the initial weights, of the order of examples and of every chance.
         budget: epochs at most.
-        states: S, the largest hidden state, rounded up to an odd number; when None the square root
-            of a unit's inputs.
-        threshold: T, in units of the root mean square of an input; when None the square root of a
-            unit's inputs, over 8.
+        states: S, the largest hidden state, rounded up to an odd number; when None three times the
+            square root of a unit's inputs.
+        threshold: T, in units of the root mean square of the inputs: with 1, a perceptron with an
+            odd number of inputs of -1 and +1 is barely right where one flip makes it wrong.
         probability: p, in [0, 1].
         seconds: wall time after which the training ends with the epoch it is in; None: no limit.
         device: where to compute; examples follow each other, so that a GPU is slower than a CPU.
@@ -80,17 +86,18 @@ def sbpi(
     """
     if states is not None and states < 1:
         raise ToroidsError(f"states is {states}; pass 1 or more, or None.")
-    if threshold is not None and not 0 <= threshold < math.inf:
-        raise ToroidsError(f"threshold is {threshold}; pass 0 or more, or None.")
+    if not 0 <= threshold < math.inf:
+        raise ToroidsError(f"threshold is {threshold}; pass 0 or more, finite.")
     if not 0 <= probability <= 1:
         raise ToroidsError(f"probability is {probability}; pass a number from 0 to 1.")
     votes = Votes(make_model, data, seed, budget, seconds, device)
-    root = math.sqrt(votes.weights.shape[1])
+    if states is None:
+        states = math.ceil(STATES * math.sqrt(votes.weights.shape[1]))
     rule = Rule(
         votes.inputs,
         votes.weights,
-        states=states if states is not None else math.ceil(root),
-        threshold=threshold if threshold is not None else root / 8,
+        states=states,
+        threshold=threshold,
         probability=probability,
         seed=seed,
     )
@@ -131,7 +138,8 @@ class Rule:
         """
         self.hidden = weights.clone()
         self._inputs, self._largest = inputs, states | 1
-        self._threshold, self._probability = threshold, probability
+        # a sum of 1 shall not exceed a threshold of 1
+        self._threshold, self._probability = threshold + ROUNDING, probability
         self._generator = torch.Generator().manual_seed(seed)
         sizes = inputs.abs()
         self._sizes = sizes / sizes.amax((1, 2), keepdim=True).clamp_min(1e-30)  # all zero: never
@@ -157,12 +165,12 @@ class Rule:
         weights = self.hidden.sign()
         sums = (weights * self._inputs[position]).sum(1)
         values = sums.tolist()  # few numbers: python decides faster than a chain of operators
-        wrong = sorted((-s, k) for k, s in enumerate(values) if s < 0)
+        wrong = sorted((-s, k) for k, s in enumerate(values) if s <= 0)
         short = len(wrong) - len(values) // 2
         if short > 0:
             self._move([k for _, k in wrong[:short]], position, only_confirm=False)
         elif short == 0 and confirm:
-            barely = [k for k, s in enumerate(values) if 0 <= s <= self._threshold]
+            barely = [k for k, s in enumerate(values) if 0 < s <= self._threshold]
             self._move(barely, position, only_confirm=True)
 
     def _move(self, units: list[int], position: int, only_confirm: bool) -> None:
