@@ -112,7 +112,7 @@ def flatness_against_test_error(rows: Sequence[Row], summary: Summary) -> go.Fig
     figure.update_traces(error_x_thickness=1, error_y_thickness=1)
     figure.update_xaxes(
         title=f"increase of train error, {summary.disturbance} (± standard error)",
-        tickformat=".0%",
+        tickformat=".1~%",
     )
     figure.update_yaxes(title="test error (± standard error)", tickformat=".1%")
     return laid_out(figure)
