@@ -29,7 +29,7 @@ def test_trained_networks_are_connected_without_error(on_toroid):
 
 
 def test_the_gradient_on_the_toroid_is_that_of_finite_differences():
-    from toroids.landscape.connect import _Training
+    from toroids.landscape.bending import Bending
 
     model = td.models.fully_connected([5, 6, 4, 3], seed=0).double()
     group = td.fully_connected_group(model.state_dict(), output="classifier")
@@ -42,10 +42,8 @@ def test_the_gradient_on_the_toroid_is_that_of_finite_differences():
     ]
     data = torch.randn(9, 5, dtype=torch.float64), torch.arange(9) % 3
     middle = toroid.geodesic(*ends)(0.4)
-    training = _Training(
-        model, td.Evaluator(model, data), toroid, tuple(ends), middle, 0.1, 10, 0.1
-    )
-    loss, gradient = training._gradient(1, 0.7, data)
+    training = Bending(model, td.Evaluator(model, data), toroid, tuple(ends), middle, 0.1, 10, 0.1)
+    loss, gradient = training._gradient(1, 0.7, data, torch.Generator())
     direction = toroid.random_tangent(middle, generator=torch.Generator().manual_seed(0))
     size = 1e-6
 
