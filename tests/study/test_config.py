@@ -44,6 +44,21 @@ def test_defaults_fill_what_is_not_said(tmp_path):
         ("colour = 1\n" + GOOD, "`colour` is not a known key"),
         (GOOD + 'lr = "fast"\n', "`solvers.sgd.lr`: input should be a valid number.*'fast'"),
         (GOOD + "lr = -1\n", "`solvers.sgd.lr`: input should be greater than 0, got -1"),
+        (
+            GOOD + '[network]\nname = "binary_fully_connected"\nbias = true\n',
+            "`network`: binary_fully_connected networks have no bias; remove it",
+        ),
+        (
+            GOOD + "[network]\nthreshold = 0.5\n",
+            "`network`: fully_connected networks have no threshold; remove it",
+        ),
+        (
+            GOOD
+            + '[network]\nname = "binary_fully_connected"\n'
+            + "[flatness]\nsigmas = [0.5, 1.5]\nreference = 0.5\n",
+            "is not a study: flatness.sigmas are fractions of binary weights; pass at most 1",
+        ),
+        (GOOD + "[profiles]\norders = 2\n", "profiles.orders is of binary networks; remove it"),
         (GOOD + "lr = inf\n", "`solvers.sgd.lr`: input should be a finite number"),
         (GOOD.replace('"sgd"', '"sdg"'), "`solvers.sgd.method` is 'sdg'; choose from sgd, adam"),
         (GOOD.replace('method = "sgd"', ""), "`solvers.sgd.method` is missing; choose from"),

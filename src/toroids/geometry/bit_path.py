@@ -1,7 +1,5 @@
 """Paths that flip binary weights one after another."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -74,9 +72,3 @@ class BitPath:
         row[flipped] = -row[flipped]
         others = self.a if self._rest is None else self._rest(t)
         return {**others, **self.weights.tensors(row, self.a)}
-
-
-def majority(rows: Sequence[Tensor]) -> Tensor:
-    """The sign of the sum of rows of -1 and +1; where it is zero, that of the first row."""
-    total = torch.stack(list(rows)).sum(dim=0)
-    return torch.where(total == 0, rows[0], total.sign())

@@ -19,7 +19,7 @@ from torch import Tensor
 from toroids.binary.weights import BinaryWeights
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import ToroidsError
-from toroids.geometry.bit_path import BitPath, majority
+from toroids.geometry.bit_path import BitPath
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, check_placed_alike
 from toroids.symmetry.group import SymmetryGroup
@@ -210,3 +210,9 @@ class Hypercube:
         row = majority([self.weights.flat(network) for network in networks])
         first = networks[0]
         return CanonicalParams({**first, **self.weights.tensors(row, first)}, ())
+
+
+def majority(rows: Sequence[Tensor]) -> Tensor:
+    """The sign of the sum of rows of -1 and +1; where it is zero, that of the first row."""
+    total = torch.stack(list(rows)).sum(dim=0)
+    return torch.where(total == 0, rows[0], total.sign())

@@ -20,9 +20,9 @@ from toroids.landscape.orders import FlipProfile
 from toroids.landscape.profile import Profile
 from toroids.landscape.section import Section
 from toroids.report.figures import CHART, COLOURS, SYMBOLS, laid_out
-from toroids.report.text import PATHS
+from toroids.report.text import BENDS, PATHS
 
-NAMES = {**PATHS, "bend": "two segments over a trained bend"}
+NAMES = {**PATHS, **BENDS}
 
 
 def profile_picture(

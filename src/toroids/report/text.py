@@ -15,8 +15,8 @@ PATHS = {
     "flips_greedy": "greedy flips, aligned",
 }
 BENDS = {
-    "bend": "over a trained bend",
-    "bend_greedy": "over a trained bend, greedy flips",
+    "bend": "two segments over a trained bend",
+    "bend_greedy": "two segments over a trained bend, greedy flips",
 }
 
 

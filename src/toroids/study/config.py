@@ -273,4 +273,5 @@ def _fault(item: Any) -> str:
         return f"`{key}.method` is missing; choose from {', '.join(METHODS)}"
     message = item["msg"].removeprefix("Value error, ")
     got = "" if isinstance(item["input"], dict) else f", got {item['input']!r}"
-    return f"`{key}`: {message[0].lower()}{message[1:]}{got}"
+    sentence = f"{message[0].lower()}{message[1:]}{got}"
+    return f"`{key}`: {sentence}" if key else sentence  # of the study as a whole there is no key

@@ -1,7 +1,7 @@
 """Runs the rules over a traced module: every operator states its facts, in order."""
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,6 @@ from toroids.symmetry.trace import (
     SIGNS,
     Execution,
     Program,
-    Source,
     attribute,
     body,
     call,
@@ -49,7 +48,6 @@ class Inference:
 
     Attributes:
         constraints: all statements.
-        sources: what the placeholders of the outermost graph stand for.
         parameters: the parameters and moving buffers that were used, by first name.
         outputs: the values that the program returns.
         inputs: the values that the program takes.
@@ -58,7 +56,6 @@ class Inference:
     """
 
     constraints: Constraints
-    sources: Mapping[fx.Node, Source] = field(default_factory=dict)
     parameters: dict[str, Value] = field(default_factory=dict)
     outputs: list[Any] = field(default_factory=list)
     inputs: list[Value] = field(default_factory=list)
@@ -81,7 +78,7 @@ def infer(program: Program, with_steps: bool = False) -> Inference:
         for node in program.graph.graph.nodes
         if node.op == "placeholder"
     }
-    state = Inference(Constraints(), sources, steps=[] if with_steps else None)
+    state = Inference(Constraints(), steps=[] if with_steps else None)
     grouped, statistics = _special_uses(program)
     state.constraints.binary = _binary(program)
     state.untied = untied_signs(program.graph, sources)
