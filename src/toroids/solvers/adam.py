@@ -57,7 +57,7 @@ def adam(
         clip: largest norm of the gradient over all weights; no limit when None.
         seconds: wall time after which the training ends; no limit when None.
         device: where to train.
-        checkpoint: a file that is written after every epoch, and gone on from where it is there.
+        checkpoint: a file that is written after epochs, and gone on from where it is there.
 
     Returns:
         The network after the last epoch.

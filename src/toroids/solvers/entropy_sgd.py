@@ -74,7 +74,7 @@ def entropy_sgd(
         clip: largest norm of the gradient over all weights; no limit when None.
         seconds: wall time after which the training ends; no limit when None.
         device: where to train.
-        checkpoint: a file that is written after every epoch, and gone on from where it is there.
+        checkpoint: a file that is written after epochs, and gone on from where it is there.
 
     Returns:
         The outer network, the statistics of its batch norms estimated anew.

@@ -90,7 +90,7 @@ def replicated_sgd(
         clip: largest norm of a replica's gradient over all weights; no limit when None.
         seconds: wall time after which the training ends; no limit when None.
         device: where to train.
-        checkpoint: a file that is written after every epoch, and gone on from where it is there.
+        checkpoint: a file that is written after epochs, and gone on from where it is there.
 
     Returns:
         The centre after the last epoch, the statistics of its batch norms estimated anew; error

@@ -58,7 +58,7 @@ def sam(
         clip: largest norm of the second gradient over all weights; no limit when None.
         seconds: wall time after which the training ends; no limit when None.
         device: where to train.
-        checkpoint: a file that is written after every epoch, and gone on from where it is there.
+        checkpoint: a file that is written after epochs, and gone on from where it is there.
 
     Returns:
         The network after the last epoch. Batch norms keep the statistics of the first gradient.

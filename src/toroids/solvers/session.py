@@ -1,7 +1,8 @@
 """The loop over epochs, and going on where a training was killed.
 
 A checkpoint holds what the next epoch depends on, the states of all generators included, so that a
-killed training goes on to the same weights, bit for bit on a CPU.
+killed training goes on to the same weights, bit for bit on a CPU. It is written after an epoch, but
+not so often that writing takes more than a small share of the time.
 """
 
 import hashlib
@@ -22,6 +23,9 @@ from toroids.evaluation.evaluator import Evaluator
 from toroids.files import write_atomically
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.training import Epoch, Method, Phase, minibatches
+
+# Of the time from one checkpoint to the next, at most this share goes into writing.
+SHARE = 0.05
 
 
 class Session:
@@ -49,6 +53,7 @@ class Session:
         self._done: list[dict[str, Any]] = []
         self._spent = 0.0
         self._begun = time.monotonic()
+        self._next = self._begun  # when a checkpoint is due
         if self._path is None:
             return
         # how long a training may take does not change where it goes
@@ -134,10 +139,16 @@ class Session:
         return self._spent + time.monotonic() - self._begun
 
     def save(
-        self, method: Method, generators: list[torch.Generator], phase: str, found: Phase
+        self,
+        method: Method,
+        generators: list[torch.Generator],
+        phase: str,
+        found: Phase,
+        last: bool = False,
     ) -> None:
-        """Writes a checkpoint, where one is wanted."""
-        if self._path is None:
+        """Writes a checkpoint, where one is wanted and due; after the last epoch in any case."""
+        begun = time.monotonic()
+        if self._path is None or not (last or begun >= self._next):
             return
         buffer = BytesIO()
         current = {
@@ -158,6 +169,8 @@ class Session:
             buffer,
         )
         write_atomically(self._path, buffer.getvalue())
+        now = time.monotonic()
+        self._next = now + (now - begun) * (1 / SHARE - 1)
 
 
 def _plain(found: Phase) -> dict[str, Any]:
@@ -217,7 +230,8 @@ class _Loop:
             if len(held) == recipe.hold and not any(held):
                 found.ended = "zero error"
                 return
-            self._session.save(self._method, self._generators, self._phase, found)
+            last = epoch + 1 == recipe.budget
+            self._session.save(self._method, self._generators, self._phase, found, last)
             if self._is_over():
                 found.ended = "time"
                 return
