@@ -167,11 +167,12 @@ def load_params(path: str | Path, device: str | torch.device = "cpu") -> dict[st
         The tensors by name.
 
     Raises:
-        ParamsError: the file is missing or is not a safetensors file.
+        ParamsError: the file is missing, is a pickle, or is not a safetensors file.
     """
     path = Path(path)
     if not path.is_file():
         raise ParamsError(f"there is no weight file `{path}`; pass a safetensors file.")
+    refuse_pickle(path)
     try:
         return safetensors.torch.load_file(path, device=str(device))
     except safetensors.SafetensorError as error:
@@ -179,3 +180,22 @@ def load_params(path: str | Path, device: str | torch.device = "cpu") -> dict[st
             f"`{path}` is not a whole safetensors file ({error}); write weights with "
             "safetensors.torch.save_file(model.state_dict(), path)."
         ) from error
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raises where a file is a pickle, as `torch.save` writes it; looks at its first bytes only.
+
+    Args:
+        path: a file that is there.
+
+    Raises:
+        ParamsError: says how to convert it.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    # a zip archive, as torch.save makes; or pickle's protocol 2 to 5
+    if start == b"PK" or start in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise ParamsError(
+            f"`{path}` is a pickle, which could execute code; convert it: safetensors.torch."
+            "save_file(torch.load(path, weights_only=True), new_path)."
+        )

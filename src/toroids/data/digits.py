@@ -1,7 +1,6 @@
 """Scikit-learn's embedded handwritten digits: 1797 images of 8 x 8 pixels, ten classes."""
 
 import torch
-from sklearn.datasets import load_digits
 
 from toroids.data.dataset import Dataset
 from toroids.errors import DataError
@@ -29,6 +28,8 @@ def digits(train: int = 600, seed: int = 0) -> Dataset:
     Reference:
         E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI, 1998.
     """
+    from sklearn.datasets import load_digits  # its import takes longer than that of toroids
+
     images, labels = load_digits(return_X_y=True)
     if not 1 <= train < len(labels):
         raise DataError(
