@@ -1,0 +1,21 @@
+import pydantic
+import pytest
+
+from toroids.study.config import AlignmentConfig, FlatnessConfig, ProfilesConfig
+
+
+def test_alignment_is_chosen_by_the_weights_unless_it_is_named():
+    assert AlignmentConfig().method_for(binary=False) == "greedy"
+    assert AlignmentConfig().method_for(binary=True) == "descent"
+    assert AlignmentConfig(method="best").method_for(binary=True) == "best"
+
+
+def test_the_reference_is_one_of_the_sigmas():
+    assert FlatnessConfig(sigmas=(0.0, 0.25), reference=0.25).reference == 0.25
+    with pytest.raises(pydantic.ValidationError, match="0.5 is not one of the sigmas"):
+        FlatnessConfig(sigmas=(0.0, 0.25))
+
+
+def test_as_many_pairs_as_there_are_or_fewer():
+    config = ProfilesConfig(within=0, across="all")
+    assert (config.within, config.across) == (0, "all")
