@@ -14,13 +14,13 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 .DELETE_ON_ERROR:
 
 study: .venv/study.stamp
-	$(BIN)/toroids study $(FILE)
+	$(BIN)/toroids study $(FILE) --engine processes
 
 test: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 .venv/study.stamp: .venv/torch.stamp pyproject.toml
 	$(PIP_INSTALL) --editable .
