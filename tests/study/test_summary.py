@@ -12,6 +12,7 @@ def network(name, increase, test_error):
     return {
         "kind": "network",
         "name": name,
+        "architecture": "mlp",
         "solver": solver,
         "train_error": 0.0,
         "test_error": test_error,
@@ -25,6 +26,7 @@ def pair(a, b, barrier):
         "kind": "pair",
         "a": a,
         "b": b,
+        "architecture": "mlp",
         "solver_a": a.split("-")[0],
         "solver_b": b.split("-")[0],
         "mean_angle": {"before": 2.0, "after": 1.0},
@@ -74,7 +76,7 @@ def test_the_interval_of_a_mean_is_students(summary, values):
 def test_intervals_cover_the_truth_as_often_as_they_say():
     """Pairs whose value is the sum of their networks': the mean of such a pair is 10."""
     generator = np.random.default_rng(1)
-    covered, runs = 0, 200
+    covered, runs = 0, 100
     for _ in range(runs):
         values = generator.normal(5, 1, size=6)
         names = [f"x-{i}" for i in range(6)]
@@ -83,8 +85,8 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
             rows.append(pair(a, b, values[i] + values[j]))
         row = find(summarise(rows, 0.5), "barrier", "x", path="geodesic")
         covered += row["low"] < 10 < row["high"]
-    # 95 % with a standard error of 1.5 % over 200 runs; percentiles alone cover about 82 %
-    assert 0.90 < covered / runs <= 0.99
+    # 95 % with a standard error of 2.2 % over 100 runs; percentiles alone cover about 82 %
+    assert 0.89 < covered / runs <= 0.99
 
 
 def test_an_interval_of_what_is_never_negative_is_not_negative_either():
@@ -125,3 +127,46 @@ def test_pairs_across_solvers_have_a_group_of_their_own():
 def test_one_network_has_no_interval():
     row = find(summarise([network("x-0", 1, 1)], 0.5), "test_error", "x")
     assert (row["estimate"], row["low"], row["high"]) == (1, None, None)
+
+
+def test_every_architecture_is_summarised_by_itself():
+    rows = [network("x-0", 1, 1), network("x-1", 2, 2)]
+    others = [{**row, "architecture": "cnn", "test_error": 5.0} for row in rows]
+    summary = summarise([*rows, *others], 0.5)
+    assert find(summary, "test_error", "x", architecture="mlp")["estimate"] == 1.5
+    assert find(summary, "test_error", "x", architecture="cnn")["estimate"] == 5
+
+
+def test_bends_have_barriers_and_errors_of_their_own():
+    names = ["x-0", "x-1", "x-2"]
+    rows = [network(name, 1, 1) for name in names]
+    for a, b in itertools.combinations(names, 2):
+        bend = {**pair(a, b, 0.25), "kind": "bend"}
+        del bend["mean_angle"], bend["distance"]
+        bend["profiles"] = {"bend": bend["profiles"]["geodesic"]}
+        rows += [pair(a, b, 0.5), bend]
+    summary = summarise(rows, 0.5)
+    assert find(summary, "barrier", "x", path="bend")["estimate"] == 0.25
+    assert find(summary, "barrier", "x", path="geodesic")["estimate"] == 0.5
+    assert find(summary, "path_error", "x", path="bend", t=1.0)["estimate"] == 0.25
+    assert find(summary, "mean_angle_after", "x")["count"] == 3
+
+
+def test_pairs_across_solvers_are_found_in_either_order():
+    rows = [network("x-0", 1, 1), network("y-0", 2, 2), pair("y-0", "x-0", 0.5)]
+    assert find(summarise(rows, 0.5), "barrier", "x / y", path="geodesic")["estimate"] == 0.5
+
+
+def test_what_is_not_finite_is_left_out():
+    rows = [network(f"x-{i}", 1.0, None if i == 0 else 2.0) for i in range(3)]
+    rows += [pair("x-0", "x-1", 0.5), pair("x-0", "x-2", 0.5)]
+    rows[-1]["profiles"]["geodesic"] = {"barrier": None, "t": [0.0, 1.0], "error": [0.0, None]}
+    summary = summarise(rows, 0.5)
+    assert find(summary, "test_error", "x")["count"] == 2
+    assert find(summary, "barrier", "x", path="geodesic")["count"] == 1
+    assert find(summary, "path_error", "x", path="geodesic", t=0.0)["count"] == 2
+    assert find(summary, "flatness_test_correlation", "all")["estimate"] is None
+
+
+def test_no_networks_have_no_summary():
+    assert summarise([], 0.5) == []

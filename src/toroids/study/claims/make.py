@@ -1,0 +1,38 @@
+"""R1 to R8, for every architecture of a study."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from toroids.study.claims.barrier import barrier
+from toroids.study.claims.bend import bend
+from toroids.study.claims.binary import binary
+from toroids.study.claims.distance import distance
+from toroids.study.claims.evidence import gather
+from toroids.study.claims.flatness import flatness
+from toroids.study.claims.generalisation import generalisation
+from toroids.study.claims.reach import reach
+from toroids.study.claims.removed import removed
+from toroids.study.task import Row
+
+
+def make_claims(rows: Sequence[Row], config: Mapping[str, Any]) -> list[Row]:
+    """Computes what a study says about every published claim.
+
+    Args:
+        rows: measured rows of the study, finished or not; others are ignored.
+        config: the study's configuration as plain data: `networks`, `flatness.reference`,
+            `claims.tolerance` and `claims.small` are read.
+
+    Returns:
+        Eight rows of kind "claim" for every architecture: `claim`, `architecture`, `statement`,
+        `verdict` ("holds", "does not hold", "undecided" or "not tested"), `reason`, and `effects`
+        with the fields of `Effect`.
+    """
+    return [row for architecture in config["networks"] for row in _of(rows, config, architecture)]
+
+
+def _of(rows: Sequence[Row], config: Mapping[str, Any], architecture: str) -> list[Row]:
+    evidence = gather(rows, config, architecture)
+    picture = [test(evidence) for test in (flatness, generalisation, distance, barrier, bend)]
+    claims = [*picture, binary(evidence, picture), removed(evidence), reach(evidence)]
+    return [claim.row(architecture) for claim in claims]
