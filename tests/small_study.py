@@ -1,16 +1,18 @@
 """A study that takes a second, for the tests of study, report and cli."""
 
+import json
+
 import pytest
 
 from toroids.study.config import StudyConfig
+from toroids.study.rows import read_rows
 from toroids.study.run import run_study
-from toroids.study.store import read_rows
 
 SMALL = {
     "name": "small",
     "seeds": [0, 1, 2],
-    "data": {"train": 100},
-    "network": {"hidden": [12]},
+    "data": {"name": "digits", "train": 100},
+    "networks": {"mlp": {"model": "fully_connected", "hidden": [12]}},
     "solvers": {
         "sgd": {"method": "sgd", "budget": 3},
         "start": {"method": "adversarial_sgd", "budget": 3, "corrupt_budget": 2, "copies": 1},
@@ -18,6 +20,33 @@ SMALL = {
     "flatness": {"sigmas": [0.0, 0.5], "samples": 3},
     "profiles": {"points": 3, "across": 2},
 }
+
+# Takes about five seconds: long enough to be killed twenty times on its way.
+FIVE_SECONDS = {
+    **SMALL,
+    "seeds": [0, 1, 2, 3],
+    "solvers": {
+        "sgd": {"method": "sgd", "budget": 20},
+        "replicated": {"method": "replicated_sgd", "budget": 10},
+    },
+    "flatness": {"sigmas": [0.1, 0.5], "samples": 100},
+    "profiles": {"points": 9, "across": "all"},
+    "bends": {"count": 1, "steps": 200},
+    "sections": {"count": 1, "resolution": 7},
+}
+
+
+def write_toml(study, path):
+    """Writes a study as a user would."""
+    path.write_text("\n".join(f"{key} = {_toml(value)}" for key, value in study.items()))
+
+
+def _toml(value):
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{key}" = {_toml(x)}' for key, x in value.items()) + "}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value)
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +62,14 @@ def run(config, tmp_path_factory):
 @pytest.fixture(scope="session")
 def rows(run):
     return read_rows(run)
+
+
+def of_kind(rows, kind):
+    return [row for row in rows if row["kind"] == kind]
+
+
+TIMES = ("seconds", "measure_seconds", "task_seconds")
+
+
+def without_times(rows):
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]

@@ -1,123 +1,158 @@
-import json
-
 import pytest
 import torch
 
 from toroids.errors import ToroidsError
-from toroids.study.store import ROWS, Run, read_rows
+from toroids.study.sealed import write_sealed
+from toroids.study.store import MANIFEST, Store, plain, versions
+from toroids.study.task import Outcome, Task
+
+TASK = Task("train", "mlp-sgd-0", '{"lr":0.1}')
 
 
-def test_rows_are_read_back(tmp_path):
-    with Run(tmp_path / "r") as run:
-        run.add({"kind": "x", "values": torch.tensor([0.5, float("nan")]), "pair": (1, 2)})
-    assert read_rows(tmp_path / "r") == [{"kind": "x", "values": [0.5, None], "pair": [1, 2]}]
+def outcome(value=1.0):
+    params = {"w": torch.full((3,), value)}
+    return Outcome({"name": "mlp-sgd-0", "ended": "budget", "value": value}, params)
 
 
-def test_an_interrupted_run_leaves_the_earlier_one(tmp_path):
-    folder = tmp_path / "r"
-    with Run(folder) as run:
-        run.add({"kind": "old"})
-    with pytest.raises(KeyboardInterrupt), Run(folder) as run:
-        run.add({"kind": "new"})
-        raise KeyboardInterrupt
-    assert read_rows(folder) == [{"kind": "old"}]
-    assert json.loads((tmp_path / ".r.partial" / ROWS).read_text()) == {"kind": "new"}
-    with Run(folder) as run:
-        run.add({"kind": "newer"})
-    assert read_rows(folder) == [{"kind": "newer"}]
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != ".") == ["r"]
+def kept(folder, value=1.0):
+    with Store(folder) as store:
+        store.keep(TASK, outcome(value))
+    return store
+
+
+def test_results_and_weights_come_back(tmp_path):
+    store = kept(tmp_path / "r")
+    assert store.result(TASK, thorough=True)["value"] == 1.0
+    assert store.weights(TASK).name.startswith("mlp-sgd-0-")
+    other = Task("train", "mlp-sgd-0", '{"lr":0.2}')
+    assert store.result(other) is None
+    assert store.weights(other) is None
+
+
+def test_a_name_follows_from_what_determines_the_result():
+    assert TASK.id == Task("train", "another label", '{"lr":0.1}').id
+    different = {
+        TASK.id,
+        Task("measure", "x", '{"lr":0.1}').id,
+        Task("train", "x", '{"lr":0.2}').id,
+        Task("train", "x", '{"lr":0.1}', ("a",)).id,
+        Task("train", "x", '{"lr":0.1}', ("a", "b")).id,
+        Task("train", "x", '{"lr":0.1}', ("b", "a")).id,
+    }
+    assert len(different) == 6
+
+
+@pytest.mark.parametrize("part", ["results", "networks"])
+@pytest.mark.parametrize("damage", [lambda c: c[:-7], lambda c: b"", lambda c: b"x" + c])
+def test_what_is_damaged_is_to_be_done_again(tmp_path, part, damage):
+    store = kept(tmp_path / "r")
+    (path,) = (tmp_path / "r" / part).iterdir()
+    path.write_bytes(damage(path.read_bytes()))
+    assert store.result(TASK, thorough=True) is None
+    kept(tmp_path / "r", 2.0)
+    assert store.result(TASK, thorough=True)["value"] == 2.0
+
+
+def test_weights_that_are_gone_are_to_be_done_again(tmp_path):
+    store = kept(tmp_path / "r")
+    store.weights(TASK).unlink()
+    assert store.result(TASK, thorough=True) is None
 
 
 def test_two_runs_at_once_are_refused(tmp_path):
-    with Run(tmp_path / "r") as run:
-        with pytest.raises(ToroidsError, match="another study is writing"), Run(tmp_path / "r"):
+    with Store(tmp_path / "r") as store:
+        with pytest.raises(ToroidsError, match="another study is writing"), Store(tmp_path / "r"):
             pass
-        run.add({"kind": "kept"})
-    assert read_rows(tmp_path / "r") == [{"kind": "kept"}]
-
-
-def test_a_folder_that_is_no_run_is_not_replaced(tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with (
-        pytest.raises(ToroidsError, match="holds `thesis.tex`, which no study wrote"),
-        Run(tmp_path),
-    ):
+        store.keep(TASK, outcome())
+    with Store(tmp_path / "r"):
         pass
-    assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
-def test_neighbours_and_notes_are_kept(tmp_path):
-    """Folders with the names that a careless tool would use, and a note inside the run."""
-    for name in ("r.old", "r.partial"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "notes.txt").write_text("mine")
-    with Run(tmp_path / "r") as run:
-        run.add({"kind": "first"})
+def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path):
+    kept(tmp_path / "r")
+    for place in ("results/.x.json-1.tmp", "networks/.y-2.tmp", ".run.json-3.tmp"):
+        (tmp_path / "r" / place).write_text("half")
     (tmp_path / "r" / "notes.txt").write_text("mine")
-    with pytest.raises(ToroidsError, match="holds `notes.txt`"), Run(tmp_path / "r"):
+    (tmp_path / "r" / "results" / "notes.tmp").write_text("mine")
+    with Store(tmp_path / "r"):
         pass
-    assert read_rows(tmp_path / "r") == [{"kind": "first"}]
-    assert len(list(tmp_path.rglob("notes.txt"))) == 3
-
-
-def test_a_note_written_while_the_study_runs_is_kept(tmp_path):
-    with Run(tmp_path / "r") as run:
-        run.add({"kind": "first"})
-    with pytest.raises(ToroidsError, match="holds `notes.txt`"), Run(tmp_path / "r") as run:
-        (tmp_path / "r" / "notes.txt").write_text("mine")
+    left = sorted(path.name for path in (tmp_path / "r").rglob("*") if path.suffix == ".tmp")
+    assert left == ["notes.tmp"]
     assert (tmp_path / "r" / "notes.txt").read_text() == "mine"
-    assert read_rows(tmp_path / "r") == [{"kind": "first"}]
 
 
-def test_a_kill_between_the_two_renames_loses_nothing(tmp_path, monkeypatch):
-    with Run(tmp_path / "r") as run:
-        run.add({"kind": "first"})
-
-    class Killed(BaseException):
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ToroidsError, match="holds `thesis.tex` and is no run"), Store(tmp_path):
         pass
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
-    def killed(*_):
-        raise Killed
 
-    run = Run(tmp_path / "r").__enter__()
-    with monkeypatch.context() as patch:
-        (tmp_path / "r").rename(tmp_path / ".r.old")
-        patch.setattr("pathlib.Path.rename", killed)
-        with pytest.raises(Killed):
-            run.__exit__(None, None, None)
-    assert not (tmp_path / "r").exists()
-    with pytest.raises(KeyboardInterrupt), Run(tmp_path / "r"):
-        raise KeyboardInterrupt
-    assert read_rows(tmp_path / "r") == [{"kind": "first"}]
+def test_places_that_cannot_be_a_run(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ToroidsError, match="exists and is not a folder"), Store(tmp_path / "file"):
+        pass
+    with pytest.raises(ToroidsError, match="name a folder below it"):
+        Store("/")
+    with pytest.raises(ToroidsError, match="holds no run"):
+        Store(tmp_path).manifest()
+    with pytest.raises(ToroidsError, match="is not a folder"):
+        Store(tmp_path / "file").manifest()
+
+
+def everything(folder):
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("of_manifest", [True, False])
+@pytest.mark.parametrize(
+    ("stamp", "message"),
+    [
+        ({"format": 99}, "has format 99, this toroids writes 2; nothing was changed"),
+        (
+            {"versions": {**versions(), "torch": "1.0"}},
+            "computed with torch 1.0, this is torch ",
+        ),
+    ],
+)
+def test_a_run_of_other_versions_is_refused_and_kept(tmp_path, of_manifest, stamp, message):
+    folder = tmp_path / "r"
+    content = {"format": 2, "versions": versions(), "row": {}, **stamp}
+    write_sealed(folder / (MANIFEST if of_manifest else f"results/{TASK.id}.json"), content)
+    before = everything(folder)
+    with pytest.raises(ToroidsError, match=message), Store(folder):
+        pass
+    assert everything(folder) == before
+
+
+def test_a_run_of_the_first_toroids_is_refused_and_kept(tmp_path):
+    (tmp_path / "measurements.jsonl").write_text('{"kind": "run"}\n')
+    (tmp_path / "networks").mkdir()
+    for use in (lambda: Store(tmp_path).__enter__(), lambda: Store(tmp_path).manifest()):
+        with pytest.raises(ToroidsError, match="was written by an earlier toroids"):
+            use()
+    assert (tmp_path / "measurements.jsonl").read_text() == '{"kind": "run"}\n'
+
+
+def test_a_damaged_manifest_is_no_obstacle_to_going_on(tmp_path):
+    store = kept(tmp_path / "r")
+    (tmp_path / "r" / MANIFEST).write_text("{")
+    with Store(tmp_path / "r"):
+        pass
+    assert store.result(TASK) is not None
+    with pytest.raises(ToroidsError, match="is damaged.*run the study again"):
+        store.manifest()
 
 
 def test_a_link_stays_and_its_target_is_written(tmp_path):
     (tmp_path / "target").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "target")
-    for kind in ("first", "second"):
-        with Run(tmp_path / "link") as run:
-            run.add({"kind": kind})
+    kept(tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
-    assert read_rows(tmp_path / "target") == [{"kind": "second"}]
+    assert Store(tmp_path / "target").result(TASK) is not None
 
 
-def test_places_that_cannot_be_a_run(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(ToroidsError, match="exists and is not a folder"), Run(tmp_path / "file"):
-        pass
-    with pytest.raises(ToroidsError, match="name a folder below it"):
-        Run("/")
-
-
-def test_missing_and_damaged_rows_are_named(tmp_path):
-    with pytest.raises(ToroidsError, match="holds no measurements.jsonl"):
-        read_rows(tmp_path)
-    (tmp_path / ROWS).write_text('{"kind": "x"}\n{"kind": \n')
-    with pytest.raises(ToroidsError, match="line 2 of .* is not JSON"):
-        read_rows(tmp_path)
-    (tmp_path / ROWS).write_text('{"kind": "x"}\n3\n')
-    with pytest.raises(ToroidsError, match="line 2 of .* is not a row"):
-        read_rows(tmp_path)
-    (tmp_path / ROWS).write_bytes(b"\xff\xfe")
-    with pytest.raises(ToroidsError, match="is not text"):
-        read_rows(tmp_path)
+def test_plain_data():
+    values = {"a": torch.tensor([0.5, float("nan")]), 1: (1, float("inf")), "n": None, "b": True}
+    assert plain(values) == {"a": [0.5, None], "1": [1, None], "n": None, "b": True}

@@ -1,1 +1,56 @@
-"""Studies: solvers x seeds x measurements, from a TOML file to rows."""
+"""Studies: data, networks, solvers and seeds from a TOML file to rows, claims and tables."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toroids.study.config import StudyConfig, load_config
+    from toroids.study.engines.choose import make_engine
+    from toroids.study.estimate import Work, estimate
+    from toroids.study.export import export_run
+    from toroids.study.listing import Listed, list_runs
+    from toroids.study.opened import OpenRun, open_run
+    from toroids.study.plan import Plan, make_plan
+    from toroids.study.rows import read_rows
+    from toroids.study.run import run_study
+    from toroids.study.tables import make_tables
+
+__all__ = [
+    "Listed",
+    "OpenRun",
+    "Plan",
+    "StudyConfig",
+    "Work",
+    "estimate",
+    "export_run",
+    "list_runs",
+    "load_config",
+    "make_engine",
+    "make_plan",
+    "make_tables",
+    "open_run",
+    "read_rows",
+    "run_study",
+]
+
+# Where the names are. They are imported when they are first asked for: a worker, which imports its
+# own module from this package, must not wait for the statistics.
+_HOMES = {
+    "config": ("StudyConfig", "load_config"),
+    "engines.choose": ("make_engine",),
+    "estimate": ("Work",),
+    "export": ("export_run",),
+    "listing": ("Listed", "list_runs"),
+    "opened": ("OpenRun", "open_run"),
+    "plan": ("Plan", "make_plan"),
+    "rows": ("read_rows",),
+    "run": ("run_study",),
+    "tables": ("make_tables",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

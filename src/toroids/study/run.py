@@ -1,208 +1,223 @@
-"""Runs a study: trains its networks, measures them, and leaves weights, rows and a summary."""
+"""Runs a study: does what is missing, task by task, on an engine, and keeps every result."""
 
+import errno
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import nn
-
-from toroids import data as datasets
-from toroids import models, solvers
 from toroids.errors import ToroidsError
-from toroids.params import Params
 from toroids.study.config import StudyConfig
-from toroids.study.measure import measure_network, measure_pair
-from toroids.study.plan import Network, Pair, make_plan
-from toroids.study.store import Row, Run
-from toroids.study.summary import summarise
-from toroids.symmetry.discover import discover
-from toroids.symmetry.fully_connected import fully_connected_group
-from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.verify import verify
+from toroids.study.engines.engine import Engine, Finished, Job
+from toroids.study.engines.in_process import InProcess
+from toroids.study.plan import Plan, make_plan
+from toroids.study.rows import rows_of
+from toroids.study.store import Store, described
+from toroids.study.task import Row, Task
 
-# A rounding of float64 stays below 1e-12 here; anything above this is a wrong symmetry.
-DEVIATION = 1e-8
-SOLVERS: dict[str, Callable[..., solvers.Trained]] = {
-    "sgd": solvers.sgd,
-    "adam": solvers.adam,
-    "sam": solvers.sam,
-    "swa": solvers.swa,
-    "entropy_sgd": solvers.entropy_sgd,
-    "replicated_sgd": solvers.replicated_sgd,
-    "adversarial_sgd": solvers.adversarial_sgd,
-}
 Progress = Callable[[str, int, int], None]
+RETRIES = 2
 
 
-def run_study(config: StudyConfig, folder: str | Path, progress: Progress | None = None) -> Path:
-    """Runs all tasks of `config` and writes the run into `folder`.
+def run_study(
+    config: StudyConfig,
+    folder: str | Path,
+    progress: Progress | None = None,
+    engine: Engine | None = None,
+    retries: int = RETRIES,
+) -> Path:
+    """Does all tasks of `config` that `folder` does not hold yet, and writes their results there.
 
-    Every task runs on one thread, so that the numbers do not depend on the machine's cores.
+    Every task runs on one thread, so that the numbers do not depend on the machine's cores, nor on
+    the engine. What was done is kept, whatever happens: after a kill, a full disk or a damaged file
+    the same call does what is missing.
 
     Args:
         config: the study.
-        folder: where the run goes; an earlier run there is replaced when this one is complete.
+        folder: where the run is.
         progress: called with what was done, how many tasks are done, and how many there are.
+        engine: where tasks run, as `make_engine` gives it; in this process when None. It is left
+            open.
+        retries: how often a task is begun again whose worker died.
 
     Returns:
-        The folder, which holds measurements.jsonl and networks/*.safetensors.
+        The folder.
 
     Raises:
-        ToroidsError: the folder holds something else, another study is writing it, training
-            diverged, or the symmetry group is not one of the network.
+        ToroidsError: the folder holds something else, or a run of other versions; another study is
+            writing it; the disk is full; tasks failed (the others are done); every network
+            diverged.
     """
-    with Run(folder) as run, _one_thread():
-        _Study(config, run, progress or (lambda *_: None)).run()
+    plan = make_plan(config)
+    with Store(folder) as store:
+        running = _Running(config, plan, store, engine or InProcess(), progress, retries)
+        running.all()
     return Path(folder)
 
 
-class _Study:
-    """One run in progress: the data, the architecture, its group, and the networks so far."""
+class _Running:
+    """One invocation: what is done, what is under way, what failed."""
 
-    def __init__(self, config: StudyConfig, run: Run, progress: Progress) -> None:
-        self.config, self.output, self.progress = config, run, progress
-        self.plan = make_plan(config)
-        self.data = datasets.digits(config.data.train, config.data.seed)
-        inputs = self.data.train[0][0].numel()
-        self.widths = [inputs, *config.network.hidden, self.data.classes]
-        self.model = self.make_model(0)
-        self.group = self.find_group()
-        self.common = {"study": config.name, "versions": versions()}
-        self.rows: list[Row] = []
-        self.trained: dict[Network, Params] = {}
+    def __init__(
+        self,
+        config: StudyConfig,
+        plan: Plan,
+        store: Store,
+        engine: Engine,
+        progress: Progress | None,
+        retries: int,
+    ) -> None:
+        self.config, self.plan, self.store, self.engine = config, plan, store, engine
+        self.progress, self.retries = progress or (lambda *_: None), retries
+        self.begun = time.perf_counter()
+        self.done: dict[str, Row] = {}
+        self.out: set[str] = set()  # tasks that failed, and those that need what is not there
+        self.deaths: Counter[str] = Counter()
+        self.failures: list[Row] = []
 
-    def make_model(self, seed: int) -> nn.Module:
-        network = self.config.network
-        if network.binary:
-            return models.binary_fully_connected(self.widths, network.norm, network.threshold, seed)
-        return models.fully_connected(self.widths, bias=network.bias, seed=seed)
+    def all(self) -> None:
+        for task in self.plan.tasks:
+            row = self.store.result(task, thorough=True)
+            if row is not None:
+                self.done[task.id] = row
+        self._describe(finished=False)
+        if self.done:
+            self._tell("taken up where it was")
+        try:
+            self._work()
+        finally:
+            left = len(self.plan.tasks) - len(self.done) - len(self.out)
+            self._describe(finished=left == 0 and not self.failures)
+        self.store.write_rows(rows_of(self.store, keep=True))
+        self._judge()
 
-    def find_group(self) -> SymmetryGroup:
-        if self.config.network.binary:  # the last layer's weights have no scale to remove
-            return discover(self.model, self.data.train[0][:64])
-        return fully_connected_group(
-            self.model.state_dict(),
-            output="classifier",
-            layers=[n for n, module in self.model.named_modules() if isinstance(module, nn.Linear)],
+    def _work(self) -> None:
+        """Keeps the engine busy until nothing is left that can be done."""
+        waiting = [task for task in self.plan.tasks if task.id not in self.done]
+        under_way = 0
+        while waiting or under_way:
+            waiting = [task for task in waiting if not self._drop(task)]
+            ready = [task for task in waiting if all(name in self.done for name in task.inputs)]
+            for task in ready[: max(self.engine.slots - under_way, 0)]:
+                waiting.remove(task)
+                self.engine.submit(self._job(task))
+                under_way += 1
+            if not under_way:
+                continue  # the last tasks that waited were dropped
+            finished = self.engine.next()
+            under_way -= 1
+            if self._is_lost(finished):
+                waiting.insert(0, finished.job.task)
+
+    def _drop(self, task: Task) -> bool:
+        """Gives a task up that needs one that failed, or a network that diverged."""
+        lacking = any(
+            name in self.out or self.done.get(name, {}).get("ended") == "diverged"
+            for name in task.inputs
+        )
+        if lacking:
+            self.out.add(task.id)
+        return lacking
+
+    def _job(self, task: Task) -> Job:
+        inputs = [self.by_name[name] for name in task.inputs]
+        return Job(
+            task,
+            rows=tuple(self.done[name] for name in task.inputs),
+            weights=tuple(self.store.weights(task) for task in inputs),
+            checkpoint=self.store.checkpoint(task) if task.kind == "train" else None,
         )
 
-    def run(self) -> None:
-        start = time.perf_counter()
-        self.add("symmetry", **self.verified())
-        total = len(self.plan.networks) + len(self.plan.pairs)
-        for done, network in enumerate(self.plan.networks, start=1):
-            found = _timed(self.train, network)
-            # a network that diverged is recorded, and measured no further
-            row = self.add("diverged" if found["ended"] == "diverged" else "network", **found)
-            self.progress(f"{row['name']}: {_described(row)}", done, total)
-        for done, pair in enumerate(self.plan.pairs, start=len(self.plan.networks) + 1):
-            if not {pair.a, pair.b} <= self.trained.keys():
-                self.progress(f"{pair.a.name} ~ {pair.b.name}: one of them diverged", done, total)
-                continue
-            row = self.add("pair", **_timed(self.compare, pair))
-            name = "hamming" if self.group.binary else "mean_angle"
-            apart = f"{row[name]['before']:.2f} -> {row[name]['after']:.2f}"
-            shown = {"hamming": "Hamming distance", "mean_angle": "mean angle"}[name]
-            self.progress(f"{row['a']} ~ {row['b']}: {shown} {apart}", done, total)
-        if not self.trained:
-            raise ToroidsError("every network of the study diverged; lower the learning rates.")
-        for row in summarise(self.rows, self.config.flatness.reference):
-            self.add(**row)
-        self.add(
-            "run",
-            config=self.config.model_dump(mode="json"),
-            machine=f"{platform.machine()}, {platform.system()}",
-            seconds=time.perf_counter() - start,
+    @property
+    def by_name(self) -> dict[str, Task]:
+        return {task.id: task for task in self.plan.tasks}
+
+    def _is_lost(self, finished: Finished) -> bool:
+        """Keeps a result or a failure; tells whether the task must be begun again."""
+        task = finished.job.task
+        if finished.outcome is not None:
+            self.done[task.id] = self._keep(task, finished)
+            self._tell(f"{task.label}: {_described(task, self.done[task.id])}")
+            return False
+        self.deaths[task.id] += bool(finished.died)
+        if finished.died and self.deaths[task.id] <= self.retries:
+            self._tell(f"{task.label}: {finished.died}; begun again")
+            return True
+        note = finished.error or f"{finished.died}, {self.deaths[task.id]} times"
+        self.out.add(task.id)
+        self.failures.append(
+            {"task": task.id, "task_kind": task.kind, "label": task.label, "note": note}
         )
+        self._tell(f"{task.label}: failed: {note}")
+        return False
 
-    def add(self, kind: str, **values: Any) -> Row:
-        row = {"kind": kind, **self.common, **values}
-        self.rows.append(self.output.add(row))
-        return self.rows[-1]
-
-    def verified(self) -> Row:
-        deviation = verify(self.group, self.model, self.data.train[0][:64])
-        if not deviation <= DEVIATION:
+    def _keep(self, task: Task, finished: Finished) -> Row:
+        assert finished.outcome is not None  # nothing else is kept
+        try:
+            return self.store.keep(task, finished.outcome)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
             raise ToroidsError(
-                f"the symmetry group changes the network's outputs by {deviation:.1e}; expected at "
-                f"most {DEVIATION:.0e}; use an architecture that the group describes."
-            )
-        return {
-            "deviation": deviation,
-            "log10_order": self.group.log10_order,
-            "dimension": self.group.dimension,
-            "table": str(self.group),
-        }
+                f"the disk is full: `{self.store.folder}` cannot be written; free some space and "
+                "give the same command again, it goes on from here."
+            ) from error
 
-    def train(self, network: Network) -> Row:
-        settings = self.config.solvers[network.solver].model_dump()
-        solve = SOLVERS[settings.pop("method")]
-        trained = solve(self.make_model, self.data.train, network.random_seed, **settings)
-        row: Row = {
-            "name": network.name,
-            "solver": network.solver,
-            "seed": network.seed,
-            "random_seed": network.random_seed,
-            "config": self.config.solvers[network.solver].model_dump(mode="json"),
-            "ended": trained.ended,
-            "epochs": sum(epoch.phase == "train" for epoch in trained.history),
-            "gradient_steps": trained.gradient_steps,
-            "history": [vars(epoch) for epoch in trained.history],
-        }
-        if trained.ended == "diverged":
-            return {**row, "note": trained.note}
-        self.trained[network] = trained.params
-        self.output.save_network(network.name, trained.params)
-        measured = measure_network(
-            self.model, self.group, trained.params, self.data, self.config.flatness
+    def _tell(self, text: str) -> None:
+        self.progress(text, len(self.done) + len(self.out), len(self.plan.tasks))
+
+    def _describe(self, finished: bool) -> None:
+        self.store.describe(
+            {
+                "study": self.config.name,
+                "config": self.config.model_dump(mode="json"),
+                "tasks": described(self.plan.tasks),
+                "failures": self.failures,
+                "machine": f"{platform.machine()}, {platform.system()}",
+                "engine": self.engine.name,
+                "workers": self.engine.slots,
+                "seconds": time.perf_counter() - self.begun,
+                "finished": finished,
+            }
         )
-        return {**row, **measured}
 
-    def compare(self, pair: Pair) -> Row:
-        a, b = self.trained[pair.a], self.trained[pair.b]
-        config = self.config.profiles
-        return {
-            "a": pair.a.name,
-            "b": pair.b.name,
-            "solver_a": pair.a.solver,
-            "solver_b": pair.b.solver,
-            "seed": [pair.a.seed, pair.b.seed],
-            "config": {"points": config.points if pair.profiled else 0},
-            **measure_pair(
-                self.model, self.group, a, b, self.data, config, pair.profiled, pair.bent
-            ),
-        }
+    def _judge(self) -> None:
+        """Raises where the study is not what was asked for."""
+        if self.failures:
+            first = self.failures[0]
+            raise ToroidsError(
+                f"{len(self.failures)} of {len(self.plan.tasks)} tasks failed, the first is "
+                f"{first['label']} ({first['task_kind']}): {first['note'].rstrip('.')}; the others "
+                "are kept, and the same command tries these again."
+            )
+        trained = [self.done[task.id] for task in self.plan.of_kind("train")]
+        if all(row["ended"] == "diverged" for row in trained):
+            raise ToroidsError("every network of the study diverged; lower the learning rates.")
 
 
-def _timed(task: Callable[[Any], Row], argument: Any) -> Row:
-    start = time.perf_counter()
-    row = task(argument)
-    return {**row, "seconds": time.perf_counter() - start}
+def _described(task: Task, row: Row) -> str:
+    """What a task found, in a few words."""
+    seconds = f"{row['seconds']:.1f} s"
+    if task.kind == "symmetry":
+        return f"symmetries proven to {row['deviation']:.0e}, {seconds}"
+    if task.kind == "train":
+        return f"{_ended(row)}, {seconds}"
+    if task.kind == "measure":
+        return f"test error {row['test_error']:.1%}, {seconds}"
+    if task.kind == "pair":
+        name, shown = next(item for item in _DISTANCES.items() if item[0] in row)
+        return f"{shown} {row[name]['before']:.2f} -> {row[name]['after']:.2f}, {seconds}"
+    return f"{task.kind}, {seconds}"
 
 
-def _described(row: Row) -> str:
+_DISTANCES = {"hamming": "Hamming distance", "mean_angle": "mean angle"}
+
+
+def _ended(row: Row) -> str:
     if row["ended"] == "diverged":
         return f"diverged: {row['note']}"
+    if row["ended"] == "given":
+        return "read from its file"
     ended = {"zero error": "zero train error", "time": "time used"}.get(row["ended"], "budget used")
-    return f"{ended} after {row['epochs']} epochs, test error {row['test_error']:.1%}"
-
-
-def versions() -> dict[str, str]:
-    """Versions of what determines the numbers."""
-    names = ("toroids", "torch", "numpy", "scipy", "scikit-learn")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    return f"{ended} after {row['epochs']} epochs"

@@ -1,52 +1,76 @@
-"""A run on disk: weights as safetensors, measurements as JSON lines, one folder.
+"""A run on disk: what every task of a study left, in a folder that only grows.
 
-A run is written into the hidden neighbour `.NAME.partial` and takes the place of an earlier `NAME`
-only when it is complete, so that an interrupted run destroys nothing and leaves no half-written
-file. Only files that a study writes are ever removed.
+    run.json                     the study, its tasks in order, how it was run
+    results/TASK.json            one result per task, under the task's name
+    networks/NAME-HASH.safetensors
+    derived.json                 summaries, maps and claims, which follow from the results
+    measurements.jsonl           all rows of the study, written when it is finished
+    checkpoints/TASK.pt          the state of a training under way
+    report.html
+
+Everything is written to a temporary neighbour and renamed, and carries its checksum, so that a run
+that was killed at any moment, or whose files were damaged, is taken up where it was: a result that
+is missing or not whole is computed again. Nothing is ever removed but temporary files of our own.
 """
 
 import json
 import math
-import os
-import shutil
-from collections.abc import Mapping
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 from toroids.errors import ToroidsError
-from toroids.params import save_params
+from toroids.files import write_atomically
+from toroids.study.sealed import (
+    DamagedFile,
+    load_network,
+    read_sealed,
+    save_network,
+    write_sealed,
+)
+from toroids.study.task import Outcome, Row, Task
 
-Row = dict[str, Any]
+# Changes whenever a run written before could not be read, or would be taken for what it is not.
+FORMAT = 2
+# Packages whose versions determine the numbers.
+DECISIVE = ("toroids", "torch", "numpy", "scipy", "scikit-learn")
+MANIFEST = "run.json"
 ROWS = "measurements.jsonl"
 REPORT = "report.html"
+DERIVED = "derived.json"
+RESULTS = "results"
 NETWORKS = "networks"
+CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
+FOLDERS = (RESULTS, NETWORKS, CHECKPOINTS)
 
 
-class Run:
-    """A run that is being written; use it in a `with` block."""
+class Store:
+    """The folder of a run, for reading; inside a `with` block also for writing, by one process."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Prepares to write the run `folder`.
+        """Names the folder of a run, which need not exist.
 
         Args:
-            folder: where the complete run will be.
+            folder: the run.
 
         Raises:
             ToroidsError: `folder` cannot name a folder to be made.
         """
-        self.folder = Path(folder).resolve()  # a link stays; what it points to is replaced
-        if not self.folder.name:
+        self.folder = Path(folder)
+        if not self.folder.resolve().name:
             raise ToroidsError(f"`{folder}` cannot be a run; name a folder below it.")
-        self.partial = self.folder.with_name(f".{self.folder.name}.partial")
-        self._old = self.folder.with_name(f".{self.folder.name}.old")
-        self._lock = FileLock(self.folder.with_name(f".{self.folder.name}.lock"))
+        self._lock = FileLock(self.folder / LOCK)
 
     def __enter__(self) -> Self:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self._check_place()
+        self.folder.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
@@ -54,14 +78,10 @@ class Run:
                 f"another study is writing `{self.folder}`; wait for it or choose another --out."
             ) from error
         try:
-            if not self.folder.exists() and self._old.exists():  # killed while publishing
-                self._old.rename(self.folder)
-            for folder in (self.folder, self.partial, self._old):
-                _check_ours(folder)
-            _remove(self._old)
-            _remove(self.partial)
-            self.partial.mkdir()
-            self._rows = os.open(self.partial / ROWS, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+            self.check_version()
+            for folder in (self.folder, *(self.folder / name for name in FOLDERS)):
+                for left in folder.glob(".*.tmp"):  # of a write that was killed
+                    left.unlink(missing_ok=True)
         except BaseException:
             self._lock.release()
             raise
@@ -73,110 +93,191 @@ class Run:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.close(self._rows)
-        try:
-            if kind is None:
-                self._publish()
-        finally:
-            self._lock.release()
+        self._lock.release()
 
-    def _publish(self) -> None:
-        _check_ours(self.folder)  # a file that came while the study ran is not ours to remove
-        if self.folder.exists():
-            self.folder.rename(self._old)
-        self.partial.rename(self.folder)
-        _remove(self._old)
+    def _check_place(self) -> None:
+        """Raises where a run would come to lie among files of somebody else."""
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise ToroidsError(f"`{self.folder}` exists and is not a folder; choose another --out.")
+        inside = sorted(path.name for path in self.folder.iterdir())
+        ours = {MANIFEST, RESULTS, LOCK, ROWS, REPORT, DERIVED, NETWORKS, CHECKPOINTS}
+        foreign = [name for name in inside if name not in ours and not name.endswith(".tmp")]
+        if foreign and not {MANIFEST, RESULTS} & set(inside):
+            raise ToroidsError(
+                f"`{self.folder}` holds `{foreign[0]}` and is no run; choose another --out."
+            )
 
-    def add(self, row: Mapping[str, Any]) -> Row:
-        """Appends one measurement by a single write, so that a reader never sees half a line.
+    def check_version(self) -> None:
+        """Raises unless what lies here was written by the same versions, or nothing does.
+
+        Raises:
+            ToroidsError: results of other versions, with which new ones would not agree.
+        """
+        found = self._stamp()
+        if found is None:
+            if (self.folder / ROWS).exists() and not (self.folder / RESULTS).exists():
+                raise ToroidsError(
+                    f"`{self.folder}` was written by an earlier toroids, whose runs cannot be gone "
+                    "on with; nothing was changed, choose another --out."
+                )
+            return
+        if found["format"] != FORMAT:
+            raise ToroidsError(
+                f"`{self.folder}` has format {found['format']}, this toroids writes {FORMAT}; "
+                "nothing was changed, choose another --out."
+            )
+        now = versions()
+        changed = [name for name in DECISIVE if found["versions"].get(name) != now[name]]
+        if changed:
+            name = changed[0]
+            raise ToroidsError(
+                f"`{self.folder}` was computed with {name} {found['versions'].get(name)}, this is "
+                f"{name} {now[name]}, and their numbers do not mix; nothing was changed, choose "
+                "another --out or install that version."
+            )
+
+    def _stamp(self) -> dict[str, Any] | None:
+        """Finds out which versions wrote the run: its manifest says so, and every result."""
+        results = self.folder / RESULTS
+        candidates = [self.folder / MANIFEST, *(sorted(results.glob("*.json")))]
+        for path in candidates:
+            try:
+                found = read_sealed(path)
+            except (DamagedFile, FileNotFoundError):
+                continue
+            if isinstance(found, dict) and "format" in found and "versions" in found:
+                return found
+        return None
+
+    def checkpoint(self, task: Task) -> Path:
+        """Where a training leaves its state, so that one that was killed goes on from there."""
+        return self.folder / CHECKPOINTS / f"{task.id}.pt"
+
+    @property
+    def derived(self) -> Path:
+        """The file of what follows from the results."""
+        return self.folder / DERIVED
+
+    def result(self, task: Task, thorough: bool = False) -> Row | None:
+        """Reads what a task left.
 
         Args:
-            row: plain data and tensors; numbers that are not finite become null.
+            task: one of the study's.
+            thorough: whether the bytes of the weights are compared with their checksum, too.
+
+        Returns:
+            Its row; None where the task is still to be done, because its result or the weights that
+            belong to it are missing or not whole.
+        """
+        try:
+            found = read_sealed(self._result(task))
+            if thorough and "weights" in found:
+                load_network(self.folder / NETWORKS / found["weights"])
+        except (DamagedFile, FileNotFoundError):
+            return None
+        row: Row = found["row"]
+        return row
+
+    def _result(self, task: Task) -> Path:
+        return self.folder / RESULTS / f"{task.id}.json"
+
+    def weights(self, task: Task) -> Path | None:
+        """Names the file of the network that a task trained, or None where there is none."""
+        try:
+            found = read_sealed(self._result(task))
+        except FileNotFoundError:
+            return None
+        return self.folder / NETWORKS / found["weights"] if "weights" in found else None
+
+    def keep(self, task: Task, outcome: Outcome) -> Row:
+        """Writes what a task left: first the weights, then the row that vouches for them.
+
+        Args:
+            task: which task.
+            outcome: its result.
 
         Returns:
             The row as a reader will get it.
+        """
+        row: Row = plain(outcome.row)
+        content: dict[str, Any] = {"task": task.id, "format": FORMAT, "versions": versions()}
+        content["row"] = row
+        if outcome.params is not None:
+            name = f"{outcome.row['name']}-{task.id.rpartition('-')[2][:8]}.safetensors"
+            save_network(outcome.params, self.folder / NETWORKS / name)
+            content["weights"] = name
+        write_sealed(self._result(task), content)
+        self.checkpoint(task).unlink(missing_ok=True)
+        return row
+
+    def describe(self, manifest: Mapping[str, Any]) -> None:
+        """Writes the manifest: the study, its tasks, how it was run."""
+        stamp = {"format": FORMAT, "versions": versions()}
+        write_sealed(self.folder / MANIFEST, plain({**manifest, **stamp}))
+
+    def manifest(self) -> dict[str, Any]:
+        """Reads the manifest.
+
+        Returns:
+            What `describe` wrote.
 
         Raises:
-            ToroidsError: the disk is full.
+            ToroidsError: there is no run, one of another format, or the manifest is damaged.
         """
-        plain: Row = _plain(row)
-        line = (json.dumps(plain, allow_nan=False) + "\n").encode()
-        if os.write(self._rows, line) < len(line):
-            raise ToroidsError(f"the disk is full: `{self.partial / ROWS}` could not be written.")
-        return plain
+        try:
+            found: dict[str, Any] = read_sealed(self.folder / MANIFEST)
+        except FileNotFoundError as error:
+            reason = "was written by an earlier toroids" if self._is_old() else "holds no run"
+            raise ToroidsError(
+                f"`{self.folder}` {reason}; pass the folder of a study, as runs/digits."
+            ) from error
+        except NotADirectoryError as error:
+            raise ToroidsError(f"`{self.folder}` is not a folder; pass that of a study.") from error
+        if found["format"] != FORMAT:
+            raise ToroidsError(
+                f"`{self.folder}` has format {found['format']}, this toroids reads {FORMAT}; use "
+                "the toroids that wrote it."
+            )
+        return found
 
-    def save_network(self, name: str, params: Mapping[str, torch.Tensor]) -> None:
-        """Writes one network's weights."""
-        save_params(params, self.partial / NETWORKS / f"{name}.safetensors")
+    def _is_old(self) -> bool:
+        return (self.folder / ROWS).is_file()
 
-
-def _check_ours(folder: Path) -> None:
-    """Raises if `folder` exists and holds anything that a study does not write."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise ToroidsError(f"`{folder}` exists and is not a folder; choose another --out.")
-    inside = [path.relative_to(folder) for path in sorted(folder.rglob("*"))]
-    foreign = [path for path in inside if not _is_ours(path)]
-    if foreign:
-        raise ToroidsError(
-            f"`{folder}` holds `{foreign[0]}`, which no study wrote and which would be lost; move "
-            "it away or choose another --out."
-        )
-
-
-def _is_ours(path: Path) -> bool:
-    if path.name.startswith(".") and path.name.endswith(".tmp"):  # of a write that was killed
-        return True
-    if len(path.parts) == 1:
-        return path.name in (ROWS, REPORT, NETWORKS)
-    return path.parent == Path(NETWORKS) and path.suffix == ".safetensors"
+    def write_rows(self, rows: Iterable[Row]) -> None:
+        """Writes all rows of a finished study, one JSON object per line."""
+        lines = (json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        write_atomically(self.folder / ROWS, "".join(lines).encode())
 
 
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def tasks_of(manifest: Mapping[str, Any]) -> Iterator[Task]:
+    """Yields the tasks that a manifest lists, in order."""
+    for task in manifest["tasks"]:
+        yield Task(task["kind"], task["label"], task["settings"], tuple(task["inputs"]))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return _plain(value.tolist())
+def described(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Writes tasks as plain data, for a manifest."""
+    return [
+        {"kind": t.kind, "label": t.label, "settings": t.settings, "inputs": list(t.inputs)}
+        for t in tasks
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what determines the numbers, and of Python."""
+    return {"python": platform.python_version()} | {name: version(name) for name in DECISIVE}
+
+
+def plain(value: Any) -> Any:
+    """Turns tensors and tuples into lists, and numbers that are not finite into None."""
+    if isinstance(value, Tensor):
+        return plain(value.tolist())
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def read_rows(folder: str | Path) -> list[Row]:
-    """Reads the measurements of a complete run.
-
-    Args:
-        folder: a run, as `run_study` leaves it.
-
-    Returns:
-        One dictionary per row, in the order in which they were measured.
-
-    Raises:
-        ToroidsError: there is no run, or a line of it is not a row.
-    """
-    path = Path(folder) / ROWS
-    if not path.is_file():
-        raise ToroidsError(f"`{folder}` holds no {ROWS}; pass the folder of a finished study.")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ToroidsError(f"`{path}` is not text ({error}); run the study again.") from error
-    return [_row(line, f"line {number} of `{path}`") for number, line in enumerate(lines, start=1)]
-
-
-def _row(line: str, where: str) -> Row:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ToroidsError(f"{where} is not JSON ({error.msg}); run the study again.") from error
-    if not isinstance(row, dict) or "kind" not in row:
-        raise ToroidsError(f"{where} is not a row of a study; run the study again.")
-    return row

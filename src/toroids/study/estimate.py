@@ -1,0 +1,194 @@
+"""How much work a study is, before it is done.
+
+What the folder already holds tells how long tasks of a kind take. Where it holds none, the passes
+through the network that a task makes are counted, and two passes are timed: one with gradients on a
+mini-batch, one without on all training examples. Trainings end early when they reach zero error, so
+that what is counted for them is the most they can take; alignments are not counted.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from toroids.evaluation.evaluate import evaluate
+from toroids.study.config import StudyConfig
+from toroids.study.perform import KINDS
+from toroids.study.perform.setting import Setting
+from toroids.study.plan import make_plan
+from toroids.study.store import Store
+from toroids.study.task import Task
+
+# Ways of joining two networks whose profiles are measured, real or binary.
+PATHS = 5
+BINARY_PATHS = 2  # and a greedy one
+
+
+@dataclass(frozen=True)
+class Work:
+    """The tasks of one kind on one architecture.
+
+    Attributes:
+        architecture: its name in the study.
+        kind: of the tasks.
+        tasks: how many the study has.
+        done: how many of them are done.
+        seconds: that one takes, on one thread; None where nothing tells.
+        basis: "measured" on tasks that are done, or "counted" from passes that were timed.
+    """
+
+    architecture: str
+    kind: str
+    tasks: int
+    done: int
+    seconds: float | None
+    basis: str
+
+    @property
+    def left(self) -> float:
+        """Seconds of work that are left, on one thread."""
+        return (self.tasks - self.done) * (self.seconds or 0.0)
+
+
+def estimate(config: StudyConfig, folder: str | Path) -> tuple[Work, ...]:
+    """Lists the work of a study, and estimates how long it takes.
+
+    Args:
+        config: the study.
+        folder: where its run is or would be; nothing is written there.
+
+    Returns:
+        By architecture and kind of task, in the order of the plan.
+
+    Raises:
+        ToroidsError: the folder holds a run of other versions, or the data cannot be loaded.
+    """
+    store = Store(folder)
+    store.check_version()
+    works = []
+    tasks = make_plan(config).tasks
+    for architecture in config.networks:
+        own = [task for task in tasks if _settings(task)["architecture"] == architecture]
+        passes = _Passes(_settings(own[0]))
+        for kind in KINDS:
+            members = [task for task in own if task.kind == kind]
+            if members:
+                works.append(_work(store, architecture, kind, members, passes))
+    return tuple(works)
+
+
+def _settings(task: Task) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(task.settings)
+    return settings
+
+
+def _work(
+    store: Store, architecture: str, kind: str, tasks: Sequence[Task], passes: "_Passes"
+) -> Work:
+    rows = [row for task in tasks if (row := store.result(task)) is not None]
+    work = Work(architecture, kind, len(tasks), len(rows), None, "measured")
+    if rows:
+        return replace(work, seconds=statistics.median(row["seconds"] for row in rows))
+    counted = [passes.seconds(kind, _settings(task)) for task in tasks]
+    known = [seconds for seconds in counted if seconds is not None]
+    mean = statistics.fmean(known) if known else None
+    return replace(work, seconds=mean, basis="counted")
+
+
+class _Passes:
+    """How long passes through an architecture take."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.setting = Setting(settings)
+        self.examples = len(self.setting.data.train[1])
+
+    @cached_property
+    def forward(self) -> float:
+        """Seconds of a pass over all training examples, without gradients."""
+        model, data = self.setting.model, self.setting.data.train
+        part = min(self.examples, 500)
+        few = data[0][:part], data[1][:part]
+        return _timed(lambda: evaluate(model, model.state_dict(), few)) * self.examples / part
+
+    def step(self, batch_size: int) -> float:
+        """Seconds of a pass with gradients over a mini-batch."""
+        model = self.setting.make_model(0).to(self.setting.device)
+        inputs, labels = (tensor[:batch_size] for tensor in self.setting.data.train)
+
+        def work() -> None:
+            loss = cross_entropy(model(inputs), labels)
+            torch.autograd.backward(loss)
+
+        return _timed(work)
+
+    def seconds(self, kind: str, settings: dict[str, Any]) -> float | None:
+        """Seconds of a task, from the passes that it makes; None where that is not known."""
+        counted = self._counted(kind, settings)
+        return None if counted is None else float(counted)
+
+    def _counted(self, kind: str, settings: dict[str, Any]) -> Any:
+        if kind == "train":
+            given = "file" in settings
+            return 0.0 if given else self._training(settings["solver"])
+        if kind == "measure":
+            flatness = settings["flatness"]
+            test = len(self.setting.data.test[1]) / self.examples
+            return self.forward * (len(flatness["sigmas"]) * flatness["samples"] + 1 + test)
+        if kind == "pair":
+            return self.forward * (_points(settings) if settings["profiles"] else 0)
+        if kind == "bend":
+            return self.step(128) * settings["steps"] + self.forward * 2 * _points(settings)
+        if kind == "section":
+            faces = 3 if self.setting.binary else 1
+            return self.forward * faces * settings["resolution"] ** 2
+        return None
+
+    def _training(self, solver: dict[str, Any]) -> float:
+        batches = -(-self.examples // solver["batch_size"])
+        epochs = solver["budget"] * _passes_of(solver)
+        epochs += solver.get("corrupt_budget", 0) * (solver.get("copies", 0) + 1)
+        counted = epochs * batches * self.step(solver["batch_size"])
+        counted += solver["budget"] * self.forward  # the train error at the end of every epoch
+        limit = solver.get("seconds")
+        return float(counted if limit is None else min(counted, limit))
+
+
+def _passes_of(solver: dict[str, Any]) -> int:
+    """Gradients per mini-batch of a solver."""
+    passes = {
+        "sam": 2,
+        "replicated_sgd": solver.get("replicas", 1),
+        "entropy_sgd": solver.get("inner_steps", 1),
+    }
+    return int(passes.get(solver["method"], 1))
+
+
+def _points(settings: dict[str, Any]) -> int:
+    profiles = settings["profiles"]
+    points: int = profiles["points"]
+    if "orders" not in profiles:
+        return PATHS * points
+    return BINARY_PATHS * int(profiles["orders"]) * points + 2 * int(profiles["blocks"])
+
+
+def _timed(work: Callable[[], object], repeats: int = 3) -> float:
+    """The median time of a call on one thread, after one that is not counted."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        work()
+        times = []
+        for _ in range(repeats):
+            begun = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - begun)
+    finally:
+        torch.set_num_threads(threads)
+    return statistics.median(times)

@@ -1,0 +1,55 @@
+"""A run as parquet files, for pandas, DuckDB and other readers of tables."""
+
+from io import BytesIO
+from pathlib import Path
+
+from toroids.data.extras import load_extra
+from toroids.errors import ToroidsError
+from toroids.files import write_atomically
+from toroids.study.rows import read_rows
+from toroids.study.tables import Table, make_tables
+
+
+def export_run(folder: str | Path, out: str | Path) -> list[Path]:
+    """Writes the tables of a run as parquet files, also of one that is being computed.
+
+    Every file is replaced atomically, so that a reader sees the old table or the new one, and
+    holds a checksum of every page.
+
+    Args:
+        folder: a run, as `run_study` leaves it.
+        out: a folder for the files, one per table of `make_tables`; made when missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        ToroidsError: there is no run, `out` is a file, or the package pyarrow of the extra
+            `parquet` is not installed.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise ToroidsError(f"`{out}` is a file; name a folder for the tables.")
+    arrow = load_extra("pyarrow", "parquet")
+    parquet = load_extra("pyarrow.parquet", "parquet")
+    files = []
+    for name, table in make_tables(read_rows(folder)).items():
+        buffer = BytesIO()
+        lines = arrow.Table.from_pylist(_complete(table))
+        parquet.write_table(lines, buffer, write_page_checksum=True)
+        files.append(out / f"{name}.parquet")
+        write_atomically(files[-1], buffer.getvalue())
+    return files
+
+
+def _complete(table: Table) -> Table:
+    """Gives every line all columns, numbers as floats where any line has one."""
+    columns = dict.fromkeys(key for line in table for key in line)
+    floats = {key for key in columns if any(isinstance(line.get(key), float) for line in table)}
+    return [
+        {
+            key: float(line[key]) if key in floats and line.get(key) is not None else line.get(key)
+            for key in columns
+        }
+        for line in table
+    ]

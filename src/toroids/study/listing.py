@@ -1,0 +1,61 @@
+"""Which runs lie in a folder, and how far they are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from toroids.errors import ToroidsError
+from toroids.study.store import MANIFEST, Store, tasks_of
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One run in a folder of runs.
+
+    Attributes:
+        folder: where it is.
+        study: its name.
+        tasks: how many it has.
+        done: how many are done.
+        failed: how many failed when it was run last.
+        finished: whether nothing is left to do.
+        note: why it cannot be read; empty where it can.
+    """
+
+    folder: Path
+    study: str
+    tasks: int
+    done: int
+    failed: int
+    finished: bool
+    note: str = ""
+
+
+def list_runs(root: str | Path = "runs") -> tuple[Listed, ...]:
+    """Lists the runs in a folder, by name.
+
+    Args:
+        root: the folder that holds the runs.
+
+    Returns:
+        One entry per run, also of those that cannot be read.
+
+    Raises:
+        ToroidsError: there is no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ToroidsError(f"there is no folder `{root}`; name the one that holds your runs.")
+    folders = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
+    return tuple(_listed(folder) for folder in folders)
+
+
+def _listed(folder: Path) -> Listed:
+    store = Store(folder)
+    try:
+        manifest = store.manifest()
+    except ToroidsError as error:
+        return Listed(folder, folder.name, 0, 0, 0, finished=False, note=str(error))
+    tasks = list(tasks_of(manifest))
+    done = sum(store.result(task) is not None for task in tasks)
+    failed = len(manifest["failures"])
+    return Listed(folder, manifest["study"], len(tasks), done, failed, manifest["finished"])

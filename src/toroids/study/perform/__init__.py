@@ -1,0 +1,5 @@
+"""What every kind of task does: its settings, rows and networks in, its outcome out."""
+
+from toroids.study.perform.perform import KINDS, perform
+
+__all__ = ["KINDS", "perform"]

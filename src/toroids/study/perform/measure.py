@@ -1,0 +1,51 @@
+"""Measures one network: its errors, and how flat its surroundings are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from toroids.canonical.form import canonicalize
+from toroids.evaluation.evaluate import evaluate
+from toroids.geometry.hypercube import Hypercube
+from toroids.landscape.flatness import local_energy
+from toroids.params import Params
+from toroids.study.perform.setting import Setting
+from toroids.study.task import Row
+
+
+def measure(setting: Setting, networks: Sequence[Params]) -> Row:
+    """Measures errors and flatness of one network.
+
+    Args:
+        setting: data, architecture, group; noise levels, or fractions of flipped weights, and
+            samples under "flatness".
+        networks: the one network.
+
+    Returns:
+        Errors with standard errors, the local energy curve on the training examples, and notes on
+        degenerate units.
+    """
+    (params,) = networks
+    model, group, data = setting.model, setting.group, setting.data
+    flatness = setting["flatness"]
+    train, test = evaluate(model, params, data.train), evaluate(model, params, data.test)
+    canonical = canonicalize(group, params)
+    kind: dict[str, Any] = {}
+    if group.binary:
+        kind = {"kind": "flips", "cube": Hypercube(group)}
+    disturbed = canonical if group.binary else params
+    sigmas, samples = tuple(flatness["sigmas"]), flatness["samples"]
+    energy = local_energy(model, disturbed, data.train, sigmas, samples, **kind)
+    return {
+        "train_error": train.error,
+        "train_loss": train.loss,
+        "test_error": test.error,
+        "test_error_stderr": test.error_stderr,
+        "test_loss": test.loss,
+        "flatness": {
+            "sigma": energy.sigma,
+            "increase": energy.increase,
+            "stderr": energy.stderr,
+            "samples": energy.samples,
+        },
+        "notes": canonical.notes,
+    }

@@ -1,0 +1,137 @@
+"""Measures two networks: how far apart they are, and what lies between them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from toroids.align.alignment import Alignment, align
+from toroids.errors import ParamsError
+from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.toroid import Toroid
+from toroids.landscape.joined import WAYS, joined
+from toroids.landscape.orders import flip_profile
+from toroids.landscape.profile import Profile, profile
+from toroids.params import Params
+from toroids.study.perform.setting import Setting
+from toroids.study.task import Row
+from toroids.symmetry.group import SymmetryGroup
+
+
+def pair(setting: Setting, networks: Sequence[Params]) -> Row:
+    """Measures distances before and after alignment and, where they are asked for, profiles.
+
+    Args:
+        setting: data, architecture, group, method of alignment; points of the profiles.
+        networks: the network that stays, and the one that is aligned to it.
+
+    Returns:
+        Before (canonical, not aligned) and after alignment: distances on the toroid and mean
+        angles, both in radians, or of binary networks the fraction of weights that differ, also by
+        layer; the alignment's similarities; profiles by path, on the training examples; notes on
+        paths that there are none of.
+    """
+    a, b = networks
+    alignment = align(setting.group, b, to=a, method=setting["alignment"])
+    row: Row = {
+        "method": alignment.method,
+        "similarity": {"before": alignment.similarity_before, "after": alignment.similarity},
+        **distances(setting.group, alignment),
+        "profiles": {},
+        "notes": [],
+    }
+    if setting["profiles"] is None:
+        return row
+    if setting.group.binary:
+        row["profiles"] = _flips(setting, alignment)
+        return row
+    points = setting["profiles"]["points"]
+    for way in WAYS:
+        try:
+            path = joined(setting.group, alignment, a, b, [way])[way]
+        except ParamsError as error:  # two antipodal units: no geodesic is the shortest
+            row["notes"].append(f"no {way}: {error}")
+            continue
+        row["profiles"][way] = curve_row(profile(setting.model, path, setting.data.train, points))
+    return row
+
+
+def distances(group: SymmetryGroup, alignment: Alignment) -> Row:
+    """How far apart two networks are before and after alignment, in every measure that applies."""
+    a, moments = alignment.reference, {"before": alignment.start, "after": alignment.params}
+    if group.binary:
+        cube = Hypercube(group)
+        found = {"hamming": {moment: cube.distance(a, b) for moment, b in moments.items()}}
+        layers = {moment: cube.distances(a, b) for moment, b in moments.items()}
+    else:
+        toroid = Toroid(group)
+        found = {
+            "distance": {moment: toroid.distance(a, b) for moment, b in moments.items()},
+            "mean_angle": {moment: toroid.mean_angle(a, b) for moment, b in moments.items()},
+        }
+        layers = {moment: toroid.distances(a, b) for moment, b in moments.items()}
+    by_layer = [
+        {"space": name, **{moment: layers[moment][name] for moment in moments}}
+        for name in layers["after"]
+    ]
+    return {**found, "layers": by_layer}
+
+
+def curve_row(curve: Profile) -> Row:
+    """Writes a profile as plain data."""
+    return {
+        "t": curve.t,
+        "error": curve.error,
+        "error_stderr": curve.error_stderr,
+        "loss": curve.loss,
+        "barrier": curve.barrier,
+    }
+
+
+def _flips(setting: Setting, alignment: Alignment) -> dict[str, Row]:
+    """Profiles of binary networks: in random orders of flips, in a greedy one."""
+    a, b = alignment.reference, alignment.params
+    return {
+        "flips_raw": random_flips(setting, a, alignment.start),
+        "flips": random_flips(setting, a, b),
+        "flips_greedy": greedy_flips(setting, a, b),
+    }
+
+
+def random_flips(setting: Setting, *corners: Params) -> Row:
+    """The mean profile through corners of the hypercube, over several random orders of flips."""
+    asked = setting["profiles"]
+    return _along(setting, corners, orders=asked["orders"], points=asked["points"])
+
+
+def greedy_flips(setting: Setting, *corners: Params) -> Row:
+    """The profile through corners of the hypercube in an order that is greedy by error."""
+    blocks = setting["profiles"]["blocks"]
+    # two points per block: within a block the error rises and falls
+    return _along(setting, corners, order="greedy", orders=1, steps=blocks, points=2 * blocks + 1)
+
+
+def _along(setting: Setting, corners: Sequence[Params], **settings: Any) -> Row:
+    """One profile through several corners, each part of which takes the same share of t."""
+    cube, data = Hypercube(setting.group), setting.data.train
+    parts = [
+        flip_profile(setting.model, cube, a, b, data, **settings)
+        for a, b in zip(corners, corners[1:], strict=False)
+    ]
+
+    def joint(name: str) -> Tensor:
+        curves = [getattr(part, name) for part in parts]
+        return torch.cat([curves[0], *(curve[..., 1:] for curve in curves[1:])], dim=-1)
+
+    times = [(part.t + number) / len(parts) for number, part in enumerate(parts)]
+    curves = joint("curves")
+    ends = torch.maximum(curves[:, 0], curves[:, -1])
+    return {
+        "t": torch.cat([times[0], *(t[1:] for t in times[1:])]),
+        "error": joint("error"),
+        "error_stderr": joint("error_stderr"),
+        "loss": joint("loss"),
+        "barrier": float((curves.max(dim=1).values - ends).mean()),
+        "orders": len(curves),
+    }

@@ -1,0 +1,71 @@
+"""Performs one task, whatever its kind."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from toroids.errors import ToroidsError
+from toroids.params import Params
+from toroids.study.perform.bend import bend
+from toroids.study.perform.measure import measure
+from toroids.study.perform.pair import pair
+from toroids.study.perform.section import section
+from toroids.study.perform.setting import Setting
+from toroids.study.perform.symmetry import symmetry
+from toroids.study.perform.train import train
+from toroids.study.store import plain
+from toroids.study.task import Outcome, Row, Task
+
+Networks = Sequence[Params]
+# Kinds of tasks that measure networks: the group comes first among their inputs.
+MEASUREMENTS: dict[str, Callable[[Setting, Networks], Row]] = {
+    "measure": measure,
+    "pair": pair,
+    "bend": bend,
+    "section": section,
+}
+KINDS = ("symmetry", "train", *MEASUREMENTS)
+
+
+def perform(
+    task: Task,
+    rows: Sequence[Row] = (),
+    networks: Sequence[Params | None] = (),
+    checkpoint: Path | None = None,
+) -> Outcome:
+    """Does what a task says; the result depends on the arguments alone, apart from times.
+
+    Args:
+        task: of a kind in `KINDS`.
+        rows: what the tasks left that are its inputs, in order.
+        networks: the networks that they trained; None where an input trains none.
+        checkpoint: a file from which a training that was killed goes on.
+
+    Returns:
+        A row of plain data with the seconds that it took, and the network that was trained.
+
+    Raises:
+        ToroidsError: the task cannot be done.
+    """
+    begun = time.perf_counter()
+    setting = Setting(json.loads(task.settings), rows)
+    if task.kind == "symmetry":
+        outcome = Outcome(symmetry(setting))
+    elif task.kind == "train":
+        outcome = train(setting, checkpoint)
+    elif task.kind in MEASUREMENTS:
+        device = torch.device(setting.device)
+        moved = [
+            {name: tensor.to(device) for name, tensor in network.items()}
+            for network in networks
+            if network is not None
+        ]
+        outcome = Outcome({**setting.labels(), **MEASUREMENTS[task.kind](setting, moved)})
+    else:
+        raise ToroidsError(f"there is no kind of task {task.kind!r}; choose from {KINDS}.")
+    row = {**outcome.row, "seconds": time.perf_counter() - begun}
+    return replace(outcome, row=plain(row))

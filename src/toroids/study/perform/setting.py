@@ -1,0 +1,97 @@
+"""What a task works on: data, architecture, group, device; kept from one task to the next."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter
+from torch import nn
+
+from toroids.data import Dataset
+from toroids.study.config import DataConfig, NetworkConfig
+from toroids.study.task import Row, canonical_json
+from toroids.symmetry.group import SymmetryGroup
+
+# A worker does tasks of a few architectures in turn: what is costly to make is kept for them.
+KEPT = 4
+
+
+class Setting:
+    """The settings of one task, and what they mean."""
+
+    def __init__(self, settings: Mapping[str, Any], rows: Sequence[Row] = ()) -> None:
+        """Reads the settings of a task.
+
+        Args:
+            settings: of the task.
+            rows: of its inputs.
+        """
+        self.settings, self.rows = settings, rows
+        self.device: str = settings["device"]
+        self.architecture: str = settings["architecture"]
+
+    def __getitem__(self, key: str) -> Any:
+        """One of the settings."""
+        return self.settings[key]
+
+    @property
+    def binary(self) -> bool:
+        """Whether the architecture's weights are -1 and +1."""
+        return _network(canonical_json(self["network"])).binary
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data set, on the device."""
+        return _data(canonical_json(self["data"]), self.device)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The architecture, on the device."""
+        return _model(canonical_json(self["network"]), canonical_json(self["data"]), self.device)
+
+    @cached_property
+    def group(self) -> SymmetryGroup:
+        """The symmetry group, which the first input found."""
+        return _group(self.rows[0]["group"])
+
+    def make_model(self, seed: int) -> nn.Module:
+        """Builds a network of the architecture, on the CPU."""
+        data = _data(canonical_json(self["data"]), "cpu")
+        return _network(canonical_json(self["network"])).build(data, seed)
+
+    def labels(self) -> Row:
+        """Says which networks a row is about."""
+        trained = self.rows[1:]
+        names = [row["name"] for row in trained]
+        solvers = [row["solver"] for row in trained]
+        found: Row = {"architecture": self.architecture}
+        if len(trained) == 1:
+            return found | {"name": names[0], "solver": solvers[0], "seed": trained[0]["seed"]}
+        if len(trained) == 2:
+            sides = zip("ab", names, solvers, strict=True)
+            for side, name, solver in sides:
+                found |= {side: name, f"solver_{side}": solver}
+            return found
+        return found | {"networks": names, "solvers": solvers}
+
+
+@lru_cache(KEPT)
+def _data(text: str, device: str) -> Dataset:
+    config: DataConfig = TypeAdapter(DataConfig).validate_json(text)
+    return config.load().to(device)
+
+
+@lru_cache(KEPT)
+def _network(text: str) -> NetworkConfig:
+    config: NetworkConfig = TypeAdapter(NetworkConfig).validate_json(text)
+    return config
+
+
+@lru_cache(KEPT)
+def _model(network: str, data: str, device: str) -> nn.Module:
+    return _network(network).build(_data(data, "cpu"), 0).to(device)
+
+
+@lru_cache(KEPT)
+def _group(text: str) -> SymmetryGroup:
+    return SymmetryGroup.from_json(text)

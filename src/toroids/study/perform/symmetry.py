@@ -1,0 +1,44 @@
+"""Finds and proves the symmetry group of an architecture."""
+
+from toroids.errors import ToroidsError
+from toroids.study.perform.setting import Setting
+from toroids.study.task import Row
+from toroids.symmetry.discover import discover
+from toroids.symmetry.verify import verify
+
+# A rounding of float64 stays below 1e-12 here; anything above this is a wrong symmetry.
+DEVIATION = 1e-8
+EXAMPLES = 64
+
+
+def symmetry(setting: Setting) -> Row:
+    """Finds the group of an architecture, and proves it on training examples.
+
+    Args:
+        setting: data and architecture.
+
+    Returns:
+        The group as JSON and as a table, its size, and the proof's deviation.
+
+    Raises:
+        ToroidsError: random elements change the outputs.
+    """
+    model, examples = setting.model, setting.data.train[0][:EXAMPLES]
+    # the last layer's weights of a binary network have no scale to remove
+    group = discover(model, examples, output="values" if setting.binary else "classifier")
+    deviation = verify(group, model, examples)
+    if not deviation <= DEVIATION:
+        raise ToroidsError(
+            f"the symmetry group changes the network's outputs by {deviation:.1e}; expected at "
+            f"most {DEVIATION:.0e}; use an architecture that the group describes."
+        )
+    return {
+        "architecture": setting.architecture,
+        "binary": bool(group.binary),
+        "deviation": deviation,
+        "log10_order": group.log10_order,
+        "dimension": group.dimension,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "table": str(group),
+        "group": group.to_json(),
+    }

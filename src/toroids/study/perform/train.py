@@ -1,0 +1,74 @@
+"""Trains one network, or reads one that was trained elsewhere."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from toroids import solvers
+from toroids.evaluation.running import check_params
+from toroids.params import load_params
+from toroids.study.perform.setting import Setting
+from toroids.study.task import Outcome, Row
+
+SOLVERS: dict[str, Callable[..., solvers.Trained]] = {
+    "sgd": solvers.sgd,
+    "adam": solvers.adam,
+    "sam": solvers.sam,
+    "swa": solvers.swa,
+    "entropy_sgd": solvers.entropy_sgd,
+    "replicated_sgd": solvers.replicated_sgd,
+    "adversarial_sgd": solvers.adversarial_sgd,
+}
+
+
+def train(setting: Setting, checkpoint: Path | None = None) -> Outcome:
+    """Trains one network, or reads one that was trained elsewhere.
+
+    Args:
+        setting: data, architecture, solver and seeds.
+        checkpoint: a file from which a training that was killed goes on.
+
+    Returns:
+        How the training went, and the network; none where it diverged.
+
+    Raises:
+        ParamsError: a file that is missing, is a pickle, or holds another architecture.
+    """
+    row: Row = {
+        "name": f"{setting.architecture}-{setting['solver_name']}-{setting['seed']}",
+        "architecture": setting.architecture,
+        "solver": setting["solver_name"],
+        "seed": setting["seed"],
+        "random_seed": setting["random_seed"],
+        "config": setting["solver"],
+    }
+    if "file" in setting.settings:
+        params = load_params(setting["file"])
+        check_params(setting.model, params, f"`{setting['file']}`")
+        return Outcome({**row, "ended": "given", **_of_training(())}, params)
+    trained = _trained(setting, checkpoint)
+    row |= {"ended": trained.ended, **_of_training(trained.history, trained.gradient_steps)}
+    if trained.ended == "diverged":
+        return Outcome({**row, "note": trained.note})
+    return Outcome(row, trained.params)
+
+
+def _trained(setting: Setting, checkpoint: Path | None) -> solvers.Trained:
+    settings = dict(setting["solver"])
+    solve = SOLVERS[settings.pop("method")]
+    return solve(
+        setting.make_model,
+        setting.data.train,
+        setting["random_seed"],
+        **settings,
+        device=setting.device,
+        checkpoint=checkpoint,
+    )
+
+
+def _of_training(history: Sequence[solvers.Epoch], gradient_steps: int = 0) -> Row:
+    return {
+        "epochs": sum(epoch.phase == "train" for epoch in history),
+        "gradient_steps": gradient_steps,
+        "history": [asdict(epoch) for epoch in history],
+    }

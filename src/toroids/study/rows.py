@@ -1,0 +1,126 @@
+"""A run as rows: what its tasks left, what follows from it, and how it was run."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from toroids.study.derive import derive
+from toroids.study.sealed import DamagedFile, read_sealed, write_sealed
+from toroids.study.store import Store, tasks_of
+from toroids.study.task import Row, Task, canonical_json
+
+Found = Mapping[str, Row]
+
+
+def read_rows(folder: str | Path) -> list[Row]:
+    """Reads all rows of a run, also of one that is not finished or is being written.
+
+    Args:
+        folder: a run, as `run_study` leaves it.
+
+    Returns:
+        Measurements in the order of the plan, then what follows from them: summaries, maps and
+        claims; the last row, of kind "run", says how the run was made and whether it is finished.
+
+    Raises:
+        ToroidsError: there is no run, or it has another format.
+    """
+    return rows_of(Store(folder))
+
+
+def rows_of(store: Store, keep: bool = False) -> list[Row]:
+    """Joins what the tasks left with what follows from it.
+
+    Args:
+        store: of the run.
+        keep: whether what follows is written beside the results, so that no reader needs to
+            compute it again.
+
+    Returns:
+        As `read_rows`.
+    """
+    manifest = store.manifest()
+    tasks = list(tasks_of(manifest))
+    found = {task.id: row for task in tasks if (row := store.result(task)) is not None}
+    measured = measurements(tasks, found)
+    failures = [{"kind": "failed", **failure} for failure in manifest["failures"]]
+    rows = [*measured, *failures, *_derived(store, measured, manifest["config"], keep)]
+    return [{**row, "study": manifest["study"]} for row in [*rows, _run(manifest, tasks, found)]]
+
+
+def measurements(tasks: Sequence[Task], found: Found) -> list[Row]:
+    """Turns results into rows: a network's training and its measurement are one row.
+
+    Args:
+        tasks: of a study.
+        found: the rows of those that are done, by task.
+
+    Returns:
+        One row per group, measured network, diverged network, pair, bend and section.
+    """
+    measured = {
+        task.inputs[1]: found[task.id]
+        for task in tasks
+        if task.kind == "measure" and task.id in found
+    }
+    rows = []
+    for task in tasks:
+        row = found.get(task.id)
+        if row is None or task.kind == "measure":
+            continue
+        row = {"task": task.id, **row}
+        if task.kind != "train":
+            rows.append({"kind": task.kind, **row})
+        elif row["ended"] == "diverged":
+            rows.append({"kind": "diverged", **row})
+        elif task.id in measured:
+            also = measured[task.id]
+            seconds = {"seconds": row["seconds"], "measure_seconds": also["seconds"]}
+            rows.append({"kind": "network", **row, **also, **seconds})
+    return rows
+
+
+def _derived(
+    store: Store, measured: Sequence[Row], config: Mapping[str, Any], keep: bool
+) -> list[Row]:
+    """What follows from the measurements: from its file where that fits, else computed."""
+    text = canonical_json([list(measured), config])
+    seal = hashlib.sha256(text.encode() + _code()).hexdigest()
+    try:
+        kept = read_sealed(store.derived)
+        if kept["of"] == seal:
+            rows: list[Row] = kept["rows"]
+            return rows
+    except (DamagedFile, FileNotFoundError):
+        pass
+    rows = derive(measured, config)
+    if keep:
+        write_sealed(store.derived, {"of": seal, "rows": rows})
+    return rows
+
+
+@cache
+def _code() -> bytes:
+    """A digest of the code that derives: what an earlier one found is not shown as its own."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
+def _run(manifest: Mapping[str, Any], tasks: Sequence[Task], found: Found) -> Row:
+    seconds: Counter[str] = Counter()
+    for task in tasks:
+        if task.id in found:
+            seconds[task.kind] += found[task.id]["seconds"]
+    kept = ("config", "machine", "versions", "engine", "workers", "seconds", "finished")
+    return {
+        "kind": "run",
+        **{key: manifest[key] for key in kept},
+        "task_seconds": dict(seconds),
+        "tasks": dict(Counter(task.kind for task in tasks)),
+        "done": len(found),
+    }

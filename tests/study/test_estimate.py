@@ -1,0 +1,51 @@
+import pytest
+from small_study import SMALL
+
+from toroids.errors import ToroidsError
+from toroids.study import estimate as estimate_module
+from toroids.study.config import StudyConfig
+from toroids.study.estimate import estimate
+
+
+def by_kind(works):
+    return {work.kind: work for work in works}
+
+
+def test_a_new_study_is_counted(config, tmp_path):
+    works = by_kind(estimate(config, tmp_path / "new"))
+    assert {kind: work.tasks for kind, work in works.items()} == {
+        "symmetry": 1,
+        "train": 6,
+        "measure": 6,
+        "pair": 15,
+    }
+    assert all(work.done == 0 and work.basis == "counted" for work in works.values())
+    assert works["symmetry"].seconds is None
+    assert works["symmetry"].left == 0
+    assert works["train"].left == 6 * works["train"].seconds > 0
+    assert not (tmp_path / "new").exists()
+
+
+def test_more_work_takes_longer(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate_module, "_timed", lambda *_: 1.0)  # a pass takes a second
+    more = {**SMALL, "flatness": {"sigmas": [0.5], "samples": 3000}, "bends": {"count": 2}}
+    before = by_kind(estimate(config, tmp_path))
+    after = by_kind(estimate(StudyConfig.model_validate(more), tmp_path))
+    assert after["measure"].seconds - before["measure"].seconds == 3000 - 6
+    assert after["bend"].tasks == 4
+    assert after["bend"].seconds > 2000
+    assert before["train"].seconds == pytest.approx((3 * 2 + 3 + (3 + 2 * 2) * 2 + 3) / 2)
+
+
+def test_a_run_tells_how_long_tasks_take(run, rows, config):
+    works = by_kind(estimate(config, run))
+    assert all(work.done == work.tasks and work.left == 0 for work in works.values())
+    assert all(work.basis == "measured" for work in works.values())
+    seconds = sorted(row["seconds"] for row in rows if row["kind"] == "pair")
+    assert works["pair"].seconds == seconds[7]
+
+
+def test_what_is_no_run_is_refused(config, tmp_path):
+    (tmp_path / "measurements.jsonl").write_text("")
+    with pytest.raises(ToroidsError, match="earlier toroids"):
+        estimate(config, tmp_path)

@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from toroids.errors import ParamsError, ToroidsError
+from toroids.params import load_params
+from toroids.study.listing import list_runs
+from toroids.study.opened import open_run
+from toroids.study.run import run_study
+
+
+def test_runs_are_listed_with_how_far_they_are(run, config, tmp_path):
+    for name in ("done", "broken"):
+        run_study(config, tmp_path / name)
+    next((tmp_path / "done" / "results").iterdir()).unlink()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    (tmp_path / "other").mkdir()
+    broken, done = list_runs(tmp_path)
+    assert (done.study, done.tasks, done.done, done.finished) == ("small", 28, 27, True)
+    assert "is damaged" in broken.note
+    with pytest.raises(ToroidsError, match="there is no folder"):
+        list_runs(tmp_path / "gone")
+
+
+def test_an_opened_run_gives_back_what_was_measured(run, rows, config):
+    opened = open_run(run)
+    assert opened.config == config
+    assert opened.rows == rows
+    assert opened.folder == run
+    params = opened.params("mlp-sgd-1")
+    assert opened.model("mlp").state_dict().keys() == params.keys()
+    assert opened.group("mlp").shapes.keys() == params.keys()
+    assert len(opened.data().train[1]) == 100
+
+
+def test_what_a_run_does_not_have(run):
+    opened = open_run(run)
+    with pytest.raises(ToroidsError, match="has no network 'mlp-sgd-9'"):
+        opened.params("mlp-sgd-9")
+    with pytest.raises(ToroidsError, match="no group of an architecture 'x'"):
+        opened.group("x")
+    with pytest.raises(ToroidsError, match="has no architecture 'x'; choose from mlp"):
+        opened.model("x")
+
+
+def test_weights_of_a_run_that_became_a_pickle_are_refused(config, tmp_path):
+    folder = run_study(config, tmp_path / "r")
+    (path, *_) = sorted((folder / "networks").glob("mlp-sgd-0-*"))
+    torch.save(load_params(path), tmp_path / "pickle")
+    (tmp_path / "pickle").replace(path)
+    with pytest.raises(ParamsError, match="is a pickle, which could execute code; convert it"):
+        open_run(folder).params("mlp-sgd-0")
