@@ -7,9 +7,9 @@ Needs `make study`, `pip install kaleido` and a Chrome or Chromium; run from the
 
 from pathlib import Path
 
-from toroids.report.figures import barrier_profiles
-from toroids.report.findings import Summary
-from toroids.study.store import read_rows
+from toroids.report.figures.barriers import barrier_profiles
+from toroids.report.study import Study
+from toroids.study.rows import read_rows
 
 RUN = Path("runs/digits")
 PICTURE = Path("docs/barriers.svg")
@@ -18,8 +18,11 @@ PICTURE = Path("docs/barriers.svg")
 def main() -> None:
     """Reads the rows and writes the picture."""
     rows = read_rows(RUN)
-    figure = barrier_profiles(rows, Summary(rows))
-    figure.update_layout(paper_bgcolor="white")
+    (architecture, *_) = Study(rows, rows[-1]).architectures
+    drawing = barrier_profiles(architecture)
+    assert drawing is not None, "the default study measures paths"
+    figure = drawing.chart.update_layout(paper_bgcolor="white", margin_t=90)
+    figure.update_yaxes(title="", col=2).update_yaxes(title="", col=3)
     figure.write_image(PICTURE, width=1000, height=420)
     print(f"wrote {PICTURE}")
 

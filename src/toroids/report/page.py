@@ -1,86 +1,24 @@
 """The report: one self-contained HTML file, a pure function of a run's rows."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
-
-import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from toroids.errors import ToroidsError
 from toroids.files import write_atomically
-from toroids.report import figures, findings
-from toroids.report.findings import Finding, Summary
-from toroids.report.text import label
-from toroids.study.store import REPORT, Row, read_rows
-
-Draw = Callable[[Sequence[Row], Summary], go.Figure]
-
-INTERVALS = (
-    "Bars and bands are 95 % intervals from a bootstrap over networks; pairs that share a network "
-    "are not treated as independent."
-)
-# What was observed, its figure, and how to read it: of real weights and of binary ones.
-SECTIONS: tuple[tuple[Callable[[Summary], Finding], Draw, str, str], ...] = (
-    (
-        findings.flatness,
-        figures.flatness_curves,
-        "Every weight w becomes w (1 + σ z) with z standard normal; the increase does not depend "
-        f"on how units are ordered or scaled. {INTERVALS} Solvers spend different "
-        "numbers of gradient steps; the table below lists them.",
-        "A fraction of the weights, drawn at random, changes its sign; the increase does not "
-        f"depend on how units are ordered or flipped. {INTERVALS} Solvers spend different "
-        "numbers of gradient steps; the table below lists them.",
-    ),
-    (
-        findings.test_error,
-        figures.flatness_against_test_error,
-        "One point per network. Horizontal bars: standard error over noise draws; vertical bars: "
-        "binomial standard error over test images.",
-        "One point per network. Horizontal bars: standard error over random flips; vertical bars: "
-        "binomial standard error over test images.",
-    ),
-    (
-        findings.distances,
-        figures.distance_matrices,
-        "Angle between corresponding units: root mean square within a layer, then the root of the "
-        "sum over layers. Networks are ordered by solver, then seed. Brackets: 95 % intervals.",
-        "Fraction of the weights that differ (Hamming distance): 1/2 for networks that have "
-        "nothing to do with each other. Networks are ordered by solver, then seed. Brackets: 95 % "
-        "intervals.",
-    ),
-    (
-        findings.barriers,
-        figures.barrier_profiles,
-        f"Mean over all pairs within a solver, for five ways of joining two networks. {INTERVALS}",
-        "Mean over all pairs within a solver. Every path flips each weight that differs once: in "
-        f"several random orders, or in one chosen greedily by error. {INTERVALS}",
-    ),
-    (
-        findings.removed,
-        figures.barrier_heights,
-        "Mean over pairs of the largest error on the path minus the larger error of its ends. "
-        f"{INTERVALS}",
-        "Mean over pairs, and over random orders, of the largest error on the path minus the "
-        f"larger error of its ends. {INTERVALS}",
-    ),
-)
-BENDS = (
-    findings.bends,
-    figures.bend_profiles,
-    "Mean over pairs within a solver. A third network, the bend at t = 1/2, is trained so that the "
-    f"error on both segments is low. {INTERVALS}",
-    "Mean over pairs within a solver. A third network, the bend at t = 1/2, is trained with binary "
-    "weights so that the error is low on both halves, whose flips come in random orders or in a "
-    f"greedy one. {INTERVALS}",
-)
+from toroids.report.claims import by_claim, claim_block, claims_overview
+from toroids.report.closing import reproduce, times
+from toroids.report.document import TOGGLE, Elements, document
+from toroids.report.measurements import anchor, measurements, subjects
+from toroids.report.study import Study
+from toroids.report.text import CLAIMS, label, plural
+from toroids.study.rows import read_rows
+from toroids.study.store import REPORT
+from toroids.study.task import Row
 
 
 def write_report(folder: str | Path) -> Path:
-    """Writes `report.html` into the folder of a finished run.
+    """Writes `report.html` into the folder of a run, also of one that is not finished.
 
     Args:
         folder: a run, as `run_study` leaves it.
@@ -89,7 +27,7 @@ def write_report(folder: str | Path) -> Path:
         The report's path.
 
     Raises:
-        ToroidsError: the folder holds no run, or one that was not finished.
+        ToroidsError: the folder holds no run.
     """
     path = Path(folder) / REPORT
     write_atomically(path, render(read_rows(folder)).encode())
@@ -100,116 +38,131 @@ def render(rows: Sequence[Row]) -> str:
     """Renders the rows of a run as one HTML page that works offline.
 
     Args:
-        rows: all measurements of a finished run.
+        rows: all rows of a run; where it is not finished, the page says so.
 
     Returns:
         The page.
 
     Raises:
-        ToroidsError: the rows are not those of a finished run.
+        ToroidsError: there is no row of kind "run", without which nothing is known of the study.
     """
     run = next((row for row in rows if row["kind"] == "run"), None)
-    symmetry = next((row for row in rows if row["kind"] == "symmetry"), None)
-    networks = [row for row in rows if row["kind"] == "network"]
-    if run is None or symmetry is None or not networks:
-        raise ToroidsError("the run was not finished; run the study again.")
-    summary = Summary(rows)
-    sections = (*SECTIONS, BENDS) if summary.has_bends else SECTIONS
-    template = Template(files("toroids.report").joinpath("page.html").read_text("utf-8"))
-    return template.substitute(
-        title=escape(f"Study {run['study']}"),
-        subtitle=escape(_subtitle(rows, run)),
-        plotly=get_plotlyjs(),
-        figures="\n".join(
-            _section(
-                finding(summary),
-                draw(rows, summary),
-                notes[summary.binary],
-                f"figure-{number}",
-            )
-            for number, (finding, draw, *notes) in enumerate(sections, start=1)
-        ),
-        table_title=escape(_ended(networks, [row for row in rows if row["kind"] == "diverged"])),
-        table_note="Train error is counted on all training images; ± is one standard error, over "
-        "test images and over noise draws.",
-        table=_table(networks, summary),
-        symmetry_note=escape(
-            f"Random elements of the group change the outputs by at most "
-            f"{symmetry['deviation']:.1e} (relative, float64)."
-        ),
-        symmetry_table=escape(symmetry["table"]),
-        reproduce=escape(
-            f"{run['seconds']:.0f} s on {run['machine']}; "
-            + ", ".join(f"{name} {number}" for name, number in run["versions"].items())
-            + ". Every number stands in measurements.jsonl beside this file. The study:"
-        ),
-        config=escape(json.dumps(run["config"], indent=2)),
+    if run is None:
+        raise ToroidsError('the rows hold none of kind "run"; pass all that read_rows gives.')
+    study = Study(rows, run)
+    elements = Elements(run["study"])
+    claims = _claims(study, elements)
+    several = len(study.architectures) > 1
+    measured = "".join(measurements(a, elements, several) for a in study.architectures)
+    body = (
+        f"{_contents(study)}"
+        f"<header>{_head(study)}</header>"
+        f"<main>{claims}{measured}"
+        f'<section id="time"><h2>How long everything took</h2>{times(study, elements)}</section>'
+        f'<section id="reproduce"><h2>How to reproduce each number</h2>'
+        f"{reproduce(study, elements)}</section></main>"
+    )
+    return document(f"Study {run['study']}", body)
+
+
+def _head(study: Study) -> str:
+    return (
+        f"{TOGGLE}<h1>Study {escape(study.run['study'])}</h1>"
+        f'<p class="lead">{escape(_done(study))}</p>{_unfinished(study)}{_diverged(study)}'
     )
 
 
-def _subtitle(rows: Sequence[Row], run: Row) -> str:
-    pairs = [row for row in rows if row["kind"] == "pair"]
+def _done(study: Study) -> str:
+    """What was done, in one line."""
+    networks, pairs = study.of_kind("network"), study.of_kind("pair")
     profiled = sum(bool(row["profiles"]) for row in pairs)
-    networks = sum(row["kind"] == "network" for row in rows)
-    data = run["config"]["data"]
+    names = ", ".join(label(a.name) for a in study.architectures)
+    data = study.config["data"]
+    examples = data.get("subset") or data.get("train")
+    of = f"{examples} examples of {data['name']}" if examples else data["name"]
+    text = (
+        f"{plural(len(networks), 'network')} ({names}), trained by "
+        f"{plural(len(study.solvers), 'solver')} on {of}; {plural(len(pairs), 'pair')} aligned, "
+        f"{profiled} of them measured along paths"
+    )
+    for kind in ("bend", "section"):
+        if count := len(study.of_kind(kind)):
+            text += f"; {plural(count, kind)}"
+    return f"{text}."
+
+
+def _unfinished(study: Study) -> str:
+    run, failed = study.run, study.of_kind("failed")
+    planned = sum(run["tasks"].values())
+    done = run.get("done", planned)
+    parts = []
+    if not run["finished"]:
+        parts.append("<strong>This study is not finished.</strong> What is missing can change all ")
+        parts.append(
+            f"verdicts; the same command goes on with it. {done} of {planned} tasks are done."
+        )
+    elif done < planned:
+        parts.append(f"{done} of {planned} tasks are done.")
+    if failed:
+        noun = "task has" if len(failed) == 1 else "tasks have"
+        parts.append(f" <strong>{len(failed)} {noun} failed</strong>:")
+        parts.append(
+            _listed([f"{row['label']} ({row['task_kind']}): {row['note']}" for row in failed])
+        )
+    return f'<div class="warning" role="status">{"".join(parts)}</div>' if parts else ""
+
+
+def _diverged(study: Study) -> str:
+    rows = study.of_kind("diverged")
+    if not rows:
+        return ""
+    noun = "network" if len(rows) == 1 else "networks"
+    listed = _listed([f"{label(row['name'])}: {row['note']}" for row in rows])
     return (
-        f"{networks} networks trained on {data['train']} {data['name']}; {len(pairs)} pairs "
-        f"aligned, {profiled} of them measured along several paths."
+        f'<div class="warning" role="status"><strong>{len(rows)} {noun} diverged</strong> and '
+        f"could not be measured:{listed}</div>"
     )
 
 
-def _section(finding: Finding, figure: go.Figure, note: str, name: str) -> str:
-    # plotly escapes "<" inside its JSON, so that no name can close the script element
-    chart = figure.to_html(
-        full_html=False,
-        include_plotlyjs=False,
-        div_id=name,
-        config=figures.CHART,
-    )
+def _listed(lines: Sequence[str]) -> str:
+    shown = 8  # the page is to begin with the claims, not with a list
+    items = [f"<li>{escape(line)}</li>" for line in lines[:shown]]
+    if len(lines) > shown:
+        items.append(f"<li>and {len(lines) - shown} more</li>")
+    return f"<ul>{''.join(items)}</ul>"
+
+
+def _claims(study: Study, elements: Elements) -> str:
+    found = by_claim(study)
+    if not found:
+        text = "Nothing can be said about the claims yet: too little has been measured."
+        return f'<section id="claims"><h2>The claims</h2><p>{text}</p></section>'
+    blocks = "".join(claim_block(name, rows, study, elements) for name, rows in found.items())
     return (
-        f"<section><h2>{escape(finding.title)}</h2><p>{escape(finding.detail)}</p>"
-        f'<figure><div class="scroll"><div class="chart">{chart}</div></div>'
-        f"<figcaption>{escape(note)}</figcaption></figure></section>"
+        '<section id="claims"><h2>The claims</h2>'
+        "<p>What the paper “Deep Networks on Toroids” (Pittorino et al., ICML 2022) and its "
+        "companions claim, and what this study says about it. A claim holds where all effects that "
+        "it needs are clear: where their whole 95 % intervals, over networks, lie on the claimed "
+        f"side.</p>{claims_overview(study)}{blocks}</section>"
     )
 
 
-def _ended(networks: Sequence[Row], diverged: Sequence[Row]) -> str:
-    reached = sum(row["ended"] == "zero error" for row in networks)
-    text = f"{reached} of {len(networks)} networks ended with zero train error within their budget"
-    names = ", ".join(label(row["name"]) for row in diverged)
-    return f"{text}; not measured, because they diverged: {names}" if diverged else text
-
-
-def _table(networks: Sequence[Row], summary: Summary) -> str:
-    heads = (
-        "network",
-        "ended by",
-        "epochs",
-        "gradient steps",
-        "train error",
-        "test error",
-        f"increase of train error, {summary.disturbance}",
-        "seconds",
-        "notes",
+def _contents(study: Study) -> str:
+    several = len(study.architectures) > 1
+    claims = [(f"{name}: {CLAIMS.get(name, '')}", name) for name in by_claim(study)]
+    entries = [("The claims", "claims", claims)]
+    for architecture in study.architectures:
+        title = f"Measurements: {label(architecture.name)}" if several else "Measurements"
+        entries.append((title, anchor(architecture), subjects(architecture)))
+    entries += [("How long everything took", "time", []), ("How to reproduce", "reproduce", [])]
+    return (
+        '<nav aria-label="Contents"><details><summary>Contents</summary><ul>'
+        + "".join(_entry(*entry) for entry in entries)
+        + "</ul></details></nav>"
     )
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join(_table_row(row, summary.sigma) for row in networks)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _table_row(row: Row, sigma: float) -> str:
-    flatness = row["flatness"]
-    position = flatness["sigma"].index(sigma)
-    increase, stderr = flatness["increase"][position], flatness["stderr"][position]
-    cells = (
-        label(row["name"]),
-        row["ended"],
-        f"{row['epochs']}",
-        f"{row['gradient_steps']}",
-        f"{row['train_error']:.2%}",
-        f"{row['test_error']:.2%} ± {100 * row['test_error_stderr']:.2f}",
-        f"{increase:.2%} ± {100 * stderr:.2f}",
-        f"{row['seconds']:.1f}",
-        "; ".join(row["notes"]),
-    )
-    return "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in cells) + "</tr>"
+def _entry(title: str, place: str, below: Sequence[tuple[str, str]]) -> str:
+    inner = "".join(_entry(*entry, ()) for entry in below)
+    more = f"<ul>{inner}</ul>" if inner else ""
+    return f'<li><a href="#{escape(place)}">{escape(title)}</a>{more}</li>'

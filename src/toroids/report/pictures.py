@@ -2,14 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
-from plotly.subplots import make_subplots
 from torch import Tensor
 
 from toroids.evaluation.summary import Evaluation
@@ -19,7 +15,16 @@ from toroids.landscape.median import MedianSection
 from toroids.landscape.orders import FlipProfile
 from toroids.landscape.profile import Profile
 from toroids.landscape.section import Section
-from toroids.report.figures import CHART, COLOURS, SYMBOLS, laid_out
+from toroids.report.document import (
+    TOGGLE,
+    buttons,
+    chart_html,
+    chart_json,
+    document,
+    file_name,
+    held,
+)
+from toroids.report.figures.style import COLOURS, SYMBOLS, colour_bar, laid_out, panels
 from toroids.report.text import BENDS, PATHS
 
 NAMES = {**PATHS, **BENDS}
@@ -77,10 +82,9 @@ def section_picture(section: Section, names: Sequence[str], error: str = "error"
         x=section.x.tolist(),
         y=section.y.tolist(),
         z=section.error.tolist(),
-        colorscale="Viridis",
+        coloraxis="coloraxis",
         ncontours=20,
         line={"width": 0.5},
-        colorbar={"title": {"text": error}},
         hovertemplate=f"x %{{x:.3g}}<br>y %{{y:.3g}}<br>{escape(error)} %{{z:.4g}}<extra></extra>",
     )
     figure.add_scatter(
@@ -89,13 +93,14 @@ def section_picture(section: Section, names: Sequence[str], error: str = "error"
         mode="markers+text",
         text=[escape(name) for name in names],
         textposition="top center",
-        textfont={"color": "white"},
+        textfont={"color": "white", "shadow": "0 0 3px black"},
         marker={"color": "white", "size": 11, "line": {"color": "black", "width": 1.5}},
         showlegend=False,
     )
-    figure.update_xaxes(title="distance along the first two networks")
-    figure.update_yaxes(title="distance from their line", scaleanchor="x")
-    return laid_out(figure, height=560)
+    figure.update_xaxes(title="distance along the first two networks", constrain="domain")
+    figure.update_yaxes(title="distance from their line", scaleanchor="x", constrain="domain")
+    bar = colour_bar(escape(error))
+    return laid_out(figure, 520, square=True, coloraxis=bar)
 
 
 def median_picture(section: MedianSection, names: Sequence[str], error: str = "error") -> go.Figure:
@@ -110,8 +115,8 @@ def median_picture(section: MedianSection, names: Sequence[str], error: str = "e
         Three heatmaps with a common scale of colours; the median is the lower left corner of each.
     """
     shown = [escape(name) for name in names]
-    titles = [f"{shown[i]} and {shown[j]}" for i, j in section.faces]
-    figure = make_subplots(cols=3, subplot_titles=titles, horizontal_spacing=0.08)
+    titles = [f"{names[i]} and {names[j]}" for i, j in section.faces]
+    figure = panels(titles, shared=False)
     for column, ((i, j), values) in enumerate(
         zip(section.faces, section.error, strict=True), start=1
     ):
@@ -143,8 +148,7 @@ def median_picture(section: MedianSection, names: Sequence[str], error: str = "e
         figure.update_yaxes(title=f"to {shown[j]}", scaleanchor=f"x{column}", **place)
     figure.update_xaxes(constrain="domain")
     figure.update_yaxes(constrain="domain")
-    bar = {"title": {"text": escape(error)}}
-    return laid_out(figure, 440, coloraxis={"colorscale": "Viridis", "colorbar": bar})
+    return laid_out(figure, 300, 220, square=True, coloraxis=colour_bar(escape(error)))
 
 
 def errors_picture(errors: Mapping[str, Evaluation], error: str = "error") -> go.Figure:
@@ -169,15 +173,14 @@ def write_picture(figure: go.Figure, title: str, lines: Sequence[str], path: str
         lines: what stands below the figure, a paragraph each.
         path: the file to write.
     """
-    template = Template(files("toroids.report").joinpath("picture.html").read_text("utf-8"))
-    chart = figure.to_html(full_html=False, include_plotlyjs=False, div_id="figure", config=CHART)
-    page = template.substitute(
-        title=escape(title),
-        plotly=get_plotlyjs(),
-        chart=chart,
-        lines="\n".join(f"<p>{escape(line)}</p>" for line in lines),
+    content = {"name": file_name(title), "figure": chart_json(figure)}
+    written = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    body = (
+        f'<header>{TOGGLE}<h1 id="title">{escape(title)}</h1></header>'
+        f"<main><figure data-holder>{chart_html('title')}{buttons('svg', of='the figure')}"
+        f"{held(content)}</figure>{written}</main>"
     )
-    write_atomically(path, page.encode())
+    write_atomically(path, document(title, body).encode())
 
 
 def _band(figure: Any, x: Tensor, low: Tensor, high: Tensor, colour: str) -> None:

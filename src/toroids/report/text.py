@@ -1,8 +1,7 @@
 """Numbers and names as a reader sees them."""
 
-from collections.abc import Callable
-
-from toroids.study.store import Row
+from collections.abc import Callable, Mapping
+from typing import Any
 
 PATHS = {
     "raw": "line, raw",
@@ -18,6 +17,24 @@ BENDS = {
     "bend": "two segments over a trained bend",
     "bend_greedy": "two segments over a trained bend, greedy flips",
 }
+TASKS = {
+    "symmetry": "finding and verifying the symmetries",
+    "train": "training",
+    "measure": "errors and flatness of a network",
+    "pair": "aligning two networks, their distance and barriers",
+    "bend": "training a bend between two networks",
+    "section": "a section through three networks",
+}
+CLAIMS = {
+    "R1": "Solvers find minima of different flatness",
+    "R2": "Flatness goes with test error",
+    "R3": "Removing the symmetries brings networks closer",
+    "R4": "Barriers between flat minima are small",
+    "R5": "One bend joins minima without error",
+    "R6": "Binary networks show the same picture",
+    "R7": "What each removed symmetry contributes",
+    "R8": "Wide flat minima reach most others",
+}
 
 
 def label(group: str) -> str:
@@ -25,33 +42,79 @@ def label(group: str) -> str:
     return group.replace("_", " ").replace("sgd", "SGD")
 
 
+def prose(text: str) -> str:
+    """Writes a sentence of the study: names as words, no line ends before a percent sign."""
+    return label(text).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def sentence(group: str) -> str:
-    """Writes a solver's name as the beginning of a sentence."""
+    """Writes a name as the beginning of a sentence."""
     words = label(group)
-    return words[0].upper() + words[1:]
+    return words[:1].upper() + words[1:]
 
 
-def percent(row: Row) -> str:
-    """Writes a fraction with its 95 % interval in percent."""
-    return _with_interval(row, lambda value: f"{100 * value:.2f}", " %")
+def short(name: str, architecture: str) -> str:
+    """Writes a network's name without its architecture, which the heading says."""
+    return label(name.removeprefix(f"{architecture}-"))
 
 
-def plain(row: Row) -> str:
-    """Writes a number with its 95 % interval."""
-    return _with_interval(row, lambda value: f"{value:.2f}", "")
+def plural(count: int, noun: str) -> str:
+    """Writes a count with its noun."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else many}"
 
 
-def _with_interval(row: Row, number: Callable[[float], str], unit: str) -> str:
+def quantity(row: Mapping[str, Any], unit: str = "fraction") -> str:
+    """Writes an estimate with its 95 % interval.
+
+    Args:
+        row: has `estimate`, `low` and `high`, each a number or None.
+        unit: "fraction" is written in percent; "radians", "ratio", "correlation" and "networks"
+            are written as they are.
+
+    Returns:
+        For example "3.20 % [2.10, 4.30]", with a space that breaks no line.
+    """
     if row["estimate"] is None:
         return "undefined"
-    text = f"{number(row['estimate'])}{unit}"
-    if row["low"] is None:
+    number, sign = _written(unit)
+    text = f"{number(row['estimate'])}{sign}"
+    if row.get("low") is None or row.get("high") is None:
         return text
     return f"{text} [{number(row['low'])}, {number(row['high'])}]"
 
 
-def apart(a: Row, b: Row) -> bool:
-    """Tells whether the intervals of two summary rows do not overlap."""
-    if None in (a["low"], a["high"], b["low"], b["high"]):
-        return False
-    return bool(a["high"] < b["low"] or b["high"] < a["low"])
+def value(number: float | None, unit: str = "fraction") -> str:
+    """Writes one number in its unit."""
+    return quantity({"estimate": number, "low": None, "high": None}, unit)
+
+
+def _written(unit: str) -> tuple[Callable[[float], str], str]:
+    if unit == "fraction":
+        return _percent, "\N{NO-BREAK SPACE}%"
+    sign = {"radians": " rad", "networks": " networks"}.get(unit, "")
+    return lambda number: _signed(f"{number:.3g}"), sign
+
+
+def _percent(number: float) -> str:
+    return _signed(f"{100 * number:.2f}")
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}", 1) if text.startswith("-") else text
+
+
+def probability(p: float | None) -> str:
+    """Writes a p-value."""
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Writes a time in the unit that suits it."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.3g} min"
+    return f"{seconds / 3600:.3g} h"

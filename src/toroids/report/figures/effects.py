@@ -1,0 +1,84 @@
+"""The effects behind a claim, with their intervals."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from toroids.report.figures.drawing import Drawing
+from toroids.report.figures.strips import STEP
+from toroids.report.figures.style import COLOURS, bars, laid_out, panels, shown
+from toroids.report.study import Architecture
+from toroids.study.task import Row
+
+UNITS = {
+    "fraction": "difference of error",
+    "radians": "radians",
+    "ratio": "ratio",
+    "correlation": "correlation",
+    "networks": "networks",
+}
+
+
+def effects(architecture: Architecture, claim: Row) -> Drawing | None:
+    """Draws all effects of a claim with their intervals, one panel per unit."""
+    found = [effect for effect in claim["effects"] if effect["estimate"] is not None]
+    if not found:
+        return None
+    units = list(dict.fromkeys(effect["unit"] for effect in found))
+    figure = panels([""] * len(units), shared=False)
+    for column, unit in enumerate(units, start=1):
+        rows = [effect for effect in found if effect["unit"] == unit]
+        _forest(figure, rows, column, UNITS.get(unit, unit))
+    most = max(sum(effect["unit"] == unit for effect in found) for unit in units)
+    return Drawing(
+        f"{claim['claim']}-{architecture.name}",
+        f"The effects that {claim['claim']} is judged by",
+        "Points: estimates; bars: 95 % intervals over networks; how many behind the "
+        "names. Filled: what the verdict needs; hollow: what is told beside it.",
+        laid_out(figure, STEP * most + 30, 300),
+        [{"claim": claim["claim"], **effect} for effect in found],
+        f'kind "claim", claim "{claim["claim"]}", field effects',
+    )
+
+
+def _forest(figure: go.Figure, rows: Sequence[Row], column: int, title: str) -> None:
+    axis = "x" if column == 1 else f"x{column}"
+    figure.add_scatter(
+        x=[row["estimate"] for row in rows],
+        y=[-number for number in range(len(rows))],
+        error_x=bars(rows),
+        mode="markers",
+        marker={
+            "color": COLOURS[0],
+            "size": 11,
+            "symbol": ["diamond" if row["required"] else "diamond-open" for row in rows],
+        },
+        text=[shown(row["name"]) for row in rows],
+        hovertemplate="%{text}: %{x:.3g}<extra></extra>",
+        showlegend=False,
+        row=1,
+        col=column,
+    )
+    for number, row in enumerate(rows):
+        # above its interval, because a long name beside it leaves no room on a phone
+        figure.add_annotation(
+            text=f"{shown(row['name'])} ({row['networks']})",
+            x=0,
+            xref=f"{axis} domain",
+            xanchor="left",
+            y=-number,
+            yref=axis.replace("x", "y"),
+            yanchor="bottom",
+            yshift=8,
+            showarrow=False,
+            name="inside",
+        )
+    figure.update_xaxes(title=title, zeroline=True, row=1, col=column)
+    figure.update_yaxes(
+        range=[0.5 - len(rows), 0.8],
+        showgrid=False,
+        showticklabels=False,
+        zeroline=False,
+        row=1,
+        col=column,
+    )

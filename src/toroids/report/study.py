@@ -1,0 +1,150 @@
+"""A study as its report sees it: the rows by architecture, looked up by what they say."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from toroids.study.task import Row
+
+
+class Study:
+    """The rows of a study, finished or not.
+
+    Attributes:
+        rows: all of them.
+        run: the row of the run as a whole.
+        config: the study's settings.
+        architectures: what was measured, by architecture.
+    """
+
+    def __init__(self, rows: Sequence[Row], run: Row) -> None:
+        """Sorts the rows by architecture.
+
+        Args:
+            rows: as `read_rows` gives them.
+            run: the one of kind "run".
+        """
+        self.rows, self.run = rows, run
+        self.config: dict[str, Any] = run["config"]
+        # the rows come in the order of the plan, which the settings as JSON do not keep
+        names = [row["architecture"] for row in rows if "architecture" in row]
+        names += self.config["networks"]
+        self.architectures = [Architecture(name, self) for name in dict.fromkeys(names)]
+
+    def of_kind(self, kind: str) -> list[Row]:
+        """Lists the rows of one kind."""
+        return [row for row in self.rows if row["kind"] == kind]
+
+    @cached_property
+    def solvers(self) -> list[str]:
+        """All solvers, in the study's order."""
+        names = [row["solver"] for row in self.rows if row["kind"] in ("network", "diverged")]
+        return list(dict.fromkeys([*names, *self.config["solvers"]]))
+
+    @property
+    def measured(self) -> bool:
+        """Whether any network was measured."""
+        return any(row["kind"] == "network" for row in self.rows)
+
+
+class Architecture:
+    """The rows of one architecture.
+
+    Attributes:
+        name: as the study calls it.
+        study: what it is part of.
+        rows: its rows.
+    """
+
+    def __init__(self, name: str, study: Study) -> None:
+        """Picks the architecture's rows out of the study's."""
+        self.name, self.study = name, study
+        self.rows = [row for row in study.rows if row.get("architecture") == name]
+
+    def of_kind(self, kind: str) -> list[Row]:
+        """Lists the architecture's rows of one kind."""
+        return [row for row in self.rows if row["kind"] == kind]
+
+    @cached_property
+    def networks(self) -> list[Row]:
+        """Its measured networks, ordered by solver, then as the study lists them."""
+        order = self.study.solvers.index
+        return sorted(self.of_kind("network"), key=lambda row: order(row["solver"]))
+
+    @cached_property
+    def pairs(self) -> list[Row]:
+        """Its pairs."""
+        return self.of_kind("pair")
+
+    @cached_property
+    def symmetry(self) -> Row | None:
+        """The row of its symmetries, None where they have not been found yet."""
+        return next(iter(self.of_kind("symmetry")), None)
+
+    @property
+    def binary(self) -> bool:
+        """Whether its weights are -1 and +1."""
+        return self.symmetry is not None and bool(self.symmetry["binary"])
+
+    @cached_property
+    def solvers(self) -> list[str]:
+        """The solvers of which networks were measured, in the study's order."""
+        present = {row["solver"] for row in self.networks}
+        return [solver for solver in self.study.solvers if solver in present]
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """The groups of pairs: every solver, then every two solvers."""
+        found = dict.fromkeys(row["group"] for row in self._summary if "/" in row["group"])
+        return [*self.solvers, *found]
+
+    @property
+    def sigma(self) -> float:
+        """The disturbance at which flatness is quoted."""
+        return float(self.study.config["flatness"]["reference"])
+
+    @property
+    def distance(self) -> str:
+        """The field of a pair that says how far apart its networks are."""
+        return "hamming" if self.binary else "mean_angle"
+
+    @property
+    def removed(self) -> str:
+        """The path on which all symmetries are removed."""
+        return "flips" if self.binary else "geodesic"
+
+    @cached_property
+    def _summary(self) -> list[Row]:
+        return self.of_kind("summary")
+
+    def get(self, statistic: str, group: str, **labels: Any) -> Row | None:
+        """Finds the summary row of one statistic, or None where it was not measured."""
+        return next(iter(self.all(statistic, group, **labels)), None)
+
+    def all(self, statistic: str, group: str, **labels: Any) -> list[Row]:
+        """Lists the summary rows of one statistic that have an estimate."""
+        wanted = {"statistic": statistic, "group": group, **labels}
+        return [
+            row
+            for row in self._summary
+            if wanted.items() <= row.items() and row["estimate"] is not None
+        ]
+
+    def members(self, group: str) -> list[Row]:
+        """Lists the pairs of a group."""
+        return [row for row in self.pairs if group_of(row) == group]
+
+    def flatness(self, network: Row) -> tuple[float, float] | None:
+        """Reads a network's increase of the error at the reference, and its standard error."""
+        curve = network["flatness"]
+        if self.sigma not in curve["sigma"]:
+            return None
+        position = curve["sigma"].index(self.sigma)
+        increase, stderr = curve["increase"][position], curve["stderr"][position]
+        return None if increase is None else (increase, stderr or 0.0)
+
+
+def group_of(pair: Row) -> str:
+    """Names the group of a pair: its solver, or its two."""
+    a, b = pair["solver_a"], pair["solver_b"]
+    return str(a) if a == b else f"{a} / {b}"
