@@ -1,0 +1,181 @@
+"""Answers to the page's questions: checked, one computed at a time, and remembered."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from toroids.errors import ToroidsError
+from toroids.explore.measure import Measurer
+from toroids.explore.networks import networks
+from toroids.study.opened import OpenRun
+from toroids.study.store import plain
+from toroids.study.task import Row
+
+Query = Mapping[str, Sequence[str]]
+# What is measured, of which networks, at how many points.
+Question = tuple[str, tuple[str, ...], int]
+# Lines of a grid and points of a path: more only makes one wait, and a page must not hang a server.
+MOST = {"points": 401, "resolution": 101}
+# Answers kept; a section of 101 lines takes some megabytes.
+KEPT = 64
+# Seconds between two looks whether who waits for its turn is still there.
+LOOK = 0.2
+
+
+class Refused(ToroidsError):
+    """A question that has no answer, with the status by which HTTP says why."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        """Keeps the status beside the sentence."""
+        super().__init__(sentence)
+        self.status = status
+
+
+class Gone(Exception):
+    """Who asked does not wait for the answer any more."""
+
+
+class Answers:
+    """Answers about one run; safe to be asked by several threads."""
+
+    def __init__(self, run: OpenRun) -> None:
+        """Reads what the page knows from the start.
+
+        Args:
+            run: what is asked about.
+
+        Raises:
+            ToroidsError: the run has no network yet.
+        """
+        self._run = run
+        self.networks: Row = plain(networks(run))
+        # by name: its architecture, and its place in the order in which pairs are measured
+        self._known: dict[str, tuple[str, int]] = {}
+        for architecture in self.networks["architectures"]:
+            for network in architecture["networks"]:
+                self._known[network["name"]] = (architecture["name"], len(self._known))
+        if not self._known:
+            raise ToroidsError("the run has no trained network yet; wait for the first.")
+        self._turn = threading.Lock()
+        self._measurers: dict[str, Measurer] = {}
+        self._cache: OrderedDict[Question, Row] = OrderedDict()
+
+    def profile(self, query: Query, gone: Callable[[], bool] = lambda: False) -> Row:
+        """Measures the paths between the networks `a` and `b` of a query.
+
+        Args:
+            query: values by name: `a`, `b`, and optionally `points`.
+            gone: tells whether the answer is not waited for any more.
+
+        Returns:
+            What `Measurer.between` gives, as plain data. As in the study the network that comes
+            first in it stays, whichever is called `a`.
+
+        Raises:
+            Refused: the query names no two networks of one architecture, or no number of points.
+            ToroidsError: the measurement failed.
+            Gone: as `gone` says.
+        """
+        names = self._names(query, ("a", "b"), "a profile is between two networks, a and b")
+        return self._answer("profile", names, self._count(query, "points"), gone)
+
+    def section(self, query: Query, gone: Callable[[], bool] = lambda: False) -> Row:
+        """Measures the section through the networks `a`, `b` and `c` of a query.
+
+        Args:
+            query: values by name: `a`, `b`, `c`, and optionally `resolution`.
+            gone: tells whether the answer is not waited for any more.
+
+        Returns:
+            What `Measurer.through` gives, as plain data, of the networks in the study's order.
+
+        Raises:
+            Refused: the query names no three networks of one architecture, or no resolution.
+            ToroidsError: the measurement failed.
+            Gone: as `gone` says.
+        """
+        wanted = "a section goes through three networks, a, b and c"
+        names = self._names(query, ("a", "b", "c"), wanted)
+        return self._answer("section", names, self._count(query, "resolution"), gone)
+
+    def finish(self, seconds: float) -> None:
+        """Waits for a computation that is being given up, at most for some seconds."""
+        if self._turn.acquire(timeout=seconds):
+            self._turn.release()
+
+    def _names(self, query: Query, keys: Sequence[str], wanted: str) -> tuple[str, ...]:
+        if set(query) - set(MOST) != set(keys) or any(len(query[key]) != 1 for key in query):
+            given = ", ".join(sorted(query)) or "nothing"
+            raise Refused(400, f"{wanted}, each named once; got {given}.")
+        names = [query[key][0] for key in keys]
+        for name in names:
+            if name not in self._known:
+                raise Refused(
+                    404,
+                    f"the run has no trained network {name!r}; choose from /networks.json.",
+                )
+        if len(set(names)) < len(names):
+            raise Refused(400, f"{wanted}; got the same network twice, choose different ones.")
+        architectures = sorted({self._known[name][0] for name in names})
+        if len(architectures) > 1:
+            raise Refused(
+                400,
+                f"the networks are of the architectures {' and '.join(architectures)}, which no "
+                "path joins; choose networks of one.",
+            )
+        return tuple(sorted(names, key=lambda name: self._known[name][1]))
+
+    def _count(self, query: Query, name: str) -> int:
+        if name not in query:
+            default: int = self.networks[name]
+            return default
+        text, most = query[name][0], MOST[name]
+        # no int(): it takes "1_0", "+3" and digits of other scripts
+        if not (text.isascii() and text.isdigit() and len(text) < 5 and 2 <= int(text) <= most):
+            raise Refused(400, f"{name} is {text!r}; pass an integer from 2 to {most}.")
+        return int(text)
+
+    def _answer(
+        self, kind: str, names: tuple[str, ...], size: int, gone: Callable[[], bool]
+    ) -> Row:
+        question = (kind, names, size)
+        if (known := self._remembered(question)) is not None:
+            return known
+        with self._one_at_a_time(gone):
+            if (known := self._remembered(question)) is not None:  # while this one waited
+                return known
+
+            def look(*_: Any) -> None:
+                if gone():
+                    raise Gone
+
+            architecture, _ = self._known[names[0]]
+            if architecture not in self._measurers:
+                self._measurers[architecture] = Measurer(self._run, architecture)
+            measurer = self._measurers[architecture]
+            measure = measurer.between if kind == "profile" else measurer.through
+            found: Row = plain({"architecture": architecture, **measure(names, size, look)})
+            self._cache[question] = found
+            while len(self._cache) > KEPT:
+                self._cache.popitem(last=False)
+            return found
+
+    def _remembered(self, question: Question) -> Row | None:
+        try:
+            self._cache.move_to_end(question)
+            return self._cache[question]
+        except KeyError:  # also where another thread has just dropped it
+            return None
+
+    @contextmanager
+    def _one_at_a_time(self, gone: Callable[[], bool]) -> Iterator[None]:
+        """Waits for the turn of this question, as long as its answer is waited for."""
+        while not self._turn.acquire(timeout=LOOK):
+            if gone():
+                raise Gone
+        try:
+            yield
+        finally:
+            self._turn.release()

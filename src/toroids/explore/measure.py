@@ -1,0 +1,218 @@
+"""What is measured on the spot: the paths between two networks of a run, the section of three.
+
+Everything is what the study measures, with the settings of its file, by the same functions; only
+the networks are chosen by a reader. The first of them stays, the others are aligned to it.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import torch
+
+from toroids.align.alignment import Alignment, align
+from toroids.align.problem import Progress
+from toroids.canonical.form import CanonicalParams
+from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.toroid import Toroid
+from toroids.landscape.joined import joined
+from toroids.landscape.median import median_section
+from toroids.landscape.orders import FlipProfile, flip_profile
+from toroids.landscape.profile import Profile, profile
+from toroids.landscape.section import section
+from toroids.params import Params
+from toroids.study.opened import OpenRun
+from toroids.study.perform.pair import distances
+from toroids.study.task import Row
+
+Three = tuple[CanonicalParams, CanonicalParams, CanonicalParams]
+
+
+class Measurer:
+    """Measures networks of one architecture of a run, on the device of the study if it is here."""
+
+    def __init__(self, run: OpenRun, architecture: str) -> None:
+        """Reads what all measurements of an architecture share.
+
+        Args:
+            run: where the networks are.
+            architecture: its name in the study.
+
+        Raises:
+            ToroidsError: the architecture's group has not been found yet, or the data is not here.
+        """
+        self._run, self._config = run, run.config
+        there = self._config.device == "cpu" or torch.cuda.is_available()
+        self._device = torch.device(self._config.device if there else "cpu")
+        self._group = run.group(architecture)
+        self._model = run.model(architecture).to(self._device)
+        self._train = run.data().to(self._device).train
+
+    def between(self, names: Sequence[str], points: int, progress: Progress | None = None) -> Row:
+        """Measures distances before and after alignment, and the error along all paths.
+
+        Args:
+            names: of two networks, the one that stays and the one that is aligned to it.
+            points: positions on every path, both ends included; twice the blocks and one more where
+                flips are greedy.
+            progress: called with a text, the number of points done, and of all points.
+
+        Returns:
+            The fields of a study's row of kind "pair"; of every profile also the standard error of
+            its barrier, and its notes.
+
+        Raises:
+            ToroidsError: a network cannot be read, or the two cannot be joined.
+        """
+        start = time.perf_counter()
+        a, b = (self._params(name) for name in names)
+        alignment = self._aligned(b, a)
+        profiles: Mapping[str, Profile | FlipProfile]
+        if self._group.binary:
+            profiles = self._flips(alignment, points, progress)
+        else:
+            profiles = self._paths(alignment, a, b, points, progress)
+        return {
+            "a": names[0],
+            "b": names[1],
+            "method": alignment.method,
+            "similarity": {"before": alignment.similarity_before, "after": alignment.similarity},
+            **distances(self._group, alignment),
+            "profiles": {way: _curve(found) for way, found in profiles.items()},
+            "examples": len(self._train[1]),
+            "seconds": time.perf_counter() - start,
+        }
+
+    def through(
+        self, names: Sequence[str], resolution: int, progress: Progress | None = None
+    ) -> Row:
+        """Measures the error on the section through three networks.
+
+        Args:
+            names: of the networks; the second and the third are aligned to the first.
+            resolution: lines of the grid in both directions, of binary networks points of a leg.
+            progress: called with a text, the number of points done, and of all points.
+
+        Returns:
+            The fields of a study's row of kind "section", the standard errors of the networks'
+            errors, and the three distances after alignment.
+
+        Raises:
+            ToroidsError: a network cannot be read, or the three have no section.
+        """
+        start = time.perf_counter()
+        first, *others = (self._params(name) for name in names)
+        b, c = (self._aligned(other, first) for other in others)
+        three = (b.reference, b.params, c.params)
+        measure = self._faces if self._group.binary else self._plane
+        return {
+            "networks": list(names),
+            "method": b.method,
+            **measure(three, resolution, progress),
+            "apart": [
+                {"pair": pair, **self._apart(three, *pair)} for pair in combinations(range(3), 2)
+            ],
+            "examples": len(self._train[1]),
+            "seconds": time.perf_counter() - start,
+        }
+
+    def _params(self, name: str) -> Params:
+        return {key: value.to(self._device) for key, value in self._run.params(name).items()}
+
+    def _aligned(self, params: Params, to: Params) -> Alignment:
+        method = self._config.alignment.method
+        if method == "auto":
+            method = "descent" if self._group.binary else "greedy"
+        return align(self._group, params, to=to, method=method)
+
+    @cached_property
+    def _toroid(self) -> Toroid:
+        return Toroid(self._group)
+
+    @cached_property
+    def _cube(self) -> Hypercube:
+        return Hypercube(self._group)
+
+    def _apart(self, three: Three, i: int, j: int) -> dict[str, float]:
+        """How far two aligned networks are from each other, in every measure that applies."""
+        if self._group.binary:
+            return {"hamming": self._cube.distance(three[i], three[j])}
+        return {
+            "distance": self._toroid.distance(three[i], three[j]),
+            "mean_angle": self._toroid.mean_angle(three[i], three[j]),
+        }
+
+    def _paths(
+        self, alignment: Alignment, a: Params, b: Params, points: int, progress: Progress | None
+    ) -> Mapping[str, Profile]:
+        """Profiles in the five ways of joining two networks."""
+        return {
+            way: profile(self._model, path, self._train, points, progress=progress)
+            for way, path in joined(self._group, alignment, a, b).items()
+        }
+
+    def _flips(
+        self, alignment: Alignment, points: int, progress: Progress | None
+    ) -> Mapping[str, FlipProfile]:
+        """Profiles in random orders of flips, and in a greedy one."""
+        config = self._config.profiles
+        random = {"orders": config.orders, "points": points}
+        # two points per block: within a block the error rises and falls
+        greedy = {"orders": 1, "steps": config.blocks, "points": 2 * config.blocks + 1}
+        start, end = alignment.reference, alignment.params
+
+        def along(to: Params, **settings: Any) -> FlipProfile:
+            shared = {"progress": progress, **settings}
+            return flip_profile(self._model, self._cube, start, to, self._train, **shared)
+
+        return {
+            "flips_raw": along(alignment.start, **random),
+            "flips": along(end, **random),
+            "flips_greedy": along(end, order="greedy", **greedy),
+        }
+
+    def _plane(self, three: Three, resolution: int, progress: Progress | None) -> Row:
+        found = section(
+            self._model,
+            *three,
+            self._train,
+            resolution,
+            toroid=self._toroid,
+            progress=progress,
+        )
+        columns, rows = (
+            [int((axis == position).nonzero()) for position in positions]
+            for axis, positions in zip((found.x, found.y), found.points.T.tolist(), strict=True)
+        )
+        return {
+            **_fields(found, ("x", "y", "error", "error_stderr", "loss", "points", "errors")),
+            "errors_stderr": found.error_stderr[rows, columns],
+            "notes": found.notes,
+        }
+
+    def _faces(self, three: Three, resolution: int, progress: Progress | None) -> Row:
+        found = median_section(
+            self._model, self._cube, *three, self._train, resolution, progress=progress
+        )
+        stderr = found.error_stderr
+        return {
+            **_fields(found, ("faces", "distances", "error", "error_stderr", "loss", "errors")),
+            "errors_stderr": [stderr[0, -1, 0], stderr[0, 0, -1], stderr[1, 0, -1]],
+            "median_error": found.median_error,
+            "median_error_stderr": stderr[0, 0, 0],
+            "notes": found.notes,
+        }
+
+
+def _curve(found: Profile | FlipProfile) -> Row:
+    names = ("t", "error", "error_stderr", "loss", "barrier", "barrier_stderr", "notes")
+    curve = _fields(found, names)
+    if isinstance(found, FlipProfile):
+        curve |= {"orders": len(found.curves), "error_spread": found.error_spread}
+    return curve
+
+
+def _fields(found: object, names: Iterable[str]) -> Row:
+    return {name: getattr(found, name) for name in names}

@@ -1,0 +1,224 @@
+"""The page's server: on this machine only, reading only, for no other site."""
+
+import json
+import os
+import select
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from importlib.resources import files
+from socketserver import ThreadingTCPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from plotly.offline import get_plotlyjs
+
+from toroids.errors import ToroidsError
+from toroids.explore.answers import Answers, Gone, Refused
+
+LOOPBACK = "127.0.0.1"
+NAMES = (LOOPBACK, "localhost", "[::1]")
+# Tried in order when no port is asked for, so that a page's address usually stays what it was.
+PORTS = range(8421, 8431)
+HEADERS = {
+    # plotly.js writes style elements, so styles may be inline; scripts may not, nor use eval
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",  # another run may be served at the same address
+}
+JSON = "application/json; charset=utf-8"
+TYPES = {
+    "/": "text/html; charset=utf-8",
+    "/app.js": "text/javascript; charset=utf-8",
+    "/charts.js": "text/javascript; charset=utf-8",
+    "/app.css": "text/css; charset=utf-8",
+    "/plotly.js": "text/javascript; charset=utf-8",
+}
+# Seconds that a computation gets to reach a point where it can end.
+PATIENCE = 5.0
+
+
+class ExploreServer(ThreadingTCPServer):
+    """Serves the page of one run on the loopback interface; use it in a `with` block."""
+
+    daemon_threads = True  # a browser that keeps a connection open must not keep the command
+    block_on_close = False
+    allow_reuse_address = os.name != "nt"  # there it lets two servers take the same port
+
+    def __init__(self, answers: Answers, port: int | None = None) -> None:
+        """Takes a port.
+
+        Args:
+            answers: about the run.
+            port: 0 for any that is free; the first free one from 8421 on when None.
+
+        Raises:
+            ToroidsError: the port is taken, or is no port.
+        """
+        self.answers = answers
+        self.stopping = threading.Event()
+        self._take((*PORTS, 0) if port is None else (port,))
+        self.port: int = self.server_address[1]
+        self.hosts = {f"{name}:{self.port}" for name in NAMES}
+        if self.port == 80:  # which browsers leave out
+            self.hosts |= set(NAMES)
+
+    def _take(self, ports: tuple[int, ...]) -> None:
+        for port in ports:
+            try:
+                super().__init__((LOOPBACK, port), _Handler)
+                return
+            except (OSError, OverflowError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                failure = ToroidsError(
+                    f"port {port} cannot be used ({reason}); choose another, or 0 for any that is "
+                    "free."
+                )
+        raise failure
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://{LOOPBACK}:{self.port}/"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stopping.set()
+        self.server_close()
+        self.answers.finish(PATIENCE)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of a browser that hung up, which is no error."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request: checked, answered, closed."""
+
+    server: ExploreServer
+    timeout = 60  # seconds to send a request or to take its answer
+
+    def do_GET(self) -> None:
+        """Answers, or says why not."""
+        url = urlsplit(self.path)
+        try:
+            self._check_sender(url.path)
+            body, kind = self._body(url.path, parse_qs(url.query, keep_blank_values=True))
+        except Refused as refusal:
+            self._refuse(refusal.status, str(refusal))
+        except ToroidsError as error:
+            self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        except Gone:
+            self.close_connection = True
+        except Exception as error:
+            traceback.print_exc()
+            self._refuse(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                f"this failed unexpectedly ({type(error).__name__}: {error}); the terminal shows "
+                "where.",
+            )
+        else:
+            self._send(HTTPStatus.OK, body, kind)
+
+    do_HEAD = do_GET
+
+    def _refuse_method(self) -> None:
+        self._refuse(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            f"{self.command} changes something, and this page only reads; use GET.",
+            {"Allow": "GET, HEAD"},
+        )
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse_method
+
+    def _check_sender(self, path: str) -> None:
+        """Refuses what another site lets a browser ask, by a name of its own or from its pages."""
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or hosts[0].lower() not in self.server.hosts:
+            raise Refused(
+                HTTPStatus.FORBIDDEN, f"this page is only at {self.server.url}; open it there."
+            )
+        site = self.headers.get("Sec-Fetch-Site", "none")
+        if path != "/" and site not in ("none", "same-origin"):
+            raise Refused(
+                HTTPStatus.FORBIDDEN, f"another site asks for this; open {self.server.url}."
+            )
+
+    def _body(self, path: str, query: dict[str, list[str]]) -> tuple[bytes, str]:
+        if path in TYPES:
+            return _file(path), TYPES[path]
+        answers = self.server.answers
+        if path == "/networks.json":
+            found = answers.networks
+        elif path == "/profile.json":
+            found = answers.profile(query, self._gone)
+        elif path == "/section.json":
+            found = answers.section(query, self._gone)
+        else:
+            raise Refused(HTTPStatus.NOT_FOUND, "there is no such page; open `/`.")
+        return json.dumps(found, allow_nan=False).encode(), JSON
+
+    def _gone(self) -> bool:
+        """Tells whether the browser hung up, as it does when other networks are chosen."""
+        if self.server.stopping.is_set():
+            return True
+        try:
+            readable, _, _ = select.select([self.connection], [], [], 0)
+            return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answers what is no request that this server knows in its own form."""
+        self._refuse(code, f"{message or HTTPStatus(code).phrase}.")
+
+    def _refuse(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+        self._send(status, json.dumps({"error": sentence}).encode(), JSON, headers)
+
+    def _send(
+        self, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.send_response(status)
+        sent = {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            **HEADERS,
+            **(headers or {}),
+        }
+        for name, value in sent.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """Names the server without the version of Python."""
+        return "toroids"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Prints nothing: the page shows what failed."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Prints nothing: the page shows what failed."""
+
+
+@cache
+def _file(path: str) -> bytes:
+    if path == "/plotly.js":
+        return str(get_plotlyjs()).encode()
+    name = "page.html" if path == "/" else path.removeprefix("/")
+    return files("toroids.explore").joinpath(name).read_bytes()
