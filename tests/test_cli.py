@@ -1,6 +1,7 @@
 import contextlib
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,11 +10,11 @@ from io import StringIO
 
 import pytest
 import torch
-from small_study import SMALL
+from small_study import SMALL, of_kind, without_times, write_toml
 
 from toroids.cli import main
 from toroids.params import load_params, save_params
-from toroids.study.store import read_rows
+from toroids.study.rows import read_rows
 from toroids.symmetry.group import SymmetryGroup
 
 TOROIDS = [sys.executable, "-c", "from toroids.cli import main; main()"]
@@ -47,17 +48,10 @@ def toroids(*arguments, cwd):
     return Result(code, out.getvalue(), err.getvalue())
 
 
-def toml(value):
-    if isinstance(value, dict):
-        inner = ", ".join(f'"{k}" = {toml(v)}' for k, v in value.items())
-        return "{" + inner + "}"
-    return str(value).replace("'", '"') if not isinstance(value, str) else f'"{value}"'
-
-
 @pytest.fixture
 def study_file(tmp_path):
     path = tmp_path / "small.toml"
-    path.write_text("\n".join(f"{key} = {toml(value)}" for key, value in SMALL.items()))
+    write_toml(SMALL, path)
     return path
 
 
@@ -66,7 +60,7 @@ def test_a_study_ends_with_its_report(study_file, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[-1] == "report: runs/small/report.html"
-    assert lines[0].startswith("[1/21] sgd-0: ")
+    assert lines[0].startswith("[1/28] mlp: symmetries proven to ")
     assert "\x1b" not in done.stdout  # piped: plain lines
     assert (tmp_path / "runs" / "small" / "report.html").stat().st_size > 1_000_000
 
@@ -88,7 +82,7 @@ def test_a_bar_is_drawn_for_a_person(study_file, tmp_path):
     except OSError:  # Linux reports the closed terminal as an error
         pass
     assert process.wait(timeout=120) == 0
-    assert b"21/21" in shown
+    assert b"28/28" in shown
     assert b"\x1b[" in shown
 
 
@@ -97,7 +91,7 @@ def test_a_bar_is_drawn_for_a_person(study_file, tmp_path):
     [
         (["study", "gone.toml"], "toroids: there is no study file `gone.toml`"),
         (["study"], "toroids: there is no study file `studies/digits.toml`"),
-        (["report", "gone"], "toroids: `gone` holds no measurements.jsonl"),
+        (["report", "gone"], "toroids: `gone` holds no run; pass the folder of a study"),
         (["study", "gone.toml", "--out", "/"], "toroids: there is no study file `gone.toml`"),
     ],
 )
@@ -120,17 +114,19 @@ def test_wrong_study_files_get_exit_code_2(study_file, tmp_path, line):
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("moment", [1, 8])
-def test_ctrl_c_leaves_no_half_written_file(study_file, tmp_path, moment):
-    """Interrupted after some task: exit code 130, whole rows and weights, nothing published."""
+@pytest.mark.parametrize("engine", ["in-process", "processes"])
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(study_file, tmp_path, rows, engine):
+    command = ["study", str(study_file), "--engine", engine, "--workers", "1"]
+    if engine == "in-process":
+        command = command[:-2]
     process = subprocess.Popen(
-        [*TOROIDS, "study", str(study_file)],
+        [*TOROIDS, *command],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    for _ in range(moment):
+    for _ in range(5):
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=120)
@@ -138,19 +134,69 @@ def test_ctrl_c_leaves_no_half_written_file(study_file, tmp_path, moment):
         pytest.fail("the study was over before it could be interrupted")
     assert process.returncode == 130
     assert "Traceback" not in error
-    assert "interrupted; `runs/small` is as it was before" in error
-    runs = tmp_path / "runs"
-    assert not (runs / "small").exists()
-    rows = read_rows(runs / ".small.partial")
-    stored = list((runs / ".small.partial" / "networks").iterdir())
-    named = {row["name"] for row in rows if row["kind"] == "network"}
-    assert len(named) >= min(moment, 6)
-    assert named <= {path.stem for path in stored}
-    assert all("output.bias" in load_params(path) for path in stored)  # whole files only
+    assert "interrupted; what was done is kept in `runs/small`, the same command goes on" in error
+    run = tmp_path / "runs" / "small"
+    done = read_rows(run)[-1]["done"]
+    assert 5 <= done < 28
+    assert not list(run.rglob("*.tmp"))
 
     finished = toroids("study", study_file, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
-    assert not (runs / ".small.partial").exists()
+    assert finished.stdout.startswith(f"[{done}/28] taken up where it was")
+    of_networks = [row for row in read_rows(run) if row["kind"] != "run"]
+    assert without_times(of_networks) == without_times([r for r in rows if r["kind"] != "run"])
+
+
+def test_overrides_and_a_dry_run(study_file, tmp_path):
+    more = ("--set", "seeds=[0, 1]", "--set", "solvers.sgd.lr=0.05")
+    planned = toroids("study", study_file, *more, "--dry-run", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    assert "15 tasks, 0 of them done in `runs/small`" in planned.stdout
+    assert not (tmp_path / "runs").exists()
+    done = toroids("study", study_file, *more, "--out", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    networks = of_kind(read_rows(tmp_path / "r"), "network")
+    assert {row["config"]["lr"] for row in networks if row["solver"] == "sgd"} == {0.05}
+    assert len(networks) == 4
+    wrong = toroids("study", study_file, "--set", "solvers.sgd.lr=fast", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "--set solvers.sgd.lr=fast" in wrong.stderr
+
+
+def test_runs_are_listed_shown_and_exported(study_file, tmp_path, run):
+    shutil.copytree(run, tmp_path / "runs" / "small")
+    listed = toroids("list", cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    assert [word for word in listed.stdout.split() if "/" in word] == ["runs/small", "28/28"]
+    shown = toroids("show", "runs/small", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "28 of 28 tasks are done (finished)" in shown.stdout
+    assert [f"R{number}" in shown.stdout for number in range(1, 9)] == [True] * 8
+    exported = toroids("export", "runs/small", "--out", "tables", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    assert "tables/networks.parquet" in exported.stdout.splitlines()
+    assert all((tmp_path / line).exists() for line in exported.stdout.splitlines())
+    assert toroids("list", "tables", cwd=tmp_path).stdout == "no runs in `tables`\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("study", "{study}", "--engine", "magic"), "no engine 'magic'; choose from in-process"),
+        (("study", "{study}", "--engine", "processes", "--workers", "0"), "workers"),
+        (("study", "{study}", "--address", "127.0.0.1:1"), "address"),
+        (("show", "gone"), "`gone` holds no run"),
+        (("export", "gone"), "`gone` holds no run"),
+        (("list", "gone"), "there is no folder `gone`"),
+        (("explore", "gone"), "`gone` holds no run"),
+    ],
+)
+def test_wrong_words_about_studies_get_one_sentence(study_file, tmp_path, arguments, message):
+    done = toroids(*(word.format(study=study_file) for word in arguments), cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.startswith("toroids: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_version(tmp_path):

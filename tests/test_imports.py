@@ -24,6 +24,7 @@ ORDER = [
     "models",
     "study",
     "report",
+    "explore",
     "cli",
 ]
 ROOT = Path(td.__file__).parent

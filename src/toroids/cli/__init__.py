@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from toroids.cli.explore import explore
 from toroids.cli.landscape import flatness, profile, section
 from toroids.cli.merge import merge
 from toroids.cli.networks import align, canonicalize, symmetries
-from toroids.cli.studies import report, study
+from toroids.cli.studies import export, list_, report, show, study
 from toroids.errors import ToroidsError
 
 app = typer.Typer(
@@ -20,8 +21,26 @@ app = typer.Typer(
     help="Remove the symmetries of neural networks and measure their error landscape.",
 )
 
-for command in (study, report, symmetries, canonicalize, align, profile, flatness, section, merge):
-    app.command()(command)
+COMMANDS = (
+    # studies
+    study,
+    list_,
+    show,
+    report,
+    export,
+    explore,
+    # networks and their symmetries
+    symmetries,
+    canonicalize,
+    align,
+    # landscape
+    profile,
+    flatness,
+    section,
+    merge,
+)
+for command in COMMANDS:
+    app.command(command.__name__.rstrip("_"))(command)
 
 
 @app.callback(invoke_without_command=True)

@@ -3,14 +3,17 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from toroids.errors import ConfigError
 from toroids.study.run import Progress as Callback
@@ -63,6 +66,32 @@ def say(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # stays open to the end
+
+
+def shown_table(
+    columns: Sequence[str], lines: Sequence[Sequence[str]], numbers: Sequence[int] = ()
+) -> None:
+    """Prints a table, as wide as the terminal; where nobody watches, every line in one piece.
+
+    Args:
+        columns: their heads.
+        lines: the cells as text.
+        numbers: which columns are numbers, and stand to the right.
+    """
+    if not lines:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, head in enumerate(columns):
+        right = number in numbers
+        table.add_column(head, justify="right" if right else "left", no_wrap=right)
+    for line in lines:
+        table.add_row(*(Text(cell) for cell in line))  # names are text, not markup
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=10_000)
+    with console.capture() as captured:
+        console.print(table)
+    say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 @contextmanager

@@ -1,14 +1,22 @@
-"""`toroids study` and `toroids report`."""
+"""`toroids study`, `report`, `export`, `list` and `show`: runs of studies."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toroids.cli.shared import say, shown_progress
+from toroids.cli.shared import say, shown_progress, shown_table
 from toroids.report.page import write_report
-from toroids.study.config import load_config
-from toroids.study.run import run_study
+from toroids.study.config import StudyConfig, load_config
+from toroids.study.engines.choose import ENGINES, make_engine
+from toroids.study.estimate import estimate
+from toroids.study.export import export_run
+from toroids.study.listing import list_runs
+from toroids.study.rows import read_rows
+from toroids.study.run import RETRIES, run_study
+from toroids.study.task import Row
+
+RunFolder = Annotated[Path, typer.Argument(help="The folder of a run, as runs/digits.")]
 
 
 def study(
@@ -18,24 +26,142 @@ def study(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; runs/NAME when not given.")
     ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another value, as solvers.sgd.lr=0.1. Repeatable."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the tasks and how long they take; do nothing.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help=f"{', '.join(ENGINES)}.")] = ENGINES[0],
+    workers: Annotated[
+        int | None, typer.Option(help="Tasks at once; as many as there are cores when not given.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT.")
+    ] = None,
+    gpus: Annotated[
+        float, typer.Option(help="Of a Ray cluster: GPUs per task, as 0.5 for two on each.")
+    ] = 0.0,
+    retries: Annotated[
+        int, typer.Option(help="How often a task is begun again whose worker died.", min=0)
+    ] = RETRIES,
 ) -> None:
-    """Train, align and measure the networks of a study, and write its report."""
-    config = load_config(file)
+    """Do what is missing of a study: train, align, measure, and write its report."""
+    config = load_config(file, overrides or ())
     folder = out or Path("runs") / config.name
+    if dry_run:
+        _print_estimate(config, folder)
+        return
     try:
-        with shown_progress() as progress:
-            run_study(config, folder, progress)
+        with shown_progress() as progress, make_engine(engine, workers, address, gpus) as running:
+            run_study(config, folder, progress, running, retries)
     except KeyboardInterrupt:
         typer.echo(
-            f"toroids: interrupted; `{folder}` is as it was before; the same command starts over.",
+            f"toroids: interrupted; what was done is kept in `{folder}`, the same command goes on.",
             err=True,
         )
         raise typer.Exit(130) from None
     say(f"report: {write_report(folder)}")
 
 
-def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
-) -> None:
-    """Write the report of a finished run anew."""
+def _print_estimate(config: StudyConfig, folder: Path) -> None:
+    works = estimate(config, folder)
+    columns = ("architecture", "task", "number", "done", "seconds each", "seconds left", "basis")
+    lines = [
+        (
+            work.architecture,
+            work.kind,
+            f"{work.tasks}",
+            f"{work.done}",
+            "?" if work.seconds is None else f"{work.seconds:.2g}",
+            f"{work.left:.0f}",
+            work.basis,
+        )
+        for work in works
+    ]
+    shown_table(columns, lines, numbers=(2, 3, 4, 5))
+    tasks, done = sum(work.tasks for work in works), sum(work.done for work in works)
+    left = sum(work.left for work in works)
+    say(
+        f"{tasks} tasks, {done} of them done in `{folder}`; about {_duration(left)} of work on one "
+        "core are left, divided by the number of workers. Counted seconds are the most that a "
+        "training takes, and leave alignments out."
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
+def report(run: RunFolder) -> None:
+    """Write the report of a run anew."""
     say(f"report: {write_report(run)}")
+
+
+def export(
+    run: RunFolder,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for the tables; RUN/tables when not given.")
+    ] = None,
+) -> None:
+    """Write the measurements of a run, finished or not, as parquet files."""
+    for path in export_run(run, out or run / "tables"):
+        say(str(path))
+
+
+def list_(
+    root: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"),
+) -> None:
+    """List the runs in a folder and how far they are."""
+    runs = list_runs(root)
+    if not runs:
+        say(f"no runs in `{root}`")
+        return
+    lines = []
+    for found in runs:
+        state = "finished" if found.finished else "unfinished"
+        state = f"{found.failed} failed" if found.failed else state
+        progress = f"{found.done}/{found.tasks}"
+        lines.append((str(found.folder), found.study, progress, found.note or state))
+    shown_table(("run", "study", "tasks", "state"), lines, numbers=(2,))
+
+
+def show(run: RunFolder) -> None:
+    """Show what a run found: the claims, the networks, and what is missing."""
+    rows = read_rows(run)
+    claims = [row for row in rows if row["kind"] == "claim"]
+    columns = ("claim", "architecture", "verdict", "because")
+    shown_table(
+        columns,
+        [(row["claim"], row["architecture"], row["verdict"], row["reason"]) for row in claims],
+    )
+    shown_table(
+        ("architecture", "solver", "what", "mean", "95 % interval", "networks"),
+        [line for row in rows if row["kind"] == "summary" for line in _shown_summary(row)],
+        numbers=(3, 4, 5),
+    )
+    for row in rows:
+        if row["kind"] == "failed":
+            say(f"failed: {row['label']} ({row['task_kind']}): {row['note']}")
+        if row["kind"] == "diverged":
+            say(f"diverged: {row['name']}: {row['note']}")
+    made = rows[-1]
+    total = sum(made["tasks"].values())
+    state = "finished" if made["finished"] else "unfinished: the same command goes on"
+    say(
+        f"{made['done']} of {total} tasks are done ({state}); {made['seconds']:.0f} s with "
+        f"{made['workers']} at once ({made['engine']}) on {made['machine']}"
+    )
+
+
+def _shown_summary(row: Row) -> list[tuple[str, ...]]:
+    if row["statistic"] not in ("train_error", "test_error") or row["estimate"] is None:
+        return []
+    known = row["low"] is not None
+    interval = f"{row['low']:.2%} to {row['high']:.2%}" if known else "unknown"
+    what = row["statistic"].replace("_", " ")
+    mean, count = f"{row['estimate']:.2%}", f"{row['count']}"
+    return [(row["architecture"], row["group"], what, mean, interval, count)]
