@@ -322,7 +322,7 @@ class _Study:
                 for name in self.architectures
             },
             "solvers": {name: self.settings(name) for name in self.solvers},
-            "alignment": {"method": "auto"},
+            "alignment": {"method": "descent"},
             "flatness": {"sigmas": self.sigmas, "samples": 32, "reference": self.reference},
             "profiles": {
                 "points": 25,

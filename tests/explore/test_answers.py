@@ -108,7 +108,7 @@ def test_section_is_that_of_the_study(run, asked):
 def test_section_is_that_of_the_public_functions(run, asked):
     a, b, c = (run.params(name) for (name,) in THREE.values())
     group, train = run.group("mlp"), run.data().train
-    first, second = (td.align(group, x, to=a, method="greedy") for x in (b, c))
+    first, second = (td.align(group, x, to=a) for x in (b, c))
     toroid = td.Toroid(group)
     ends = first.reference, first.params, second.params
     section = td.section(run.model("mlp"), *ends, train, 4, toroid=toroid)

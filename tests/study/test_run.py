@@ -75,7 +75,7 @@ def test_the_numbers_follow_from_the_stored_weights(run, rows, config):
     data, model, group = opened.data(), opened.model("mlp"), opened.group("mlp")
     row = next(row for row in of_kind(rows, "pair") if row["profiles"])
     a, b = (opened.params(row[side]) for side in "ab")
-    alignment = td.align(group, b, to=a, method="greedy")
+    alignment = td.align(group, b, to=a)
     toroid = td.Toroid(group)
     after = toroid.distance(alignment.reference, alignment.params)
     assert row["distance"]["after"] == pytest.approx(after)

@@ -122,10 +122,7 @@ class Measurer:
         return {key: value.to(self._device) for key, value in self._run.params(name).items()}
 
     def _aligned(self, params: Params, to: Params) -> Alignment:
-        method = self._config.alignment.method
-        if method == "auto":
-            method = "descent" if self._group.binary else "greedy"
-        return align(self._group, params, to=to, method=method)
+        return align(self._group, params, to=to, method=self._config.alignment.method)
 
     @cached_property
     def _toroid(self) -> Toroid:

@@ -118,7 +118,7 @@ class _Architecture:
         for network in self.networks:
             yield self._on("measure", [network], flatness=flatness)
         profiled = self._profiled()
-        alignment = config.alignment.method_for(config.networks[self.name].binary)
+        alignment = config.alignment.method
         for a, b in itertools.combinations(self.networks, 2):
             asked = self._profiles() if (a, b) in profiled else None
             yield self._on("pair", [a, b], profiles=asked, alignment=alignment)

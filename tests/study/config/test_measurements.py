@@ -4,10 +4,10 @@ import pytest
 from toroids.study.config import AlignmentConfig, FlatnessConfig, ProfilesConfig
 
 
-def test_alignment_is_chosen_by_the_weights_unless_it_is_named():
-    assert AlignmentConfig().method_for(binary=False) == "greedy"
-    assert AlignmentConfig().method_for(binary=True) == "descent"
-    assert AlignmentConfig(method="best").method_for(binary=True) == "best"
+def test_alignment_is_by_a_method_that_needs_no_data():
+    assert AlignmentConfig().method == "descent"
+    with pytest.raises(pydantic.ValidationError, match="choose from descent, greedy"):
+        AlignmentConfig(method="activations")
 
 
 def test_the_reference_is_one_of_the_sigmas():

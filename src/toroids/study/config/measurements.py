@@ -9,20 +9,17 @@ from toroids.align.alignment import METHODS, METHODS_ON_DATA
 from toroids.landscape.flatness import SIGMAS
 from toroids.study.config.fields import Count, Fraction, Limit, NonNegative, Table, one_of
 
-ALIGNMENTS = ("auto", *(name for name in METHODS if name not in METHODS_ON_DATA))
+ALIGNMENTS = tuple(name for name in METHODS if name not in METHODS_ON_DATA)
 
 
 class AlignmentConfig(Table):
-    """How two networks are aligned: by a method of `align` that needs no data, or "auto"."""
+    """How two networks are aligned: by a method of `align` that needs no data.
 
-    method: Annotated[str, one_of(ALIGNMENTS)] = "auto"
+    The published pass is "greedy". On networks with batch norm it sets signs without regard to the
+    norm's own weights, and can leave two networks farther apart than they were.
+    """
 
-    def method_for(self, binary: bool) -> str:
-        """The name of the method, where "auto" is decided by what the networks are."""
-        if self.method != "auto":
-            return self.method
-        # the published pass is enough on the toroid; overlaps of signs gain from going round again
-        return "descent" if binary else "greedy"
+    method: Annotated[str, one_of(ALIGNMENTS)] = "descent"
 
 
 class FlatnessConfig(Table):
