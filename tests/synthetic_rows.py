@@ -333,7 +333,7 @@ class _Study:
             },
             "bends": {"count": 15, "steps": 2000},
             "sections": {"count": 1, "resolution": 25},
-            "claims": {"tolerance": 0.01, "small": 0.02},
+            "claims": {"tolerance": 0.01, "small": 0.02, "trained": 0.05},
         }
 
     def run(self, rows, finished):

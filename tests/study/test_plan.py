@@ -98,3 +98,13 @@ def test_architectures_do_not_depend_on_each_other(config):
     assert len(ids(two)) == 2 * 28
     for task in make_plan(two).of_kind("pair"):
         assert len({name.split("-")[0] for name in task.label.split(" ~ ")}) == 1
+
+
+def test_a_solver_for_one_of_two_architectures():
+    networks = {**SMALL["networks"], "wide": {"model": "fully_connected"}}
+    start = {**SMALL["solvers"]["start"], "architectures": ["mlp"]}
+    some = changed(networks=networks, solvers={**SMALL["solvers"], "start": start})
+    both = changed(networks=networks)
+    assert set(ids(some)) < set(ids(both))
+    labels = {task.label for task in make_plan(some).of_kind("train")}
+    assert {label for label in labels if "start" in label} == {f"mlp-start-{n}" for n in range(3)}

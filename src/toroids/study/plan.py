@@ -97,9 +97,8 @@ class _Architecture:
     def __init__(self, config: StudyConfig, name: str, shared: dict[str, Any]) -> None:
         network = config.networks[name]
         self.config, self.name = config, name
-        self.networks = [
-            Network(name, solver, seed) for solver in config.solvers for seed in config.seeds
-        ]
+        self.solvers = [key for key, solver in config.solvers.items() if solver.is_for(name)]
+        self.networks = [Network(name, solver, s) for solver in self.solvers for s in config.seeds]
         self.shared = {
             **shared,
             "architecture": name,
@@ -137,7 +136,7 @@ class _Architecture:
         solver = self.config.solvers[network.solver]
         settings: dict[str, Any] = {
             "solver_name": network.solver,
-            "solver": solver.model_dump(mode="json"),
+            "solver": solver.model_dump(mode="json", exclude={"architectures"}),
             "seed": network.seed,
             "random_seed": network.random_seed,
         }
@@ -161,7 +160,7 @@ class _Architecture:
         """Draws the pairs that are profiled."""
         profiles = self.config.profiles
         chosen = set(self._drawn(2, profiles.within, "within"))
-        for first, second in itertools.combinations(self.config.solvers, 2):
+        for first, second in itertools.combinations(self.solvers, 2):
             candidates = [
                 (a, b)
                 for a, b in itertools.combinations(self.networks, 2)
@@ -173,7 +172,7 @@ class _Architecture:
     def _drawn(self, size: int, count: int | Literal["all"], what: str) -> list[tuple[Any, ...]]:
         """Draws combinations of networks within every solver."""
         found: list[tuple[Network, ...]] = []
-        for solver in self.config.solvers:
+        for solver in self.solvers:
             own = [network for network in self.networks if network.solver == solver]
             candidates = list(itertools.combinations(own, size))
             found += _sample(candidates, count, f"{what} {solver}")

@@ -152,7 +152,7 @@ def test_the_correlation_that_comes_from_the_learning_rate_says_so():
 
 
 def test_tolerance_and_bound_are_the_studys():
-    loose = claims_of({"claims": {"tolerance": 0.0001, "small": 0.001}})
+    loose = claims_of({"claims": {"tolerance": 0.0001, "small": 0.001, "trained": 0.05}})
     assert loose["R4"]["verdict"] == "does not hold"
     assert loose["R5"]["verdict"] == "does not hold"
     assert named(loose["R4"], "within")["bound"] == 0.001
@@ -290,3 +290,21 @@ def test_a_claim_without_its_truth_holds_rarely():
         found.append(flatness(gather(rows, rows[-1]["config"], "mlp")).verdict)
     assert found.count("holds") <= 3
     assert found.count("does not hold") <= 10  # two parts of 2.5 % each
+
+
+def test_networks_that_were_not_trained_are_no_minima():
+    """Flat because they are useless: they are left out, and it is said."""
+    rows = synthetic_rows(derived=False)
+    solver = next(row["solver"] for row in rows if row["kind"] == "network")
+    spoiled = [
+        {**row, "train_error": 0.9}
+        if row["kind"] == "network" and row["solver"] == solver
+        else row
+        for row in rows
+    ]
+    networks = sum(row["kind"] == "network" and row["solver"] == solver for row in rows)
+    found = make_claims(spoiled, rows[-1]["config"])
+    for claim in found:
+        left_out = f"left out, with a train error above 5 %: {networks} of {networks} of {solver}."
+        assert claim["reason"].endswith(left_out)
+        assert not any(solver in effect["name"].split() for effect in claim["effects"])

@@ -1,5 +1,6 @@
 """The measurements of one architecture, as claims read them: samples by solver and path."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +20,14 @@ class Evidence:
     Attributes:
         architecture: its name.
         binary: whether its weights are signs.
-        networks: rows of kind "network" with a finite increase at `reference`.
+        networks: rows of kind "network" with a finite increase at `reference` and a train error of
+            at most `trained`: the minima.
         pairs: rows of kind "pair" between those.
         bends: rows of kind "bend" between those.
         reference: the disturbance at which flatness is compared.
         tolerance: the largest barrier that counts as none.
         small: the largest barrier that is called small.
+        remark: how many networks are no minima, by solver; empty where all are.
     """
 
     architecture: str
@@ -35,6 +38,7 @@ class Evidence:
     reference: float
     tolerance: float
     small: float
+    remark: str = ""
 
     @cached_property
     def increase(self) -> dict[str, float]:
@@ -118,13 +122,16 @@ def gather(rows: Sequence[Row], config: Mapping[str, Any], architecture: str) ->
         architecture: its name.
 
     Returns:
-        The evidence; networks without a finite increase at the reference are left out.
+        The evidence; networks that are no minima, or without a finite increase at the reference,
+        are left out.
     """
     own = [row for row in rows if row.get("architecture") == architecture]
     reference = config["flatness"]["reference"]
-    networks = tuple(
+    measured = [
         row for row in own if row["kind"] == "network" and increase_at(row, reference) is not None
-    )
+    ]
+    trained = config["claims"]["trained"]
+    networks = tuple(row for row in measured if (row["train_error"] or 0.0) <= trained)
     names = {row["name"] for row in networks}
     joined = [
         row for row in own if row["kind"] in ("pair", "bend") and {row["a"], row["b"]} <= names
@@ -139,4 +146,15 @@ def gather(rows: Sequence[Row], config: Mapping[str, Any], architecture: str) ->
         reference=reference,
         tolerance=config["claims"]["tolerance"],
         small=config["claims"]["small"],
+        remark=_remark(measured, networks, trained),
     )
+
+
+def _remark(measured: Sequence[Row], minima: Sequence[Row], trained: float) -> str:
+    """Says of which solvers networks are left out, because their train error is too large."""
+    every = Counter(row["solver"] for row in measured)
+    kept = Counter(row["solver"] for row in minima)
+    parts = [f"{n - kept[s]} of {n} of {s}" for s, n in every.items() if kept[s] < n]
+    if not parts:
+        return ""
+    return f"left out, with a train error above {100 * trained:g} %: {', '.join(parts)}"

@@ -1,6 +1,7 @@
 """R1 to R8, for every architecture of a study."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from toroids.study.claims.barrier import barrier
@@ -12,6 +13,7 @@ from toroids.study.claims.flatness import flatness
 from toroids.study.claims.generalisation import generalisation
 from toroids.study.claims.reach import reach
 from toroids.study.claims.removed import removed
+from toroids.study.claims.verdict import Claim
 from toroids.study.task import Row
 
 
@@ -21,7 +23,7 @@ def make_claims(rows: Sequence[Row], config: Mapping[str, Any]) -> list[Row]:
     Args:
         rows: measured rows of the study, finished or not; others are ignored.
         config: the study's configuration as plain data: `networks`, `flatness.reference`,
-            `claims.tolerance` and `claims.small` are read.
+            `claims.tolerance`, `claims.small` and `claims.trained` are read.
 
     Returns:
         Eight rows of kind "claim" for every architecture: `claim`, `architecture`, `statement`,
@@ -35,4 +37,11 @@ def _of(rows: Sequence[Row], config: Mapping[str, Any], architecture: str) -> li
     evidence = gather(rows, config, architecture)
     picture = [test(evidence) for test in (flatness, generalisation, distance, barrier, bend)]
     claims = [*picture, binary(evidence, picture), removed(evidence), reach(evidence)]
-    return [claim.row(architecture) for claim in claims]
+    return [_remarked(claim, evidence.remark).row(architecture) for claim in claims]
+
+
+def _remarked(claim: Claim, remark: str) -> Claim:
+    """Adds to the reason which networks were left out."""
+    if not remark:
+        return claim
+    return replace(claim, reason=f"{claim.reason.removesuffix('.')}; {remark}.")

@@ -43,6 +43,13 @@ def _networks(networks: Mapping[str, AnyNetwork], before: Before) -> Iterator[Fa
 
 
 def _solvers(solvers: Mapping[str, AnySolver], before: Before) -> Iterator[Fault]:
+    there = before.get("networks")
+    for name, solver in solvers.items() if there is not None else ():
+        for unknown in sorted(set(solver.architectures or ()) - set(there or ())):
+            yield Fault(
+                ("solvers", name, "architectures"),
+                f"there are no networks {unknown!r}; choose from {', '.join(there or ())}",
+            )
     # architecture, solver and seed are joined to the name of a file
     joined: dict[str, tuple[str, str]] = {}
     for pair in product(before.get("networks", ()), solvers):
@@ -60,7 +67,8 @@ def given(solvers: Mapping[str, AnySolver], before: Before) -> Iterator[Fault]:
     for name, solver in solvers.items():
         if not isinstance(solver, FilesConfig):
             continue
-        networks, seeds = before.get("networks", ()), before.get("seeds", ())
+        networks = [n for n in before.get("networks", ()) if solver.is_for(n)]
+        seeds = before.get("seeds", ())
         files = dict.fromkeys(solver.file(*pair) for pair in product(networks, seeds))
         if len(files) < len(networks) * len(seeds):
             yield Fault(

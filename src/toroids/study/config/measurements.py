@@ -70,8 +70,10 @@ class SectionsConfig(Table):
 class ClaimsConfig(Table):
     """What claims are judged by, as differences of the train error.
 
-    A barrier of at most `tolerance` counts as none, one of at most `small` as small.
+    A barrier of at most `tolerance` counts as none, one of at most `small` as small. A network
+    whose train error exceeds `trained` is no minimum, and is left out.
     """
 
     tolerance: Fraction = 0.01
     small: Fraction = 0.02
+    trained: Fraction = 0.05

@@ -5,10 +5,20 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from toroids.study.config.fields import Count, NonNegative, Positive, Share, Table
+from toroids.study.config.fields import Count, FileName, NonNegative, Positive, Share, Table
 
 
-class AnySolverConfig(Table):
+class OnSome(Table):
+    """What may be for some of the architectures only: those that are named, or all."""
+
+    architectures: Annotated[tuple[FileName, ...], Field(min_length=1)] | None = None
+
+    def is_for(self, architecture: str) -> bool:
+        """Whether networks of an architecture are among its own."""
+        return self.architectures is None or architecture in self.architectures
+
+
+class AnySolverConfig(OnSome):
     """What all solvers have."""
 
     budget: Count = 60
@@ -94,7 +104,7 @@ class AdversarialSgdConfig(MomentumConfig):
     corrupt_lr: Positive = 0.05
 
 
-class FilesConfig(Table):
+class FilesConfig(OnSome):
     """Networks that were trained elsewhere: one safetensors file for every seed of the study.
 
     `files` is their path, with {seed} and, where a study has several, {architecture} in it. `lr`
