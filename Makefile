@@ -1,6 +1,8 @@
 # Everything that the two commands need is installed into .venv, in this folder.
 #   make study [FILE=studies/digits.toml]    train, align, measure, report
 #   make test                                lint, types, doctests, tests, examples
+#   make docs                                the documentation site, in site/
+#   make bench [BENCH=--quick]               all benchmarks, in benchmarks/README.md
 # TORCH overrides what is installed as PyTorch, for example TORCH=torch for a CUDA build.
 
 PYTHON ?= python3
@@ -10,7 +12,7 @@ TORCH_VERSION := 2.13.0
 # PyTorch's own index of CPU builds, asked only where pip's usual sources hold none.
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: study test clean
+.PHONY: study test docs bench clean
 .DELETE_ON_ERROR:
 
 study: .venv/study.stamp
@@ -22,12 +24,27 @@ test: .venv/test.stamp
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
+docs: .venv/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "the documentation is in site/index.html"
+
+bench: .venv/bench.stamp
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
 .venv/study.stamp: .venv/torch.stamp pyproject.toml
 	$(PIP_INSTALL) --editable .
 	touch $@
 
 .venv/test.stamp: .venv/torch.stamp pyproject.toml
 	$(PIP_INSTALL) --editable '.[dev]'
+	touch $@
+
+.venv/docs.stamp: .venv/torch.stamp pyproject.toml
+	$(PIP_INSTALL) --editable '.[docs]'
+	touch $@
+
+.venv/bench.stamp: .venv/torch.stamp pyproject.toml
+	$(PIP_INSTALL) --editable '.[bench]'
 	touch $@
 
 # PyTorch comes first: whatever is installed after it finds it there and never pulls another build,
