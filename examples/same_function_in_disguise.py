@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import toroids as td
+from toroids.report.figures.style import COLOURS, SYMBOLS, laid_out
+from toroids.report.pictures import write_picture
 
 
 class ResidualNetwork(nn.Module):
@@ -43,6 +45,7 @@ class ResidualNetwork(nn.Module):
 
 def main() -> None:
     """Disguises, measures, draws."""
+    torch.set_num_threads(1)  # this network is too small to gain from a second thread
     torch.manual_seed(0)
     model = ResidualNetwork().double().eval()
     images = torch.randn(8, 1, 8, 8, dtype=torch.float64)
@@ -72,17 +75,26 @@ def main() -> None:
 
     figure = go.Figure()
     names = ("as weights", "scales removed", "units aligned too")
-    for name, distances in zip(names, zip(*rows, strict=True), strict=True):
-        figure.add_scatter(x=sizes, y=distances, name=name, mode="lines+markers")
-    figure.update_layout(
-        template="plotly_white",
-        title="One residual network, disguised by random symmetries of growing size",
-        xaxis_title="standard deviation of the log-scales",
-        yaxis_title="distance to the original",
-        yaxis_type="log",
-        yaxis_exponentformat="power",
+    for number, (name, distances) in enumerate(zip(names, zip(*rows, strict=True), strict=True)):
+        figure.add_scatter(
+            x=sizes,
+            y=distances,
+            name=name,
+            marker={"color": COLOURS[number], "symbol": SYMBOLS[number], "size": 8},
+        )
+    figure.update_xaxes(title="standard deviation of the log-scales", range=[-0.1, sizes[-1] + 0.1])
+    figure.update_yaxes(title="distance to the original", type="log")
+    figure.update_yaxes(exponentformat="power", tickfont_size=11)
+    write_picture(
+        laid_out(figure),
+        "The same function in disguise",
+        [
+            "One residual network, and the same under random symmetries with scales of growing "
+            "size: the distance between them, on a logarithmic scale. What is left once scales are "
+            "removed and units aligned is rounding, of float64."
+        ],
+        "same_function_in_disguise.html",
     )
-    figure.write_html("same_function_in_disguise.html", include_plotlyjs=True)
     print("figure: same_function_in_disguise.html")
 
 
