@@ -2,20 +2,65 @@
 
 
 class ToroidsError(ValueError):
-    """A request that cannot be carried out; its text is meant to be read by a person."""
+    """A request that cannot be carried out; its text is meant to be read by a person.
+
+    Example:
+        >>> import toroids as td
+        >>> try:
+        ...     td.Polyline([])
+        ... except td.ToroidsError as error:
+        ...     print(error)
+        there are 0 networks of a polyline; pass two or more.
+    """
 
 
 class ParamsError(ToroidsError):
-    """Parameters that do not fit a group, a network, or each other, or that are not finite."""
+    """Parameters that do not fit a group, a network, or each other, or that are not finite.
+
+    Example:
+        >>> import toroids as td
+        >>> try:
+        ...     td.load_params("missing.safetensors")
+        ... except td.ParamsError as error:
+        ...     print(error)
+        there is no weight file `missing.safetensors`; pass a safetensors file.
+    """
 
 
 class DataError(ToroidsError):
-    """Examples or labels that cannot be used: empty, of the wrong shape, or outside the classes."""
+    """Examples or labels that cannot be used: empty, of the wrong shape, or outside the classes.
+
+    Example:
+        >>> import toroids as td
+        >>> try:
+        ...     td.data.digits(train=0)
+        ... except td.DataError as error:
+        ...     print(error)
+        the digits have 1797 images but train is 0; pass 1 to 1796, the rest is for test.
+    """
 
 
 class NotFiniteError(DataError):
-    """Outputs or a loss that are NaN or infinite."""
+    """Outputs or a loss that are NaN or infinite.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.fully_connected([2, 3, 2])
+        >>> data = (torch.full((1, 2), torch.nan), torch.tensor([0]))
+        >>> try:
+        ...     td.evaluate(model, model.state_dict(), data)
+        ... except td.DataError as error:
+        ...     print(type(error).__name__)
+        NotFiniteError
+    """
+
+
+class CheckpointError(ToroidsError):
+    """A checkpoint from which a training cannot go on: damaged, or of another training."""
 
 
 class ConfigError(ToroidsError):
-    """A study file, or a name in it, that cannot be used."""
+    """A study file, or a name in it, that cannot be used.
+
+    See `toroids.study.load_config` for what raises it.
+    """

@@ -145,6 +145,7 @@ def test_nothing_else_is_served(server, path):
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
+        ("http://[::1", 400, "this is no address"),
         ("/profile.json", 400, "two networks"),
         ("/profile.json?a=mlp-sgd-0&b=", 404, "no trained network ''"),
         ("/profile.json?a=mlp-sgd-0&b=..%2f..%2fx", 404, "no trained network"),

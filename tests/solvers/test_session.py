@@ -89,12 +89,19 @@ def test_checkpoints_of_other_trainings_are_refused(data, tmp_path):
     train("sgd", data, checkpoint=path, seconds=1e9)  # more time is no other training
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", "half"])
+@pytest.mark.parametrize("content", [b"", b"nonsense", "half", "flipped"])
 def test_broken_checkpoints_are_named_and_nothing_in_them_runs(content, data, tmp_path):
     path = tmp_path / "training.pt"
     if content == "half":
         train("sgd", data, checkpoint=path)
         content = path.read_bytes()[:2000]
+    if content == "flipped":  # in the weights, where torch.load does not look
+        train("sgd", data, checkpoint=path)
+        params = torch.load(path, weights_only=True)["current"]["params"]
+        place = path.read_bytes().index(params["0.weight"].numpy().tobytes())
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        content = bytes(content)
     path.write_bytes(content)
     with pytest.raises(ToroidsError, match="not a whole checkpoint .* delete it"):
         train("sgd", data, checkpoint=path)

@@ -1,11 +1,14 @@
 import pytest
 import torch
+from small_study import without_times
 
 from toroids.errors import ParamsError, ToroidsError
 from toroids.params import load_params
 from toroids.study.listing import list_runs
 from toroids.study.opened import open_run
+from toroids.study.rows import read_rows
 from toroids.study.run import run_study
+from toroids.study.sealed import read_sealed, write_sealed
 
 
 def test_runs_are_listed_with_how_far_they_are(run, config, tmp_path):
@@ -19,6 +22,43 @@ def test_runs_are_listed_with_how_far_they_are(run, config, tmp_path):
     assert "is damaged" in broken.note
     with pytest.raises(ToroidsError, match="there is no folder"):
         list_runs(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("content", [[1], {}, {"format": 2}, {"format": 2, "study": "small"}])
+def test_a_manifest_that_is_something_else_is_told(content, tmp_path):
+    write_sealed(tmp_path / "r" / "run.json", content)
+    (listed,) = list_runs(tmp_path)
+    assert "does not describe a run; run the study again" in listed.note
+    with pytest.raises(ToroidsError, match="does not describe a run"):
+        open_run(tmp_path / "r")
+
+
+def test_one_run_that_cannot_be_read_does_not_hide_the_others(config, tmp_path):
+    run_study(config, tmp_path / "done")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_bytes((tmp_path / "done" / "run.json").read_bytes())
+    (tmp_path / "broken" / "results").write_text("no folder")
+    broken, done = list_runs(tmp_path)
+    assert "Not a directory" in broken.note
+    assert done.done == 28
+
+
+def test_a_study_that_this_toroids_does_not_know_is_told(config, tmp_path):
+    folder = run_study(config, tmp_path / "r")
+    manifest = read_sealed(folder / "run.json")
+    manifest["config"]["invented"] = 1
+    write_sealed(folder / "run.json", manifest)
+    for read in (open_run, read_rows):
+        with pytest.raises(ToroidsError, match="a study that this toroids does not know"):
+            read(folder)
+
+
+def test_a_setting_that_came_later_has_its_default(config, rows, tmp_path):
+    folder = run_study(config, tmp_path / "r")
+    manifest = read_sealed(folder / "run.json")
+    del manifest["config"]["claims"]
+    write_sealed(folder / "run.json", manifest)
+    assert without_times(read_rows(folder)) == without_times(rows)
 
 
 def test_an_opened_run_gives_back_what_was_measured(run, rows, config):

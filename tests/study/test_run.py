@@ -1,5 +1,7 @@
 import errno
 import math
+import pickle
+import shutil
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from toroids.study.perform import symmetry as symmetry_module
 from toroids.study.plan import make_plan
 from toroids.study.rows import read_rows
 from toroids.study.run import run_study
+from toroids.study.sealed import read_sealed, write_sealed
 from toroids.study.store import Store
 
 
@@ -145,6 +148,42 @@ def test_only_what_was_damaged_is_done_again(config, rows, tmp_path):
     assert without_times(read_rows(folder)) == without_times(rows)
 
 
+def test_a_run_whose_results_hold_no_checksums_is_gone_on_with(config, rows, tmp_path):
+    """As runs that began with an earlier toroids of the same format."""
+    folder = run_study(config, tmp_path / "r")
+    for path in (folder / "results").iterdir():
+        content = read_sealed(path)
+        kept = {key: content[key] for key in content if key not in ("inputs", "seal")}
+        write_sealed(path, kept)
+    assert done_by(config, folder) == []
+    pair = next(path for path in (folder / "results").iterdir() if path.name.startswith("pair"))
+    pair.unlink()
+    assert [kind for kind, _ in done_by(config, folder)] == ["pair"]
+    assert without_times(read_rows(folder)) == without_times(rows)
+
+
+def test_what_was_computed_from_other_weights_is_done_again(rows, tmp_path):
+    """A time limit, or a GPU, can give a network that was lost other weights than it had."""
+    from toroids.solvers import session
+
+    timed = {"sgd": {"method": "sgd", "budget": 3, "seconds": 1000.0}}
+    config = changed(solvers=timed)
+    folder = run_study(config, tmp_path / "r")
+    lost = next(path for path in (folder / "networks").iterdir() if "sgd-1" in path.name)
+    content = lost.read_bytes()
+    lost.unlink()
+    assert done_by(config, folder) == [("train", "mlp-sgd-1")]  # to the same weights
+    assert lost.read_bytes() == content
+    lost.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session.Session, "seconds", 2000.0)
+        again = done_by(config, folder)
+    assert again[0] == ("train", "mlp-sgd-1")
+    assert len(again) == 1 + 1 + 2
+    assert all("mlp-sgd-1" in label for _, label in again)
+    assert done_by(config, folder) == []
+
+
 def test_rows_can_be_read_while_the_study_runs(config, rows, tmp_path):
     seen = []
 
@@ -163,12 +202,12 @@ def test_rows_can_be_read_while_the_study_runs(config, rows, tmp_path):
 def test_a_full_disk_is_said_and_loses_nothing(config, rows, tmp_path, monkeypatch):
     keep, room = Store.keep, 11
 
-    def full(self, task, outcome):
+    def full(self, *kept):
         nonlocal room
         room -= 1
         if room < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return keep(self, task, outcome)
+        return keep(self, *kept)
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "keep", full)
@@ -176,6 +215,31 @@ def test_a_full_disk_is_said_and_loses_nothing(config, rows, tmp_path, monkeypat
             run_study(config, tmp_path / "r")
     assert read_rows(tmp_path / "r")[-1]["done"] == 11
     assert len(done_by(config, tmp_path / "r")) == 28 - 11
+    assert without_times(read_rows(tmp_path / "r")) == without_times(rows)
+
+
+@pytest.mark.parametrize("written", ["describe", "write_rows"])
+def test_a_disk_that_is_full_at_the_end_is_said_too(written, config, rows, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, written, full)
+        with pytest.raises(ToroidsError, match="the disk is full: .*free some space and give the"):
+            run_study(config, tmp_path / "r")
+    run_study(config, tmp_path / "r")
+    assert without_times(read_rows(tmp_path / "r")) == without_times(rows)
+
+
+@pytest.mark.parametrize("part", ["", "results", "networks"])
+def test_a_run_that_is_deleted_while_it_runs_says_so(part, config, rows, tmp_path):
+    def delete(text, done, total):
+        if done == 10:
+            shutil.rmtree(tmp_path / "r" / part)
+
+    with pytest.raises(ToroidsError, match="is gone from .* give the same command again"):
+        run_study(config, tmp_path / "r", delete)
+    run_study(config, tmp_path / "r")
     assert without_times(read_rows(tmp_path / "r")) == without_times(rows)
 
 
@@ -254,6 +318,25 @@ def test_a_killed_training_goes_on_from_its_checkpoint(config, rows, tmp_path, m
         run_study(config, tmp_path / "r")
     epochs = sum(row["epochs"] for row in of_kind(rows, "network")) + 3 * 2  # adversarial starts
     assert count - 3 == epochs - 2
+    assert without_times(read_rows(tmp_path / "r")) == without_times(rows)
+    assert list((tmp_path / "r" / "checkpoints").iterdir()) == []
+
+
+class Malicious:
+    def __reduce__(self):
+        return pytest.fail, ("it was executed",)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", pickle.dumps(Malicious()), "another"])
+def test_a_checkpoint_that_cannot_be_used_is_thrown_away(content, config, rows, tmp_path):
+    if content == "another":
+        model, data = td.models.fully_connected((64, 12, 10)), td.data.digits(100)
+        td.solvers.sgd(lambda _: model, data.train, 1, budget=1, checkpoint=tmp_path / "a.pt")
+        content = (tmp_path / "a.pt").read_bytes()
+    (tmp_path / "r" / "checkpoints").mkdir(parents=True)
+    for task in make_plan(config).of_kind("train"):
+        Store(tmp_path / "r").checkpoint(task).write_bytes(content)
+    run_study(config, tmp_path / "r")
     assert without_times(read_rows(tmp_path / "r")) == without_times(rows)
     assert list((tmp_path / "r" / "checkpoints").iterdir()) == []
 

@@ -59,6 +59,41 @@ def test_weights_that_are_gone_are_to_be_done_again(tmp_path):
     assert store.result(TASK, thorough=True) is None
 
 
+def test_results_and_weights_of_another_task_are_noticed(tmp_path):
+    store, other = kept(tmp_path / "r"), Task("train", "mlp-sgd-1", '{"lr":0.1,"seed":1}')
+    with store:
+        store.keep(other, outcome(3.0))
+    first, second = store.weights(TASK), store.weights(other)
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    assert store.result(TASK, thorough=True) is None
+    first.write_bytes(content)
+    assert store.result(TASK, thorough=True)["value"] == 1.0
+    results = {task: tmp_path / "r" / "results" / f"{task.id}.json" for task in (TASK, other)}
+    results[other].rename(results[TASK])
+    assert store.result(TASK) is store.weights(TASK) is store.seal(TASK) is None
+
+
+def test_what_was_computed_from_other_weights_is_to_be_done_again(tmp_path):
+    with Store(tmp_path / "r") as store:
+        store.keep(TASK, outcome(), inputs=[None, "a"])
+    assert store.result(TASK) == store.result(TASK, inputs=[None, "a"])
+    assert store.result(TASK, inputs=[None, "b"]) is None
+
+
+@pytest.mark.parametrize("content", [[1], {}, None, {"task": TASK.id}])
+def test_a_result_that_is_something_else_is_to_be_done_again(content, tmp_path):
+    store = kept(tmp_path / "r")
+    write_sealed(tmp_path / "r" / "results" / f"{TASK.id}.json", content)
+    assert store.result(TASK) is store.weights(TASK) is None
+
+
+def test_a_pickle_in_place_of_weights_is_to_be_done_again(tmp_path):
+    store = kept(tmp_path / "r")
+    torch.save({"w": torch.ones(3)}, store.weights(TASK))
+    assert store.result(TASK, thorough=True) is None
+
+
 def test_two_runs_at_once_are_refused(tmp_path):
     with Store(tmp_path / "r") as store:
         with pytest.raises(ToroidsError, match="another study is writing"), Store(tmp_path / "r"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from toroids.errors import ToroidsError
 from toroids.explore.answers import Answers
 from toroids.explore.server import ExploreServer
 from toroids.study.opened import open_run
@@ -32,7 +33,30 @@ def explore(
 
     Raises:
         ToroidsError: there is no run or no network in it yet, or the port cannot be used.
+
+    Example:
+        >>> import tempfile
+        >>> from toroids.explore.explore import explore
+        >>> from toroids.study import StudyConfig, run_study
+        >>> study = StudyConfig.model_validate(
+        ...     {
+        ...         "name": "tiny",
+        ...         "seeds": [0],
+        ...         "data": {"name": "digits", "train": 60},
+        ...         "networks": {"mlp": {"model": "fully_connected", "hidden": [4]}},
+        ...         "solvers": {"sgd": {"method": "sgd", "budget": 1}},
+        ...         "flatness": {"sigmas": [0.5], "samples": 2},
+        ...     }
+        ... )
+        >>> def ready(url):
+        ...     print(url.startswith("http://127.0.0.1:"))
+        ...     raise KeyboardInterrupt  # as Ctrl-C does, at once
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     explore(run_study(study, folder), port=0, ready=ready)
+        True
     """
+    if port is not None and not isinstance(port, int):
+        raise ToroidsError(f"the port is {port!r}; pass a whole number, 0 for any that is free.")
     answers = Answers(open_run(folder))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
 from socketserver import ThreadingTCPServer
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from plotly.offline import get_plotlyjs
 
@@ -114,8 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answers, or says why not."""
-        url = urlsplit(self.path)
         try:
+            url = self._url()
             self._check_sender(url.path)
             body, kind = self._body(url.path, parse_qs(url.query, keep_blank_values=True))
         except Refused as refusal:
@@ -144,6 +144,12 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse_method
+
+    def _url(self) -> SplitResult:
+        try:
+            return urlsplit(self.path)
+        except ValueError as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, "this is no address; open `/`.") from error
 
     def _check_sender(self, path: str) -> None:
         """Refuses what another site lets a browser ask, by a name of its own or from its pages."""

@@ -28,6 +28,24 @@ def write_report(folder: str | Path) -> Path:
 
     Raises:
         ToroidsError: the folder holds no run.
+
+    Example:
+        >>> import tempfile
+        >>> from toroids.report.page import write_report
+        >>> from toroids.study import StudyConfig, run_study
+        >>> study = StudyConfig.model_validate(
+        ...     {
+        ...         "name": "tiny",
+        ...         "seeds": [0],
+        ...         "data": {"name": "digits", "train": 60},
+        ...         "networks": {"mlp": {"model": "fully_connected", "hidden": [4]}},
+        ...         "solvers": {"sgd": {"method": "sgd", "budget": 1}},
+        ...         "flatness": {"sigmas": [0.5], "samples": 2},
+        ...     }
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_report(run_study(study, folder)).name
+        'report.html'
     """
     path = Path(folder) / REPORT
     write_atomically(path, render(read_rows(folder)).encode())

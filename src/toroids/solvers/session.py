@@ -2,7 +2,8 @@
 
 A checkpoint holds what the next epoch depends on, the states of all generators included, so that a
 killed training goes on to the same weights, bit for bit on a CPU. It is written after an epoch, but
-not so often that writing takes more than a small share of the time.
+not so often that writing takes more than a small share of the time. Its last bytes are a checksum:
+torch.load does not compare those of the zip archive that it reads.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from toroids.errors import DataError, ParamsError, ToroidsError
+from toroids.errors import CheckpointError, DataError, ParamsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.evaluator import Evaluator
 from toroids.files import write_atomically
@@ -46,7 +47,7 @@ class Session:
             checkpoint: a file to go on from, where there is one, and to write; None for neither.
 
         Raises:
-            ToroidsError: the checkpoint is of another training, or is not whole.
+            CheckpointError: the checkpoint is of another training, or is not whole.
         """
         self._path = None if checkpoint is None else Path(checkpoint)
         self._saved: dict[str, Any] = {}
@@ -71,15 +72,16 @@ class Session:
     def _read(self) -> None:
         assert self._path is not None  # there is a checkpoint
         try:
-            saved = torch.load(self._path, map_location="cpu", weights_only=True)
+            content = _unsealed(self._path.read_bytes())
+            saved = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
             fingerprint = saved["fingerprint"]
         except Exception as error:  # whatever a file that is no checkpoint makes torch raise
-            raise ToroidsError(
+            raise CheckpointError(
                 f"`{self._path}` is not a whole checkpoint ({type(error).__name__}); delete it to "
                 "train from the start."
             ) from error
         if fingerprint != self._fingerprint:
-            raise ToroidsError(
+            raise CheckpointError(
                 f"`{self._path}` is the checkpoint of a training with other settings or data; name "
                 "another file, or delete it."
             )
@@ -121,7 +123,7 @@ class Session:
                 try:
                     method.load(current["method"])
                 except (RuntimeError, ValueError, KeyError) as error:
-                    raise ToroidsError(
+                    raise CheckpointError(
                         f"`{self._path}` is the checkpoint of another network; name another file, "
                         "or delete it."
                     ) from error
@@ -168,9 +170,18 @@ class Session:
             },
             buffer,
         )
-        write_atomically(self._path, buffer.getvalue())
+        content = buffer.getvalue()
+        write_atomically(self._path, content + hashlib.sha256(content).digest())
         now = time.monotonic()
         self._next = now + (now - begun) * (1 / SHARE - 1)
+
+
+def _unsealed(content: bytes) -> bytes:
+    size = hashlib.sha256().digest_size
+    content, seal = content[:-size], content[-size:]
+    if hashlib.sha256(content).digest() != seal:
+        raise ValueError("its checksum does not fit")
+    return content
 
 
 def _plain(found: Phase) -> dict[str, Any]:

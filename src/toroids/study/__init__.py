@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from toroids.study.config import StudyConfig, load_config
     from toroids.study.engines.choose import make_engine
-    from toroids.study.estimate import Work, estimate
     from toroids.study.export import export_run
     from toroids.study.listing import Listed, list_runs
     from toroids.study.opened import OpenRun, open_run
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from toroids.study.rows import read_rows
     from toroids.study.run import run_study
     from toroids.study.tables import make_tables
+    from toroids.study.work import Work, estimate
 
 __all__ = [
     "Listed",
@@ -38,7 +38,7 @@ __all__ = [
 _HOMES = {
     "config": ("StudyConfig", "load_config"),
     "engines.choose": ("make_engine",),
-    "estimate": ("Work",),
+    "work": ("Work", "estimate"),
     "export": ("export_run",),
     "listing": ("Listed", "list_runs"),
     "opened": ("OpenRun", "open_run"),

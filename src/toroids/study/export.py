@@ -26,6 +26,24 @@ def export_run(folder: str | Path, out: str | Path) -> list[Path]:
     Raises:
         ToroidsError: there is no run, `out` is a file, or the package pyarrow of the extra
             `parquet` is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from toroids.study import StudyConfig, export_run, run_study
+        >>> study = StudyConfig.model_validate(
+        ...     {
+        ...         "name": "tiny",
+        ...         "seeds": [0],
+        ...         "data": {"name": "digits", "train": 60},
+        ...         "networks": {"mlp": {"model": "fully_connected", "hidden": [4]}},
+        ...         "solvers": {"sgd": {"method": "sgd", "budget": 1}},
+        ...         "flatness": {"sigmas": [0.5], "samples": 2},
+        ...     }
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = export_run(run_study(study, f"{folder}/run"), f"{folder}/tables")
+        >>> paths[0].name
+        'networks.parquet'
     """
     out = Path(out)
     if out.exists() and not out.is_dir():

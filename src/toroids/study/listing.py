@@ -53,9 +53,9 @@ def _listed(folder: Path) -> Listed:
     store = Store(folder)
     try:
         manifest = store.manifest()
-    except ToroidsError as error:
+        tasks = list(tasks_of(manifest))
+        done = sum(store.result(task) is not None for task in tasks)
+    except (ToroidsError, OSError) as error:  # one run must not hide the others
         return Listed(folder, folder.name, 0, 0, 0, finished=False, note=str(error))
-    tasks = list(tasks_of(manifest))
-    done = sum(store.result(task) is not None for task in tasks)
     failed = len(manifest["failures"])
     return Listed(folder, manifest["study"], len(tasks), done, failed, manifest["finished"])

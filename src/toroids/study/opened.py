@@ -10,7 +10,7 @@ from toroids.data import Dataset
 from toroids.errors import ToroidsError
 from toroids.params import Params
 from toroids.study.config import StudyConfig
-from toroids.study.rows import rows_of
+from toroids.study.rows import config_of, rows_of
 from toroids.study.sealed import load_network
 from toroids.study.store import Store, tasks_of
 from toroids.study.task import Row
@@ -30,8 +30,7 @@ def open_run(folder: str | Path) -> "OpenRun":
         ToroidsError: there is no run, or it has another format.
     """
     store = Store(folder)
-    config = StudyConfig.model_validate(store.manifest()["config"])
-    return OpenRun(store, config)
+    return OpenRun(store, config_of(store))
 
 
 @dataclass(frozen=True)

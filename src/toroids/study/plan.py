@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from toroids.errors import ConfigError
 from toroids.study.config import StudyConfig
 from toroids.study.config.digest import digest_file
 from toroids.study.config.solvers import FilesConfig
@@ -61,6 +62,8 @@ class Plan:
 
     Attributes:
         tasks: in the order in which they are reported.
+
+    See `make_plan` for an example.
     """
 
     tasks: tuple[Task, ...]
@@ -83,7 +86,23 @@ def make_plan(config: StudyConfig) -> Plan:
 
     Returns:
         By architecture: its group, networks, measurements, pairs, bends, sections.
+
+    Raises:
+        ConfigError: `config` is no study.
+
+    Example:
+        >>> from toroids.study import StudyConfig, make_plan
+        >>> solvers = {"sgd": {"method": "sgd"}, "sam": {"method": "sam"}}
+        >>> text = {"name": "two", "seeds": [0, 1], "solvers": solvers}
+        >>> plan = make_plan(StudyConfig.model_validate(text))
+        >>> [task.label for task in plan.of_kind("train")]
+        ['mlp-sgd-0', 'mlp-sgd-1', 'mlp-sam-0', 'mlp-sam-1']
     """
+    if not isinstance(config, StudyConfig):
+        raise ConfigError(
+            f"the study is a {type(config).__name__}; pass a StudyConfig, as load_config(path) "
+            "reads it."
+        )
     shared = {"data": config.data.model_dump(mode="json"), "content": config.data.identity()}
     tasks: list[Task] = []
     for architecture in config.networks:

@@ -7,6 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from toroids.errors import ToroidsError
+from toroids.study.config import StudyConfig
 from toroids.study.derive import derive
 from toroids.study.sealed import DamagedFile, read_sealed, write_sealed
 from toroids.study.store import Store, tasks_of
@@ -42,13 +46,34 @@ def rows_of(store: Store, keep: bool = False) -> list[Row]:
     Returns:
         As `read_rows`.
     """
-    manifest = store.manifest()
+    manifest = {**store.manifest(), "config": config_of(store).model_dump(mode="json")}
     tasks = list(tasks_of(manifest))
     found = {task.id: row for task in tasks if (row := store.result(task)) is not None}
     measured = measurements(tasks, found)
     failures = [{"kind": "failed", **failure} for failure in manifest["failures"]]
     rows = [*measured, *failures, *_derived(store, measured, manifest["config"], keep)]
     return [{**row, "study": manifest["study"]} for row in [*rows, _run(manifest, tasks, found)]]
+
+
+def config_of(store: Store) -> StudyConfig:
+    """Reads the study of a run.
+
+    Args:
+        store: of the run.
+
+    Returns:
+        The study; settings that were not known when the run was made have their defaults.
+
+    Raises:
+        ToroidsError: there is no run, or its study is none that this toroids knows.
+    """
+    try:
+        return StudyConfig.model_validate(store.manifest()["config"])
+    except ValidationError as error:
+        raise ToroidsError(
+            f"`{store.folder}` has a study that this toroids does not know; use the one that "
+            "wrote it."
+        ) from error
 
 
 def measurements(tasks: Sequence[Task], found: Found) -> list[Row]:
@@ -91,7 +116,7 @@ def _derived(
     seal = hashlib.sha256(text.encode() + _code()).hexdigest()
     try:
         kept = read_sealed(store.derived)
-        if kept["of"] == seal:
+        if isinstance(kept, dict) and kept.get("of") == seal:
             rows: list[Row] = kept["rows"]
             return rows
     except (DamagedFile, FileNotFoundError):

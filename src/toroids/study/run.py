@@ -18,6 +18,7 @@ from toroids.study.task import Row, Task
 
 Progress = Callable[[str, int, int], None]
 RETRIES = 2
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run_study(
@@ -50,9 +51,17 @@ def run_study(
             diverged.
     """
     plan = make_plan(config)
-    with Store(folder) as store:
-        running = _Running(config, plan, store, engine or InProcess(), progress, retries)
-        running.all()
+    try:
+        with Store(folder) as store:
+            running = _Running(config, plan, store, engine or InProcess(), progress, retries)
+            running.all()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise ToroidsError(
+            f"the disk is full: `{folder}` cannot be written; free some space and give the same "
+            "command again, it goes on from here."
+        ) from error
     return Path(folder)
 
 
@@ -71,16 +80,17 @@ class _Running:
         self.config, self.plan, self.store, self.engine = config, plan, store, engine
         self.progress, self.retries = progress or (lambda *_: None), retries
         self.begun = time.perf_counter()
+        self.by_name = {task.id: task for task in plan.tasks}
         self.done: dict[str, Row] = {}
+        self.seals: dict[str, str | None] = {}  # of the weights that tasks trained
         self.out: set[str] = set()  # tasks that failed, and those that need what is not there
         self.deaths: Counter[str] = Counter()
         self.failures: list[Row] = []
 
     def all(self) -> None:
         for task in self.plan.tasks:
-            row = self.store.result(task, thorough=True)
-            if row is not None:
-                self.done[task.id] = row
+            if all(name in self.done for name in task.inputs):
+                self._take_up(task)
         self._describe(finished=False)
         if self.done:
             self._tell("taken up where it was")
@@ -94,13 +104,13 @@ class _Running:
 
     def _work(self) -> None:
         """Keeps the engine busy until nothing is left that can be done."""
-        waiting = [task for task in self.plan.tasks if task.id not in self.done]
+        waiting = {task.id: task for task in self.plan.tasks if task.id not in self.done}
         under_way = 0
         while waiting or under_way:
-            waiting = [task for task in waiting if not self._drop(task)]
-            ready = [task for task in waiting if all(name in self.done for name in task.inputs)]
-            for task in ready[: max(self.engine.slots - under_way, 0)]:
-                waiting.remove(task)
+            while under_way < self.engine.slots and (task := self._next(waiting)) is not None:
+                if self._take_up(task):  # its inputs were lost, and came out the same
+                    self._tell(f"{task.label}: as it was")
+                    continue
                 self.engine.submit(self._job(task))
                 under_way += 1
             if not under_way:
@@ -108,7 +118,32 @@ class _Running:
             finished = self.engine.next()
             under_way -= 1
             if self._is_lost(finished):
-                waiting.insert(0, finished.job.task)
+                waiting = {finished.job.task.id: finished.job.task, **waiting}
+
+    def _next(self, waiting: dict[str, Task]) -> Task | None:
+        """Takes the first task that can be begun, and those that never can."""
+        taken, found = [], None
+        for task in waiting.values():
+            dropped = self._drop(task)
+            ready = not dropped and all(name in self.done for name in task.inputs)
+            if dropped or ready:
+                taken.append(task.id)
+            if ready:
+                found = task
+                break
+        for name in taken:
+            del waiting[name]
+        return found
+
+    def _take_up(self, task: Task) -> bool:
+        """Tells whether a task was done before, with the weights that it would take now."""
+        row = self.store.result(task, thorough=True, inputs=self._sealed(task))
+        if row is not None:
+            self.done[task.id], self.seals[task.id] = row, self.store.seal(task)
+        return row is not None
+
+    def _sealed(self, task: Task) -> list[str | None]:
+        return [self.seals[name] for name in task.inputs]
 
     def _drop(self, task: Task) -> bool:
         """Gives a task up that needs one that failed, or a network that diverged."""
@@ -125,44 +160,40 @@ class _Running:
         return Job(
             task,
             rows=tuple(self.done[name] for name in task.inputs),
-            weights=tuple(self.store.weights(task) for task in inputs),
+            weights=tuple(self._weights(task) for task in inputs),
             checkpoint=self.store.checkpoint(task) if task.kind == "train" else None,
         )
 
-    @property
-    def by_name(self) -> dict[str, Task]:
-        return {task.id: task for task in self.plan.tasks}
+    def _weights(self, task: Task) -> Path | None:
+        if self.seals[task.id] is None:
+            return None
+        path = self.store.weights(task)
+        if path is None or not path.exists():
+            raise ToroidsError(
+                f"the network {task.label} is gone from `{self.store.folder}`, where something "
+                "else has changed files; give the same command again, it does what is missing."
+            )
+        return path
 
     def _is_lost(self, finished: Finished) -> bool:
         """Keeps a result or a failure; tells whether the task must be begun again."""
         task = finished.job.task
         if finished.outcome is not None:
-            self.done[task.id] = self._keep(task, finished)
+            self.done[task.id] = self.store.keep(task, finished.outcome, self._sealed(task))
+            self.seals[task.id] = self.store.seal(task)
             self._tell(f"{task.label}: {_described(task, self.done[task.id])}")
             return False
         self.deaths[task.id] += bool(finished.died)
         if finished.died and self.deaths[task.id] <= self.retries:
-            self._tell(f"{task.label}: {finished.died}; begun again")
+            self._tell(f"{task.label}: {finished.died.rstrip('.')}; begun again")
             return True
-        note = finished.error or f"{finished.died}, {self.deaths[task.id]} times"
+        note = finished.error or f"{finished.died.rstrip('.')}, {self.deaths[task.id]} times"
         self.out.add(task.id)
         self.failures.append(
             {"task": task.id, "task_kind": task.kind, "label": task.label, "note": note}
         )
         self._tell(f"{task.label}: failed: {note}")
         return False
-
-    def _keep(self, task: Task, finished: Finished) -> Row:
-        assert finished.outcome is not None  # nothing else is kept
-        try:
-            return self.store.keep(task, finished.outcome)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise ToroidsError(
-                f"the disk is full: `{self.store.folder}` cannot be written; free some space and "
-                "give the same command again, it goes on from here."
-            ) from error
 
     def _tell(self, text: str) -> None:
         self.progress(text, len(self.done) + len(self.out), len(self.plan.tasks))

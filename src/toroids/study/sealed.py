@@ -5,6 +5,7 @@ reading it alone. A result is one line, `{"sha256": ..., "content": ...}`; weigh
 of their names, types, shapes and bytes in the metadata of the safetensors header.
 """
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -19,6 +20,8 @@ from toroids.files import write_atomically
 from toroids.params import Params, refuse_pickle
 
 SEAL = "sha256"
+# What a failing disk says, and what lies where a file should be.
+UNREADABLE = (errno.EIO, errno.EISDIR, errno.ELOOP)
 
 
 class DamagedFile(ToroidsError):
@@ -54,38 +57,45 @@ def read_sealed(path: Path) -> Any:
         found = json.loads(path.read_text(encoding="utf-8"))
         content, seal = found["content"], found[SEAL]
         whole = seal == _digest(_json(content).encode())
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in UNREADABLE:
+            raise
         whole, content = False, None
     if not whole:
         raise DamagedFile(f"`{path}` is damaged: its checksum does not fit; run the study again.")
     return content
 
 
-def save_network(params: Params, path: Path) -> None:
+def save_network(params: Params, path: Path) -> str:
     """Writes weights as a safetensors file whose header holds their checksum, atomically.
 
     Args:
         params: parameters and buffers by name, on any device.
         path: the file.
+
+    Returns:
+        The checksum.
     """
     # A file holds each tensor on its own: tied and sliced tensors are copied out of their storage.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in params.items()}
-    seal = {SEAL: _seal_of(tensors)}
-    write_atomically(path, safetensors.torch.save(tensors, metadata=seal))
+    seal = _computed(tensors)
+    write_atomically(path, safetensors.torch.save(tensors, metadata={SEAL: seal}))
+    return seal
 
 
-def load_network(path: Path) -> dict[str, torch.Tensor]:
+def load_network(path: Path, expected: str | None = None) -> dict[str, torch.Tensor]:
     """Reads weights that `save_network` wrote; nothing is unpickled.
 
     Args:
         path: the file.
+        expected: their checksum, where it is known.
 
     Returns:
         The tensors by name, on the CPU.
 
     Raises:
         ParamsError: the file is a pickle, as `torch.save` writes it.
-        DamagedFile: the file is not whole.
+        DamagedFile: the file is not whole, or holds other weights.
         FileNotFoundError: there is none.
     """
     refuse_pickle(path)
@@ -95,12 +105,19 @@ def load_network(path: Path) -> dict[str, torch.Tensor]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except safetensors.SafetensorError:
         seal, tensors = None, {}
-    if seal is None or seal != _seal_of(tensors):
+    if seal is None or seal != _computed(tensors) or expected not in (None, seal):
         raise DamagedFile(f"`{path}` is damaged: its checksum does not fit; run the study again.")
     return tensors
 
 
-def _seal_of(tensors: Params) -> str:
+def seal_of(path: Path) -> str | None:
+    """Reads the checksum that the header of a weight file holds; None where it holds none."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        seal: str | None = (file.metadata() or {}).get(SEAL)
+    return seal
+
+
+def _computed(tensors: Params) -> str:
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -20,22 +20,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from toroids.errors import ToroidsError
+from toroids.errors import ParamsError, ToroidsError
 from toroids.files import write_atomically
 from toroids.study.sealed import (
     DamagedFile,
     load_network,
     read_sealed,
     save_network,
+    seal_of,
     write_sealed,
 )
 from toroids.study.task import Outcome, Row, Task
 
+Seals: TypeAlias = Sequence[str | None]
 # Changes whenever a run written before could not be read, or would be taken for what it is not.
 FORMAT = 2
 # Packages whose versions determine the numbers.
@@ -49,6 +51,11 @@ NETWORKS = "networks"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 FOLDERS = (RESULTS, NETWORKS, CHECKPOINTS)
+# What readers take from a manifest.
+KEYS = {
+    "study", "config", "tasks", "failures", "machine", "engine", "workers", "seconds", "finished",
+    "versions",
+}  # fmt: skip
 
 
 class Store:
@@ -160,53 +167,71 @@ class Store:
         """The file of what follows from the results."""
         return self.folder / DERIVED
 
-    def result(self, task: Task, thorough: bool = False) -> Row | None:
+    def result(self, task: Task, thorough: bool = False, inputs: Seals | None = None) -> Row | None:
         """Reads what a task left.
 
         Args:
             task: one of the study's.
             thorough: whether the bytes of the weights are compared with their checksum, too.
+            inputs: checksums of the weights that the task takes, where they are known.
 
         Returns:
             Its row; None where the task is still to be done, because its result or the weights that
-            belong to it are missing or not whole.
+            belong to it are missing or not whole, or were computed from other weights.
         """
+        found = self._found(task)
+        if found is None or (inputs is not None and found.get("inputs", inputs) != list(inputs)):
+            return None
         try:
-            found = read_sealed(self._result(task))
             if thorough and "weights" in found:
-                load_network(self.folder / NETWORKS / found["weights"])
-        except (DamagedFile, FileNotFoundError):
+                load_network(self.folder / NETWORKS / found["weights"], found.get("seal"))
+        except (ParamsError, DamagedFile, FileNotFoundError, IsADirectoryError):
             return None
         row: Row = found["row"]
         return row
 
+    def _found(self, task: Task) -> dict[str, Any] | None:
+        """Reads a result, unless it is missing, not whole, or of another task."""
+        try:
+            found = read_sealed(self._result(task))
+        except (DamagedFile, FileNotFoundError):
+            return None
+        named = isinstance(found, dict) and found.get("task") == task.id
+        return found if named and isinstance(found.get("row"), dict) else None
+
     def _result(self, task: Task) -> Path:
         return self.folder / RESULTS / f"{task.id}.json"
 
+    def seal(self, task: Task) -> str | None:
+        """The checksum of the weights that a task trained, or None where there are none."""
+        found = self._found(task) or {}
+        if "weights" not in found:
+            return None
+        # runs that began before results held it have it in the weights alone
+        return found.get("seal") or seal_of(self.folder / NETWORKS / found["weights"])
+
     def weights(self, task: Task) -> Path | None:
         """Names the file of the network that a task trained, or None where there is none."""
-        try:
-            found = read_sealed(self._result(task))
-        except FileNotFoundError:
-            return None
+        found = self._found(task) or {}
         return self.folder / NETWORKS / found["weights"] if "weights" in found else None
 
-    def keep(self, task: Task, outcome: Outcome) -> Row:
+    def keep(self, task: Task, outcome: Outcome, inputs: Seals = ()) -> Row:
         """Writes what a task left: first the weights, then the row that vouches for them.
 
         Args:
             task: which task.
             outcome: its result.
+            inputs: checksums of the weights that it took.
 
         Returns:
             The row as a reader will get it.
         """
         row: Row = plain(outcome.row)
         content: dict[str, Any] = {"task": task.id, "format": FORMAT, "versions": versions()}
-        content["row"] = row
+        content |= {"inputs": list(inputs), "row": row}
         if outcome.params is not None:
             name = f"{outcome.row['name']}-{task.id.rpartition('-')[2][:8]}.safetensors"
-            save_network(outcome.params, self.folder / NETWORKS / name)
+            content["seal"] = save_network(outcome.params, self.folder / NETWORKS / name)
             content["weights"] = name
         write_sealed(self._result(task), content)
         self.checkpoint(task).unlink(missing_ok=True)
@@ -227,7 +252,7 @@ class Store:
             ToroidsError: there is no run, one of another format, or the manifest is damaged.
         """
         try:
-            found: dict[str, Any] = read_sealed(self.folder / MANIFEST)
+            found = read_sealed(self.folder / MANIFEST)
         except FileNotFoundError as error:
             reason = "was written by an earlier toroids" if self._is_old() else "holds no run"
             raise ToroidsError(
@@ -235,12 +260,18 @@ class Store:
             ) from error
         except NotADirectoryError as error:
             raise ToroidsError(f"`{self.folder}` is not a folder; pass that of a study.") from error
-        if found["format"] != FORMAT:
+        written = found.get("format") if isinstance(found, dict) else None
+        if written not in (None, FORMAT):
             raise ToroidsError(
-                f"`{self.folder}` has format {found['format']}, this toroids reads {FORMAT}; use "
+                f"`{self.folder}` has format {written}, this toroids reads {FORMAT}; use "
                 "the toroids that wrote it."
             )
-        return found
+        if written is None or not found.keys() >= KEYS:
+            raise DamagedFile(
+                f"`{self.folder / MANIFEST}` does not describe a run; run the study again."
+            )
+        manifest: dict[str, Any] = found
+        return manifest
 
     def _is_old(self) -> bool:
         return (self.folder / ROWS).is_file()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from toroids.errors import DataError
 from toroids.study.task import Row, canonical_json
 
 Table = list[dict[str, Any]]
@@ -21,12 +22,17 @@ def make_tables(rows: Sequence[Row]) -> dict[str, Table]:
         "effects" (what the claims rest on), "symmetries" and "runs". A table without lines is left
         out.
 
+    Raises:
+        DataError: something else than rows.
+
     Example:
         >>> from toroids.study.tables import make_tables
         >>> row = {"kind": "symmetry", "architecture": "mlp", "dimension": 3, "seconds": 0.5}
         >>> make_tables([row])["symmetries"][0]["dimension"]
         3
     """
+    if isinstance(rows, str) or not all("kind" in row for row in rows):
+        raise DataError("these are no rows of a run; pass what read_rows(folder) gives.")
     of_kind: dict[str, list[Row]] = {}
     for row in rows:
         of_kind.setdefault(row["kind"], []).append(row)

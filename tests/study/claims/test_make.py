@@ -297,9 +297,7 @@ def test_networks_that_were_not_trained_are_no_minima():
     rows = synthetic_rows(derived=False)
     solver = next(row["solver"] for row in rows if row["kind"] == "network")
     spoiled = [
-        {**row, "train_error": 0.9}
-        if row["kind"] == "network" and row["solver"] == solver
-        else row
+        {**row, "train_error": 0.9} if row["kind"] == "network" and row["solver"] == solver else row
         for row in rows
     ]
     networks = sum(row["kind"] == "network" and row["solver"] == solver for row in rows)

@@ -98,8 +98,9 @@ def test_defaults_fill_what_is_not_said(tmp_path):
         ),
         (
             GOOD.replace("solvers.sgd", 'solvers."../x"'),
-            "line 3: `solvers.../x`: string should match",
+            r"line 3: `solvers\.\"\.\./x\"`: string should match",
         ),
+        (GOOD + '"\\u001b[31m" = 1\n', r'line 5: `solvers\.sgd\."\\u001b\[31m"` is not a known'),
         (GOOD + "[flatness]\nsigmas = [0.1]\n", "line 5: .*reference 0.5 is not one of the sigmas"),
         (GOOD + "[flatness]\nsigmas = [-0.1]\nreference = -0.1\n", "greater than or equal to 0"),
         (GOOD + "[profiles]\npoints = 1\n", "`profiles.points`: .* greater than or equal to 2"),

@@ -84,6 +84,11 @@ def vanish(*_):
     os._exit(3)
 
 
+def hang_up(*_):
+    os.closerange(3, 100)
+    time.sleep(60)
+
+
 def die_once(settings, *_):
     """Dies, the first time that it runs."""
     marker = Path(settings["folder"]) / "died"
@@ -115,6 +120,7 @@ KINDS = {
     "chatter": chatter,
     "kill": kill,
     "vanish": vanish,
+    "hang_up": hang_up,
     "die_once": die_once,
     "sleep": sleep,
 }

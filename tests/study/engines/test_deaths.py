@@ -12,6 +12,7 @@ import torch
 from study.engines.conftest import eventually, running
 from study.engines.fakes import FUNCTION, job
 
+from toroids.study.engines import child
 from toroids.study.engines.processes import Processes
 from toroids.study.sealed import save_network
 
@@ -63,10 +64,10 @@ def workers(folder):
 
 def alive(process):
     try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return False
-    return state != "Z"
+    return state[0] != "Z" or int(state[17]) > 1  # its other threads die later
 
 
 def test_a_script_without_a_guard_runs_once(start, tmp_path):
@@ -122,6 +123,14 @@ def test_a_death_says_how_and_one_between_two_jobs_does_no_harm(tmp_path):
         assert engine.next().died == (
             "its process was killed by signal 9 (Killed), as the system does when memory runs out."
         )
+
+
+def test_memory_is_not_blamed_for_a_process_that_was_ended_by_its_parent(monkeypatch):
+    monkeypatch.setattr(child, "SECONDS_TO_DIE", 0.1)
+    with Processes(1, FUNCTION) as engine:
+        engine.submit(job("hang_up"))
+        expected = "its process was ended, because it did not answer any more."
+        assert engine.next().died == expected
 
 
 def test_closing_kills_what_runs(tmp_path):

@@ -1,5 +1,7 @@
 """Faults of a study, and the sentences that tell them."""
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -8,6 +10,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
+BARE = re.compile(r"[A-Za-z0-9_-]+")
 # How much of a wrong value is repeated.
 LONGEST = 80
 # Where the location of a fault holds which kind of table was chosen; that is no key of the file.
@@ -44,7 +47,8 @@ class Fault:
 
 def key(path: KeyPath) -> str:
     """Writes the path of a key as TOML does, with numbers for the places of an array."""
-    return ".".join(str(part) for part in path)
+    # quoted where TOML wants it: no name can steer the terminal that prints it
+    return ".".join(str(x) if BARE.fullmatch(str(x)) else json.dumps(x) for x in path)
 
 
 def refuse(faults: Iterable[Fault]) -> None:

@@ -33,7 +33,7 @@ CHOICES = {
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
-    """Reads and checks a study file.
+    r"""Reads and checks a study file.
 
     What the study names (folders of data, packages, a device, modules of custom networks) has to be
     on this machine; nothing that it names is imported or run.
@@ -49,8 +49,23 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
     Raises:
         ConfigError: the file is missing, is not TOML, or says something that a study cannot be;
             one sentence with all that is wrong, each with its line or its override.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from toroids.study import load_config
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "study.toml"
+        ...     text = 'name = "mine"\nseeds = [0]\nsolvers.sgd.method = "sgd"\n'
+        ...     _ = path.write_text(text)
+        ...     load_config(path, ["solvers.sgd.lr=0.05"]).solvers["sgd"].lr
+        0.05
     """
     path = Path(path)
+    if isinstance(overrides, str):
+        raise ConfigError(
+            f"the overrides are {overrides!r}; pass a list of texts, [{overrides!r}]."
+        )
     text, tree = _read(path)
     settings, wrong = _overridden(tree, overrides)
     study, faults = _validated(tree)

@@ -27,7 +27,18 @@ Value = TypeVar("Value")
 
 
 class StudyConfig(Table):
-    """A whole study."""
+    """A whole study: its name and seeds, data, networks, solvers, and what is measured of them.
+
+    `load_config` reads one from a TOML file; `model_validate` makes one of a dictionary.
+
+    Example:
+        >>> from toroids.study import StudyConfig
+        >>> solvers = {"sgd": {"method": "sgd", "lr": 0.05}}
+        >>> text = {"name": "mine", "seeds": [0, 1], "solvers": solvers}
+        >>> study = StudyConfig.model_validate(text)
+        >>> study.solvers["sgd"].lr, study.networks["mlp"].hidden
+        (0.05, (128, 128))
+    """
 
     # What one part demands of others is asked of the later one, so the order of the fields matters.
     name: FileName

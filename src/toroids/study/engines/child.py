@@ -20,6 +20,10 @@ ONE_THREAD = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 
+# A child's pipe closes before it can be waited for: Python takes a while to end, where there are
+# many processes.
+SECONDS_TO_DIE = 10.0
+
 
 class Child:
     """A child process; it ends when it is killed, when this process ends, or by itself."""
@@ -85,12 +89,15 @@ class Child:
             How it ended, as the end of a sentence.
         """
         with suppress(OSError, subprocess.TimeoutExpired):
-            self._process.wait(1)  # its pipe closes a moment before it can be waited for
+            self._process.wait(SECONDS_TO_DIE)
+        by_itself = not self.alive
         self.kill()
         for pipe in (self._channel.outgoing, self._channel.incoming):
             with suppress(OSError):  # what was not sent cannot be
                 pipe.close()
         code = self._process.returncode
+        if not by_itself:
+            return "was ended, because it did not answer any more"
         if code >= 0:
             return f"ended with exit status {code}"
         memory = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""

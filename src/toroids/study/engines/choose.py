@@ -28,6 +28,12 @@ def make_engine(
     Raises:
         ToroidsError: there is no such engine, it does not take what is said, or the cluster cannot
             be reached.
+
+    Example:
+        >>> from toroids.study import make_engine
+        >>> with make_engine("in-process") as engine:
+        ...     engine.name
+        'in-process'
     """
     if name not in ENGINES:
         raise ToroidsError(f"there is no engine {name!r}; choose from {', '.join(ENGINES)}.")

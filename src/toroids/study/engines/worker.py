@@ -84,7 +84,7 @@ def work(
     except (MemoryError, torch.OutOfMemoryError) as error:  # others may have used it up
         return Finished(job, died=f"it ran out of memory ({_one_line(error)}).")
     except (Exception, SystemExit) as error:  # one task must not end the study
-        return Finished(job, error=_unexpected(error))
+        return Finished(job, error=unexpected(error))
 
 
 def read_networks(job: Job) -> Networks:
@@ -148,7 +148,8 @@ def _plain(outcome: Outcome) -> Outcome:
     return replace(outcome, row=row, params=params)
 
 
-def _unexpected(error: BaseException) -> str:
+def unexpected(error: BaseException) -> str:
+    """Says in one line what a user's code, or a library, raised and where."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}, line {place.lineno}"
     return f"{type(error).__name__} in {where}: {_one_line(error)}"

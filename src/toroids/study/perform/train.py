@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from toroids import solvers
+from toroids.errors import CheckpointError
 from toroids.evaluation.running import check_params
 from toroids.params import load_params
 from toroids.study.perform.setting import Setting
@@ -54,6 +55,16 @@ def train(setting: Setting, checkpoint: Path | None = None) -> Outcome:
 
 
 def _trained(setting: Setting, checkpoint: Path | None) -> solvers.Trained:
+    try:
+        return _solved(setting, checkpoint)
+    except CheckpointError:  # damaged, or of other code: only time is lost with it
+        if checkpoint is None:
+            raise
+        checkpoint.unlink()
+        return _solved(setting, checkpoint)
+
+
+def _solved(setting: Setting, checkpoint: Path | None) -> solvers.Trained:
     settings = dict(setting["solver"])
     solve = SOLVERS[settings.pop("method")]
     return solve(

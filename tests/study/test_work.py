@@ -1,10 +1,11 @@
+import sys
+
 import pytest
 from small_study import SMALL
 
 from toroids.errors import ToroidsError
-from toroids.study import estimate as estimate_module
+from toroids.study import estimate, work
 from toroids.study.config import StudyConfig
-from toroids.study.estimate import estimate
 
 
 def by_kind(works):
@@ -27,7 +28,7 @@ def test_a_new_study_is_counted(config, tmp_path):
 
 
 def test_more_work_takes_longer(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(estimate_module, "_timed", lambda *_: 1.0)  # a pass takes a second
+    monkeypatch.setattr(work, "_timed", lambda *_: 1.0)  # a pass takes a second
     more = {**SMALL, "flatness": {"sigmas": [0.5], "samples": 3000}, "bends": {"count": 2}}
     before = by_kind(estimate(config, tmp_path))
     after = by_kind(estimate(StudyConfig.model_validate(more), tmp_path))
@@ -49,3 +50,16 @@ def test_what_is_no_run_is_refused(config, tmp_path):
     (tmp_path / "measurements.jsonl").write_text("")
     with pytest.raises(ToroidsError, match="earlier toroids"):
         estimate(config, tmp_path)
+
+
+@pytest.mark.parametrize("failure", ["raise KeyError('of mine')", "raise SystemExit('of mine')"])
+def test_a_network_of_ones_own_that_fails_is_told(failure, tmp_path, monkeypatch):
+    (tmp_path / "failing_networks.py").write_text(f"def make(seed):\n    {failure}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "failing_networks", raising=False)
+    networks = {"x": {"model": "custom", "callable": "failing_networks:make"}}
+    study = StudyConfig.model_validate({**SMALL, "networks": networks})
+    with pytest.raises(
+        ToroidsError, match=r"networks\.x cannot be run .*networks.py, line 2: .*of"
+    ):
+        estimate(study, tmp_path / "r")

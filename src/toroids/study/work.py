@@ -18,8 +18,10 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from toroids.errors import ToroidsError
 from toroids.evaluation.evaluate import evaluate
 from toroids.study.config import StudyConfig
+from toroids.study.engines.worker import unexpected
 from toroids.study.perform import KINDS
 from toroids.study.perform.setting import Setting
 from toroids.study.plan import make_plan
@@ -42,6 +44,8 @@ class Work:
         done: how many of them are done.
         seconds: that one takes, on one thread; None where nothing tells.
         basis: "measured" on tasks that are done, or "counted" from passes that were timed.
+
+    See `estimate` for an example.
     """
 
     architecture: str
@@ -68,8 +72,19 @@ def estimate(config: StudyConfig, folder: str | Path) -> tuple[Work, ...]:
         By architecture and kind of task, in the order of the plan.
 
     Raises:
-        ToroidsError: the folder holds a run of other versions, or the data cannot be loaded.
+        ToroidsError: the folder holds a run of other versions, the data cannot be loaded, or a
+            network cannot be run.
+
+    Example:
+        >>> from toroids.study import StudyConfig, estimate
+        >>> solvers = {"sgd": {"method": "sgd", "budget": 1}}
+        >>> text = {"name": "mine", "seeds": [0, 1], "solvers": solvers}
+        >>> study = StudyConfig.model_validate(text)
+        >>> [(work.kind, work.tasks) for work in estimate(study, "runs/that-is-not-there")]
+        [('symmetry', 1), ('train', 2), ('measure', 2), ('pair', 1)]
     """
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise ToroidsError(f"`{folder}` is a file; name the folder of a run, or a new one.")
     store = Store(folder)
     store.check_version()
     works = []
@@ -96,7 +111,14 @@ def _work(
     work = Work(architecture, kind, len(tasks), len(rows), None, "measured")
     if rows:
         return replace(work, seconds=statistics.median(row["seconds"] for row in rows))
-    counted = [passes.seconds(kind, _settings(task)) for task in tasks]
+    try:
+        counted = [passes.seconds(kind, _settings(task)) for task in tasks]
+    except ToroidsError:
+        raise
+    except (Exception, SystemExit) as error:  # of a network of the user's own
+        raise ToroidsError(
+            f"networks.{architecture} cannot be run to see how long it takes: {unexpected(error)}."
+        ) from error
     known = [seconds for seconds in counted if seconds is not None]
     mean = statistics.fmean(known) if known else None
     return replace(work, seconds=mean, basis="counted")
