@@ -246,7 +246,10 @@ def test_symmetries_prints_what_is_found_and_proven(tmp_path):
         (("torch.nn:Identity", "--input", "x"), "write sizes as"),
         (("torch.nn:Identity", "--input", "1,3", "--output", "none"), "no output mode"),
         (("torch.nn:Identity", "--input", "1,3", "--input", "y=1,3"), "name all of them or none"),
-        (("torch.nn:Identity", "--input", "y=1,3"), "cannot be traced"),
+        (("torch.nn:Identity", "--input", "y=1,3"), "fails on the inputs (1, 3)"),
+        (("torch.nn:Identity", "--input", "1,3", "--tokens", "-5"), "pass the size of the vocab"),
+        (("torch.nn:Identity", "--input", "1,3", "--json", "."), "`.` is a folder; name a file"),
+        (("torch.nn:Linear", "--input", "1,3"), "cannot be called without arguments"),
     ],
 )
 def test_symmetries_refuses_in_one_sentence(tmp_path, arguments, message):

@@ -135,6 +135,16 @@ def test_merge_writes_a_network_and_compares(toroids, folder):
         ("flatness", "a", ["--data", "digits", "--out", "x.html", "--sigmas", "a"], "the sigmas"),
         ("flatness", "a", ["--data", "digits", "--out", "a.safetensors/x.html"], "cannot use"),
         ("section", "abc", ["--data", "digits", "--out", "."], "`.` is a folder"),
+        (
+            "profile",
+            "ab",
+            ["--data", "digits", "--out", "x.html", "--metric", "f"],
+            "no metric 'f'",
+        ),
+        ("merge", "ab", ["--out", "x.safetensors", "--metric", "f"], "there is no metric 'f'"),
+        ("merge", "ab", ["--out", "x.safetensors", "--method", "loss"], "here, but in Python"),
+        ("section", "abc", ["--data", "digits", "--out", "x.html", "--method", "f"], "no method"),
+        ("flatness", "a", ["--data", "digits", "--out", "x.html", "--seed", "-1"], "--seed"),
     ],
 )
 def test_mistakes_get_one_sentence(toroids, folder, command, networks, arguments, message):

@@ -30,7 +30,7 @@ def test_a_pickle_is_refused_and_not_executed(tmp_path):
 
     path = tmp_path / "w.safetensors"
     path.write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(ParamsError, match="not a whole safetensors file"):
+    with pytest.raises(ParamsError, match="is a pickle, which could execute code; convert it"):
         td.load_params(path)
 
 

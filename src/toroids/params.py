@@ -17,6 +17,55 @@ Params: TypeAlias = Mapping[str, torch.Tensor]
 PIECE = 2**16
 
 
+def check_named(params: object, what: str = "the parameters") -> None:
+    """Raises unless `params` holds tensors by name.
+
+    Args:
+        params: what came as parameters and buffers.
+        what: how the message calls them.
+
+    Raises:
+        ParamsError: says what came instead, and how to make parameters of it.
+    """
+    if not isinstance(params, Mapping):
+        advice = "pass tensors by name, as model.state_dict() gives them"
+        if isinstance(params, torch.nn.Module):
+            advice = "pass its .state_dict()"
+        elif isinstance(params, str | Path):
+            advice = "pass what td.load_params(path) reads"
+        raise ParamsError(f"{what}: expected a state dict, got a {_kind(params)}; {advice}.")
+    for name, tensor in params.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise ParamsError(
+                f"`{name}` in {what} is a {_kind(tensor)}; pass a tensor, as torch.as_tensor "
+                "makes of an array."
+            )
+
+
+def check_several(networks: object, least: int, what: str = "networks") -> None:
+    """Raises unless several networks came, in order.
+
+    Args:
+        networks: what came as a sequence of parameters by name.
+        least: how many there must be.
+        what: how the message calls them.
+
+    Raises:
+        ParamsError: there are fewer, or what came is one network or no sequence.
+    """
+    if isinstance(networks, Mapping | str) or not isinstance(networks, Sequence):
+        raise ParamsError(
+            f"the {what} are a {_kind(networks)}; pass a list of state dicts, one per network."
+        )
+    if len(networks) < least:
+        words = {1: "one", 2: "two"}.get(least, str(least))
+        raise ParamsError(f"there are {len(networks)} {what}; pass {words} or more.")
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
 def check_finite(params: Params, what: str = "the parameters") -> None:
     """Raises unless every floating tensor of `params` is free of NaN and infinity.
 
@@ -51,8 +100,10 @@ def check_shapes(
         expected_by: how the message calls the owner of `shapes`.
 
     Raises:
-        ParamsError: names the missing, the unknown, or the first misshapen tensor.
+        ParamsError: names the missing, the unknown, or the first misshapen tensor; or `params`
+            holds no tensors by name.
     """
+    check_named(params, what)
     missing = sorted(shapes.keys() - params.keys())
     unknown = sorted(params.keys() - shapes.keys())
     if missing or unknown:
@@ -76,6 +127,7 @@ def check_alike(a: Params, b: Params) -> None:
     Raises:
         ParamsError: names the first tensor that differs, or that is not finite.
     """
+    check_named(a, "the first network")
     shapes = {name: tuple(tensor.shape) for name, tensor in a.items()}
     check_shapes(b, shapes, "the second network", "the first network")
     check_finite(a, "the first network")
@@ -149,8 +201,21 @@ def save_params(params: Params, path: str | Path) -> None:
 
     Args:
         params: parameters and buffers by name, on any device.
-        path: the file to write.
+        path: the file to write; its folder is made when missing.
+
+    Raises:
+        ParamsError: `params` holds no tensors by name, or `path` is a folder.
+
+    Example:
+        >>> import tempfile, torch, toroids as td
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     td.save_params({"weight": torch.ones(2)}, f"{folder}/a.safetensors")
+        ...     td.load_params(f"{folder}/a.safetensors")
+        {'weight': tensor([1., 1.])}
     """
+    check_named(params)
+    if Path(path).is_dir():
+        raise ParamsError(f"`{path}` is a folder; name a file in it, as weights.safetensors.")
     # A file holds each tensor on its own: tied and sliced tensors are copied out of their storage.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in params.items()}
     write_atomically(path, safetensors.torch.save(tensors))
@@ -167,19 +232,36 @@ def load_params(path: str | Path, device: str | torch.device = "cpu") -> dict[st
         The tensors by name.
 
     Raises:
-        ParamsError: the file is missing, is a pickle, or is not a safetensors file.
+        ParamsError: the file is missing, is a pickle, or is not a safetensors file; or the device
+            is not there.
+
+    Example:
+        >>> import toroids as td
+        >>> weights = td.load_params("weights.safetensors", device="cuda:0")  # doctest: +SKIP
+
+        See `save_params` for one that runs.
     """
     path = Path(path)
     if not path.is_file():
         raise ParamsError(f"there is no weight file `{path}`; pass a safetensors file.")
     refuse_pickle(path)
     try:
-        return safetensors.torch.load_file(path, device=str(device))
+        tensors = safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
         raise ParamsError(
             f"`{path}` is not a whole safetensors file ({error}); write weights with "
             "safetensors.torch.save_file(model.state_dict(), path)."
         ) from error
+    try:
+        return {name: tensor.to(device) for name, tensor in tensors.items()}
+    except (RuntimeError, AssertionError) as error:  # torch raises either where there is no CUDA
+        raise ParamsError(unusable(device, error)) from error
+
+
+def unusable(device: str | torch.device, error: Exception) -> str:
+    """The sentence for a device that is not there."""
+    cause = str(error).splitlines()[0].rstrip(".")
+    return f"the device {str(device)!r} cannot be used: {cause}; pass one that is here, as 'cpu'."
 
 
 def refuse_pickle(path: Path) -> None:

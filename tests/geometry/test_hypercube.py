@@ -87,7 +87,7 @@ def test_the_median_lies_between_every_two(pair):
         way = cube.distance(x, median) + cube.distance(median, y)
         assert way == pytest.approx(cube.distance(x, y))
     assert torch.equal(row(cube.majority([a, b])), row(a))  # undecided weights: the first's
-    with pytest.raises(td.ToroidsError, match="no networks"):
+    with pytest.raises(td.ToroidsError, match="there are 0 networks; pass one or more"):
         cube.majority([])
 
 

@@ -66,5 +66,5 @@ def test_bad_input():
         td.merge(group, model, [a, b], method="magic")
     with pytest.raises(DataError, match="no examples"):
         td.merge(group, model, [a, b], (data.train[0][:0], data.train[1][:0]))
-    with pytest.raises(ToroidsError, match="no networks"):
+    with pytest.raises(ToroidsError, match="there are 0 networks; pass one or more"):
         td.evaluate_ensemble(model, [], data.test)

@@ -201,7 +201,7 @@ def test_polylines(setting):
     assert all(torch.equal(x, line[n]) for n, x in quarter.items())
     three = td.Polyline([path.a, c, path.b, c])
     assert all(torch.allclose(x, path.b[n]) for n, x in three(2 / 3).items())
-    with pytest.raises(ToroidsError, match="at least 2 networks, got 1"):
+    with pytest.raises(ToroidsError, match="there are 1 networks of a polyline; pass two or more"):
         td.Polyline([path.a])
 
 

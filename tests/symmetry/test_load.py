@@ -30,6 +30,16 @@ def test_a_wrong_name_is_refused(name, message):
         load_model(name)
 
 
+def test_a_model_that_fails_says_where(tmp_path, monkeypatch):
+    (tmp_path / "broken_networks.py").write_text("def build():\n    return 1 + 'one'\n")
+    (tmp_path / "broken_module.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"failed in line 2 of `.*broken_networks.py`: TypeError"):
+        load_model("broken_networks:build")
+    with pytest.raises(ConfigError, match=r"failed in line 1 of `.*`: ZeroDivisionError"):
+        load_model("broken_module:build")
+
+
 def test_a_hugging_face_folder_is_read_without_executing_it(tmp_path):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -55,3 +65,5 @@ def test_example_inputs():
     for wrong in ("", "a,b", "2,0"):
         with pytest.raises(ConfigError, match="write sizes as"):
             example(wrong)
+    with pytest.raises(ConfigError, match="tokens are drawn below 0"):
+        example("2,3", 0)

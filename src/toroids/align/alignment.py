@@ -17,7 +17,7 @@ from toroids.align.exact import exact
 from toroids.align.frank_wolfe import frank_wolfe
 from toroids.align.greedy import greedy
 from toroids.align.loss import loss
-from toroids.align.problem import Effort, Found, Problem, Progress
+from toroids.align.problem import Effort, Found, Problem, Progress, check_budget
 from toroids.align.restarts import restarts
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
@@ -62,6 +62,8 @@ class Alignment:
         seconds: wall time of the method, canonical forms not included.
         group: the group that `element` belongs to; that of the folded network for
             batch_norm="fold".
+
+    See `align` for an example.
     """
 
     params: CanonicalParams
@@ -184,8 +186,7 @@ def align(
     """
     if method not in METHODS:
         raise ToroidsError(f"there is no method {method!r}; choose from {sorted(METHODS)}.")
-    if budget is not None and not budget > 0:
-        raise ToroidsError(f"the budget is {budget} seconds; pass a positive number, or None.")
+    check_budget(budget)
     check_alike(to, params)
     folded = folding(group, batch_norm)
     reference, start = (

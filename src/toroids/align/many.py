@@ -22,7 +22,7 @@ from toroids.align.alignment import METHODS, METHODS_ON_DATA
 from toroids.align.descent import descend, smallest_gain
 from toroids.align.greedy import greedy
 from toroids.align.position import Position
-from toroids.align.problem import Effort, Problem, Progress
+from toroids.align.problem import Effort, Problem, Progress, check_budget
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
@@ -30,7 +30,7 @@ from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
 from toroids.geometry.mean import KarcherMean
 from toroids.geometry.toroid import Toroid
-from toroids.params import Params, check_alike, computing, inner_product
+from toroids.params import Params, check_alike, check_several, computing, inner_product
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
@@ -50,6 +50,8 @@ class ManyAlignment:
         rounds: how many times every network was aligned to the sum of the others.
         converged: whether no network gained in the last round.
         toroid: the manifold on which they lie.
+
+    See `align_many` for an example.
     """
 
     params: list[CanonicalParams]
@@ -97,7 +99,7 @@ def align_many(
 
     Raises:
         ParamsError: the networks are of different architectures or not finite.
-        ToroidsError: fewer than two networks, or an unknown method.
+        ToroidsError: fewer than two networks, an unknown method, or a budget that is not positive.
 
     Example:
         >>> import torch, toroids as td
@@ -112,8 +114,8 @@ def align_many(
     if method not in METHODS or method in METHODS_ON_DATA:
         known = sorted(METHODS.keys() - METHODS_ON_DATA)
         raise ToroidsError(f"there is no method {method!r} for many networks; choose from {known}.")
-    if len(networks) < 2:
-        raise ToroidsError(f"there are {len(networks)} networks to align; pass two or more.")
+    check_several(networks, 2, "networks to align")
+    check_budget(budget)
     for network in networks[1:]:
         check_alike(networks[0], network)
     folded = folding(group, batch_norm)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import torch
 
 from toroids.align.position import Position
+from toroids.errors import ToroidsError
 from toroids.evaluation.evaluator import Evaluator
 from toroids.params import Params
 from toroids.symmetry.activations import Probe
@@ -17,6 +18,12 @@ from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
 Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+def check_budget(budget: float | None) -> None:
+    """Raises unless `budget` is None or a positive number of seconds."""
+    if budget is not None and (isinstance(budget, str) or not budget > 0):
+        raise ToroidsError(f"the budget is {budget!r} seconds; pass a positive number, or None.")
 
 
 @dataclass

@@ -9,6 +9,7 @@ Reference: M. Courbariaux, I. Hubara, D. Soudry, R. El-Yaniv, Y. Bengio, Binariz
 """
 
 import math
+from numbers import Integral
 from typing import Literal, TypeAlias
 
 import torch
@@ -23,7 +24,13 @@ BIASES = ("none", "binary", "real")
 
 
 class Sign(nn.Module):
-    """The sign as activation: -1 or +1, never zero."""
+    """The sign as activation: -1 or +1, never zero.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> td.Sign()(torch.tensor([-0.5, 0.0, 2.0]))
+        tensor([-1.,  1.,  1.])
+    """
 
     def __init__(self, window: float = 1.0, threshold: float = 0.0) -> None:
         """Computes sign(x - threshold).
@@ -80,8 +87,10 @@ class _Binary(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], bias: Bias, generator: torch.Generator) -> None:
         super().__init__()
-        if min(shape) < 1:
-            raise ToroidsError(f"a binary layer has the sizes {shape}; pass 1 or more.")
+        if not all(isinstance(size, Integral) and size >= 1 for size in shape):
+            raise ToroidsError(
+                f"a binary layer has the sizes {shape}; pass 1 or more, as whole numbers."
+            )
         if bias not in BIASES:
             raise ToroidsError(f"there is no bias {bias!r}; choose from {BIASES}.")
         self.bias_kind = bias
@@ -147,7 +156,14 @@ class BinaryLinear(_Binary):
 
 
 class BinaryConv2d(_Binary):
-    """A convolution with weights of -1 and +1, without padding: its zeros are no signs."""
+    """A convolution with weights of -1 and +1, without padding: its zeros are no signs.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> layer = td.BinaryConv2d(1, 2, kernel=3)
+        >>> layer(torch.ones(1, 1, 5, 5)).shape, layer.binary_weight.abs().unique()
+        (torch.Size([1, 2, 3, 3]), tensor([1.], grad_fn=<Unique2Backward0>))
+    """
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from torch import Tensor
 from toroids.canonical.exponents import basis
 from toroids.errors import ToroidsError
 from toroids.params import precise
-from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.group import SymmetryGroup, check_group
 from toroids.symmetry.space import Action, Generator, Leg, Norm, Space
 from toroids.symmetry.units import along, vectors
 
@@ -90,8 +90,9 @@ def folding(group: SymmetryGroup, batch_norm: str) -> Folding | None:
         The folding for "fold", None for "keep".
 
     Raises:
-        ToroidsError: another word.
+        ToroidsError: another word, or `group` is none.
     """
+    check_group(group)
     if batch_norm not in BATCH_NORM:
         raise ToroidsError(f"there is no batch_norm={batch_norm!r}; choose from {BATCH_NORM}.")
     return Folding(group) if batch_norm == "fold" else None

@@ -11,8 +11,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from toroids.errors import DataError
 from toroids.evaluation.batches import Data, batches, check_pair, to_place
-from toroids.evaluation.running import evaluation_mode, run
-from toroids.params import Params, check_finite, check_shapes
+from toroids.evaluation.running import check_params, evaluation_mode, run
+from toroids.params import Params
 
 RECTIFIERS = {
     F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.threshold,
@@ -50,7 +50,7 @@ def dead_units(
 
     Raises:
         ParamsError: `params` is not of this model, or not finite.
-        DataError: there are no examples, or the model cannot run on them.
+        DataError: there are no examples, the model cannot run on them, or an activation is NaN.
 
     Example:
         >>> import torch, toroids as td
@@ -60,9 +60,7 @@ def dead_units(
         >>> td.dead_units(model, params, (torch.randn(5, 2), torch.zeros(5)))
         {'1': (1,)}
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    check_shapes(params, shapes, "the parameters", "the model")
-    check_finite(params)
+    check_params(model, params)
     place = next((tensor for tensor in params.values() if tensor.is_floating_point()), None)
     alive: dict[str, Tensor] = {}
     examples = 0
@@ -134,6 +132,11 @@ class _Watch(TorchFunctionMode):
         self._calls[name] = self._calls.get(name, 0) + 1
         if self._calls[name] > 1:
             name = f"{name}:{self._calls[name]}"
+        if bool(output.isnan().any()):  # it is above zero nowhere, and would look dead
+            raise DataError(
+                f"the activations of `{name}` are NaN on these data; pass finite inputs, and "
+                "weights that do not overflow."
+            )
         self.fired[name] = (output > 0).movedim(axis, -1).flatten(end_dim=-2).any(dim=0)
 
 

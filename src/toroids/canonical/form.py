@@ -27,6 +27,8 @@ class CanonicalParams(Mapping[str, Tensor]):
 
     Attributes:
         notes: degenerate units and other things that could not be fixed.
+
+    See `canonicalize` for an example.
     """
 
     def __init__(self, tensors: Params, notes: tuple[str, ...]) -> None:

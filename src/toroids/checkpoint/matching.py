@@ -70,7 +70,7 @@ class Matching:
                 )
         return complete[0] if complete else None
 
-    def failure(self, folder: str) -> str:
+    def failure(self, path: str) -> str:
         """Says what the best attempt lacked."""
         missing = self._missing or []
         for name in missing:
@@ -78,12 +78,12 @@ class Matching:
             if shape not in (None, self.expected[name]):
                 return (
                     f"`{name}` has shape {self.expected[name]} in the network but {shape} in the "
-                    f"checkpoint `{folder}`; take the network that the checkpoint was saved from."
+                    f"checkpoint `{path}`; take the network that the checkpoint was saved from."
                 )
         known = {self._spelling(name) for name in self.expected}
         spare = [name for name in self.files if name not in known]
         return (
-            f"the checkpoint `{folder}` lacks {listed(missing)}"
+            f"the checkpoint `{path}` lacks {listed(missing)}"
             + (f" and holds {listed(spare)}, which the network does not name" if spare else "")
             + "; take the network that the checkpoint was saved from."
         )

@@ -180,7 +180,7 @@ def state_dict_names(
     if found is None and pieces:
         found = matching.find(pieces)
     if found is None:
-        raise ParamsError(matching.failure(str(checkpoint.folder)))
+        raise ParamsError(matching.failure(str(checkpoint.path)))
     used = {file_name for parts in found.values() for file_name in parts}
     unused = tuple(name for name in checkpoint if name not in used)
     left_out = {name: tensor for name, tensor in optional.items() if name not in found}
@@ -196,7 +196,7 @@ def _check_ties(view: StateDictView, tied: Mapping[str, str]) -> None:
         if apart and not torch.equal(view[name], view[first]):
             raise ParamsError(
                 f"`{name}` and `{first}` are one tensor in the network but differ in "
-                f"`{view.checkpoint.folder}`; take the network that the checkpoint was saved from."
+                f"`{view.checkpoint.path}`; take the network that the checkpoint was saved from."
             )
 
 

@@ -75,6 +75,11 @@ class Checkpoint(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._places)
 
+    @property
+    def path(self) -> Path:
+        """The file, where one holds everything; else the folder."""
+        return self.folder if self.index else self.folder / next(iter(self.headers))
+
     def __repr__(self) -> str:
         return f"Checkpoint({str(self.folder)!r}, {len(self.headers)} files, {len(self)} tensors)"
 

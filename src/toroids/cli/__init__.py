@@ -12,6 +12,7 @@ from toroids.cli.merge import merge
 from toroids.cli.networks import align, canonicalize, symmetries
 from toroids.cli.studies import export, list_, report, show, study
 from toroids.errors import ToroidsError
+from toroids.study.run import FULL
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,7 +66,11 @@ def main() -> None:
         print(f"toroids: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        where = f" `{error.filename}`" if error.filename else ""
+        if error.errno in FULL:
+            print("toroids: the disk is full; free some space and try again.", file=sys.stderr)
+            sys.exit(2)
+        name = error.filename2 or error.filename  # of a rename, where it should have gone
+        where = f" `{name}`" if name else ""
         reason = error.strerror or str(error)
         print(f"toroids: cannot use{where}: {reason}; choose another place.", file=sys.stderr)
         sys.exit(2)

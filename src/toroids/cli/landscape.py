@@ -21,15 +21,18 @@ from toroids.cli.loaded import (
 )
 from toroids.cli.shared import (
     MODEL,
+    Method,
     OutputKey,
     Shapes,
     Tokens,
     check_file,
+    check_method,
     say,
     shown_progress,
 )
 from toroids.data.files import load_data
 from toroids.errors import ConfigError
+from toroids.evaluation.metrics import metric_named
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Path as Curve
 from toroids.geometry.toroid import Toroid
@@ -71,7 +74,7 @@ def profile(
     tolerance: Annotated[
         float | None, typer.Option(help="Add points until the barrier is known to this error.")
     ] = None,
-    method: Annotated[str, typer.Option(help="Of alignment, as in `toroids align`.")] = "descent",
+    method: Method = "descent",
     batch_norm: Annotated[str, typer.Option(help="recalibrate or keep.")] = "recalibrate",
     steps: Annotated[int, typer.Option(help="Of training a bend.")] = 2000,
     metric: Measure = "classification",
@@ -79,6 +82,8 @@ def profile(
 ) -> None:
     """Measure the error along paths between two networks, and draw it."""
     check_file(out)
+    check_method(method)
+    metric_named(metric)
     ways = way or ["raw", "geodesic"]
     for name in ways:
         if name not in (*WAYS, BEND):
@@ -155,12 +160,15 @@ def flatness(
     precision: Annotated[
         float | None, typer.Option(help="Draw until every standard error is as small as this.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the noise, the same for every network.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of the noise, the same for every network.", min=0, max=2**63 - 1)
+    ] = 0,
     metric: Measure = "classification",
     batch_size: Width = 1024,
 ) -> None:
     """Measure how much noise on the weights raises the error of networks, and draw it."""
     check_file(out)
+    metric_named(metric)
     sizes = None if sigmas is None else _numbers(sigmas)
     examples = load_data(data)
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
@@ -216,13 +224,15 @@ def section(
     tolerance: Annotated[
         float | None, typer.Option(help="Refine only where the error differs by more than this.")
     ] = None,
-    method: Annotated[str, typer.Option(help="Of alignment, as in `toroids align`.")] = "descent",
+    method: Method = "descent",
     batch_norm: Annotated[str, typer.Option(help="recalibrate or keep.")] = "recalibrate",
     metric: Measure = "classification",
     batch_size: Width = 1024,
 ) -> None:
     """Measure the error on the plane through three networks, in true distances, and draw it."""
     check_file(out)
+    check_method(method)
+    metric_named(metric)
     if len(weights) != 3:
         raise ConfigError(f"there are {len(weights)} networks; a plane goes through three.")
     examples = load_data(data)

@@ -21,10 +21,12 @@ from toroids.cli.loaded import (
 )
 from toroids.cli.shared import (
     MODEL,
+    Method,
     OutputKey,
     Shapes,
     Tokens,
     check_file,
+    check_method,
     say,
     shown_progress,
 )
@@ -32,6 +34,7 @@ from toroids.data.files import load_data
 from toroids.errors import ConfigError
 from toroids.evaluation.batches import Batch
 from toroids.evaluation.evaluate import evaluate
+from toroids.evaluation.metrics import metric_named
 from toroids.evaluation.summary import Evaluation
 from toroids.landscape.merge import evaluate_ensemble
 from toroids.landscape.merge import merge as merged_network
@@ -57,11 +60,15 @@ def merge(
     tokens: Tokens = None,
     output: Annotated[str, typer.Option(help="values, logits or classifier.")] = "values",
     output_key: OutputKey = None,
-    method: Annotated[str, typer.Option(help="Of alignment, as in `toroids align`.")] = "descent",
+    method: Method = "descent",
     metric: Measure = "classification",
     batch_size: Width = 1024,
 ) -> None:
     """Merge networks into one, and compare it with them and with their ensemble."""
+    check_method(method)
+    metric_named(metric)
+    if len(weights) < 2:
+        raise ConfigError(f"there are {len(weights)} networks to merge; pass two or more.")
     if picture is not None and data is None:
         raise ConfigError("a picture compares errors; pass --data.")
     if picture is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 import typer
 
-from toroids.align.alignment import METHODS, METHODS_ON_DATA, Alignment
+from toroids.align.alignment import Alignment
 from toroids.align.alignment import align as aligned
 from toroids.canonical.form import canonicalize as canonical_form
 from toroids.checkpoint import (
@@ -19,10 +19,13 @@ from toroids.checkpoint import (
 )
 from toroids.cli.shared import (
     MODEL,
+    Method,
     OutputKey,
     OutputName,
     Shapes,
     Tokens,
+    check_file,
+    check_method,
     example_inputs,
     output_mode,
     say,
@@ -35,9 +38,6 @@ from toroids.symmetry.discover import discover
 from toroids.symmetry.load import load_model
 from toroids.symmetry.verify import is_wide, verify
 
-# What needs data cannot be asked for in the shell.
-ALIGN_METHODS = sorted(METHODS.keys() - METHODS_ON_DATA)
-
 
 def symmetries(
     model: Annotated[str, typer.Argument(help=MODEL)],
@@ -49,6 +49,8 @@ def symmetries(
 ) -> None:
     """Find, prove and print the symmetry group of a model."""
     mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    if json is not None:
+        check_file(json)
     network = load_model(model)
     group = discover(network, examples, mode, output_key=output_key)
     if json is not None:
@@ -72,6 +74,7 @@ def canonicalize(
 ) -> None:
     """Bring a network to its canonical form: the same function, its symmetries removed."""
     mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    check_file(out)
     params = load_params(weights)
     group = discover(load_model(model), examples, mode, output_key=output_key)
     canonical = canonical_form(group, params, gauge, bias, batch_norm)
@@ -92,7 +95,7 @@ def align(
     tokens: Tokens = None,
     output: OutputName = "values",
     output_key: OutputKey = None,
-    method: Annotated[str, typer.Option(help=f"{', '.join(ALIGN_METHODS)}.")] = "descent",
+    method: Method = "descent",
     budget: Annotated[
         float | None, typer.Option(help="Seconds to spend; the best so far is kept.")
     ] = None,
@@ -109,6 +112,7 @@ def align(
 ) -> None:
     """Move a network onto another, its function unchanged: files, shards or pretrained folders."""
     mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    check_method(method)
     sources = open_checkpoint(moving), open_checkpoint(reference)
     check_out(sources[0], out)
     network = load_model(model)

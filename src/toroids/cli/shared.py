@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from toroids.align.alignment import METHODS, METHODS_ON_DATA
 from toroids.errors import ConfigError
 from toroids.study.run import Progress as Callback
 from toroids.symmetry.load import example
@@ -34,6 +35,21 @@ OutputName = Annotated[str, typer.Option(help="values, logits or classifier.")]
 OutputKey = Annotated[
     str | None, typer.Option(help="The entry of a structured output that counts.")
 ]
+
+
+# What needs data cannot be asked for in the shell.
+ALIGN_METHODS = sorted(METHODS.keys() - METHODS_ON_DATA)
+Method = Annotated[str, typer.Option(help=f"Of alignment: {', '.join(ALIGN_METHODS)}.")]
+
+
+def check_method(method: str) -> None:
+    """Raises unless there is a method of alignment that needs no data."""
+    if method not in ALIGN_METHODS:
+        on_data = " in Python, with data" if method in METHODS else ""
+        raise ConfigError(
+            f"there is no method {method!r} here{', but' * bool(on_data)}{on_data}; choose from "
+            f"{', '.join(ALIGN_METHODS)}."
+        )
 
 
 def output_mode(output: str) -> OutputMode:

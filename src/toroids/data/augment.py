@@ -34,10 +34,13 @@ def augment(inputs: Tensor, generator: torch.Generator, crop: int = 4, flip: boo
         >>> td.data.augment(images, torch.Generator().manual_seed(0)).shape
         torch.Size([10, 3, 32, 32])
     """
-    if inputs.ndim != 4:
+    if not isinstance(inputs, Tensor) or inputs.ndim != 4:
+        shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else None
+        shown = f"have shape {shape}" if shape else f"are a {type(inputs).__name__}"
+        raise DataError(f"the inputs {shown}; expected images (n, channels, height, width).")
+    if not isinstance(generator, torch.Generator):
         raise DataError(
-            f"the inputs have shape {tuple(inputs.shape)}; expected images "
-            "(n, channels, height, width)."
+            f"the generator is {generator!r}; pass torch.Generator().manual_seed(seed)."
         )
     count, channels, height, width = inputs.shape
     check_count("crop", crop, 0, min(height, width))

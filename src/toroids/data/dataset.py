@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from toroids.errors import DataError
+from toroids.params import unusable
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,13 @@ class Dataset:
         train: inputs of shape (n, ...) in float32 and labels of shape (n,) in 0 to classes - 1.
         test: the same for examples that no solver sees.
         classes: number of classes.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> train = (torch.rand(6, 4), torch.tensor([0, 1, 2, 0, 1, 2]))
+        >>> data = td.data.Dataset(train, test=(torch.rand(3, 4), torch.arange(3)), classes=3)
+        >>> data.subset(4).train[0].shape
+        torch.Size([4, 4])
     """
 
     train: tuple[Tensor, Tensor]
@@ -25,6 +33,15 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Checks that labels fit the inputs and the classes."""
+        for name, pair in (("train", self.train), ("test", self.test)):
+            two = isinstance(pair, tuple | list) and len(pair) == 2
+            if not two or not all(isinstance(part, Tensor) for part in pair):
+                kinds = [type(part).__name__ for part in pair] if two else type(pair).__name__
+                raise DataError(
+                    f"{name} is {kinds}; pass a pair of tensors (inputs, labels), as "
+                    "torch.as_tensor makes of arrays."
+                )
+        check_count("classes", self.classes, 1, 2**63)
         if self.train[0].shape[1:] != self.test[0].shape[1:]:
             raise DataError(
                 f"a training input has shape {tuple(self.train[0].shape[1:])} but a test input "
@@ -106,10 +123,23 @@ class Dataset:
         return replace(self, train=(inputs, noisy))
 
     def to(self, device: str | torch.device) -> Self:
-        """Moves all tensors to a device."""
-        train, test = (
-            (inputs.to(device), labels.to(device)) for inputs, labels in (self.train, self.test)
-        )
+        """Moves all tensors to a device.
+
+        Args:
+            device: as "cpu" or "cuda:0".
+
+        Returns:
+            The data set there.
+
+        Raises:
+            DataError: there is no such device.
+        """
+        try:
+            train, test = (
+                (inputs.to(device), labels.to(device)) for inputs, labels in (self.train, self.test)
+            )
+        except (RuntimeError, AssertionError) as error:  # torch raises either without CUDA
+            raise DataError(unusable(device, error)) from error
         return replace(self, train=train, test=test)
 
 

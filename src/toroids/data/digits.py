@@ -1,5 +1,7 @@
 """Scikit-learn's embedded handwritten digits: 1797 images of 8 x 8 pixels, ten classes."""
 
+from numbers import Integral
+
 import torch
 
 from toroids.data.dataset import Dataset
@@ -31,7 +33,7 @@ def digits(train: int = 600, seed: int = 0) -> Dataset:
     from sklearn.datasets import load_digits  # its import takes longer than that of toroids
 
     images, labels = load_digits(return_X_y=True)
-    if not 1 <= train < len(labels):
+    if not isinstance(train, Integral) or not 1 <= train < len(labels):
         raise DataError(
             f"the digits have {len(labels)} images but train is {train}; "
             f"pass 1 to {len(labels) - 1}, the rest is for test."

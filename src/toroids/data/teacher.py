@@ -83,12 +83,42 @@ def teacher_weights(
 
     Raises:
         DataError: a setting is out of range, or the teacher is unknown.
+
+    Example:
+        >>> import toroids as td
+        >>> td.data.teacher_weights(51, "committee", hidden=5).shape
+        torch.Size([5, 51])
     """
     return _draw_weights(inputs, teacher, hidden, torch.Generator().manual_seed(seed))
 
 
 def teacher_labels(weights: Tensor, inputs: Tensor) -> Tensor:
-    """Gives the majority's class, 0 or 1, of units with `weights` (units, N) for inputs (n, N)."""
+    """Labels inputs by the majority of a teacher's units: sum_k sign(w_k . x) > 0.
+
+    Args:
+        weights: of shape (units, N), as `teacher_weights` gives them.
+        inputs: of shape (n, N).
+
+    Returns:
+        Classes 0 and 1 of shape (n,).
+
+    Raises:
+        DataError: the shapes do not fit, or inputs are not finite.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> w = torch.tensor([[1.0, -1.0]])
+        >>> td.data.teacher_labels(w, torch.tensor([[2.0, 1.0], [1.0, 2.0]]))
+        tensor([1, 0])
+    """
+    shapes = [tuple(x.shape) if isinstance(x, Tensor) else () for x in (weights, inputs)]
+    if [len(shape) for shape in shapes] != [2, 2] or shapes[0][1] != shapes[1][1]:
+        raise DataError(
+            f"the weights and the inputs have the shapes {shapes[0]} and {shapes[1]}; pass tensors "
+            "of the shapes (units, N) and (n, N), of one N."
+        )
+    if not bool(torch.isfinite(inputs).all()):
+        raise DataError("the inputs hold NaN or infinity; pass finite ones.")
     return ((inputs @ weights.T).sign().sum(1) > 0).long()
 
 

@@ -1,6 +1,7 @@
 """Data as batches: a pair of inputs and targets, or any iterable of such pairs."""
 
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import torch
@@ -35,12 +36,13 @@ def batches(data: Data, batch_size: int) -> Iterable[Batch]:
     Raises:
         DataError: no examples, or unequal numbers of inputs and targets.
     """
-    if batch_size < 1:
-        raise DataError(f"batch_size is {batch_size}; pass at least 1.")
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise DataError(f"batch_size is {batch_size!r}; pass a whole number, at least 1.")
     if _is_pair(data):
         return _cut(check_pair(data), batch_size)
     if isinstance(data, Tensor | Mapping) or not isinstance(data, Iterable):
-        raise DataError(f"the data is a {type(data).__name__}; {_EXPECTED}.")
+        train = " pass its .train or .test;" if hasattr(data, "train") else ""
+        raise DataError(f"the data is a {type(data).__name__};{train} {_EXPECTED}.")
     rest: Iterable[Any] = data
     # a generator can be run through only once
     return list(rest) if iter(rest) is rest else rest
@@ -59,7 +61,10 @@ def check_pair(batch: object) -> Batch:
         DataError: it is something else.
     """
     if not isinstance(batch, tuple | list) or len(batch) != 2 or not _is_pair(batch):
-        raise DataError(f"a batch is a {type(batch).__name__}, not a pair; {_EXPECTED}.")
+        advice = " pass its .train or .test;" if hasattr(batch, "train") else ""
+        if hasattr(batch, "__array__"):
+            advice = " make tensors of arrays by torch.as_tensor;"
+        raise DataError(f"a batch is a {type(batch).__name__}, not a pair;{advice} {_EXPECTED}.")
     inputs, targets = batch
     tensors = [*(inputs.values() if isinstance(inputs, Mapping) else (inputs,)), targets]
     if not all(isinstance(part, Tensor) and part.ndim for part in tensors):

@@ -97,6 +97,17 @@ def fit_temperature(
         ParamsError: as in `evaluate`.
         DataError: as in `evaluate`.
         ToroidsError: as in `evaluate`.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.fully_connected([2, 8, 3], seed=0)
+        >>> inputs = torch.randn(64, 2)
+        >>> labels = (8 * model(inputs)).softmax(dim=1).multinomial(1).flatten()
+        >>> params = model.state_dict()
+        >>> found = td.fit_temperature(model, params, (inputs, labels))
+        >>> loss = lambda t: td.evaluate(model, params, (inputs, labels), temperature=t).loss
+        >>> loss(found) <= min(loss(0.8 * found), loss(1.25 * found))
+        True
     """
     check_params(model, params)
     return Evaluator(

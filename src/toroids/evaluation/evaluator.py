@@ -19,7 +19,7 @@ from toroids.evaluation.metrics import (
     metric_named,
     score,
 )
-from toroids.evaluation.running import evaluation_mode, owners_of, run, select_output
+from toroids.evaluation.running import check_module, evaluation_mode, owners_of, run, select_output
 from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.params import Params, precise
 
@@ -38,6 +38,13 @@ class Evaluator:
 
     What does not depend on the parameters is done once: the data is cut into batches, moved to
     the device and checked on the first call.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> models = [td.models.fully_connected([4, 8, 3], seed=seed) for seed in range(2)]
+        >>> evaluator = td.Evaluator(models[0], (torch.randn(16, 4), torch.randint(3, (16,))))
+        >>> [evaluator(model.state_dict()).examples for model in models]
+        [16, 16]
     """
 
     def __init__(
@@ -63,6 +70,11 @@ class Evaluator:
             together: how many networks `many` runs at once; when None one on a CPU, where a loop
                 is faster, and 32 small ones on a GPU.
         """
+        check_module(model)
+        if autocast not in (None, torch.bfloat16, torch.float16):
+            raise ToroidsError(
+                f"autocast is {autocast!r}; pass torch.bfloat16, torch.float16, or None."
+            )
         self.model = model
         self.output_key = output_key
         self.metric = metric_named(metric)
@@ -97,8 +109,8 @@ class Evaluator:
             DataError: as in `evaluate`.
             ToroidsError: a temperature that is not positive.
         """
-        if not 0 < temperature < math.inf:
-            raise ToroidsError(f"the temperature is {temperature}; pass a positive number.")
+        if isinstance(temperature, str) or not 0 < temperature < math.inf:
+            raise ToroidsError(f"the temperature is {temperature!r}; pass a positive number.")
         found, undefined = [], []
         with evaluation_mode(self.model):
             for outputs, targets in self._outputs(params):

@@ -166,6 +166,11 @@ def metric_named(metric: str | Metric) -> Metric:
         ToroidsError: there is no metric of that name.
     """
     if not isinstance(metric, str):
+        if not callable(metric):
+            raise ToroidsError(
+                f"the metric is a {type(metric).__name__}; choose from {NAMES}, or pass a function "
+                "of outputs and targets."
+            )
         return metric
     if top := re.fullmatch(r"top-([1-9]\d*)", metric):
         return Classification(int(top[1]))

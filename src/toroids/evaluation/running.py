@@ -8,9 +8,24 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from toroids.errors import DataError
+from toroids.errors import DataError, ParamsError
 from toroids.evaluation.batches import Inputs, map_inputs
 from toroids.params import Params, check_finite, check_shapes
+
+
+def check_module(model: object, what: str = "the model") -> None:
+    """Raises unless `model` is a module, and not the class of one.
+
+    Args:
+        model: what came as a model.
+        what: how the message calls it.
+
+    Raises:
+        ParamsError: it is something else.
+    """
+    if not isinstance(model, nn.Module):
+        kind = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise ParamsError(f"{what}: expected a torch.nn.Module, got {kind}; pass an instance.")
 
 
 def check_params(model: nn.Module, params: Params, what: str = "the parameters") -> None:
@@ -22,8 +37,10 @@ def check_params(model: nn.Module, params: Params, what: str = "the parameters")
         what: how the message calls them.
 
     Raises:
-        ParamsError: names the tensor that is missing, unknown, misshapen or not finite.
+        ParamsError: names the tensor that is missing, unknown, misshapen or not finite; or `model`
+            is no module.
     """
+    check_module(model)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     check_shapes(params, shapes, what, "the model")
     check_finite(params, what)

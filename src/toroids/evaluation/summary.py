@@ -22,6 +22,8 @@ class Evaluation:
             sqrt(e (1 - e) / n).
         loss_stderr: standard error of `loss` over the examples.
         examples: how many examples, n.
+
+    See `evaluate` for an example.
     """
 
     error: float

@@ -19,6 +19,16 @@ class BitPath:
         a: the start.
         b: the end.
         order: positions in the row of all binary weights, in the order of flipping.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> make = td.models.binary_fully_connected
+        >>> cube = td.Hypercube(td.discover(make([5, 3, 2]), torch.ones(1, 5)))
+        >>> networks = [make([5, 3, 2], seed=seed).state_dict() for seed in (0, 1)]
+        >>> a, b = (td.canonicalize(cube.group, network) for network in networks)
+        >>> path = cube.geodesic(a, b)
+        >>> len(path) == round(cube.distance(a, b) * cube.dimension)
+        True
     """
 
     def __init__(
@@ -49,12 +59,12 @@ class BitPath:
         if order is None:
             generator = generator or torch.Generator().manual_seed(0)
             order = apart[torch.randperm(len(apart), generator=generator).to(apart.device)]
-        elif not torch.equal(order.sort().values, apart):
+        elif not torch.equal(torch.as_tensor(order).sort().values, apart):
             raise ToroidsError(
                 f"the order has {len(order)} positions; pass every one of the {len(apart)} in "
                 "which the networks differ, once."
             )
-        self.order = order
+        self.order = torch.as_tensor(order, device=apart.device)
 
     def __len__(self) -> int:
         """Number of flips."""

@@ -21,12 +21,21 @@ from toroids.canonical.form import CanonicalParams
 from toroids.errors import ToroidsError
 from toroids.geometry.bit_path import BitPath
 from toroids.geometry.toroid import Toroid
-from toroids.params import Params, check_placed_alike
+from toroids.params import Params, check_placed_alike, check_several
 from toroids.symmetry.group import SymmetryGroup
 
 
 class Hypercube:
-    """All canonical networks of an architecture with binary weights."""
+    """All canonical networks of an architecture with binary weights.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.binary_fully_connected([5, 3, 2])
+        >>> cube = td.Hypercube(td.discover(model, torch.ones(1, 5)))
+        >>> a = td.canonicalize(cube.group, model.state_dict())
+        >>> cube.dimension, cube.distance(a, cube.flip(a, 1.0, torch.Generator()))
+        (21, 1.0)
+    """
 
     def __init__(self, group: SymmetryGroup, bias: bool = True, batch_norm: str = "keep") -> None:
         """Builds the hypercube of `group`.
@@ -203,13 +212,25 @@ class Hypercube:
             ParamsError: a network is not canonical.
             ToroidsError: no networks.
         """
-        if not networks:
-            raise ToroidsError("there are no networks; pass one or more.")
+        check_several(networks, 1)
         for number, network in enumerate(networks):
             self.check(network, f"network {number}")
         row = majority([self.weights.flat(network) for network in networks])
         first = networks[0]
         return CanonicalParams({**first, **self.weights.tensors(row, first)}, ())
+
+
+def check_cube(cube: object) -> None:
+    """Raises unless `cube` is a hypercube.
+
+    Args:
+        cube: what came as one.
+
+    Raises:
+        ToroidsError: it is something else.
+    """
+    if not isinstance(cube, Hypercube):
+        raise ToroidsError(f"the cube is a {type(cube).__name__}; pass td.Hypercube(group).")
 
 
 def majority(rows: Sequence[Tensor]) -> Tensor:

@@ -9,11 +9,19 @@ from torch import Tensor
 
 from toroids.canonical.spheres import Spheres
 from toroids.errors import ToroidsError
-from toroids.params import Params, check_alike
+from toroids.params import Params, check_alike, check_several
 
 
 class Path(Protocol):
-    """A function of t in [0, 1]; t = 0 and t = 1 give the two ends exactly."""
+    """A function of t in [0, 1]; t = 0 and t = 1 give the two ends exactly.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> def path(t: float) -> td.Params:  # any such function is one
+        ...     return {"w": torch.full((2,), t**2)}
+        >>> path(0.5)["w"]
+        tensor([0.2500, 0.2500])
+    """
 
     def __call__(self, t: float) -> Params:
         """Returns the parameters at `t`."""
@@ -21,7 +29,13 @@ class Path(Protocol):
 
 
 class Line:
-    """The straight line (1 - t) a + t b; integer buffers keep the start's values."""
+    """The straight line (1 - t) a + t b; integer buffers keep the start's values.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> td.Line({"w": torch.zeros(2)}, {"w": torch.ones(2)})(0.25)
+        {'w': tensor([0.2500, 0.2500])}
+    """
 
     def __init__(self, a: Params, b: Params) -> None:
         """Joins `a` and `b`, raw or canonical.
@@ -51,6 +65,18 @@ class Geodesic:
 
     written with sinc(x) = sin(x) / x, which has no singularity at theta = 0. Flat coordinates, zero
     units and floating buffers move on a straight line; integer buffers keep the start's values.
+
+    Example:
+        >>> import toroids as td
+        >>> models = [td.models.fully_connected([4, 8, 3], seed=seed).double() for seed in (0, 1)]
+        >>> a, b = (model.state_dict() for model in models)
+        >>> group = td.fully_connected_group(a)
+        >>> alignment = td.align(group, b, to=a)
+        >>> toroid = td.Toroid(group)
+        >>> path = toroid.geodesic(alignment.reference, alignment.params)
+        >>> half = toroid.distance(path(0.0), path(0.5))
+        >>> abs(half - toroid.distance(path(0.0), path(1.0)) / 2) < 1e-9
+        True
     """
 
     def __init__(
@@ -112,6 +138,13 @@ class Polyline:
         points: the networks, in order.
         a: the first of them.
         b: the last.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> a, b, c = ({"w": torch.tensor([float(x)])} for x in (0, 1, 0))
+        >>> bend = td.Polyline([a, b, c])
+        >>> bend(0.5), bend(0.75)
+        ({'w': tensor([1.])}, {'w': tensor([0.5000])})
     """
 
     def __init__(self, points: Sequence[Params], join: Join = Line) -> None:
@@ -125,8 +158,12 @@ class Polyline:
             ToroidsError: fewer than two networks.
             ParamsError: different architectures, or weights that are not finite.
         """
-        if len(points) < 2:
-            raise ToroidsError(f"a polyline needs at least 2 networks, got {len(points)}.")
+        check_several(points, 2, "networks of a polyline")
+        if not callable(join):
+            raise ToroidsError(
+                f"join is a {type(join).__name__}; pass what makes a path of two networks, as "
+                "td.Line or toroid.geodesic."
+            )
         self.points = [dict(point) for point in points]
         self.a, self.b = self.points[0], self.points[-1]
         self._segments = [join(a, b) for a, b in pairwise(self.points)]

@@ -24,14 +24,34 @@ from toroids.errors import ParamsError, ToroidsError
 from toroids.geometry.calculus import Calculus, rounding
 from toroids.geometry.mean import KarcherMean, karcher_mean
 from toroids.geometry.paths import Geodesic
-from toroids.params import Params, check_placed_alike, computing, precise
+from toroids.params import (
+    Params,
+    check_named,
+    check_placed_alike,
+    check_several,
+    computing,
+    precise,
+)
 from toroids.symmetry.group import SymmetryGroup
 
 FLAT = "flat"
 
 
 class Toroid:
-    """The product manifold of an architecture's canonical networks."""
+    """The product manifold of an architecture's canonical networks.
+
+    Example:
+        >>> import toroids as td
+        >>> models = [td.models.fully_connected([4, 8, 3], seed=seed).double() for seed in (0, 1)]
+        >>> a, b = (model.state_dict() for model in models)
+        >>> group = td.fully_connected_group(a)
+        >>> a, b = (td.canonicalize(group, network) for network in (a, b))
+        >>> toroid = td.Toroid(group)
+        >>> toroid.distance(toroid.exp(a, toroid.log(a, b)), b) < 1e-9 < toroid.distance(a, b)
+        True
+        >>> list(toroid.distances(a, b))
+        ['hidden1', 'flat']
+    """
 
     def __init__(self, group: SymmetryGroup, bias: bool = True, batch_norm: str = "keep") -> None:
         """Builds the manifold of `group`.
@@ -331,7 +351,20 @@ class Toroid:
         return self._calculus.transport(a, b, tangent)
 
     def inner(self, first: Params, second: Params) -> float:
-        """Computes the inner product of two tangents at the same point."""
+        """Computes the inner product of two tangents at the same point.
+
+        Args:
+            first: a tangent, for every parameter a tensor of its shape.
+            second: another one.
+
+        Returns:
+            Their inner product.
+
+        Raises:
+            ParamsError: a parameter is missing or has another shape.
+        """
+        self._check_vector(first)
+        self._check_vector(second)
         return self._calculus.inner(first, second)
 
     def mean(
@@ -352,16 +385,21 @@ class Toroid:
 
         Raises:
             ParamsError: a network is not canonical, or units are antipodal to the mean.
-            ToroidsError: no networks.
+            ToroidsError: no networks, a tolerance that is not positive, or no iterations.
         """
-        if not networks:
-            raise ToroidsError("the mean of no networks is not defined; pass one or more.")
+        check_several(networks, 1)
+        if tolerance is not None and not tolerance > 0 or iterations < 1:
+            raise ToroidsError(
+                f"the tolerance is {tolerance} and iterations is {iterations}; pass a positive "
+                "number, or None, and at least 1."
+            )
         for position, network in enumerate(networks):
             self.check(network, f"network {position}")
             check_placed_alike(networks[0], network)
         return karcher_mean(self._calculus, networks, tolerance, iterations)
 
     def _check_vector(self, vector: Params) -> None:
+        check_named(vector, "the vector")
         for name in self.group.parameters:
             shape = self.group.shapes[name]
             if name not in vector or tuple(vector[name].shape) != tuple(shape):

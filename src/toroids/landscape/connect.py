@@ -56,6 +56,8 @@ class Bend(Polyline):
         temperature: what the outputs were divided by.
         before: profile over the bend as it was at first.
         after: profile over the trained bend.
+
+    See `connect` for an example.
     """
 
     def __init__(
@@ -126,12 +128,29 @@ def connect(
     Raises:
         ParamsError: other architectures, weights that are not finite, or ends not on the toroid.
         DataError: as in `evaluate`, or a loss without gradient.
-        ToroidsError: no steps, or a rate that is not positive.
+        ToroidsError: no steps, or a rate that is not positive; an unknown temperature, or something
+            else than a toroid.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> a, b = (td.models.fully_connected([4, 8, 3], seed=seed) for seed in (0, 1))
+        >>> inputs = torch.randn(64, 4)
+        >>> data = (inputs, a(inputs).argmax(dim=1))
+        >>> path = td.connect(a, a.state_dict(), b.state_dict(), data, steps=20, points=5)
+        >>> len(path.history), path.after.t.tolist()
+        (20, [0.0, 0.25, 0.5, 0.75, 1.0])
     """
     if steps < 1 or not 0 < rate < math.inf or batch_size < 1:
         raise ToroidsError(
             f"steps is {steps}, rate {rate} and batch_size {batch_size}; pass positive numbers."
         )
+    if toroid is not None and not isinstance(toroid, Toroid | Hypercube):
+        raise ToroidsError(
+            f"the toroid is a {type(toroid).__name__}; pass td.Toroid(group) or "
+            "td.Hypercube(group)."
+        )
+    if isinstance(temperature, str) and temperature != "fit":
+        raise ToroidsError(f"the temperature is {temperature!r}; pass a positive number or 'fit'.")
     check_params(model, a, "the start")
     check_alike(a, b)
     generator = generator or torch.Generator().manual_seed(0)

@@ -11,6 +11,7 @@ of the trace of the influence matrix for Laplacian smoothing splines, 1990.
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -46,6 +47,8 @@ class Curvature:
         dimension: of the toroid, which is how many eigenvalues there are.
         temperature: what the outputs were divided by.
         converged: whether all eigenvalues asked for were found; else those that were are there.
+
+    See `curvature` for an example.
     """
 
     eigenvalues: Tensor
@@ -123,7 +126,7 @@ def curvature(
     centre = canonicalize(group, wide)
     toroid = Toroid(group)
     dimension = round(sum(float(free.sum()) for free in toroid.freedom(centre).values()))
-    if not 1 <= count < dimension:
+    if not isinstance(count, Integral) or not 1 <= count < dimension:
         raise ToroidsError(
             f"count is {count}, but the toroid has {dimension} dimensions; pass from 1 to "
             f"{dimension - 1}."

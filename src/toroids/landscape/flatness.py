@@ -42,6 +42,8 @@ class LocalEnergy:
         error: error of the undisturbed network.
         samples: how many noise samples were drawn; every sigma has as many.
         kind: of the noise.
+
+    See `local_energy` for an example.
     """
 
     sigma: Tensor
@@ -158,6 +160,8 @@ def local_energy(
     """
     if sigmas is None:
         sigmas = FRACTIONS if kind == "flips" else SIGMAS
+    if isinstance(sigmas, int | float | str):
+        raise ToroidsError(f"sigmas is {sigmas!r}; pass several, or one as ({sigmas},).")
     sigmas = [float(sigma) for sigma in sigmas]
     most = samples if precision is None else max_samples
     _check_request(sigmas, samples, precision, most, steps)

@@ -24,7 +24,7 @@ from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
-from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.hypercube import Hypercube, check_cube
 from toroids.landscape.recalibrate import Recalibrator, batch_norms, check_batch_norm
 from toroids.params import Params, check_placed_alike
 
@@ -49,6 +49,8 @@ class MedianSection:
         median: the majority of the three; what is not binary is their mean on the toroid.
         faces: numbers of the two networks of every face, a = 0, b = 1 and c = 2.
         notes: empty legs, and a sentence for every point whose outputs are not finite.
+
+    See `median_section` for an example.
     """
 
     fractions: Tensor
@@ -152,6 +154,7 @@ def median_section(
     if resolution < 2:
         raise ToroidsError(f"the resolution is {resolution}; pass at least 2, the ends of a leg.")
     check_batch_norm(batch_norm)
+    check_cube(cube)
     for name, network in zip(NAMES, (a, b, c), strict=True):
         check_params(model, network, f"network {name}")
         cube.check(network, f"network {name}")

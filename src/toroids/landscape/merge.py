@@ -9,7 +9,7 @@ from torch import nn
 from toroids.align.many import align_many
 from toroids.align.problem import Progress
 from toroids.canonical.form import CanonicalParams
-from toroids.errors import ParamsError, ToroidsError
+from toroids.errors import NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric, score
@@ -17,7 +17,7 @@ from toroids.evaluation.running import check_params, evaluation_mode, run, selec
 from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.landscape.recalibrate import batch_norms, recalibrate
 from toroids.landscape.repair import repair
-from toroids.params import Params, average
+from toroids.params import Params, average, check_several
 from toroids.symmetry.group import SymmetryGroup
 
 
@@ -56,10 +56,21 @@ def merge(
     Raises:
         ParamsError: different architectures, or weights that are not finite.
         DataError: as in `recalibrate` and `repair`.
-        ToroidsError: fewer than two networks, or an unknown method.
+        ToroidsError: fewer than two networks, an unknown method, or a budget that is not positive.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> a, b = (td.models.fully_connected([4, 8, 3], seed=seed) for seed in (0, 1))
+        >>> group = td.fully_connected_group(a.state_dict())
+        >>> inputs = torch.randn(32, 4)
+        >>> data = (inputs, a(inputs).argmax(dim=1))
+        >>> merged = td.merge(group, a, [a.state_dict(), b.state_dict()], data)
+        >>> merged.notes
+        ('pre-activations were given the statistics of the networks',)
+        >>> a.load_state_dict(merged)
+        <All keys matched successfully>
     """
-    if len(networks) < 2:
-        raise ToroidsError(f"there are {len(networks)} networks to merge; pass at least two.")
+    check_several(networks, 2, "networks to merge")
     check_params(model, networks[0], "the first network")
     many = align_many(group, networks, method, bias, budget=budget, progress=progress)
     notes: list[str] = []
@@ -105,10 +116,21 @@ def evaluate_ensemble(
     Raises:
         ParamsError: a network is not of the model's architecture or not finite.
         DataError: as in `evaluate`.
-        ToroidsError: no networks.
+        ToroidsError: no networks, or metric="squared-error", which has no probabilities.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> a, b = (td.models.fully_connected([4, 8, 3], seed=seed) for seed in (0, 1))
+        >>> data = (torch.randn(32, 4), torch.randint(3, (32,)))
+        >>> td.evaluate_ensemble(a, [a.state_dict(), b.state_dict()], data).examples
+        32
     """
-    if not networks:
-        raise ToroidsError("there are no networks; pass one or more.")
+    check_several(networks, 1)
+    if metric == "squared-error":
+        raise ToroidsError(
+            "an ensemble averages the probabilities of classes, which metric='squared-error' has "
+            "none of; average the outputs yourself."
+        )
     for number, network in enumerate(networks):
         check_params(model, network, f"network {number}")
     evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
@@ -121,6 +143,11 @@ def evaluate_ensemble(
             ]
             if check is not None:
                 check(outputs[0], targets)
+            if not all(bool(torch.isfinite(x.logsumexp(dim=-1)).all()) for x in outputs):
+                raise NotFiniteError(
+                    "the outputs of a network are NaN or infinite; look for NaN in the inputs and "
+                    "for weights that overflow the precision."
+                )
             logs = torch.stack([x.log_softmax(dim=-1) for x in outputs])
             found.append(
                 score(evaluator.metric, logs.logsumexp(dim=0) - math.log(len(networks)), targets)

@@ -231,14 +231,14 @@ def check_kind(kind: str, toroid: Toroid | None, cube: Hypercube | None, params:
     if kind not in KINDS:
         raise ToroidsError(f"there is no kind {kind!r}; choose from {tuple(KINDS)}.")
     if kind in ON_TOROID:
-        if toroid is None:
+        if not isinstance(toroid, Toroid):
             raise ToroidsError(
                 f"kind={kind!r} moves on the toroid; pass toroid=td.Toroid(group) and what "
                 "td.canonicalize(group, params) returns."
             )
         toroid.check(params)
     if kind == "flips":
-        if cube is None:
+        if not isinstance(cube, Hypercube):
             raise ToroidsError(
                 "kind='flips' flips weights of -1 and +1; pass cube=td.Hypercube(group) and what "
                 "td.canonicalize(group, params) returns."

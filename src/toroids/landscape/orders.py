@@ -18,7 +18,7 @@ from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
 from toroids.geometry.bit_path import BitPath
-from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.hypercube import Hypercube, check_cube
 from toroids.landscape.greedy_order import greedy_order
 from toroids.landscape.profile import Profile, profile
 from toroids.landscape.recalibrate import Recalibrator, batch_norms, check_batch_norm
@@ -43,6 +43,8 @@ class FlipProfile:
         lowest: the path of the lowest barrier, of several the one of the lowest mean error.
         order: "random" or "greedy".
         notes: what is to be known of a curve, as in `profile`.
+
+    See `flip_profile` for an example.
     """
 
     t: Tensor
@@ -156,6 +158,7 @@ def flip_profile(
     """
     _check(orders, points, order, steps, candidates)
     check_batch_norm(batch_norm)
+    check_cube(cube)
     check_params(model, a, "network a")
     check_params(model, b, "network b")
     generator = generator or torch.Generator().manual_seed(0)

@@ -38,6 +38,8 @@ class Profile:
             that were found; that they were chosen among many is not counted. Of differences on the
             same examples where the data comes in the same order for every point.
         notes: what is to be known: points that are not finite, ends that are not the checkpoints.
+
+    See `profile` for an example.
     """
 
     t: Tensor
@@ -115,7 +117,8 @@ def profile(
         The curves, and the barriers on them.
 
     Raises:
-        ToroidsError: fewer than two points, or an unknown batch_norm.
+        ToroidsError: fewer than two points, an unknown batch_norm, a path that is no function, or a
+            temperature that is neither a positive number nor "fit".
         ParamsError: an end of the path is not of the model's architecture or not finite.
         DataError: as in `evaluate`; outputs that are not finite between the ends become NaN.
 
@@ -136,6 +139,13 @@ def profile(
     if points < 2:
         raise ToroidsError(f"a profile needs at least 2 points, its two ends; got {points}.")
     check_batch_norm(batch_norm)
+    if not callable(path):
+        raise ToroidsError(
+            f"the path is a {type(path).__name__}; pass a function of t in [0, 1], as "
+            "td.Line(a, b) or toroid.geodesic(a, b)."
+        )
+    if isinstance(temperature, str) and temperature != "fit":
+        raise ToroidsError(f"the temperature is {temperature!r}; pass a positive number or 'fit'.")
     if tolerance is not None and not tolerance > 0:
         raise ToroidsError(f"the tolerance is {tolerance}; pass a positive error, or None.")
     check_params(model, path(0.0), "the path's start")

@@ -17,7 +17,7 @@ from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.running import check_params, evaluation_mode, run
-from toroids.params import Params, computing, precise
+from toroids.params import Params, check_finite, computing, precise
 
 BATCH_NORM = ("recalibrate", "keep")
 BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -129,12 +129,22 @@ def recalibrate(
         ParamsError: `params` is not of the model's architecture or not finite.
         DataError: no examples, or a batch of a single value per channel.
 
+    Example:
+        >>> import torch, toroids as td
+        >>> model = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 3))
+        >>> inputs = torch.tensor([[1.0, 10.0], [3.0, 30.0]])
+        >>> found = td.recalibrate(model, model.state_dict(), (inputs, torch.zeros(2)))
+        >>> found["0.running_mean"]
+        tensor([ 2., 20.])
+
     Reference:
         Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018,
         arXiv 1803.05407.
     """
     check_params(model, params)
-    return Recalibrator(model, data, batch_size)(params)
+    estimated = Recalibrator(model, data, batch_size)(params)
+    check_finite(estimated, "the recalibrated network, whose inputs hold NaN or infinity,")
+    return estimated
 
 
 def check_batch_norm(batch_norm: str) -> None:

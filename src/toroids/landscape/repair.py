@@ -20,7 +20,7 @@ from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.running import check_params, evaluation_mode, run, select_output
 from toroids.landscape.recalibrate import Moments
-from toroids.params import Params, check_alike
+from toroids.params import Params, check_alike, check_finite, check_several
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -60,20 +60,34 @@ def repair(
         DataError: no examples, or inputs that the model cannot run on.
         ToroidsError: no ends, or weights that do not match them.
 
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.fully_connected([4, 8, 3], seed=0)
+        >>> a, b = (td.models.fully_connected([4, 8, 3], seed=s).state_dict() for s in (0, 1))
+        >>> data = (torch.randn(64, 4), torch.zeros(64))
+        >>> middle = td.Line(a, b)(0.5)
+        >>> repaired = td.repair(model, middle, [a, b], data)
+        >>> size = lambda params: float(params["hidden1.weight"].norm())
+        >>> size(repaired) > size(middle)  # the mean of two networks varies too little
+        True
+
     Reference:
         Jordan et al., REPAIR: REnormalizing Permuted Activations for Interpolation Repair, 2023,
         arXiv 2211.08403.
     """
-    shares = [1 / len(ends)] * len(ends) if weights is None and ends else list(weights or ())
-    if not ends or len(shares) != len(ends) or abs(sum(shares) - 1) > 1e-6:
+    check_several(ends, 1, "ends")
+    shares = [1 / len(ends)] * len(ends) if weights is None else list(weights)
+    if len(shares) != len(ends) or not abs(sum(shares) - 1) <= 1e-6:
         raise ToroidsError(
-            f"there are {len(ends)} ends and weights {shares}; pass one or more ends, and one "
-            "weight each that sum to 1."
+            f"there are {len(ends)} ends and weights {shares}; pass one weight for every end, "
+            "which sum to 1."
         )
     check_params(model, params)
     for end in ends:
         check_alike(params, end)
-    return _Repair(model, data, batch_size, output_key)(params, ends, shares)
+    repaired = _Repair(model, data, batch_size, output_key)(params, ends, shares)
+    check_finite(repaired, "the repaired network, whose pre-activations overflow or are NaN,")
+    return repaired
 
 
 class _Repair:

@@ -5,6 +5,7 @@ the grid goes through the three networks.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -42,6 +43,8 @@ class Section:
         points: coordinates (x, y) of a, b and c, of shape (3, 2); all are on the grid.
         errors: errors of a, b and c, of shape (3,).
         notes: a sentence for every point whose outputs are not finite.
+
+    See `section` for an example.
     """
 
     x: Tensor
@@ -169,8 +172,9 @@ def section(
 def _checked(
     resolution: int | tuple[int, int], margin: float, tolerance: float | None
 ) -> tuple[int, int]:
-    columns, rows = (resolution, resolution) if isinstance(resolution, int) else resolution
-    if min(columns, rows) < 2:
+    sides = (resolution,) * 2 if isinstance(resolution, int) else resolution
+    whole = isinstance(sides, Sequence) and all(isinstance(side, int) for side in sides)
+    if not whole or len(sides) != 2 or min(sides) < 2:
         raise ToroidsError(
             f"the resolution is {resolution}; pass at least 2 columns and 2 rows, or one number."
         )
@@ -178,4 +182,4 @@ def _checked(
         raise ToroidsError(f"the margin is {margin}; pass a share of the extent, 0 or more.")
     if tolerance is not None and not tolerance >= 0:
         raise ToroidsError(f"the tolerance is {tolerance}; pass an error of 0 or more, or None.")
-    return columns, rows
+    return sides[0], sides[1]

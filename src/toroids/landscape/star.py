@@ -22,7 +22,7 @@ from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.profile import profile
-from toroids.params import Params, check_placed_alike
+from toroids.params import Params, check_placed_alike, check_several
 from toroids.symmetry.activations import Probe
 from toroids.symmetry.group import SymmetryGroup
 
@@ -46,6 +46,8 @@ class Star:
             barrier.
         tolerance: the largest barrier that counts as none.
         notes: a sentence for every pair without a barrier; it counts as not reached.
+
+    See `star` for an example.
     """
 
     barriers: Tensor
@@ -210,8 +212,7 @@ def wilson(successes: Tensor, trials: int) -> Tensor:
 
 
 def _check(model: nn.Module, networks: Sequence[Params], tolerance: float, points: int) -> None:
-    if len(networks) < 2:
-        raise ToroidsError(f"there are {len(networks)} networks; pass two or more.")
+    check_several(networks, 2)
     if not tolerance >= 0:
         raise ToroidsError(f"the tolerance is {tolerance}; pass a barrier of 0 or more.")
     if points < 2:

@@ -15,6 +15,23 @@ def check_counts(**counts: int | Sequence[int]) -> None:
             raise ToroidsError(f"`{name}` is {value!r}; pass {wanted}, 1 or more.")
 
 
+def check_widths(widths: Sequence[int]) -> None:
+    """Refuses what is not the numbers of inputs, of units in every hidden layer, and of classes."""
+    whole = isinstance(widths, Sequence) and all(isinstance(n, Integral) for n in widths)
+    if not whole or len(widths) < 2 or min(widths) < 1:
+        shown = list(widths) if isinstance(widths, tuple) else widths
+        raise ToroidsError(
+            f"the widths are {shown!r}; pass at least inputs and classes, as a list of whole "
+            "numbers, 1 or more."
+        )
+
+
+def check_seed(seed: int) -> None:
+    """Refuses what torch cannot be seeded with."""
+    if not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ToroidsError(f"the seed is {seed!r}; pass an int, 0 or more, below 2^63.")
+
+
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     """Refuses what is not one of the choices, and lists them."""
     choices = list(choices)

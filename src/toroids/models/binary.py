@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from toroids.binary.layers import Bias, BinaryConv2d, BinaryLinear, Scale, Sign
 from toroids.errors import ToroidsError
-from toroids.models.arguments import check_choice, check_counts
+from toroids.models.arguments import check_choice, check_counts, check_seed, check_widths
 from toroids.models.committee import Vote
 
 NORMS = ("none", "real", "batch_norm")
@@ -46,6 +46,7 @@ def binary_perceptron(inputs: int, seed: int = 0) -> nn.Sequential:
         W. Krauth, M. Mezard, Storage capacity of memory networks with binary couplings, 1989.
     """
     check_counts(inputs=inputs)
+    check_seed(seed)
     layers: dict[str, nn.Module] = {
         "flatten": nn.Flatten(),
         "hidden": BinaryLinear(inputs, 1, seed=seed),
@@ -85,6 +86,7 @@ def binary_committee(inputs: int, hidden: int, tree: bool = False, seed: int = 0
         1605.06444.
     """
     check_counts(inputs=inputs, hidden=hidden)
+    check_seed(seed)
     if hidden % 2 == 0 or (tree and inputs % hidden):
         raise ToroidsError(
             f"a committee has {hidden} units and {inputs} inputs; pass an odd number of units"
@@ -143,10 +145,8 @@ def binary_fully_connected(
         M. Courbariaux et al., Binarized neural networks, 2016, arXiv 1602.02830.
     """
     check_choice("norm", norm, NORMS)
-    if len(widths) < 2 or min(widths) < 1:
-        raise ToroidsError(
-            f"the widths are {list(widths)}; pass at least inputs and classes, each 1 or more."
-        )
+    check_widths(widths)
+    check_seed(seed)
     layers: dict[str, nn.Module] = {"flatten": nn.Flatten(), "sign": Sign(threshold=threshold)}
     for depth, (inputs, outputs) in enumerate(pairwise(widths), start=1):
         if depth == len(widths) - 1:
@@ -198,12 +198,14 @@ def binary_convolutional(
         torch.Size([5, 10])
     """
     check_choice("norm", norm, NORMS)
-    if len(shape) != 3 or not channels:
+    several = isinstance(shape, Sequence) and isinstance(channels, Sequence)
+    if not several or len(shape) != 3 or not channels:
         raise ToroidsError(
-            f"the shape is {tuple(shape)} and the channels are {tuple(channels)}; pass channels, "
-            "height and width, and one convolution or more."
+            f"the shape is {shape} and the channels are {channels}; pass channels, height and "
+            "width, and a list of one convolution or more."
         )
     check_counts(shape=shape, channels=channels, classes=classes, hidden=hidden)
+    check_seed(seed)
     layers: dict[str, nn.Module] = {"sign": Sign(threshold=threshold)}
     inputs, *sides = shape
     for depth, outputs in enumerate(channels, start=1):

@@ -8,8 +8,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from toroids.errors import ToroidsError
 from toroids.models.activation import ACTIVATIONS, check_activation
+from toroids.models.arguments import check_seed, check_widths
 
 
 def fully_connected(
@@ -40,10 +40,8 @@ def fully_connected(
         >>> [tuple(p.shape) for p in td.models.fully_connected([64, 32, 10]).parameters()]
         [(32, 64), (32,), (10, 32), (10,)]
     """
-    if len(widths) < 2 or min(widths) < 1:
-        raise ToroidsError(
-            f"the widths are {list(widths)}; pass at least inputs and classes, each 1 or more."
-        )
+    check_widths(widths)
+    check_seed(seed)
     check_activation(activation)
     generator = torch.Generator().manual_seed(seed)
     layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}

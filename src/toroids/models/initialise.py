@@ -6,10 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from toroids.models.arguments import check_seed
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Inside, modules are made on the CPU and initialised by `seed` alone."""
+    check_seed(seed)
     # Only the CPU's generator is seeded: torch.manual_seed would seed those of GPUs as well.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)

@@ -51,9 +51,10 @@ def lenet(
         Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, 1998, Gradient-based learning applied to
         document recognition, Proceedings of the IEEE 86.
     """
-    if len(shape) != 3 or len(widths) != 4:
+    several = isinstance(shape, Sequence) and isinstance(widths, Sequence)
+    if not several or len(shape) != 3 or len(widths) != 4:
         raise ToroidsError(
-            f"the shape is {tuple(shape)} and the widths are {tuple(widths)}; pass channels, "
+            f"the shape is {shape} and the widths are {widths}; pass channels, "
             "height and width, and four widths."
         )
     check_counts(shape=shape, widths=widths, classes=classes, kernel=kernel)

@@ -1,5 +1,6 @@
 """Adam, with its decay decoupled (AdamW) or not."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -67,11 +68,22 @@ def adam(
             network.
         ToroidsError: a setting out of range, or a checkpoint of another training.
 
+    Example:
+        >>> import toroids as td
+        >>> data = td.data.digits(train=100).train
+        >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
+        >>> found = td.solvers.adam(make_model, data, seed=0, budget=2)
+        >>> found.ended, found.gradient_steps
+        ('budget', 4)
+
     Reference:
         D. Kingma, J. Ba, 2015, arXiv 1412.6980; I. Loshchilov, F. Hutter, 2019, arXiv 1711.05101.
     """
-    if not all(0 <= beta < 1 for beta in betas) or not eps > 0:
-        raise ToroidsError(f"betas are {betas} and eps is {eps}; pass 0 <= beta < 1 and eps > 0.")
+    two = isinstance(betas, Sequence) and len(betas) == 2
+    if not two or not all(0 <= beta < 1 for beta in betas) or not eps > 0:
+        raise ToroidsError(
+            f"betas are {betas} and eps is {eps}; pass two with 0 <= beta < 1, and eps > 0."
+        )
     recipe = Recipe(budget, hold, batch_size, lr, 0.0, weight_decay, schedule, clip, seconds)
     (model,), data = prepare(make_model, data, [seed], device)
     settings = {"solver": "adam", "recipe": recipe, "seed": seed, "betas": betas, "eps": eps}

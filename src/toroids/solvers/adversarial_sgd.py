@@ -67,6 +67,14 @@ def adversarial_sgd(
             network.
         ToroidsError: a setting out of range, or a checkpoint of another training.
 
+    Example:
+        >>> import toroids as td
+        >>> data = td.data.digits(train=100).train
+        >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
+        >>> found = td.solvers.adversarial_sgd(make_model, data, seed=0, budget=2, corrupt_budget=1)
+        >>> [epoch.phase for epoch in found.history]
+        ['corrupt', 'train', 'train']
+
     Reference:
         S. Liu, D. Papailiopoulos, D. Achlioptas, Bad global minima exist and SGD can reach them,
         2020, arXiv 1906.02613.

@@ -1,7 +1,7 @@
 """Entropy-SGD: a local average of the network, by Langevin dynamics, is what descends."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,20 @@ def entropy_sgd(
             network.
         ToroidsError: a setting out of range, or a checkpoint of another training.
 
+    Example:
+        >>> import toroids as td
+        >>> data = td.data.digits(train=100).train
+        >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
+        >>> found = td.solvers.entropy_sgd(make_model, data, seed=0, budget=2)
+        >>> found.ended, found.gradient_steps
+        ('budget', 4)
+
     Reference:
         P. Chaudhari et al., Entropy-SGD: Biasing Gradient Descent Into Wide Valleys, 2017,
         arXiv 1611.01838; F. Pittorino et al., 2021, arXiv 2006.07897.
     """
-    if len(scope) != 2 or not all(0 < gamma < math.inf for gamma in scope) or inner_steps < 1:
+    two = isinstance(scope, Sequence) and len(scope) == 2
+    if not two or not all(0 < gamma < math.inf for gamma in scope) or inner_steps < 1:
         raise ToroidsError(
             f"inner_steps is {inner_steps} and scope is {scope}; pass at least 1 and two positive "
             "strengths."

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 from toroids.errors import ToroidsError
 
@@ -25,6 +26,12 @@ class Recipe:
             after half and a hundredth after three quarters of the budget.
         clip: largest norm of the gradient over all weights; no limit when None.
         seconds: wall time after which the training ends with the epoch it is in; None for no limit.
+
+    Example:
+        >>> import toroids as td
+        >>> recipe = td.solvers.Recipe(budget=4, lr=0.1, schedule="step")
+        >>> [round(recipe.rate(epoch), 4) for epoch in range(4)]
+        [0.1, 0.1, 0.01, 0.001]
     """
 
     budget: int = 60
@@ -39,8 +46,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("budget", "hold", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ToroidsError(f"{name} is {getattr(self, name)}; pass at least 1.")
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < 1:
+                raise ToroidsError(f"{name} is {value!r}; pass a whole number, at least 1.")
         if not 0 < self.lr < math.inf:
             raise ToroidsError(f"lr is {self.lr}; pass a positive learning rate.")
         if not 0 <= self.momentum < 1:

@@ -1,7 +1,7 @@
 """Replicated SGD: coupled networks that settle together where the landscape is wide."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +101,21 @@ def replicated_sgd(
             network.
         ToroidsError: a setting out of range, or a checkpoint of another training.
 
+    Example:
+        >>> import toroids as td
+        >>> data = td.data.digits(train=100).train
+        >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
+        >>> found = td.solvers.replicated_sgd(make_model, data, seed=0, budget=2)
+        >>> found.ended, found.gradient_steps
+        ('budget', 12)
+
     Reference:
         Baldassi et al., Unreasonable effectiveness of learning neural networks, 2016,
         arXiv 1605.06444; Pittorino et al., 2021, arXiv 2006.07897.
     """
     recipe = Recipe(budget, hold, batch_size, lr, momentum, weight_decay, schedule, clip, seconds)
-    if replicas < 2 or len(coupling) != 2 or not all(0 < gamma < math.inf for gamma in coupling):
+    two = isinstance(coupling, Sequence) and len(coupling) == 2
+    if replicas < 2 or not two or not all(0 < gamma < math.inf for gamma in coupling):
         raise ToroidsError(
             f"replicas is {replicas} and coupling is {coupling}; pass at least 2 replicas and two "
             "positive couplings."

@@ -68,6 +68,14 @@ def sam(
             network.
         ToroidsError: a setting out of range, or a checkpoint of another training.
 
+    Example:
+        >>> import toroids as td
+        >>> data = td.data.digits(train=100).train
+        >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
+        >>> found = td.solvers.sam(make_model, data, seed=0, budget=2)
+        >>> found.ended, found.gradient_steps
+        ('budget', 8)
+
     Reference:
         P. Foret et al., 2021, arXiv 2010.01412; J. Kwon et al., ASAM, 2021, arXiv 2102.11600.
     """

@@ -69,6 +69,14 @@ def sgd(
             network.
         ToroidsError: a setting out of range, or a checkpoint of another training.
 
+    Example:
+        >>> import toroids as td
+        >>> data = td.data.digits(train=100).train
+        >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
+        >>> found = td.solvers.sgd(make_model, data, seed=0, budget=2)
+        >>> found.ended, len(found.history), found.history[-1].epoch
+        ('budget', 2, 2)
+
     Reference:
         Y. Nesterov, 1983; I. Loshchilov, F. Hutter, SGDR, 2017, arXiv 1608.03983.
     """

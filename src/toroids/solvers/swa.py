@@ -66,6 +66,14 @@ def swa(
             network.
         ToroidsError: a setting out of range, or a checkpoint of another training.
 
+    Example:
+        >>> import toroids as td
+        >>> data = td.data.digits(train=100).train
+        >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
+        >>> found = td.solvers.swa(make_model, data, seed=0, budget=2)
+        >>> found.ended, found.gradient_steps
+        ('budget', 4)
+
     Reference:
         P. Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018,
         arXiv 1803.05407; `torch.optim.swa_utils`.

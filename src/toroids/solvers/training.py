@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.batches import TensorPair, check_tensors
 from toroids.evaluation.evaluator import Evaluator
-from toroids.evaluation.running import select_output
+from toroids.evaluation.running import check_module, select_output
+from toroids.params import unusable
 
 MakeModel: TypeAlias = Callable[[int], nn.Module]
 Ended: TypeAlias = Literal["zero error", "budget", "time", "diverged"]
@@ -29,6 +30,8 @@ class Epoch:
         loss: train loss at its end, in nats.
         coupling: strength of the coupling between replicas, or to the outer network of Entropy-SGD;
             0 without.
+
+    See `sgd` for an example.
     """
 
     phase: str
@@ -51,6 +54,8 @@ class Trained:
             when these were used up, "diverged" when the loss or the outputs were not finite.
         gradient_steps: how many mini-batch gradients were computed, replicas and phases counted.
         note: of a training that diverged, where.
+
+    See `sgd` for an example.
     """
 
     params: dict[str, Tensor]
@@ -125,16 +130,24 @@ def prepare(
 
     Raises:
         DataError: the data is empty, is no pair of tensors, or does not fit the network.
-        ToroidsError: a seed out of range, or a device that is not there.
+        ToroidsError: a seed out of range, a `make_model` that builds no network, or a device that
+            is not there.
     """
-    if not all(0 <= seed < 2**63 for seed in seeds):
-        raise ToroidsError(f"the seeds are {list(seeds)}; pass 0 or more, below 2^63.")
+    if not all(isinstance(seed, int) and 0 <= seed < 2**63 for seed in seeds):
+        raise ToroidsError(f"the seeds are {list(seeds)}; pass ints, 0 or more, below 2^63.")
+    if isinstance(make_model, nn.Module) or not callable(make_model):
+        raise ToroidsError(
+            f"make_model is a {type(make_model).__name__}; pass a function that builds a network "
+            "from a seed, as lambda seed: td.models.fully_connected([64, 32, 10], seed=seed)."
+        )
     inputs, labels = check_tensors(data)
     models = [make_model(seed) for seed in seeds]
+    for model in models:
+        check_module(model, "what make_model returns")
     try:
         models = [model.to(device) for model in models]
     except (RuntimeError, AssertionError) as error:  # torch raises either where there is no CUDA
-        raise ToroidsError(f"device {str(device)!r} cannot be used: {error}") from error
+        raise ToroidsError(unusable(device, error)) from error
     for model in models:
         Evaluator(model, (inputs, labels))(model.state_dict())
         model.train()

@@ -18,7 +18,7 @@ from toroids.params import Params
 from toroids.symmetry.action import identity_choice
 from toroids.symmetry.discover import group_of, operator_of
 from toroids.symmetry.element import Element, SpaceElement
-from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.group import SymmetryGroup, check_group
 from toroids.symmetry.space import Space
 from toroids.symmetry.trace import Inputs, Program, trace
 from toroids.symmetry.verify import traced_subject
@@ -50,6 +50,8 @@ class Audit:
             larger and `unexplained` smaller.
         rank_stderr: standard error of `rank` where it was estimated, 0 where it is exact. Then
             `linear_redundant` is not told apart from `unexplained`.
+
+    See `audit` for an example.
     """
 
     parameters: int
@@ -95,7 +97,8 @@ def audit(
         estimated by stochastic Lanczos quadrature, with its standard error.
 
     Raises:
-        DataError: the model gives no floating outputs.
+        DataError: the model gives no floating outputs, or they are not finite.
+        ParamsError: `params` or `group` is of another architecture.
 
     Example:
         >>> import torch, toroids as td
@@ -107,6 +110,8 @@ def audit(
     """
     program = trace(model, inputs, output_key)
     group = group_of(program) if group is None else group
+    check_group(group)
+    group.check(model.state_dict(), "the model")
     subject = traced_subject(program, model, torch.Generator().manual_seed(0))
     point = dict(subject.params)
     if params is not None:
@@ -130,6 +135,11 @@ def audit(
         left = max(total - rank - dimension, 0.0)
         return replace(result, rank=rank, unexplained=left, rank_stderr=error)
     jacobian = _jacobian(outputs, vector)
+    if not bool(torch.isfinite(jacobian).all()):
+        raise DataError(
+            "the outputs on these inputs, or their slopes, are NaN or infinite; pass finite inputs "
+            "and weights."
+        )
     rank = _rank(jacobian)
     silent = jacobian.abs().amax(dim=0) == 0
     entries = torch.eye(total, dtype=torch.float64)

@@ -22,6 +22,12 @@ class SpaceElement:
         signs: (generators of "flip", copies, size), 1 or -1.
         shifts: (generators of "shift", copies, size), in units of the parameter.
         mix: (copies, size, size) invertible matrices.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> swap = td.SpaceElement(torch.tensor([1, 0, 2]), log_scales=torch.zeros(1, 3))
+        >>> swap.permutation.shape, swap.log_scales.shape
+        (torch.Size([1, 3]), torch.Size([1, 1, 3]))
     """
 
     permutation: Tensor
@@ -46,7 +52,18 @@ PARTS = ("permutation", "log_scales", "signs", "shifts", "mix")
 
 @dataclass(frozen=True)
 class Element:
-    """One concrete choice of action per space, by the space's name."""
+    """One concrete choice of action per space, by the space's name.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> params = {"hidden.weight": torch.eye(2), "output.weight": torch.ones(1, 2)}
+        >>> group = td.fully_connected_group(params)
+        >>> doubled = torch.full((1, 2), 2.0, dtype=torch.float64).log()
+        >>> swap = td.Element({"hidden": td.SpaceElement(torch.tensor([1, 0]), doubled)})
+        >>> group.apply(swap, params)["hidden.weight"]
+        tensor([[0., 2.],
+                [2., 0.]])
+    """
 
     choices: Mapping[str, SpaceElement]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from toroids.errors import ParamsError
-from toroids.params import Params
+from toroids.params import Params, check_named
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Generator, Leg, Output, OutputMode, Space
 
@@ -50,6 +50,10 @@ def fully_connected_group(
         >>> [(space.size, sorted(space.actions)) for space in group.spaces]
         [(8, ['permute', 'rescale'])]
     """
+    check_named(params)
+    unknown = sorted(set(buffers) - params.keys())
+    if unknown:
+        raise ParamsError(f"the buffers {unknown} are not in the parameters; name some that are.")
     if layers is None:
         layers = _in_order(params)
     _check_layers(params, layers)

@@ -40,6 +40,22 @@ from toroids.symmetry.table import table
 FORMAT = "toroids-symmetry-group-1"
 
 
+def check_group(group: object) -> None:
+    """Raises unless `group` is a symmetry group.
+
+    Args:
+        group: what came as one.
+
+    Raises:
+        ToroidsError: it is something else.
+    """
+    if not isinstance(group, SymmetryGroup):
+        raise ToroidsError(
+            f"the group is a {type(group).__name__}; pass a SymmetryGroup, as td.discover(model, "
+            "inputs) gives."
+        )
+
+
 @dataclass(frozen=True)
 class SymmetryGroup:
     """All symmetries of one architecture: plain data that can be saved as JSON or written by hand.
@@ -54,6 +70,18 @@ class SymmetryGroup:
             move with it and count in nothing twice.
         binary: parameters of which only the signs are read, as those of binary layers; in canonical
             form they are -1 and +1.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.fully_connected([4, 8, 3], seed=0).double()
+        >>> group = td.discover(model, torch.randn(2, 4, dtype=torch.float64))
+        >>> element = group.random(torch.Generator().manual_seed(0))
+        >>> moved = group.apply(element, model.state_dict())  # other weights, the same function
+        >>> back = group.apply(group.inverse(element), moved)
+        >>> all(torch.allclose(back[name], tensor) for name, tensor in model.state_dict().items())
+        True
+        >>> td.SymmetryGroup.from_json(group.to_json()) == group
+        True
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -265,6 +293,11 @@ class SymmetryGroup:
             move_space(space, self._choice(element, space), params)
 
     def _choice(self, element: Element, space: Space) -> SpaceElement:
+        if not isinstance(element, Element):
+            raise ToroidsError(
+                f"the element is a {type(element).__name__}; pass an Element, as group.random() "
+                "gives."
+            )
         if element.choices.keys() != {known.name for known in self.spaces}:
             raise ToroidsError(
                 f"the element has the spaces {sorted(element.choices)} but the group has "
@@ -306,8 +339,10 @@ class SymmetryGroup:
         """
         try:
             data = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ToroidsError(f"the group is not JSON: {error}.") from error
+        except (json.JSONDecodeError, RecursionError, TypeError) as error:
+            raise ToroidsError(
+                f"the group is not JSON: {error}; pass the text that to_json wrote."
+            ) from error
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise ToroidsError(f'the group lacks "format": "{FORMAT}"; pass what to_json wrote.')
         try:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+import traceback
 from pathlib import Path
 
 import torch
@@ -38,9 +39,15 @@ def load_model(name: str) -> nn.Module:
         found = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"`{name}` cannot be imported: {error}.") from error
+    except Exception as error:  # whatever the module does when it is imported
+        raise ConfigError(_failed(name, error)) from error
     try:
         model = found() if not isinstance(found, nn.Module) else found
-    except TypeError as error:
+    except Exception as error:
+        # a call that does not fit fails before it is inside of anything
+        inside = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+        if inside or not isinstance(error, TypeError):
+            raise ConfigError(_failed(name, error)) from error
         raise ConfigError(
             f"`{name}` cannot be called without arguments: {error}; name a function that builds "
             "the model."
@@ -48,6 +55,12 @@ def load_model(name: str) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise ConfigError(f"`{name}` gives a {type(model).__name__}; expected a torch.nn.Module.")
     return model
+
+
+def _failed(name: str, error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in line {frames[-1].lineno} of `{frames[-1].filename}`" if len(frames) > 1 else ""
+    return f"`{name}` failed{where}: {type(error).__name__}: {error}; mend it, or name another."
 
 
 def _pretrained(folder: Path) -> nn.Module:
@@ -70,15 +83,18 @@ def _pretrained(folder: Path) -> nn.Module:
         raise ConfigError(
             f"`{folder}/config.json` names {names}; expected an architecture of transformers."
         )
-    settings = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        torch.manual_seed(0)
-        model = kind(settings)
-    else:
-        model = kind.from_pretrained(
-            folder, config=settings, use_safetensors=True, local_files_only=True
-        )
+    try:
+        settings = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        if not weights:
+            torch.manual_seed(0)
+            model = kind(settings)
+        else:
+            model = kind.from_pretrained(
+                folder, config=settings, use_safetensors=True, local_files_only=True
+            )
+    except Exception as error:  # transformers raises whatever it meets
+        raise ConfigError(_failed(str(folder), error)) from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"`{names[0]}` is no PyTorch model; expected one of transformers'.")
     return model.eval()
@@ -95,8 +111,10 @@ def example(shape: str, integers: int | None = None) -> torch.Tensor:
         The tensor, seeded.
 
     Raises:
-        ConfigError: the text is no shape.
+        ConfigError: the text is no shape, or no integer is below the number.
     """
+    if integers is not None and integers < 1:
+        raise ConfigError(f"tokens are drawn below {integers}; pass the size of the vocabulary.")
     try:
         sizes = [int(size) for size in shape.split(",")]
     except ValueError:
@@ -105,5 +123,5 @@ def example(shape: str, integers: int | None = None) -> torch.Tensor:
         raise ConfigError(f"the input shape is {shape!r}; write sizes as 1,3,32,32.")
     generator = torch.Generator().manual_seed(0)
     if integers is not None:
-        return torch.randint(0, max(integers, 1), sizes, generator=generator)
+        return torch.randint(0, integers, sizes, generator=generator)
     return torch.randn(sizes, generator=generator)

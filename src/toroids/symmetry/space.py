@@ -29,6 +29,13 @@ class Leg:
             convolution is indexed by output and input channel).
         positions: where the units lie along the axis, copy after copy, unit after unit; as many
             for every unit. None where the units are the positions of the axis.
+
+    Example:
+        >>> import toroids as td
+        >>> td.Leg("hidden.weight", axis=0, role="write", operator="hidden").role
+        'write'
+
+        See `Space` for legs in use.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -66,6 +73,13 @@ class Generator:
             number per unit that is added; "mix", one invertible matrix over the units.
         exponents: for every leg of the space, in order, the power it takes of the scale or sign,
             or of the matrix (-1 is the inverse transpose); for a shift, its factor.
+
+    Example:
+        >>> import toroids as td
+        >>> td.Generator("rescale", (1.0, 1.0, -1.0)).action  # a weight, a bias, the next weight
+        'rescale'
+
+        See `Space` for generators in use.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -87,6 +101,14 @@ class Norm:
         mean: name of its running mean.
         variance: name of its running variance.
         eps: its eps.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> from torch import nn
+        >>> layers = (nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
+        >>> group = td.discover(nn.Sequential(*layers), torch.randn(5, 3))
+        >>> [norm.variance for norm in group.spaces[0].norms]
+        ['1.running_var']
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -112,6 +134,17 @@ class Space:
         within: the spaces whose units are, or whose combinations of units count, the copies;
             permuting those moves the copies.
         norms: batch norms whose running variance it rescales.
+
+    Example:
+        >>> import toroids as td
+        >>> legs = (
+        ...     td.Leg("hidden.weight", 0, "write", "hidden"),
+        ...     td.Leg("output.weight", 1, "read", "output"),
+        ... )
+        >>> scale = td.Generator("rescale", (1.0, -1.0))  # ReLU(c x) = c ReLU(x)
+        >>> space = td.Space("hidden", 8, 1, frozenset({"permute", "rescale"}), legs, (scale,))
+        >>> space.dimension
+        8
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -194,6 +227,11 @@ class Output:
         mode: "values" (everything counts), "logits" (a common shift does not), "classifier" (a
             common shift and one positive scale do not).
         legs: class axes of the tensors that write the outputs.
+
+    Example:
+        >>> import toroids as td
+        >>> td.Output("classifier", (td.Leg("output.weight", 0, "write", "output"),)).mode
+        'classifier'
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")

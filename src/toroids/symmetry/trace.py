@@ -1,6 +1,8 @@
 """A module as a graph of tensor operators, which can be run in float64 on any parameters."""
 
 import contextlib
+import io
+import logging
 import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind, OutputKind
+from torch.func import functional_call
 
 from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
-from toroids.errors import ToroidsError
-from toroids.evaluation.running import evaluation_mode
+from toroids.errors import DataError, ToroidsError
+from toroids.evaluation.running import check_module, evaluation_mode
 from toroids.params import Params
 
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
@@ -99,7 +102,19 @@ class Program:
         return [torch.view_as_real(v) if v.is_complex() else v.double() for v in kept]
 
     def execute(self, params: Params, how: Execution) -> list[Any]:
-        """Runs the graph on the example, as told; returns whatever the graph returns."""
+        """Runs the graph on the example, as told.
+
+        Args:
+            params: values for parameters and buffers that replace those of the module.
+            how: in which precision, where, and who watches.
+
+        Returns:
+            Whatever the graph returns.
+
+        Raises:
+            DataError: an operator does not take what it is given, as integers where it was traced
+                for floating inputs.
+        """
         last: dict[str, Tensor] = {}
         first = {other: names[0] for names in self.aliases.values() for other in names}
         for name, tensor in params.items():
@@ -111,7 +126,15 @@ class Program:
             if isinstance(value, Tensor):
                 value = value.to(how.device)
             environment[name] = prepared(value, how.wide, source.kind != "parameter")
-        return run_graph(self.graph, environment, how)
+        try:
+            return run_graph(self.graph, environment, how)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise DataError(
+                f"the model cannot run on these inputs: {_first_line(error)}; pass an example that "
+                "it runs on."
+            ) from error
 
 
 def on_cpu(value: Any) -> Any:
@@ -256,8 +279,11 @@ def trace(model: nn.Module, inputs: Inputs, output_key: str | int | None = None)
         The traced program.
 
     Raises:
-        ToroidsError: the module cannot be traced, or fails on these inputs; says why.
+        ParamsError: `model` is no module.
+        DataError: it fails on these inputs; says how.
+        ToroidsError: it cannot be traced; says why.
     """
+    check_module(model)
     args, kwargs = split_inputs(inputs)
     lazy = [n for n, p in model.named_parameters() if isinstance(p, nn.UninitializedParameter)]
     if lazy:
@@ -271,6 +297,7 @@ def trace(model: nn.Module, inputs: Inputs, output_key: str | int | None = None)
             if _mutates_views(exported.graph):
                 exported = exported.run_decompositions({})
         except Exception as error:
+            _check_runs(counted, args, kwargs)
             raise ToroidsError(_refusal(model, error)) from error
     graph = exported.graph_module
     graph.graph.eliminate_dead_code()  # what no counted output reads restricts nothing
@@ -333,17 +360,27 @@ def split_inputs(inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
     )
 
 
+LOUD = ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Traces without warnings of third parties, gradients, or fused attention that hides values."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    # They log what fails, stack and all, before it is raised.
+    loud = [log for log in map(logging.getLogger, LOUD) if not log.disabled]
+    for log in loud:
+        log.disabled = True
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        # of what cannot be traced, torch prints the graph so far
+        with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        for log in loud:
+            log.disabled = False
 
 
 VIEWS = (
@@ -369,7 +406,7 @@ def _is_view(node: fx.Node) -> bool:
     """Whether an operator may return its argument's memory, as some copies do."""
     if node.op != "call_function":
         return False
-    if _name(node).split("::")[-1].rstrip("_") in VIEWS:
+    if operator_name(node).split("::")[-1].rstrip("_") in VIEWS:
         return True
     schema = getattr(node.target, "_schema", None)
     aliases = [found.alias_info for found in schema.returns] if schema is not None else []
@@ -378,18 +415,16 @@ def _is_view(node: fx.Node) -> bool:
 
 def is_in_place(node: fx.Node) -> bool:
     """Whether an operator writes into its first argument."""
-    name = _name(node)
+    name = operator_name(node)
     return name.endswith("_") and not name.endswith("__") and "::" in name
 
 
-def _name(node: fx.Node) -> str:
+def operator_name(node: fx.Node) -> str:
+    """The name of a node's operator, its overload left out."""
     if node.target is operator.getitem:
         return "getitem"
     schema = getattr(node.target, "_schema", None)
     return str(schema.name) if schema is not None else str(node.target)
-
-
-operator_name = _name
 
 
 def _names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
@@ -410,10 +445,30 @@ def _names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str, str]
     return aliases, {name: names[0] for names in by_place.values() for name in names}
 
 
-def _refusal(model: nn.Module, error: Exception) -> str:
+def _check_runs(counted: _Counted, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raises where a module that was not traced does not even run: its inputs are to blame."""
+    lent = {name: buffer.clone() for name, buffer in counted.named_buffers()}
+    try:
+        functional_call(counted, lent, args, kwargs)
+    except Exception as error:
+        shown = [
+            f"{tuple(x.shape)} of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
+            for x in (*args, *kwargs.values())
+        ]
+        raise DataError(
+            f"`{type(counted.model).__name__}` fails on the inputs {', '.join(shown)}: "
+            f"{_first_line(error)}; pass an example that it runs on, and an output_key that its "
+            "output has."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = lines[0] if lines else type(error).__name__
+    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
+
+
+def _refusal(model: nn.Module, error: Exception) -> str:
     return (
-        f"`{type(model).__name__}` cannot be traced: {cause[:300].rstrip('.')}. Discovery needs a "
+        f"`{type(model).__name__}` cannot be traced: {_first_line(error)}. Discovery needs a "
         "forward pass that does not branch on its data; change it, or pass a group written by hand."
     )

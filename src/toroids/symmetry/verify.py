@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from toroids.errors import DataError, ToroidsError
-from toroids.evaluation.running import evaluation_mode, select_output
+from toroids.evaluation.running import check_module, evaluation_mode, select_output
 from toroids.params import Params
 from toroids.symmetry.action import identity_choice, random_choice
 from toroids.symmetry.element import Element
-from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.group import SymmetryGroup, check_group
 from toroids.symmetry.trace import Inputs, Program, on_cpu, prepared, split_inputs, trace
 
 # Rounding in float64 leaves about 1e-14; a wrong symmetry of a trained network shows at 1e-4.
@@ -82,10 +82,19 @@ def verify(
 
     Raises:
         ParamsError: the group is of another architecture.
-        DataError: `trials` is not positive, or the model gives no outputs.
+        DataError: `trials` is not positive, or the model gives no outputs, or cannot run.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.fully_connected([4, 8, 3], seed=0)
+        >>> group = td.fully_connected_group(model.state_dict())  # written by hand, not traced
+        >>> td.verify(group, model, torch.randn(5, 4)) < 1e-12
+        True
     """
     if trials < 1:
         raise DataError(f"trials is {trials}; pass at least 1.")
+    check_group(group)
+    check_module(model)
     generator = generator or torch.Generator().manual_seed(0)
     try:
         subject = traced_subject(trace(model, inputs, output_key), model, generator)
@@ -223,7 +232,12 @@ def _module_subject(
     def outputs(of: Params) -> list[Tensor]:
         with torch.no_grad(), evaluation_mode(twin):
             loaded = _loaded(twin, of)
-            output = functional_call(twin, loaded, args, kwargs, tie_weights=False)
+            try:
+                output = functional_call(twin, loaded, args, kwargs, tie_weights=False)
+            except RuntimeError as error:
+                raise DataError(
+                    f"the model cannot run on these inputs: {str(error).splitlines()[0]}."
+                ) from error
         return [select_output(output, key)]
 
     return Subject(outputs, _disturbed(twin.state_dict(), generator, True), 0)

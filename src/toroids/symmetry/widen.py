@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.errors import ToroidsError
+from toroids.evaluation.running import check_module
 from toroids.params import Params, check_finite, check_shapes
 from toroids.symmetry.discover import group_of
 from toroids.symmetry.group import SymmetryGroup
@@ -62,6 +63,8 @@ def widen(
         >>> {space: len(units) for space, units in alignment.unmatched.items()}
         {'hidden1': 3}
     """
+    check_module(narrow, "the narrow model")
+    check_module(wide, "the wide model")
     shapes = {name: tuple(tensor.shape) for name, tensor in narrow.state_dict().items()}
     check_shapes(params, shapes, "the parameters", "the narrow model")
     check_finite(params)

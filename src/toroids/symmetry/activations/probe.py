@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from toroids.errors import ToroidsError
+from toroids.errors import DataError, ToroidsError
+from toroids.evaluation.running import check_module
 from toroids.params import Params
 from toroids.symmetry.activations.gather import gathered
 from toroids.symmetry.activations.layers import separate_layers
 from toroids.symmetry.activations.looks import Look, looks_of
-from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.group import SymmetryGroup, check_group
 from toroids.symmetry.space import Space
 from toroids.symmetry.trace import CPU, Execution, Inputs, LookUp, Watch, trace
 
@@ -36,6 +37,8 @@ class Activations:
             they change sign with the unit, 0 where they do not.
         moved_by: other spaces of the group that move the observations (the entries of heads, where
             the heads are looked at); empty where units of two networks can be compared as they are.
+
+    See `Probe` for an example.
     """
 
     values: Tensor
@@ -76,6 +79,8 @@ class Probe:
         """
         if observations < 1:
             raise ToroidsError(f"observations is {observations}; pass at least 1.")
+        check_group(group)
+        check_module(model)
         group.check(model.state_dict(), "the model")
         self.group = group
         self._program = trace(model, inputs, output_key)
@@ -94,6 +99,7 @@ class Probe:
 
         Raises:
             ParamsError: `params` is not of this architecture or is not finite.
+            DataError: a unit's values are NaN or infinite.
 
         Example:
             >>> import torch, toroids as td
@@ -117,6 +123,12 @@ class Probe:
 
         with torch.no_grad():
             self._program.execute(params, self._execution(params, watch))
+        for name, looks in taken.items():
+            if not all(bool(torch.isfinite(values).all()) for _, values in looks):
+                raise DataError(
+                    f"what the units of `{name}` compute on these inputs is NaN or infinite; pass "
+                    "finite inputs, and weights that do not overflow."
+                )
         return {space.name: _joined(space, taken[space.name]) for space in self.group.spaces}
 
     def _execution(self, params: Params, watch: Watch) -> Execution:

@@ -8,6 +8,8 @@ operator without a rule pins what it touches, which is always right and often a 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from toroids.errors import ToroidsError
+
 Rule = Callable[..., Any]
 F = TypeVar("F", bound=Rule)
 RULES: dict[str, Rule] = {}
@@ -23,6 +25,9 @@ def rule(*operators: str) -> Callable[[F], F]:
     Returns:
         A decorator that registers the function and returns it.
 
+    Raises:
+        ToroidsError: no names, or something else than names.
+
     Example:
         >>> from toroids.symmetry.axes import elementwise
         >>> @rule("mylib::leaky_square_root")  # f(-x) = -f(x), not homogeneous
@@ -30,6 +35,10 @@ def rule(*operators: str) -> Callable[[F], F]:
         ...     return elementwise(c, x, sign=True)
         >>> del RULES["mylib::leaky_square_root"]
     """
+    if not operators or not all(isinstance(operator, str) for operator in operators):
+        raise ToroidsError(
+            f'the operators of a rule are {operators}; name one or more, as @rule("aten::relu").'
+        )
 
     def register(function: F) -> F:
         for operator in operators:

@@ -1,0 +1,263 @@
+"""What a newcomer hands to the wrong place: every public function answers in one sentence.
+
+Mistakes that one function alone can see are tested beside it; these are of a kind with many.
+"""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import toroids as td
+from toroids import study
+from toroids.errors import ToroidsError
+from toroids.explore.explore import explore
+from toroids.study.config import StudyConfig
+
+
+@pytest.fixture(scope="module")
+def network():
+    return td.models.fully_connected([4, 8, 3], seed=0).double()
+
+
+@pytest.fixture(scope="module")
+def params(network):
+    return network.state_dict()
+
+
+@pytest.fixture(scope="module")
+def group(params):
+    return td.fully_connected_group(params, output="classifier")
+
+
+X = torch.randn(16, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+Y = torch.arange(16) % 3
+DATA = (X, Y)
+NAN = (X * math.nan, Y)
+
+
+def refuses(message, call, *arguments, **keywords):
+    with pytest.raises(ToroidsError, match=message) as caught:
+        call(*arguments, **keywords)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_where_its_weights_belong(network, params, group):
+    message = r"got a Sequential; pass its \.state_dict\(\)"
+    refuses(message, td.canonicalize, group, network)
+    refuses(message, td.align, group, network, to=params)
+    refuses(message, td.Line, network, network)
+    refuses(message, td.evaluate, network, network, DATA)
+    refuses(message, td.save_params, network, "never.safetensors")
+    refuses(message, td.fully_connected_group, network)
+
+
+def test_paths_arrays_and_nothing_where_weights_belong(params, group):
+    refuses(r"got a str; pass what td.load_params", td.align, group, "b.st", to="a.st")
+    refuses(r"got a NoneType; pass tensors by name", td.canonicalize, group, None)
+    arrays = {name: tensor.numpy() for name, tensor in params.items()}
+    refuses(r"is a ndarray; pass a tensor", td.canonicalize, group, arrays)
+    refuses(r"is a list; pass a tensor", td.fully_connected_group, {"a.weight": [[1.0]]})
+
+
+def test_something_else_where_a_module_belongs(network, params, group):
+    message = "expected a torch.nn.Module, got"
+    refuses(f"{message} OrderedDict", td.evaluate, params, network, DATA)
+    refuses(f"{message} OrderedDict", td.audit, params, X)
+    refuses(f"{message} SymmetryGroup", td.verify, group, group, X)
+    refuses(f"{message} the class Linear; pass an instance", td.discover, nn.Linear, X)
+    refuses(f"{message} OrderedDict", td.widen, params, params, network, X)
+    refuses(f"{message} int", td.Evaluator, 3, DATA)
+
+
+def test_something_else_where_a_group_belongs(network, params):
+    message = "the group is a .*; pass a SymmetryGroup, as td.discover"
+    for call in (td.canonicalize, td.align_many):
+        refuses(message, call, params, [params, params])
+    refuses(message, td.Toroid, network)
+    refuses(message, td.verify, params, network, X)
+    refuses(message, td.Probe, network, params, X)
+    refuses(message, td.audit, network, X, group=params)
+
+
+def test_a_group_of_another_network(network):
+    other = td.models.fully_connected([4, 6, 3]).double()
+    refuses("in the model but", td.audit, network, X, group=td.discover(other, X))
+
+
+def test_one_network_where_several_belong(network, params, group):
+    message = "are a (Ordered|d).*; pass a list of state dicts, one per network"
+    refuses(message, td.align_many, group, params)
+    refuses(message, td.merge, group, network, params)
+    refuses(message, td.star, group, network, params, DATA)
+    refuses(message, td.evaluate_ensemble, network, params, DATA)
+    refuses(message, td.repair, network, params, params, DATA)
+    refuses(message, td.Polyline, params)
+
+
+def test_something_else_where_an_element_belongs(params, group):
+    message = "the element is a .*; pass an Element, as group.random"
+    refuses(message, group.apply, None, params)
+    refuses(message, group.inverse, 3)
+
+
+def test_inputs_on_which_the_network_does_not_run(network, group, capfd):
+    wide = torch.randn(2, 7, dtype=torch.float64)
+    message = r"`Sequential` fails on the inputs \(2, 7\) of torch.float64: .*; pass an example"
+    refuses(message, td.discover, network, wide)
+    refuses(message, td.audit, network, wide)
+    refuses(message, td.Probe, network, group, wide)
+    refuses("cannot run on these inputs", td.verify, group, network, wide)
+    refuses("and an output_key that its output has", td.discover, network, X, output_key="no")
+    refuses("cannot run on these inputs", td.discover, network, torch.ones(2, 4).long())
+    assert "Traceback" not in capfd.readouterr().err  # torch logs what it fails at
+
+
+def test_nothing_is_printed_of_what_cannot_be_traced(capfd):
+    class Branching(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    refuses("cannot be traced", td.discover, Branching(), X)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_data_that_are_not_finite(network, params, group):
+    refuses("are NaN or infinite; pass finite inputs", td.audit, network, NAN[0])
+    refuses("is NaN or infinite; pass finite", td.Probe(network, group, NAN[0]), params)
+    refuses("are NaN on these data", td.dead_units, network, params, NAN)
+    refuses("are NaN or infinite", td.evaluate_ensemble, network, [params], NAN)
+    refuses("in the repaired network", td.repair, network, params, [params], NAN)
+    normed = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3)).double()
+    refuses("recalibrated network", td.recalibrate, normed, normed.state_dict(), NAN)
+    weights = td.data.teacher_weights(4).double()
+    refuses("hold NaN or infinity", td.data.teacher_labels, weights, NAN[0])
+
+
+def test_data_in_another_form(network, params):
+    arrays = (X.numpy(), Y.numpy())
+    refuses("make tensors of arrays by torch.as_tensor", td.evaluate, network, params, arrays)
+    digits = td.data.digits(10)
+    refuses("pass its .train or .test", td.evaluate, network, params, digits)
+    refuses("pass its .train or .test", td.solvers.sgd, lambda _: network, digits, 0)
+    refuses("train is .*ndarray.*; pass a pair of tensors", td.data.Dataset, arrays, arrays, 3)
+    refuses("train is NoneType; pass a pair", td.data.Dataset, None, None, 3)
+    refuses("`classes` is 3", td.data.Dataset, DATA, DATA, "3")
+    refuses(r"\(3, 5\) and \(2, 4\)", td.data.teacher_labels, torch.ones(3, 5), torch.ones(2, 4))
+    refuses("the inputs are a list", td.data.augment, [1], torch.Generator())
+    refuses("the generator is 3; pass torch.Gen", td.data.augment, torch.ones(1, 1, 4, 4), 3)
+
+
+def test_words_and_fractions_where_numbers_belong(network, params, group):
+    line = td.Line(params, params)
+    refuses("the temperature is 'fit'", td.evaluate, network, params, DATA, temperature="fit")
+    refuses("positive number or 'fit'", td.profile, network, line, DATA, temperature="x")
+    refuses("positive number or 'fit'", td.connect, network, params, params, DATA, temperature="x")
+    refuses("batch_size is 2.5", td.evaluate, network, params, DATA, batch_size=2.5)
+    refuses("sigmas is 0.1; pass several, or one as", td.local_energy, network, params, DATA, 0.1)
+    three = (params, params, params)
+    refuses("the resolution is 3.5", td.section, network, *three, DATA, 3.5)
+    refuses("the resolution is", td.section, network, *three, DATA, (3, 3, 3))
+    refuses("count is 1.5", td.curvature, group, network, params, DATA, 1.5)
+    refuses("autocast is 'bf16'", td.evaluate, network, params, DATA, autocast="bf16")
+    refuses("the metric is a int; choose from", td.evaluate, network, params, DATA, metric=3)
+    refuses("budget is 1.5; pass a whole number", td.solvers.Recipe, budget=1.5)
+    refuses("the digits have 1797 images but train is 10.5", td.data.digits, 10.5)
+    refuses("pass 1 or more, as whole numbers", td.BinaryLinear, 1.5, 2)
+    refuses("the port is 'a'", explore, "runs/none", port="a")
+
+
+def test_limits_out_of_range(network, params, group):
+    canonical = td.canonicalize(group, params)
+    refuses("the budget is -1 seconds", td.align_many, group, [params, params], budget=-1)
+    refuses("the budget is -1 seconds", td.merge, group, network, [params, params], budget=-1)
+    refuses("the budget is 'a' seconds", td.align, group, params, to=params, budget="a")
+    toroid = td.Toroid(group)
+    refuses("the tolerance is -1", toroid.mean, [canonical], tolerance=-1)
+    refuses("iterations is 0", toroid.mean, [canonical], iterations=0)
+    refuses("weights .*nan", td.repair, network, params, [params] * 2, DATA, [math.nan, 0.5])
+
+
+def test_something_else_where_a_place_belongs(network, params, group):
+    toroid = td.Toroid(group)
+    refuses("the vector has nothing for", toroid.inner, {}, {})
+    refuses("the path is a dict", td.profile, network, dict(params), DATA)
+    refuses("join is a str", td.Polyline, [params, params], join="line")
+    refuses("the toroid is a str", td.connect, network, params, params, DATA, toroid="x")
+    energy = ("multiplicative", td.local_energy, network, params, DATA, (0.1,))[1:]
+    refuses("pass toroid=td.Toroid", *energy, kind="tangent", toroid=group)
+    refuses("pass cube=td.Hypercube", *energy, kind="flips", cube=toroid)
+    refuses("the cube is a Toroid", td.flip_profile, network, toroid, params, params, DATA)
+    three = (params, params, params)
+    refuses("the cube is a Toroid", td.median_section, network, toroid, *three, DATA)
+
+
+def test_an_order_of_flips_as_a_list():
+    make = td.models.binary_fully_connected
+    cube = td.Hypercube(td.discover(make([5, 3, 2]), torch.ones(1, 5)))
+    a, b = (td.canonicalize(cube.group, make([5, 3, 2], seed=s).state_dict()) for s in (0, 1))
+    refuses("pass every one of the", cube.geodesic, a, b, order=[0, 0])
+    order = cube.geodesic(a, b).order
+    assert cube.geodesic(a, b, order=order.tolist()).order.equal(order)
+
+
+def test_an_ensemble_without_probabilities(network, params):
+    data = (X, X[:, :3])
+    refuses(
+        "average the outputs", td.evaluate_ensemble, network, [params], data, metric="squared-error"
+    )
+
+
+def test_names_of_groups_and_rules(params):
+    refuses(r"\['no'\] are not in the parameters", td.fully_connected_group, params, buffers=["no"])
+    refuses("not JSON", td.SymmetryGroup.from_json, None)
+    refuses("name one or more", td.rule)
+    refuses("name one or more", td.rule, lambda c, x: x)
+
+
+def test_solvers_and_models(network):
+    data = (torch.rand(12, 4), torch.arange(12) % 3)
+    make = lambda seed: td.models.fully_connected([4, 8, 3], seed=seed)  # noqa: E731
+    sgd = td.solvers.sgd
+    refuses("make_model is a Sequential; pass a function", sgd, network, data, 0, 1)
+    refuses("what make_model returns: expected a torch.nn.Module", sgd, lambda _: 3, data, 0, 1)
+    refuses(r"the seeds are \['a'\]", sgd, make, data, "a", 1)
+    refuses(r"the seeds are \[.*0.*\]; pass ints", sgd, make, data, np.int64(0), 1)
+    refuses("betas are 0.9", td.solvers.adam, make, data, 0, 1, betas=0.9)
+    refuses("scope is 3", td.solvers.entropy_sgd, make, data, 0, 1, scope=3)
+    refuses("coupling is 3", td.solvers.replicated_sgd, make, data, 0, 1, coupling=3)
+    refuses("the widths are 3; pass at least", td.models.fully_connected, 3)
+    refuses("the widths are .*2.5", td.models.binary_fully_connected, [4, 2.5, 3])
+    refuses("the seed is 'a'", td.models.binary_perceptron, 5, seed="a")
+    refuses("the seed is -1", td.models.lenet, seed=-1)
+    refuses("the shape is 0", td.models.lenet, 0)
+    refuses("the shape is 0", td.models.binary_convolutional, 0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_devices_that_are_not_there(params, tmp_path):
+    data = (torch.rand(12, 4), torch.arange(12) % 3)
+    make = lambda seed: td.models.fully_connected([4, 8, 3], seed=seed)  # noqa: E731
+    td.save_params(params, tmp_path / "a.safetensors")
+    for device in ("cuda", "banana"):
+        message = f"the device '{device}' cannot be used: .*; pass one that is here"
+        refuses(message, td.load_params, tmp_path / "a.safetensors", device)
+        refuses(message, td.data.digits(10).to, device)
+        refuses(message, td.solvers.sgd, make, data, 0, 1, device=device)
+
+
+def test_studies(tmp_path):
+    refuses("the study is a str; pass a StudyConfig", study.make_plan, "studies/digits.toml")
+    refuses("pass a list of texts", study.load_config, "studies/digits.toml", "seeds=[0]")
+    refuses("no rows of a run", study.make_tables, [{"a": 1}])
+    refuses("no rows of a run", study.make_tables, "runs/digits")
+    (tmp_path / "file").write_text("")
+    text = {"name": "x", "seeds": [0], "solvers": {"sgd": {"method": "sgd"}}}
+    config = StudyConfig.model_validate(text)
+    refuses("is a file; name the folder", study.estimate, config, tmp_path / "file")
+
+
+def test_a_folder_where_a_file_belongs(params, tmp_path):
+    refuses("is a folder; name a file in it", td.save_params, params, tmp_path)
