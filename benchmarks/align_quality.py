@@ -1,10 +1,11 @@
 """Compares the methods of alignment on digits networks trained apart.
 
-Run it with `python benchmarks/align_quality.py`; it prints the table of
-benchmarks/align_quality.md. Every figure is a mean over pairs of networks with its standard error:
-similarity, the certified gap relative to the bound, the distance on the toroid, the barrier of
-train error on the geodesic, how much it is above that of descent on the same pair, and seconds.
-Where units are antipodal there is no geodesic; how many pairs have one is then said.
+Run it with `python benchmarks/align_quality.py`, for networks of the middle width; with `--table`
+it prints the table of benchmarks/align_quality.md, for all widths and methods. There every figure
+is a mean over pairs of networks with its standard error: similarity, the certified gap relative to
+the bound, the distance on the toroid, the barrier of train error on the geodesic, how much it is
+above that of descent on the same pair, and seconds. Where units are antipodal there is no geodesic;
+how many pairs have one is then said.
 """
 
 import itertools
@@ -13,65 +14,24 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
+from harness.networks import for_digits
+from harness.result import Result
+from harness.script import main
 from torch import nn
 
 import toroids as td
 from toroids.errors import ParamsError
 
 NETWORKS = 4
-WIDTHS = {"fully connected": (16, 32, 128), "convolutional": (8, 16, 32)}
+MIDDLE = ("fully connected 32", "convolutional 16", "batch norm 16", "residual 16")
 METHODS = (
     "none", "greedy", "activations", "descent", "frank-wolfe", "best", "descent, 2 s", "loss"
 )  # fmt: skip
 
-
-class Residual(nn.Module):
-    """A block of two convolutions beside which its input passes."""
-
-    def __init__(self, width: int) -> None:
-        """Builds the block."""
-        super().__init__()
-        self.first, self.second = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Adds what the convolutions make of `x`."""
-        result: torch.Tensor = torch.relu(x + self.second(torch.relu(self.first(x))))
-        return result
-
-
-def convolutional(width: int, norm: bool, residual: bool) -> nn.Sequential:
-    """A network of two convolutions, or one and a residual block, for 8 x 8 images."""
-
-    def unit(i: int, o: int) -> list[nn.Module]:
-        layers: list[nn.Module] = [nn.Conv2d(i, o, 3, padding=1)]
-        return [*layers, *([nn.BatchNorm2d(o)] if norm else []), nn.ReLU()]
-
-    body = [Residual(width)] if residual else unit(width, width)
-    head = [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16 * width, 10)]
-    return nn.Sequential(nn.Unflatten(1, (1, 8, 8)), *unit(1, width), *body, *head)
-
-
-def architectures() -> Iterator[tuple[str, Callable[[int], nn.Module]]]:
-    """Names and makers of all networks."""
-    for width in WIDTHS["fully connected"]:
-        yield (
-            f"fully connected {width}",
-            lambda seed, w=width: td.models.fully_connected([64, w, w, 10], seed=seed),
-        )
-    kinds = {
-        "convolutional": (False, False),
-        "batch norm": (True, False),
-        "residual": (False, True),
-    }
-    for name, (norm, residual) in kinds.items():
-        for width in WIDTHS["convolutional"]:
-
-            def make(seed: int, w: int = width, n: bool = norm, r: bool = residual) -> nn.Module:
-                torch.manual_seed(seed)
-                return convolutional(w, n, r)
-
-            yield f"{name} {width}", make
+COMPARED = (
+    ("descent", "none"), ("activations", "descent"), ("best", "descent"), ("loss", "descent")
+)  # fmt: skip
+SHOWN = {"none": "no alignment"}
 
 
 def measure(
@@ -83,7 +43,8 @@ def measure(
 ) -> list[tuple[float, ...]]:
     """One row per pair: similarity, gap, distance, barrier (NaN without a geodesic), seconds."""
     model = make(0).eval()
-    toroid, rows = td.Toroid(group), []
+    toroid = td.Toroid(group)
+    rows: list[tuple[float, ...]] = []
     probe = td.Probe(model, group, data.train[0])
     evaluator = td.Evaluator(model, data.train)
     for a, b in pairs:
@@ -123,18 +84,52 @@ def shown(values: Sequence[float]) -> str:
     return text + (f" ({len(known)} of {len(values)})" if len(known) < len(values) else "")
 
 
-def main() -> None:
-    """Prints the table."""
+def trained(
+    make: Callable[[int], nn.Module], data: td.data.Dataset, count: int
+) -> tuple[td.SymmetryGroup, list[tuple[td.Params, td.Params]]]:
+    """The symmetries, and all pairs of so many networks."""
+    networks = [td.solvers.sgd(make, data.train, seed=seed).params for seed in range(count)]
+    group = td.discover(make(0).eval(), data.train[0][:2], output="classifier")
+    return group, list(itertools.combinations(networks, 2))
+
+
+def rows(quick: bool) -> Iterator[Result]:
+    """Similarity beside its bound, barriers beside those of descent on the same pairs."""
+    data, makers = td.data.digits(train=600), dict(for_digits())
+    for name in MIDDLE[:2] if quick else MIDDLE:
+        make = makers[name]
+        group, pairs = trained(make, data, 2 if quick else NETWORKS)
+        found = {
+            method: list(zip(*measure(make, method, data, pairs, group), strict=True))
+            for method in ("none", "activations", "descent", "best", "loss")
+        }
+        similarity, gaps, *_ = found["descent"]
+        bound = [x / (1 - gap) for x, gap in zip(similarity, gaps, strict=True)]
+        note = "one value per pair of networks"
+        yield Result(f"{name}: similarity of descent", "", similarity, "bound", bound, note=note)
+        for method, beside in COMPARED:
+            ours, theirs = (
+                [value for value in found[which][3] if not math.isnan(value)]
+                for which in (method, beside)
+            )
+            missing = 2 * len(pairs) - len(ours) - len(theirs)
+            yield Result(
+                f"{name}: barrier after {method}", "train error",
+                ours, SHOWN.get(beside, beside), theirs,
+                note=note + (f"; {missing} without a geodesic" if missing else ""),
+            )  # fmt: skip
+
+
+def table() -> None:
+    """Prints the table of the page."""
     data = td.data.digits(train=600)
     print(
         "| network | method | similarity | gap / bound | distance | barrier | minus descent's",
         end="",
     )
     print(" | seconds |\n|---|---|---|---|---|---|---|---|")
-    for name, make in architectures():
-        networks = [td.solvers.sgd(make, data.train, seed=s).params for s in range(NETWORKS)]
-        pairs = list(itertools.combinations(networks, 2))
-        group = td.discover(make(0).eval(), data.train[0][:2], output="classifier")
+    for name, make in for_digits():
+        group, pairs = trained(make, data, NETWORKS)
         rows = {method: measure(make, method, data, pairs, group) for method in METHODS}
         usual = [row[3] for row in rows["descent"]]
         for method in METHODS:
@@ -145,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(rows, table=table)

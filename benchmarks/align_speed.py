@@ -2,74 +2,78 @@
 
 Run it with `pip install -e '.[bench]'` and `python benchmarks/align_speed.py [NAME ...]`. Both move
 the same randomly initialised network onto the same other one, in one process, in turn; tracing the
-architecture, which either does once, is timed apart. `similarity` is the inner product of what each
-leaves with the network that stays, in our canonical form; `output error` by how much the moved
+architecture, which either does once, is timed apart. Similarity is the inner product of what each
+leaves with the network that stays, in our canonical form; output error by how much the moved
 network's outputs differ from its own, relative to the largest. Peak memory is ours, beyond the two
 networks, in copies of one, in a second call of a process of its own that gives freed blocks back at
-once, or what was held before would hide it. `stopped` is `align` with a budget that ends it at
-half the peer's time.
+once, or what was held before would hide it. Stopped is `align` with a budget that ends it at half
+the peer's time.
 """
 
 import copy
-import os
 import statistics
-import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
+from harness.memory import MEASURABLE, apart, peak
+from harness.networks import Built, classic, drawn, resnet20
+from harness.result import LIMIT, Result, why_absent
+from harness.script import main
 from torch import nn
 
 import toroids as td
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-sys.path.insert(0, str(Path(__file__).parent))
-from canonical_form import peak  # noqa: E402
-from zoo.classic import CLASSIC, Residual, unit, unsettle  # noqa: E402
-
-REPEATS = 3
+PEER = "rebasin"
+COPIES = 3.5  # the limit of peak memory, in copies of one network
 
 
-def fully_connected() -> tuple[nn.Module, torch.Tensor]:
-    """784-512-512-512-10 with ReLU."""
-    return td.models.fully_connected([784, 512, 512, 512, 10], seed=0), torch.randn(2, 784)
+def fully_connected(width: int) -> Built:
+    """Three hidden layers with ReLU for 784 inputs."""
+    widths = [784, width, width, width, 10]
+    return td.models.fully_connected(widths, seed=0), torch.randn(2, 784)
 
 
-def resnet20(width: int = 64) -> tuple[nn.Module, torch.Tensor]:
-    """The residual network of 20 layers for 32 x 32 images, four times as wide, with batch norm."""
-    layers, before = [unit(3, width, 3)], width
-    for stage in range(3):
-        out = width * 2**stage
-        for block in range(3):
-            stride = 2 if stage and not block else 1
-            change = unit(before, out, 1, stride, act=None) if before != out else None
-            body = nn.Sequential(unit(before, out, 3, stride), unit(out, out, 3, act=None))
-            layers.append(Residual(body, change))
-            before = out
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 10)]
-    return nn.Sequential(*layers, *head), torch.randn(2, 3, 32, 32)
-
-
-NETWORKS = {
-    "784-512-512-512-10": fully_connected,
-    "ResNet-20 x4": resnet20,
-    "VGG-16-BN": CLASSIC["VGG-16-BN"],
-    "ResNet-50": CLASSIC["ResNet-50"],
+NETWORKS: dict[str, Callable[[], Built]] = {
+    "784-512-512-512-10": lambda: fully_connected(512),
+    "ResNet-20 x4": lambda: resnet20(64),
+    "VGG-16-BN": lambda: classic("VGG-16-BN"),
+    "ResNet-50": lambda: classic("ResNet-50"),
 }
-# The peer takes minutes for this one.
-ALONE = ("ResNet-50",)
+# Of a smoke test, instead of all.
+QUICK: dict[str, Callable[[], Built]] = {
+    "784-128-128-128-10": lambda: fully_connected(128),
+    "ResNet-20": lambda: resnet20(16),
+}
+# The peer takes minutes for this one; seconds are limited.
+ALONE = {"ResNet-50": 15.0}
 
 
-def drawn(model: nn.Module, seed: int) -> nn.Module:
-    """A copy with other weights, and batch-norm statistics that are not the initial ones."""
-    other = copy.deepcopy(model)
-    generator = torch.Generator().manual_seed(seed)
-    for tensor in other.parameters():
-        if tensor.ndim > 1:
-            size = (2 / tensor[0].numel()) ** 0.5
-            tensor.data.normal_(0, size, generator=generator)
-    return unsettle(other, seed)
+@dataclass
+class Peer:
+    """What the peer did, or why it did nothing."""
+
+    seconds: list[float] = field(default_factory=list)
+    moved: nn.Module | None = None
+    absent: str = ""
+
+    def move(self, a: nn.Module, b: nn.Module, x: torch.Tensor) -> None:
+        """Lets the peer move a copy of `b` onto `a`, and times it; not again after a failure."""
+        if self.absent:
+            return
+        try:
+            from rebasin import PermutationCoordinateDescent
+
+            moved = copy.deepcopy(b)
+            peer = PermutationCoordinateDescent(a, moved, x)
+            begun = time.perf_counter()
+            peer.rebasin()
+            self.seconds.append(time.perf_counter() - begun)
+            self.moved = moved
+        except Exception as error:
+            self.absent, self.seconds, self.moved = why_absent(error), [], None
 
 
 def output_error(model: nn.Module, params: td.Params, x: torch.Tensor) -> float:
@@ -80,83 +84,83 @@ def output_error(model: nn.Module, params: td.Params, x: torch.Tensor) -> float:
     return float((found - own).abs().max() / own.abs().max())
 
 
-def peer_seconds(a: nn.Module, moved: nn.Module, x: torch.Tensor) -> float:
-    """Lets the peer move a network, and times it."""
-    from rebasin import PermutationCoordinateDescent
-
-    peer = PermutationCoordinateDescent(a, moved, x)
-    begun = time.perf_counter()
-    peer.rebasin()
-    return time.perf_counter() - begun
+def similarity(group: td.SymmetryGroup, reference: td.Params, params: td.Params) -> float:
+    """The inner product of a canonical form with a network brought to it."""
+    canonical = td.canonicalize(group, params)
+    products = ((reference[n].double() * canonical[n]).sum().item() for n in group.parameters)
+    return float(sum(products))
 
 
 def peak_copies(name: str) -> float:
     """The most memory that one alignment takes beyond the two networks, in copies of one."""
-    built, x = NETWORKS[name]()
+    built, x = (NETWORKS | QUICK)[name]()
     reference, params = (drawn(built, seed).state_dict() for seed in (0, 1))
     group = td.discover(built, x)
     td.align(group, params, to=reference)  # loads libraries
-    weights = sum(tensor.nbytes for tensor in params.values())
+    weights: int = sum(tensor.nbytes for tensor in params.values())
     return peak(lambda: td.align(group, params, to=reference)) / weights
 
 
-def compare(name: str) -> None:
-    """Prints what both tools reach on one network."""
-    built, x = NETWORKS[name]()
+def peak_copies_apart(name: str) -> list[float]:
+    """The same in a process of its own; nothing where it cannot be measured."""
+    if not MEASURABLE:
+        return []
+    return [apart(__file__, "--peak", name)]
+
+
+def compare(name: str, quick: bool) -> Iterator[Result]:
+    """What both tools reach on one network."""
+    torch.manual_seed(0)
+    built, x = (NETWORKS | QUICK)[name]()
     a, b = drawn(built, 0), drawn(built, 1)
     params, reference = b.state_dict(), a.state_dict()
     begun = time.perf_counter()
-    group = td.discover(a, x)
-    print(f"{name}: found and proven in {time.perf_counter() - begun:.2f} s")
-    copies = float(
-        subprocess.run(
-            [sys.executable, __file__, "--peak", name],
-            env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
-            capture_output=True,
-            check=True,
-        ).stdout
-    )
-    ours, theirs, moved = [], [], b
-    for _ in range(REPEATS):
+    group, ours = td.discover(a, x), []
+    yield Result(f"{name}: found and proven", "s", [time.perf_counter() - begun])
+    peer = Peer(absent="takes minutes, not run" if name in ALONE else "")
+    for _ in range(2 if quick else 3):
         begun = time.perf_counter()
         alignment = td.align(group, params, to=reference)
         ours.append(time.perf_counter() - begun)
-        if name not in ALONE:
-            moved = copy.deepcopy(b)
-            theirs.append(peer_seconds(a, moved, x))
-    print(
-        f"  toroids  {statistics.median(ours):7.3f} s  similarity {alignment.similarity:10.2f}  "
-        f"output error {output_error(b, alignment.params, x):.0e}  {alignment.sweeps} sweeps  "
-        f"peak {copies:.1f} copies"
+        peer.move(a, b, x)
+    sweeps = f"{alignment.sweeps} sweeps"
+    yield Result(
+        f"{name}: aligned", "s", ours, PEER, peer.seconds, peer.absent, goal=0.5, note=sweeps
     )
-    if theirs:
-        half = statistics.median(theirs) / 2
+    if name in ALONE:
+        yield Result(f"{name}: aligned", "s", ours, LIMIT, [ALONE[name]], goal=1)
+    moved = None if peer.moved is None else peer.moved.state_dict()
+    theirs = [] if moved is None else [similarity(group, alignment.reference, moved)]
+    yield Result(
+        f"{name}: similarity", "", [alignment.similarity], PEER, theirs, peer.absent,
+        goal=1, at_least=True,
+    )  # fmt: skip
+    if peer.seconds:
+        half = statistics.median(peer.seconds) / 2
         rest = statistics.median(ours) - alignment.seconds  # canonical forms, which no budget ends
-        begun = time.perf_counter()
         stopped = td.align(group, params, to=reference, budget=max(half - rest, 0.01))
-        print(
-            f"  stopped  {time.perf_counter() - begun:7.3f} s  "
-            f"similarity {stopped.similarity:10.2f}"
-        )
-        canonical = td.canonicalize(group, moved.state_dict())
-        products = (
-            (alignment.reference[n].double() * canonical[n]).sum() for n in group.parameters
-        )
-        print(
-            f"  rebasin  {statistics.median(theirs):7.3f} s  similarity {sum(products):10.2f}  "
-            f"output error {output_error(b, moved.state_dict(), x):.0e}  "
-            f"our time / theirs {statistics.median(ours) / statistics.median(theirs):.2f}"
-        )
+        yield Result(
+            f"{name}: similarity, stopped at half the peer's time", "", [stopped.similarity],
+            PEER, theirs, goal=1, at_least=True,
+        )  # fmt: skip
+    yield Result(
+        f"{name}: output error", "relative", [output_error(b, alignment.params, x)],
+        PEER, [] if moved is None else [output_error(b, moved, x)], peer.absent,
+    )  # fmt: skip
+    yield Result(
+        f"{name}: peak memory", "copies", peak_copies_apart(name), LIMIT, [COPIES], goal=1,
+        note="" if MEASURABLE else "on Linux only",
+    )  # fmt: skip
 
 
-def main() -> None:
-    """Compares on the networks named, or on all."""
-    if sys.argv[1:2] == ["--peak"]:
-        print(peak_copies(sys.argv[2]))
-        return
-    for name in sys.argv[1:] or NETWORKS:
-        compare(name)
+def rows(quick: bool, networks: Sequence[str] = tuple(NETWORKS)) -> Iterator[Result]:
+    """The rows of the networks named."""
+    for name in QUICK if quick else networks:
+        yield from compare(name, quick)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--peak"]:
+        print(peak_copies(sys.argv[2]))
+    else:
+        main(rows, tuple(NETWORKS))

@@ -9,39 +9,19 @@ thread (`time.process_time`), medians of interleaved runs:
 - profile: 25 points of a ResNet-20 with batch norm, statistics kept, beside 25 bare forward passes.
 """
 
-import statistics
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import torch
+from harness.networks import drawn, resnet20
+from harness.result import Result
+from harness.script import main
+from harness.timing import interleaved
 from torch import nn
 from torch.func import functional_call
 
 import toroids as td
 
-sys.path.insert(0, str(Path(__file__).parent))
-from align_speed import drawn, resnet20  # noqa: E402
-
 REPEATS = 7
-COPIES, STEPS, POINTS = 64, 1000, 25
-
-
-def interleaved(actions: dict[str, Callable[[], object]], repeats: int = REPEATS) -> None:
-    """Prints the median CPU time of every action, and its ratio to the first."""
-    times: dict[str, list[float]] = {name: [] for name in actions}
-    for action in actions.values():
-        action()
-    for _ in range(repeats):
-        for name, action in actions.items():
-            begun = time.process_time()
-            action()
-            times[name].append(time.process_time() - begun)
-    medians = {name: statistics.median(found) for name, found in times.items()}
-    first = next(iter(medians.values()))
-    for name, seconds in medians.items():
-        print(f"  {name:24s} {seconds:7.3f} s  {seconds / first:5.2f}")
 
 
 def small() -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor]]:
@@ -51,15 +31,16 @@ def small() -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor]]:
     return td.models.fully_connected([64, 256, 256, 10], seed=0), (inputs, labels)
 
 
-def noise() -> None:
+def noise(quick: bool) -> Iterator[Result]:
     """Noisy copies of a small network."""
+    copies = 16 if quick else 64
     model, (inputs, labels) = small()
     params = model.state_dict()
     weights = [tensor.T.contiguous() for tensor in params.values() if tensor.ndim == 2]
-    pieces = inputs.split(1024)
+    pieces = inputs.split(1024)  # type: ignore[no-untyped-call]
 
     def bare() -> None:
-        for _ in range(COPIES):
+        for _ in range(copies):
             for x in pieces:
                 for weight in weights:
                     x = x @ weight
@@ -67,7 +48,7 @@ def noise() -> None:
     def loop() -> None:
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            for _ in range(COPIES):
+            for _ in range(copies):
                 noisy = {
                     name: w * (1 + 0.3 * torch.randn(w.shape, generator=generator))
                     for name, w in params.items()
@@ -77,13 +58,17 @@ def noise() -> None:
                 nn.functional.cross_entropy(logits, labels).item()
 
     def ours() -> None:
-        td.local_energy(model, params, (inputs, labels), (0.3,), samples=COPIES)
+        td.local_energy(model, params, (inputs, labels), (0.3,), samples=copies)
 
-    interleaved({"bare products": bare, "toroids": ours, "plain loop": loop})
+    times = interleaved({"bare": bare, "ours": ours, "loop": loop}, 3 if quick else REPEATS)
+    name = f"local energy, {copies} noisy copies of 64-256-256-10"
+    yield Result(name, "CPU s", times["ours"], "bare products", times["bare"], goal=1.2)
+    yield Result(name, "CPU s", times["ours"], "plain loop", times["loop"])
 
 
-def bend() -> None:
+def bend(quick: bool) -> Iterator[Result]:
     """Steps of training a bend."""
+    steps = 100 if quick else 1000
     model, (inputs, labels) = small()
     a, b = (
         td.models.fully_connected([64, 256, 256, 10], seed=seed).state_dict() for seed in (1, 2)
@@ -92,7 +77,7 @@ def bend() -> None:
     def naive() -> None:
         bend = {n: ((a[n] + b[n]) / 2).requires_grad_() for n in a}
         adam = torch.optim.Adam(bend.values(), lr=1e-3)
-        for _ in range(STEPS):
+        for _ in range(steps):
             end, share = (a, b)[int(torch.rand(()) < 0.5)], torch.rand(()).item()
             some = torch.randint(len(labels), (128,))
             point = {n: (1 - share) * end[n] + share * bend[n] for n in bend}
@@ -100,17 +85,21 @@ def bend() -> None:
             loss = nn.functional.cross_entropy(
                 functional_call(model, point, (inputs[some],)), labels[some]
             )
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
 
     def ours() -> None:
-        td.connect(model, a, b, (inputs, labels), steps=STEPS, points=2, temperature=1.0)
+        td.connect(model, a, b, (inputs, labels), steps=steps, points=2, temperature=1.0)
 
-    interleaved({"plain loop": naive, "toroids": ours})
+    times = interleaved({"loop": naive, "ours": ours}, 3 if quick else REPEATS)
+    name = f"connect, {steps} steps at batch 128"
+    yield Result(name, "CPU s", times["ours"], "plain loop", times["loop"], goal=0.76)
 
 
-def profile() -> None:
+def profile(quick: bool) -> Iterator[Result]:
     """Points along a line between two residual networks."""
+    points = 3 if quick else 25
+    torch.manual_seed(0)
     built, _ = resnet20(16)
     a, b = (drawn(built, seed).eval() for seed in (0, 1))
     generator = torch.Generator().manual_seed(0)
@@ -120,28 +109,34 @@ def profile() -> None:
 
     def bare() -> None:
         with torch.no_grad():
-            for _ in range(POINTS):
+            for _ in range(points):
                 a(inputs)
 
     def ours(batch_norm: str) -> None:
-        td.profile(a, path, (inputs, labels), POINTS, batch_norm=batch_norm)
+        td.profile(a, path, (inputs, labels), points, batch_norm=batch_norm)
 
-    interleaved(
+    times = interleaved(
         {
-            "bare forward passes": bare,
-            "toroids": lambda: ours("keep"),
-            "toroids, recalibrated": lambda: ours("recalibrate"),
-        }
+            "bare": bare,
+            "keep": lambda: ours("keep"),
+            "recalibrate": lambda: ours("recalibrate"),
+        },
+        3 if quick else REPEATS,
     )
+    name, least = f"profile, {points} points of ResNet-20", "bare forward passes"
+    yield Result(name, "CPU s", times["keep"], least, times["bare"], goal=1.1)
+    yield Result(f"{name}, recalibrated", "CPU s", times["recalibrate"], least, times["bare"])
 
 
-def main() -> None:
-    """Runs the benchmarks named, or all."""
+PARTS = {"noise": noise, "bend": bend, "profile": profile}
+
+
+def rows(quick: bool, parts: Sequence[str] = tuple(PARTS)) -> Iterator[Result]:
+    """The rows of the parts named."""
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or ("noise", "bend", "profile"):
-        print(f"{name}:")
-        {"noise": noise, "bend": bend, "profile": profile}[name]()
+    for name in parts:
+        yield from PARTS[name](quick)
 
 
 if __name__ == "__main__":
-    main()
+    main(rows, tuple(PARTS))

@@ -1,0 +1,1 @@
+"""What all benchmarks share: the rows they yield, timing, networks, and the table."""
