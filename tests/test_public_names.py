@@ -19,14 +19,8 @@ NAMED = [
     for name in module.__all__
 ] + [(td, "explore", explore), (td, "write_report", write_report)]
 # A type alias documents itself where it is defined, a module by what it holds.
-WAITING = {"Listed", "OpenRun", "list_runs", "open_run", "read_rows", "run_study"}  # for examples
 CALLABLES = [
-    pytest.param(
-        module,
-        found,
-        id=f"{module.__name__}.{name}",
-        marks=[pytest.mark.xfail(reason="has no example yet")] if name in WAITING else [],
-    )
+    pytest.param(module, found, id=f"{module.__name__}.{name}")
     for module, name, found in NAMED
     if not isinstance(found, ModuleType | GenericAlias)
 ]

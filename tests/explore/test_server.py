@@ -142,10 +142,17 @@ def test_nothing_else_is_served(server, path):
     assert status == 404 and json.loads(body)["error"].startswith("there is no such page")
 
 
+def test_what_is_no_address_is_refused(server, capfd):
+    host = f"Host: 127.0.0.1:{server.port}"
+    answer = raw(server, f"GET http://[::1 HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n")
+    assert b" 400 " in answer
+    assert b"this is no address; open `/`." in answer
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
-        ("http://[::1", 400, "this is no address"),
         ("/profile.json", 400, "two networks"),
         ("/profile.json?a=mlp-sgd-0&b=", 404, "no trained network ''"),
         ("/profile.json?a=mlp-sgd-0&b=..%2f..%2fx", 404, "no trained network"),

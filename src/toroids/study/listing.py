@@ -11,6 +11,8 @@ from toroids.study.store import MANIFEST, Store, tasks_of
 class Listed:
     """One run in a folder of runs.
 
+    See `run_study` for an example.
+
     Attributes:
         folder: where it is.
         study: its name.
@@ -32,6 +34,8 @@ class Listed:
 
 def list_runs(root: str | Path = "runs") -> tuple[Listed, ...]:
     """Lists the runs in a folder, by name.
+
+    See `run_study` for an example.
 
     Args:
         root: the folder that holds the runs.

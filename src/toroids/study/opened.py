@@ -20,6 +20,8 @@ from toroids.symmetry.group import SymmetryGroup
 def open_run(folder: str | Path) -> "OpenRun":
     """Opens a run for reading; nothing of it is ever unpickled.
 
+    See `run_study` for an example.
+
     Args:
         folder: a run, as `run_study` leaves it, finished or not.
 
@@ -36,6 +38,8 @@ def open_run(folder: str | Path) -> "OpenRun":
 @dataclass(frozen=True)
 class OpenRun:
     """A run on disk.
+
+    See `run_study` for an example.
 
     Attributes:
         store: of its files.

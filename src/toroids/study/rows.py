@@ -22,6 +22,8 @@ Found = Mapping[str, Row]
 def read_rows(folder: str | Path) -> list[Row]:
     """Reads all rows of a run, also of one that is not finished or is being written.
 
+    See `run_study` for an example.
+
     Args:
         folder: a run, as `run_study` leaves it.
 

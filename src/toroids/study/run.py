@@ -49,6 +49,20 @@ def run_study(
         ToroidsError: the folder holds something else, or a run of other versions; another study is
             writing it; the disk is full; tasks failed (the others are done); every network
             diverged.
+
+    Example:
+        >>> import tempfile
+        >>> from toroids.study import StudyConfig, list_runs, open_run, read_rows, run_study
+        >>> settings = {"name": "mine", "seeds": [0], "data": {"name": "digits", "train": 20}}
+        >>> solvers = {"sgd": {"method": "sgd", "budget": 1}}
+        >>> config = StudyConfig.model_validate({**settings, "solvers": solvers})
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     folder = run_study(config, f"{root}/mine")
+        ...     rows = read_rows(folder)
+        ...     weights = open_run(folder).params("mlp-sgd-0")
+        ...     (listed,) = list_runs(root)
+        >>> rows[-1]["finished"], sorted(weights)[0], listed.done
+        (True, 'hidden1.bias', 3)
     """
     plan = make_plan(config)
     try:

@@ -9,14 +9,13 @@ import os
 import sys
 from pathlib import Path
 
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": sys.argv[1]}
-
-from ray.cluster_utils import Cluster
-
 MEMORY = 100 * 2**20
 
 
 def main():
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": sys.argv[1]}
+    from ray.cluster_utils import Cluster  # after what it reads from the environment
+
     common = {"num_cpus": 1, "object_store_memory": MEMORY, "node_ip_address": "127.0.0.1"}
     Path(sys.argv[1], "ray").mkdir()  # Cluster writes its address there before it makes it
     head = common | {"include_dashboard": False, "num_gpus": 1}  # it only counts them

@@ -33,7 +33,7 @@ def make_engine(
         >>> from toroids.study import make_engine
         >>> with make_engine("in-process") as engine:
         ...     engine.name
-        'in-process'
+        'in process'
     """
     if name not in ENGINES:
         raise ToroidsError(f"there is no engine {name!r}; choose from {', '.join(ENGINES)}.")
