@@ -12,6 +12,7 @@ import pytest
 import torch
 from small_study import SMALL, of_kind, without_times, write_toml
 
+from toroids import models
 from toroids.cli import main
 from toroids.params import load_params, save_params
 from toroids.study.rows import read_rows
@@ -177,6 +178,21 @@ def test_runs_are_listed_shown_and_exported(study_file, tmp_path, run):
     assert "tables/networks.parquet" in exported.stdout.splitlines()
     assert all((tmp_path / line).exists() for line in exported.stdout.splitlines())
     assert toroids("list", "tables", cwd=tmp_path).stdout == "no runs in `tables`\n"
+
+
+def test_a_study_of_which_tasks_fail_still_has_its_report(tmp_path):
+    for seed in (0, 1):
+        network = models.fully_connected([64, 12, 10], seed=seed)
+        save_params(network.state_dict(), tmp_path / f"{seed}.safetensors")
+    save_params({"w": torch.ones(1)}, tmp_path / "2.safetensors")
+    solvers = {"mine": {"method": "files", "files": f"{tmp_path}/{{seed}}.safetensors"}}
+    write_toml({**SMALL, "solvers": solvers, "claims": {"trained": 0.99}}, tmp_path / "s.toml")
+    done = toroids("study", "s.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[-1] == "report: runs/small/report.html"
+    assert "1 of 10 tasks failed" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "mlp-mine-2" in (tmp_path / "runs" / "small" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

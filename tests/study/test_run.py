@@ -492,3 +492,9 @@ def test_files_that_are_missing_or_pickles_are_named_at_once(tmp_path):
     assert "there is no file" in text
     assert "2.safetensors" in text
     assert "line 5" in text
+
+
+@pytest.mark.parametrize("options", [{"engine": "processes"}, {"retries": -1}])
+def test_engines_by_name_and_negative_retries(config, tmp_path, options):
+    with pytest.raises(ToroidsError, match="pass what make_engine gives, and 0 or more"):
+        run_study(config, tmp_path / "r", **options)

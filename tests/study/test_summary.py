@@ -170,3 +170,9 @@ def test_what_is_not_finite_is_left_out():
 
 def test_no_networks_have_no_summary():
     assert summarise([], 0.5) == []
+
+
+def test_an_interval_of_an_error_ends_at_one():
+    rows = [network(f"x-{i}", 0.1, error) for i, error in enumerate((0.2, 1.0, 1.0))]
+    row = find(summarise(rows, 0.5), "test_error", "x")
+    assert row["estimate"] < row["high"] == 1.0

@@ -12,7 +12,7 @@ from toroids.study.engines.choose import ENGINES, make_engine
 from toroids.study.export import export_run
 from toroids.study.listing import list_runs
 from toroids.study.rows import read_rows
-from toroids.study.run import RETRIES, run_study
+from toroids.study.run import RETRIES, TasksFailed, run_study
 from toroids.study.task import Row
 from toroids.study.work import estimate
 
@@ -62,6 +62,9 @@ def study(
             err=True,
         )
         raise typer.Exit(130) from None
+    except TasksFailed:  # what the others found is there to be read
+        say(f"report: {write_report(folder)}")
+        raise
     say(f"report: {write_report(folder)}")
 
 

@@ -21,6 +21,10 @@ RETRIES = 2
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+class TasksFailed(ToroidsError):
+    """Some tasks of a study failed; all others are done, and kept."""
+
+
 def run_study(
     config: StudyConfig,
     folder: str | Path,
@@ -46,9 +50,10 @@ def run_study(
         The folder.
 
     Raises:
+        TasksFailed: tasks failed; the others are done.
         ToroidsError: the folder holds something else, or a run of other versions; another study is
-            writing it; the disk is full; tasks failed (the others are done); every network
-            diverged.
+            writing it; the disk is full; every network diverged; an engine or retries that are
+            none.
 
     Example:
         >>> import tempfile
@@ -64,6 +69,11 @@ def run_study(
         >>> rows[-1]["finished"], sorted(weights)[0], listed.done
         (True, 'hidden1.bias', 3)
     """
+    if isinstance(engine, str) or retries < 0:
+        raise ToroidsError(
+            f"engine is {engine!r} and retries is {retries}; pass what make_engine gives, and 0 or "
+            "more."
+        )
     plan = make_plan(config)
     try:
         with Store(folder) as store:
@@ -231,7 +241,7 @@ class _Running:
         """Raises where the study is not what was asked for."""
         if self.failures:
             first = self.failures[0]
-            raise ToroidsError(
+            raise TasksFailed(
                 f"{len(self.failures)} of {len(self.plan.tasks)} tasks failed, the first is "
                 f"{first['label']} ({first['task_kind']}): {first['note'].rstrip('.')}; the others "
                 "are kept, and the same command tries these again."

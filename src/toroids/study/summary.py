@@ -15,6 +15,8 @@ from toroids.study.resampling import Floats, Interval, Owner, Sample, means
 from toroids.study.task import Row
 
 MEASURES = ("mean_angle", "distance", "hamming")
+# What is never above 1, and neither is its interval.
+FRACTIONS = ("train_error", "test_error", "path_error", "hamming_before", "hamming_after")
 
 
 def summarise(rows: Sequence[Row], sigma: float) -> list[Row]:
@@ -130,7 +132,10 @@ def _rows(
         found = [_mean_of_finite(row, who) for row in table]
     for label, interval in zip(labels, found, strict=True):
         if interval.estimate is not None:
-            yield {"statistic": statistic, "group": group, **label, **_plain(interval)}
+            row = {"statistic": statistic, "group": group, **label, **_plain(interval)}
+            if statistic in FRACTIONS and row["high"] is not None:
+                row["high"] = min(row["high"], 1.0)
+            yield row
 
 
 def _mean_of_finite(values: Floats, who: Sequence[tuple[Owner, ...]]) -> Interval:
