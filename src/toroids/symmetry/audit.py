@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from toroids.errors import DataError
 from toroids.params import Params
 from toroids.symmetry.action import identity_choice
-from toroids.symmetry.discover import group_of, operator_of
+from toroids.symmetry.assemble import operator_of
+from toroids.symmetry.discover import group_of
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup, check_group
+from toroids.symmetry.program import Program
 from toroids.symmetry.space import Space
-from toroids.symmetry.trace import Inputs, Program, trace
+from toroids.symmetry.trace import Inputs, trace
 from toroids.symmetry.verify import traced_subject
 
 # The dense Jacobian and its singular values of as many parameters take about a minute.

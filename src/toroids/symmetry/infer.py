@@ -13,9 +13,7 @@ from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
 from toroids.symmetry import axes
 from toroids.symmetry.axes import SIGN, Value
 from toroids.symmetry.constraints import Constraints, Loss
-from toroids.symmetry.rules import RULES
-from toroids.symmetry.ties import sums, untied_signs
-from toroids.symmetry.trace import (
+from toroids.symmetry.program import (
     SIGNS,
     Execution,
     Program,
@@ -25,6 +23,8 @@ from toroids.symmetry.trace import (
     is_in_place,
     operator_name,
 )
+from toroids.symmetry.rules import RULES
+from toroids.symmetry.ties import sums, untied_signs
 
 
 @dataclass(frozen=True)

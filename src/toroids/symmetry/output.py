@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import fx
 
+from toroids.symmetry.program import SIGNS, Program, operator_name
 from toroids.symmetry.space import Leg, Output, OutputMode
-from toroids.symmetry.trace import SIGNS, Program, operator_name
 
 # What may stand between the last layer and the outputs: linear in the logits, class by class.
 POOLING = (

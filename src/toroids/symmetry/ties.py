@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx
 
 from toroids.binary.sign import OPERATOR
-from toroids.symmetry.trace import SIGNS, Source, attribute, body, is_in_place, operator_name
+from toroids.symmetry.program import SIGNS, Source, attribute, body, is_in_place, operator_name
 
 ODD, EVEN, ANY = frozenset({1}), frozenset({0}), frozenset({0, 1})
 NOTHING: frozenset[str] = frozenset()

@@ -19,7 +19,8 @@ from toroids.params import Params
 from toroids.symmetry.action import identity_choice, random_choice
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup, check_group
-from toroids.symmetry.trace import Inputs, Program, on_cpu, prepared, split_inputs, trace
+from toroids.symmetry.program import Program, on_cpu, prepared
+from toroids.symmetry.trace import Inputs, split_inputs, trace
 
 # Rounding in float64 leaves about 1e-14; a wrong symmetry of a trained network shows at 1e-4.
 TOLERANCE = 1e-8

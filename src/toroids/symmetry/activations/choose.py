@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from toroids.symmetry.activations.parity import Span
 from toroids.symmetry.activations.sightings import PASSED, Sighting
-from toroids.symmetry.discover import Assembly
+from toroids.symmetry.assemble import Assembly
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from toroids.symmetry.trace import operator_name
+from toroids.symmetry.program import operator_name
 
 RECURRENT = ("aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu")
 

@@ -11,12 +11,12 @@ from toroids.symmetry.activations.choose import Chosen, choose
 from toroids.symmetry.activations.correspond import Match, correspond
 from toroids.symmetry.activations.gather import Layout, layout
 from toroids.symmetry.activations.sightings import sightings
-from toroids.symmetry.discover import Assembly
+from toroids.symmetry.assemble import Assembly
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.infer import infer
 from toroids.symmetry.orbits import orbits
+from toroids.symmetry.program import Program
 from toroids.symmetry.space import Space
-from toroids.symmetry.trace import Program
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,9 @@ from toroids.symmetry.activations.gather import gathered
 from toroids.symmetry.activations.layers import separate_layers
 from toroids.symmetry.activations.looks import Look, looks_of
 from toroids.symmetry.group import SymmetryGroup, check_group
+from toroids.symmetry.program import CPU, Execution, LookUp, Watch
 from toroids.symmetry.space import Space
-from toroids.symmetry.trace import CPU, Execution, Inputs, LookUp, Watch, trace
+from toroids.symmetry.trace import Inputs, trace
 
 OBSERVATIONS = 2**14
 

@@ -13,11 +13,11 @@ import numpy as np
 from torch import fx
 
 from toroids.symmetry.activations.layers import RECURRENT
+from toroids.symmetry.assemble import Assembly
 from toroids.symmetry.axes import SIGN, Bundle, Value
 from toroids.symmetry.constraints import Ids
-from toroids.symmetry.discover import Assembly
 from toroids.symmetry.infer import Inference
-from toroids.symmetry.trace import operator_name
+from toroids.symmetry.program import operator_name
 
 READ, DROPPED, PASSED = range(3)
 SELECTIONS = (
