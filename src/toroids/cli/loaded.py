@@ -12,10 +12,10 @@ from toroids.cli.shared import (
     example_inputs,
     output_mode,
 )
+from toroids.models.load import load_model
 from toroids.params import Params
 from toroids.symmetry.discover import discover
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.load import load_model
 
 DATA = "A safetensors file with `inputs` and `targets`; or digits, digits:test."
 Examples = Annotated[str, typer.Option("--data", help=DATA)]

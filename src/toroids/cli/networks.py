@@ -33,9 +33,9 @@ from toroids.cli.shared import (
 )
 from toroids.files import write_atomically
 from toroids.geometry.toroid import Toroid
+from toroids.models.load import load_model
 from toroids.params import Params, load_params, save_params
 from toroids.symmetry.discover import discover
-from toroids.symmetry.load import load_model
 from toroids.symmetry.verify import is_wide, verify
 
 

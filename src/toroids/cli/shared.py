@@ -17,8 +17,8 @@ from rich.text import Text
 
 from toroids.align.alignment import METHODS, METHODS_ON_DATA
 from toroids.errors import ConfigError
+from toroids.models.load import example
 from toroids.study.run import Progress as Callback
-from toroids.symmetry.load import example
 from toroids.symmetry.space import OutputMode
 from toroids.symmetry.trace import Inputs
 

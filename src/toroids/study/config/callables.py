@@ -13,6 +13,7 @@ from torch import nn
 
 from toroids.binary.layers import BinaryConv2d, BinaryLinear
 from toroids.errors import ConfigError
+from toroids.models.load import called, imported
 from toroids.study.config.fields import is_here
 
 _FORM = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -57,25 +58,10 @@ def build_custom(name: str, arguments: dict[str, Any], seed: int, binary: bool) 
         The network.
 
     Raises:
-        ConfigError: nothing of that name, it does not take the arguments, or it returns something
-            else.
+        ConfigError: nothing of that name, it does not take the arguments, fails, or returns
+            something else.
     """
-    module, _, function = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"`{name}` cannot be imported: {error}.") from error
-    try:
-        model = found(seed=seed, **arguments)
-    except TypeError as error:
-        raise ConfigError(
-            f"`{name}` cannot be called with seed and {sorted(arguments)}: {error}; name a "
-            "function that takes them."
-        ) from error
-    if not isinstance(model, nn.Module):
-        raise ConfigError(f"`{name}` gives a {type(model).__name__}; expected a torch.nn.Module.")
+    model = called(name, imported(name), seed=seed, **arguments)
     signs = any(isinstance(module, BinaryConv2d | BinaryLinear) for module in model.modules())
     if signs != binary:
         kind, other = ("binary", "true") if signs else ("real", "false")

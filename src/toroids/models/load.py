@@ -5,6 +5,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,29 +29,63 @@ def load_model(name: str) -> nn.Module:
     """
     if Path(name).is_dir():
         return _pretrained(Path(name))
-    module_name, _, attribute = name.partition(":")
-    if not attribute:
+    if not all(name.partition(":")):
         raise ConfigError(
             f"`{name}` names no model; write package.module:callable, or a folder with config.json."
         )
+    found = imported(name)
+    return found if isinstance(found, nn.Module) else called(name, found)
+
+
+def imported(name: str) -> Any:
+    """Imports what a user named; the current folder is searched first.
+
+    Args:
+        name: `package.module:name`.
+
+    Returns:
+        What lies under that name.
+
+    Raises:
+        ConfigError: nothing does, or the module fails when it is imported.
+    """
+    module, _, attribute = name.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
+        return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"`{name}` cannot be imported: {error}.") from error
     except Exception as error:  # whatever the module does when it is imported
         raise ConfigError(_failed(name, error)) from error
+
+
+def called(name: str, function: Any, **arguments: Any) -> nn.Module:
+    """Calls what builds a network.
+
+    Args:
+        name: of the function, for messages.
+        function: what was imported under that name.
+        arguments: passed by name.
+
+    Returns:
+        The network.
+
+    Raises:
+        ConfigError: it does not take the arguments, fails, or returns something else.
+    """
     try:
-        model = found() if not isinstance(found, nn.Module) else found
+        model = function(**arguments)
     except Exception as error:
         # a call that does not fit fails before it is inside of anything
         inside = error.__traceback__ is not None and error.__traceback__.tb_next is not None
         if inside or not isinstance(error, TypeError):
             raise ConfigError(_failed(name, error)) from error
+        names = ", ".join(f"{argument}=" for argument in arguments)
+        given = f"with {names}" if names else "without arguments"
         raise ConfigError(
-            f"`{name}` cannot be called without arguments: {error}; name a function that builds "
-            "the model."
+            f"`{name}` cannot be called {given}: {error}; name a function that can and builds the "
+            "model."
         ) from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"`{name}` gives a {type(model).__name__}; expected a torch.nn.Module.")

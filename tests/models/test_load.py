@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from toroids.errors import ConfigError
-from toroids.symmetry.load import example, load_model
+from toroids.models.load import example, load_model
 
 
 def test_a_callable_and_a_module_are_found_by_name(tmp_path, monkeypatch):
