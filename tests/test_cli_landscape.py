@@ -22,8 +22,12 @@ def folder(tmp_path_factory):
     save_file({"inputs": inputs, "labels": labels}, folder / "train.safetensors")
     (folder / "nets.py").write_text(
         "import toroids as td\n\ndef build():\n"
-        "    return td.models.fully_connected([64, 32, 32, 10], seed=0)\n"
+        "    return td.models.fully_connected([64, 32, 32, 10], seed=0)\n\n"
+        "def binary():\n    return td.models.binary_fully_connected([64, 21, 10], norm='none')\n"
     )
+    for seed, name in enumerate("pqr"):
+        model = td.models.binary_fully_connected([64, 21, 10], norm="none", seed=seed)
+        td.save_params(model.state_dict(), folder / f"{name}.safetensors")
     return folder
 
 
@@ -40,9 +44,9 @@ def toroids(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
 
-    def run(command, *arguments, networks="ab"):
+    def run(command, *arguments, networks="ab", model="build"):
         files = [f"{name}.safetensors" for name in networks]
-        options = ["--model", "nets:build", "--input", "2,64", *map(str, arguments)]
+        options = ["--model", f"nets:{model}", "--input", "2,64", *map(str, arguments)]
         monkeypatch.setattr("sys.argv", ["toroids", command, *files, *options])
         code = 0
         try:
@@ -106,6 +110,45 @@ def test_section_through_three_networks(toroids, folder):
     model, _, a, _, data = digits()
     assert f"a.safetensors: error {td.evaluate(model, a, data.train).error:.4g} at (0, 0)" in out
     page(folder / "s.html")
+
+
+def test_binary_weights_are_flipped(toroids, folder):
+    binary = {"model": "binary"}
+    data = ("--data", "train.safetensors", "--out", "flips.html")
+    made = {name: td.load_params(folder / f"{name}.safetensors") for name in "pqr"}
+    model = td.models.binary_fully_connected([64, 21, 10], norm="none")
+    cube = td.Hypercube(td.discover(model, torch.randn(2, 64), output="classifier"))
+    x = td.canonicalize(cube.group, made["p"])
+    y, z = (td.align(cube.group, made[name], to=x).params for name in "qr")
+    train = digits()[-1].train
+
+    out = done(toroids("profile", *data, "--points", 5, "--orders", 3, networks="pq", **binary))
+    expected = td.flip_profile(model, cube, x, y, train, orders=3, points=5).barrier
+    assert f"\nflips: barrier {expected:.4g} (standard error" in out
+    assert out.startswith("flips_raw: barrier")
+    assert "random flips, aligned" in page(folder / "flips.html")
+
+    out = done(toroids("flatness", *data, "--samples", 2, networks="p", **binary))
+    assert "p.safetensors: 2 samples of flips noise" in out
+
+    out = done(toroids("section", *data, "--resolution", 3, networks="pqr", **binary))
+    found = td.median_section(model, cube, x, y, z, train, resolution=3)
+    assert f"median: error {found.median_error:.4g}\n" in out
+    assert f"p.safetensors: error {found.errors[0]:.4g}, {found.legs[0]:.4g} of the weights" in out
+    assert "distance from the median" in page(folder / "flips.html")
+
+    for command, option, message in (
+        ("profile", ("--way", "geodesic"), "no way 'geodesic' between binary weights"),
+        ("profile", ("--tolerance", 0.1), "flip in whole steps"),
+        ("section", ("--tolerance", 0.1), "flip in whole steps"),
+    ):
+        networks = "pq" if command == "profile" else "pqr"
+        refused = toroids(command, *data, *option, networks=networks, **binary)
+        assert refused.returncode != 0
+        assert message in refused.stderr
+    assert (
+        "no way 'flips' between real weights" in toroids("profile", *data, "--way", "flips").stderr
+    )
 
 
 def test_merge_writes_a_network_and_compares(toroids, folder):

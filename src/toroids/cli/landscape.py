@@ -1,13 +1,24 @@
 """`toroids profile`, `flatness` and `section`: the error landscape of given networks."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 
 from toroids.align.alignment import align
+from toroids.align.problem import Progress
 from toroids.canonical.form import canonicalize
+from toroids.cli.flips import (
+    FLIPS,
+    SEVERAL,
+    check_ways,
+    curve_lines,
+    flip_curves,
+    median_lines,
+    median_of,
+)
 from toroids.cli.loaded import (
     Examples,
     Loaded,
@@ -32,6 +43,7 @@ from toroids.cli.shared import (
 )
 from toroids.data.files import load_data
 from toroids.errors import ConfigError
+from toroids.evaluation.batches import Data
 from toroids.evaluation.metrics import metric_named
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Path as Curve
@@ -40,11 +52,14 @@ from toroids.landscape.connect import connect
 from toroids.landscape.flatness import LocalEnergy, local_energy
 from toroids.landscape.joined import WAYS, joined
 from toroids.landscape.noise import KINDS, ON_TOROID
+from toroids.landscape.orders import FlipProfile
 from toroids.landscape.profile import Profile
 from toroids.landscape.profile import profile as profile_of
+from toroids.landscape.section import Section
 from toroids.landscape.section import section as section_of
 from toroids.report.pictures import (
     energy_picture,
+    median_picture,
     profile_picture,
     section_picture,
     write_picture,
@@ -67,7 +82,8 @@ def profile(
     way: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"{', '.join(WAYS)}, {BEND}; repeatable; raw and geodesic when not given."
+            help=f"{', '.join(WAYS)}, {BEND}; of binary weights {', '.join(FLIPS)}. Repeatable; "
+            "the first, and geodesic or flips, when not given."
         ),
     ] = None,
     points: Annotated[int, typer.Option(help="Points on each path, both ends included.")] = 25,
@@ -77,6 +93,9 @@ def profile(
     method: Method = "descent",
     batch_norm: Annotated[str, typer.Option(help="recalibrate or keep.")] = "recalibrate",
     steps: Annotated[int, typer.Option(help="Of training a bend.")] = 2000,
+    orders: Annotated[
+        int, typer.Option(help="Orders in which binary weights are flipped.")
+    ] = SEVERAL,
     metric: Measure = "classification",
     batch_size: Width = 1024,
 ) -> None:
@@ -84,53 +103,72 @@ def profile(
     check_file(out)
     check_method(method)
     metric_named(metric)
-    ways = way or ["raw", "geodesic"]
-    for name in ways:
-        if name not in (*WAYS, BEND):
-            raise ConfigError(f"there is no way {name!r}; choose from {(*WAYS, BEND)}.")
+    check_ways(way or (), (*WAYS, BEND, *FLIPS))
     examples = load_data(data)
     training = load_data(train) if train else examples
     loaded = Loaded(model, inputs, tokens, output, output_key, [start, end])
-    a, b = loaded.networks
-    curves: dict[str, Profile] = {}
+    settings: dict[str, Any] = {
+        "calibration": training,
+        "batch_norm": batch_norm,
+        "metric": metric,
+        "batch_size": batch_size,
+        "output_key": output_key,
+    }
+    curves: Mapping[str, Profile | FlipProfile]
     with shown_progress(every=5.0) as progress:
-        alignment = align(loaded.group, b, to=a, method=method, progress=progress)
-        paths: dict[str, Curve] = joined(
-            loaded.group, alignment, a, b, [name for name in ways if name != BEND]
-        )
-        if BEND in ways:
-            paths[BEND] = connect(
-                loaded.model,
-                alignment.reference,
-                alignment.params,
-                training,
-                toroid=Toroid(loaded.group),
-                steps=steps,
-                metric=metric,
-                output_key=output_key,
-                progress=progress,
-            )
-        for name in ways:
-            curves[name] = profile_of(
-                loaded.model,
-                paths[name],
-                examples,
-                points,
-                tolerance=tolerance,
-                calibration=training,
-                batch_norm=batch_norm,
-                metric=metric,
-                batch_size=batch_size,
-                output_key=output_key,
-                progress=progress,
-            )
+        if loaded.group.binary:
+            if tolerance is not None:
+                raise ConfigError("binary weights flip in whole steps; leave --tolerance out.")
+            ways = way or ["flips_raw", "flips"]
+            check_ways(ways, FLIPS, " between binary weights")
+            settings |= {"data": examples, "points": points, "orders": orders}
+            curves = flip_curves(loaded, ways, method, progress, **settings)
+        else:
+            ways = way or ["raw", "geodesic"]
+            check_ways(ways, (*WAYS, BEND), " between real weights")
+            paths = _paths(loaded, ways, method, training, steps, metric, progress)
+            settings |= {"points": points, "tolerance": tolerance, "progress": progress}
+            curves = {
+                name: profile_of(loaded.model, path, examples, **settings)
+                for name, path in paths.items()
+            }
     lines = [line for name, curve in curves.items() for line in _barriers(name, curve)]
     title = f"{start.name} to {end.name}"
     write_picture(profile_picture(curves, axis_of(metric)), title, lines, out)
     say("\n".join([*lines, f"drawn in `{out}`"]))
 
 
-def _barriers(name: str, curve: Profile) -> list[str]:
+def _paths(
+    loaded: Loaded,
+    ways: Sequence[str],
+    method: str,
+    training: Data,
+    steps: int,
+    metric: str,
+    progress: Progress,
+) -> dict[str, Curve]:
+    a, b = loaded.networks
+    alignment = align(loaded.group, b, to=a, method=method, progress=progress)
+    straight = [name for name in ways if name != BEND]
+    paths: dict[str, Curve] = joined(loaded.group, alignment, a, b, straight)
+    if BEND in ways:
+        paths[BEND] = connect(
+            loaded.model,
+            alignment.reference,
+            alignment.params,
+            training,
+            toroid=Toroid(loaded.group),
+            steps=steps,
+            metric=metric,
+            output_key=loaded.output_key,
+            progress=progress,
+        )
+    return {name: paths[name] for name in ways}
+
+
+def _barriers(name: str, curve: Profile | FlipProfile) -> list[str]:
+    if isinstance(curve, FlipProfile):
+        return curve_lines(name, curve)
     return [
         f"{name}: barrier {curve.barrier:.4g} (standard error {curve.barrier_stderr:.1g}) at "
         f"t = {curve.highest:.3g}; over the chord {curve.barrier_over_chord:.4g}, on average "
@@ -148,7 +186,12 @@ def flatness(
     tokens: Tokens = None,
     output: Mode = "classifier",
     output_key: OutputKey = None,
-    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")] = "multiplicative",
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(KINDS)}. When not given, multiplicative, and flips of binary weights."
+        ),
+    ] = None,
     sigmas: Annotated[
         str | None,
         typer.Option(
@@ -172,6 +215,7 @@ def flatness(
     sizes = None if sigmas is None else _numbers(sigmas)
     examples = load_data(data)
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
+    kind = kind or ("flips" if loaded.group.binary else "multiplicative")
     toroid = Toroid(loaded.group) if kind in ON_TOROID else None
     cube = Hypercube(loaded.group) if kind == "flips" else None
     found: dict[str, LocalEnergy] = {}
@@ -229,7 +273,10 @@ def section(
     metric: Measure = "classification",
     batch_size: Width = 1024,
 ) -> None:
-    """Measure the error on the plane through three networks, in true distances, and draw it."""
+    """Measure the error on the plane through three networks, in true distances, and draw it.
+
+    Of binary weights on the three faces around the median, in Hamming distances.
+    """
     check_file(out)
     check_method(method)
     metric_named(metric)
@@ -237,37 +284,43 @@ def section(
         raise ConfigError(f"there are {len(weights)} networks; a plane goes through three.")
     examples = load_data(data)
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
-    a, b, c = loaded.networks
-    with shown_progress(every=5.0) as progress:
-        if not raw:
-            first, second = (align(loaded.group, x, to=a, method=method) for x in (b, c))
-            a, b, c = first.reference, first.params, second.params
-        plane = section_of(
-            loaded.model,
-            a,
-            b,
-            c,
-            examples,
-            resolution,
-            tolerance=tolerance,
-            calibration=load_data(train) if train else None,
-            batch_norm=batch_norm,
-            metric=metric,
-            batch_size=batch_size,
-            output_key=output_key,
-            progress=progress,
-        )
     names = names_of(weights)
-    lines = [
-        f"{name}: error {error:.4g} at ({x:.4g}, {y:.4g})"
-        for name, error, (x, y) in zip(
-            names, plane.errors.tolist(), plane.points.tolist(), strict=True
-        )
-    ] + list(plane.notes)
+    settings: dict[str, Any] = {
+        "resolution": resolution,
+        "calibration": load_data(train) if train else None,
+        "batch_norm": batch_norm,
+        "metric": metric,
+        "batch_size": batch_size,
+        "output_key": output_key,
+    }
+    with shown_progress(every=5.0) as progress:
+        if loaded.group.binary:
+            if tolerance is not None:
+                raise ConfigError("binary weights flip in whole steps; leave --tolerance out.")
+            settings |= {"data": examples}
+            faces = median_of(loaded, raw, method, progress, **settings)
+            picture = median_picture(faces, names, axis_of(metric))
+            lines = median_lines(names, faces)
+        else:
+            a, b, c = loaded.networks
+            if not raw:
+                first, second = (align(loaded.group, x, to=a, method=method) for x in (b, c))
+                a, b, c = first.reference, first.params, second.params
+            settings |= {"tolerance": tolerance, "progress": progress}
+            plane = section_of(loaded.model, a, b, c, examples, **settings)
+            picture = section_picture(plane, names, axis_of(metric))
+            lines = _corners(names, plane)
     kind = "raw" if raw else "canonical and aligned to the first"
-    title = f"The plane through three networks, {kind}"
-    write_picture(section_picture(plane, names, axis_of(metric)), title, lines, out)
+    what = "The faces around the median of" if loaded.group.binary else "The plane through"
+    write_picture(picture, f"{what} three networks, {kind}", lines, out)
     say("\n".join([*lines, f"drawn in `{out}`"]))
+
+
+def _corners(names: Sequence[str], plane: Section) -> list[str]:
+    found = zip(names, plane.errors.tolist(), plane.points.tolist(), strict=True)
+    return [f"{name}: error {e:.4g} at ({x:.4g}, {y:.4g})" for name, e, (x, y) in found] + [
+        *plane.notes
+    ]
 
 
 def _numbers(text: str) -> list[float]:

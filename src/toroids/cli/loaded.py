@@ -47,6 +47,7 @@ class Loaded:
         self.model: nn.Module = load_model(model)
         mode, examples = output_mode(output), example_inputs(inputs, tokens)
         self.group: SymmetryGroup = discover(self.model, examples, mode, output_key=output_key)
+        self.output_key = output_key
         pieces = original_pieces(self.model)
         self.sources = [open_checkpoint(file) for file in files]
         self.named = [

@@ -1,0 +1,106 @@
+"""What `toroids profile` and `section` measure where weights are binary: flips of their signs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from toroids.align.alignment import align
+from toroids.align.problem import Progress
+from toroids.cli.loaded import Loaded
+from toroids.errors import ConfigError
+from toroids.geometry.hypercube import Hypercube
+from toroids.landscape.median import MedianSection, median_section
+from toroids.landscape.orders import FlipProfile, flip_profile
+
+FLIPS = ("flips_raw", "flips", "flips_greedy")
+SEVERAL = 8  # orders of flips, where no number is asked for
+
+
+def flip_curves(
+    loaded: Loaded, ways: Sequence[str], method: str, progress: Progress, **settings: Any
+) -> dict[str, FlipProfile]:
+    """Measures two networks along orders of flips.
+
+    Args:
+        loaded: both of them.
+        ways: which of `FLIPS`: in random orders before and after alignment, or in greedy ones.
+        method: of the alignment.
+        progress: told what is done.
+        settings: of `flip_profile`.
+
+    Returns:
+        A profile by name, in the order of `ways`.
+    """
+    cube = Hypercube(loaded.group)
+    a, b = loaded.networks
+    alignment = align(loaded.group, b, to=a, method=method, progress=progress)
+    return {
+        way: flip_profile(
+            loaded.model,
+            cube,
+            alignment.reference,
+            alignment.start if way == "flips_raw" else alignment.params,
+            order="greedy" if way == "flips_greedy" else "random",
+            progress=progress,
+            **settings,
+        )
+        for way in ways
+    }
+
+
+def curve_lines(name: str, curve: FlipProfile) -> list[str]:
+    """What is printed of one profile."""
+    return [
+        f"{name}: barrier {curve.barrier:.4g} (standard error {curve.barrier_stderr:.1g} over "
+        f"{len(curve.barriers)} {curve.order} orders), the lowest {curve.barriers.min():.4g}; "
+        f"{len(curve.t)} points",
+        *(f"{name}: {note}" for note in curve.notes),
+    ]
+
+
+def median_of(
+    loaded: Loaded, raw: bool, method: str, progress: Progress, **settings: Any
+) -> MedianSection:
+    """Measures the three faces around the median of three networks.
+
+    Args:
+        loaded: the three.
+        raw: whether they are left unaligned.
+        method: of the alignment.
+        progress: told what is done.
+        settings: of `median_section`.
+
+    Returns:
+        The section.
+    """
+    a, b, c = loaded.networks
+    found, last = (align(loaded.group, x, to=a, method=method) for x in (b, c))
+    second, third = (x.start if raw else x.params for x in (found, last))
+    cube = Hypercube(loaded.group)
+    first = found.reference
+    return median_section(loaded.model, cube, first, second, third, progress=progress, **settings)
+
+
+def median_lines(names: Sequence[str], section: MedianSection) -> list[str]:
+    """What is printed of a section."""
+    found = zip(names, section.errors.tolist(), section.legs.tolist(), strict=True)
+    return [
+        f"median: error {section.median_error:.4g}",
+        *(f"{name}: error {e:.4g}, {leg:.4g} of the weights away" for name, e, leg in found),
+        *section.notes,
+    ]
+
+
+def check_ways(ways: Sequence[str], known: Sequence[str], where: str = "") -> None:
+    """Raises unless all ways of joining networks are known.
+
+    Args:
+        ways: their names.
+        known: those that there are.
+        where: for which weights, in words.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name in ways:
+        if name not in known:
+            raise ConfigError(f"there is no way {name!r}{where}; choose from {tuple(known)}.")
