@@ -103,7 +103,7 @@ def test_broken_checkpoints_are_named_and_nothing_in_them_runs(content, data, tm
         content[place] ^= 1
         content = bytes(content)
     path.write_bytes(content)
-    with pytest.raises(ToroidsError, match="not a whole checkpoint .* delete it"):
+    with pytest.raises(ToroidsError, match="not a whole checkpoint .* delete this one"):
         train("sgd", data, checkpoint=path)
     assert path.read_bytes() == content
 

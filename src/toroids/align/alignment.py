@@ -143,7 +143,8 @@ def align(
         method: "descent", space by space until the similarity does not rise; "greedy", the
             published single pass from the input, by cosine similarity of incoming weights;
             "frank-wolfe", all spaces at once in a relaxation, then rounded, then descent;
-            "activations", by correlation of what units compute on data; "best", whichever of
+            "activations", by correlation of what units compute on data, which can leave units
+            antipodal where a batch norm's weight may change its sign; "best", whichever of
             descent, frank-wolfe and (with a probe) activations reaches the largest similarity;
             "exact", the best of all elements, for networks of a few units; "loss", from
             "best" on in steps that lower the loss at the middle of the geodesic.

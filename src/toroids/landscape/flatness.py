@@ -81,7 +81,8 @@ def local_energy(
     weight, P the projection on the toroid's tangents at w, and s = 1 / sqrt(d) on a sphere with d
     coordinates, the root mean square of a tensor's flat coordinates on these:
 
-        multiplicative   w (1 + sigma z); not invariant under matrices inside attention heads;
+        multiplicative   w (1 + sigma z); not invariant under matrices inside attention heads
+                         and shifts that the network cannot see: fix these by `canonicalize`;
         tangent          exp_w(sigma P(s z)), which moves every unit by an angle of about sigma;
         worst            where gradient ascent in a geodesic ball finds the largest loss; the radius
                          is sigma R, with R^2 = E ||P(s z)||^2, and the start is sigma P(s z).

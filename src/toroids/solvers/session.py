@@ -77,8 +77,8 @@ class Session:
             fingerprint = saved["fingerprint"]
         except Exception as error:  # whatever a file that is no checkpoint makes torch raise
             raise CheckpointError(
-                f"`{self._path}` is not a whole checkpoint ({type(error).__name__}); delete it to "
-                "train from the start."
+                f"`{self._path}` is not a whole checkpoint ({type(error).__name__}); name another "
+                "file, or delete this one to train from the start."
             ) from error
         if fingerprint != self._fingerprint:
             raise CheckpointError(

@@ -54,6 +54,8 @@ def read_sealed(path: Path) -> Any:
         FileNotFoundError: there is none.
     """
     try:
+        if path.is_fifo():  # reading one would wait for ever
+            raise ValueError
         found = json.loads(path.read_text(encoding="utf-8"))
         content, seal = found["content"], found[SEAL]
         whole = seal == _digest(_json(content).encode())
