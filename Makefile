@@ -36,7 +36,7 @@ bench: .venv/bench.stamp
 	touch $@
 
 .venv/test.stamp: .venv/torch.stamp pyproject.toml
-	$(PIP_INSTALL) --editable '.[dev]'
+	$(PIP_INSTALL) --editable '.[dev,docs]'
 	touch $@
 
 .venv/docs.stamp: .venv/torch.stamp pyproject.toml
