@@ -77,7 +77,7 @@ def _print_estimate(config: StudyConfig, folder: Path) -> None:
             work.kind,
             f"{work.tasks}",
             f"{work.done}",
-            "?" if work.seconds is None else f"{work.seconds:.2g}",
+            "?" if work.seconds is None else _digits(work.seconds),
             f"{work.left:.0f}",
             work.basis,
         )
@@ -91,6 +91,11 @@ def _print_estimate(config: StudyConfig, folder: Path) -> None:
         "core are left, divided by the number of workers. Counted seconds are the most that a "
         "training takes, and leave alignments out."
     )
+
+
+def _digits(seconds: float) -> str:
+    """Two digits that count, without powers of ten."""
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
 
 
 def _duration(seconds: float) -> str:
