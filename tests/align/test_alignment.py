@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 
 import toroids as td
 from toroids.errors import ParamsError, ToroidsError
@@ -29,6 +30,24 @@ def test_greedy_is_optimal_layer_by_layer(seed):
         reached = float((u * v).sum())
         best = max(float((u * v[list(p)]).sum()) for p in itertools.permutations(range(4)))
         assert reached == pytest.approx(best, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_greedy_flips_no_unit_whose_gain_speaks_against_it(seed):
+    """A gain of 1 against one of -1 costs more than any two filters are worth."""
+    torch.manual_seed(seed)
+    model, other = (
+        nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2)).double()
+        for _ in range(2)
+    )
+    group = td.discover(model.eval(), torch.randn(4, 3, dtype=torch.float64))
+    alignment = td.align(group, other.state_dict(), to=model.state_dict(), method="greedy")
+    assert bool((alignment.params["1.weight"] > 0).all())
+    assert alignment.similarity > alignment.similarity_before
+    moved = group.random(torch.Generator().manual_seed(seed))
+    turned = group.apply(moved, model.state_dict())
+    back = td.align(group, turned, to=model.state_dict(), method="greedy")
+    assert td.Toroid(group).distance(back.reference, back.params) < 1e-9
 
 
 @pytest.mark.parametrize("seed", range(10))

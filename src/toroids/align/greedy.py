@@ -7,6 +7,8 @@ summed cosine similarities
     sum_i <u_i, v_p(i)> / (||u_i|| ||v_p(i)||)
 
 by a linear assignment. What reads a unit is not looked at: that is why one pass is fast and weak.
+Where a unit can change its sign together with the gain of a norm behind it, the gain counts as one
+more entry: two filters that are alike up to a sign differ in what they let through.
 Where what writes a space depends on spaces that come later, as in recurrent layers and residual
 streams with tied embeddings, the weights that meet no such space count instead.
 """
@@ -59,8 +61,9 @@ def _telling(group: SymmetryGroup, block: Block, space: Space, known: set[str]) 
     unknown |= carried_twice(space)
     settled = [leg for leg in legs if leg.tensor not in unknown]
     writer = [leg for leg in space.writer if leg in legs]
+    signs = [x for x, power in legs.items() if any(power) and len(group.shapes[x.tensor]) == 1]
     # gains of a norm, one number per unit, tell units apart less well than an embedding behind it
     telling = any(len(group.shapes[leg.tensor]) > 1 for leg in writer)
     if telling and not any(leg.tensor in unknown for leg in writer):
-        return writer
+        return [*writer, *(leg for leg in settled if leg in signs and leg not in writer)]
     return settled or writer or list(legs)

@@ -13,11 +13,7 @@ ALIGNMENTS = tuple(name for name in METHODS if name not in METHODS_ON_DATA)
 
 
 class AlignmentConfig(Table):
-    """How two networks are aligned: by a method of `align` that needs no data.
-
-    The published pass is "greedy". On networks with batch norm it sets signs without regard to the
-    norm's own weights, and can leave two networks farther apart than they were.
-    """
+    """How two networks are aligned: by a method of `align` that needs no data."""
 
     method: Annotated[str, one_of(ALIGNMENTS)] = "descent"
 
