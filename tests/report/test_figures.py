@@ -78,6 +78,17 @@ def test_every_network_is_a_point(mlp):
     }
 
 
+def test_networks_that_count_in_no_claim_are_hollow():
+    rows = [dict(row) for row in synthetic_rows()]
+    worst = next(row for row in rows if row["kind"] == "network")
+    worst["train_error"] = 0.5
+    drawing = claims.flatness_against_test_error(Study(rows, rows[-1]).architectures[0])
+    symbols = [symbol for trace in drawing.chart.data for symbol in trace.marker.symbol]
+    assert [symbol.endswith("-open") for symbol in symbols].count(True) == 1
+    assert "Hollow: 1 with" in drawing.caption
+    assert [r["network"] for r in drawing.records if not r["counts"]] == [worst["name"]]
+
+
 def test_distance_matrices_hold_every_pair_in_its_place(mlp):
     chart = distances.matrices(mlp).chart
     names = [row["name"] for row in mlp.networks]

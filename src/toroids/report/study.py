@@ -144,6 +144,13 @@ class Architecture:
         return None if increase is None else (increase, stderr or 0.0)
 
 
+def is_minimum(architecture: Architecture, network: Row) -> bool:
+    """Whether a network counts in claims: they are about minima, where the train error is low."""
+    bound = architecture.study.config.get("claims", {}).get("trained")
+    error = network["train_error"]
+    return bound is None or error is None or bool(error <= bound)
+
+
 def group_of(pair: Row) -> str:
     """Names the group of a pair: its solver, or its two."""
     a, b = pair["solver_a"], pair["solver_b"]

@@ -19,7 +19,7 @@ from toroids.report.figures.style import (
     stderr_bars,
     wrapped,
 )
-from toroids.report.study import Architecture, group_of
+from toroids.report.study import Architecture, group_of, is_minimum
 from toroids.report.text import BENDS, PATHS, short, value
 from toroids.study.task import Row
 
@@ -90,7 +90,14 @@ def flatness_against_test_error(architecture: Architecture) -> Drawing | None:
             error_x=stderr_bars([stderr for _, _, stderr in found]),
             error_y=stderr_bars([row["test_error_stderr"] for row, _, _ in found]),
             mode="markers",
-            marker={"symbol": symbol, "size": 10, "color": colour},
+            marker={
+                "symbol": [
+                    symbol if is_minimum(architecture, row) else f"{symbol}-open"
+                    for row, _, _ in found
+                ],
+                "size": 10,
+                "color": colour,
+            },
             name=f"{shown(solver)} ({len(found)})",
             text=[shown(short(row["name"], architecture.name)) for row, _, _ in found],
             hovertemplate="%{text}: %{y:.2%} at %{x:.2%}<extra></extra>",
@@ -103,11 +110,13 @@ def flatness_against_test_error(architecture: Architecture) -> Drawing | None:
                 "increase_stderr": stderr,
                 "test_error": row["test_error"],
                 "test_error_stderr": row["test_error_stderr"],
+                "counts": is_minimum(architecture, row),
             }
             for row, increase, stderr in found
         ]
     if not records:
         return None
+    hollow = sum(not record["counts"] for record in records)
     across = f"increase of train error, {disturbance(architecture)}"
     figure.update_xaxes(title=across, tickformat=".2~%")
     figure.update_yaxes(title="test error", tickformat=".2~%")
@@ -116,7 +125,8 @@ def flatness_against_test_error(architecture: Architecture) -> Drawing | None:
         "Flatness against test error",
         f"One point per network, {len(records)} in all. Horizontal bars: standard error over the "
         "draws of the disturbance; vertical bars: binomial standard error over test examples, "
-        "which all networks share.",
+        "which all networks share."
+        + (f" Hollow: {hollow} with a larger train error than claims allow." if hollow else ""),
         laid_out(figure, showlegend=True),
         records,
         'kind "network", fields flatness, test_error and test_error_stderr',
