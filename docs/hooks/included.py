@@ -19,7 +19,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Adds the pages."""
     sources = {
         **{uri: ROOT / name for uri, name in PAGES.items()},
-        **{f"benchmarks/{path.name}": path for path in sorted((ROOT / "benchmarks").glob("*.md"))},
+        **{_benchmark(path): path for path in sorted((ROOT / "benchmarks").glob("*.md"))},
     }
     places = {path: uri for uri, path in sources.items()}
     places |= {ROOT / "docs" / file.src_uri: file.src_uri for file in files}
@@ -35,8 +35,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     lines = []
     for path in sorted((ROOT / "benchmarks").glob("*.md")):
         title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-        lines.append(f"- [{title}](benchmarks/{path.name})")
+        lines.append(f"- [{title}]({_benchmark(path)})")
     return markdown.replace("<!-- benchmarks -->", "\n".join(lines))
+
+
+def _benchmark(path: Path) -> str:
+    """Where a page of `benchmarks/` is on the site; its README would take the place of a page."""
+    return f"benchmarks/{'table.md' if path.stem == 'README' else path.name}"
 
 
 def _relinked(path: Path, uri: str, places: dict[Path, str]) -> str:
