@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 import torch
 from hypothesis import settings
@@ -7,6 +9,10 @@ settings.register_profile("toroids", derandomize=True, deadline=None, max_exampl
 settings.load_profile("toroids")
 
 torch.set_num_threads(1)  # these networks are too small to gain from a second thread
+
+# A shell makes what it runs in the background ignore Ctrl-C, and with it all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

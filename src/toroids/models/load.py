@@ -56,7 +56,7 @@ def imported(name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"`{name}` cannot be imported: {error}.") from error
-    except Exception as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         raise ConfigError(_failed(name, error)) from error
 
 
@@ -76,7 +76,7 @@ def called(name: str, function: Any, **arguments: Any) -> nn.Module:
     """
     try:
         model = function(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # a call that does not fit fails before it is inside of anything
         inside = error.__traceback__ is not None and error.__traceback__.tb_next is not None
         if inside or not isinstance(error, TypeError):
@@ -92,7 +92,7 @@ def called(name: str, function: Any, **arguments: Any) -> nn.Module:
     return model
 
 
-def _failed(name: str, error: Exception) -> str:
+def _failed(name: str, error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in line {frames[-1].lineno} of `{frames[-1].filename}`" if len(frames) > 1 else ""
     return f"`{name}` failed{where}: {type(error).__name__}: {error}; mend it, or name another."
