@@ -5,6 +5,8 @@ imported everything, saves the start of Python: the kills then fall into the stu
 after every kill how many there were, and how many tasks were done.
 """
 
+import contextlib
+import importlib
 import os
 import random
 import shutil
@@ -17,6 +19,7 @@ from toroids.study.config import load_config
 from toroids.study.rows import read_rows
 from toroids.study.run import run_study
 
+MODULES = "modules.txt"  # what a process imported that did everything
 PARTS = 6  # a study is killed after at most this part of the time that it takes
 
 
@@ -24,8 +27,23 @@ def begin(config, folder):
     child = os.fork()
     if child == 0:
         run_study(config, folder)
+        (folder / MODULES).write_text(" ".join(sys.modules))
         os._exit(0)
     return child
+
+
+def whole(config, folder):
+    _, status = os.waitpid(begin(config, folder), 0)
+    assert status == 0, "the study failed"
+
+
+def import_what_tasks_import(config, folder):
+    """Without doing one here: a process whose autograd has run cannot fork on CUDA builds."""
+    whole(config, folder)
+    for name in (folder / MODULES).read_text().split():
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    shutil.rmtree(folder)
 
 
 def is_over(child):
@@ -35,10 +53,9 @@ def is_over(child):
 def main():
     config = load_config(sys.argv[1])
     folder, kills, draw = Path(sys.argv[2]), int(sys.argv[3]), random.Random(int(sys.argv[4]))
-    run_study(config, folder)  # imports what only a task needs
-    shutil.rmtree(folder)
+    import_what_tasks_import(config, folder)
     begun = time.monotonic()
-    os.waitpid(begin(config, folder), 0)
+    whole(config, folder)
     longest = (time.monotonic() - begun) / PARTS
     shutil.rmtree(folder)
     killed = 0
@@ -57,7 +74,7 @@ def main():
             print(killed, read_rows(folder)[-1]["done"], flush=True)
         except ValueError as error:  # killed before there was a run
             print(killed, 0, error, flush=True)
-    os.waitpid(begin(config, folder), 0)
+    whole(config, folder)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
+import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
@@ -298,7 +299,9 @@ def described(tasks: Sequence[Task]) -> list[dict[str, Any]]:
 
 def versions() -> dict[str, str]:
     """Versions of what determines the numbers, and of Python."""
-    return {"python": platform.python_version()} | {name: version(name) for name in DECISIVE}
+    installed = {name: version(name) for name in DECISIVE}
+    # with the build, "+cpu" or "+cu130", which not every wheel of PyTorch says in its metadata
+    return {"python": platform.python_version(), **installed, "torch": str(torch.__version__)}
 
 
 def plain(value: Any) -> Any:
