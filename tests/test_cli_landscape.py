@@ -128,6 +128,12 @@ def test_binary_weights_are_flipped(toroids, folder):
     assert out.startswith("flips_raw: barrier")
     assert "random flips, aligned" in page(folder / "flips.html")
 
+    greedy = ("--way", "flips_greedy", "--orders", 1, "--points", 5)
+    out = done(toroids("profile", *data, *greedy, networks="pq", **binary))
+    blocks = {"order": "greedy", "orders": 1, "steps": 100, "points": 201}
+    expected = td.flip_profile(model, cube, x, y, train, **blocks).barrier
+    assert f"flips_greedy: barrier {expected:.4g} (1 greedy order); 201 points" in out
+
     out = done(toroids("flatness", *data, "--samples", 2, networks="p", **binary))
     assert "p.safetensors: 2 samples of flips noise" in out
 
@@ -136,6 +142,11 @@ def test_binary_weights_are_flipped(toroids, folder):
     assert f"median: error {found.median_error:.4g}\n" in out
     assert f"p.safetensors: error {found.errors[0]:.4g}, {found.legs[0]:.4g} of the weights" in out
     assert "distance from the median" in page(folder / "flips.html")
+
+    out = done(toroids("section", *data, "--resolution", 3, "--raw", networks="pqr", **binary))
+    y, z = (td.canonicalize(cube.group, made[name]) for name in "qr")
+    found = td.median_section(model, cube, x, y, z, train, resolution=3)
+    assert f"median: error {found.median_error:.4g}\n" in out
 
     for command, option, message in (
         ("profile", ("--way", "geodesic"), "no way 'geodesic' between binary weights"),

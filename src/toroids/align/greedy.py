@@ -61,9 +61,9 @@ def _telling(group: SymmetryGroup, block: Block, space: Space, known: set[str]) 
     unknown |= carried_twice(space)
     settled = [leg for leg in legs if leg.tensor not in unknown]
     writer = [leg for leg in space.writer if leg in legs]
-    signs = [x for x, power in legs.items() if any(power) and len(group.shapes[x.tensor]) == 1]
     # gains of a norm, one number per unit, tell units apart less well than an embedding behind it
     telling = any(len(group.shapes[leg.tensor]) > 1 for leg in writer)
     if telling and not any(leg.tensor in unknown for leg in writer):
-        return [*writer, *(leg for leg in settled if leg in signs and leg not in writer)]
+        gains = {norm.weight for norm in space.norms}
+        return [*writer, *(leg for leg in settled if leg.tensor in gains and any(legs[leg]))]
     return settled or writer or list(legs)

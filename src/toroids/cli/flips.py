@@ -8,11 +8,12 @@ from toroids.align.problem import Progress
 from toroids.cli.loaded import Loaded
 from toroids.errors import ConfigError
 from toroids.geometry.hypercube import Hypercube
-from toroids.landscape.median import MedianSection, median_section
+from toroids.landscape.median import MedianSection
 from toroids.landscape.orders import FlipProfile, flip_profile
 
 FLIPS = ("flips_raw", "flips", "flips_greedy")
 SEVERAL = 8  # orders of flips, where no number is asked for
+BLOCKS = 100  # of a greedy order
 
 
 def flip_curves(
@@ -39,45 +40,30 @@ def flip_curves(
             cube,
             alignment.reference,
             alignment.start if way == "flips_raw" else alignment.params,
-            order="greedy" if way == "flips_greedy" else "random",
             progress=progress,
-            **settings,
+            **(_greedy(settings) if way == "flips_greedy" else settings),
         )
         for way in ways
     }
 
 
+def _greedy(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a greedy order: two points in every block, where the error rises and falls."""
+    points = max(settings["points"], 2 * BLOCKS + 1)
+    return {**settings, "order": "greedy", "steps": BLOCKS, "points": points}
+
+
 def curve_lines(name: str, curve: FlipProfile) -> list[str]:
     """What is printed of one profile."""
+    count = len(curve.barriers)
+    found = f"1 {curve.order} order"
+    if count > 1:
+        found = f"standard error {curve.barrier_stderr:.1g} over {count} {curve.order} orders"
+        found += f", the lowest {curve.barriers.min():.4g}"
     return [
-        f"{name}: barrier {curve.barrier:.4g} (standard error {curve.barrier_stderr:.1g} over "
-        f"{len(curve.barriers)} {curve.order} orders), the lowest {curve.barriers.min():.4g}; "
-        f"{len(curve.t)} points",
+        f"{name}: barrier {curve.barrier:.4g} ({found}); {len(curve.t)} points",
         *(f"{name}: {note}" for note in curve.notes),
     ]
-
-
-def median_of(
-    loaded: Loaded, raw: bool, method: str, progress: Progress, **settings: Any
-) -> MedianSection:
-    """Measures the three faces around the median of three networks.
-
-    Args:
-        loaded: the three.
-        raw: whether they are left unaligned.
-        method: of the alignment.
-        progress: told what is done.
-        settings: of `median_section`.
-
-    Returns:
-        The section.
-    """
-    a, b, c = loaded.networks
-    found, last = (align(loaded.group, x, to=a, method=method) for x in (b, c))
-    second, third = (x.start if raw else x.params for x in (found, last))
-    cube = Hypercube(loaded.group)
-    first = found.reference
-    return median_section(loaded.model, cube, first, second, third, progress=progress, **settings)
 
 
 def median_lines(names: Sequence[str], section: MedianSection) -> list[str]:
@@ -88,6 +74,19 @@ def median_lines(names: Sequence[str], section: MedianSection) -> list[str]:
         *(f"{name}: error {e:.4g}, {leg:.4g} of the weights away" for name, e, leg in found),
         *section.notes,
     ]
+
+
+def check_tolerance(tolerance: float | None) -> None:
+    """Raises where points are to be refined: between two corners there is nothing.
+
+    Args:
+        tolerance: as it was asked for.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if tolerance is not None:
+        raise ConfigError("binary weights flip in whole steps; leave --tolerance out.")
 
 
 def check_ways(ways: Sequence[str], known: Sequence[str], where: str = "") -> None:

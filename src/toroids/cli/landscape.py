@@ -13,11 +13,11 @@ from toroids.canonical.form import canonicalize
 from toroids.cli.flips import (
     FLIPS,
     SEVERAL,
+    check_tolerance,
     check_ways,
     curve_lines,
     flip_curves,
     median_lines,
-    median_of,
 )
 from toroids.cli.loaded import (
     Examples,
@@ -51,6 +51,7 @@ from toroids.geometry.toroid import Toroid
 from toroids.landscape.connect import connect
 from toroids.landscape.flatness import LocalEnergy, local_energy
 from toroids.landscape.joined import WAYS, joined
+from toroids.landscape.median import median_section
 from toroids.landscape.noise import KINDS, ON_TOROID
 from toroids.landscape.orders import FlipProfile
 from toroids.landscape.profile import Profile
@@ -117,8 +118,7 @@ def profile(
     curves: Mapping[str, Profile | FlipProfile]
     with shown_progress(every=5.0) as progress:
         if loaded.group.binary:
-            if tolerance is not None:
-                raise ConfigError("binary weights flip in whole steps; leave --tolerance out.")
+            check_tolerance(tolerance)
             ways = way or ["flips_raw", "flips"]
             check_ways(ways, FLIPS, " between binary weights")
             settings |= {"data": examples, "points": points, "orders": orders}
@@ -284,6 +284,8 @@ def section(
         raise ConfigError(f"there are {len(weights)} networks; a plane goes through three.")
     examples = load_data(data)
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
+    if loaded.group.binary:
+        check_tolerance(tolerance)
     names = names_of(weights)
     settings: dict[str, Any] = {
         "resolution": resolution,
@@ -294,20 +296,20 @@ def section(
         "output_key": output_key,
     }
     with shown_progress(every=5.0) as progress:
+        a, b, c = loaded.networks
+        if raw and loaded.group.binary:  # their signs are all that is read
+            a, b, c = (canonicalize(loaded.group, x) for x in (a, b, c))
+        elif not raw:
+            first, second = (align(loaded.group, x, to=a, method=method) for x in (b, c))
+            a, b, c = first.reference, first.params, second.params
+        settings["progress"] = progress
         if loaded.group.binary:
-            if tolerance is not None:
-                raise ConfigError("binary weights flip in whole steps; leave --tolerance out.")
-            settings |= {"data": examples}
-            faces = median_of(loaded, raw, method, progress, **settings)
+            cube = Hypercube(loaded.group)
+            faces = median_section(loaded.model, cube, a, b, c, examples, **settings)
             picture = median_picture(faces, names, axis_of(metric))
             lines = median_lines(names, faces)
         else:
-            a, b, c = loaded.networks
-            if not raw:
-                first, second = (align(loaded.group, x, to=a, method=method) for x in (b, c))
-                a, b, c = first.reference, first.params, second.params
-            settings |= {"tolerance": tolerance, "progress": progress}
-            plane = section_of(loaded.model, a, b, c, examples, **settings)
+            plane = section_of(loaded.model, a, b, c, examples, tolerance=tolerance, **settings)
             picture = section_picture(plane, names, axis_of(metric))
             lines = _corners(names, plane)
     kind = "raw" if raw else "canonical and aligned to the first"

@@ -25,7 +25,7 @@ def load_model(name: str) -> nn.Module:
         The model.
 
     Raises:
-        ConfigError: nothing of that name, or it gives no module.
+        ConfigError: nothing of that name, it fails, or it gives no module.
     """
     if Path(name).is_dir():
         return _pretrained(Path(name))
@@ -33,12 +33,19 @@ def load_model(name: str) -> nn.Module:
         raise ConfigError(
             f"`{name}` names no model; write package.module:callable, or a folder with config.json."
         )
-    found = imported(name)
-    return found if isinstance(found, nn.Module) else called(name, found)
+    try:
+        found = imported(name)
+        return found if isinstance(found, nn.Module) else called(name, found)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the user's code does
+        raise ConfigError(_failed(name, error)) from error
 
 
 def imported(name: str) -> Any:
     """Imports what a user named; the current folder is searched first.
+
+    What the module itself raises goes through.
 
     Args:
         name: `package.module:name`.
@@ -47,7 +54,7 @@ def imported(name: str) -> Any:
         What lies under that name.
 
     Raises:
-        ConfigError: nothing does, or the module fails when it is imported.
+        ConfigError: nothing does.
     """
     module, _, attribute = name.partition(":")
     if "" not in sys.path:
@@ -56,12 +63,10 @@ def imported(name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"`{name}` cannot be imported: {error}.") from error
-    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
-        raise ConfigError(_failed(name, error)) from error
 
 
 def called(name: str, function: Any, **arguments: Any) -> nn.Module:
-    """Calls what builds a network.
+    """Calls what builds a network; what it raises itself goes through.
 
     Args:
         name: of the function, for messages.
@@ -72,15 +77,14 @@ def called(name: str, function: Any, **arguments: Any) -> nn.Module:
         The network.
 
     Raises:
-        ConfigError: it does not take the arguments, fails, or returns something else.
+        ConfigError: it does not take the arguments, or returns something else.
     """
     try:
         model = function(**arguments)
-    except (Exception, SystemExit) as error:
+    except TypeError as error:
         # a call that does not fit fails before it is inside of anything
-        inside = error.__traceback__ is not None and error.__traceback__.tb_next is not None
-        if inside or not isinstance(error, TypeError):
-            raise ConfigError(_failed(name, error)) from error
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+            raise
         names = ", ".join(f"{argument}=" for argument in arguments)
         given = f"with {names}" if names else "without arguments"
         raise ConfigError(
@@ -93,8 +97,8 @@ def called(name: str, function: Any, **arguments: Any) -> nn.Module:
 
 
 def _failed(name: str, error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" in line {frames[-1].lineno} of `{frames[-1].filename}`" if len(frames) > 1 else ""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f" in line {place.lineno} of `{place.filename}`" if place.filename != __file__ else ""
     return f"`{name}` failed{where}: {type(error).__name__}: {error}; mend it, or name another."
 
 

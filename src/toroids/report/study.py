@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from toroids.study.claims.evidence import is_minimum
 from toroids.study.task import Row
 
 
@@ -130,6 +131,11 @@ class Architecture:
             if wanted.items() <= row.items() and row["estimate"] is not None
         ]
 
+    def counts(self, network: Row) -> bool:
+        """Whether a network counts in claims."""
+        trained = self.study.config.get("claims", {}).get("trained")
+        return trained is None or is_minimum(network, trained)
+
     def members(self, group: str) -> list[Row]:
         """Lists the pairs of a group."""
         return [row for row in self.pairs if group_of(row) == group]
@@ -142,13 +148,6 @@ class Architecture:
         position = curve["sigma"].index(self.sigma)
         increase, stderr = curve["increase"][position], curve["stderr"][position]
         return None if increase is None else (increase, stderr or 0.0)
-
-
-def is_minimum(architecture: Architecture, network: Row) -> bool:
-    """Whether a network counts in claims: they are about minima, where the train error is low."""
-    bound = architecture.study.config.get("claims", {}).get("trained")
-    error = network["train_error"]
-    return bound is None or error is None or bool(error <= bound)
 
 
 def group_of(pair: Row) -> str:

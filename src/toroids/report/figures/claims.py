@@ -19,7 +19,7 @@ from toroids.report.figures.style import (
     stderr_bars,
     wrapped,
 )
-from toroids.report.study import Architecture, group_of, is_minimum
+from toroids.report.study import Architecture, group_of
 from toroids.report.text import BENDS, PATHS, short, value
 from toroids.study.task import Row
 
@@ -92,8 +92,7 @@ def flatness_against_test_error(architecture: Architecture) -> Drawing | None:
             mode="markers",
             marker={
                 "symbol": [
-                    symbol if is_minimum(architecture, row) else f"{symbol}-open"
-                    for row, _, _ in found
+                    symbol if architecture.counts(row) else f"{symbol}-open" for row, _, _ in found
                 ],
                 "size": 10,
                 "color": colour,
@@ -110,7 +109,7 @@ def flatness_against_test_error(architecture: Architecture) -> Drawing | None:
                 "increase_stderr": stderr,
                 "test_error": row["test_error"],
                 "test_error_stderr": row["test_error_stderr"],
-                "counts": is_minimum(architecture, row),
+                "counts": architecture.counts(row),
             }
             for row, increase, stderr in found
         ]

@@ -131,7 +131,7 @@ def gather(rows: Sequence[Row], config: Mapping[str, Any], architecture: str) ->
         row for row in own if row["kind"] == "network" and increase_at(row, reference) is not None
     ]
     trained = config["claims"]["trained"]
-    networks = tuple(row for row in measured if (row["train_error"] or 0.0) <= trained)
+    networks = tuple(row for row in measured if is_minimum(row, trained))
     names = {row["name"] for row in networks}
     joined = [
         row for row in own if row["kind"] in ("pair", "bend") and {row["a"], row["b"]} <= names
@@ -148,6 +148,11 @@ def gather(rows: Sequence[Row], config: Mapping[str, Any], architecture: str) ->
         small=config["claims"]["small"],
         remark=_remark(measured, networks, trained),
     )
+
+
+def is_minimum(network: Row, trained: float) -> bool:
+    """Whether a network counts in claims, which are about networks of a low train error."""
+    return bool((network["train_error"] or 0.0) <= trained)
 
 
 def _remark(measured: Sequence[Row], minima: Sequence[Row], trained: float) -> str:

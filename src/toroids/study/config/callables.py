@@ -58,8 +58,8 @@ def build_custom(name: str, arguments: dict[str, Any], seed: int, binary: bool) 
         The network.
 
     Raises:
-        ConfigError: nothing of that name, it does not take the arguments, fails, or returns
-            something else.
+        ConfigError: nothing of that name, it does not take the arguments, or it returns something
+            else.
     """
     model = called(name, imported(name), seed=seed, **arguments)
     signs = any(isinstance(module, BinaryConv2d | BinaryLinear) for module in model.modules())
