@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toroids.report.text import label
+from toroids.statistics.row import Row
 from toroids.study import read_rows
-from toroids.study.task import Row
 
 PAGE = Path(__file__).with_name("studies.md")
 BEGIN, END = "<!-- claims table -->", "<!-- end of claims table -->"

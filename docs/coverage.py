@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 import toroids as td
-from toroids.symmetry.discover import group_of
-from toroids.symmetry.trace import trace
+from toroids.discovery.discover import group_of
+from toroids.discovery.trace import trace
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))

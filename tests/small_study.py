@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from toroids.study.config import StudyConfig
+from toroids.design.config import StudyConfig
 from toroids.study.rows import read_rows
 from toroids.study.run import run_study
 

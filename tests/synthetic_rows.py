@@ -94,7 +94,7 @@ def synthetic_rows(
         )
     config = study.config()
     if derived:
-        from toroids.study.derive import derive
+        from toroids.statistics.derive import derive
 
         rows += derive(rows, config)
     return [*rows, study.run(rows, finished)]

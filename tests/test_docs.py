@@ -11,7 +11,7 @@ import pytest
 
 import toroids as td
 from toroids import data, models, solvers, study
-from toroids.study.config import StudyConfig
+from toroids.design.config import StudyConfig
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -12,9 +12,9 @@ from torch import nn
 
 import toroids as td
 from toroids import study
+from toroids.design.config import StudyConfig
 from toroids.errors import ToroidsError
 from toroids.explore.explore import explore
-from toroids.study.config import StudyConfig
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,11 @@ from pydantic import AfterValidator, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from toroids.cli import COMMANDS, app
-from toroids.study.config import StudyConfig
-from toroids.study.config.data import AnyData
-from toroids.study.config.fields import Limit
-from toroids.study.config.networks import AnyNetwork
-from toroids.study.config.solvers import AnySolver
+from toroids.design.config import StudyConfig
+from toroids.design.config.data import AnyData
+from toroids.design.config.fields import Limit
+from toroids.design.config.networks import AnyNetwork
+from toroids.design.config.solvers import AnySolver
 
 KINDS: dict[str, tuple[str, Any]] = {
     "data": ("name", AnyData),

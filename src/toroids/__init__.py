@@ -6,6 +6,11 @@ from toroids.align.many import ManyAlignment, align_many
 from toroids.binary.layers import BinaryConv2d, BinaryLinear, Sign
 from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
+from toroids.discovery.audit import Audit, audit
+from toroids.discovery.discover import discover
+from toroids.discovery.rules.registry import rule
+from toroids.discovery.verify import verify
+from toroids.discovery.widen import widen
 from toroids.errors import ConfigError, DataError, NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.evaluate import evaluate, fit_temperature
 from toroids.evaluation.evaluator import Evaluator
@@ -27,16 +32,11 @@ from toroids.landscape.repair import repair
 from toroids.landscape.section import Section, section
 from toroids.landscape.star import Star, star
 from toroids.params import Params, load_params, save_params
-from toroids.symmetry.activations import Activations, Probe
-from toroids.symmetry.audit import Audit, audit
-from toroids.symmetry.discover import discover
+from toroids.probe import Activations, Probe
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.fully_connected import fully_connected_group
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.rules.registry import rule
 from toroids.symmetry.space import Generator, Leg, Norm, Output, Space
-from toroids.symmetry.verify import verify
-from toroids.symmetry.widen import widen
 
 __all__ = [
     # symmetries

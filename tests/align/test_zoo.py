@@ -7,8 +7,8 @@ import torch
 from zoo.classic import CLASSIC
 
 import toroids as td
-from toroids.symmetry.discover import group_of
-from toroids.symmetry.trace import trace
+from toroids.discovery.discover import group_of
+from toroids.discovery.trace import trace
 
 transformers = pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)

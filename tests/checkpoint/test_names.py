@@ -13,9 +13,9 @@ from toroids.checkpoint import (
     save_checkpoint,
     state_dict_names,
 )
+from toroids.discovery.discover import group_of
+from toroids.discovery.trace import trace
 from toroids.errors import ParamsError
-from toroids.symmetry.discover import group_of
-from toroids.symmetry.trace import trace
 
 SHAPES = {"base.a": (2, 3), "base.LayerNorm.weight": (3,), "head.w": (4, 3), "again.w": (4, 3)}
 TIED = {"again.w": "head.w"}

@@ -3,9 +3,9 @@
 import threading
 from contextlib import contextmanager
 
+from toroids.design.config import StudyConfig
 from toroids.explore.answers import Answers
 from toroids.explore.server import ExploreServer
-from toroids.study.config import StudyConfig
 from toroids.study.opened import open_run
 from toroids.study.run import run_study
 

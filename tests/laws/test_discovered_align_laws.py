@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from discovery.test_discover import EXPECTED
 from laws.test_discovered_canonical_laws import difference, large, subject
-from symmetry.test_discover import EXPECTED
 
 import toroids as td
 

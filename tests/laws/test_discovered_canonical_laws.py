@@ -7,13 +7,13 @@ import math
 
 import pytest
 import torch
-from symmetry.test_discover import EXPECTED, built
+from discovery.test_discover import EXPECTED, built
 
 import toroids as td
 from toroids.canonical.balanced import LeastNorm
 from toroids.canonical.plan import Plan
-from toroids.symmetry.discover import group_of
-from toroids.symmetry.trace import trace
+from toroids.discovery.discover import group_of
+from toroids.discovery.trace import trace
 
 
 def subject(name, seed=0):

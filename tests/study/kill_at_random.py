@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from toroids.study.config import load_config
+from toroids.design.config import load_config
 from toroids.study.rows import read_rows
 from toroids.study.run import run_study
 

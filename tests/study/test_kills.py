@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from small_study import FIVE_SECONDS, of_kind, without_times, write_toml
 
-from toroids.study.config import StudyConfig
+from toroids.design.config import StudyConfig
 from toroids.study.rows import read_rows
 from toroids.study.run import run_study
 

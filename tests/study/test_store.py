@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from toroids.design.task import Outcome, Task
 from toroids.errors import ToroidsError
 from toroids.study.sealed import write_sealed
 from toroids.study.store import MANIFEST, Store, plain, versions
-from toroids.study.task import Outcome, Task
 
 TASK = Task("train", "mlp-sgd-0", '{"lr":0.1}')
 

@@ -3,9 +3,9 @@ import sys
 import pytest
 from small_study import SMALL
 
+from toroids.design.config import StudyConfig
 from toroids.errors import ToroidsError
 from toroids.study import estimate, work
-from toroids.study.config import StudyConfig
 
 
 def by_kind(works):

@@ -20,7 +20,7 @@ from toroids.align.block import Block, Part, Table, blocks, products
 from toroids.align.choose import choose
 from toroids.align.problem import Found, Problem
 from toroids.errors import ToroidsError
-from toroids.symmetry.activations import Activations
+from toroids.probe import Activations
 from toroids.symmetry.space import Space
 
 Values: TypeAlias = Mapping[str, Sequence[Activations]]

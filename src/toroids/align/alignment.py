@@ -26,7 +26,7 @@ from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluator import Evaluator
 from toroids.params import Params, check_alike, inner_product
-from toroids.symmetry.activations import Probe
+from toroids.probe import Probe
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.units import vectors

@@ -13,7 +13,7 @@ from toroids.align.position import Position
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluator import Evaluator
 from toroids.params import Params
-from toroids.symmetry.activations import Probe
+from toroids.probe import Probe
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 

@@ -12,9 +12,9 @@ from toroids.cli.shared import (
     example_inputs,
     output_mode,
 )
+from toroids.discovery.discover import discover
 from toroids.models.load import load_model
 from toroids.params import Params
-from toroids.symmetry.discover import discover
 from toroids.symmetry.group import SymmetryGroup
 
 DATA = "A safetensors file with `inputs` and `targets`; or digits, digits:test."

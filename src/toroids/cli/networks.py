@@ -31,12 +31,12 @@ from toroids.cli.shared import (
     say,
     shown_progress,
 )
+from toroids.discovery.discover import discover
+from toroids.discovery.verify import is_wide, verify
 from toroids.files import write_atomically
 from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
 from toroids.params import Params, load_params, save_params
-from toroids.symmetry.discover import discover
-from toroids.symmetry.verify import is_wide, verify
 
 
 def symmetries(

@@ -16,11 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from toroids.align.alignment import METHODS, METHODS_ON_DATA
+from toroids.discovery.trace import Inputs
 from toroids.errors import ConfigError
 from toroids.models.load import example
 from toroids.study.run import Progress as Callback
 from toroids.symmetry.space import OutputMode
-from toroids.symmetry.trace import Inputs
 
 MODEL = "package.module:callable, or a Hugging Face folder."
 Shapes = Annotated[

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from toroids.cli.shared import say, shown_progress, shown_table
+from toroids.design.config import StudyConfig, load_config
 from toroids.report.page import write_report
-from toroids.study.config import StudyConfig, load_config
+from toroids.statistics.row import Row
 from toroids.study.engines.choose import ENGINES, make_engine
 from toroids.study.export import export_run
 from toroids.study.listing import list_runs
 from toroids.study.rows import read_rows
 from toroids.study.run import RETRIES, TasksFailed, run_study
-from toroids.study.task import Row
 from toroids.study.work import estimate
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run, as runs/digits.")]

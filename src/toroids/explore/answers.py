@@ -9,9 +9,9 @@ from typing import Any
 from toroids.errors import ToroidsError
 from toroids.explore.measure import Measurer
 from toroids.explore.networks import networks
+from toroids.statistics.row import Row
 from toroids.study.opened import OpenRun
 from toroids.study.store import plain
-from toroids.study.task import Row
 
 Query = Mapping[str, Sequence[str]]
 # What is measured, of which networks, at how many points.

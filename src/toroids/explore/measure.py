@@ -23,9 +23,9 @@ from toroids.landscape.orders import FlipProfile, flip_profile
 from toroids.landscape.profile import Profile, profile
 from toroids.landscape.section import section
 from toroids.params import Params
+from toroids.statistics.row import Row
 from toroids.study.opened import OpenRun
 from toroids.study.perform.pair import distances
-from toroids.study.task import Row
 
 Three = tuple[CanonicalParams, CanonicalParams, CanonicalParams]
 

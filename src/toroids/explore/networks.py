@@ -5,8 +5,8 @@ from typing import Any
 
 from toroids.report.figures.style import COLOURS, PATH_STYLES, SYMBOLS
 from toroids.report.text import PATHS, label
+from toroids.statistics.row import Row
 from toroids.study.opened import OpenRun
-from toroids.study.task import Row
 
 
 def networks(opened: OpenRun) -> Row:

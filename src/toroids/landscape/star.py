@@ -23,7 +23,7 @@ from toroids.evaluation.running import check_params
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.profile import profile
 from toroids.params import Params, check_placed_alike, check_several
-from toroids.symmetry.activations import Probe
+from toroids.probe import Probe
 from toroids.symmetry.group import SymmetryGroup
 
 # Of a standard normal number, this many on both sides hold 95 %.

@@ -8,7 +8,7 @@ from toroids.report.figures.claims import claim_figure
 from toroids.report.study import Architecture, Study
 from toroids.report.tables import Column
 from toroids.report.text import CLAIMS, label, probability, prose, quantity, value
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 # Word, class and shape: no verdict is told by its colour alone.
 VERDICTS: Mapping[str, tuple[str, str]] = {

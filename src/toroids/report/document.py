@@ -17,7 +17,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from toroids.report.figures.drawing import Drawing
 from toroids.report.tables import Column, as_csv, table_html
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 # Shown by page.js, which alone can answer it.
 TOGGLE = '<button type="button" class="toggle" data-toggle hidden></button>'

@@ -14,7 +14,7 @@ from toroids.report.figures.training import training_curves
 from toroids.report.study import Architecture
 from toroids.report.tables import Column
 from toroids.report.text import label, plural, quantity, sentence, short, value
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 Draw = Callable[[Architecture], Drawing | None]
 # Heading, anchor, figure, and what to say where nothing was measured.

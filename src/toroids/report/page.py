@@ -12,9 +12,9 @@ from toroids.report.document import TOGGLE, Elements, document
 from toroids.report.measurements import anchor, measurements, subjects
 from toroids.report.study import Study
 from toroids.report.text import CLAIMS, label, plural
+from toroids.statistics.row import Row
 from toroids.study.rows import read_rows
 from toroids.study.store import REPORT
-from toroids.study.task import Row
 
 
 def write_report(folder: str | Path) -> Path:

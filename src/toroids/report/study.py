@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from toroids.study.claims.evidence import is_minimum
-from toroids.study.task import Row
+from toroids.statistics.claims.evidence import is_minimum
+from toroids.statistics.row import Row
 
 
 class Study:

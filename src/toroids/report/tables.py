@@ -7,7 +7,7 @@ from html import escape
 from io import StringIO
 from typing import Any
 
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 # What makes a spreadsheet take the text of a cell for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

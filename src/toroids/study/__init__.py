@@ -4,12 +4,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toroids.study.config import StudyConfig, load_config
+    from toroids.design.config import StudyConfig, load_config
+    from toroids.design.plan import Plan, make_plan
     from toroids.study.engines.choose import make_engine
     from toroids.study.export import export_run
     from toroids.study.listing import Listed, list_runs
     from toroids.study.opened import OpenRun, open_run
-    from toroids.study.plan import Plan, make_plan
     from toroids.study.rows import read_rows
     from toroids.study.run import run_study
     from toroids.study.tables import make_tables
@@ -36,21 +36,21 @@ __all__ = [
 # Where the names are. They are imported when they are first asked for: a worker, which imports its
 # own module from this package, must not wait for the statistics.
 _HOMES = {
-    "config": ("StudyConfig", "load_config"),
-    "engines.choose": ("make_engine",),
-    "work": ("Work", "estimate"),
-    "export": ("export_run",),
-    "listing": ("Listed", "list_runs"),
-    "opened": ("OpenRun", "open_run"),
-    "plan": ("Plan", "make_plan"),
-    "rows": ("read_rows",),
-    "run": ("run_study",),
-    "tables": ("make_tables",),
+    "design.config": ("StudyConfig", "load_config"),
+    "design.plan": ("Plan", "make_plan"),
+    "study.engines.choose": ("make_engine",),
+    "study.work": ("Work", "estimate"),
+    "study.export": ("export_run",),
+    "study.listing": ("Listed", "list_runs"),
+    "study.opened": ("OpenRun", "open_run"),
+    "study.rows": ("read_rows",),
+    "study.run": ("run_study",),
+    "study.tables": ("make_tables",),
 }
 
 
 def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+            return getattr(importlib.import_module(f"toroids.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

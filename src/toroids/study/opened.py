@@ -7,13 +7,13 @@ from pathlib import Path
 from torch import nn
 
 from toroids.data import Dataset
+from toroids.design.config import StudyConfig
 from toroids.errors import ToroidsError
 from toroids.params import Params
-from toroids.study.config import StudyConfig
+from toroids.statistics.row import Row
 from toroids.study.rows import config_of, rows_of
 from toroids.study.sealed import load_network
 from toroids.study.store import Store, tasks_of
-from toroids.study.task import Row
 from toroids.symmetry.group import SymmetryGroup
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from toroids.design.config import StudyConfig
+from toroids.design.task import Task, canonical_json
 from toroids.errors import ToroidsError
-from toroids.study.config import StudyConfig
-from toroids.study.derive import derive
+from toroids.statistics.derive import derive
+from toroids.statistics.row import Row
 from toroids.study.sealed import DamagedFile, read_sealed, write_sealed
 from toroids.study.store import Store, tasks_of
-from toroids.study.task import Row, Task, canonical_json
 
 Found = Mapping[str, Row]
 

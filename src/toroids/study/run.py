@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from toroids.design.config import StudyConfig
+from toroids.design.plan import Plan, make_plan
+from toroids.design.task import Task
 from toroids.errors import ToroidsError
-from toroids.study.config import StudyConfig
+from toroids.statistics.row import Row
 from toroids.study.engines.engine import Engine, Finished, Job
 from toroids.study.engines.in_process import InProcess
-from toroids.study.plan import Plan, make_plan
 from toroids.study.rows import rows_of
 from toroids.study.store import Store, described
-from toroids.study.task import Row, Task
 
 Progress = Callable[[str, int, int], None]
 RETRIES = 2

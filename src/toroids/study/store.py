@@ -26,8 +26,10 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from toroids.design.task import Outcome, Task
 from toroids.errors import ParamsError, ToroidsError
 from toroids.files import write_atomically
+from toroids.statistics.row import Row
 from toroids.study.sealed import (
     DamagedFile,
     load_network,
@@ -36,7 +38,6 @@ from toroids.study.sealed import (
     seal_of,
     write_sealed,
 )
-from toroids.study.task import Outcome, Row, Task
 
 Seals: TypeAlias = Sequence[str | None]
 # Changes whenever a run written before could not be read, or would be taken for what it is not.

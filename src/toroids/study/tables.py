@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from toroids.design.task import canonical_json
 from toroids.errors import DataError
-from toroids.study.task import Row, canonical_json
+from toroids.statistics.row import Row
 
 Table = list[dict[str, Any]]
 

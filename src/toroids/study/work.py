@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from toroids.design.config import StudyConfig
+from toroids.design.plan import make_plan
+from toroids.design.task import Task
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluate import evaluate
-from toroids.study.config import StudyConfig
 from toroids.study.engines.worker import unexpected
 from toroids.study.perform import KINDS
 from toroids.study.perform.setting import Setting
-from toroids.study.plan import make_plan
 from toroids.study.store import Store
-from toroids.study.task import Task
 
 # Ways of joining two networks whose profiles are measured, real or binary.
 PATHS = 5

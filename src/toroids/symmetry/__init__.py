@@ -1,1 +1,1 @@
-"""Symmetries of a network as plain data, and the proof that they hold."""
+"""Symmetries of a network as plain data, and how they act on its parameters."""

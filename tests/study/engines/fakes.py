@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_info
 
+from toroids.design.task import Outcome, Task, canonical_json
 from toroids.errors import ToroidsError
 from toroids.study.engines.engine import Job
-from toroids.study.task import Outcome, Task, canonical_json
 
 FUNCTION = "study.engines.fakes:perform"
 

@@ -8,7 +8,7 @@ import pytest
 from small_study import FIVE_SECONDS, of_kind, without_times
 from study.engines.conftest import eventually, running
 
-from toroids.study.config import StudyConfig
+from toroids.design.config import StudyConfig
 from toroids.study.engines.processes import Processes
 from toroids.study.engines.ray_cluster import RayCluster
 from toroids.study.rows import read_rows

@@ -8,7 +8,7 @@ from toroids.report.figures.drawing import INTERVALS, Drawing
 from toroids.report.figures.style import PATH_STYLES, laid_out, panels, record
 from toroids.report.study import Architecture
 from toroids.report.text import BENDS, PATHS, label, plural
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 REAL = (
     "Five ways to join two networks: the straight line between the weights as trained, after "

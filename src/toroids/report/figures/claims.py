@@ -21,7 +21,7 @@ from toroids.report.figures.style import (
 )
 from toroids.report.study import Architecture, group_of
 from toroids.report.text import BENDS, PATHS, short, value
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 BARRIER = "barrier of train error"
 BARRIERS = "Barrier: the largest train error on the path minus the larger one of its ends."

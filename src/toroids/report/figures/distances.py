@@ -19,7 +19,7 @@ from toroids.report.figures.style import (
 )
 from toroids.report.study import Architecture, group_of
 from toroids.report.text import label, short
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 MOMENTS = {"before": "not aligned", "after": "aligned"}
 ANGLE = (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 INTERVALS = (
     "95 % intervals are over networks: pairs that share a network do not count as independent."

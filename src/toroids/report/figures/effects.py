@@ -8,7 +8,7 @@ from toroids.report.figures.drawing import Drawing
 from toroids.report.figures.strips import STEP
 from toroids.report.figures.style import COLOURS, bars, laid_out, panels, shown
 from toroids.report.study import Architecture
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 UNITS = {
     "fraction": "difference of error",

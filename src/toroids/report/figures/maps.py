@@ -5,7 +5,7 @@ from toroids.report.figures.drawing import Drawing
 from toroids.report.figures.style import laid_out, panels, shown, solver_style
 from toroids.report.study import Architecture
 from toroids.report.text import short
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 
 def maps(architecture: Architecture) -> Drawing | None:

@@ -10,7 +10,7 @@ from toroids.report.figures.drawing import Drawing
 from toroids.report.figures.style import colour_bar, laid_out, panels, shown
 from toroids.report.study import Architecture
 from toroids.report.text import label, short
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 LEVELS = 20  # lines of equal error at most
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from toroids.report.figures.style import bars, laid_out
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 STEP = 46  # pixels from one line to the next
 

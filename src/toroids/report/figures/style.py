@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from toroids.report.study import Architecture
 from toroids.report.text import label
-from toroids.study.task import Row
+from toroids.statistics.row import Row
 
 # Okabe and Ito's palette, made to be told apart by colour-blind readers too. Seven symbols against
 # six colours: their combinations repeat only after 42 solvers.

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
+from toroids.design.task import Outcome, Task
 from toroids.errors import ToroidsError
-from toroids.study.task import Outcome, Row, Task
+from toroids.statistics.row import Row
 
 # What a worker calls with (task, rows, networks): a function by its module and its name.
 PERFORM = "toroids.study.perform:perform"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import safetensors.torch
 
+from toroids.design.task import Outcome, Task
 from toroids.params import Params
 from toroids.study.engines.bootstrap import Head
 from toroids.study.engines.engine import Finished, Job
-from toroids.study.task import Outcome, Task
 
 
 def encode_params(params: Params) -> bytes:

@@ -15,13 +15,13 @@ import safetensors.torch
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from toroids.design.task import Outcome
 from toroids.errors import ToroidsError
 from toroids.params import Params
 from toroids.study.engines.bootstrap import Channel, Head
 from toroids.study.engines.engine import PERFORM, Finished, Job
 from toroids.study.engines.messages import decode_job, encode_finished
 from toroids.study.sealed import load_network
-from toroids.study.task import Outcome
 
 Networks: TypeAlias = tuple[Params | None, ...]
 # A library's message may quote a whole array; a person reads one sentence.

@@ -7,9 +7,9 @@ from toroids.geometry.hypercube import Hypercube
 from toroids.landscape.connect import connect
 from toroids.landscape.profile import profile
 from toroids.params import Params
+from toroids.statistics.row import Row
 from toroids.study.perform.pair import curve_row, greedy_flips, random_flips
 from toroids.study.perform.setting import Setting
-from toroids.study.task import Row
 
 # Learning rate of a bend on the hypercube. On pairs of width 101 from SGD, Adam, replicated SGD and
 # adversarial starts it gave lower barriers than 0.05: 5.0 to 6.5 against 6.5 to 8.0 %.

@@ -8,8 +8,8 @@ from toroids.evaluation.evaluate import evaluate
 from toroids.geometry.hypercube import Hypercube
 from toroids.landscape.flatness import local_energy
 from toroids.params import Params
+from toroids.statistics.row import Row
 from toroids.study.perform.setting import Setting
-from toroids.study.task import Row
 
 
 def measure(setting: Setting, networks: Sequence[Params]) -> Row:

@@ -14,8 +14,8 @@ from toroids.landscape.joined import WAYS, joined
 from toroids.landscape.orders import flip_profile
 from toroids.landscape.profile import Profile, profile
 from toroids.params import Params
+from toroids.statistics.row import Row
 from toroids.study.perform.setting import Setting
-from toroids.study.task import Row
 from toroids.symmetry.group import SymmetryGroup
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import torch
 
+from toroids.design.task import Outcome, Task
 from toroids.errors import ToroidsError
 from toroids.params import Params
+from toroids.statistics.row import Row
 from toroids.study.perform.bend import bend
 from toroids.study.perform.measure import measure
 from toroids.study.perform.pair import pair
@@ -18,7 +20,6 @@ from toroids.study.perform.setting import Setting
 from toroids.study.perform.symmetry import symmetry
 from toroids.study.perform.train import train
 from toroids.study.store import plain
-from toroids.study.task import Outcome, Row, Task
 
 Networks = Sequence[Params]
 # Kinds of tasks that measure networks: the group comes first among their inputs.

@@ -8,8 +8,8 @@ from toroids.geometry.toroid import Toroid
 from toroids.landscape.median import median_section
 from toroids.landscape.section import section as plane_section
 from toroids.params import Params
+from toroids.statistics.row import Row
 from toroids.study.perform.setting import Setting
-from toroids.study.task import Row
 
 
 def section(setting: Setting, networks: Sequence[Params]) -> Row:

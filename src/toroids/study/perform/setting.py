@@ -8,8 +8,9 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from toroids.data import Dataset
-from toroids.study.config import DataConfig, NetworkConfig
-from toroids.study.task import Row, canonical_json
+from toroids.design.config import DataConfig, NetworkConfig
+from toroids.design.task import canonical_json
+from toroids.statistics.row import Row
 from toroids.symmetry.group import SymmetryGroup
 
 # A worker does tasks of a few architectures in turn: what is costly to make is kept for them.

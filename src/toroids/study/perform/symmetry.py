@@ -1,10 +1,10 @@
 """Finds and proves the symmetry group of an architecture."""
 
+from toroids.discovery.discover import discover
+from toroids.discovery.verify import verify
 from toroids.errors import ToroidsError
+from toroids.statistics.row import Row
 from toroids.study.perform.setting import Setting
-from toroids.study.task import Row
-from toroids.symmetry.discover import discover
-from toroids.symmetry.verify import verify
 
 # A rounding of float64 stays below 1e-12 here; anything above this is a wrong symmetry.
 DEVIATION = 1e-8

@@ -5,11 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from toroids import solvers
+from toroids.design.task import Outcome
 from toroids.errors import CheckpointError
 from toroids.evaluation.running import check_params
 from toroids.params import load_params
+from toroids.statistics.row import Row
 from toroids.study.perform.setting import Setting
-from toroids.study.task import Outcome, Row
 
 SOLVERS: dict[str, Callable[..., solvers.Trained]] = {
     "sgd": solvers.sgd,

@@ -1,0 +1,1 @@
+"""What a study is: its configuration, and the plan of tasks that follows from it."""

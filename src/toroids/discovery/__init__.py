@@ -1,0 +1,1 @@
+"""From a module to its symmetry group: tracing, rules, solving the facts, the proof, the audit."""

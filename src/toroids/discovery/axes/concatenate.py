@@ -1,0 +1,108 @@
+"""Values laid one after another along an axis."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from toroids.discovery.axes.arrange import product_bundle, whole
+from toroids.discovery.axes.meet import (
+    coverage,
+    equal_exponents,
+    equal_scalars,
+    meeting_bundles,
+    with_same_dims,
+)
+from toroids.discovery.axes.values import SHIFT, Bundle, Value, fixed, pin_bundle
+from toroids.discovery.constraints import Constraints, Ids
+
+
+def concatenate(c: Constraints, values: Sequence[Value], axis: int) -> Value:
+    """Lays values one after another along an axis."""
+    axis %= len(values[0].axes)
+    values = [value for value in values if value.shape[axis]]
+    if len(values) == 1:
+        return values[0]
+    values = with_same_dims(c, values, skip=axis)
+    if all(value.shape[axis] == 1 for value in values):
+        return _stacked(c, values, axis)
+    ready = [whole(c, value, axis) for value in values]
+    dim = ready[0][1]
+    values = [value for value, _ in ready]
+    lengths = [value.shape[axis] for value in values]
+    along = {d for value in values for b in value.bundles_on([dim]) for d in b.dims} | {dim}
+    axes = (*values[0].axes[:axis], (sum(lengths),), *values[0].axes[axis + 1 :])
+    if along == {dim} and all(
+        bundles and bundles[0].fixed for bundles in (value.bundles_on([dim]) for value in values)
+    ):
+        ids = fixed(sum(lengths))
+    else:
+        parts = [_indexed_by(c, value, sorted(along)) for value in values]
+        ids = np.concatenate(parts, axis=1 + sorted(along).index(dim))
+    rest = [
+        replace(value, bundles=tuple(b for b in value.bundles if dim not in b.dims))
+        for value in values
+    ]
+    joined = meeting_bundles(c, rest, values[0].sizes)
+    bundles = [
+        Bundle(dims, equal_exponents(c, per_value, rest))
+        for dims, per_value in coverage(joined, rest)
+    ]
+    for bundle in bundles:  # dimensions that both index: the concatenated bundle decides
+        if set(bundle.dims) < along:
+            shape = [
+                ids.shape[1 + sorted(along).index(d)] if d in bundle.dims else 1
+                for d in sorted(along)
+            ]
+            c.under(ids[0], bundle.places.reshape(shape))
+    scalar = equal_scalars(c, values)
+    return Value(axes, (Bundle(tuple(sorted(along)), ids), *bundles), scalar)
+
+
+def _stacked(c: Constraints, values: Sequence[Value], axis: int) -> Value:
+    """Lays single positions side by side: each keeps its own places on the other axes."""
+    ready = [whole(c, value, axis) for value in values]
+    dim = ready[0][1]
+    values = [value for value, _ in ready]
+    sets = {tuple(d for d in b.dims if d != dim) for value in values for b in value.bundles}
+    largest = [dims for dims in sets if dims and not any(set(dims) < set(o) for o in sets)]
+    bundles: list[Bundle] = []
+    for dims in sorted(largest):
+        held = [[b for b in value.bundles if b.dims == dims] for value in values]
+        if all(own and own[0].fixed for own in held):
+            bundles.append(held[0][0])
+            continue
+        if all(own and np.array_equal(own[0].ids, held[0][0].ids) for own in held):
+            bundles.append(held[0][0])  # the same hidden coordinates at every position
+            continue
+        parts = []
+        for value in values:
+            for bundle in value.bundles_on([dim]):
+                pin_bundle(c, bundle, [dim])
+            parts.append(_indexed_by(c, value, dims))
+        together = tuple(sorted((*dims, dim)))
+        bundles.append(Bundle(together, np.stack(parts, axis=1 + together.index(dim))))
+    if not any(dim in bundle.dims for bundle in bundles):
+        alone = [b for value in values for b in value.bundles if b.dims == (dim,) and not b.fixed]
+        parts = [_indexed_by(c, value, [dim]) for value in values] if alone else []
+        bundles.append(Bundle((dim,), np.concatenate(parts, 1) if parts else fixed(len(values))))
+    axes = (*values[0].axes[:axis], (len(values),), *values[0].axes[axis + 1 :])
+    return Value(axes, tuple(bundles), equal_scalars(c, values))
+
+
+def _indexed_by(c: Constraints, value: Value, dims: Sequence[int]) -> Ids:
+    """The ids of one bundle over exactly `dims`; a uniform dimension gets free places."""
+    for bundle in value.bundles:
+        if list(bundle.dims) == list(dims):
+            if not bundle.fixed:
+                return bundle.ids
+            break
+    if not value.bundles_on(dims):
+        ids = c.fresh([value.sizes[dim] for dim in dims])
+        # zeros have every scale and sign, another constant none; neither can be shifted
+        ids[1 if not value.zero else 1 + SHIFT :] = 0
+        return ids
+    parts = value.bundles_on(dims)
+    if len(dims) == 1 and parts[0].fixed:
+        return parts[0].ids
+    return product_bundle(c, value, dims).ids

@@ -1,0 +1,207 @@
+"""Values in a traced network: what their axes are made of, and what indexes those.
+
+An axis is a product of dimensions: flattening (16, 8, 8) gives one axis of three dimensions, and
+viewing it back costs nothing. A bundle says which places index one or several dimensions together;
+`{head, entry}` is one bundle where the entries of each head move on their own. A dimension without
+a bundle is uniform: the value is constant along it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from torch import Tensor
+
+from toroids.discovery.constraints import CHANNELS, SCALAR, Constraints, Ids
+
+SCALE, SIGN, SHIFT = range(len(CHANNELS))
+
+
+NONE = np.zeros(len(CHANNELS), np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """Places that index some dimensions of a value together.
+
+    Attributes:
+        dims: which dimensions, ascending.
+        ids: (4, *sizes): places, then exponents of scale, sign and shift.
+    """
+
+    dims: tuple[int, ...]
+    ids: Ids
+
+    @property
+    def places(self) -> Ids:
+        """The places alone."""
+        return np.asarray(self.ids[0])
+
+    @property
+    def fixed(self) -> bool:
+        """Whether none of the places ever moves."""
+        return len(self.dims) == 1 and bool((self.ids[0] < 0).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """One tensor of a traced network.
+
+    Attributes:
+        axes: for every axis the sizes of the dimensions that it is a product of.
+        bundles: what indexes the dimensions; they may overlap.
+        scalar: (3,) exponents of the value as a whole.
+        tensor: the numbers, where they are constant.
+        zero: whether all numbers are zero.
+        name: the parameter that this is, perhaps seen in another shape.
+    """
+
+    axes: tuple[tuple[int, ...], ...]
+    bundles: tuple[Bundle, ...] = ()
+    scalar: Ids = field(default_factory=lambda: NONE)
+    tensor: Tensor | None = None
+    zero: bool = False
+    name: str | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return tuple(int(np.prod(sizes, dtype=np.int64)) for sizes in self.axes)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Sizes of all dimensions, axis after axis."""
+        return [size for axis in self.axes for size in axis]
+
+    def dims(self, axis: int) -> tuple[int, ...]:
+        """The dimensions of an axis; it may be counted from the end."""
+        axis %= len(self.axes)
+        start = sum(len(sizes) for sizes in self.axes[:axis])
+        return tuple(range(start, start + len(self.axes[axis])))
+
+    def bundles_on(self, dims: Iterable[int]) -> list[Bundle]:
+        """The bundles that index any of `dims`."""
+        wanted = set(dims)
+        return [bundle for bundle in self.bundles if wanted & set(bundle.dims)]
+
+
+def fixed(size: int) -> Ids:
+    """Returns places that never move, without exponents: (4, size)."""
+    return np.stack([-1 - np.arange(size), *(np.zeros(size, np.int64),) * len(CHANNELS)])
+
+
+def fixed_value(shape: Sequence[int]) -> Value:
+    """A value whose axes never move: an input, or what an unknown operator gave."""
+    axes = tuple((int(size),) if size != 1 else () for size in shape)
+    value = Value(axes)
+    return replace(
+        value,
+        bundles=tuple(Bundle((dim,), fixed(size)) for dim, size in enumerate(value.sizes)),
+    )
+
+
+def parameter(c: Constraints, name: str, shape: Sequence[int]) -> Value:
+    """A parameter: every axis has places of its own."""
+    axes = tuple((int(size),) for size in shape)
+    bundles = tuple(Bundle((dim,), c.fresh((size,))) for dim, (size,) in enumerate(axes))
+    return Value(axes, bundles, c.unknowns(np.full((), SCALAR)), name=name)
+
+
+def grouped_parameter(c: Constraints, name: str, shape: Sequence[int], groups: int) -> Value:
+    """The weight of a grouped convolution: in every group the second axis has its own places."""
+    first, second, *kernel = (int(size) for size in shape)
+    axes = ((groups, first // groups), (second,), *((size,) for size in kernel))
+    bundles = (
+        Bundle((0, 1), c.fresh((groups, first // groups))),
+        Bundle((0, 2), c.fresh((groups, second))),
+        *(Bundle((3 + i,), c.fresh((size,))) for i, size in enumerate(kernel)),
+    )
+    rows = project(c, bundles[0], [0])
+    c.same(rows, project(c, bundles[1], [0]))
+    return Value(axes, bundles, c.unknowns(np.full((), SCALAR)), name=name)
+
+
+def constant(tensor: Tensor) -> Value:
+    """Known numbers: fixed along an axis, uniform where they do not vary."""
+    axes: list[tuple[int, ...]] = []
+    bundles: list[Bundle] = []
+    for axis, size in enumerate(tensor.shape):
+        if size <= 1:
+            axes.append(())
+            continue
+        dim = sum(len(sizes) for sizes in axes)
+        axes.append((size,))
+        if tensor.numel() and not bool((tensor == tensor.narrow(axis, 0, 1)).all()):
+            bundles.append(Bundle((dim,), fixed(size)))
+    is_zero = bool((tensor == 0).all()) if tensor.numel() else True
+    return Value(tuple(axes), tuple(bundles), tensor=tensor, zero=is_zero)
+
+
+def pin(c: Constraints, value: Value, axes: Iterable[int] | None = None) -> None:
+    """States that a value's axes (all of them by default) never move, scale or flip."""
+    numbers = range(len(value.axes)) if axes is None else axes
+    dims = [dim for axis in numbers for dim in value.dims(axis)]
+    for bundle in value.bundles_on(dims):
+        pin_bundle(c, bundle, dims)
+        for channel in range(len(CHANNELS)):
+            c.equation(channel, (1, bundle.ids[1 + channel]))
+    if axes is None:
+        zero_scalar(c, value)
+
+
+def pin_bundle(c: Constraints, bundle: Bundle, dims: Iterable[int]) -> None:
+    """States that the given dimensions of one bundle never move."""
+    if bundle.fixed:
+        return
+    if len(bundle.dims) == 1:
+        c.same(bundle.places, fixed(len(bundle.places))[0])
+        return
+    for position in [p for p, dim in enumerate(bundle.dims) if dim in set(dims)]:
+        shape = [1] * len(bundle.dims)
+        shape[position] = -1
+        c.under(bundle.places, fixed(bundle.places.shape[position])[0].reshape(shape))
+
+
+def zero_scalar(c: Constraints, value: Value, channels: Sequence[int] = (0, 1, 2)) -> None:
+    """States that a value as a whole neither scales nor flips."""
+    for channel in channels:
+        c.equation(channel, (1, value.scalar[channel]))
+
+
+def zero(
+    c: Constraints, value: Value, channels: Sequence[int] = (0, 1, 2), dims: Iterable[int] = ()
+) -> None:
+    """States that a value takes no exponents in some channels, on some dimensions or anywhere."""
+    bundles = value.bundles_on(dims) if dims else value.bundles
+    for bundle in bundles:
+        for channel in channels:
+            c.equation(channel, (1, bundle.ids[1 + channel]))
+    if not dims:
+        zero_scalar(c, value, channels)
+
+
+def unmixed(c: Constraints, value: Value) -> None:
+    """States that no matrices may mix what indexes a value."""
+    for bundle in value.bundles:
+        c.mark_nonlinear(bundle.places)
+
+
+def without(value: Value, channels: Sequence[int]) -> Value:
+    """Replaces the exponents of some channels by zero, stating nothing of the old ones."""
+    bundles = []
+    for bundle in value.bundles:
+        ids = bundle.ids.copy()
+        ids[[1 + channel for channel in channels]] = 0
+        bundles.append(Bundle(bundle.dims, ids))
+    scalar = value.scalar.copy()
+    scalar[list(channels)] = 0
+    return replace(value, bundles=tuple(bundles), scalar=scalar, tensor=None)
+
+
+def project(c: Constraints, bundle: Bundle, keep: Sequence[int]) -> Ids:
+    """New places for some of a bundle's dimensions: the rows in which its places lie."""
+    sizes = [bundle.places.shape[bundle.dims.index(dim)] for dim in keep]
+    rows = np.asarray(c.fresh(sizes)[0])
+    shape = [bundle.places.shape[i] if d in keep else 1 for i, d in enumerate(bundle.dims)]
+    c.under(bundle.places, np.broadcast_to(rows.reshape(shape), bundle.places.shape))
+    return rows

@@ -1,0 +1,164 @@
+"""Contractions: linear layers, matrix products, convolutions, lookups by einsum."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from toroids.discovery import axes
+from toroids.discovery.axes import Value
+from toroids.discovery.constraints import Constraints
+from toroids.discovery.rules.registry import rule
+from toroids.discovery.rules.structure import with_fixed_axes
+
+
+@rule("aten::linear")
+def linear(c: Constraints, x: Value, weight: Value, bias: Value | None = None) -> Value:
+    """Y = x W^T + b."""
+    y = axes.contract(c, axes.insert_axis(x, -2) if x.axes else x, weight, [-1])
+    return y if bias is None else axes.add(c, (y, bias))
+
+
+@rule("aten::matmul", "aten::mm", "aten::bmm", "aten::dot", "aten::mv")
+def matmul(c: Constraints, a: Value, b: Value) -> Value:
+    """Contracts the last axis of a with the last but one of b."""
+    rank_a, rank_b = len(a.axes), len(b.axes)
+    b = axes.permute(b, [*range(rank_b - 2), rank_b - 1, rank_b - 2]) if rank_b > 1 else b
+    if rank_b > 1:  # (..., m, 1, k) with (..., 1, n, k)
+        a = axes.insert_axis(a, -2) if rank_a > 1 else a
+        b = axes.insert_axis(b, -3) if rank_a > 1 else b
+    return axes.contract(c, a, b, [-1], unseen=1 if c.softmax_follows else None)
+
+
+@rule("aten::addmm", "aten::addmv")
+def addmm(
+    c: Constraints, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1
+) -> Value:
+    """Beta bias + alpha a b."""
+    y = axes.scaled(c, matmul(c, a, b), alpha)
+    return axes.add(c, (y, axes.scaled(c, bias, beta)))
+
+
+@rule("aten::baddbmm", "aten::addbmm")
+def baddbmm(
+    c: Constraints, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1
+) -> Value:
+    """Beta bias + alpha a b, in batches."""
+    return (
+        addmm(c, bias, a, b, beta=beta, alpha=alpha)
+        if beta
+        else axes.scaled(c, matmul(c, a, b), alpha)
+    )
+
+
+@rule("aten::outer", "aten::ger")
+def outer(c: Constraints, a: Value, b: Value) -> Value:
+    """All products of two vectors."""
+    return axes.multiply(c, (axes.insert_axis(a, -1), axes.insert_axis(b, 0)))
+
+
+@rule("aten::einsum")
+def einsum(c: Constraints, equation: str, operands: Sequence[Value], **_: Any) -> Any:
+    """Sums of products by index letters, two operands at a time."""
+    inputs, arrow, output = equation.replace(" ", "").partition("->")
+    letters = inputs.split(",")
+    if (
+        "." in equation
+        or not arrow
+        or not output
+        or any(len(set(own)) < len(own) for own in letters)
+    ):
+        return NotImplemented
+    value, have = operands[0], letters[0]
+    for position, (other, own) in enumerate(zip(operands[1:], letters[1:], strict=True), start=1):
+        later = set("".join(letters[position + 1 :])) | set(output)
+        joint = list(dict.fromkeys(have + own))
+        gone = [i for i, letter in enumerate(joint) if letter not in later]
+        value = axes.contract(
+            c, _spread(value, have, joint), _spread(other, own, joint), gone,
+            unseen=1 if c.softmax_follows else None,
+        )  # fmt: skip
+        have = "".join(letter for letter in joint if letter in later)
+    for letter in [letter for letter in have if letter not in output]:
+        axis = have.index(letter)
+        value = axes.drop_axis(c, axes.reduce(c, value, value.dims(axis)), axis)
+        have = have.replace(letter, "")
+    return axes.permute(value, [have.index(letter) for letter in output])
+
+
+def _spread(value: Value, own: str, joint: Sequence[str]) -> Value:
+    value = axes.permute(value, [own.index(letter) for letter in joint if letter in own])
+    for axis, letter in enumerate(joint):
+        if letter not in own:
+            value = axes.insert_axis(value, axis)
+    return value
+
+
+@rule("aten::conv1d", "aten::conv2d", "aten::conv3d")
+def conv(
+    c: Constraints, x: Value, weight: Value, bias: Value | None = None, stride: Any = 1,
+    padding: Any = 0, dilation: Any = 1, groups: int = 1,
+) -> Value:  # fmt: skip
+    """Every output channel reads the input channels of its group; pixels stay in place."""
+    return _convolution(c, x, weight, bias, groups, transposed=False)
+
+
+@rule("aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d")
+def conv_transpose(
+    c: Constraints, x: Value, weight: Value, bias: Value | None = None, stride: Any = 1,
+    padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Value:  # fmt: skip
+    """As a convolution, with the weight's first two axes exchanged."""
+    return _convolution(c, x, weight, bias, groups, transposed=True)
+
+
+@rule("aten::convolution")
+def convolution(
+    c: Constraints, x: Value, weight: Value, bias: Value | None, stride: Any, padding: Any,
+    dilation: Any, transposed: bool, output_padding: Any, groups: int,
+) -> Value:  # fmt: skip
+    """Any convolution."""
+    return _convolution(c, x, weight, bias, groups, transposed)
+
+
+def _convolution(
+    c: Constraints, x: Value, weight: Value, bias: Value | None, groups: int, transposed: bool
+) -> Value:
+    space = len(weight.axes) - 2
+    batched = len(x.axes) == space + 2
+    x = x if batched else axes.insert_axis(x, 0)
+    x, weight = _without_space(c, x), _without_space(c, weight)
+    batch, channels = x.shape
+    first, second = weight.shape
+    x = axes.reshape(c, x, [batch, groups, 1, channels // groups])
+    weight = axes.reshape(c, weight, [1, groups, first // groups, second])
+    if transposed:
+        weight = axes.permute(weight, [0, 1, 3, 2])
+    y = axes.contract(c, x, weight, [-1])
+    y = axes.reshape(c, y, [batch, y.shape[1] * y.shape[2]])
+    if bias is not None:
+        y = axes.add(c, (y, bias))
+    y = with_fixed_axes(c, y, 2, c.shape[len(c.shape) - space :])
+    return y if batched else axes.drop_axis(c, y, 0)
+
+
+def _without_space(c: Constraints, value: Value) -> Value:
+    """Pins all axes but the first two, and leaves them out."""
+    for axis in reversed(range(2, len(value.axes))):
+        axes.pin(c, value, [axis])
+        value = axes.average_out(c, value, axis)
+    return value
+
+
+@rule("aten::bilinear")
+def bilinear(c: Constraints, a: Value, b: Value, weight: Value, bias: Value | None = None) -> Value:
+    """y_o = sum_ij a_i W_oij b_j."""
+    first = axes.contract(c, axes.insert_axis(axes.insert_axis(a, -2), -1), weight, [-2])
+    y = axes.contract(c, first, axes.insert_axis(b, -2), [-1])
+    return y if bias is None else axes.add(c, (y, bias))
+
+
+@rule("aten::cosine_similarity")
+def cosine(c: Constraints, a: Value, b: Value, *_: Any) -> Value:
+    """A contraction that forgets scales (up to its eps, so none are granted)."""
+    a, b = axes.elementwise(c, a), axes.elementwise(c, b)
+    return replace(axes.contract(c, a, b, [1]), name=None)

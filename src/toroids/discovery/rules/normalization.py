@@ -1,0 +1,173 @@
+"""Norms: what their statistics forget, what their gains write."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from toroids.discovery import axes
+from toroids.discovery.axes import SCALE, SHIFT, SIGN, Bundle, Value
+from toroids.discovery.constraints import BatchNorm, Constraints
+from toroids.discovery.rules.registry import rule
+
+
+def _on_channels(c: Constraints, gain: Value | None, x: Value) -> Value | None:
+    """Shapes one number per channel so that it meets axis 1 of x."""
+    return None if gain is None else axes.reshape(c, gain, [1, -1, *[1] * (len(x.axes) - 2)])
+
+
+def _affine(c: Constraints, x: Value, weight: Value | None, bias: Value | None) -> Value:
+    if weight is not None:
+        x = axes.multiply(c, (x, weight))
+    return x if bias is None else axes.add(c, (x, bias))
+
+
+def _negated_shift(c: Constraints, value: Value) -> Value:
+    bundles = []
+    for bundle in value.bundles:
+        ids = bundle.ids.copy()
+        ids[1 + SHIFT] = c.unknowns(bundle.places)[SHIFT]
+        c.equation(SHIFT, (1, ids[1 + SHIFT]), (1, bundle.ids[1 + SHIFT]))
+        bundles.append(Bundle(bundle.dims, ids))
+    return replace(value, bundles=tuple(bundles))
+
+
+@rule("aten::batch_norm")
+def batch_norm(
+    c: Constraints, x: Value, weight: Value | None, bias: Value | None, mean: Value | None,
+    variance: Value | None, training: bool, momentum: float, eps: float, *_: Any,
+) -> Value:  # fmt: skip
+    """W (x - m) / sqrt(v + eps) + b: the channel's scale is absorbed by m, v and w."""
+    weight_here, bias_here = _on_channels(c, weight, x), _on_channels(c, bias, x)
+    mean_here, variance_here = _on_channels(c, mean, x), _on_channels(c, variance, x)
+    if training or mean_here is None or variance_here is None:
+        _averaged(c, x, [axis for axis in range(len(x.axes)) if axis != 1])
+        return _affine(c, _standardised(c, x, odd=True), weight_here, bias_here)
+    absorbs = (
+        variance is not None and variance.name is not None and weight is not None
+        and weight.name is not None
+    )  # fmt: skip
+    centred = axes.add(c, (x, _negated_shift(c, mean_here)))
+    axes.zero(c, centred, channels=(SHIFT,) if absorbs else (SHIFT, SCALE))
+    axes.zero(c, variance_here, channels=(SIGN, SHIFT))
+    # the variance follows the scale of what is normalised, twice
+    ratio = axes.multiply(c, (centred, axes.without(variance_here, (SIGN, SHIFT))), (1, -0.5))
+    axes.zero(c, ratio, channels=(SCALE,))
+    if absorbs:
+        assert weight is not None and variance is not None and mean is not None
+        c.norms.append(
+            BatchNorm(
+                str(weight.name), None if bias is None else bias.name, str(mean.name),
+                str(variance.name), eps,
+            )
+        )  # fmt: skip
+    return _affine(c, axes.without(ratio, (SCALE,)), weight_here, bias_here)
+
+
+@rule("aten::_native_batch_norm_legit_no_training")
+def batch_norm_in_evaluation(
+    c: Constraints, x: Value, weight: Value | None, bias: Value | None, mean: Value,
+    variance: Value, momentum: float, eps: float,
+) -> list[Value]:  # fmt: skip
+    """As `batch_norm`; what it saves for a backward pass is empty."""
+    y = batch_norm(c, x, weight, bias, mean, variance, False, momentum, eps)
+    return [y, *(axes.fixed_value(shape) for shape in c.shapes[1:])]
+
+
+def _averaged(c: Constraints, x: Value, over: Sequence[int]) -> None:
+    """Statistics over some axes see them as a whole, and every sign and shift that varies there."""
+    axes.couple(c, x, over)
+    for axis in over:
+        if x.dims(axis):
+            axes.zero(c, x, channels=(SIGN, SHIFT), dims=x.dims(axis))
+
+
+def _standardised(c: Constraints, x: Value, odd: bool) -> Value:
+    """Without its mean and scale along some axes: a constant shift is not seen, eps sees scales."""
+    axes.unmixed(c, x)
+    blocked = (SCALE,) if odd else (SCALE, SIGN)
+    axes.zero(c, x, channels=blocked)
+    return replace(axes.without(x, (*blocked, SHIFT)), zero=False)
+
+
+@rule("aten::instance_norm")
+def instance_norm(
+    c: Constraints, x: Value, weight: Value | None, bias: Value | None, mean: Value | None,
+    variance: Value | None, use_input_stats: bool, momentum: float, eps: float, *_: Any,
+) -> Value:  # fmt: skip
+    """Every channel of every example is standardised over its pixels."""
+    return batch_norm(c, x, weight, bias, mean, variance, use_input_stats, momentum, eps)
+
+
+@rule("aten::group_norm")
+def group_norm(
+    c: Constraints, x: Value, groups: int, weight: Value | None = None, bias: Value | None = None,
+    *_: Any,
+) -> Value:  # fmt: skip
+    """Channels are standardised in groups, which stay together."""
+    batch, channels, *space = x.shape
+    _averaged(c, x, range(2, len(x.axes)))
+    if groups < channels:
+        by_group = axes.reshape(c, x, [batch, groups, channels // groups, *space])
+        axes.couple(c, by_group, range(2, len(by_group.axes)))
+        axes.zero(c, x, channels=(SHIFT,))
+    y = _standardised(c, x, odd=groups == channels)
+    return _affine(c, y, _on_channels(c, weight, x), _on_channels(c, bias, x))
+
+
+@rule("aten::layer_norm")
+def layer_norm(
+    c: Constraints, x: Value, shape: Sequence[int], weight: Value | None = None,
+    bias: Value | None = None, *_: Any,
+) -> Value:  # fmt: skip
+    """The last axes are standardised together."""
+    axes.couple(c, x, range(-len(shape), 0))
+    axes.zero(c, x, channels=(SHIFT,))
+    return _affine(c, _standardised(c, x, odd=False), weight, bias)
+
+
+@rule("aten::rms_norm")
+def rms_norm(
+    c: Constraints, x: Value, shape: Sequence[int], weight: Value | None = None, *_: Any
+) -> Value:
+    """The last axes are divided by their root mean square: odd."""
+    axes.couple(c, x, range(-len(shape), 0))
+    axes.zero(c, x, channels=(SHIFT,))
+    return _affine(c, _standardised(c, x, odd=True), weight, None)
+
+
+@rule("aten::_weight_norm", "aten::_weight_norm_interface")
+def weight_norm(c: Constraints, direction: Value, length: Value, dim: int = 0) -> Value:
+    """G v / ||v||: the scale of v is forgotten along `dim`."""
+    dim %= len(direction.axes)
+    others = [axis for axis in range(len(direction.axes)) if axis != dim]
+    axes.couple(c, direction, others)
+    norm = norm_over(c, direction, others)
+    for axis in others:
+        norm = axes.insert_axis(norm, axis)
+    unit = axes.multiply(c, (direction, norm), (1, -1))
+    return axes.multiply(c, (unit, length))
+
+
+def norm_over(c: Constraints, x: Value, over: Sequence[int]) -> Value:
+    """A norm over some axes, which are dropped: homogeneous, even."""
+    axes.unmixed(c, x)
+    axes.zero(c, x, channels=(SHIFT,))
+    y = axes.without(x, (SIGN, SHIFT))
+    dims = [dim for axis in over for dim in x.dims(axis)]
+    y = axes.reduce(c, y, dims)
+    for axis in sorted((axis % len(y.axes) for axis in over), reverse=True):
+        y = axes.drop_axis(c, y, axis)
+    return replace(y, name=None)
+
+
+@rule("aten::linalg_vector_norm", "aten::norm")
+def vector_norm(
+    c: Constraints, x: Value, ord: Any = 2, dim: Any = None, keepdim: bool = False, **_: Any
+) -> Value:
+    """A norm over axes."""
+    dims = list(range(len(x.axes))) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    dims = [d % len(x.axes) for d in dims]
+    y = norm_over(c, x, dims)
+    for axis in sorted(dims) if keepdim else ():
+        y = axes.insert_axis(y, axis)
+    return y

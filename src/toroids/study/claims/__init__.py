@@ -1,5 +1,0 @@
-"""The published claims R1 to R8, tested on the rows of a study: one file per claim."""
-
-from toroids.study.claims.make import make_claims
-
-__all__ = ["make_claims"]

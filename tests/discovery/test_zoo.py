@@ -1,0 +1,76 @@
+"""Public architectures: no wrong symmetry anywhere, no crash anywhere, nothing lost."""
+
+import dataclasses
+import logging
+
+import pytest
+from zoo.classic import CLASSIC
+
+import toroids as td
+from toroids.discovery.discover import group_of
+from toroids.discovery.trace import trace
+
+transformers = pytest.importorskip("transformers")
+logging.getLogger("transformers").setLevel(logging.ERROR)
+
+from zoo.architectures import ARCHITECTURES  # noqa: E402
+
+# Counts of spaces, written down from the architectures.
+SPACES = {
+    "VGG-16-BN": 15,  # 13 convolutions and 2 linear layers
+    "ResNet-18": 12,  # 8 inner, 4 residual streams
+    "ResNet-50": 37,  # 32 inner, the stem, 4 residual streams
+    "ResNet-20, zero-padded shortcuts": 12,  # 9 inner; streams of 16, and 16 more, and 32 more
+    "DenseNet-121": 120,  # every convolution
+    "ShuffleNetV2": 86,
+    "MLP-Mixer": 9,  # the stream, and two per block
+    "LSTM classifier": 3,  # the words' embedding and two layers
+}
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_classic_networks(name):
+    model, inputs = CLASSIC[name]()
+    group = group_of(trace(model, inputs))
+    assert td.verify(group, model, inputs, trials=1) < 1e-10
+    assert group.notes == ()
+    assert group.share_moved > 0.99
+    assert len(group.spaces) == SPACES.get(name, len(group.spaces))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.filterwarnings("ignore")
+def test_architectures_of_transformers(name):
+    model, inputs = ARCHITECTURES[name]()
+    group = group_of(trace(model, inputs))
+    assert td.verify(group, model, inputs, trials=1) < 1e-10
+    assert group.spaces
+    if group.share_moved < 0.9:  # a reason is listed for whatever stays
+        assert any(note.startswith("pinned") for note in group.notes)
+
+
+def test_a_small_gpt2_has_every_space_that_the_architecture_allows():
+    model, inputs = ARCHITECTURES["GPT-2"]()
+    group = td.discover(model, inputs)
+    found = sorted((s.size, s.copies, *sorted(s.actions)) for s in group.spaces)
+    block = [
+        (4, 1, "permute"),  # heads
+        (8, 4, "mix", "permute", "shift"),  # queries with keys
+        (8, 4, "mix", "permute"),  # values with the output map
+        (128, 1, "permute"),  # the feed-forward layer, GELU
+    ]
+    stream = [(32, 1, "flip", "permute", "rescale")]
+    assert found == sorted(2 * block + stream)
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_the_proof_can_see_a_wrong_symmetry_of_the_first_layer(name):
+    """Swapping two units where they are written, but not where they are read, must show."""
+    model, inputs = CLASSIC[name]()
+    group = group_of(trace(model, inputs))
+    space = group.spaces[0]
+    wrong = dataclasses.replace(
+        space, legs=space.legs[:1], generators=(), actions=frozenset({"permute"}), norms=()
+    )
+    wrong_group = dataclasses.replace(group, spaces=(wrong,))
+    assert td.verify(wrong_group, model, inputs, trials=1) > 1e-5
