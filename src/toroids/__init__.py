@@ -1,119 +1,39 @@
-"""Removes the symmetries of neural networks and measures their error landscape on what is left."""
+"""Removes the symmetries of neural networks and measures their error landscape on what is left.
 
-from toroids import data, models, solvers
-from toroids.align.alignment import Alignment, align
-from toroids.align.many import ManyAlignment, align_many
-from toroids.binary.layers import BinaryConv2d, BinaryLinear, Sign
-from toroids.canonical.dead_units import dead_units
-from toroids.canonical.form import CanonicalParams, canonicalize
-from toroids.discovery.audit import Audit, audit
-from toroids.discovery.discover import discover
-from toroids.discovery.rules.registry import rule
-from toroids.discovery.verify import verify
-from toroids.discovery.widen import widen
-from toroids.errors import ConfigError, DataError, NotFiniteError, ParamsError, ToroidsError
-from toroids.evaluation.evaluate import evaluate, fit_temperature
-from toroids.evaluation.evaluator import Evaluator
-from toroids.evaluation.summary import Evaluation
-from toroids.geometry.bit_path import BitPath
-from toroids.geometry.hypercube import Hypercube
-from toroids.geometry.paths import Geodesic, Line, Path, Polyline
-from toroids.geometry.toroid import Toroid
-from toroids.landscape.connect import Bend, connect
-from toroids.landscape.curvature import Curvature, curvature
-from toroids.landscape.flatness import LocalEnergy, local_energy
-from toroids.landscape.flips import FlipEvaluator, flip_curve
-from toroids.landscape.median import MedianSection, median_section
-from toroids.landscape.merge import evaluate_ensemble, merge
-from toroids.landscape.orders import FlipProfile, flip_profile
-from toroids.landscape.profile import Profile, profile
-from toroids.landscape.recalibrate import recalibrate
-from toroids.landscape.repair import repair
-from toroids.landscape.section import Section, section
-from toroids.landscape.star import Star, star
-from toroids.params import Params, load_params, save_params
-from toroids.probe import Activations, Probe
-from toroids.symmetry.element import Element, SpaceElement
-from toroids.symmetry.fully_connected import fully_connected_group
-from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Generator, Leg, Norm, Output, Space
+The public names are those of `toroids.public`, which is imported, with PyTorch, when the first of
+them is asked for: the shell answers `toroids --help` without.
+"""
 
-__all__ = [
-    # symmetries
-    "Audit",
-    "Element",
-    "Generator",
-    "Leg",
-    "Norm",
-    "Output",
-    "Space",
-    "SpaceElement",
-    "SymmetryGroup",
-    "audit",
-    "discover",
-    "fully_connected_group",
-    "rule",
-    "verify",
-    "widen",
-    # canonical form and geometry
-    "BitPath",
-    "CanonicalParams",
-    "Geodesic",
-    "Hypercube",
-    "Line",
-    "Path",
-    "Polyline",
-    "Toroid",
-    "canonicalize",
-    "dead_units",
-    # alignment
-    "Activations",
-    "Alignment",
-    "ManyAlignment",
-    "align",
-    "align_many",
-    "Probe",
-    # landscape
-    "Bend",
-    "Curvature",
-    "Evaluation",
-    "Evaluator",
-    "FlipEvaluator",
-    "flip_curve",
-    "FlipProfile",
-    "LocalEnergy",
-    "MedianSection",
-    "Profile",
-    "connect",
-    "curvature",
-    "Section",
-    "Star",
-    "evaluate",
-    "evaluate_ensemble",
-    "fit_temperature",
-    "flip_profile",
-    "local_energy",
-    "median_section",
-    "merge",
-    "profile",
-    "recalibrate",
-    "repair",
-    "section",
-    "star",
-    # networks, data, training
-    "BinaryConv2d",
-    "BinaryLinear",
-    "Sign",
-    "data",
-    "models",
-    "solvers",
-    # parameters and errors
-    "ConfigError",
-    "DataError",
-    "NotFiniteError",
-    "Params",
-    "ParamsError",
-    "ToroidsError",
-    "load_params",
-    "save_params",
-]
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toroids.public import *
+    from toroids.public import __all__ as __all__
+
+
+class _Package(ModuleType):
+    """A module that fetches the public names when the first of them is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__all__":  # what Python itself looks for
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        public = import_module("toroids.public")
+        found = {each: getattr(public, each) for each in public.__all__}
+        self.__dict__.update(found, __all__=public.__all__)
+        if name not in self.__dict__:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return self.__dict__[name]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Importing the folder `align` puts it here, in the place of the function of that name.
+        if name != "align" or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*self.__dict__, *self.__all__})
+
+
+sys.modules[__name__].__class__ = _Package

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 import pydantic
 from pydantic import Field, ValidationInfo
 
-from toroids import data
+import toroids.data as data
 from toroids.data import Dataset
 from toroids.data.fonts import CHARACTERS
 from toroids.data.hub import SETS

@@ -9,7 +9,7 @@ import pydantic
 from pydantic import Field, JsonValue, ValidationInfo
 from torch import nn
 
-from toroids import models
+import toroids.models as models
 from toroids.data import Dataset
 from toroids.design.config.callables import Callable, build_custom, source_of
 from toroids.design.config.digest import digest_file

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from toroids import solvers
+import toroids.solvers as solvers
 from toroids.design.task import Outcome
 from toroids.errors import CheckpointError
 from toroids.evaluation.running import check_params

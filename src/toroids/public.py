@@ -1,0 +1,121 @@
+"""All public names of toroids, in groups; the root package hands them out."""
+
+import toroids.data as data
+import toroids.models as models
+import toroids.solvers as solvers
+from toroids.align.alignment import Alignment, align
+from toroids.align.many import ManyAlignment, align_many
+from toroids.binary.layers import BinaryConv2d, BinaryLinear, Sign
+from toroids.canonical.dead_units import dead_units
+from toroids.canonical.form import CanonicalParams, canonicalize
+from toroids.discovery.audit import Audit, audit
+from toroids.discovery.discover import discover
+from toroids.discovery.rules.registry import rule
+from toroids.discovery.verify import verify
+from toroids.discovery.widen import widen
+from toroids.errors import ConfigError, DataError, NotFiniteError, ParamsError, ToroidsError
+from toroids.evaluation.evaluate import evaluate, fit_temperature
+from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.summary import Evaluation
+from toroids.geometry.bit_path import BitPath
+from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.paths import Geodesic, Line, Path, Polyline
+from toroids.geometry.toroid import Toroid
+from toroids.landscape.connect import Bend, connect
+from toroids.landscape.curvature import Curvature, curvature
+from toroids.landscape.flatness import LocalEnergy, local_energy
+from toroids.landscape.flips import FlipEvaluator, flip_curve
+from toroids.landscape.median import MedianSection, median_section
+from toroids.landscape.merge import evaluate_ensemble, merge
+from toroids.landscape.orders import FlipProfile, flip_profile
+from toroids.landscape.profile import Profile, profile
+from toroids.landscape.recalibrate import recalibrate
+from toroids.landscape.repair import repair
+from toroids.landscape.section import Section, section
+from toroids.landscape.star import Star, star
+from toroids.params import Params, load_params, save_params
+from toroids.probe import Activations, Probe
+from toroids.symmetry.element import Element, SpaceElement
+from toroids.symmetry.fully_connected import fully_connected_group
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Generator, Leg, Norm, Output, Space
+
+__all__ = [
+    # symmetries
+    "Audit",
+    "Element",
+    "Generator",
+    "Leg",
+    "Norm",
+    "Output",
+    "Space",
+    "SpaceElement",
+    "SymmetryGroup",
+    "audit",
+    "discover",
+    "fully_connected_group",
+    "rule",
+    "verify",
+    "widen",
+    # canonical form and geometry
+    "BitPath",
+    "CanonicalParams",
+    "Geodesic",
+    "Hypercube",
+    "Line",
+    "Path",
+    "Polyline",
+    "Toroid",
+    "canonicalize",
+    "dead_units",
+    # alignment
+    "Activations",
+    "Alignment",
+    "ManyAlignment",
+    "align",
+    "align_many",
+    "Probe",
+    # landscape
+    "Bend",
+    "Curvature",
+    "Evaluation",
+    "Evaluator",
+    "FlipEvaluator",
+    "flip_curve",
+    "FlipProfile",
+    "LocalEnergy",
+    "MedianSection",
+    "Profile",
+    "connect",
+    "curvature",
+    "Section",
+    "Star",
+    "evaluate",
+    "evaluate_ensemble",
+    "fit_temperature",
+    "flip_profile",
+    "local_energy",
+    "median_section",
+    "merge",
+    "profile",
+    "recalibrate",
+    "repair",
+    "section",
+    "star",
+    # networks, data, training
+    "BinaryConv2d",
+    "BinaryLinear",
+    "Sign",
+    "data",
+    "models",
+    "solvers",
+    # parameters and errors
+    "ConfigError",
+    "DataError",
+    "NotFiniteError",
+    "Params",
+    "ParamsError",
+    "ToroidsError",
+    "load_params",
+    "save_params",
+]
