@@ -1,9 +1,14 @@
 import json
+import tracemalloc
+from collections import Counter
+from math import comb
 
+import pytest
 from small_study import SMALL
 
 from toroids.design.config import StudyConfig
-from toroids.design.plan import Network, make_plan
+from toroids.design.plan import Network, count_tasks, make_plan
+from toroids.errors import ConfigError
 
 
 def changed(**values):
@@ -108,3 +113,48 @@ def test_a_solver_for_one_of_two_architectures():
     assert set(ids(some)) < set(ids(both))
     labels = {task.label for task in make_plan(some).of_kind("train")}
     assert {label for label in labels if "start" in label} == {f"mlp-start-{n}" for n in range(3)}
+
+
+def test_more_tasks_than_can_be_done_are_counted_and_refused():
+    for seeds, total in ((1000, "2,003,003"), (1_000_000, "2,000,003,000,003")):
+        many = changed(seeds=list(range(seeds)), sections={"count": 1}, bends={"count": 0})
+        message = f"has {total} tasks, .* of the kind pair, for {seeds:,} seeds.*list fewer seeds"
+        with pytest.raises(ConfigError, match=message):
+            make_plan(many)
+
+
+def test_a_plan_of_100_000_tasks_holds_none_of_them():
+    solvers = {"sgd": {"method": "sgd"}}
+    many = changed(seeds=list(range(446)), solvers=solvers, sections={"count": 7})
+    tracemalloc.start()
+    plan = make_plan(many)
+    kinds = Counter(task.kind for task in plan.tasks)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kinds.total() == len(plan.tasks) == 1 + 2 * 446 + comb(446, 2) + 7
+    assert most < 10 * 2**20
+
+
+def test_the_number_of_tasks_is_known_beforehand():
+    networks = {**SMALL["networks"], "wide": {"model": "fully_connected"}}
+    start = {**SMALL["solvers"]["start"], "architectures": ["mlp"]}
+    config = changed(
+        networks=networks,
+        solvers={**SMALL["solvers"], "start": start},
+        bends={"count": 2},
+        sections={"count": 99},
+    )
+    plan = make_plan(config)
+    found = Counter((json.loads(t.settings)["architecture"], t.kind) for t in plan.tasks)
+    assert found == +count_tasks(config)
+    assert [part.count for part in plan.parts] == [len(tuple(part.make())) for part in plan.parts]
+
+
+def test_tasks_are_a_sequence(config):
+    plan = make_plan(config)
+    tasks = tuple(plan.tasks)
+    assert (plan.tasks[0], plan.tasks[27], plan.tasks[-1]) == (tasks[0], tasks[27], tasks[-1])
+    assert plan.tasks[3:9:2] == tasks[3:9:2]
+    assert plan != make_plan(changed(seeds=[0, 1]))
+    with pytest.raises(IndexError):
+        plan.tasks[28]

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
+from toroids.design.plan import make_plan
 from toroids.design.task import Outcome, Task
 from toroids.errors import ToroidsError
 from toroids.study.sealed import write_sealed
-from toroids.study.store import MANIFEST, Store, plain, versions
+from toroids.study.store import MANIFEST, Store, described, plain, tasks_of, versions
 
 TASK = Task("train", "mlp-sgd-0", '{"lr":0.1}')
 
@@ -191,3 +192,13 @@ def test_a_link_stays_and_its_target_is_written(tmp_path):
 def test_plain_data():
     values = {"a": torch.tensor([0.5, float("nan")]), 1: (1, float("inf")), "n": None, "b": True}
     assert plain(values) == {"a": [0.5, None], "1": [1, None], "n": None, "b": True}
+
+
+def test_a_manifest_holds_every_text_once_and_older_ones_are_read(config):
+    tasks = tuple(make_plan(config).tasks)
+    manifest = described(tasks)
+    assert tuple(tasks_of(manifest)) == tasks
+    texts = [task.settings for task in tasks]
+    assert len(manifest["settings"]) == len(set(texts)) < len(tasks)
+    older = [{**t, "settings": x} for t, x in zip(manifest["tasks"], texts, strict=True)]
+    assert tuple(tasks_of({"tasks": older})) == tasks

@@ -13,18 +13,23 @@ trains no network anew, and one with a further seed measures only what is new.
 
 import hashlib
 import itertools
-import random
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from math import comb
+from typing import Any, Literal, overload
 
 from toroids.design.config import StudyConfig
 from toroids.design.config.digest import digest_file
 from toroids.design.config.solvers import FilesConfig
+from toroids.design.draw import combinations, drawn
 from toroids.design.task import Task, canonical_json
 from toroids.errors import ConfigError
 
-Item = TypeVar("Item")
+# A run holds the row of every task in memory, some kilobytes each; pairs grow with the square of
+# the networks, so that one zero too many among the seeds asks for more than any machine has.
+MOST_TASKS = 200_000
+Pair = tuple["Network", "Network"]
 
 
 @dataclass(frozen=True)
@@ -57,20 +62,69 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The tasks of one kind on one architecture, each made when it is asked for.
+
+    Attributes:
+        architecture: its name in the study.
+        kind: of the tasks.
+        count: how many they are.
+        make: yields them in order.
+    """
+
+    architecture: str
+    kind: str
+    count: int
+    make: Callable[[], Iterator[Task]]
+
+
+class Tasks(Sequence[Task]):
+    """Tasks that are made whenever they are asked for, and take no memory."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        """Takes the parts, in order."""
+        self._parts = tuple(parts)
+
+    def __len__(self) -> int:
+        return sum(part.count for part in self._parts)
+
+    def __iter__(self) -> Iterator[Task]:
+        return itertools.chain.from_iterable(part.make() for part in self._parts)
+
+    @overload
+    def __getitem__(self, place: int) -> Task: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Task, ...]: ...
+    def __getitem__(self, place: int | slice) -> Task | tuple[Task, ...]:
+        if isinstance(place, slice):
+            return tuple(self)[place]
+        # the range knows negative places, and which there are not
+        return next(itertools.islice(self, range(len(self))[place], None))
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
     """All tasks of a study, every one after its inputs.
 
     Attributes:
-        tasks: in the order in which they are reported.
+        parts: the tasks by architecture and kind.
 
     See `make_plan` for an example.
     """
 
-    tasks: tuple[Task, ...]
+    parts: tuple[Part, ...]
 
-    def of_kind(self, kind: str) -> tuple[Task, ...]:
-        """Lists the tasks of one kind."""
-        return tuple(task for task in self.tasks if task.kind == kind)
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """All tasks, in the order in which they are reported; made anew by every loop over them."""
+        return Tasks(self.parts)
+
+    def of_kind(self, kind: str) -> Sequence[Task]:
+        """The tasks of one kind."""
+        return Tasks([part for part in self.parts if part.kind == kind])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and tuple(self.tasks) == tuple(other.tasks)
 
 
 def make_plan(config: StudyConfig) -> Plan:
@@ -85,10 +139,11 @@ def make_plan(config: StudyConfig) -> Plan:
         config: the study.
 
     Returns:
-        By architecture: its group, networks, measurements, pairs, bends, sections.
+        By architecture: its group, networks, measurements, pairs, bends, sections. A task is made
+        when it is asked for, so that a plan takes little memory.
 
     Raises:
-        ConfigError: `config` is no study.
+        ConfigError: `config` is no study, or has more tasks than can be done.
 
     Example:
         >>> from toroids.study import StudyConfig, make_plan
@@ -103,11 +158,47 @@ def make_plan(config: StudyConfig) -> Plan:
             f"the study is a {type(config).__name__}; pass a StudyConfig, as load_config(path) "
             "reads it."
         )
+    check_number(config)
     shared = {"data": config.data.model_dump(mode="json"), "content": config.data.identity()}
-    tasks: list[Task] = []
+    parts: list[Part] = []
     for architecture in config.networks:
-        tasks += _Architecture(config, architecture, {**shared, "device": config.device}).tasks()
-    return Plan(tuple(tasks))
+        parts += _Architecture(config, architecture, {**shared, "device": config.device}).parts()
+    return Plan(tuple(parts))
+
+
+def count_tasks(config: StudyConfig) -> Counter[tuple[str, str]]:
+    """Counts the tasks of a study by architecture and kind, without making any."""
+    seeds, counts = len(config.seeds), Counter[tuple[str, str]]()
+    for name in config.networks:
+        solvers = len(_solvers(config, name))
+        networks = solvers * seeds
+        counts[name, "symmetry"] = 1
+        counts[name, "train"] = counts[name, "measure"] = networks
+        counts[name, "pair"] = comb(networks, 2)
+        counts[name, "bend"] = solvers * min(config.bends.count, comb(seeds, 2))
+        counts[name, "section"] = solvers * min(config.sections.count, comb(seeds, 3))
+    return counts
+
+
+def check_number(config: StudyConfig) -> None:
+    """Raises where a study has more tasks than can be done.
+
+    Raises:
+        ConfigError: says how many, and of what.
+    """
+    counts = count_tasks(config)
+    total = counts.total()
+    if total > MOST_TASKS:
+        (_, kind), most = counts.most_common(1)[0]
+        raise ConfigError(
+            f"the study {config.name} has {total:,} tasks, {most:,} of them of the kind {kind}, "
+            f"for {len(config.seeds):,} seeds; at most {MOST_TASKS:,} can be planned: list fewer "
+            "seeds, or make several studies."
+        )
+
+
+def _solvers(config: StudyConfig, architecture: str) -> list[str]:
+    return [key for key, solver in config.solvers.items() if solver.is_for(architecture)]
 
 
 class _Architecture:
@@ -115,8 +206,7 @@ class _Architecture:
 
     def __init__(self, config: StudyConfig, name: str, shared: dict[str, Any]) -> None:
         network = config.networks[name]
-        self.config, self.name = config, name
-        self.solvers = [key for key, solver in config.solvers.items() if solver.is_for(name)]
+        self.config, self.name, self.solvers = config, name, _solvers(config, name)
         self.networks = [Network(name, solver, s) for solver in self.solvers for s in config.seeds]
         self.shared = {
             **shared,
@@ -124,32 +214,52 @@ class _Architecture:
             "network": network.model_dump(mode="json"),
             "identity": network.identity(),
         }
-        self.group = self._task("symmetry", name)
+        self.group = Task("symmetry", name, self._text())
         self.trained = {network: self._train(network) for network in self.networks}
 
-    def tasks(self) -> Iterator[Task]:
-        """Lists all of them, inputs first."""
-        config = self.config
-        yield self.group
-        yield from self.trained.values()
-        flatness = config.flatness.model_dump(mode="json", exclude={"reference"})
-        for network in self.networks:
-            yield self._on("measure", [network], flatness=flatness)
-        profiled = self._profiled()
-        alignment = config.alignment.method
-        for a, b in itertools.combinations(self.networks, 2):
-            asked = self._profiles() if (a, b) in profiled else None
-            yield self._on("pair", [a, b], profiles=asked, alignment=alignment)
-        profiles, steps = self._profiles(), config.bends.steps
-        for a, b in self._drawn(2, config.bends.count, "bends"):
-            yield self._on("bend", [a, b], profiles=profiles, steps=steps, alignment=alignment)
-        resolution = config.sections.resolution
-        for triple in self._drawn(3, config.sections.count, "sections"):
-            yield self._on("section", triple, resolution=resolution, alignment=alignment)
+    def parts(self) -> Iterator[Part]:
+        """Lists their kinds, inputs first."""
+        makers: dict[str, Callable[[], Iterator[Task]]] = {
+            "symmetry": lambda: iter((self.group,)),
+            "train": lambda: iter(self.trained.values()),
+            "measure": self._measured,
+            "pair": self._pairs,
+            "bend": self._bends,
+            "section": self._sections,
+        }
+        counts = count_tasks(self.config)
+        for kind, make in makers.items():
+            if counts[self.name, kind]:
+                yield Part(self.name, kind, counts[self.name, kind], make)
 
-    def _task(self, kind: str, label: str, *inputs: Task, **settings: Any) -> Task:
-        text = canonical_json({**self.shared, **settings})
-        return Task(kind, label, text, tuple(task.id for task in inputs))
+    def _measured(self) -> Iterator[Task]:
+        flatness = self.config.flatness.model_dump(mode="json", exclude={"reference"})
+        text = self._text(flatness=flatness)
+        for network in self.networks:
+            yield self._on("measure", (network,), text)
+
+    def _pairs(self) -> Iterator[Task]:
+        alignment = self.config.alignment.method
+        asked = self._text(profiles=self._profiles(), alignment=alignment)
+        left = self._text(profiles=None, alignment=alignment)
+        is_profiled = self._profiled()
+        for pair in itertools.combinations(self.networks, 2):
+            yield self._on("pair", pair, asked if is_profiled(pair) else left)
+
+    def _bends(self) -> Iterator[Task]:
+        bends, alignment = self.config.bends, self.config.alignment.method
+        text = self._text(profiles=self._profiles(), steps=bends.steps, alignment=alignment)
+        for pair in self._drawn(2, bends.count, "bends"):
+            yield self._on("bend", pair, text)
+
+    def _sections(self) -> Iterator[Task]:
+        sections, alignment = self.config.sections, self.config.alignment.method
+        text = self._text(resolution=sections.resolution, alignment=alignment)
+        for triple in self._drawn(3, sections.count, "sections"):
+            yield self._on("section", triple, text)
+
+    def _text(self, **settings: Any) -> str:
+        return canonical_json({**self.shared, **settings})
 
     def _train(self, network: Network) -> Task:
         solver = self.config.solvers[network.solver]
@@ -162,12 +272,12 @@ class _Architecture:
         if isinstance(solver, FilesConfig):  # trained elsewhere: the weights determine the result
             file = solver.file(self.name, network.seed)
             settings |= {"file": str(file), "weights": digest_file(file)}
-        return self._task("train", network.name, **settings)
+        return Task("train", network.name, self._text(**settings))
 
-    def _on(self, kind: str, networks: Sequence[Network], **settings: Any) -> Task:
-        label = " ~ ".join(network.name for network in networks)
-        inputs = (self.group, *(self.trained[network] for network in networks))
-        return self._task(kind, label, *inputs, **settings)
+    def _on(self, kind: str, networks: Sequence[Network], text: str) -> Task:
+        trained = [self.trained[network] for network in networks]
+        inputs = (self.group.id, *(task.id for task in trained))
+        return Task(kind, " ~ ".join(task.label for task in trained), text, inputs)
 
     def _profiles(self) -> dict[str, int]:
         """What a profile depends on; orders and blocks are of binary networks only."""
@@ -175,32 +285,34 @@ class _Architecture:
         found = {"points": profiles.points}
         return found | ({"orders": profiles.orders, "blocks": profiles.blocks} if binary else {})
 
-    def _profiled(self) -> set[tuple[Network, Network]]:
-        """Draws the pairs that are profiled."""
-        profiles = self.config.profiles
-        chosen = set(self._drawn(2, profiles.within, "within"))
-        for first, second in itertools.combinations(self.solvers, 2):
-            candidates = [
-                (a, b)
-                for a, b in itertools.combinations(self.networks, 2)
-                if (a.solver, b.solver) == (first, second)
-            ]
-            chosen.update(_sample(candidates, profiles.across, f"across {first} {second}"))
-        return {(a, b) for a, b in chosen}
+    def _profiled(self) -> Callable[[Pair], bool]:
+        """Draws the pairs that are profiled, and tells of each whether it is."""
+        within, across = self.config.profiles.within, self.config.profiles.across
+        chosen: set[tuple[Network, ...]] = set()
+        if within != "all":
+            chosen.update(self._drawn(2, within, "within"))
+        if across != "all":
+            for first, second in itertools.combinations(self.solvers, 2):
+                chosen.update(self._across(first, second, across))
 
-    def _drawn(self, size: int, count: int | Literal["all"], what: str) -> list[tuple[Any, ...]]:
+        def is_profiled(pair: Pair) -> bool:
+            count = within if pair[0].solver == pair[1].solver else across
+            return count == "all" or pair in chosen
+
+        return is_profiled
+
+    def _across(self, first: str, second: str, count: int) -> Iterator[Pair]:
+        """Draws pairs of networks of two solvers."""
+        seeds = self.config.seeds
+        for rank in drawn(len(seeds) ** 2, count, f"across {first} {second}"):
+            a, b = divmod(rank, len(seeds))
+            yield Network(self.name, first, seeds[a]), Network(self.name, second, seeds[b])
+
+    def _drawn(
+        self, size: int, count: int | Literal["all"], what: str
+    ) -> Iterator[tuple[Network, ...]]:
         """Draws combinations of networks within every solver."""
-        found: list[tuple[Network, ...]] = []
         for solver in self.solvers:
-            own = [network for network in self.networks if network.solver == solver]
-            candidates = list(itertools.combinations(own, size))
-            found += _sample(candidates, count, f"{what} {solver}")
-        return found
-
-
-def _sample(candidates: Sequence[Item], count: int | Literal["all"], what: str) -> Sequence[Item]:
-    """Draws `count` of the candidates, in their order; the seed depends on what is drawn only."""
-    if count == "all" or count >= len(candidates):
-        return candidates
-    kept = sorted(random.Random(what).sample(range(len(candidates)), count))
-    return [candidates[number] for number in kept]
+            own = [Network(self.name, solver, seed) for seed in self.config.seeds]
+            ranks = drawn(comb(len(own), size), count, f"{what} {solver}")
+            yield from combinations(own, size, ranks)

@@ -102,7 +102,7 @@ class _Running:
         progress: Progress | None,
         retries: int,
     ) -> None:
-        self.config, self.plan, self.store, self.engine = config, plan, store, engine
+        self.config, self.store, self.engine = config, store, engine
         self.progress, self.retries = progress or (lambda *_: None), retries
         self.begun = time.perf_counter()
         self.by_name = {task.id: task for task in plan.tasks}
@@ -113,7 +113,7 @@ class _Running:
         self.failures: list[Row] = []
 
     def all(self) -> None:
-        for task in self.plan.tasks:
+        for task in self.by_name.values():
             if all(name in self.done for name in task.inputs):
                 self._take_up(task)
         self._describe(finished=False)
@@ -122,14 +122,14 @@ class _Running:
         try:
             self._work()
         finally:
-            left = len(self.plan.tasks) - len(self.done) - len(self.out)
+            left = len(self.by_name) - len(self.done) - len(self.out)
             self._describe(finished=left == 0 and not self.failures)
         self.store.write_rows(rows_of(self.store, keep=True))
         self._judge()
 
     def _work(self) -> None:
         """Keeps the engine busy until nothing is left that can be done."""
-        waiting = {task.id: task for task in self.plan.tasks if task.id not in self.done}
+        waiting = {name: task for name, task in self.by_name.items() if name not in self.done}
         under_way = 0
         while waiting or under_way:
             while under_way < self.engine.slots and (task := self._next(waiting)) is not None:
@@ -221,14 +221,14 @@ class _Running:
         return False
 
     def _tell(self, text: str) -> None:
-        self.progress(text, len(self.done) + len(self.out), len(self.plan.tasks))
+        self.progress(text, len(self.done) + len(self.out), len(self.by_name))
 
     def _describe(self, finished: bool) -> None:
         self.store.describe(
             {
                 "study": self.config.name,
                 "config": self.config.model_dump(mode="json"),
-                "tasks": described(self.plan.tasks),
+                **described(self.by_name.values()),
                 "failures": self.failures,
                 "machine": f"{platform.machine()}, {platform.system()}",
                 "engine": self.engine.name,
@@ -243,11 +243,11 @@ class _Running:
         if self.failures:
             first = self.failures[0]
             raise TasksFailed(
-                f"{len(self.failures)} of {len(self.plan.tasks)} tasks failed, the first is "
+                f"{len(self.failures)} of {len(self.by_name)} tasks failed, the first is "
                 f"{first['label']} ({first['task_kind']}): {first['note'].rstrip('.')}; the others "
                 "are kept, and the same command tries these again."
             )
-        trained = [self.done[task.id] for task in self.plan.of_kind("train")]
+        trained = [self.done[n] for n, task in self.by_name.items() if task.kind == "train"]
         if all(row["ended"] == "diverged" for row in trained):
             raise ToroidsError("every network of the study diverged; lower the learning rates.")
 

@@ -192,6 +192,13 @@ class Store:
         row: Row = found["row"]
         return row
 
+    def results(self, tasks: Iterable[Task]) -> Iterator[Row]:
+        """Yields what those of some tasks left that are done, without a look for the others."""
+        there = {path.name for path in (self.folder / RESULTS).glob("*.json")}
+        for task in tasks if there else ():
+            if self._result(task).name in there and (row := self.result(task)) is not None:
+                yield row
+
     def _found(self, task: Task) -> dict[str, Any] | None:
         """Reads a result, unless it is missing, not whole, or of another task."""
         try:
@@ -286,16 +293,27 @@ class Store:
 
 def tasks_of(manifest: Mapping[str, Any]) -> Iterator[Task]:
     """Yields the tasks that a manifest lists, in order."""
+    texts = manifest.get("settings", ())
     for task in manifest["tasks"]:
-        yield Task(task["kind"], task["label"], task["settings"], tuple(task["inputs"]))
+        settings = task["settings"]
+        # runs that began before the texts had a list of their own have them in the tasks
+        text = settings if isinstance(settings, str) else texts[settings]
+        yield Task(task["kind"], task["label"], text, tuple(task["inputs"]))
 
 
-def described(tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """Writes tasks as plain data, for a manifest."""
-    return [
-        {"kind": t.kind, "label": t.label, "settings": t.settings, "inputs": list(t.inputs)}
-        for t in tasks
+def described(tasks: Iterable[Task]) -> dict[str, list[Any]]:
+    """Writes tasks as plain data, for a manifest; settings, which many tasks share, once."""
+    texts: dict[str, int] = {}
+    listed = [
+        {
+            "kind": task.kind,
+            "label": task.label,
+            "settings": texts.setdefault(task.settings, len(texts)),
+            "inputs": list(task.inputs),
+        }
+        for task in tasks
     ]
+    return {"tasks": listed, "settings": list(texts)}
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,8 @@ that what is counted for them is the most they can take; alignments are not coun
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +20,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from toroids.design.config import StudyConfig
-from toroids.design.plan import make_plan
-from toroids.design.task import Task
+from toroids.design.plan import Part, make_plan
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluate import evaluate
 from toroids.study.engines.worker import unexpected
-from toroids.study.perform import KINDS
 from toroids.study.perform.setting import Setting
 from toroids.study.store import Store
 
@@ -87,40 +86,44 @@ def estimate(config: StudyConfig, folder: str | Path) -> tuple[Work, ...]:
         raise ToroidsError(f"`{folder}` is a file; name the folder of a run, or a new one.")
     store = Store(folder)
     store.check_version()
+    parts = make_plan(config).parts
+    passes: dict[str, _Passes] = {}
     works = []
-    tasks = make_plan(config).tasks
-    for architecture in config.networks:
-        own = [task for task in tasks if _settings(task)["architecture"] == architecture]
-        passes = _Passes(_settings(own[0]))
-        for kind in KINDS:
-            members = [task for task in own if task.kind == kind]
-            if members:
-                works.append(_work(store, architecture, kind, members, passes))
+    for part in parts:
+        if part.architecture not in passes:
+            first = next(part.make())
+            passes[part.architecture] = _Passes(_settings(first.settings))
+        works.append(_work(store, part, passes[part.architecture]))
     return tuple(works)
 
 
-def _settings(task: Task) -> dict[str, Any]:
-    settings: dict[str, Any] = json.loads(task.settings)
+def _settings(text: str) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(text)
     return settings
 
 
-def _work(
-    store: Store, architecture: str, kind: str, tasks: Sequence[Task], passes: "_Passes"
-) -> Work:
-    rows = [row for task in tasks if (row := store.result(task)) is not None]
-    work = Work(architecture, kind, len(tasks), len(rows), None, "measured")
-    if rows:
-        return replace(work, seconds=statistics.median(row["seconds"] for row in rows))
+def _work(store: Store, part: Part, passes: "_Passes") -> Work:
+    done = [row["seconds"] for row in store.results(part.make())]
+    work = Work(part.architecture, part.kind, part.count, len(done), None, "measured")
+    if done:
+        return replace(work, seconds=statistics.median(done))
     try:
-        counted = [passes.seconds(kind, _settings(task)) for task in tasks]
+        # tasks differ in their networks, and hardly in what they do with them
+        numbers = Counter(task.settings for task in part.make())
+        counted = [
+            (seconds, number)
+            for text, number in numbers.items()
+            if (seconds := passes.seconds(part.kind, _settings(text))) is not None
+        ]
     except ToroidsError:
         raise
     except (Exception, SystemExit) as error:  # of a network of the user's own
         raise ToroidsError(
-            f"networks.{architecture} cannot be run to see how long it takes: {unexpected(error)}."
+            f"networks.{part.architecture} cannot be run to see how long it takes: "
+            f"{unexpected(error)}."
         ) from error
-    known = [seconds for seconds in counted if seconds is not None]
-    mean = statistics.fmean(known) if known else None
+    total = sum(seconds * number for seconds, number in counted)
+    mean = total / sum(number for _, number in counted) if counted else None
     return replace(work, seconds=mean, basis="counted")
 
 

@@ -1,5 +1,5 @@
 """What every kind of task does: its settings, rows and networks in, its outcome out."""
 
-from toroids.study.perform.perform import KINDS, perform
+from toroids.study.perform.perform import perform
 
-__all__ = ["KINDS", "perform"]
+__all__ = ["perform"]
