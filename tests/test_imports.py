@@ -25,6 +25,7 @@ ORDER = [
     "solvers",
     "data",
     "models",
+    "public",
     "design",
     "study",
     "report",

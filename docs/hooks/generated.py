@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-import typer
 from pydantic import AfterValidator, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
-from toroids.cli import COMMANDS, app
+from toroids.cli.app import COMMANDS, load_command
 from toroids.design.config import StudyConfig
 from toroids.design.config.data import AnyData
 from toroids.design.config.fields import Limit
@@ -172,11 +171,9 @@ def _bound(item: Any) -> Iterator[str]:
 
 def command_line() -> str:
     """All commands, as Markdown."""
-    group: Any = typer.main.get_command(app)
     parts = []
-    for function in COMMANDS:
-        name = function.__name__.rstrip("_")
-        command = group.commands[name]
+    for name in COMMANDS:
+        command = load_command(name)
         context = command.make_context(name, [], resilient_parsing=True)
         usage = " ".join(["toroids", name, *command.collect_usage_pieces(context)])
         parts += ["", f"## `toroids {name}`", "", inspect.cleandoc(command.help or "")]

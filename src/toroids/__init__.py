@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toroids.public import *
+    from toroids.public import *  # noqa: F403
     from toroids.public import __all__ as __all__
 
 

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from toroids.errors import ParamsError
-from toroids.files import write_atomically
+from toroids.files.writing import write_atomically
 
 Params: TypeAlias = Mapping[str, torch.Tensor]
 

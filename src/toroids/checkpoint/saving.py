@@ -13,7 +13,7 @@ from toroids.checkpoint.header import Entry, read_header
 from toroids.checkpoint.mapping import raw
 from toroids.checkpoint.reading import OTHER_WEIGHTS, Checkpoint
 from toroids.errors import ParamsError, ToroidsError
-from toroids.files import new_folder, replacing
+from toroids.files.writing import new_folder, replacing
 from toroids.params import Params
 
 # folders that are part of a checkpoint, as transformers writes them

@@ -33,7 +33,7 @@ from toroids.cli.shared import (
 )
 from toroids.discovery.discover import discover
 from toroids.discovery.verify import is_wide, verify
-from toroids.files import write_atomically
+from toroids.files.writing import write_atomically
 from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
 from toroids.params import Params, load_params, save_params

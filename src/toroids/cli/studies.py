@@ -7,7 +7,6 @@ import typer
 
 from toroids.cli.shared import say, shown_progress, shown_table
 from toroids.design.config import StudyConfig, load_config
-from toroids.report.page import write_report
 from toroids.statistics.row import Row
 from toroids.study.engines.choose import ENGINES, make_engine
 from toroids.study.export import export_run
@@ -63,9 +62,9 @@ def study(
         )
         raise typer.Exit(130) from None
     except TasksFailed:  # what the others found is there to be read
-        say(f"report: {write_report(folder)}")
+        report(folder)
         raise
-    say(f"report: {write_report(folder)}")
+    report(folder)
 
 
 def _print_estimate(config: StudyConfig, folder: Path) -> None:
@@ -106,6 +105,8 @@ def _duration(seconds: float) -> str:
 
 def report(run: RunFolder) -> None:
     """Write the report of a run anew."""
+    from toroids.report.page import write_report  # plotly, which nothing else here needs
+
     say(f"report: {write_report(run)}")
 
 

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from toroids.errors import ToroidsError
-from toroids.files import write_atomically
+from toroids.files.writing import write_atomically
 from toroids.report.claims import by_claim, claim_block, claims_overview
 from toroids.report.closing import reproduce, times
 from toroids.report.document import TOGGLE, Elements, document

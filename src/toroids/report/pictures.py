@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from toroids.evaluation.summary import Evaluation
-from toroids.files import write_atomically
+from toroids.files.writing import write_atomically
 from toroids.landscape.flatness import LocalEnergy
 from toroids.landscape.median import MedianSection
 from toroids.landscape.orders import FlipProfile

@@ -21,7 +21,7 @@ from torch import nn
 from toroids.errors import CheckpointError, DataError, ParamsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.evaluator import Evaluator
-from toroids.files import write_atomically
+from toroids.files.writing import write_atomically
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.training import Epoch, Method, Phase, minibatches
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from toroids.data.extras import load_extra
 from toroids.errors import ToroidsError
-from toroids.files import write_atomically
+from toroids.files.writing import write_atomically
 from toroids.study.rows import read_rows
 from toroids.study.tables import Table, make_tables
 

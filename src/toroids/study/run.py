@@ -1,6 +1,5 @@
 """Runs a study: does what is missing, task by task, on an engine, and keeps every result."""
 
-import errno
 import platform
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from toroids.design.config import StudyConfig
 from toroids.design.plan import Plan, make_plan
 from toroids.design.task import Task
 from toroids.errors import ToroidsError
+from toroids.files.writing import FULL
 from toroids.statistics.row import Row
 from toroids.study.engines.engine import Engine, Finished, Job
 from toroids.study.engines.in_process import InProcess
@@ -19,7 +19,6 @@ from toroids.study.store import Store, described
 
 Progress = Callable[[str, int, int], None]
 RETRIES = 2
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class TasksFailed(ToroidsError):

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from toroids.errors import ToroidsError
-from toroids.files import write_atomically
+from toroids.files.writing import write_atomically
 from toroids.params import Params, refuse_pickle
 
 SEAL = "sha256"

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from toroids.design.task import Outcome, Task
 from toroids.errors import ParamsError, ToroidsError
-from toroids.files import write_atomically
+from toroids.files.writing import write_atomically
 from toroids.statistics.row import Row
 from toroids.study.sealed import (
     DamagedFile,

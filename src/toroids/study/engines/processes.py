@@ -124,7 +124,8 @@ class _Slot:
 
     def leave(self) -> None:
         """Waits for the thread, and closes the pipes."""
-        if self.thread is not None:
+        # one that an interrupt kept from starting cannot be waited for
+        if self.thread is not None and self.thread.is_alive():
             self.thread.join()
         if self._child is not None:
             self._child.bury()

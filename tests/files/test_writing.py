@@ -1,6 +1,6 @@
 import pytest
 
-from toroids.files import write_atomically
+from toroids.files.writing import write_atomically
 
 
 def test_content_is_written_and_the_folder_made(tmp_path):

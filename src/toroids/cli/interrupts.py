@@ -1,0 +1,61 @@
+"""Ctrl-C: the command ends with exit code 130, whatever it is doing.
+
+Python raises KeyboardInterrupt wherever the program happens to be. Inside of a library that catches
+everything, of an import in C, or of a finaliser it is lost, or comes out as another error. So it is
+kept in mind that it came: it is raised again until the command is left, and decides how that ends.
+"""
+
+import signal
+import sys
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+EXIT_CODE = 130
+# Time enough to close files and to end processes before an interrupt counts as swallowed.
+SECONDS_TO_LEAVE = 3.0
+
+
+class Interrupts:
+    """A block that ends the program with exit code 130 where Ctrl-C was pressed inside of it."""
+
+    def __init__(self) -> None:
+        """Listens to nothing yet."""
+        self.came = False
+        self._before: Any = None
+        self._unraisable = sys.unraisablehook
+
+    def __enter__(self) -> Self:
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as shells do in background
+        if threading.current_thread() is threading.main_thread() and not ignored:
+            self._before = signal.signal(signal.SIGINT, self._raise)
+            sys.unraisablehook = self._tell_unraisable
+        return self
+
+    def _raise(self, *_: object) -> None:
+        self.came = True
+        if hasattr(signal, "setitimer"):  # elsewhere Ctrl-C has to be pressed again
+            signal.signal(signal.SIGALRM, self._raise)
+            signal.setitimer(signal.ITIMER_REAL, SECONDS_TO_LEAVE)
+        raise KeyboardInterrupt
+
+    def _tell_unraisable(self, ignored: Any) -> None:
+        """Says nothing of an interrupt that fell into a finaliser: it will be raised again."""
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            self._unraisable(ignored)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        sys.unraisablehook = self._unraisable
+        if self.came or kind is KeyboardInterrupt:
+            if hasattr(signal, "setitimer"):
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            if self._before is not None:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program is ending already
+            raise SystemExit(EXIT_CODE) from None
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)

@@ -1,0 +1,96 @@
+"""Ctrl-C at any moment: exit code 130, no traceback, never swallowed."""
+
+import subprocess
+import sys
+
+import pytest
+
+# Presses Ctrl-C when a module is looked for, as a person may at any moment of the imports.
+AT_AN_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {moment!r}:
+            sys.meta_path.remove(self)
+            {press}
+
+sys.meta_path.insert(0, Finder())
+sys.argv = ["toroids", "list", "."]
+from toroids.cli import main
+main()
+print("went on")
+"""
+PRESS = "os.kill(os.getpid(), signal.SIGINT)"
+SWALLOW = f"""
+            try:
+                {PRESS}
+            except BaseException:
+                pass
+"""
+IN_A_BLOCK = """
+import os, signal, time
+from toroids.cli import interrupts
+
+interrupts.SECONDS_TO_LEAVE = 0.05
+
+class Ends:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+with interrupts.Interrupts():
+{body}
+"""
+
+
+def run(program, cwd):
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("moment", ["typer", "toroids.cli.studies", "torch", "torch.nn.modules"])
+def test_while_the_command_is_imported(moment, tmp_path):
+    program = AT_AN_IMPORT.format(moment=moment, press=PRESS)
+    assert run(program, tmp_path) == (130, "", "")
+
+
+def test_one_that_an_import_swallows_is_not_forgotten(tmp_path):
+    program = AT_AN_IMPORT.format(moment="toroids.study.listing", press=SWALLOW)
+    code, out, error = run(program, tmp_path)
+    assert (code, error) == (130, "")
+    assert "went on" not in out
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    os.kill(os.getpid(), signal.SIGINT)",
+        "    Ends()\n    time.sleep(60)",
+        "    try:\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except BaseException:\n        pass\n    time.sleep(60)",
+        "    try:\n        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    finally:\n        raise ValueError('another error')",
+        "    raise KeyboardInterrupt",
+    ],
+)
+def test_what_becomes_of_one_in_the_middle(body, tmp_path):
+    assert run(IN_A_BLOCK.format(body=body), tmp_path) == (130, "", "")
+
+
+def test_what_is_no_interrupt_goes_through_and_the_old_handler_is_back(tmp_path):
+    program = (
+        "import signal\nfrom toroids.cli.interrupts import Interrupts\n"
+        "try:\n    with Interrupts():\n        raise ValueError\n"
+        "except ValueError:\n    print(signal.getsignal(signal.SIGINT).__name__)"
+    )
+    assert run(program, tmp_path) == (0, "default_int_handler\n", "")
+
+
+def test_where_it_is_ignored_as_in_the_background_it_stays_so(tmp_path):
+    program = (
+        "import os, signal\nfrom toroids.cli.interrupts import Interrupts\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "with Interrupts():\n    os.kill(os.getpid(), signal.SIGINT)\n    print('goes on')"
+    )
+    assert run(program, tmp_path) == (0, "goes on\n", "")
