@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 
 from toroids.errors import ParamsError
+from toroids.files.reading import open_file, told
 from toroids.files.writing import write_atomically
 
 Params: TypeAlias = Mapping[str, torch.Tensor]
@@ -242,9 +243,8 @@ def load_params(path: str | Path, device: str | torch.device = "cpu") -> dict[st
         See `save_params` for one that runs.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ParamsError(f"there is no weight file `{path}`; pass a safetensors file.")
-    refuse_pickle(path)
+    with told(path, "weight file", "pass a safetensors file", ParamsError):
+        refuse_pickle(path)
     try:
         tensors = safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
@@ -268,12 +268,13 @@ def refuse_pickle(path: Path) -> None:
     """Raises where a file is a pickle, as `torch.save` writes it; looks at its first bytes only.
 
     Args:
-        path: a file that is there.
+        path: the file.
 
     Raises:
+        OSError: it cannot be read.
         ParamsError: says how to convert it.
     """
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         start = stream.read(2)
     # a zip archive, as torch.save makes; or pickle's protocol 2 to 5
     if start == b"PK" or start in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from toroids.errors import ParamsError
+from toroids.files.reading import open_file
 
 LARGEST = 100_000_000  # bytes of a header, the limit of the format
 POINTER = b"version https://git-lfs"  # what a clone without Git LFS holds in place of a large file
@@ -81,7 +82,7 @@ def read_header(path: Path) -> Header:
         ParamsError: the file cannot be read, or is not a whole safetensors file.
     """
     try:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             start = stream.read(len(POINTER))
             if start == POINTER:
                 raise ParamsError(f"`{path}` is a Git LFS pointer; fetch it with `git lfs pull`.")

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from toroids.errors import ParamsError
+from toroids.files.reading import open_file
 
 # Python's name for it came in 3.13; without it every mapping counts as memory that may be needed,
 # and Linux refuses one that is larger than its memory.
@@ -44,7 +45,7 @@ def mapped(path: Path, offset: int, dtype: torch.dtype, shape: tuple[int, ...]) 
     if length == 0:
         return torch.empty(shape, dtype=dtype, device="cpu")
     try:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             # reading behind the end of a mapped file would kill the process
             if os.fstat(stream.fileno()).st_size < offset + length:
                 raise ParamsError(f"`{path}` has become shorter since it was opened; open it anew.")

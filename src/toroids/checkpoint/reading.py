@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from torch import Tensor
 
-from toroids.checkpoint.header import Header, read_header
+from toroids.checkpoint.header import LARGEST, Header, read_header
 from toroids.checkpoint.mapping import mapped
 from toroids.errors import ParamsError
+from toroids.files.reading import read_file
 
 FILE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -111,7 +112,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     if os.path.isdir(path):
         found = _weights_in(path)
         return _indexed(found) if found.name.endswith(".json") else _single(found)
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         raise ParamsError(
             f"there is no checkpoint `{path}`; pass a safetensors file, its index, or a folder."
         )
@@ -158,12 +159,13 @@ def _indexed(path: Path) -> Checkpoint:
     places = _weight_map(path)
     headers = {}
     for file in dict.fromkeys(places.values()):
-        if not os.path.isfile(path.parent / file):
+        place = path.parent / file
+        if not os.path.lexists(place) or os.path.isdir(place):
             raise ParamsError(
                 f"the index `{path}` names the shard `{file}`, which is not there; download all "
                 "shards into one folder."
             )
-        headers[file] = read_header(path.parent / file)
+        headers[file] = read_header(place)
         listed = {name for name, place in places.items() if place == file}
         for names, where in (
             (listed - headers[file].entries.keys(), "is in the index but not in the shard"),
@@ -179,7 +181,7 @@ def _indexed(path: Path) -> Checkpoint:
 
 def _weight_map(path: Path) -> dict[str, str]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_file(path, LARGEST))
         places = data["weight_map"]
         if not places or not all(isinstance(file, str) for file in places.values()):
             raise ValueError("its `weight_map` is empty or maps to something else")

@@ -13,6 +13,7 @@ from toroids.checkpoint.header import Entry, read_header
 from toroids.checkpoint.mapping import raw
 from toroids.checkpoint.reading import OTHER_WEIGHTS, Checkpoint
 from toroids.errors import ParamsError, ToroidsError
+from toroids.files.reading import open_file
 from toroids.files.writing import new_folder, replacing
 from toroids.params import Params
 
@@ -117,7 +118,7 @@ def _write(stream: BinaryIO, params: Params, like: Checkpoint, file: str) -> Non
     header = like.headers[file]
     if read_header(like.folder / file) != header:
         raise ParamsError(f"`{like.folder / file}` was replaced since it was opened; open it anew.")
-    with open(like.folder / file, "rb") as source:
+    with open_file(like.folder / file) as source:
         stream.write(source.read(header.size))
     for name, entry in header.entries.items():
         stream.write(raw(_fitted(params[name], entry, name)))

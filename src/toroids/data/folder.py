@@ -9,6 +9,7 @@ from toroids.data.dataset import Dataset
 from toroids.data.images import decode_images
 from toroids.data.parquet import EXPECTED, SPLITS, read_parquet
 from toroids.errors import DataError
+from toroids.files.reading import open_file, told
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm"}
 
@@ -65,13 +66,19 @@ def _from_images(path: Path) -> Dataset:
         files = [(file, classes.index(name)) for name in own for file in _images(place / name)]
         if not files:
             raise DataError(f"`{place}` has no images in folders of classes; {EXPECTED}.")
-        pixels = decode_images((f"`{file}`", file.read_bytes()) for file, _ in files)
+        pixels = decode_images((f"`{file}`", _content(file)) for file, _ in files)
         split[part] = (pixels, torch.tensor([index for _, index in files]))
     return Dataset(train=split["train"], test=split["test"], classes=len(classes))
 
 
 def _folders(path: Path) -> list[Path]:
     return sorted(file for file in path.iterdir() if file.is_dir() and file.name[0] != ".")
+
+
+def _content(file: Path) -> bytes:
+    advice = "remove it, or put an image there"
+    with told(file, "image", advice, DataError), open_file(file) as stream:
+        return stream.read()
 
 
 def _images(path: Path) -> list[Path]:

@@ -11,6 +11,11 @@ import torch
 from torch import nn
 
 from toroids.errors import ConfigError
+from toroids.files.reading import open_file, read_file
+
+# Of a folder in the Hugging Face format, what is read of it; and bytes of its configuration.
+READ = (".json", ".safetensors")
+MOST_BYTES = 16_000_000
 
 
 def load_model(name: str) -> nn.Module:
@@ -109,34 +114,41 @@ def _pretrained(folder: Path) -> nn.Module:
         raise ConfigError(
             f"reading the folder `{folder}` needs pip install 'toroids[transformers]'."
         ) from error
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"`{folder}` holds no readable config.json ({error}); pass a folder as save_pretrained "
-            "writes it."
-        ) from error
-    names = config.get("architectures") or []
-    kind = getattr(transformers, names[0], None) if names else None
+    name = _architecture(folder)
+    kind = getattr(transformers, name, None)
     if kind is None:
         raise ConfigError(
-            f"`{folder}/config.json` names {names}; expected an architecture of transformers."
+            f"`{folder}/config.json` names {name}; expected an architecture of transformers."
         )
-    weights = sorted(folder.glob("*.safetensors"))
     try:
         settings = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        if not weights:
-            torch.manual_seed(0)
-            model = kind(settings)
-        else:
+        if any(folder.glob("*.safetensors")):
             model = kind.from_pretrained(
                 folder, config=settings, use_safetensors=True, local_files_only=True
             )
+        else:
+            torch.manual_seed(0)
+            model = kind(settings)
     except Exception as error:  # transformers raises whatever it meets
         raise ConfigError(_failed(str(folder), error)) from error
     if not isinstance(model, nn.Module):
-        raise ConfigError(f"`{names[0]}` is no PyTorch model; expected one of transformers'.")
+        raise ConfigError(f"`{name}` is no PyTorch model; expected one of transformers'.")
     return model.eval()
+
+
+def _architecture(folder: Path) -> str:
+    """The name of the class that a folder in the Hugging Face format is of."""
+    try:
+        for path in folder.iterdir():  # transformers would wait for a pipe
+            if path.suffix in READ and not path.is_dir():
+                open_file(path).close()
+        names = json.loads(read_file(folder / "config.json", MOST_BYTES))["architectures"]
+        return str(names[0])
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise ConfigError(
+            f"`{folder}` holds no readable config.json with an architecture "
+            f"({type(error).__name__}: {error}); pass a folder as save_pretrained writes it."
+        ) from error
 
 
 def example(shape: str, integers: int | None = None) -> torch.Tensor:

@@ -8,6 +8,7 @@ torch.load does not compare those of the zip archive that it reads.
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from torch import nn
 from toroids.errors import CheckpointError, DataError, ParamsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.evaluator import Evaluator
+from toroids.files.reading import open_file
 from toroids.files.writing import write_atomically
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.training import Epoch, Method, Phase, minibatches
@@ -66,13 +68,14 @@ class Session:
         for tensor in data:
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         self._fingerprint = digest.hexdigest()
-        if self._path.exists():
+        if os.path.lexists(self._path):
             self._read()
 
     def _read(self) -> None:
         assert self._path is not None  # there is a checkpoint
         try:
-            content = _unsealed(self._path.read_bytes())
+            with open_file(self._path) as stream:
+                content = _unsealed(stream.read())
             saved = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
             fingerprint = saved["fingerprint"]
         except Exception as error:  # whatever a file that is no checkpoint makes torch raise

@@ -16,12 +16,13 @@ import safetensors.torch
 import torch
 
 from toroids.errors import ToroidsError
+from toroids.files.reading import open_file
 from toroids.files.writing import write_atomically
 from toroids.params import Params, refuse_pickle
 
 SEAL = "sha256"
 # What a failing disk says, and what lies where a file should be.
-UNREADABLE = (errno.EIO, errno.EISDIR, errno.ELOOP)
+UNREADABLE = (errno.EIO, errno.EISDIR, errno.ELOOP, errno.EINVAL)
 
 
 class DamagedFile(ToroidsError):
@@ -54,9 +55,8 @@ def read_sealed(path: Path) -> Any:
         FileNotFoundError: there is none.
     """
     try:
-        if path.is_fifo():  # reading one would wait for ever
-            raise ValueError
-        found = json.loads(path.read_text(encoding="utf-8"))
+        with open_file(path) as stream:
+            found = json.loads(stream.read())
         content, seal = found["content"], found[SEAL]
         whole = seal == _digest(_json(content).encode())
     except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
@@ -100,12 +100,14 @@ def load_network(path: Path, expected: str | None = None) -> dict[str, torch.Ten
         DamagedFile: the file is not whole, or holds other weights.
         FileNotFoundError: there is none.
     """
-    refuse_pickle(path)
     try:
+        refuse_pickle(path)
         with safetensors.safe_open(path, framework="pt") as file:
             seal = (file.metadata() or {}).get(SEAL)
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except safetensors.SafetensorError:
+    except (safetensors.SafetensorError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in UNREADABLE:
+            raise
         seal, tensors = None, {}
     if seal is None or seal != _computed(tensors) or expected not in (None, seal):
         raise DamagedFile(f"`{path}` is damaged: its checksum does not fit; run the study again.")
@@ -114,6 +116,7 @@ def load_network(path: Path, expected: str | None = None) -> dict[str, torch.Ten
 
 def seal_of(path: Path) -> str | None:
     """Reads the checksum that the header of a weight file holds; None where it holds none."""
+    open_file(path).close()
     with safetensors.safe_open(path, framework="pt") as file:
         seal: str | None = (file.metadata() or {}).get(SEAL)
     return seal

@@ -187,7 +187,7 @@ class Store:
         try:
             if thorough and "weights" in found:
                 load_network(self.folder / NETWORKS / found["weights"], found.get("seal"))
-        except (ParamsError, DamagedFile, FileNotFoundError, IsADirectoryError):
+        except (ParamsError, DamagedFile, FileNotFoundError):
             return None
         row: Row = found["row"]
         return row

@@ -80,9 +80,14 @@ def given(solvers: Mapping[str, AnySolver], before: Before) -> Iterator[Fault]:
                 refuse_pickle(file)
             except ToroidsError as error:
                 yield Fault(("solvers", name, "files"), str(error).removesuffix("."))
-            except OSError:
+            except FileNotFoundError:
                 yield Fault(
                     ("solvers", name, "files"), f"there is no file `{file}`; write it there"
+                )
+            except OSError as error:
+                yield Fault(
+                    ("solvers", name, "files"),
+                    f"`{file}` cannot be read: {error.strerror}; write a safetensors file there",
                 )
 
 

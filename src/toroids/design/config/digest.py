@@ -4,15 +4,13 @@ import hashlib
 from pathlib import Path
 
 from toroids.errors import ConfigError
+from toroids.files.reading import open_file, told
 
 
 def digest_file(path: Path) -> str:
     """Computes the SHA-256 of a file, or raises ConfigError."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(f"`{path}` cannot be read: {error.strerror}.") from error
+    with told(path, "file", "name another", ConfigError), open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_folder(path: Path) -> str:

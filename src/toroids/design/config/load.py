@@ -18,6 +18,10 @@ from toroids.design.config.overrides import Override, origin, parse_override, se
 from toroids.design.config.solvers import AnySolver
 from toroids.design.config.study import StudyConfig
 from toroids.errors import ConfigError
+from toroids.files.reading import read_file, told
+
+# A file of a million seeds has seven million bytes.
+MOST_BYTES = 16_000_000
 
 
 def _choices(tables: Any, chooser: str) -> list[str]:
@@ -76,18 +80,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    with told(path, "study file", "name a TOML file, as studies/digits.toml", ConfigError):
+        content = read_file(path, MOST_BYTES)
     try:
-        # not read_text, which would change the ends of lines
-        text = path.read_bytes().decode("utf-8-sig")
+        # not as text, which would change the ends of lines
+        text = content.decode("utf-8-sig")
         return text, tomllib.loads(text)
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"there is no study file `{path}`; name one, for example studies/digits.toml."
-        ) from error
-    except OSError as error:
-        raise ConfigError(
-            f"`{path}` cannot be read: {error.strerror}; name a TOML file."
-        ) from error
     except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
         raise ConfigError(f"`{path}` is not TOML: {error}.") from error
 
