@@ -217,9 +217,25 @@ def save_params(params: Params, path: str | Path) -> None:
     check_named(params)
     if Path(path).is_dir():
         raise ParamsError(f"`{path}` is a folder; name a file in it, as weights.safetensors.")
-    # A file holds each tensor on its own: tied and sliced tensors are copied out of their storage.
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in params.items()}
-    write_atomically(path, safetensors.torch.save(tensors))
+    write_atomically(path, encode_params(params))
+
+
+def encode_params(params: Params, metadata: dict[str, str] | None = None) -> bytes:
+    """Writes parameters as bytes in the safetensors format.
+
+    Args:
+        params: parameters and buffers by name, on any device.
+        metadata: texts by name, for the header.
+
+    Returns:
+        The content of a file.
+    """
+    return safetensors.torch.save(apart(params), metadata)
+
+
+def apart(params: Params) -> dict[str, torch.Tensor]:
+    """Copies tied and sliced tensors out of their storage: a file holds each on its own."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in params.items()}
 
 
 def load_params(path: str | Path, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 from toroids.checkpoint.conversion import Piece, original_pieces
 from toroids.checkpoint.names import StateDictView, state_dict_names
 from toroids.checkpoint.reading import Checkpoint, open_checkpoint
-from toroids.checkpoint.saving import check_out, save_checkpoint
+from toroids.checkpoint.saving import check_out, save_checkpoint, write_file
 from toroids.checkpoint.spilled import Spilled, store
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "save_checkpoint",
     "state_dict_names",
     "store",
+    "write_file",
 ]

@@ -7,7 +7,7 @@ bytes without gaps: https://github.com/huggingface/safetensors#format.
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,31 @@ def read_header(path: Path) -> Header:
             f"`{path}` is not a whole safetensors file ({error}); write weights with "
             "safetensors.torch.save_file(model.state_dict(), path), or download it again."
         ) from error
+
+
+def header_bytes(header: Header, more: Mapping[str, str]) -> bytes:
+    """Writes a header as a file begins with it.
+
+    Args:
+        header: its entries must be in the order of their bytes.
+        more: further metadata, which come first.
+
+    Returns:
+        The length and the text, padded so that the tensors begin at a multiple of eight.
+    """
+    names = {dtype: name for name, dtype in DTYPES.items()}
+    data: dict[str, Any] = {"__metadata__": {**more, **header.metadata, **more}}
+    for name, entry in header.entries.items():
+        begin = entry.offset - header.size
+        end = begin + math.prod(entry.shape) * entry.dtype.itemsize
+        data[name] = {
+            "dtype": names[entry.dtype],
+            "shape": list(entry.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def _entries(data: dict[str, Any], start: int, length: int) -> Iterator[tuple[str, Entry]]:

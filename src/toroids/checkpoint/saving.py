@@ -2,14 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from toroids.checkpoint.header import Entry, read_header
+from toroids.checkpoint.header import Entry, header_bytes, read_header
 from toroids.checkpoint.mapping import raw
 from toroids.checkpoint.reading import OTHER_WEIGHTS, Checkpoint
 from toroids.errors import ParamsError, ToroidsError
@@ -19,6 +19,13 @@ from toroids.params import Params
 
 # folders that are part of a checkpoint, as transformers writes them
 INNER_FOLDERS = ("additional_chat_templates",)
+
+
+class Writable(Protocol):
+    """What bytes can be written to."""
+
+    def write(self, content: bytes | memoryview, /) -> int:
+        """Takes some bytes."""
 
 
 def save_checkpoint(params: Params, like: Checkpoint, out: str | Path) -> None:
@@ -42,20 +49,38 @@ def save_checkpoint(params: Params, like: Checkpoint, out: str | Path) -> None:
     _check_names(params, like)
     check_out(like, out)
     if like.alone:
-        (file,) = like.headers
         with replacing(out) as stream:
-            _write(stream, params, like, file)
+            write_file(params, like, stream)
         return
     with new_folder(out) as folder:
         for file in like.headers:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             with open(folder / file, "wb") as stream:
-                _write(stream, params, like, file)
+                _write(stream, params, like, file, {})
                 stream.flush()
                 os.fsync(stream.fileno())
         for name in _companions(like):
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(like.folder / name, folder / name)
+
+
+def write_file(
+    params: Params, like: Checkpoint, stream: Writable, more: Mapping[str, str] | None = None
+) -> None:
+    """Writes `params` in the layout of a checkpoint of one file, one tensor at a time.
+
+    Args:
+        params: as for `save_checkpoint`.
+        like: a checkpoint that was opened as a file.
+        stream: where the bytes go.
+        more: further metadata; without it the header is as it was.
+
+    Raises:
+        ParamsError: a tensor is missing, unknown or misshapen, or overflows its type.
+    """
+    _check_names(params, like)
+    (file,) = like.headers
+    _write(stream, params, like, file, more or {})
 
 
 def check_out(like: Checkpoint, out: str | Path) -> None:
@@ -114,12 +139,17 @@ def _check_folder(out: Path, source: Path) -> None:
         raise ToroidsError(f"the folder `{out}` exists and is not empty; name a new one.")
 
 
-def _write(stream: BinaryIO, params: Params, like: Checkpoint, file: str) -> None:
+def _write(
+    stream: Writable, params: Params, like: Checkpoint, file: str, more: Mapping[str, str]
+) -> None:
     header = like.headers[file]
     if read_header(like.folder / file) != header:
         raise ParamsError(f"`{like.folder / file}` was replaced since it was opened; open it anew.")
-    with open_file(like.folder / file) as source:
-        stream.write(source.read(header.size))
+    if more:
+        stream.write(header_bytes(header, more))
+    else:  # as it was, to the byte
+        with open_file(like.folder / file) as source:
+            stream.write(source.read(header.size))
     for name, entry in header.entries.items():
         stream.write(raw(_fitted(params[name], entry, name)))
 

@@ -28,15 +28,16 @@ from toroids.cli.loaded import (
     Training,
     Width,
     axis_of,
+    data_files,
     names_of,
 )
+from toroids.cli.outputs import Force, Output, model_files
 from toroids.cli.shared import (
     MODEL,
     Method,
     OutputKey,
     Shapes,
     Tokens,
-    check_file,
     check_method,
     say,
     shown_progress,
@@ -61,9 +62,9 @@ from toroids.landscape.section import section as section_of
 from toroids.report.pictures import (
     energy_picture,
     median_picture,
+    picture_page,
     profile_picture,
     section_picture,
-    write_picture,
 )
 
 BEND = "bend"
@@ -99,9 +100,11 @@ def profile(
     ] = SEVERAL,
     metric: Measure = "classification",
     batch_size: Width = 1024,
+    force: Force = False,
 ) -> None:
     """Measure the error along paths between two networks, and draw it."""
-    check_file(out)
+    place = Output(out, [start, end, *data_files(data, train), *model_files(model)], force)
+    place.check()
     check_method(method)
     metric_named(metric)
     check_ways(way or (), (*WAYS, BEND, *FLIPS))
@@ -134,7 +137,7 @@ def profile(
             }
     lines = [line for name, curve in curves.items() for line in _barriers(name, curve)]
     title = f"{start.name} to {end.name}"
-    write_picture(profile_picture(curves, axis_of(metric)), title, lines, out)
+    place.write_page(picture_page(profile_picture(curves, axis_of(metric)), title, lines))
     say("\n".join([*lines, f"drawn in `{out}`"]))
 
 
@@ -208,9 +211,11 @@ def flatness(
     ] = 0,
     metric: Measure = "classification",
     batch_size: Width = 1024,
+    force: Force = False,
 ) -> None:
     """Measure how much noise on the weights raises the error of networks, and draw it."""
-    check_file(out)
+    place = Output(out, [*weights, *data_files(data), *model_files(model)], force)
+    place.check()
     metric_named(metric)
     sizes = None if sigmas is None else _numbers(sigmas)
     examples = load_data(data)
@@ -247,7 +252,8 @@ def flatness(
         )
     ]
     shown = [f"{name}: {energy.samples} samples of {kind} noise" for name, energy in found.items()]
-    write_picture(energy_picture(found, axis_of(metric)), "Flatness", [*shown, *lines], out)
+    figure = energy_picture(found, axis_of(metric))
+    place.write_page(picture_page(figure, "Flatness", [*shown, *lines]))
     say("\n".join([*shown, *lines, f"drawn in `{out}`"]))
 
 
@@ -272,12 +278,14 @@ def section(
     batch_norm: Annotated[str, typer.Option(help="recalibrate or keep.")] = "recalibrate",
     metric: Measure = "classification",
     batch_size: Width = 1024,
+    force: Force = False,
 ) -> None:
     """Measure the error on the plane through three networks, in true distances, and draw it.
 
     Of binary weights on the three faces around the median, in Hamming distances.
     """
-    check_file(out)
+    place = Output(out, [*weights, *data_files(data, train), *model_files(model)], force)
+    place.check()
     check_method(method)
     metric_named(metric)
     if len(weights) != 3:
@@ -314,7 +322,7 @@ def section(
             lines = _corners(names, plane)
     kind = "raw" if raw else "canonical and aligned to the first"
     what = "The faces around the median of" if loaded.group.binary else "The plane through"
-    write_picture(picture, f"{what} three networks, {kind}", lines, out)
+    place.write_page(picture_page(picture, f"{what} three networks, {kind}", lines))
     say("\n".join([*lines, f"drawn in `{out}`"]))
 
 

@@ -12,6 +12,7 @@ from toroids.cli.shared import (
     example_inputs,
     output_mode,
 )
+from toroids.data.files import EMBEDDED
 from toroids.discovery.discover import discover
 from toroids.models.load import load_model
 from toroids.params import Params
@@ -54,6 +55,11 @@ class Loaded:
             state_dict_names(x, self.group.shapes, self.group.tied, pieces) for x in self.sources
         ]
         self.networks: list[Params] = [dict(x) for x in self.named]
+
+
+def data_files(*sources: str | None) -> list[Path]:
+    """The files among what data are read from."""
+    return [Path(source) for source in sources if source is not None and source not in EMBEDDED]
 
 
 def names_of(files: Sequence[Path]) -> list[str]:

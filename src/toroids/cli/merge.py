@@ -6,26 +6,23 @@ from typing import Annotated
 
 import typer
 
-from toroids.checkpoint import (
-    check_out,
-    open_checkpoint,
-    save_checkpoint,
-)
+from toroids.checkpoint import open_checkpoint
 from toroids.cli.loaded import (
     DATA,
     Loaded,
     Measure,
     Width,
     axis_of,
+    data_files,
     names_of,
 )
+from toroids.cli.outputs import Force, Output, model_files
 from toroids.cli.shared import (
     MODEL,
     Method,
     OutputKey,
     Shapes,
     Tokens,
-    check_file,
     check_method,
     say,
     shown_progress,
@@ -41,7 +38,7 @@ from toroids.landscape.merge import merge as merged_network
 from toroids.params import Params
 from toroids.report.pictures import (
     errors_picture,
-    write_picture,
+    picture_page,
 )
 
 
@@ -63,6 +60,7 @@ def merge(
     method: Method = "descent",
     metric: Measure = "classification",
     batch_size: Width = 1024,
+    force: Force = False,
 ) -> None:
     """Merge networks into one, and compare it with them and with their ensemble."""
     check_method(method)
@@ -71,10 +69,13 @@ def merge(
         raise ConfigError(f"there are {len(weights)} networks to merge; pass two or more.")
     if picture is not None and data is None:
         raise ConfigError("a picture compares errors; pass --data.")
+    read = [*weights, *data_files(data, train), *model_files(model)]
+    place, drawn = Output(out, read, force), None
     if picture is not None:
-        check_file(picture)
+        drawn = Output(picture, [*read, out], force, "--picture")
+        drawn.check()
     examples, training = (None if x is None else load_data(x) for x in (data, train))
-    check_out(open_checkpoint(weights[0]), out)
+    place.check_like(open_checkpoint(weights[0]))
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
     with shown_progress(every=5.0) as progress:
         merged = merged_network(
@@ -87,7 +88,7 @@ def merge(
             output_key=output_key,
             progress=progress,
         )
-    save_checkpoint(loaded.named[0].file_params(merged, False), loaded.sources[0], out)
+    place.write_like(loaded.named[0].file_params(merged, False), loaded.sources[0])
     lines = [f"note: {note}" for note in merged.notes]
     if examples is not None:
         errors = _compared(loaded, weights, merged, examples, metric, batch_size, output_key)
@@ -95,8 +96,9 @@ def merge(
             f"{name}: error {found.error:.4g} (standard error {found.error_stderr:.1g})"
             for name, found in errors.items()
         ]
-        if picture is not None:
-            write_picture(errors_picture(errors, axis_of(metric)), "Merged", lines, picture)
+        if drawn is not None:
+            figure = errors_picture(errors, axis_of(metric))
+            drawn.write_page(picture_page(figure, "Merged", lines))
             lines.append(f"drawn in `{picture}`")
     say("\n".join([*lines, f"written to `{out}`"]))
 

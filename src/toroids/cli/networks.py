@@ -10,13 +10,12 @@ from toroids.align.alignment import Alignment
 from toroids.align.alignment import align as aligned
 from toroids.canonical.form import canonicalize as canonical_form
 from toroids.checkpoint import (
-    check_out,
     open_checkpoint,
     original_pieces,
-    save_checkpoint,
     state_dict_names,
     store,
 )
+from toroids.cli.outputs import Force, Output, model_files
 from toroids.cli.shared import (
     MODEL,
     Method,
@@ -24,7 +23,6 @@ from toroids.cli.shared import (
     OutputName,
     Shapes,
     Tokens,
-    check_file,
     check_method,
     example_inputs,
     output_mode,
@@ -33,10 +31,9 @@ from toroids.cli.shared import (
 )
 from toroids.discovery.discover import discover
 from toroids.discovery.verify import is_wide, verify
-from toroids.files.writing import write_atomically
 from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
-from toroids.params import Params, load_params, save_params
+from toroids.params import Params, load_params
 
 
 def symmetries(
@@ -46,15 +43,17 @@ def symmetries(
     output: OutputName = "values",
     output_key: OutputKey = None,
     json: Annotated[Path | None, typer.Option(help="Write the group here as JSON.")] = None,
+    force: Force = False,
 ) -> None:
     """Find, prove and print the symmetry group of a model."""
     mode, examples = output_mode(output), example_inputs(inputs, tokens)
-    if json is not None:
-        check_file(json)
+    place = Output(json, model_files(model), force, "--json") if json is not None else None
+    if place is not None:
+        place.check()
     network = load_model(model)
     group = discover(network, examples, mode, output_key=output_key)
-    if json is not None:
-        write_atomically(json, group.to_json().encode())
+    if place is not None:
+        place.write(group.to_json().encode())
     deviation = verify(group, network, examples, output_key=output_key)
     precision = "float64" if is_wide(network) else "the model's own precision"
     say(f"{group}\nproven: outputs change by at most {deviation:.0e} in {precision}")
@@ -71,14 +70,16 @@ def canonicalize(
     gauge: Annotated[str, typer.Option(help="sphere, or balanced for the least norm.")] = "sphere",
     bias: Annotated[bool, typer.Option(help="Count biases as coordinates of the spheres.")] = True,
     batch_norm: Annotated[str, typer.Option(help="keep or fold.")] = "keep",
+    force: Force = False,
 ) -> None:
     """Bring a network to its canonical form: the same function, its symmetries removed."""
     mode, examples = output_mode(output), example_inputs(inputs, tokens)
-    check_file(out)
+    place = Output(out, [weights, *model_files(model)], force)
+    place.check()
     params = load_params(weights)
     group = discover(load_model(model), examples, mode, output_key=output_key)
     canonical = canonical_form(group, params, gauge, bias, batch_norm)
-    save_params(canonical, out)
+    place.write_params(canonical)
     moved = sum(not torch.equal(canonical[name], tensor) for name, tensor in params.items())
     lines = [*(f"note: {note}" for note in canonical.notes)]
     say("\n".join([*lines, f"{moved} of {len(params)} tensors changed; written to `{out}`"]))
@@ -109,12 +110,14 @@ def align(
     keep_unused: Annotated[
         bool, typer.Option(help="Write weights that the model does not have as they came.")
     ] = False,
+    force: Force = False,
 ) -> None:
     """Move a network onto another, its function unchanged: files, shards or pretrained folders."""
     mode, examples = output_mode(output), example_inputs(inputs, tokens)
     check_method(method)
     sources = open_checkpoint(moving), open_checkpoint(reference)
-    check_out(sources[0], out)
+    place = Output(out, [moving, reference, *model_files(model)], force)
+    place.check_like(sources[0])
     network = load_model(model)
     group = discover(network, examples, mode, output_key=output_key)
     pieces = original_pieces(network)
@@ -128,7 +131,7 @@ def align(
     if raw:
         moved = store(b, scratch)
         group.apply_(found.element, moved)
-    save_checkpoint(b.file_params(moved, keep_unused), sources[0], out)
+    place.write_like(b.file_params(moved, keep_unused), sources[0])
     say(_measured(found, bias) + f"\nwritten to `{out}`")
 
 

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
@@ -67,13 +66,6 @@ def example_inputs(inputs: list[str], tokens: int | None) -> Inputs:
     if named and plain:
         raise ConfigError("some inputs have names and some have none; name all of them or none.")
     return {name: example(shape, tokens) for name, shape in named} if named else tuple(plain)
-
-
-def check_file(path: Path) -> None:
-    """Raises, before long work, unless a file can be written at `path`."""
-    if path.is_dir():
-        raise ConfigError(f"`{path}` is a folder; name a file.")
-    path.absolute().parent.mkdir(parents=True, exist_ok=True)
 
 
 def say(text: str) -> None:

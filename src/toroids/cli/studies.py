@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
+from toroids.cli.outputs import SEAL, Force, Output
 from toroids.cli.shared import say, shown_progress, shown_table
 from toroids.design.config import StudyConfig, load_config
+from toroids.errors import ConfigError
 from toroids.statistics.row import Row
 from toroids.study.engines.choose import ENGINES, make_engine
-from toroids.study.export import export_run
+from toroids.study.export import parquet_files
 from toroids.study.listing import list_runs
 from toroids.study.rows import read_rows
 from toroids.study.run import RETRIES, TasksFailed, run_study
@@ -115,10 +117,19 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="A folder for the tables; RUN/tables when not given.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Write the measurements of a run, finished or not, as parquet files."""
-    for path in export_run(run, out or run / "tables"):
-        say(str(path))
+    folder = out or run / "tables"
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"`{folder}` is a file; name a folder for the tables with --out.")
+    contents = parquet_files(run, SEAL)
+    places = {name: Output(folder / name, (), force) for name in contents}
+    for place in places.values():  # all of them before the first is written
+        place.check()
+    for name, place in places.items():
+        place.write(contents[name])
+        say(str(place.path))
 
 
 def list_(

@@ -6,6 +6,7 @@ from toroids.evaluation.batches import Batch, check_pair
 from toroids.params import load_params
 
 TARGETS = ("targets", "labels")
+EMBEDDED = ("digits", "digits:test")
 
 
 def load_data(source: str) -> Batch:
@@ -23,7 +24,7 @@ def load_data(source: str) -> Batch:
         DataError: the file lacks inputs or targets.
         ParamsError: it is missing, or not a safetensors file.
     """
-    if source in ("digits", "digits:test"):
+    if source in EMBEDDED:
         return digits().train if source == "digits" else digits().test
     tensors = load_params(source)
     named = [name for name in TARGETS if name in tensors]

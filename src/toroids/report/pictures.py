@@ -173,6 +173,11 @@ def write_picture(figure: go.Figure, title: str, lines: Sequence[str], path: str
         lines: what stands below the figure, a paragraph each.
         path: the file to write.
     """
+    write_atomically(path, picture_page(figure, title, lines).encode())
+
+
+def picture_page(figure: go.Figure, title: str, lines: Sequence[str]) -> str:
+    """Makes of a figure one HTML page that works offline, as `write_picture` writes it."""
     content = {"name": file_name(title), "figure": chart_json(figure)}
     written = "".join(f"<p>{escape(line)}</p>" for line in lines)
     body = (
@@ -180,7 +185,7 @@ def write_picture(figure: go.Figure, title: str, lines: Sequence[str], path: str
         f"<main><figure data-holder>{chart_html('title')}{buttons('svg', of='the figure')}"
         f"{held(content)}</figure>{written}</main>"
     )
-    write_atomically(path, document(title, body).encode())
+    return document(title, body)
 
 
 def _band(figure: Any, x: Tensor, low: Tensor, high: Tensor, colour: str) -> None:

@@ -48,16 +48,34 @@ def export_run(folder: str | Path, out: str | Path) -> list[Path]:
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise ToroidsError(f"`{out}` is a file; name a folder for the tables.")
+    contents = parquet_files(folder)
+    for name, content in contents.items():
+        write_atomically(out / name, content)
+    return [out / name for name in contents]
+
+
+def parquet_files(folder: str | Path, metadata: dict[str, str] | None = None) -> dict[str, bytes]:
+    """Makes the parquet files of a run, without writing them.
+
+    Args:
+        folder: a run, as `run_study` leaves it.
+        metadata: texts by name, for every file.
+
+    Returns:
+        Their contents by name, as "networks.parquet".
+
+    Raises:
+        ToroidsError: there is no run, or the package pyarrow is not installed.
+    """
     arrow = load_extra("pyarrow", "parquet")
     parquet = load_extra("pyarrow.parquet", "parquet")
-    files = []
+    contents = {}
     for name, table in make_tables(read_rows(folder)).items():
         buffer = BytesIO()
-        lines = arrow.Table.from_pylist(_complete(table))
+        lines = arrow.Table.from_pylist(_complete(table)).replace_schema_metadata(metadata)
         parquet.write_table(lines, buffer, write_page_checksum=True)
-        files.append(out / f"{name}.parquet")
-        write_atomically(files[-1], buffer.getvalue())
-    return files
+        contents[f"{name}.parquet"] = buffer.getvalue()
+    return contents
 
 
 def _complete(table: Table) -> Table:

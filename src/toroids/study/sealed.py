@@ -18,7 +18,7 @@ import torch
 from toroids.errors import ToroidsError
 from toroids.files.reading import open_file
 from toroids.files.writing import write_atomically
-from toroids.params import Params, refuse_pickle
+from toroids.params import Params, apart, refuse_pickle
 
 SEAL = "sha256"
 # What a failing disk says, and what lies where a file should be.
@@ -78,8 +78,7 @@ def save_network(params: Params, path: Path) -> str:
     Returns:
         The checksum.
     """
-    # A file holds each tensor on its own: tied and sliced tensors are copied out of their storage.
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in params.items()}
+    tensors = apart(params)
     seal = _computed(tensors)
     write_atomically(path, safetensors.torch.save(tensors, metadata={SEAL: seal}))
     return seal

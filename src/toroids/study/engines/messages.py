@@ -6,17 +6,9 @@ from pathlib import Path
 import safetensors.torch
 
 from toroids.design.task import Outcome, Task
-from toroids.params import Params
+from toroids.params import encode_params
 from toroids.study.engines.bootstrap import Head
 from toroids.study.engines.engine import Finished, Job
-
-
-def encode_params(params: Params) -> bytes:
-    """Writes a network as bytes in the safetensors format."""
-    # each tensor on its own: tied and sliced ones are copied out of their storage
-    return safetensors.torch.save(
-        {name: tensor.detach().cpu().clone().contiguous() for name, tensor in params.items()}
-    )
 
 
 def encode_job(job: Job) -> Head:

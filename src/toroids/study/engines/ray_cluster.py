@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import Self
 
 from toroids.errors import ToroidsError
+from toroids.params import encode_params
 from toroids.study.engines import ray_driver
 from toroids.study.engines.bootstrap import Head
 from toroids.study.engines.child import Child
@@ -21,7 +22,6 @@ from toroids.study.engines.engine import PERFORM, Finished, Job, check_in_flight
 from toroids.study.engines.messages import (
     decode_finished,
     encode_job,
-    encode_params,
 )
 from toroids.study.sealed import load_network
 

@@ -1,0 +1,157 @@
+"""Where all commands write: never onto what they read, and onto nothing that is not theirs.
+
+A file appears whole or not at all, and takes the place only of one that a command of toroids wrote
+and nobody has changed since, or of any other where --force says so.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toroids.checkpoint import Checkpoint, check_out, save_checkpoint, write_file
+from toroids.design.config.callables import source_of
+from toroids.errors import ConfigError, ToroidsError
+from toroids.files.seal import BLANK, Sealing, is_sealed
+from toroids.files.writing import replacing
+from toroids.params import Params, encode_params
+
+SEAL = {"toroids": BLANK}
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace a file that no command of toroids wrote.")
+]
+
+
+class Output:
+    """A place that a command writes to.
+
+    Attributes:
+        path: as it was named; where it is a link, what it leads to is written.
+    """
+
+    def __init__(
+        self, path: Path, inputs: Sequence[str | Path], force: bool, option: str = "--out"
+    ) -> None:
+        """Names the place.
+
+        Args:
+            path: a file, or a folder for weights that are one.
+            inputs: files and folders that the command reads; those that are not there count not.
+            force: whether a file that is not ours is replaced.
+            option: which names the path, for messages.
+        """
+        self.path, self._force, self._option = path, force, option
+        # of an index the shards, which lie beside it, are read as well
+        paths = [Path(each) for each in inputs]
+        self._inputs = [path.parent if path.suffix == ".json" else path for path in paths]
+
+    def check(self) -> None:
+        """Raises, before long work, unless a file may be written here.
+
+        Raises:
+            ConfigError: it is one of the inputs, no file, or one that is not ours.
+        """
+        found = self._found()
+        if found is not None and not stat.S_ISREG(found.st_mode):
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+            raise ConfigError(f"`{self.path}` is {kind}; name a file with {self._option}.")
+        self._check_inputs()
+        if found is not None and not self._force and not is_sealed(self.path):
+            raise ConfigError(
+                f"`{self.path}` exists, and is not as a command of toroids wrote it; name another "
+                f"file with {self._option}, or pass --force to replace it."
+            )
+        self._place.parent.mkdir(parents=True, exist_ok=True)
+
+    def check_like(self, like: Checkpoint) -> None:
+        """Raises, before long work, unless weights in the layout of others may be written here.
+
+        Raises:
+            ToroidsError: as for a file; or a folder that is not empty.
+        """
+        if like.alone:
+            self.check()
+            return
+        self._check_inputs()
+        check_out(like, self.path)
+
+    def write(self, content: bytes) -> None:
+        """Writes a file."""
+        with self._stream() as stream:
+            stream.write(content)
+
+    def write_page(self, page: str) -> None:
+        """Writes a page of HTML."""
+        first, _, rest = page.partition("\n")
+        self.write(f"{first}\n<!-- {BLANK} -->\n{rest}".encode())
+
+    def write_params(self, params: Params) -> None:
+        """Writes weights as one file of their own."""
+        self.write(encode_params(params, {**SEAL, "format": "pt"}))
+
+    def write_like(self, params: Params, like: Checkpoint) -> None:
+        """Writes weights in the layout of others, one tensor at a time."""
+        if not like.alone:
+            save_checkpoint(params, like, self.path)
+            return
+        with self._stream() as stream:
+            write_file(params, like, stream, SEAL)
+
+    @contextmanager
+    def _stream(self) -> Iterator[Sealing]:
+        with replacing(self._place) as stream:
+            sealing = Sealing(stream)
+            yield sealing
+            sealing.close()
+            self.check()  # again: much may have happened meanwhile
+
+    @property
+    def _place(self) -> Path:
+        return Path(os.path.realpath(self.path))
+
+    def _found(self) -> os.stat_result | None:
+        try:
+            return os.stat(self.path)
+        except FileNotFoundError:  # also at the end of a link
+            return None
+
+    def _check_inputs(self) -> None:
+        for source in self._inputs:
+            for file in _files(source):
+                if self._is(file):
+                    raise ConfigError(
+                        f"`{self.path}` is what the command reads, `{source}`; name another file "
+                        f"with {self._option}."
+                    )
+            if source.is_dir() and self._place.is_relative_to(os.path.realpath(source)):
+                raise ConfigError(
+                    f"`{self.path}` lies in a folder that the command reads, `{source}`; name a "
+                    f"place outside of it with {self._option}."
+                )
+
+    def _is(self, file: Path) -> bool:
+        """Whether a file is the output, under whatever name: a link, a hard link, not there yet."""
+        with suppress(OSError):
+            if os.path.samefile(self.path, file):
+                return True
+        return os.path.realpath(file) == str(self._place)
+
+
+def _files(source: Path) -> list[Path]:
+    try:
+        return [source, *source.iterdir()] if source.is_dir() else [source]
+    except OSError:  # whoever reads it says why
+        return [source]
+
+
+def model_files(model: str) -> list[Path]:
+    """What a model is read from: a folder, or the file of the module that builds it."""
+    if Path(model).is_dir():
+        return [Path(model)]
+    with suppress(ToroidsError, ValueError, ImportError):
+        return [source_of(model.partition(":")[0])]
+    return []

@@ -1,0 +1,226 @@
+"""No command writes onto what it reads or onto what is not its own; files are whole or not there."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from cli.commands import COMMANDS, arguments, fill, run
+from safetensors import safe_open
+
+import toroids as td
+from toroids.checkpoint import open_checkpoint
+from toroids.files.seal import is_sealed
+
+INPUTS = ["a.safetensors", "b.safetensors", "data.safetensors", "nets_of_outputs.py"]
+# Without JSON, which has no place for a seal that from_json would let pass.
+SEALED = [command for command in COMMANDS if command != "symmetries"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    fill(tmp_path)
+    return tmp_path
+
+
+def contents(folder):
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def reads(command, name):
+    files, options = COMMANDS[command]
+    own = [f"{file}.safetensors" for file in files] + ["nets_of_outputs.py"]
+    return name in own or name in options
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_command_reads_is_never_written(folder, command, capsys):
+    before = contents(folder)
+    for name in (name for name in INPUTS if reads(command, name)):
+        (folder / "link").symlink_to(name)
+        os.link(folder / name, folder / "hard")
+        for out in (name, "link", "hard", f"./x/../{name}"):
+            (folder / "x").mkdir(exist_ok=True)
+            assert run(folder, *arguments(command, out), "--force") == 2
+            error = capsys.readouterr().err
+            assert f"`{Path(out)}` is what the command reads" in error
+            assert error.count("\n") == 1
+        for made in ("link", "hard"):
+            (folder / made).unlink()
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_others_wrote_is_replaced_only_with_force(folder, command, capsys):
+    (folder / "notes.txt").write_text("mine")
+    assert run(folder, *arguments(command, "notes.txt")) == 2
+    assert "`notes.txt` exists, and is not as a command of toroids wrote it" in (
+        capsys.readouterr().err
+    )
+    assert (folder / "notes.txt").read_text() == "mine"
+    (folder / "link").symlink_to("notes.txt")
+    assert run(folder, *arguments(command, "link"), "--force") == 0
+    assert (folder / "link").is_symlink()
+    assert (folder / "notes.txt").read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("command", SEALED)
+def test_what_a_command_wrote_is_replaced_until_somebody_changes_it(folder, command, monkeypatch):
+    call = arguments(command, "new/out")
+    out = folder / "new" / "out"
+    assert run(folder, *call) == 0
+    written = out.read_bytes()
+    assert is_sealed(out)
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert run(folder, *call) == 2
+    assert contents(folder / "new") == {"out": written}
+
+    out.write_bytes(written[:-1] + b"#")
+    assert run(folder, *call) == 2
+    assert out.read_bytes() == written[:-1] + b"#"
+    out.write_bytes(written)
+    assert run(folder, *call) == 0
+
+
+def test_a_full_disk_is_one_sentence(folder, monkeypatch, capsys):
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "")))
+    assert run(folder, *arguments("canonicalize", "out")) == 2
+    assert capsys.readouterr().err == (
+        "toroids: the disk is full; free some space and try again.\n"
+    )
+
+
+# Every command in a process of its own, which is killed when all but the last step is done.
+KILLS = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from cli.commands import COMMANDS, arguments, run
+torch.set_num_threads(1)
+for command in ("section", "merge"):  # imports what they all need, before any of them is forked
+    run(Path.cwd(), *arguments(command, "first"), "--force")
+for command in COMMANDS:
+    child = os.fork()
+    if child == 0:
+        os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+        run(Path.cwd(), *arguments(command, f"{command}.out"), "--force")
+        os._exit(0)
+    print(command, os.waitpid(child, 0)[1], flush=True)
+"""
+
+
+def test_one_that_is_killed_leaves_the_old_file_or_none(folder):
+    (folder / "align.out").write_text("old")
+    path = [str(Path(__file__).parents[1]), *sys.path]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLS], cwd=folder, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)}, check=False,
+    )  # fmt: skip
+    killed = [line for line in done.stdout.splitlines() if line.endswith(" 9")]
+    assert [line.split()[0] for line in killed] == list(COMMANDS), done.stderr
+    assert (folder / "align.out").read_text() == "old"
+    assert [path.name for path in folder.glob("*.out")] == ["align.out"]
+
+
+def test_a_file_that_appears_while_a_command_works_is_kept(folder, monkeypatch, capsys):
+    call = arguments("canonicalize", "out")
+
+    load = td.canonicalize
+
+    def slow(*words, **named):
+        (folder / "out").write_text("mine")
+        return load(*words, **named)
+
+    monkeypatch.setattr("toroids.cli.networks.canonical_form", slow)
+    assert run(folder, *call) == 2
+    assert (folder / "out").read_text() == "mine"
+    assert "`out` exists, and is not as a command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_no_file_is_not_written(folder, command, capsys):
+    os.mkfifo(folder / "pipe")
+    (folder / "loop").symlink_to("loop")
+    for out, reason in (
+        ("pipe", "`pipe` is no regular file"),
+        (".", "`.` is a folder; name a file"),
+        ("loop", "cannot use `loop`"),
+        ("a.safetensors/x", "cannot use `a.safetensors/x`"),
+    ):
+        assert run(folder, *arguments(command, out)) == 2
+        error = capsys.readouterr().err
+        assert reason in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["align", "merge"])
+def test_folders_of_weights(folder, command, capsys):
+    for name in "ab":
+        (folder / name).mkdir()
+        shutil.copy(folder / f"{name}.safetensors", folder / name / "model.safetensors")
+    index = folder / "a" / "model.safetensors.index.json"
+    names = open_checkpoint(folder / "a").keys()
+    text = ", ".join(f'"{name}": "model.safetensors"' for name in names)
+    index.write_text(f'{{"weight_map": {{{text}}}}}')
+    before = contents(folder)
+    for source in ("a", "a/model.safetensors.index.json", "a/model.safetensors"):
+        words = [command, source, "b", *COMMANDS[command][1], "--force", "--out"]
+        for out in ("a", "b", "a/x", "b/x", "b/model.safetensors"):
+            if (source, out) == ("a/model.safetensors", "a/x"):
+                continue  # a file beside another
+            assert run(folder, *words, out) == 2
+            error = capsys.readouterr().err
+            assert (
+                "what the command reads" in error
+                or "that the command reads" in error
+                or ("is a folder; name a file" in error)
+            )
+    assert contents(folder) == before
+
+
+def test_two_outputs_are_two_files(folder, capsys):
+    words = [*arguments("merge", "m"), "--data", "data.safetensors", "--picture", "./m"]
+    assert run(folder, *words) == 2
+    assert "name another file with --picture" in capsys.readouterr().err
+
+
+def test_weights_keep_their_metadata_and_are_read_by_others(folder):
+    assert run(folder, *arguments("align", "moved.safetensors")) == 0
+    assert run(folder, *arguments("canonicalize", "canonical.safetensors")) == 0
+    for name in ("moved", "canonical"):
+        with safe_open(folder / f"{name}.safetensors", framework="pt") as file:
+            assert set(file.metadata()) - {"format"} == {"toroids"}
+            read = {name: file.get_tensor(name) for name in file.keys()}
+        assert all(
+            torch.equal(tensor, td.load_params(folder / f"{name}.safetensors")[key])
+            for key, tensor in read.items()
+        )
+
+
+def test_tables_are_replaced_all_or_none(run_folder, tmp_path, capsys):
+    words = ["export", str(run_folder), "--out", str(tmp_path / "t")]
+    assert run(tmp_path, *words) == 0
+    assert run(tmp_path, *words) == 0
+    first = contents(tmp_path / "t")
+    name = sorted(first)[-1]
+    (tmp_path / "t" / name).write_text("mine")
+    assert run(tmp_path, *words) == 2
+    assert f"{name}` exists, and is not as a command" in capsys.readouterr().err
+    assert contents(tmp_path / "t") == {**first, name: b"mine"}
+    assert run(tmp_path, *words, "--force") == 0
+    assert is_sealed(tmp_path / "t" / name)
+
+
+@pytest.fixture
+def run_folder(request):
+    return request.getfixturevalue("run")
