@@ -10,6 +10,7 @@ import toroids as td
 ORDER = [
     "errors",
     "files",
+    "arguments",
     "params",
     "statistics",
     "binary",

@@ -73,7 +73,7 @@ def test_something_else_where_a_module_belongs(network, params, group):
 
 
 def test_something_else_where_a_group_belongs(network, params):
-    message = "the group is a .*; pass a SymmetryGroup, as td.discover"
+    message = "`?group`? is a .*; pass a SymmetryGroup, as td.discover"
     for call in (td.canonicalize, td.align_many):
         refuses(message, call, params, [params, params])
     refuses(message, td.Toroid, network)
@@ -144,10 +144,10 @@ def test_data_in_another_form(network, params):
     refuses("pass its .train or .test", td.solvers.sgd, lambda _: network, digits, 0)
     refuses("train is .*ndarray.*; pass a pair of tensors", td.data.Dataset, arrays, arrays, 3)
     refuses("train is NoneType; pass a pair", td.data.Dataset, None, None, 3)
-    refuses("`classes` is 3", td.data.Dataset, DATA, DATA, "3")
+    refuses("`classes` is '3'", td.data.Dataset, DATA, DATA, "3")
     refuses(r"\(3, 5\) and \(2, 4\)", td.data.teacher_labels, torch.ones(3, 5), torch.ones(2, 4))
     refuses("the inputs are a list", td.data.augment, [1], torch.Generator())
-    refuses("the generator is 3; pass torch.Gen", td.data.augment, torch.ones(1, 1, 4, 4), 3)
+    refuses("`generator` is 3; pass a torch.Gen", td.data.augment, torch.ones(1, 1, 4, 4), 3)
 
 
 def test_words_and_fractions_where_numbers_belong(network, params, group):
@@ -156,24 +156,24 @@ def test_words_and_fractions_where_numbers_belong(network, params, group):
     refuses("positive number or 'fit'", td.profile, network, line, DATA, temperature="x")
     refuses("positive number or 'fit'", td.connect, network, params, params, DATA, temperature="x")
     refuses("batch_size is 2.5", td.evaluate, network, params, DATA, batch_size=2.5)
-    refuses("sigmas is 0.1; pass several, or one as", td.local_energy, network, params, DATA, 0.1)
+    refuses("`sigmas` is 0.1; pass a list of numbers", td.local_energy, network, params, DATA, 0.1)
     three = (params, params, params)
-    refuses("the resolution is 3.5", td.section, network, *three, DATA, 3.5)
-    refuses("the resolution is", td.section, network, *three, DATA, (3, 3, 3))
-    refuses("count is 1.5", td.curvature, group, network, params, DATA, 1.5)
+    refuses("`resolution` is 3.5", td.section, network, *three, DATA, 3.5)
+    refuses("`resolution` is .3, 3, 3.", td.section, network, *three, DATA, (3, 3, 3))
+    refuses("`count` is 1.5; pass a whole number", td.curvature, group, network, params, DATA, 1.5)
     refuses("autocast is 'bf16'", td.evaluate, network, params, DATA, autocast="bf16")
     refuses("the metric is a int; choose from", td.evaluate, network, params, DATA, metric=3)
-    refuses("budget is 1.5; pass a whole number", td.solvers.Recipe, budget=1.5)
-    refuses("the digits have 1797 images but train is 10.5", td.data.digits, 10.5)
-    refuses("pass 1 or more, as whole numbers", td.BinaryLinear, 1.5, 2)
-    refuses("the port is 'a'", explore, "runs/none", port="a")
+    refuses("`budget` is 1.5; pass a whole number", td.solvers.Recipe, budget=1.5)
+    refuses("`train` is 10.5; pass a whole number", td.data.digits, 10.5)
+    refuses("`inputs` is 1.5; pass a whole number", td.BinaryLinear, 1.5, 2)
+    refuses("`port` is 'a'; pass a whole number", explore, "runs/none", port="a")
 
 
 def test_limits_out_of_range(network, params, group):
     canonical = td.canonicalize(group, params)
     refuses("the budget is -1 seconds", td.align_many, group, [params, params], budget=-1)
     refuses("the budget is -1 seconds", td.merge, group, network, [params, params], budget=-1)
-    refuses("the budget is 'a' seconds", td.align, group, params, to=params, budget="a")
+    refuses("`budget` is 'a'; pass a number", td.align, group, params, to=params, budget="a")
     toroid = td.Toroid(group)
     refuses("the tolerance is -1", toroid.mean, [canonical], tolerance=-1)
     refuses("iterations is 0", toroid.mean, [canonical], iterations=0)
@@ -184,14 +184,14 @@ def test_something_else_where_a_place_belongs(network, params, group):
     toroid = td.Toroid(group)
     refuses("the vector has nothing for", toroid.inner, {}, {})
     refuses("the path is a dict", td.profile, network, dict(params), DATA)
-    refuses("join is a str", td.Polyline, [params, params], join="line")
-    refuses("the toroid is a str", td.connect, network, params, params, DATA, toroid="x")
+    refuses("`join` is 'line'; pass a function of 2 arguments", td.Polyline, [params, params], join="line")
+    refuses("`toroid` is 'x'; pass a Toroid or a Hypercube", td.connect, network, params, params, DATA, toroid="x")
     energy = ("multiplicative", td.local_energy, network, params, DATA, (0.1,))[1:]
-    refuses("pass toroid=td.Toroid", *energy, kind="tangent", toroid=group)
-    refuses("pass cube=td.Hypercube", *energy, kind="flips", cube=toroid)
-    refuses("the cube is a Toroid", td.flip_profile, network, toroid, params, params, DATA)
+    refuses("pass a Toroid or None, as td.Toroid", *energy, kind="tangent", toroid=group)
+    refuses("pass a Hypercube or None, as td.Hypercube", *energy, kind="flips", cube=toroid)
+    refuses("`cube` is a Toroid; pass a Hypercube, as td.Hypercube", td.flip_profile, network, toroid, params, params, DATA)
     three = (params, params, params)
-    refuses("the cube is a Toroid", td.median_section, network, toroid, *three, DATA)
+    refuses("`cube` is a Toroid; pass a Hypercube, as td.Hypercube", td.median_section, network, toroid, *three, DATA)
 
 
 def test_an_order_of_flips_as_a_list():
@@ -223,17 +223,17 @@ def test_solvers_and_models(network):
     sgd = td.solvers.sgd
     refuses("make_model is a Sequential; pass a function", sgd, network, data, 0, 1)
     refuses("what make_model returns: expected a torch.nn.Module", sgd, lambda _: 3, data, 0, 1)
-    refuses(r"the seeds are \['a'\]", sgd, make, data, "a", 1)
+    refuses(r"`seed` is 'a'; pass a whole number", sgd, make, data, "a", 1)
     refuses(r"the seeds are \[.*0.*\]; pass ints", sgd, make, data, np.int64(0), 1)
-    refuses("betas are 0.9", td.solvers.adam, make, data, 0, 1, betas=0.9)
-    refuses("scope is 3", td.solvers.entropy_sgd, make, data, 0, 1, scope=3)
-    refuses("coupling is 3", td.solvers.replicated_sgd, make, data, 0, 1, coupling=3)
-    refuses("the widths are 3; pass at least", td.models.fully_connected, 3)
-    refuses("the widths are .*2.5", td.models.binary_fully_connected, [4, 2.5, 3])
-    refuses("the seed is 'a'", td.models.binary_perceptron, 5, seed="a")
+    refuses("`betas` is 0.9; pass 2 numbers", td.solvers.adam, make, data, 0, 1, betas=0.9)
+    refuses("`scope` is 3; pass 2 numbers", td.solvers.entropy_sgd, make, data, 0, 1, scope=3)
+    refuses("`coupling` is 3; pass 2 numbers", td.solvers.replicated_sgd, make, data, 0, 1, coupling=3)
+    refuses("`widths` is 3; pass a list of whole numbers", td.models.fully_connected, 3)
+    refuses("`widths` is .*2.5", td.models.binary_fully_connected, [4, 2.5, 3])
+    refuses("`seed` is 'a'; pass a whole number", td.models.binary_perceptron, 5, seed="a")
     refuses("the seed is -1", td.models.lenet, seed=-1)
-    refuses("the shape is 0", td.models.lenet, 0)
-    refuses("the shape is 0", td.models.binary_convolutional, 0)
+    refuses("`shape` is 0; pass a list of whole numbers", td.models.lenet, 0)
+    refuses("`shape` is 0; pass a list of whole numbers", td.models.binary_convolutional, 0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
@@ -249,10 +249,10 @@ def test_devices_that_are_not_there(params, tmp_path):
 
 
 def test_studies(tmp_path):
-    refuses("the study is a str; pass a StudyConfig", study.make_plan, "studies/digits.toml")
+    refuses("`config` is .*; pass a StudyConfig", study.make_plan, "studies/digits.toml")
     refuses("pass a list of texts", study.load_config, "studies/digits.toml", "seeds=[0]")
     refuses("no rows of a run", study.make_tables, [{"a": 1}])
-    refuses("no rows of a run", study.make_tables, "runs/digits")
+    refuses("`rows` is 'runs/digits'; pass a list of dicts", study.make_tables, "runs/digits")
     (tmp_path / "file").write_text("")
     text = {"name": "x", "seeds": [0], "solvers": {"sgd": {"method": "sgd"}}}
     config = StudyConfig.model_validate(text)

@@ -14,6 +14,49 @@ class ToroidsError(ValueError):
     """
 
 
+class ArgumentError(ToroidsError):
+    """An argument of another kind or size than a function takes.
+
+    Attributes:
+        name: of the argument.
+        value: what came, as a sentence shows it.
+        advice: what to do.
+
+    Example:
+        >>> import toroids as td
+        >>> try:
+        ...     td.data.digits(train="all")
+        ... except td.ToroidsError as error:
+        ...     print(error)
+        `train` is 'all'; pass a whole number up to 10,000,000.
+    """
+
+    def __init__(self, name: str, value: str, advice: str) -> None:
+        """Joins the three to a sentence."""
+        super().__init__(f"`{name}` is {value}; {advice}.")
+        self.name, self.value, self.advice = name, value, advice
+
+
+class NotEnoughMemory(ToroidsError, MemoryError):
+    """More memory was asked for than there is; with less at once the same may succeed."""
+
+    def __init__(self, error: BaseException) -> None:
+        """Keeps what the system said."""
+        said = str(error).split("\n")[0].strip(" .") or type(error).__name__
+        super().__init__(f"there is not enough memory for this ({said}); ask for less at once.")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tells whether an error means that memory was refused, which PyTorch says in words only."""
+    signs = (
+        "allocate memory",
+        "out of memory",
+        "calculation overflowed",
+        "multiplication overflow",
+    )
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
+
+
 class ParamsError(ToroidsError):
     """Parameters that do not fit a group, a network, or each other, or that are not finite.
 
@@ -38,6 +81,10 @@ class DataError(ToroidsError):
         ...     print(error)
         the digits have 1797 images but train is 0; pass 1 to 1796, the rest is for test.
     """
+
+
+class DataArgumentError(ArgumentError, DataError):
+    """An argument of another kind or size than what makes data takes."""
 
 
 class NotFiniteError(DataError):

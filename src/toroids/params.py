@@ -2,69 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import safetensors
 import safetensors.torch
 import torch
 
+from toroids.arguments import Params as Params
+from toroids.arguments import check_named as check_named
+from toroids.arguments import checked
 from toroids.errors import ParamsError
 from toroids.files.reading import open_file, told
 from toroids.files.writing import write_atomically
 
-Params: TypeAlias = Mapping[str, torch.Tensor]
-
 # Entries that are converted to float64 at once: 512 KiB.
 PIECE = 2**16
-
-
-def check_named(params: object, what: str = "the parameters") -> None:
-    """Raises unless `params` holds tensors by name.
-
-    Args:
-        params: what came as parameters and buffers.
-        what: how the message calls them.
-
-    Raises:
-        ParamsError: says what came instead, and how to make parameters of it.
-    """
-    if not isinstance(params, Mapping):
-        advice = "pass tensors by name, as model.state_dict() gives them"
-        if isinstance(params, torch.nn.Module):
-            advice = "pass its .state_dict()"
-        elif isinstance(params, str | Path):
-            advice = "pass what td.load_params(path) reads"
-        raise ParamsError(f"{what}: expected a state dict, got a {_kind(params)}; {advice}.")
-    for name, tensor in params.items():
-        if not isinstance(tensor, torch.Tensor):
-            raise ParamsError(
-                f"`{name}` in {what} is a {_kind(tensor)}; pass a tensor, as torch.as_tensor "
-                "makes of an array."
-            )
-
-
-def check_several(networks: object, least: int, what: str = "networks") -> None:
-    """Raises unless several networks came, in order.
-
-    Args:
-        networks: what came as a sequence of parameters by name.
-        least: how many there must be.
-        what: how the message calls them.
-
-    Raises:
-        ParamsError: there are fewer, or what came is one network or no sequence.
-    """
-    if isinstance(networks, Mapping | str) or not isinstance(networks, Sequence):
-        raise ParamsError(
-            f"the {what} are a {_kind(networks)}; pass a list of state dicts, one per network."
-        )
-    if len(networks) < least:
-        words = {1: "one", 2: "two"}.get(least, str(least))
-        raise ParamsError(f"there are {len(networks)} {what}; pass {words} or more.")
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
 
 
 def check_finite(params: Params, what: str = "the parameters") -> None:
@@ -78,6 +29,8 @@ def check_finite(params: Params, what: str = "the parameters") -> None:
         ParamsError: names the first tensor that is not finite and how many of its entries are not.
     """
     for name, tensor in params.items():
+        if tensor.is_floating_point() and tensor.itemsize == 1:
+            tensor = tensor.float()  # the narrowest types can hardly compute anything
         # One sum is quicker than a test of every entry, which a sum that overflows still gets.
         if not tensor.is_floating_point() or bool(torch.isfinite(tensor.sum())):
             continue
@@ -86,6 +39,27 @@ def check_finite(params: Params, what: str = "the parameters") -> None:
             raise ParamsError(
                 f"`{name}` in {what} has {count} of {tensor.numel()} entries that are NaN or "
                 "infinite; pass finite weights, in a wider precision where they overflow."
+            )
+
+
+def check_floating(params: Params, names: Iterable[str], what: str = "the parameters") -> None:
+    """Raises unless the named tensors are real numbers of at least half precision.
+
+    Args:
+        params: parameters and buffers by name.
+        names: of those that are computed with; names that are not there count not.
+        what: how the message calls them.
+
+    Raises:
+        ParamsError: names the first that is of another type.
+    """
+    check_named(params, what)
+    for name in names:
+        tensor = params.get(name)
+        if tensor is not None and not (tensor.is_floating_point() and tensor.itemsize > 1):
+            raise ParamsError(
+                f"`{name}` in {what} is of {tensor.dtype}; pass weights of float16, bfloat16, "
+                "float32 or float64."
             )
 
 
@@ -197,6 +171,7 @@ def _listed(names: list[str]) -> str:
     return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
+@checked
 def save_params(params: Params, path: str | Path) -> None:
     """Writes `params` as a safetensors file, atomically.
 
@@ -230,7 +205,12 @@ def encode_params(params: Params, metadata: dict[str, str] | None = None) -> byt
     Returns:
         The content of a file.
     """
-    return safetensors.torch.save(apart(params), metadata)
+    try:
+        return safetensors.torch.save(apart(params), metadata)
+    except KeyError as error:  # of a type that the format does not know
+        raise ParamsError(
+            f"safetensors files hold no tensors of {error}; convert them first."
+        ) from error
 
 
 def apart(params: Params) -> dict[str, torch.Tensor]:
@@ -238,6 +218,7 @@ def apart(params: Params) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in params.items()}
 
 
+@checked
 def load_params(path: str | Path, device: str | torch.device = "cpu") -> dict[str, torch.Tensor]:
     """Reads a safetensors file; nothing in it is ever unpickled or executed.
 

@@ -52,6 +52,8 @@ def test_a_generator_of_the_device(device):
 def test_bad_input():
     with pytest.raises(DataError, match=r"shape \(4, 64\); expected images"):
         td.data.augment(torch.ones(4, 64), seeded())
-    for crop in (-1, 9, 1.5):
+    with pytest.raises(DataError, match="`crop` is 1.5; pass a whole number"):
+        td.data.augment(torch.ones(4, 1, 8, 8), seeded(), crop=1.5)
+    for crop in (-1, 9):
         with pytest.raises(DataError, match=f"`crop` is {crop}; pass an integer, 0 to 8"):
             td.data.augment(torch.ones(4, 1, 8, 8), seeded(), crop=crop)

@@ -101,7 +101,7 @@ def test_classifiers_learn_them_but_not_perfectly():
     [
         ({"train": 0}, "`train` is 0; pass an integer"),
         ({"test": 0}, "`test` is 0; pass an integer"),
-        ({"train": 10.0}, "`train` is 10.0; pass an integer"),
+        ({"train": 10.0}, "`train` is 10.0; pass a whole number"),
         ({"size": 7}, "`size` is 7; pass an integer, 8 to 256"),
         ({"classes": 37}, "`classes` is 37; pass an integer, 2 to 36"),
         ({"classes": 1}, "`classes` is 1"),

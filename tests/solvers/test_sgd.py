@@ -194,8 +194,10 @@ def test_precisions_are_brought_together_and_structured_outputs_read(make_model,
 
 
 def test_seeds_and_devices_that_are_not_there(make_model, data):
-    with pytest.raises(ToroidsError, match="pass ints, 0 or more, below"):
+    with pytest.raises(ToroidsError, match="`seed` is a number .*; pass a whole number below"):
         td.solvers.sgd(make_model, data, seed=2**70)
+    with pytest.raises(ToroidsError, match="pass ints, 0 or more, below"):
+        td.solvers.sgd(make_model, data, seed=-1)
     if not torch.cuda.is_available():
         with pytest.raises(ToroidsError, match="device 'cuda' cannot be used"):
             td.solvers.sgd(make_model, data, seed=0, device="cuda")

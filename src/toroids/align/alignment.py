@@ -19,13 +19,14 @@ from toroids.align.greedy import greedy
 from toroids.align.loss import loss
 from toroids.align.problem import Effort, Found, Problem, Progress, check_budget
 from toroids.align.restarts import restarts
+from toroids.arguments import checked
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
-from toroids.canonical.form import CanonicalParams, canonicalize
+from toroids.canonical.form import CanonicalParams, canonicalize, moved_weights
 from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluator import Evaluator
-from toroids.params import Params, check_alike, inner_product
+from toroids.params import Params, check_alike, check_floating, inner_product
 from toroids.probe import Probe
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
@@ -116,6 +117,7 @@ class Alignment:
         return max(self.bound - self.similarity, 0.0)
 
 
+@checked
 def align(
     group: SymmetryGroup,
     params: Params,
@@ -188,6 +190,8 @@ def align(
     if method not in METHODS:
         raise ToroidsError(f"there is no method {method!r}; choose from {sorted(METHODS)}.")
     check_budget(budget)
+    for network in (params, to):
+        check_floating(network, moved_weights(group))
     check_alike(to, params)
     folded = folding(group, batch_norm)
     reference, start = (

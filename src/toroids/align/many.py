@@ -23,6 +23,7 @@ from toroids.align.descent import descend, smallest_gain
 from toroids.align.greedy import greedy
 from toroids.align.position import Position
 from toroids.align.problem import Effort, Problem, Progress, check_budget
+from toroids.arguments import check_several, checked
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
@@ -30,7 +31,7 @@ from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
 from toroids.geometry.mean import KarcherMean
 from toroids.geometry.toroid import Toroid
-from toroids.params import Params, check_alike, check_several, computing, inner_product
+from toroids.params import Params, check_alike, computing, inner_product
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
@@ -73,6 +74,7 @@ class ManyAlignment:
         return self.toroid.mean(self.params)
 
 
+@checked
 def align_many(
     group: SymmetryGroup,
     networks: Sequence[Params],

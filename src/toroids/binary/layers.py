@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toroids.arguments import checked
 from toroids.binary.sign import sign
 from toroids.errors import ToroidsError
 
@@ -32,6 +33,7 @@ class Sign(nn.Module):
         tensor([-1.,  1.,  1.])
     """
 
+    @checked
     def __init__(self, window: float = 1.0, threshold: float = 0.0) -> None:
         """Computes sign(x - threshold).
 
@@ -124,6 +126,7 @@ def _latents(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 class BinaryLinear(_Binary):
     """A linear map with weights of -1 and +1: y = sign(v) x + b."""
 
+    @checked
     def __init__(self, inputs: int, outputs: int, bias: Bias = "none", seed: int = 0) -> None:
         """Starts with latent weights that are uniform in [-1, 1].
 
@@ -165,6 +168,7 @@ class BinaryConv2d(_Binary):
         (torch.Size([1, 2, 3, 3]), tensor([1.], grad_fn=<Unique2Backward0>))
     """
 
+    @checked
     def __init__(
         self,
         inputs: int,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from toroids.arguments import checked
 from toroids.errors import DataError
 from toroids.evaluation.batches import Data, batches, check_pair, to_place
 from toroids.evaluation.running import check_params, evaluation_mode, run
@@ -27,6 +28,7 @@ ALONG_THE_LAST = {F.linear, F.layer_norm, F.rms_norm, F.embedding}
 SECOND = {F.batch_norm, F.group_norm, F.instance_norm}
 
 
+@checked
 def dead_units(
     model: nn.Module, params: Params, data: Data, *, batch_size: int = 4096
 ) -> Mapping[str, tuple[int, ...]]:

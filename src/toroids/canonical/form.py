@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from toroids.arguments import checked
 from toroids.canonical.balanced import balanced_gauge
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
@@ -16,7 +17,7 @@ from toroids.canonical.signs import fix_signs, signs_of
 from toroids.canonical.sphere import sphere_gauge
 from toroids.checkpoint import store
 from toroids.errors import ToroidsError
-from toroids.params import Params, check_finite, computing
+from toroids.params import Params, check_finite, check_floating, computing
 from toroids.symmetry.group import SymmetryGroup
 
 GAUGES = ("sphere", "balanced")
@@ -31,6 +32,7 @@ class CanonicalParams(Mapping[str, Tensor]):
     See `canonicalize` for an example.
     """
 
+    @checked
     def __init__(self, tensors: Params, notes: tuple[str, ...]) -> None:
         """Wraps `tensors`."""
         self._tensors = dict(tensors)
@@ -49,6 +51,7 @@ class CanonicalParams(Mapping[str, Tensor]):
         return f"CanonicalParams({len(self)} tensors, notes={list(self.notes)})"
 
 
+@checked
 def canonicalize(
     group: SymmetryGroup,
     params: Params,
@@ -104,6 +107,7 @@ def canonicalize(
     if gauge not in GAUGES:
         raise ToroidsError(f"there is no gauge {gauge!r}; choose from {GAUGES}.")
     folded = folding(group, batch_norm)
+    check_floating(params, moved_weights(group))
     group.check(params)
     plan = Plan(group, bias)
     # half precision is computed in float32, and rounded once
@@ -128,6 +132,12 @@ def canonicalize(
     _convert(fixed, {name: tensor.dtype for name, tensor in params.items()})
     check_finite(fixed, "the canonical form, which leaves the range of its precision,")
     return CanonicalParams(fixed, (*plan.notes, *notes))
+
+
+def moved_weights(group: SymmetryGroup) -> list[str]:
+    """Names of the parameters that some action of a group touches."""
+    legs = [leg for space in group.spaces for leg in space.legs] + list(group.output.legs)
+    return sorted({leg.tensor for leg in legs} & set(group.parameters))
 
 
 def _convert(params: MutableMapping[str, Tensor], kinds: Mapping[str, torch.dtype]) -> None:

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from toroids.arguments import checked_data
 from toroids.data.dataset import check_count
 from toroids.errors import DataError
 
 
+@checked_data
 def augment(inputs: Tensor, generator: torch.Generator, crop: int = 4, flip: bool = True) -> Tensor:
     """Moves every image by up to `crop` pixels and mirrors half of them, each on its own.
 

@@ -6,6 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from toroids.arguments import shown
 from toroids.errors import DataError
 from toroids.params import unusable
 
@@ -152,7 +153,7 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
 def check_count(name: str, value: int, low: int, high: int) -> None:
     """Raises DataError unless `value` is an integer in low to high."""
     if not isinstance(value, int) or not low <= value <= high:
-        raise DataError(f"`{name}` is {value}; pass an integer, {low} to {high}.")
+        raise DataError(f"`{name}` is {shown(value)}; pass an integer, {low} to {high}.")
 
 
 def balanced_labels(count: int, classes: int, generator: torch.Generator) -> Tensor:

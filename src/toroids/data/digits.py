@@ -4,10 +4,12 @@ from numbers import Integral
 
 import torch
 
+from toroids.arguments import checked_data
 from toroids.data.dataset import Dataset
 from toroids.errors import DataError
 
 
+@checked_data
 def digits(train: int = 600, seed: int = 0) -> Dataset:
     """Splits the digits at random into `train` training images and the rest for test.
 

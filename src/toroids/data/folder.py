@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from toroids.arguments import checked_data
 from toroids.data.dataset import Dataset
 from toroids.data.images import decode_images
 from toroids.data.parquet import EXPECTED, SPLITS, read_parquet
@@ -14,6 +15,7 @@ from toroids.files.reading import open_file, told
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm"}
 
 
+@checked_data
 def folder(path: str | Path, image: str | None = None, label: str | None = None) -> Dataset:
     """Reads a data set of images that has been copied to this machine.
 

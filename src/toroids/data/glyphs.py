@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
+from toroids.arguments import checked_data
 from toroids.data.dataset import Dataset, balanced_labels, check_count, check_range
 from toroids.data.fonts import CHARACTERS, bitmaps
 
@@ -21,6 +22,7 @@ _NODES = 5  # of the elastic sheet, along a side
 _CHUNK = 1000  # images drawn at once: bounds the memory, and is part of what the seed means
 
 
+@checked_data
 def glyphs(
     train: int,
     test: int,

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from toroids.arguments import checked_data
 from toroids.data.dataset import Dataset
 from toroids.data.extras import load_extra
 from toroids.data.images import decode_images
@@ -19,6 +20,7 @@ SETS = {
 }
 
 
+@checked_data
 def hub(name: str, label: str | None = None, cache: str | Path | None = None) -> Dataset:
     """Loads a well-known data set of images by its name on the Hugging Face hub.
 

@@ -2,10 +2,12 @@
 
 import torch
 
+from toroids.arguments import checked_data
 from toroids.data.dataset import Dataset, balanced_labels, check_count, check_range
 from toroids.data.teacher import random_inputs
 
 
+@checked_data
 def patterns(inputs: int, density: float, seed: int = 0, binary: bool = False) -> Dataset:
     """Draws P = density * inputs random patterns with random labels.
 

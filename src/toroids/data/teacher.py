@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from toroids.arguments import checked_data
 from toroids.data.dataset import Dataset, check_count, check_range
 from toroids.errors import DataError
 
@@ -12,6 +13,7 @@ Teacher = Literal["perceptron", "committee"]
 TEACHERS = ("perceptron", "committee")
 
 
+@checked_data
 def teacher(
     inputs: int,
     train: int,
@@ -67,6 +69,7 @@ def teacher(
     return Dataset(labelled[0], labelled[1], classes=2).label_noise(noise, noise_seed)
 
 
+@checked_data
 def teacher_weights(
     inputs: int, teacher: Teacher = "perceptron", hidden: int = 3, seed: int = 0
 ) -> Tensor:
@@ -92,6 +95,7 @@ def teacher_weights(
     return _draw_weights(inputs, teacher, hidden, torch.Generator().manual_seed(seed))
 
 
+@checked_data
 def teacher_labels(weights: Tensor, inputs: Tensor) -> Tensor:
     """Labels inputs by the majority of a teacher's units: sum_k sign(w_k . x) > 0.
 

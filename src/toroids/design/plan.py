@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from math import comb
 from typing import Any, Literal, overload
 
+from toroids.arguments import checked
 from toroids.design.config import StudyConfig
 from toroids.design.config.digest import digest_file
 from toroids.design.config.solvers import FilesConfig
@@ -127,6 +128,7 @@ class Plan:
         return isinstance(other, Plan) and tuple(self.tasks) == tuple(other.tasks)
 
 
+@checked
 def make_plan(config: StudyConfig) -> Plan:
     """Lists the tasks of `config`.
 
@@ -153,11 +155,6 @@ def make_plan(config: StudyConfig) -> Plan:
         >>> [task.label for task in plan.of_kind("train")]
         ['mlp-sgd-0', 'mlp-sgd-1', 'mlp-sam-0', 'mlp-sam-1']
     """
-    if not isinstance(config, StudyConfig):
-        raise ConfigError(
-            f"the study is a {type(config).__name__}; pass a StudyConfig, as load_config(path) "
-            "reads it."
-        )
     check_number(config)
     shared = {"data": config.data.model_dump(mode="json"), "content": config.data.identity()}
     parts: list[Part] = []

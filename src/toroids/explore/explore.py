@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.explore.answers import Answers
 from toroids.explore.server import ExploreServer
 from toroids.study.opened import open_run
 
 
+@checked
 def explore(
     folder: str | Path,
     port: int | None = None,

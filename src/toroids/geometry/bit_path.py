@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from toroids.arguments import checked
 from toroids.binary.weights import BinaryWeights
 from toroids.errors import ToroidsError
 from toroids.geometry.paths import Path, check_time
@@ -31,6 +32,7 @@ class BitPath:
         True
     """
 
+    @checked
     def __init__(
         self,
         a: Params,

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from toroids.arguments import check_several, checked
 from toroids.binary.weights import BinaryWeights
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import ToroidsError
 from toroids.geometry.bit_path import BitPath
 from toroids.geometry.toroid import Toroid
-from toroids.params import Params, check_placed_alike, check_several
+from toroids.params import Params, check_placed_alike
 from toroids.symmetry.group import SymmetryGroup
 
 
@@ -37,6 +38,7 @@ class Hypercube:
         (21, 1.0)
     """
 
+    @checked
     def __init__(self, group: SymmetryGroup, bias: bool = True, batch_norm: str = "keep") -> None:
         """Builds the hypercube of `group`.
 

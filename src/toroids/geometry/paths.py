@@ -7,9 +7,10 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from toroids.arguments import check_several, checked
 from toroids.canonical.spheres import Spheres
 from toroids.errors import ToroidsError
-from toroids.params import Params, check_alike, check_several
+from toroids.params import Params, check_alike
 
 
 class Path(Protocol):
@@ -37,6 +38,7 @@ class Line:
         {'w': tensor([0.2500, 0.2500])}
     """
 
+    @checked
     def __init__(self, a: Params, b: Params) -> None:
         """Joins `a` and `b`, raw or canonical.
 
@@ -79,6 +81,7 @@ class Geodesic:
         True
     """
 
+    @checked
     def __init__(
         self,
         a: Params,
@@ -147,6 +150,7 @@ class Polyline:
         ({'w': tensor([1.])}, {'w': tensor([0.5000])})
     """
 
+    @checked
     def __init__(self, points: Sequence[Params], join: Join = Line) -> None:
         """Joins the networks one after the other.
 

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from toroids.arguments import check_several, checked
 from toroids.canonical.batch_norm import folding
-from toroids.canonical.form import CanonicalParams
+from toroids.canonical.form import CanonicalParams, moved_weights
 from toroids.canonical.plan import Plan
 from toroids.canonical.shifts import pivot_means
 from toroids.errors import ParamsError, ToroidsError
@@ -26,9 +27,9 @@ from toroids.geometry.mean import KarcherMean, karcher_mean
 from toroids.geometry.paths import Geodesic
 from toroids.params import (
     Params,
+    check_floating,
     check_named,
     check_placed_alike,
-    check_several,
     computing,
     precise,
 )
@@ -53,6 +54,7 @@ class Toroid:
         ['hidden1', 'flat']
     """
 
+    @checked
     def __init__(self, group: SymmetryGroup, bias: bool = True, batch_norm: str = "keep") -> None:
         """Builds the manifold of `group`.
 
@@ -80,6 +82,7 @@ class Toroid:
         Raises:
             ParamsError: not of this architecture, not finite, or not on the toroid.
         """
+        check_floating(params, moved_weights(self.group), what)
         self.group.check(params, what)
         for family in self.spheres:
             norms = family.norms(params)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.align.problem import Progress
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch, Data, batches, map_inputs
 from toroids.evaluation.evaluator import Evaluator
@@ -60,6 +61,7 @@ class Bend(Polyline):
     See `connect` for an example.
     """
 
+    @checked
     def __init__(
         self,
         points: Sequence[Params],
@@ -77,6 +79,7 @@ class Bend(Polyline):
         self.before, self.after = before, after
 
 
+@checked
 def connect(
     model: nn.Module,
     a: Params,

@@ -18,6 +18,7 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
+from toroids.arguments import checked
 from toroids.canonical.form import canonicalize
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Data
@@ -60,6 +61,7 @@ class Curvature:
     converged: bool
 
 
+@checked
 def curvature(
     group: SymmetryGroup,
     model: nn.Module,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.align.problem import Progress
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
@@ -54,6 +55,7 @@ class LocalEnergy:
     kind: str = "multiplicative"
 
 
+@checked
 def local_energy(
     model: nn.Module,
     params: Params,

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import checked
 from toroids.binary.weights import BinaryWeights, check_positions
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch, Data, batches
@@ -47,6 +48,7 @@ class FlipEvaluator:
         incremental: whether flips cost less than a whole evaluation.
     """
 
+    @checked
     def __init__(
         self, model: nn.Module, params: Params, data: Data, *, batch_size: int = 1024
     ) -> None:
@@ -253,6 +255,7 @@ class FlipEvaluator:
         return values if columns is None else replaced(stage.outputs[rows], columns, values)
 
 
+@checked
 def flip_curve(network: FlipEvaluator, order: Positions, every: int = 1) -> list[Evaluation]:
     """Evaluates a network at the start of a path of flips and after every few of them.
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.align.problem import Progress
+from toroids.arguments import checked
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
@@ -78,6 +79,7 @@ class MedianSection:
         return float(self.error[0, 0, 0])
 
 
+@checked
 def median_section(
     model: nn.Module,
     cube: Hypercube,

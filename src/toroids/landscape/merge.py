@@ -8,6 +8,7 @@ from torch import nn
 
 from toroids.align.many import align_many
 from toroids.align.problem import Progress
+from toroids.arguments import check_several, checked
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.batches import Data
@@ -17,10 +18,11 @@ from toroids.evaluation.running import check_params, evaluation_mode, run, selec
 from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.landscape.recalibrate import batch_norms, recalibrate
 from toroids.landscape.repair import repair
-from toroids.params import Params, average, check_several
+from toroids.params import Params, average
 from toroids.symmetry.group import SymmetryGroup
 
 
+@checked
 def merge(
     group: SymmetryGroup,
     model: nn.Module,
@@ -91,6 +93,7 @@ def merge(
     return CanonicalParams(fixed, tuple(notes))
 
 
+@checked
 def evaluate_ensemble(
     model: nn.Module,
     networks: Sequence[Params],

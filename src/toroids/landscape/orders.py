@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.align.problem import Progress
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Data, batches
 from toroids.evaluation.evaluator import Evaluator
@@ -70,6 +71,7 @@ class FlipProfile:
         return float(self.barriers.std()) / math.sqrt(count) if count > 1 else math.nan
 
 
+@checked
 def flip_profile(
     model: nn.Module,
     cube: Hypercube,

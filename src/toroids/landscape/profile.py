@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.align.problem import Progress
+from toroids.arguments import checked
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
@@ -76,6 +77,7 @@ class Profile:
         return float(self.t[self.error.argmax()])
 
 
+@checked
 def profile(
     model: nn.Module,
     path: Path,

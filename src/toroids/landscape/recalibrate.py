@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import checked
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
@@ -109,6 +110,7 @@ class Recalibrator:
         return estimated
 
 
+@checked
 def recalibrate(
     model: nn.Module, params: Params, data: Data, *, batch_size: int = 4096
 ) -> dict[str, Tensor]:

@@ -15,17 +15,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import check_several, checked
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.running import check_params, evaluation_mode, run, select_output
 from toroids.landscape.recalibrate import Moments
-from toroids.params import Params, check_alike, check_finite, check_several
+from toroids.params import Params, check_alike, check_finite
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
+@checked
 def repair(
     model: nn.Module,
     params: Params,
@@ -162,7 +164,10 @@ class _Repair:
         hooks = [module.register_forward_hook(hook) for module in self._layers]
         try:
             with evaluation_mode(self._model):
-                inputs, _ = next(iter(self._batches.ready(params)))
+                first = next(iter(self._batches.ready(params)), None)
+                if first is None:
+                    raise DataError("the data holds no batch; pass at least one.")
+                inputs, _ = first
                 output = run(self._model, params, inputs)
         finally:
             for handle in hooks:

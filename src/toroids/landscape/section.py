@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from toroids.align.problem import Progress
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
@@ -58,6 +59,7 @@ class Section:
     notes: tuple[str, ...] = ()
 
 
+@checked
 def section(
     model: nn.Module,
     a: Params,

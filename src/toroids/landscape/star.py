@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from toroids.align.alignment import align
 from toroids.align.problem import Progress
+from toroids.arguments import check_several, checked
 from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluation.batches import Data, batches
 from toroids.evaluation.evaluator import Evaluator
@@ -22,7 +23,7 @@ from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.profile import profile
-from toroids.params import Params, check_placed_alike, check_several
+from toroids.params import Params, check_placed_alike
 from toroids.probe import Probe
 from toroids.symmetry.group import SymmetryGroup
 
@@ -59,6 +60,7 @@ class Star:
     notes: tuple[str, ...] = ()
 
 
+@checked
 def star(
     group: SymmetryGroup,
     model: nn.Module,

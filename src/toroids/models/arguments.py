@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 
+from toroids.arguments import LARGEST, shown
 from toroids.errors import ToroidsError
+
+MOST_UNITS = LARGEST["width"]
 
 
 def check_counts(**counts: int | Sequence[int]) -> None:
@@ -42,8 +45,9 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
 
 def widened(units: int, width: float) -> int:
     """Returns `width` times as many units, rounded, at least one."""
-    if not 0 < width < float("inf"):
+    if not 0 < width * units < MOST_UNITS:
         raise ToroidsError(
-            f"`width` is {width}; pass a positive factor, 1 for the published width."
+            f"`width` is {shown(width)}; pass a positive factor, 1 for the published width, with "
+            f"which no layer has more than {MOST_UNITS:,} units."
         )
     return max(1, round(width * units))

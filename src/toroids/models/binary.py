@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import checked
 from toroids.binary.layers import Bias, BinaryConv2d, BinaryLinear, Scale, Sign
 from toroids.errors import ToroidsError
 from toroids.models.arguments import check_choice, check_counts, check_seed, check_widths
@@ -21,6 +22,7 @@ from toroids.models.committee import Vote
 NORMS = ("none", "real", "batch_norm")
 
 
+@checked
 def binary_perceptron(inputs: int, seed: int = 0) -> nn.Sequential:
     """Builds a perceptron with weights of -1 and +1.
 
@@ -56,6 +58,7 @@ def binary_perceptron(inputs: int, seed: int = 0) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
+@checked
 def binary_committee(inputs: int, hidden: int, tree: bool = False, seed: int = 0) -> nn.Sequential:
     """Builds a committee machine with weights of -1 and +1 whose units vote with their signs.
 
@@ -116,6 +119,7 @@ class BinaryTree(BinaryLinear):
         return products.sum(-1)
 
 
+@checked
 def binary_fully_connected(
     widths: Sequence[int], norm: str = "none", threshold: float = 0.0, seed: int = 0
 ) -> nn.Sequential:
@@ -161,6 +165,7 @@ def binary_fully_connected(
     return nn.Sequential(OrderedDict(layers))
 
 
+@checked
 def binary_convolutional(
     shape: Sequence[int] = (1, 28, 28),
     classes: int = 10,

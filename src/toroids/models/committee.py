@@ -5,6 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.models.activation import ACTIVATIONS, check_activation
 from toroids.models.arguments import check_counts
@@ -27,6 +28,7 @@ class Vote(nn.Module):
         return torch.stack([-total, total], -1)
 
 
+@checked
 def committee(
     inputs: int,
     hidden: int,

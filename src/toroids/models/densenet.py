@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import he_normal_, seeded
 
@@ -21,6 +22,7 @@ class Dense(nn.Module):
         return torch.cat([x, self.conv(torch.relu(self.norm(x)))], 1)
 
 
+@checked
 def densenet40(
     classes: int = 10, channels: int = 3, growth: int = 12, stem: int = 16, seed: int = 0
 ) -> nn.Sequential:

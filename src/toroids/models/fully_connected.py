@@ -8,10 +8,12 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.models.activation import ACTIVATIONS, check_activation
 from toroids.models.arguments import check_seed, check_widths
 
 
+@checked
 def fully_connected(
     widths: Sequence[int], bias: bool = True, seed: int = 0, activation: str = "relu"
 ) -> nn.Sequential:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.models.activation import ACTIVATIONS, check_activation
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import seeded
 
 
+@checked
 def lenet(
     shape: Sequence[int] = (1, 28, 28),
     classes: int = 10,

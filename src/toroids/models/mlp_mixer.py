@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import seeded
 from toroids.models.vit import check_patches
@@ -53,6 +54,7 @@ class MLPMixer(nn.Module):
         return logits
 
 
+@checked
 def mlp_mixer(
     classes: int = 10,
     channels: int = 3,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.models.arguments import check_counts
 from toroids.models.committee import Vote
@@ -31,6 +32,7 @@ class Stability(nn.Module):
         return f"{self.weight.shape[1]}, margin={self.margin:g}"
 
 
+@checked
 def spherical_perceptron(inputs: int, margin: float = 0.0, seed: int = 0) -> nn.Sequential:
     """Builds a perceptron whose weights are a point on a sphere: only their direction counts.
 

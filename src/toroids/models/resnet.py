@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.models.arguments import check_choice, check_counts, widened
 from toroids.models.initialise import he_normal_, seeded
 
@@ -35,6 +36,7 @@ class Block(nn.Module):
         return torch.relu(body + self.shortcut(x))
 
 
+@checked
 def resnet20(
     classes: int = 10, channels: int = 3, width: float = 1.0, norm: str = "batch", seed: int = 0
 ) -> nn.Sequential:
@@ -72,6 +74,7 @@ def resnet20(
     return _resnet((16, 32, 64), 3, classes, channels, width, norm, seed)
 
 
+@checked
 def resnet18(
     classes: int = 10, channels: int = 3, width: float = 1.0, norm: str = "batch", seed: int = 0
 ) -> nn.Sequential:

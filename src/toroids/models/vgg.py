@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.models.arguments import check_choice, check_counts, widened
 from toroids.models.initialise import he_normal_, seeded
 
@@ -10,6 +11,7 @@ STAGES = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 UNITS = (64, 128, 256, 512, 512)
 
 
+@checked
 def vgg(
     depth: int = 16,
     classes: int = 10,

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import seeded
@@ -75,6 +76,7 @@ class VisionTransformer(nn.Module):
         return logits
 
 
+@checked
 def vit(
     classes: int = 10,
     channels: int = 3,

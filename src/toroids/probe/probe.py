@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from toroids.arguments import checked
 from toroids.discovery.program import CPU, Execution, LookUp, Watch
 from toroids.discovery.trace import Inputs, trace
 from toroids.errors import DataError, ToroidsError
@@ -54,6 +55,7 @@ class Probe:
         group: the group whose spaces are shown.
     """
 
+    @checked
     def __init__(
         self,
         model: nn.Module,

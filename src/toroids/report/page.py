@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.files.writing import write_atomically
 from toroids.report.claims import by_claim, claim_block, claims_overview
@@ -17,6 +18,7 @@ from toroids.study.rows import read_rows
 from toroids.study.store import REPORT
 
 
+@checked
 def write_report(folder: str | Path) -> Path:
     """Writes `report.html` into the folder of a run, also of one that is not finished.
 

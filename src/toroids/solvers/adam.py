@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from toroids.arguments import checked
 from toroids.binary.layers import clamped
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
@@ -14,6 +15,7 @@ from toroids.solvers.sgd import Plain
 from toroids.solvers.training import MakeModel, Trained, prepare, trained
 
 
+@checked
 def adam(
     make_model: MakeModel,
     data: TensorPair,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.solvers.recipe import Recipe
@@ -13,6 +14,7 @@ from toroids.solvers.sgd import Plain, nesterov
 from toroids.solvers.training import MakeModel, Trained, prepare, trained
 
 
+@checked
 def adversarial_sgd(
     make_model: MakeModel,
     data: TensorPair,

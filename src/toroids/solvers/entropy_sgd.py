@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.landscape.recalibrate import recalibrate
@@ -24,6 +25,7 @@ from toroids.solvers.training import (
 )
 
 
+@checked
 def entropy_sgd(
     make_model: MakeModel,
     data: TensorPair,

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.solvers.training import MakeModel, Trained
@@ -22,6 +23,7 @@ STRONGEST = 20.0
 LEAST_VARIANCE = 1.0
 
 
+@checked
 def focusing_bp(
     make_model: MakeModel,
     data: TensorPair,

@@ -2,8 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 
+from toroids.arguments import check_fields
 from toroids.errors import ToroidsError
 
 SCHEDULES = ("cosine", "constant", "step")
@@ -45,9 +45,10 @@ class Recipe:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("budget", "hold", "batch_size"):
             value = getattr(self, name)
-            if not isinstance(value, Integral) or value < 1:
+            if value < 1:
                 raise ToroidsError(f"{name} is {value!r}; pass a whole number, at least 1.")
         if not 0 < self.lr < math.inf:
             raise ToroidsError(f"lr is {self.lr}; pass a positive learning rate.")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.align.alignment import align
+from toroids.arguments import checked
 from toroids.canonical.form import canonicalize
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
@@ -35,6 +36,7 @@ from toroids.symmetry.group import SymmetryGroup
 SAME = 1e-10
 
 
+@checked
 def replicated_sgd(
     make_model: MakeModel,
     data: TensorPair,

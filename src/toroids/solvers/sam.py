@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.landscape.recalibrate import batch_norms
@@ -14,6 +15,7 @@ from toroids.solvers.sgd import Plain, nesterov
 from toroids.solvers.training import MakeModel, Trained, backward, prepare, trained
 
 
+@checked
 def sam(
     make_model: MakeModel,
     data: TensorPair,

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.solvers.training import MakeModel, Trained
@@ -17,6 +18,7 @@ STATES = 3
 ROUNDING = 1e-3
 
 
+@checked
 def sbpi(
     make_model: MakeModel,
     data: TensorPair,

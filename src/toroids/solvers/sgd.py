@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import checked
 from toroids.binary.layers import clamped
 from toroids.evaluation.batches import TensorPair
 from toroids.solvers.recipe import Recipe
@@ -23,6 +24,7 @@ from toroids.solvers.training import (
 )
 
 
+@checked
 def sgd(
     make_model: MakeModel,
     data: TensorPair,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.landscape.recalibrate import recalibrate
@@ -17,6 +18,7 @@ from toroids.solvers.sgd import Plain, nesterov
 from toroids.solvers.training import MakeModel, Trained, prepare, trained
 
 
+@checked
 def swa(
     make_model: MakeModel,
     data: TensorPair,

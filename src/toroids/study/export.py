@@ -3,6 +3,7 @@
 from io import BytesIO
 from pathlib import Path
 
+from toroids.arguments import checked
 from toroids.data.extras import load_extra
 from toroids.errors import ToroidsError
 from toroids.files.writing import write_atomically
@@ -10,6 +11,7 @@ from toroids.study.rows import read_rows
 from toroids.study.tables import Table, make_tables
 
 
+@checked
 def export_run(folder: str | Path, out: str | Path) -> list[Path]:
     """Writes the tables of a run as parquet files, also of one that is being computed.
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.study.store import MANIFEST, Store, tasks_of
 
@@ -32,6 +33,7 @@ class Listed:
     note: str = ""
 
 
+@checked
 def list_runs(root: str | Path = "runs") -> tuple[Listed, ...]:
     """Lists the runs in a folder, by name.
 

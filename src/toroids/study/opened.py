@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.data import Dataset
 from toroids.design.config import StudyConfig
 from toroids.errors import ToroidsError
@@ -17,6 +18,7 @@ from toroids.study.store import Store, tasks_of
 from toroids.symmetry.group import SymmetryGroup
 
 
+@checked
 def open_run(folder: str | Path) -> "OpenRun":
     """Opens a run for reading; nothing of it is ever unpickled.
 

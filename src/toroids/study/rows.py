@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from toroids.arguments import checked
 from toroids.design.config import StudyConfig
 from toroids.design.task import Task, canonical_json
 from toroids.errors import ToroidsError
@@ -20,6 +21,7 @@ from toroids.study.store import Store, tasks_of
 Found = Mapping[str, Row]
 
 
+@checked
 def read_rows(folder: str | Path) -> list[Row]:
     """Reads all rows of a run, also of one that is not finished or is being written.
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from toroids.arguments import checked
 from toroids.design.config import StudyConfig
 from toroids.design.plan import Plan, make_plan
 from toroids.design.task import Task
@@ -25,6 +26,7 @@ class TasksFailed(ToroidsError):
     """Some tasks of a study failed; all others are done, and kept."""
 
 
+@checked
 def run_study(
     config: StudyConfig,
     folder: str | Path,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from toroids.arguments import checked
 from toroids.design.task import canonical_json
 from toroids.errors import DataError
 from toroids.statistics.row import Row
@@ -10,6 +11,7 @@ from toroids.statistics.row import Row
 Table = list[dict[str, Any]]
 
 
+@checked
 def make_tables(rows: Sequence[Row]) -> dict[str, Table]:
     """Sorts the rows of a run into tables.
 

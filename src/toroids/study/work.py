@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from toroids.arguments import checked
 from toroids.design.config import StudyConfig
 from toroids.design.plan import Part, make_plan
 from toroids.errors import ToroidsError
@@ -60,6 +61,7 @@ class Work:
         return (self.tasks - self.done) * (self.seconds or 0.0)
 
 
+@checked
 def estimate(config: StudyConfig, folder: str | Path) -> tuple[Work, ...]:
     """Lists the work of a study, and estimates how long it takes.
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pydantic
 
+from toroids.arguments import checked
 from toroids.design.config.data import AnyData
 from toroids.design.config.faults import Fault, KeyPath, faults_of
 from toroids.design.config.fields import HERE
@@ -36,6 +37,7 @@ CHOICES = {
 }
 
 
+@checked
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
     r"""Reads and checks a study file.
 

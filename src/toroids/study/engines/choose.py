@@ -1,5 +1,6 @@
 """Makes an engine by its name."""
 
+from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.study.engines.engine import Engine
 from toroids.study.engines.in_process import InProcess
@@ -9,6 +10,7 @@ from toroids.study.engines.ray_cluster import RayCluster
 ENGINES = ("in-process", "processes", "ray")
 
 
+@checked
 def make_engine(
     name: str, workers: int | None = None, address: str | None = None, gpus: float = 0.0
 ) -> Engine:
