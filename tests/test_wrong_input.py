@@ -184,14 +184,42 @@ def test_something_else_where_a_place_belongs(network, params, group):
     toroid = td.Toroid(group)
     refuses("the vector has nothing for", toroid.inner, {}, {})
     refuses("the path is a dict", td.profile, network, dict(params), DATA)
-    refuses("`join` is 'line'; pass a function of 2 arguments", td.Polyline, [params, params], join="line")
-    refuses("`toroid` is 'x'; pass a Toroid or a Hypercube", td.connect, network, params, params, DATA, toroid="x")
+    refuses(
+        "`join` is 'line'; pass a function of 2 arguments",
+        td.Polyline,
+        [params, params],
+        join="line",
+    )
+    refuses(
+        "`toroid` is 'x'; pass a Toroid or a Hypercube",
+        td.connect,
+        network,
+        params,
+        params,
+        DATA,
+        toroid="x",
+    )
     energy = ("multiplicative", td.local_energy, network, params, DATA, (0.1,))[1:]
     refuses("pass a Toroid or None, as td.Toroid", *energy, kind="tangent", toroid=group)
     refuses("pass a Hypercube or None, as td.Hypercube", *energy, kind="flips", cube=toroid)
-    refuses("`cube` is a Toroid; pass a Hypercube, as td.Hypercube", td.flip_profile, network, toroid, params, params, DATA)
+    refuses(
+        "`cube` is a Toroid; pass a Hypercube, as td.Hypercube",
+        td.flip_profile,
+        network,
+        toroid,
+        params,
+        params,
+        DATA,
+    )
     three = (params, params, params)
-    refuses("`cube` is a Toroid; pass a Hypercube, as td.Hypercube", td.median_section, network, toroid, *three, DATA)
+    refuses(
+        "`cube` is a Toroid; pass a Hypercube, as td.Hypercube",
+        td.median_section,
+        network,
+        toroid,
+        *three,
+        DATA,
+    )
 
 
 def test_an_order_of_flips_as_a_list():
@@ -227,7 +255,9 @@ def test_solvers_and_models(network):
     refuses(r"the seeds are \[.*0.*\]; pass ints", sgd, make, data, np.int64(0), 1)
     refuses("`betas` is 0.9; pass 2 numbers", td.solvers.adam, make, data, 0, 1, betas=0.9)
     refuses("`scope` is 3; pass 2 numbers", td.solvers.entropy_sgd, make, data, 0, 1, scope=3)
-    refuses("`coupling` is 3; pass 2 numbers", td.solvers.replicated_sgd, make, data, 0, 1, coupling=3)
+    refuses(
+        "`coupling` is 3; pass 2 numbers", td.solvers.replicated_sgd, make, data, 0, 1, coupling=3
+    )
     refuses("`widths` is 3; pass a list of whole numbers", td.models.fully_connected, 3)
     refuses("`widths` is .*2.5", td.models.binary_fully_connected, [4, 2.5, 3])
     refuses("`seed` is 'a'; pass a whole number", td.models.binary_perceptron, 5, seed="a")

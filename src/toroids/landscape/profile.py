@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.align.problem import Progress
-from toroids.arguments import checked
+from toroids.arguments import checked, takes
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
@@ -141,7 +141,7 @@ def profile(
     if points < 2:
         raise ToroidsError(f"a profile needs at least 2 points, its two ends; got {points}.")
     check_batch_norm(batch_norm)
-    if not callable(path):
+    if not takes(path, 1):
         raise ToroidsError(
             f"the path is a {type(path).__name__}; pass a function of t in [0, 1], as "
             "td.Line(a, b) or toroid.geodesic(a, b)."

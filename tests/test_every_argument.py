@@ -1,0 +1,198 @@
+"""Every public function, given something of every wrong kind in the place of every argument.
+
+It does what it is for, or it raises a ToroidsError of one sentence; never anything else.
+"""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import toroids as td
+from toroids import data, models, solvers, study
+from toroids.errors import ToroidsError
+from toroids.explore.explore import explore
+from toroids.report.page import write_report
+
+# These packages check the arguments of their functions themselves, in their own tests.
+ELSEWHERE = ("toroids.discovery", "toroids.evaluation", "toroids.symmetry")
+# A user's function that takes the arguments may raise what it likes, and a network is one.
+# Right numbers in these places: wide networks, and seconds that are used up.
+LONG, RIGHT = ("width", "budget"), ("whole", "fraction")
+OWN = ("metric", "progress", "make_model", "path", "join", "ready")
+
+
+def networks(make, widths, count=3):
+    made = [make(widths, seed=seed).double() for seed in range(count)]
+    return made[0], [network.state_dict() for network in made]
+
+
+NET, (A, B, C) = networks(models.fully_connected, [4, 5, 3])
+GROUP = td.fully_connected_group(A, output="classifier")
+X, Y = torch.randn(12, 4, dtype=torch.float64), torch.arange(12) % 3
+DATA = (X, Y)
+SMALL = (X.float(), Y)
+BITS, SIGNS = networks(models.binary_fully_connected, [5, 3, 2])
+CUBE = td.Hypercube(td.discover(BITS, torch.ones(2, 5, dtype=torch.float64)))
+P, Q, R = (td.canonicalize(CUBE.group, each) for each in SIGNS)
+TWO = (torch.randn(12, 5, dtype=torch.float64).sign(), torch.arange(12) % 2)
+
+
+def make(seed):
+    return models.fully_connected([4, 5, 3], seed=seed)
+
+
+def make_bits(seed):
+    return models.binary_committee(5, 3, seed=seed)
+
+
+TRAINING = {"make_model": make, "data": SMALL, "seed": 0, "budget": 1}
+BINARY = {"make_model": make_bits, "data": (TWO[0].float(), TWO[1]), "seed": 0, "budget": 1}
+PAIR = {"model": NET, "a": A, "b": B, "data": DATA}
+FACES = {"model": BITS, "cube": CUBE, "a": P, "b": Q, "data": TWO}
+CALLS = {
+    td.BinaryConv2d: {"inputs": 1, "outputs": 1, "kernel": 1},
+    td.BinaryLinear: {"inputs": 2, "outputs": 1},
+    td.Hypercube: {"group": CUBE.group},
+    td.Line: {"a": A, "b": B},
+    td.Polyline: {"points": [A, B]},
+    td.Probe: {"model": NET, "group": GROUP, "inputs": X},
+    td.Toroid: {"group": GROUP},
+    td.align: {"group": GROUP, "params": A, "to": B},
+    td.align_many: {"group": GROUP, "networks": [A, B]},
+    td.canonicalize: {"group": GROUP, "params": A},
+    td.connect: {**PAIR, "steps": 2},
+    td.curvature: {
+        "group": GROUP, "model": NET, "params": td.canonicalize(GROUP, A), "data": DATA, "count": 1,
+    },
+    td.dead_units: {"model": NET, "params": A, "data": DATA},
+    td.evaluate_ensemble: {"model": NET, "networks": [A, B], "data": DATA},
+    td.flip_profile: {**FACES, "orders": 1, "points": 3},
+    td.load_params: {"path": "gone"},
+    td.local_energy: {
+        "model": NET, "params": A, "data": DATA, "sigmas": (0.1,), "samples": 2,
+    },
+    td.median_section: {**FACES, "c": R, "resolution": 2},
+    td.merge: {"group": GROUP, "model": NET, "networks": [A, B], "data": DATA},
+    td.profile: {"model": NET, "path": td.Line(A, B), "data": DATA, "points": 3},
+    td.recalibrate: {"model": NET, "params": A, "data": DATA},
+    td.repair: {"model": NET, "params": A, "ends": [A, B], "data": DATA},
+    td.save_params: {"params": A, "path": "out"},
+    td.section: {**PAIR, "c": C, "resolution": 2},
+    td.star: {"group": GROUP, "model": NET, "networks": [A, B], "data": DATA, "points": 3},
+    data.Dataset: {"train": SMALL, "test": SMALL, "classes": 3},
+    data.augment: {"inputs": torch.rand(2, 1, 4, 4), "generator": torch.Generator()},
+    data.digits: {"train": 10},
+    data.folder: {"path": "gone"},
+    data.glyphs: {"train": 2, "test": 2},
+    data.patterns: {"inputs": 5, "density": 1.0},
+    data.teacher: {"inputs": 5, "train": 4, "test": 4},
+    data.teacher_labels: {"weights": torch.ones(1, 4), "inputs": torch.ones(2, 4)},
+    data.teacher_weights: {"inputs": 4},
+    models.binary_committee: {"inputs": 5, "hidden": 3},
+    models.binary_convolutional: {"shape": (1, 8, 8), "channels": (2, 2), "classes": 2},
+    models.binary_fully_connected: {"widths": [4, 3, 2]},
+    models.binary_perceptron: {"inputs": 5},
+    models.committee: {"inputs": 6, "hidden": 3},
+    models.densenet40: {"growth": 1},
+    models.fully_connected: {"widths": [4, 3, 2]},
+    models.lenet: {"shape": (1, 28, 28), "classes": 2},
+    models.mlp_mixer: {"depth": 1},
+    models.resnet18: {"width": 0.02},
+    models.resnet20: {"width": 0.1},
+    models.spherical_perceptron: {"inputs": 5},
+    models.vgg: {"width": 0.02},
+    models.vit: {"depth": 1},
+    solvers.Recipe: {},
+    solvers.adversarial_sgd: {**TRAINING, "corrupt_budget": 1},
+    solvers.focusing_bp: BINARY,
+    solvers.sbpi: BINARY,
+    study.export_run: {"folder": "gone", "out": "tables"},
+    study.list_runs: {"root": "."},
+    study.load_config: {"path": "gone"},
+    study.make_engine: {"name": "in-process"},
+    study.make_plan: {"config": None},
+    study.make_tables: {"rows": []},
+    study.estimate: {"config": None, "folder": "gone"},
+    study.open_run: {"folder": "gone"},
+    study.read_rows: {"folder": "gone"},
+    study.run_study: {"config": None, "folder": "gone"},
+    explore: {"folder": "gone"},
+    write_report: {"folder": "gone"},
+}  # fmt: skip
+for name in ("adam", "entropy_sgd", "replicated_sgd", "sam", "sgd", "swa"):
+    CALLS[getattr(solvers, name)] = TRAINING
+# Made by other functions only; asks for what no test has; or takes any function.
+NOT_CALLED = {"BitPath", "Path", "Geodesic", "FlipEvaluator", "flip_curve", "Sign", "CanonicalParams",
+              "ManyAlignment", "hub", "rule", "Listed", "OpenRun", "Plan", "StudyConfig", "Work",
+              "Epoch", "Trained", "Activations", "Alignment", "Bend", "Curvature", "FlipProfile",
+              "LocalEnergy", "MedianSection", "Profile", "Section", "Star"}  # fmt: skip
+
+WRONG = {
+    "nothing": None,
+    "whole": 7,
+    "huge": 10**30,
+    "negative": -3,
+    "fraction": 2.5,
+    "nan": math.nan,
+    "infinite": math.inf,
+    "text": "7",
+    "bytes": b"7",
+    "true": True,
+    "list": [1, "a"],
+    "empty": [],
+    "dict": {"a": 1},
+    "set": {1, 2},
+    "tensor": torch.ones(2),
+    "integers": torch.tensor([1, 2]),
+    "complex": torch.ones(2, dtype=torch.complex64),
+    "array": np.ones(3),
+    "object": object(),
+    "class": int,
+    "module": NET,
+    "function": lambda: 0,
+    "null": "a\0b",
+    "long": {name: tensor.long() for name, tensor in A.items()},
+    "complex weights": {name: tensor.to(torch.complex128) for name, tensor in A.items()},
+    "narrow": {name: tensor.to(torch.float8_e4m3fn) for name, tensor in A.items()},
+    "meta": {name: tensor.to("meta") for name, tensor in A.items()},
+    "sparse": {name: tensor.to_sparse() for name, tensor in A.items()},
+    "not finite": {name: tensor * math.nan for name, tensor in A.items()},
+    "generator": torch.Generator(),
+}
+CASES = [
+    pytest.param(function, argument, id=f"{function.__name__}-{argument}")
+    for function in CALLS
+    for argument in inspect.signature(function).parameters
+    if argument not in ("args", "kwargs")
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("function", "argument"), CASES)
+def test_it_is_done_or_refused_in_one_sentence(function, argument, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for kind, value in WRONG.items():
+        if (argument in OWN and kind == "module") or (argument in LONG and kind in RIGHT):
+            continue
+        try:
+            function(**{**CALLS[function], argument: value})
+        except ToroidsError as error:
+            assert "\n" not in str(error), kind
+            assert len(str(error)) < 1000, kind
+        except Exception as error:
+            pytest.fail(f"{kind}: {type(error).__name__}: {error}")
+
+
+def test_no_public_function_is_left_out():
+    known = {function.__name__ for function in CALLS} | NOT_CALLED
+    for module in (td, data, models, solvers, study):
+        for name in module.__all__:
+            found = getattr(module, name)
+            home = getattr(found, "__module__", "")
+            wanted = inspect.isfunction(found) or inspect.isclass(found)
+            if wanted and home.startswith("toroids.") and not home.startswith(ELSEWHERE):
+                kind = inspect.isclass(found) and issubclass(found, Exception)
+                assert kind or name in known, name
