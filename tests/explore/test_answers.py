@@ -1,14 +1,13 @@
 """Every number on the page is what the public functions and the study's rows say."""
 
-import threading
-
 import pytest
 import torch
 from explore.runs import REAL
 
 import toroids as td
 from toroids.explore import answers as module
-from toroids.explore.answers import Answers, Gone, Refused
+from toroids.explore.answers import MOST_WAITING, Answers, Refused
+from toroids.explore.queue import Gone, Queue
 from toroids.study.opened import open_run
 from toroids.study.store import plain
 
@@ -213,18 +212,11 @@ def test_who_has_gone_is_not_measured_for(asked):
     assert asked.profile(TWO)["a"] == "mlp-sgd-0"  # the turn was given back
 
 
-def test_one_computation_at_a_time(asked):
-    asked._turn.acquire()
-    found = []
-    thread = threading.Thread(target=lambda: found.append(asked.profile(TWO)))
-    thread.start()
-    thread.join(0.3)
-    assert thread.is_alive() and not found
-    with pytest.raises(Gone):  # waits, and goes away
-        asked.profile(TWO, gone=lambda: True)
-    asked._turn.release()
-    thread.join(30)
-    assert found
+def test_more_questions_than_may_wait_are_refused(asked, monkeypatch):
+    monkeypatch.setattr(asked, "_queue", Queue(0))
+    with pytest.raises(Refused, match=f"{MOST_WAITING} questions wait already") as refusal:
+        asked.profile(TWO)
+    assert refusal.value.status == 503
 
 
 def test_answers_are_plain(asked):

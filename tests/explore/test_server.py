@@ -18,7 +18,7 @@ from explore.runs import serving
 import toroids as td
 from toroids.explore.answers import Answers
 from toroids.explore.explore import explore
-from toroids.explore.server import ExploreServer
+from toroids.explore.server import MOST_AT_ONCE, ExploreServer
 from toroids.study.opened import open_run
 
 TWO = "/profile.json?a=mlp-sgd-0&b=mlp-sgd-1"
@@ -120,6 +120,50 @@ def test_other_sites(server, site):
     assert ask(server, TWO, **{"Sec-Fetch-Site": site})[0] == 403
     assert ask(server, "/", **{"Sec-Fetch-Site": site})[0] == 200  # a link to the page
     assert ask(server, TWO, **{"Sec-Fetch-Site": "same-origin"})[0] == 200
+
+
+@pytest.mark.parametrize("header", ["Origin", "Referer"])
+@pytest.mark.parametrize("sender", ["http://evil.example", "https://127.0.0.1:{port}", "null", "",
+                                    "http://127.0.0.1:1", "http://127.0.0.1:{port}.evil.example/"])  # fmt: skip
+def test_other_sites_of_browsers_that_say_only_where_from(server, header, sender):
+    foreign = {header: sender.format(port=server.port)}
+    status, _, body = ask(server, TWO, **foreign)
+    assert status == 403 and "another site asks for this" in json.loads(body)["error"]
+    assert ask(server, "/", **foreign)[0] == 200
+    assert ask(server, TWO, **{header: f"http://localhost:{server.port}/x"})[0] == 200
+
+
+def test_many_requests_in_parallel_are_all_answered_at_once(server):
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def profile(self, query, gone):
+            begun.set()
+            assert go_on.wait(60)
+            return {}
+
+    found = []
+
+    def one():
+        found.append(ask(server, TWO)[0])
+
+    whole, server.answers = server.answers, Slow()
+    threads = [threading.Thread(target=one) for _ in range(300)]
+    try:
+        for thread in threads:
+            thread.start()
+        assert begun.wait(30)
+        until = time.monotonic() + 30
+        while len(found) < len(threads) - MOST_AT_ONCE and time.monotonic() < until:
+            time.sleep(0.02)
+        assert found == [503] * (len(threads) - MOST_AT_ONCE)
+    finally:
+        go_on.set()
+        for thread in threads:
+            thread.join(60)
+        server.answers = whole
+    assert sorted(found) == [200] * MOST_AT_ONCE + [503] * (len(threads) - MOST_AT_ONCE)
+    assert ask(server, "/networks.json")[0] == 200
 
 
 @pytest.mark.parametrize(

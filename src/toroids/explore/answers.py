@@ -1,14 +1,12 @@
 """Answers to the page's questions: checked, one computed at a time, and remembered."""
 
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from toroids.errors import ToroidsError
 from toroids.explore.measure import Measurer
 from toroids.explore.networks import networks
+from toroids.explore.queue import Full, Queue
 from toroids.statistics.row import Row
 from toroids.study.opened import OpenRun
 from toroids.study.store import plain
@@ -20,8 +18,8 @@ Question = tuple[str, tuple[str, ...], int]
 MOST = {"points": 401, "resolution": 101}
 # Answers kept; a section of 101 lines takes some megabytes.
 KEPT = 64
-# Seconds between two looks whether who waits for its turn is still there.
-LOOK = 0.2
+# Questions that may wait for their turn; a person asks one at a time.
+MOST_WAITING = 32
 
 
 class Refused(ToroidsError):
@@ -31,10 +29,6 @@ class Refused(ToroidsError):
         """Keeps the status beside the sentence."""
         super().__init__(sentence)
         self.status = status
-
-
-class Gone(Exception):
-    """Who asked does not wait for the answer any more."""
 
 
 class Answers:
@@ -58,7 +52,7 @@ class Answers:
                 self._known[network["name"]] = (architecture["name"], len(self._known))
         if not self._known:
             raise ToroidsError("the run has no trained network yet; wait for the first.")
-        self._turn = threading.Lock()
+        self._queue = Queue(MOST_WAITING)
         self._measurers: dict[str, Measurer] = {}
         self._cache: OrderedDict[Question, Row] = OrderedDict()
 
@@ -102,8 +96,7 @@ class Answers:
 
     def finish(self, seconds: float) -> None:
         """Waits for a computation that is being given up, at most for some seconds."""
-        if self._turn.acquire(timeout=seconds):
-            self._turn.release()
+        self._queue.finish(seconds)
 
     def _names(self, query: Query, keys: Sequence[str], wanted: str) -> tuple[str, ...]:
         if set(query) - set(MOST) != set(keys) or any(len(query[key]) != 1 for key in query):
@@ -143,24 +136,29 @@ class Answers:
         question = (kind, names, size)
         if (known := self._remembered(question)) is not None:
             return known
-        with self._one_at_a_time(gone):
-            if (known := self._remembered(question)) is not None:  # while this one waited
-                return known
+        try:
+            found: Row = self._queue.do(question, lambda look: self._found(question, look), gone)
+        except Full as error:
+            raise Refused(
+                503, f"{MOST_WAITING} questions wait already; ask again when some are answered."
+            ) from error
+        return found
 
-            def look(*_: Any) -> None:
-                if gone():
-                    raise Gone
-
-            architecture, _ = self._known[names[0]]
-            if architecture not in self._measurers:
-                self._measurers[architecture] = Measurer(self._run, architecture)
-            measurer = self._measurers[architecture]
-            measure = measurer.between if kind == "profile" else measurer.through
-            found: Row = plain({"architecture": architecture, **measure(names, size, look)})
-            self._cache[question] = found
-            while len(self._cache) > KEPT:
-                self._cache.popitem(last=False)
-            return found
+    def _found(self, question: Question, look: Callable[[], None]) -> Row:
+        """Measures what was asked for; called in one thread only."""
+        kind, names, size = question
+        if (known := self._remembered(question)) is not None:  # while this one waited
+            return known
+        architecture, _ = self._known[names[0]]
+        if architecture not in self._measurers:
+            self._measurers[architecture] = Measurer(self._run, architecture)
+        measurer = self._measurers[architecture]
+        measure = measurer.between if kind == "profile" else measurer.through
+        found = measure(names, size, lambda *_: look())
+        self._cache[question] = plain({"architecture": architecture, **found})
+        while len(self._cache) > KEPT:
+            self._cache.popitem(last=False)
+        return self._cache[question]
 
     def _remembered(self, question: Question) -> Row | None:
         try:
@@ -168,14 +166,3 @@ class Answers:
             return self._cache[question]
         except KeyError:  # also where another thread has just dropped it
             return None
-
-    @contextmanager
-    def _one_at_a_time(self, gone: Callable[[], bool]) -> Iterator[None]:
-        """Waits for the turn of this question, as long as its answer is waited for."""
-        while not self._turn.acquire(timeout=LOOK):
-            if gone():
-                raise Gone
-        try:
-            yield
-        finally:
-            self._turn.release()

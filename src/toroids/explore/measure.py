@@ -68,7 +68,7 @@ class Measurer:
         """
         start = time.perf_counter()
         a, b = (self._params(name) for name in names)
-        alignment = self._aligned(b, a)
+        alignment = self._aligned(b, a, progress)
         profiles: Mapping[str, Profile | FlipProfile]
         if self._group.binary:
             profiles = self._flips(alignment, points, progress)
@@ -104,7 +104,7 @@ class Measurer:
         """
         start = time.perf_counter()
         first, *others = (self._params(name) for name in names)
-        b, c = (self._aligned(other, first) for other in others)
+        b, c = (self._aligned(other, first, progress) for other in others)
         three = (b.reference, b.params, c.params)
         measure = self._faces if self._group.binary else self._plane
         return {
@@ -121,8 +121,9 @@ class Measurer:
     def _params(self, name: str) -> Params:
         return {key: value.to(self._device) for key, value in self._run.params(name).items()}
 
-    def _aligned(self, params: Params, to: Params) -> Alignment:
-        return align(self._group, params, to=to, method=self._config.alignment.method)
+    def _aligned(self, params: Params, to: Params, progress: Progress | None) -> Alignment:
+        method = self._config.alignment.method
+        return align(self._group, params, to=to, method=method, progress=progress)
 
     @cached_property
     def _toroid(self) -> Toroid:

@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -19,9 +20,12 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from plotly.offline import get_plotlyjs
 
 from toroids.errors import ToroidsError
-from toroids.explore.answers import Answers, Gone, Refused
+from toroids.explore.answers import Answers, Refused
+from toroids.explore.queue import LOOK, Gone
 
 LOOPBACK = "127.0.0.1"
+# Headers that say from where a request comes.
+SENDERS = ("Origin", "Referer")
 NAMES = (LOOPBACK, "localhost", "[::1]")
 # Tried in order when no port is asked for, so that a page's address usually stays what it was.
 PORTS = range(8421, 8431)
@@ -45,6 +49,9 @@ TYPES = {
     "/app.css": "text/css; charset=utf-8",
     "/plotly.js": "text/javascript; charset=utf-8",
 }
+# Requests that are answered at the same time; who comes after them is told so at once.
+MOST_AT_ONCE = 256
+BUSY = b'{"error": "too many ask at the same time; ask again in a while."}'
 # Seconds that a computation gets to reach a point where it can end.
 PATIENCE = 5.0
 
@@ -54,6 +61,8 @@ class ExploreServer(ThreadingTCPServer):
 
     daemon_threads = True  # a browser that keeps a connection open must not keep the command
     block_on_close = False
+    # Connections that wait to be taken; where they are too few, a browser tries again much later.
+    request_queue_size = 512
     allow_reuse_address = os.name != "nt"  # there it lets two servers take the same port
 
     def __init__(self, answers: Answers, port: int | None = None) -> None:
@@ -68,6 +77,7 @@ class ExploreServer(ThreadingTCPServer):
         """
         self.answers = answers
         self.stopping = threading.Event()
+        self._free = threading.Semaphore(MOST_AT_ONCE)
         self._take((*PORTS, 0) if port is None else (port,))
         self.port: int = self.server_address[1]
         self.hosts = {f"{name}:{self.port}" for name in NAMES}
@@ -99,6 +109,27 @@ class ExploreServer(ThreadingTCPServer):
         self.stopping.set()
         self.server_close()
         self.answers.finish(PATIENCE)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answers in a thread of its own, or says that there are too many."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        with suppress(OSError):
+            request.settimeout(LOOK)
+            request.recv(2**16)  # a connection with something unread is reset, the answer lost
+            request.sendall(
+                b"HTTP/1.0 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+                b"Retry-After: 1\r\nContent-Length: %d\r\n\r\n%s" % (len(BUSY), BUSY)
+            )
+        self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answers, and makes room for the next."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing of a browser that hung up, which is no error."""
@@ -159,10 +190,17 @@ class _Handler(BaseHTTPRequestHandler):
                 HTTPStatus.FORBIDDEN, f"this page is only at {self.server.url}; open it there."
             )
         site = self.headers.get("Sec-Fetch-Site", "none")
-        if path != "/" and site not in ("none", "same-origin"):
+        foreign = site not in ("none", "same-origin") or any(map(self._is_foreign, SENDERS))
+        if path != "/" and foreign:
             raise Refused(
                 HTTPStatus.FORBIDDEN, f"another site asks for this; open {self.server.url}."
             )
+
+    def _is_foreign(self, header: str) -> bool:
+        """Whether a header names another site, as browsers without Sec-Fetch-Site send it."""
+        sent = self.headers.get_all(header, [])
+        ours = {f"http://{host}" for host in self.server.hosts}
+        return any("/".join(text.lower().split("/")[:3]) not in ours for text in sent)
 
     def _body(self, path: str, query: dict[str, list[str]]) -> tuple[bytes, str]:
         if path in TYPES:
