@@ -2,12 +2,14 @@ import copy
 import html
 import json
 import re
+import shutil
 
 import pytest
 from synthetic_rows import synthetic_rows
 
 from toroids.errors import ToroidsError
 from toroids.report.page import render, write_report
+from toroids.study.sealed import read_sealed, write_sealed
 
 SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", re.S)
 EVIL = "</script><script>alert(1)</script>"
@@ -149,3 +151,14 @@ def test_what_is_no_run_is_refused(finished, tmp_path):
         render(finished[:-1])
     with pytest.raises(ToroidsError, match="holds no run"):
         write_report(tmp_path)
+
+
+def test_a_run_with_a_row_that_lacks_something_still_has_its_report(run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    path = next(iter((folder / "results").glob("train-*.json")))
+    content = read_sealed(path)
+    content["row"]["ended"] = None
+    write_sealed(path, content)
+    (folder / "derived.json").unlink()
+    text = write_report(folder).read_text()
+    assert "27 of 28 tasks are done" in text

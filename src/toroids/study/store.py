@@ -30,6 +30,7 @@ from toroids.design.task import Outcome, Task
 from toroids.errors import ParamsError, ToroidsError
 from toroids.files.writing import write_atomically
 from toroids.statistics.row import Row
+from toroids.study.complete import is_complete
 from toroids.study.sealed import (
     DamagedFile,
     load_network,
@@ -110,6 +111,8 @@ class Store:
             return
         if not self.folder.is_dir():
             raise ToroidsError(f"`{self.folder}` exists and is not a folder; choose another --out.")
+        if (self.folder / LOCK).is_symlink():  # to lock it would empty what it leads to
+            raise ToroidsError(f"`{self.folder / LOCK}` is a link; remove it.")
         inside = sorted(path.name for path in self.folder.iterdir())
         ours = {MANIFEST, RESULTS, LOCK, ROWS, REPORT, DERIVED, NETWORKS, CHECKPOINTS}
         foreign = [name for name in inside if name not in ours and not name.endswith(".tmp")]
@@ -206,7 +209,8 @@ class Store:
         except (DamagedFile, FileNotFoundError):
             return None
         named = isinstance(found, dict) and found.get("task") == task.id
-        return found if named and isinstance(found.get("row"), dict) else None
+        row = found.get("row") if named else None
+        return found if isinstance(row, dict) and is_complete(task.kind, row) else None
 
     def _result(self, task: Task) -> Path:
         return self.folder / RESULTS / f"{task.id}.json"
