@@ -3,7 +3,7 @@
 import sys
 
 from toroids.cli.interrupts import Interrupts
-from toroids.errors import ToroidsError
+from toroids.errors import NotEnoughMemory, ToroidsError, is_out_of_memory
 from toroids.files.writing import FULL
 
 
@@ -20,11 +20,15 @@ def main() -> None:
 
             app()
         except ToroidsError as error:
-            _refuse(str(error))
-        except MemoryError:
-            _refuse("there is not enough memory for this; ask for less at once.")
+            from toroids.cli.wording import in_shell
+
+            _refuse(in_shell(str(error)))
         except OSError as error:
             _refuse(_unusable(error))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            _refuse(str(NotEnoughMemory(error)))
 
 
 def _unusable(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import sys
 import traceback
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from toroids.arguments import LARGEST, shown
 from toroids.errors import ConfigError
 from toroids.files.reading import open_file, read_file
 
@@ -162,16 +164,23 @@ def example(shape: str, integers: int | None = None) -> torch.Tensor:
         The tensor, seeded.
 
     Raises:
-        ConfigError: the text is no shape, or no integer is below the number.
+        ConfigError: the text is no shape or a huge one, or no integer is below the number.
     """
-    if integers is not None and integers < 1:
-        raise ConfigError(f"tokens are drawn below {integers}; pass the size of the vocabulary.")
+    if integers is not None and not 1 <= integers < 2**63:
+        raise ConfigError(
+            f"tokens are drawn below {shown(integers)}; pass the size of the vocabulary."
+        )
     try:
-        sizes = [int(size) for size in shape.split(",")]
+        sizes = [int(size) for size in shape[:1000].split(",")]
     except ValueError:
         sizes = []
     if not sizes or min(sizes) < 1:
         raise ConfigError(f"the input shape is {shape!r}; write sizes as 1,3,32,32.")
+    if math.prod(sizes) > LARGEST["entries"]:
+        raise ConfigError(
+            f"the input shape {shape} has more than {LARGEST['entries']:,} entries; an example as "
+            "small as 1,3,32,32 is enough."
+        )
     generator = torch.Generator().manual_seed(0)
     if integers is not None:
         return torch.randint(0, integers, sizes, generator=generator)

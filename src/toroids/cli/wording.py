@@ -1,0 +1,31 @@
+"""What functions say of their arguments, in words of the shell: --batch-size for batch_size."""
+
+import re
+import sys
+from typing import Any
+
+from toroids.cli.app import COMMANDS, load_command
+
+
+def in_shell(sentence: str) -> str:
+    """Puts the options of the command that was called in the place of arguments.
+
+    Args:
+        sentence: of an error.
+
+    Returns:
+        The sentence; names that are words as well, as data, only where they stand as code.
+    """
+    called = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    for name, option in _options(called).items():
+        code = rf"`{name}`|\b{name}(?==\S)"
+        pattern = rf"{code}|\b{name}\b" if "_" in name else code
+        sentence = re.sub(pattern, option, sentence).replace(f"{option}=", f"{option} ")
+    return sentence
+
+
+def _options(command: str) -> dict[str, str]:
+    """The arguments of a command by their names in Python, as far as they are options."""
+    parameters: list[Any] = load_command(command).params if command in COMMANDS else []
+    found = {each.name: next(iter(each.opts)) for each in parameters}
+    return {name: option for name, option in found.items() if option.startswith("--")}
