@@ -3,6 +3,7 @@
 import pytest
 import torch
 from cli.commands import COMMANDS, MODEL, arguments, fill, run
+from files.strange import at_once
 
 import toroids as td
 from toroids.cli.app import load_command
@@ -77,7 +78,8 @@ CASES = [
 def test_every_option_with_something_of_every_wrong_kind(folder, command, parameter, capsys):
     option = next(iter(parameter.opts))
     for value in WRONG[:-1] if parameter.name == "budget" else WRONG:  # it would be used up
-        code = run(folder, *arguments(command, "out"), "--force", option, value)
+        with at_once(40):
+            code = run(folder, *arguments(command, "out"), "--force", option, value)
         error = capsys.readouterr().err
         assert code in (0, 2), value
         assert "Traceback" not in error
@@ -99,7 +101,8 @@ def test_commands_on_studies_with_something_of_every_wrong_kind(
     option = next(iter(parameter.opts))
     for value in WRONG:
         words = [option, value, "--", "gone"] if option.startswith("--") else [value]
-        code = run(tmp_path, command, *words)
+        with at_once(40):
+            code = run(tmp_path, command, *words)
         error = capsys.readouterr().err
         assert code == 2 or (command == "list" and code == 0), value
         assert "Traceback" not in error
