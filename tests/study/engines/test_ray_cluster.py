@@ -1,10 +1,15 @@
+import contextlib
 import importlib.util
+import ipaddress
+import os
+import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 import torch
-from study.engines.conftest import eventually
+from study.engines.conftest import eventually, running
 from study.engines.fakes import FUNCTION, job
 
 from toroids.errors import ToroidsError
@@ -44,6 +49,73 @@ def test_a_node_that_dies_in_the_middle_loses_its_job_and_no_other(
     assert torch.equal(engine.next().outcome.params["weight"], 2 * NETWORK["weight"])
     cluster.do("add")
     assert eventually(lambda: engine.slots == 2)
+
+
+def test_a_worker_that_dies_in_the_middle_loses_its_job_and_no_other(cluster, engines, tmp_path):
+    engine = engines("ray")
+    assert eventually(lambda: engine.slots == 2)
+    for index in range(2):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        engine.submit(job("sleep", folder=str(folder), seconds=60, index=index))
+    assert eventually(lambda: len(list(tmp_path.glob("*/*.started"))) == 2)
+    (started,) = (tmp_path / "0").iterdir()
+    os.kill(int(started.stem), signal.SIGKILL)
+    lost = engine.next()
+    assert lost.died.startswith("the Ray cluster lost it (")
+    assert (
+        lost.job.task.settings
+        == job("sleep", folder=str(tmp_path / "0"), seconds=60, index=0).task.settings
+    )
+    for index in range(2):
+        (tmp_path / str(index) / "go on").touch()
+    assert engine.next().outcome.row["index"] == 1
+    engine.submit(lost.job)
+    assert engine.next().outcome.row["index"] == 0
+
+
+def test_a_driver_that_dies_is_one_sentence_and_its_jobs_are_cancelled(cluster, tmp_path):
+    engine = RayCluster(cluster.address, function=FUNCTION)
+    for index in range(2):
+        engine.submit(job("sleep", folder=str(tmp_path), seconds=60, index=index))
+    assert eventually(lambda: len(list(tmp_path.glob("*.started"))) == 2)
+    engine._child.kill()
+    message = "the Ray cluster at .* was lost; run the same command again"
+    for _ in range(2):  # also whoever asks again
+        with pytest.raises(ToroidsError, match=message):
+            engine.next()
+    engine.close()
+    with RayCluster(cluster.address, function=FUNCTION) as other:  # the CPUs are free again
+        for index in range(2):
+            other.submit(job("echo", index=index))
+        assert all(other.next().outcome for _ in range(2))
+
+
+def test_the_cluster_is_on_loopback_only(cluster):
+    """Otherwise the tests would open ports to others; the addresses are those of its processes."""
+    listening = set(addresses(cluster.folder))
+    assert listening
+    assert all(address.is_loopback for address in listening)
+
+
+def addresses(word):
+    """Where the processes of which the command line has a word listen for connections."""
+    inodes = set()
+    for process in running(word):
+        for handle in Path(f"/proc/{process}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                inodes.add(os.readlink(handle).removeprefix("socket:[").removesuffix("]"))
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:  # it listens
+                yield readable(fields[1].split(":")[0])
+
+
+def readable(digits):
+    words = [bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8)]
+    address = ipaddress.ip_address(b"".join(words))
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def test_a_network_is_sent_once(engines, weights, monkeypatch):
