@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+import toroids.statistics as statistics
+import toroids.study as study
 from toroids.arguments import checked
 from toroids.design.config import StudyConfig
 from toroids.design.task import Task, canonical_json
@@ -136,8 +138,9 @@ def _derived(
 def _code() -> bytes:
     """A digest of the code that derives: what an earlier one found is not shown as its own."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for package in (statistics, study):
+        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
+            digest.update(path.read_bytes())
     return digest.digest()
 
 
