@@ -296,7 +296,7 @@ def test_canonicalize_writes_the_same_function(tmp_path):
     assert torch.allclose(rows.norm(dim=1), torch.ones(4))
     refused = toroids("canonicalize", *arguments, "x", "--batch-norm", "round", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "there is no batch_norm='round'" in refused.stderr
+    assert "there is no --batch-norm 'round'" in refused.stderr
     assert not (tmp_path / "x").exists()
 
 
