@@ -17,6 +17,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="run the tests on this device: cpu or cuda")
+    parser.addoption(
+        "--operators",
+        default="sample",
+        help="operators of PyTorch's database to test: all, or names",
+    )
 
 
 @pytest.fixture(scope="session")
