@@ -1,3 +1,4 @@
+import logging
 import signal
 
 import pytest
@@ -10,6 +11,9 @@ settings.load_profile("toroids")
 
 torch.set_num_threads(1)  # these networks are too small to gain from a second thread
 
+# PyTorch writes down every step of every trace, which would bury what a failed test has to say.
+logging.getLogger("torch.__trace").disabled = True
+
 # A shell makes what it runs in the background ignore Ctrl-C, and with it all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -18,9 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="run the tests on this device: cpu or cuda")
     parser.addoption(
-        "--operators",
-        default="sample",
-        help="operators of PyTorch's database to test: all, or names",
+        "--generated", type=int, default=60, help="how many random modules discovery is tested on"
     )
 
 

@@ -1,0 +1,85 @@
+"""Random small modules: whatever is granted holds on other sizes, values and buffers, on every call.
+
+`pytest tests/discovery/test_generated.py` checks few modules, the same ones every time; with
+`--generated 2000` as many, drawn anew. What is wrong is shrunk to a short program, which prints as
+the Python that builds it: `violations_of(Program(...))` checks it again.
+"""
+
+import random
+from collections import Counter
+
+import torch
+from discovery.beyond import violations
+from generated.features import FEATURES
+from generated.images import IMAGES
+from generated.program import Program
+from generated.scope import Scope
+from generated.sequences import SEQUENCES
+from generated.strategy import PROGRAMS, program_of
+from hypothesis import HealthCheck, Phase, given, settings
+
+FEW = 60
+# One example, one token, lengths that differ from every width, and the longest that tables hold.
+SIZES = (
+    {"B": 1, "T": 1, "S": 2},
+    {"B": 2, "T": 3, "S": 1},
+    {"B": 3, "T": 8, "S": 5},
+)
+
+
+def violations_of(program: Program):
+    """Sentences that say what is wrong with what a program's module is granted."""
+    others = [
+        program.inputs({name: sizes[name] for name in program.sizes}, seed=number)
+        for number, sizes in enumerate(SIZES, start=1)
+    ]
+    found = violations(program.module(), program.inputs(), others)
+    if program.remembers:
+        found = [sentence for sentence in found if not sentence.startswith("the module is refused")]
+    return found
+
+
+def test_what_is_granted_holds_beyond_the_example(request):
+    count = request.config.getoption("--generated")
+
+    @settings(
+        max_examples=count,
+        derandomize=count <= FEW,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(PROGRAMS)
+    def holds(program):
+        found = violations_of(program)
+        assert not found, "\n".join(found)
+
+    holds()
+
+
+def test_programs_print_as_the_python_that_builds_them():
+    for seed in range(30):
+        program = program_of(random.Random(seed))
+        again = eval(repr(program), {"Program": Program})
+        assert again == program
+        assert program.pruned() == program
+        with torch.no_grad():
+            outputs = [p.module()(*p.inputs()) for p in (program, again)]
+        firsts = [y[0] if isinstance(y, tuple) else y for y in outputs]
+        assert torch.equal(*(y.nan_to_num() for y in firsts)) or "training=True" in repr(program)
+
+
+def test_every_step_is_drawn(monkeypatch):
+    seen = Counter()
+    attempt = Scope.attempt
+
+    def counted(scope, step, value):
+        after = attempt(scope, step, value)
+        seen[step] += after is not value
+        return after
+
+    monkeypatch.setattr(Scope, "attempt", counted)
+    for seed in range(400):
+        program_of(random.Random(seed))
+    rare = {step.__name__: seen[step] for step in FEATURES | SEQUENCES | IMAGES if seen[step] < 5}
+    assert not rare
