@@ -10,6 +10,8 @@ from torch.func import functional_call
 
 from toroids.errors import DataError, ParamsError
 from toroids.evaluation.batches import Inputs, map_inputs
+from toroids.evaluation.state import Kept
+from toroids.evaluation.writes import run_unless_written, writes_parameters
 from toroids.params import Params, check_finite, check_shapes
 
 
@@ -69,15 +71,10 @@ def run(model: nn.Module, params: Params, inputs: Inputs) -> Any:
     Raises:
         DataError: the model cannot run on these inputs.
     """
-    # A forward that changes its buffers in place must not reach the caller's tensors.
-    lent = dict(params)
-    for name, _ in model.named_buffers():
-        if name in lent:
-            lent[name] = lent[name].clone()
     named = isinstance(inputs, Mapping)
     arguments: tuple[Any, ...] = ((), dict(inputs)) if named else ((inputs,), {})
     try:
-        return functional_call(model, lent, *arguments, tie_weights=False)
+        return call(model, params, *arguments)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -85,6 +82,88 @@ def run(model: nn.Module, params: Params, inputs: Inputs) -> Any:
         raise DataError(
             f"the model cannot run on inputs of {shown}: {str(error).splitlines()[0]}."
         ) from error
+
+
+def call(model: nn.Module, params: Params, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Calls a module with other parameters, of which no forward changes any.
+
+    Args:
+        model: in evaluation mode.
+        params: parameters and buffers by name.
+        args: positional arguments.
+        kwargs: keyword arguments.
+
+    Returns:
+        What the module returns.
+    """
+    # A forward that changes its buffers in place must not reach the caller's tensors.
+    buffers = model.named_buffers(remove_duplicate=False)
+    own = {name for name, _ in buffers if name in params}
+    lent = {name: x.clone() if name in own else x for name, x in once(model, params).items()}
+    callee = model
+    if has_own_modes(model):
+        callee, lent = Refreshed(model), {f"model.{name}": x for name, x in lent.items()}
+        own = {f"model.{name}" for name in own}
+
+    def called(lent: Params) -> Any:
+        return functional_call(callee, dict(lent), args, dict(kwargs), tie_weights=False)
+
+    # some write into their weights: clamp them, or merge others into them with the mode
+    writes = writes_parameters(model)
+    if writes is None:
+        finished, result = run_unless_written(model, lent, own, called)
+        if finished:
+            return result
+        writes = True
+    return called({name: tensor.clone() for name, tensor in lent.items()} if writes else lent)
+
+
+def once(model: nn.Module, params: Params) -> Params:
+    """Parameters by one name each, where a module that occurs several times has several.
+
+    Lent under two names, a parameter of PyTorch's `functional_call` would not be put back.
+
+    Args:
+        model: gives the names.
+        params: parameters and buffers by name.
+
+    Returns:
+        Those under the first name of their module; of values that differ the last one, as
+        `load_state_dict` takes it.
+    """
+    first: dict[tuple[int, str], str] = {}
+    found = dict(params)
+    for prefix, module in model.named_modules(remove_duplicate=False):
+        for own in (*module._parameters, *module._buffers):
+            name = f"{prefix}.{own}" if prefix else own
+            before = first.setdefault((id(module), own), name)
+            if before != name and name in found:
+                found[before] = found.pop(name)
+    return found
+
+
+def has_own_modes(model: nn.Module) -> bool:
+    """Whether a module does something when it is put in training or evaluation mode."""
+    return any(type(module).train is not nn.Module.train for module in model.modules())
+
+
+class Refreshed(nn.Module):
+    """Puts a module in training and then in evaluation mode before every call.
+
+    So it forgets what it kept in evaluation mode of other parameters, as `load_state_dict` between
+    the two would have it.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """Wraps a module."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the module, refreshed."""
+        self.model.train()
+        self.model.eval()
+        return self.model(*args, **kwargs)
 
 
 def select_output(output: Any, key: str | int | None = None) -> Tensor:
@@ -123,7 +202,12 @@ def select_output(output: Any, key: str | int | None = None) -> Tensor:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Puts every submodule in evaluation mode and restores each one's own mode afterwards."""
+    """Puts every submodule in evaluation mode; afterwards all is as it was, what it keeps as well.
+
+    What a forward keeps, as a cache of values that it computed from its parameters, so never
+    reaches the next network that is run on the same module.
+    """
+    kept = Kept(model)
     training = [module for module in model.modules() if module.training]
     for module in training:
         module.training = False
@@ -132,3 +216,4 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+        kept.restore()
