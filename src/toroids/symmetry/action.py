@@ -5,6 +5,7 @@ On every copy, units are permuted, then scaled and flipped or mixed, then shifte
     new = M (s * old[p]) + t
 
 with the leg's exponent e: s^e, the sign to the power e, M or (for e = -1) its inverse transpose.
+Shifts are added when all spaces have moved.
 """
 
 import math
@@ -43,7 +44,7 @@ def identity_choice(space: Space) -> SpaceElement:
 def random_choice(space: Space, generator: torch.Generator | None) -> SpaceElement:
     """A random choice; see `SymmetryGroup.random`."""
     shape = (space.copies, space.size)
-    permutation = identity_choice(space).permutation
+    permutation = identity_permutation(space)
     if "permute" in space.actions:
         permutation = torch.stack(
             [torch.randperm(space.size, generator=generator) for _ in range(space.copies)]
@@ -124,7 +125,7 @@ def of_copies(choice: SpaceElement, copies: Tensor) -> SpaceElement:
 
 
 def compose_choices(space: Space, second: SpaceElement, first: SpaceElement) -> SpaceElement:
-    """The choice that acts as `first`, then as `second`, on every copy."""
+    """The choice that acts as `first`, then as `second`, on every copy, shifts left out."""
     p = second.permutation
     first, second = _filled(space, first), _filled(space, second)
     permutation = first.permutation.gather(1, p)
@@ -132,26 +133,20 @@ def compose_choices(space: Space, second: SpaceElement, first: SpaceElement) -> 
     def moved(value: Tensor | None) -> Tensor | None:
         return None if value is None else value.gather(2, p.expand(len(value), *p.shape))
 
-    log_scales, signs, shifts = moved(first.log_scales), moved(first.signs), moved(first.shifts)
+    log_scales, signs = moved(first.log_scales), moved(first.signs)
     if log_scales is not None and second.log_scales is not None:
         log_scales = second.log_scales + log_scales
     if signs is not None and second.signs is not None:
         signs = second.signs * signs
-    if shifts is not None and second.shifts is not None:
-        carried = [
-            _acted(values, _leg_of(space, number), second, space)
-            for number, values in enumerate(shifts)
-        ]
-        shifts = second.shifts + torch.stack(carried)
     mix = None
     if first.mix is not None and second.mix is not None:
         rows = torch.arange(space.copies)[:, None, None]
         mix = second.mix @ first.mix[rows, p[:, :, None], p[:, None, :]]
-    return SpaceElement(permutation, log_scales, signs, shifts, mix)
+    return SpaceElement(permutation, log_scales, signs, None, mix)
 
 
 def inverse_choice(space: Space, choice: SpaceElement) -> SpaceElement:
-    """The choice that undoes `choice` on every copy."""
+    """The choice that undoes `choice` on every copy, shifts left out."""
     choice = _filled(space, choice)
     back = torch.argsort(choice.permutation, dim=1)
 
@@ -163,17 +158,9 @@ def inverse_choice(space: Space, choice: SpaceElement) -> SpaceElement:
     if choice.mix is not None:
         rows = torch.arange(space.copies)[:, None, None]
         mix = torch.linalg.inv(choice.mix)[rows, back[:, :, None], back[:, None, :]]
-    undone = SpaceElement(
+    return SpaceElement(
         back, None if log_scales is None else -log_scales, moved(choice.signs), None, mix
     )
-    shifts = None
-    if choice.shifts is not None:
-        moved_shifts = [
-            _acted(values.gather(1, back), _leg_of(space, number), undone, space)
-            for number, values in enumerate(choice.shifts)
-        ]
-        shifts = -torch.stack(moved_shifts)
-    return SpaceElement(back, undone.log_scales, undone.signs, shifts, mix)
 
 
 def _filled(space: Space, choice: SpaceElement) -> SpaceElement:
@@ -186,22 +173,6 @@ def _filled(space: Space, choice: SpaceElement) -> SpaceElement:
         rest.shifts if choice.shifts is None else choice.shifts,
         rest.mix if choice.mix is None else choice.mix,
     )
-
-
-def _leg_of(space: Space, shift: int) -> int:
-    """A leg that a shift moves; all of them scale alike."""
-    exponents = space.of("shift")[shift].exponents
-    return next(position for position, exponent in enumerate(exponents) if exponent)
-
-
-def _acted(values: Tensor, position: int, choice: SpaceElement, space: Space) -> Tensor:
-    """Scales, flips and mixes (copies, size); units are in their new places already."""
-    factors = _factors(space, choice, position)
-    if factors is not None:
-        values = values * factors
-    if choice.mix is not None:
-        values = (_matrix(space, choice.mix, position) @ values[:, :, None])[:, :, 0]
-    return values
 
 
 def _factors(space: Space, choice: SpaceElement, position: int) -> Tensor | None:
@@ -244,22 +215,54 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
     still = bool((choice.permutation.cpu() == home).all())
     for position, leg in enumerate(space.legs):
         tensor = params[leg.tensor]
-        if not still:
-            tensor = permuted(tensor, leg, choice.permutation)
-        factors = _factors(space, choice, position)
-        if factors is not None:
-            tensor = tensor * along(factors.to(tensor.device, tensor.dtype), tensor, leg, 1.0)
-        if choice.mix is not None:
-            matrix = _matrix(space, choice.mix, position).to(tensor.device, tensor.dtype)
-            moved = matrix @ vectors(tensor, leg, space.copies, space.size)
-            tensor = with_vectors(tensor, leg, moved)
-        shift = _weighted(space, "shift", position, choice.shifts)
-        if shift is not None:
-            tensor = tensor + along(shift.to(tensor.device, tensor.dtype), tensor, leg, 0.0)
-        params[leg.tensor] = tensor
+        params[leg.tensor] = move_leg(space, position, choice, tensor, still=still)
     if choice.log_scales is not None:
         for norm in space.norms:
             _keep_eps(space, choice, norm, variances[norm.variance], params)
+
+
+def move_leg(
+    space: Space, position: int, choice: SpaceElement, tensor: Tensor, *, still: bool = False
+) -> Tensor:
+    """Permutes, scales, flips and mixes one leg of a space.
+
+    Args:
+        space: the space.
+        position: which leg.
+        choice: a checked choice of action on it; its shifts are left out.
+        tensor: what the leg indexes.
+        still: whether the choice permutes nothing.
+
+    Returns:
+        The moved tensor.
+    """
+    leg = space.legs[position]
+    if not still:
+        tensor = permuted(tensor, leg, choice.permutation)
+    factors = _factors(space, choice, position)
+    if factors is not None:
+        tensor = tensor * along(factors.to(tensor.device, tensor.dtype), tensor, leg, 1.0)
+    if choice.mix is not None:
+        matrix = _matrix(space, choice.mix, position).to(tensor.device, tensor.dtype)
+        moved = matrix @ vectors(tensor, leg, space.copies, space.size)
+        tensor = with_vectors(tensor, leg, moved)
+    return tensor
+
+
+def shift_space(space: Space, choice: SpaceElement, params: MutableMapping[str, Tensor]) -> None:
+    """Adds the shifts of a choice to the legs that take them, when all spaces have moved.
+
+    Args:
+        space: the space.
+        choice: a checked choice of action on it.
+        params: parameters and buffers by name; the mapping changes, no tensor does.
+    """
+    for position, leg in enumerate(space.legs):
+        shift = _weighted(space, "shift", position, choice.shifts)
+        if shift is not None:
+            tensor = params[leg.tensor]
+            added = along(shift.to(tensor.device, tensor.dtype), tensor, leg, 0.0)
+            params[leg.tensor] = tensor + added
 
 
 def _keep_eps(

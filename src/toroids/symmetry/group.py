@@ -13,7 +13,7 @@ others act first; the others then move their copies as wholes. How is in `action
 import json
 import math
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,13 +29,17 @@ from toroids.symmetry.action import (
     compose_choices,
     identity_choice,
     inverse_choice,
+    move_leg,
     move_space,
     of_copies,
     random_choice,
+    shift_space,
 )
+from toroids.symmetry.condition import Condition, check_conditions
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.space import Leg, Output, Space
 from toroids.symmetry.table import table
+from toroids.symmetry.units import along, vectors
 
 FORMAT = "toroids-symmetry-group-1"
 
@@ -70,6 +74,8 @@ class SymmetryGroup:
             move with it and count in nothing twice.
         binary: parameters of which only the signs are read, as those of binary layers; in canonical
             form they are -1 and +1.
+        conditions: buffers that decide which symmetries there are; parameters in which one of them
+            differs are refused.
 
     Example:
         >>> import torch, toroids as td
@@ -93,6 +99,7 @@ class SymmetryGroup:
     notes: tuple[str, ...] = ()
     tied: dict[str, str] = field(default_factory=dict)
     binary: frozenset[str] = frozenset()
+    conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         names = [space.name for space in self.spaces]
@@ -129,6 +136,12 @@ class SymmetryGroup:
             raise ToroidsError(
                 f"{sorted(self.binary)} are called binary; name parameters of the group only."
             )
+        for condition in self.conditions:
+            if condition.buffer not in self.shapes:
+                raise ToroidsError(
+                    f"the group has a condition on `{condition.buffer}`, but no shape for it; name "
+                    "a buffer of the group."
+                )
         classes = {self.shapes[leg.tensor][leg.axis] for leg in self.output.legs}
         if self.output.mode != "values" and (len(classes) > 1 or min(classes) < 2):
             raise ToroidsError(
@@ -187,10 +200,12 @@ class SymmetryGroup:
         """Raises unless `params` has the group's names and shapes and is finite.
 
         Raises:
-            ParamsError: names the tensor that is missing, unknown, misshapen or not finite.
+            ParamsError: names the tensor that is missing, unknown, misshapen or not finite, or a
+                buffer that differs from the one for which the group was found.
         """
         check_shapes(params, self.shapes, what, "the group")
         check_finite(params, what)
+        check_conditions(self.conditions, params, what)
 
     def identity(self) -> Element:
         """Returns the element that moves nothing."""
@@ -211,11 +226,18 @@ class SymmetryGroup:
     def compose(self, g: Element, h: Element) -> Element:
         """Returns the element that first acts with `h`, then with `g`."""
         first = {space.name: self._choice(h, space) for space in self.spaces}
+        second = {space.name: self._choice(g, space) for space in self.spaces}
         choices = {}
         for space in self.spaces:
             came_from = self.copies_from(space, first)
-            second = of_copies(self._choice(g, space), torch.argsort(came_from))
-            choices[space.name] = compose_choices(space, second, first[space.name])
+            then = of_copies(second[space.name], torch.argsort(came_from))
+            choices[space.name] = compose_choices(space, then, first[space.name])
+        for space in self.spaces:
+            both = [self._carried(space, second, first[space.name].shifts)]
+            both.append(second[space.name].shifts)
+            total = sum((shifts for shifts in both if shifts is not None), torch.zeros(()))
+            shifts = total if total.ndim else None
+            choices[space.name] = replace(choices[space.name], shifts=shifts)
         return Element(choices)
 
     def inverse(self, g: Element) -> Element:
@@ -225,7 +247,44 @@ class SymmetryGroup:
             came_from = self.copies_from(space, choices)
             moved = of_copies(self._choice(g, space), torch.argsort(came_from))
             choices[space.name] = inverse_choice(space, moved)
+        linear = dict(choices)
+        for space in self.spaces:
+            shifts = self._carried(space, linear, self._choice(g, space).shifts)
+            back = None if shifts is None else -shifts
+            choices[space.name] = replace(choices[space.name], shifts=back)
         return Element({space.name: choices[space.name] for space in self.spaces})
+
+    def _carried(
+        self, space: Space, choices: Mapping[str, SpaceElement], shifts: Tensor | None
+    ) -> Tensor | None:
+        """What becomes of shifts when choices act on the network that was shifted."""
+        if shifts is None:
+            return None
+        found = []
+        for values, generator in zip(shifts, space.of("shift"), strict=True):
+            # all legs that are shifted move alike, so that one stands for all
+            leg = space.legs[next(i for i, e in enumerate(generator.exponents) if e)]
+            here = [
+                (other, i)
+                for other in self._in_order
+                for i, x in enumerate(other.legs)
+                if x.tensor == leg.tensor and _overlap(x, leg)
+            ]
+            axes = {
+                a for s, i in here for a in range(s.legs[i].axis, s.legs[i].axis + s.legs[i].span)
+            }
+            # a shift is the same along all other axes
+            shape = [n if a in axes else 1 for a, n in enumerate(self.shapes[leg.tensor])]
+            tensor = along(values.double(), torch.zeros(shape), leg, 0.0).expand(shape)
+            for other, i in here:
+                tensor = move_leg(other, i, choices[other.name], tensor)
+            found.append(vectors(tensor, leg, space.copies, space.size)[..., 0])
+        return torch.stack(found)
+
+    @cached_property
+    def _in_order(self) -> list[Space]:
+        """The spaces in the order in which they act: inner ones before those around them."""
+        return sorted(self.spaces, key=lambda space: -len(space.within))
 
     def copies_from(self, space: Space, choices: Mapping[str, SpaceElement]) -> Tensor:
         """Which copy of a space comes to lie in every place, when the spaces around it act.
@@ -289,8 +348,11 @@ class SymmetryGroup:
         Raises:
             ToroidsError: `element` belongs to another group.
         """
-        for space in sorted(self.spaces, key=lambda space: -len(space.within)):
-            move_space(space, self._choice(element, space), params)
+        choices = {space.name: self._choice(element, space) for space in self.spaces}
+        for space in self._in_order:
+            move_space(space, choices[space.name], params)
+        for space in self.spaces:
+            shift_space(space, choices[space.name], params)
 
     def _choice(self, element: Element, space: Space) -> SpaceElement:
         if not isinstance(element, Element):
@@ -312,7 +374,7 @@ class SymmetryGroup:
         data = _GROUP.dump_python(self, mode="json")
         data["buffers"] = sorted(data["buffers"])
         data["binary"] = sorted(data["binary"])
-        for optional in ("tied", "binary"):
+        for optional in ("tied", "binary", "conditions"):
             if not data[optional]:
                 del data[optional]
         for space in data["spaces"]:
@@ -397,6 +459,11 @@ class SymmetryGroup:
             "parameters are touched"
         )
         return table(self.spaces, (*(f"note: {note}" for note in self.notes), totals))
+
+
+def _overlap(a: Leg, b: Leg) -> bool:
+    """Whether two legs of one tensor have an axis in common."""
+    return a.axis < b.axis + b.span and b.axis < a.axis + a.span
 
 
 _GROUP: TypeAdapter[Any] = TypeAdapter(SymmetryGroup)
