@@ -104,10 +104,13 @@ def _discovered(
 ) -> tuple[td.SymmetryGroup | None, Finding]:
     """The group, or what came instead of one."""
     try:
-        group = td.discover(model, inputs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", td.ProofWarning)
+            group = td.discover(model, inputs)
+    except td.ProofWarning as warning:
+        return None, Finding("", "failed proof", note=_reason(warning))
     except td.ToroidsError as error:
-        verdict = "failed proof" if "failed the proof" in str(error) else "refused"
-        return None, Finding("", verdict, note=_reason(error))
+        return None, Finding("", "refused", note=_reason(error))
     except Exception as error:
         return None, Finding("", "foreign exception", note=first_words(error))
     return group, Finding("", "complete", note=_note(group))
@@ -222,5 +225,6 @@ def _reason(error: Exception) -> str:
 
 
 def _note(group: td.SymmetryGroup) -> str:
-    notes = [note.split("; this keeps")[0] for note in group.notes]
+    said = [note for note in group.notes if not note.startswith("holds for inputs of the sizes")]
+    notes = [note.split("; this keeps")[0] for note in said]
     return "; ".join(dict.fromkeys(notes))[:200]

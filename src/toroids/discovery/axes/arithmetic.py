@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from toroids.discovery.axes.arrange import broadcast_ids
 from toroids.discovery.axes.meet import (
     _carried,
     coverage,
@@ -19,11 +20,15 @@ from toroids.discovery.axes.values import (
     SHIFT,
     SIGN,
     Bundle,
+    Loose,
     Value,
+    is_open,
     project,
+    settle,
     unmixed,
     without,
     zero,
+    zero_scalar,
 )
 from toroids.discovery.constraints import SCALAR, Constraints, Ids
 
@@ -36,9 +41,9 @@ def add(c: Constraints, values: Sequence[Value]) -> Value:
     for dims, cover in coverage(heads, values):
         ids = _equal_but_shift(c, cover, values)
         bundles.append(Bundle(dims, ids))
-    return Value(
-        values[0].axes, tuple(bundles), equal_scalars(c, values), zero=all(v.zero for v in values)
-    )
+    loose = tuple(x for value in values for x in value.loose)
+    zeros = all(v.zero for v in values)
+    return Value(values[0].axes, tuple(bundles), equal_scalars(c, values), zero=zeros, loose=loose)
 
 
 def _equal_but_shift(
@@ -71,16 +76,18 @@ def multiply(
     values: Sequence[Value],
     powers: Sequence[float] = (1, 1),
     contracted: Iterable[int] = (),
-    unseen: int | None = None,
 ) -> Value:
-    """Multiplies (divides) values: exponents add up (subtract); shifts are not allowed.
+    """Multiplies (divides) values: exponents add up (subtract); shifts add an unknown function.
 
     Where two values carry the same places, no matrix may mix those, except on `contracted`
-    dimensions, which are about to be summed. Nobody sees a shift of value number `unseen`.
+    dimensions, which are about to be summed.
 
     Returns:
         The product.
     """
+    if min(powers) > 0 and any(value.zero for value in values):
+        shape = np.broadcast_shapes(*(value.shape for value in values))
+        return Value(tuple((int(size),) if size != 1 else () for size in shape), zero=True)
     values = with_same_dims(c, values)
     gone = set(contracted)
     for value, power in zip(values, powers, strict=True):
@@ -91,9 +98,7 @@ def multiply(
                     c.mark_nonlinear(bundle.places)
         if power != 1:
             unmixed(c, value)
-    for position, value in enumerate(values):
-        if position != unseen:  # a shifted factor changes the product
-            zero(c, value, channels=(SHIFT,))
+    loose = _loosened(c, values, powers)
     heads = meeting_bundles(c, values, values[0].sizes)
     bundles = []
     for dims, (head, per_value) in coverage(heads, values):
@@ -109,9 +114,30 @@ def multiply(
     for channel in (SCALE, SIGN):
         terms = [value.scalar[channel] for value in values]
         scalar[channel] = _weighted(c, channel, terms, powers, np.full((), SCALAR))
-    return Value(
-        values[0].axes, tuple(bundles), scalar, zero=any(v.zero for v in values) and min(powers) > 0
-    )
+    return Value(values[0].axes, tuple(bundles), scalar, loose=loose)
+
+
+def _loosened(
+    c: Constraints, values: Sequence[Value], powers: Sequence[float]
+) -> tuple[Loose, ...]:
+    """What the shifts of factors, all of the same dimensions, add to their product."""
+    found: list[Loose] = []
+    for value, power in zip(values, powers, strict=False):
+        zero_scalar(c, value, (SHIFT,))
+        if power != 1:
+            settle(c, value)
+            zero(c, value, channels=(SHIFT,))
+            continue
+        others = [other for other in values if other is not value]
+        varies = frozenset(
+            other.axis_of(dim) for other in others for b in other.bundles for dim in b.dims
+        )
+        found += [Loose(x.ids, x.own, x.varies | varies) for x in value.loose]
+        for bundle in value.bundles:
+            if bundle.ids[1 + SHIFT].any():
+                own = tuple(value.axis_of(dim) for dim in bundle.dims)
+                found.append(Loose(bundle.ids[1 + SHIFT], own, varies))
+    return tuple(found)
 
 
 def _weighted(
@@ -129,17 +155,81 @@ def _weighted(
     return total
 
 
-def contract(
-    c: Constraints, a: Value, b: Value, axes: Sequence[int], unseen: int | None = None
+def met(
+    c: Constraints, values: Sequence[Value], generators: Sequence[Sequence[Sequence[float]]]
 ) -> Value:
+    """A function of the entries of values, broadcast.
+
+    Args:
+        c: takes the statements.
+        values: the arguments; what is zero takes any scale and sign.
+        generators: for every channel the exponents that go together: one of each argument, and
+            that of the result.
+
+    Returns:
+        The result, whose exponents are sums of generators; of the arguments' there are no others.
+    """
+    values = with_same_dims(c, values)
+    zeros = [value.zero for value in values]
+    bundles = []
+    for dims, (head, per_value) in coverage(meeting_bundles(c, values, values[0].sizes), values):
+        carried = _carried(c, head, per_value)
+        ids = np.empty((4, *head.places.shape), np.int64)
+        ids[0] = head.places
+        for channel, own in enumerate(generators):
+            parts = [part[channel] for part in carried]
+            ids[1 + channel] = _generated(c, channel, parts, zeros, own, head.places)
+        bundles.append(Bundle(dims, ids))
+    scalar = np.zeros(3, np.int64)
+    for channel, own in enumerate(generators):
+        parts = [value.scalar[channel] for value in values]
+        scalar[channel] = _generated(c, channel, parts, zeros, own, np.full((), SCALAR))
+    return Value(values[0].axes, tuple(bundles), scalar)
+
+
+def _generated(
+    c: Constraints, channel: int, parts: Sequence[Ids], zeros: Sequence[bool],
+    generators: Sequence[Sequence[float]], places: Ids,
+) -> Ids:  # fmt: skip
+    """States what the exponents of arguments are made of; returns those of the result."""
+    found: list[Ids] = []
+    given: set[int] = set()
+    for generator in generators:
+        # that of an argument which takes part in no other stands for the whole
+        lone = [
+            k for k, power in enumerate(generator[:-1])
+            if power == 1 and not zeros[k] and sum(g[k] != 0 for g in generators) == 1
+        ]  # fmt: skip
+        given |= set(lone[:1])
+        found.append(np.asarray(parts[lone[0]] if lone else c.unknowns(places)[channel]))
+    for k, part in enumerate(parts):
+        if k not in given and (channel == SHIFT or not zeros[k]):
+            own = [(g[k], t) for g, t in zip(generators, found, strict=True) if g[k]]
+            c.equation(channel, (-1, part), *own)
+    last = [(g[-1], t) for g, t in zip(generators, found, strict=True) if g[-1]]
+    return _weighted(c, channel, [t for _, t in last], [power for power, _ in last], places)
+
+
+def contract(c: Constraints, a: Value, b: Value, axes: Sequence[int]) -> Value:
     """Multiplies two values of equal rank and sums the given axes away, which are dropped."""
+    if a.zero or b.zero:
+        product = multiply(c, (a, b))
+        for axis in sorted((axis % len(product.axes) for axis in axes), reverse=True):
+            product = drop_axis(c, product, axis)
+        return product
     a, b = with_same_dims(c, (a, b))
     dims = [dim for axis in axes for dim in a.dims(axis)]
+    a, b = _separated(c, a, b, dims), _separated(c, b, a, dims)
     for value in (a, b):
         if value.name is not None:
             for bundle in value.bundles_on(dims):
                 c.reads.append(bundle.places.ravel())
-    product = multiply(c, (a, b), contracted=dims, unseen=unseen)
+    product = multiply(c, (a, b), contracted=dims)
+    gone = {axis % len(product.axes) for axis in axes}
+    product = replace(
+        product,
+        loose=tuple(x.moved(lambda axis: -1 if axis in gone else axis) for x in product.loose),
+    )
     shared = {
         tuple(d for d in x.dims if d not in dims)
         for x in a.bundles_on(dims)
@@ -155,6 +245,54 @@ def contract(
     return result
 
 
+def _separated(c: Constraints, a: Value, b: Value, dims: Sequence[int]) -> Value:
+    """Indexes what is summed of `a` on its own, but for what `a` shares with `b`.
+
+    A matrix whose entries have places of their own, as one that a network computes, is multiplied
+    row by row: what acts on its columns acts on all rows.
+
+    Returns:
+        The same value.
+    """
+    shared = {dim for bundle in b.bundles_on(dims) for dim in bundle.dims}
+    bundles: list[Bundle] = []
+    for bundle in a.bundles:
+        common = [d for d in bundle.dims if d in shared]
+        if not set(common) & set(dims) or len(common) == len(bundle.dims):
+            bundles.append(bundle)
+        else:
+            bundles += _parts(c, bundle, (common, [d for d in bundle.dims if d not in dims]))
+    return replace(a, bundles=tuple(bundles))
+
+
+def _parts(c: Constraints, bundle: Bundle, groups: Sequence[Sequence[int]]) -> list[Bundle]:
+    """States that a bundle moves as groups of its dimensions do, whose exponents add up."""
+    parts = []
+    for own in groups:
+        rows = project(c, bundle, own)
+        part = Bundle(tuple(own), np.concatenate([rows[None], c.unknowns(rows)]))
+        part.ids[1 + SHIFT] = 0
+        parts.append(part)
+    c.equation(SHIFT, (1, bundle.ids[1 + SHIFT]))
+    for channel in (SCALE, SIGN):
+        terms = [(1, broadcast_ids(part, bundle.dims)[1 + channel]) for part in parts]
+        c.equation(channel, (-1, bundle.ids[1 + channel]), *terms)
+    return parts
+
+
+def separate(c: Constraints, value: Value, first: int, second: int) -> Value:
+    """States that two axes move as rows and columns do: the same for all of the other."""
+    one, two = set(value.dims(first)), set(value.dims(second))
+    bundles: list[Bundle] = []
+    for bundle in value.bundles:
+        if set(bundle.dims) & one and set(bundle.dims) & two:
+            groups = [[d for d in bundle.dims if d not in gone] for gone in (two, one)]
+            bundles += _parts(c, bundle, groups)
+        else:
+            bundles.append(bundle)
+    return replace(value, bundles=tuple(bundles), tensor=None)
+
+
 def couple(c: Constraints, value: Value, axes: Sequence[int]) -> None:
     """States that an operator looks at whole axes at once: softmax, a norm's statistics."""
     dims = [dim for axis in axes for dim in value.dims(axis)]
@@ -167,6 +305,7 @@ def couple(c: Constraints, value: Value, axes: Sequence[int]) -> None:
 def elementwise(c: Constraints, value: Value, scale: bool = False, sign: bool = False) -> Value:
     """A nonlinear function of every entry: exponents pass where it is homogeneous or odd."""
     unmixed(c, value)
+    settle(c, value)
     blocked = [SHIFT] + [SCALE] * (not scale) + [SIGN] * (not sign)
     zero(c, value, channels=blocked)
     return replace(without(value, blocked), zero=False)
@@ -174,13 +313,14 @@ def elementwise(c: Constraints, value: Value, scale: bool = False, sign: bool = 
 
 def scaled(c: Constraints, value: Value, number: float) -> Value:
     """Multiplies by a known number: only a shift is scaled with it."""
-    if number == 0:
+    if number == 0 and not is_open(number):
         return Value(value.axes, zero=True)
     bundles = []
     for bundle in value.bundles:
         ids = bundle.ids.copy()
-        if ids[1 + SHIFT].any() and number != 1:
+        if ids[1 + SHIFT].any() and (number != 1 or is_open(number)):
             ids[1 + SHIFT] = c.unknowns(bundle.places)[SHIFT]
             c.equation(SHIFT, (-1, ids[1 + SHIFT]), (number, bundle.ids[1 + SHIFT]))
         bundles.append(Bundle(bundle.dims, ids))
+    c.measured |= is_open(number)
     return replace(value, bundles=tuple(bundles), tensor=None, name=None)

@@ -6,20 +6,56 @@ from itertools import pairwise
 
 import numpy as np
 
-from toroids.discovery.axes.values import Bundle, Value, fixed, project, zero
-from toroids.discovery.constraints import CHANNELS, Constraints, Ids
+from toroids.discovery.axes.values import (
+    Bundle,
+    Loose,
+    Value,
+    fixed,
+    is_open,
+    pin,
+    pin_bundle,
+    project,
+    zero,
+)
+from toroids.discovery.constraints import CHANNELS, Constraints, Ids, Loss
 
 
 def permute(value: Value, order: Sequence[int]) -> Value:
     """Axis i of the result is axis `order[i]`."""
+    order = [axis % len(value.axes) for axis in order]
     dims = [dim for axis in order for dim in value.dims(axis)]
-    return rearranged(value, tuple(value.axes[axis] for axis in order), dims)
+    moved = rearranged(value, tuple(value.axes[axis] for axis in order), dims)
+    return replace(moved, loose=tuple(x.moved(list(order).index) for x in value.loose))
 
 
 def insert_axis(value: Value, axis: int) -> Value:
     """Adds an axis of size one."""
     axis %= len(value.axes) + 1
-    return replace(value, axes=(*value.axes[:axis], (), *value.axes[axis:]), tensor=None)
+    loose = tuple(x.moved(lambda old: old + (old >= axis)) for x in value.loose)
+    axes = (*value.axes[:axis], (), *value.axes[axis:])
+    return replace(value, axes=axes, tensor=None, loose=loose)
+
+
+def uniform(x: Value, axis: int, size: int) -> Value:
+    """Gives an axis of size one another size: the value is the same all along it."""
+    axis %= len(x.axes)
+    axes = (*x.axes[:axis], (size,) if size != 1 else (), *x.axes[axis + 1 :])
+    start = sum(len(sizes) for sizes in x.axes[:axis])
+    order = [d for d in range(len(x.sizes)) if d not in x.dims(axis)]
+    order[start:start] = [-1] * (size != 1)
+    return replace(rearranged(x, axes, order), loose=x.loose, held=x.held)
+
+
+def with_fixed_axes(c: Constraints, x: Value, axis: int, shape: Sequence[int]) -> Value:
+    """Adds axes of the given sizes, whose positions never move."""
+    axis %= len(x.axes) + 1
+    for size in reversed(shape):
+        x = insert_axis(x, axis)
+        if size != 1:
+            x = uniform(x, axis, size)
+            dim = x.dims(axis)[0]
+            x = replace(x, bundles=(*x.bundles, Bundle((dim,), fixed(size))))
+    return x
 
 
 def rearranged(value: Value, axes: tuple[tuple[int, ...], ...], order: Sequence[int]) -> Value:
@@ -146,6 +182,7 @@ def reshape(c: Constraints, value: Value, shape: Sequence[int]) -> Value:
     total = int(np.prod(value.shape, dtype=np.int64))
     known = int(np.prod([s for s in shape if s != -1], dtype=np.int64))
     shape = [int(s) if s != -1 else total // max(known, 1) for s in shape]
+    value = replace(value, loose=_reshaped(value, shape))
     wanted = boundaries(shape)
     while True:  # every wanted boundary must fall between dimensions: cut, or fuse and cut
         have = boundaries(value.sizes)
@@ -164,6 +201,11 @@ def reshape(c: Constraints, value: Value, shape: Sequence[int]) -> Value:
         value = _flat(value)
         n = len(value.sizes)
         dims = [d for d in range(n) if low <= have[n - 1 - d] and have[n - d] <= high]
+        if any(map(any, c.open)):  # at other lengths it would be cut elsewhere
+            for bundle in value.bundles_on(dims):
+                pin_bundle(c, bundle, bundle.dims)
+                for channel in range(len(CHANNELS)):
+                    c.equation(channel, (1, bundle.ids[1 + channel]))
         value = fuse(c, value, dims)
         start = dims[0]
         inside = sorted(b for b in set(wanted) if low < b < high)
@@ -182,12 +224,33 @@ def reshape(c: Constraints, value: Value, shape: Sequence[int]) -> Value:
             position -= 1
             own.insert(0, 1)
         axes.insert(0, tuple(own))
-    if position:  # dimensions of size one that found no axis of size one
-        axes[0] = (*sizes[:position], *axes[0]) if axes else ()
     if not axes and sizes:
-        zero(c, value)
+        zero(c, value, dims=range(len(sizes)))
         return replace(value, axes=(), bundles=(), tensor=None)
+    if position:  # dimensions of size one that found no axis of size one
+        axes[0] = (*sizes[:position], *axes[0])
     return replace(value, axes=tuple(axes), tensor=None)
+
+
+def _reshaped(value: Value, shape: Sequence[int]) -> tuple[Loose, ...]:
+    """Functions that shifts have added, on axes of which some stay whole and others do not."""
+    if not value.loose:
+        return ()
+    # an axis stays where as many entries come after it as before
+    places = {(_after(shape, i), n): i for i, n in enumerate(shape)}
+    to = {i: places.get((_after(value.shape, i), n), -1) for i, n in enumerate(value.shape)}
+    others = frozenset(range(len(shape))) - frozenset(to.values())
+    found = []
+    for x in value.loose:
+        moved = x.moved(lambda axis: to[axis])
+        torn = any(to[axis] < 0 and value.shape[axis] > 1 for axis in {*x.own, *x.varies} - {-1})
+        found.append(replace(moved, varies=moved.varies | others) if torn else moved)
+    return tuple(found)
+
+
+def _after(shape: Sequence[int], axis: int) -> int:
+    """How many entries there are for every position of an axis and of those before it."""
+    return int(np.prod(shape[axis + 1 :], dtype=np.int64))
 
 
 def _flat(value: Value) -> Value:
@@ -204,6 +267,17 @@ def whole(c: Constraints, value: Value, axis: int) -> tuple[Value, int]:
         return rearranged(value, axes, order), sum(len(a) for a in axes[:axis])
     value = fuse(c, value, value.dims(axis))
     return value, value.dims(axis)[0]
+
+
+def cut_open(c: Constraints, value: Value, axis: int, *bounds: object) -> None:
+    """Pins an axis of which an operator takes as much as the inputs are long."""
+    if not any(is_open(bound) for bound in bounds):
+        return
+    for bundle in value.bundles_on(value.dims(axis)):
+        if not bundle.fixed:
+            reason = f"{c.operator} takes as much as the inputs are long"
+            c.losses.append(Loss(reason, bundle.places[bundle.places >= 0].ravel()))
+    pin(c, value, [axis])
 
 
 def take(c: Constraints, value: Value, axis: int, indices: Ids) -> Value:
@@ -223,6 +297,7 @@ def take(c: Constraints, value: Value, axis: int, indices: Ids) -> Value:
             bundles.append(Bundle(bundle.dims, fixed(len(indices))))
             continue
         ids = bundle.ids.take(indices, axis=1 + bundle.dims.index(dim))
+        c.taken(ids[0])
         if repeats:
             places = c.fresh(ids.shape[1:])[0]
             c.under(places, ids[0])
@@ -249,6 +324,7 @@ def select(c: Constraints, value: Value, axis: int, index: int) -> Value:
             continue
         at = bundle.dims.index(dim)
         ids = np.asarray(bundle.ids.take(index, axis=1 + at))
+        c.taken(ids[0].reshape(-1))
         dims = tuple(d for d in bundle.dims if d != dim)
         if dims:
             c.member(ids[0])

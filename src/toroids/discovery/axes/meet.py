@@ -15,8 +15,9 @@ from toroids.discovery.axes.arrange import (
     split_dim,
     summed_ids,
     whole,
+    with_fixed_axes,
 )
-from toroids.discovery.axes.values import SCALE, SHIFT, SIGN, Bundle, Value, project, zero
+from toroids.discovery.axes.values import SCALE, SHIFT, SIGN, Bundle, Value, project, settle, zero
 from toroids.discovery.constraints import CHANNELS, Constraints, Ids
 
 
@@ -29,16 +30,22 @@ def drop_axis(c: Constraints, value: Value, axis: int) -> Value:
         value = reduce(c, value, gone)
     axes = (*value.axes[:axis], *value.axes[axis + 1 :])
     order = [dim for dim in range(len(value.sizes)) if dim not in gone]
-    return rearranged(value, axes, order)
+    loose = tuple(
+        x.moved(lambda old: -1 if old == axis else old - (old > axis)) for x in value.loose
+    )
+    return replace(rearranged(value, axes, order), loose=loose)
+
+
+def _padded(value: Value, by: int) -> Value:
+    """Adds axes of size one in front."""
+    loose = tuple(x.moved(lambda axis: axis + by) for x in value.loose) if by else value.loose
+    return replace(value, axes=((),) * by + value.axes, tensor=None, loose=loose)
 
 
 def with_same_dims(c: Constraints, values: Sequence[Value], skip: int | None = None) -> list[Value]:
     """Gives all values the same dimensions, axis by axis; sizes of one become uniform."""
     rank = max(len(value.axes) for value in values)
-    padded = [
-        replace(value, axes=((),) * (rank - len(value.axes)) + value.axes, tensor=None)
-        for value in values
-    ]
+    padded = [_padded(value, rank - len(value.axes)) for value in values]
     for axis in range(rank):
         if axis == skip:
             padded = [whole(c, value, axis)[0] for value in padded]
@@ -216,6 +223,25 @@ def equate(c: Constraints, a: Value, b: Value) -> None:
     equal_scalars(c, (a, b))
 
 
+def either(c: Constraints, values: Sequence[Value]) -> Value:
+    """One of several values, entry by entry: exponents and shifts are equal."""
+    values = with_same_dims(c, values)
+    for value in values:
+        settle(c, value)
+    bundles = [
+        Bundle(dims, equal_exponents(c, cover, values))
+        for dims, cover in coverage(meeting_bundles(c, values, values[0].sizes), values)
+    ]
+    zeros = all(value.zero for value in values)
+    return Value(values[0].axes, tuple(bundles), equal_scalars(c, values), zero=zeros)
+
+
 def average_out(c: Constraints, value: Value, axis: int) -> Value:
     """Averages an axis away and drops it: what is left when positions no longer count."""
     return drop_axis(c, reduce(c, value, value.dims(axis), mean=True), axis)
+
+
+def in_order(c: Constraints, value: Value, axis: int, size: int) -> Value:
+    """Gives an axis whose positions no longer count another size; they stay in place."""
+    axis %= len(value.axes)
+    return with_fixed_axes(c, average_out(c, value, axis), axis, [size])

@@ -6,10 +6,11 @@ viewing it back costs nothing. A bundle says which places index one or several d
 a bundle is uniform: the value is constant along it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from toroids.discovery.constraints import CHANNELS, SCALAR, Constraints, Ids
@@ -43,6 +44,52 @@ class Bundle:
         return len(self.dims) == 1 and bool((self.ids[0] < 0).all())
 
 
+class OpenInt(int):
+    """An integer that depends on the lengths of the inputs, as it is for the example."""
+
+
+class OpenFloat(float):
+    """A number that depends on the lengths of the inputs, as it is for the example."""
+
+
+def is_open(x: object) -> bool:
+    """Whether a number depends on the lengths of the inputs."""
+    return isinstance(x, OpenInt | OpenFloat)
+
+
+@dataclass(frozen=True, eq=False)
+class Loose:
+    """A function that shifts add to a value, unknown but for the axes along which it varies.
+
+    Attributes:
+        ids: the exponents of the shifts, without which there is nothing to see.
+        own: for every dimension of `ids` the axis of the value along which they lie, -1 for none.
+        varies: axes along which the function varies otherwise.
+    """
+
+    ids: Ids
+    own: tuple[int, ...]
+    varies: frozenset[int]
+
+    def moved(self, to: Callable[[int], int]) -> "Loose":
+        """The same function of a value whose axes moved; `to` gives -1 for one that is gone."""
+        own = tuple(to(axis) if axis >= 0 else -1 for axis in self.own)
+        return Loose(self.ids, own, frozenset(to(axis) for axis in self.varies) - {-1})
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Numbers that follow from buffers alone.
+
+    Attributes:
+        buffers: their names.
+        numbers: computes them, as they are now.
+    """
+
+    buffers: frozenset[str]
+    numbers: Callable[[], Tensor]
+
+
 @dataclass(frozen=True, eq=False)
 class Value:
     """One tensor of a traced network.
@@ -54,6 +101,9 @@ class Value:
         tensor: the numbers, where they are constant.
         zero: whether all numbers are zero.
         name: the parameter that this is, perhaps seen in another shape.
+        loose: functions that shifts have added.
+        held: the numbers, where they follow from buffers.
+        boolean: whether the entries are true or false.
     """
 
     axes: tuple[tuple[int, ...], ...]
@@ -62,6 +112,9 @@ class Value:
     tensor: Tensor | None = None
     zero: bool = False
     name: str | None = None
+    loose: tuple[Loose, ...] = ()
+    held: Held | None = None
+    boolean: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,6 +131,11 @@ class Value:
         axis %= len(self.axes)
         start = sum(len(sizes) for sizes in self.axes[:axis])
         return tuple(range(start, start + len(self.axes[axis])))
+
+    def axis_of(self, dim: int) -> int:
+        """The axis on which a dimension lies."""
+        ends = np.cumsum([len(sizes) for sizes in self.axes])
+        return int(np.searchsorted(ends, dim, side="right"))
 
     def bundles_on(self, dims: Iterable[int]) -> list[Bundle]:
         """The bundles that index any of `dims`."""
@@ -103,8 +161,16 @@ def fixed_value(shape: Sequence[int]) -> Value:
 def parameter(c: Constraints, name: str, shape: Sequence[int]) -> Value:
     """A parameter: every axis has places of its own."""
     axes = tuple((int(size),) for size in shape)
+    c.owned.append(c.places)
     bundles = tuple(Bundle((dim,), c.fresh((size,))) for dim, (size,) in enumerate(axes))
+    c.owned.append(c.places)
     return Value(axes, bundles, c.unknowns(np.full((), SCALAR)), name=name)
+
+
+def buffer(c: Constraints, name: str, shape: Sequence[int], numbers: Held) -> Value:
+    """A buffer: its units move with those that they meet, but nothing scales, flips or shifts."""
+    value = without(parameter(c, name, shape), (SCALE, SIGN, SHIFT))
+    return replace(value, held=numbers)
 
 
 def grouped_parameter(c: Constraints, name: str, shape: Sequence[int], groups: int) -> Value:
@@ -121,6 +187,25 @@ def grouped_parameter(c: Constraints, name: str, shape: Sequence[int], groups: i
     return Value(axes, bundles, c.unknowns(np.full((), SCALAR)), name=name)
 
 
+def stacked_parameter(
+    c: Constraints, name: str, shape: Sequence[int], pairs: Sequence[tuple[int, int]]
+) -> Value:
+    """A parameter that stacks others: pairs of its axes have joint places."""
+    axes = tuple((int(size),) for size in shape)
+    joint = {axis for pair in pairs for axis in pair}
+    c.owned.append(c.places)
+    bundles = [Bundle((d,), c.fresh((n,))) for d, (n,) in enumerate(axes) if d not in joint]
+    bundles += [Bundle(pair, c.fresh([axes[d][0] for d in pair])) for pair in pairs]
+    rows: dict[int, Ids] = {}
+    for bundle in bundles:
+        for dim in bundle.dims if len(bundle.dims) > 1 else ():
+            if sum(dim in pair for pair in pairs) > 1:
+                own = project(c, bundle, [dim])
+                c.same(rows.setdefault(dim, own), own)
+    c.owned.append(c.places)
+    return Value(axes, tuple(bundles), c.unknowns(np.full((), SCALAR)), name=name)
+
+
 def constant(tensor: Tensor) -> Value:
     """Known numbers: fixed along an axis, uniform where they do not vary."""
     axes: list[tuple[int, ...]] = []
@@ -134,11 +219,46 @@ def constant(tensor: Tensor) -> Value:
         if tensor.numel() and not bool((tensor == tensor.narrow(axis, 0, 1)).all()):
             bundles.append(Bundle((dim,), fixed(size)))
     is_zero = bool((tensor == 0).all()) if tensor.numel() else True
-    return Value(tuple(axes), tuple(bundles), tensor=tensor, zero=is_zero)
+    return Value(
+        tuple(axes), tuple(bundles), tensor=tensor, zero=is_zero, boolean=tensor.dtype == torch.bool
+    )
+
+
+def numbers_of(c: Constraints, value: Value) -> Tensor | None:
+    """The numbers of a value that depends on no input and no parameter, else None.
+
+    What is granted because of them is granted on the condition that the buffers hold them.
+
+    Returns:
+        The numbers as they are now.
+    """
+    if value.tensor is not None:
+        return value.tensor
+    if value.held is None:
+        return None
+    c.conditions |= value.held.buffers
+    return value.held.numbers()
+
+
+def settle(c: Constraints, value: Value) -> None:
+    """States that shifts have added nothing to a value: somebody would see it."""
+    for loose in value.loose:
+        c.equation(SHIFT, (1, loose.ids))
+
+
+def unseen(c: Constraints, loose: Loose, axis: int) -> None:
+    """States that what shifts have added is the same all along an axis, or nothing.
+
+    Then a softmax over that axis does not see it.
+    """
+    if axis in loose.varies or axis in loose.own:
+        c.equation(SHIFT, (1, loose.ids))
 
 
 def pin(c: Constraints, value: Value, axes: Iterable[int] | None = None) -> None:
     """States that a value's axes (all of them by default) never move, scale or flip."""
+    if axes is None:
+        settle(c, value)
     numbers = range(len(value.axes)) if axes is None else axes
     dims = [dim for axis in numbers for dim in value.dims(axis)]
     for bundle in value.bundles_on(dims):
@@ -153,6 +273,7 @@ def pin_bundle(c: Constraints, bundle: Bundle, dims: Iterable[int]) -> None:
     """States that the given dimensions of one bundle never move."""
     if bundle.fixed:
         return
+    c.seen.append(bundle.places.ravel())
     if len(bundle.dims) == 1:
         c.same(bundle.places, fixed(len(bundle.places))[0])
         return
@@ -195,7 +316,8 @@ def without(value: Value, channels: Sequence[int]) -> Value:
         bundles.append(Bundle(bundle.dims, ids))
     scalar = value.scalar.copy()
     scalar[list(channels)] = 0
-    return replace(value, bundles=tuple(bundles), scalar=scalar, tensor=None)
+    kept = () if SHIFT in channels else value.loose
+    return replace(value, bundles=tuple(bundles), scalar=scalar, tensor=None, loose=kept)
 
 
 def project(c: Constraints, bundle: Bundle, keep: Sequence[int]) -> Ids:

@@ -21,8 +21,11 @@ def softmax(c: Constraints, x: Value, dim: int, *_: Any, **__: Any) -> Value:
     axes.couple(c, x, [dim])
     axes.unmixed(c, x)
     axes.zero(c, x, channels=(SCALE, SIGN))
-    if x.dims(dim):
-        axes.zero(c, x, channels=(SHIFT,), dims=x.dims(dim))
+    axis = dim % max(len(x.axes), 1)
+    for loose in x.loose:
+        axes.unseen(c, loose, axis)
+    if x.dims(axis):
+        axes.zero(c, x, channels=(SHIFT,), dims=x.dims(axis))
     return axes.without(x, (SCALE, SIGN, SHIFT))
 
 
@@ -37,10 +40,8 @@ def attention(
         times = query.shape[-3] // key.shape[-3]
         key = repeat_interleave(c, key, times, -3)
         value = repeat_interleave(c, value, times, -3)
-    # (..., s, 1, d) with (..., 1, t, d): a shift of all keys adds the same to a row of scores
-    scores = axes.contract(
-        c, axes.insert_axis(query, -2), axes.insert_axis(key, -3), [-1], unseen=1
-    )
+    # (..., s, 1, d) with (..., 1, t, d)
+    scores = axes.contract(c, axes.insert_axis(query, -2), axes.insert_axis(key, -3), [-1])
     if is_causal:
         axes.pin(c, scores, [-1, -2])
     if mask is not None:

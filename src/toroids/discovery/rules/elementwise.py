@@ -1,27 +1,37 @@
 """Operators on single entries: activations, sums, products, powers."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from toroids.binary.sign import OPERATOR
 from toroids.discovery import axes
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Value
 from toroids.discovery.constraints import Constraints, Loss
+from toroids.discovery.rules.pointwise import (
+    HOMOGENEOUS,
+    NONE,
+    ODD,
+    Law,
+    as_value,
+    pointwise,
+)
 from toroids.discovery.rules.registry import rule
 
+# Minus infinity, and what stands for it: the exponential of anything beside it is zero.
+LOWEST = -1e9
+# Of quotients that are rounded; towards zero both signs pass.
+ROUNDED = {
+    "floor": Law(scale=((1, 1, 0),), sign=((1, 1, 0),)),
+    "trunc": Law(scale=((1, 1, 0),), sign=((1, 0, 1), (0, 1, 1))),
+}
 
-def as_value(x: Any) -> Value:
-    """A number as a value."""
-    return x if isinstance(x, Value) else axes.constant(torch.as_tensor(x))
 
-
-@rule("aten::relu", "aten::leaky_relu", "aten::rrelu")
-def relu(c: Constraints, x: Value, *_: Any) -> Value:
+def relu(c: Constraints, x: Value) -> Value:
     """f(a x) = a f(x) for a > 0."""
-    return axes.elementwise(c, x, scale=True)
+    return pointwise(c, [x], HOMOGENEOUS)
 
 
 @rule("aten::prelu", "aten::_prelu_kernel")
@@ -31,12 +41,6 @@ def prelu(c: Constraints, x: Value, slope: Value) -> Value:
         slope = axes.reshape(c, slope, [1, -1, *[1] * (len(x.axes) - 2)])
     axes.zero(c, slope)
     return axes.multiply(c, (relu(c, x), axes.without(slope, (0, 1, 2))))
-
-
-@rule("aten::abs", "aten::absolute")
-def absolute(c: Constraints, x: Value) -> Value:
-    """Even and homogeneous: the sign is forgotten."""
-    return _forgetting(c, x, SIGN)
 
 
 @rule("aten::sign", "aten::sgn")
@@ -67,28 +71,13 @@ def _forgetting(c: Constraints, x: Value, channel: int) -> Value:
     return axes.without(x, (channel, SHIFT))
 
 
-@rule(
-    "aten::tanh", "aten::sin", "aten::tan", "aten::asin", "aten::atan", "aten::sinh",
-    "aten::asinh", "aten::erf", "aten::softsign", "aten::tanhshrink", "aten::softshrink",
-    "aten::hardshrink", "aten::atanh",
-)  # fmt: skip
-def odd(c: Constraints, x: Value, *_: Any) -> Value:
-    """f(-x) = -f(x)."""
-    return axes.elementwise(c, x, sign=True)
-
-
-@rule(
-    "aten::gelu", "aten::silu", "aten::sigmoid", "aten::softplus", "aten::relu6",
-    "aten::hardswish", "aten::hardsigmoid", "aten::exp", "aten::expm1", "aten::log",
-    "aten::log1p", "aten::log_sigmoid", "aten::mish", "aten::elu", "aten::selu", "aten::celu",
-    "aten::cos", "aten::logical_not", "aten::bitwise_not", "aten::isinf", "aten::isnan",
-    "aten::floor", "aten::ceil", "aten::round", "aten::erfc", "aten::exp2", "aten::log2",
-    "aten::log10", "aten::threshold", "aten::cosh", "aten::trunc", "aten::isfinite",
-    "aten::nan_to_num", "aten::bucketize", "aten::logit", "aten::acos",
-)  # fmt: skip
-def neither(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
-    """Neither homogeneous nor odd: units may only be permuted."""
-    return axes.elementwise(c, x)
+@rule("aten::nan_to_num")
+def nan_to_num(
+    c: Constraints, x: Value, nan: float | None = None, posinf: Any = None, neginf: Any = None
+) -> Value:
+    """The same numbers, where they are some; exact for signs only, since the largest is finite."""
+    odd = not nan and posinf is None and neginf is None
+    return pointwise(c, [x], ODD if odd else NONE)
 
 
 @rule("aten::hardtanh", "aten::clamp", "aten::clip")
@@ -141,7 +130,7 @@ def rsub(c: Constraints, a: Any, b: Any, alpha: float = 1) -> Value:
 def _number(x: Any) -> float | None:
     """The number that a constant without axes, or uniform along all of them, is."""
     if not isinstance(x, Value):
-        return float(x)
+        return x if axes.is_open(x) else float(x)
     if x.tensor is not None and x.tensor.numel() == 1:
         return float(x.tensor)
     return None
@@ -161,7 +150,7 @@ def mul(c: Constraints, a: Any, b: Any) -> Value:
 def div(c: Constraints, a: Any, b: Any, rounding_mode: str | None = None) -> Value:
     """Exponents are subtracted."""
     if rounding_mode is not None:
-        return _plain(c, a, b)
+        return pointwise(c, [as_value(a), as_value(b)], ROUNDED[rounding_mode])
     number = _number(b)
     if number and isinstance(a, Value) and a.shape == c.shape:
         return axes.scaled(c, a, 1 / number)
@@ -201,37 +190,28 @@ def _positive_power(c: Constraints, x: Value, power: float) -> Value:
 def power(c: Constraints, x: Any, exponent: Any) -> Value:
     """N times the exponents."""
     number = _number(exponent)
-    if number is None or not isinstance(x, Value):
-        return _plain(c, x, exponent)
-    if number == int(number):
+    if number is None or not isinstance(x, Value) or axes.is_open(number):
+        return pointwise(c, [as_value(x), as_value(exponent)], NONE)
+    if math.isfinite(number) and number == int(number):
         return axes.multiply(c, (x,), (int(number),))
     return _positive_power(c, x, number)
-
-
-@rule("aten::maximum", "aten::minimum", "aten::max.other", "aten::min.other")
-def maximum(c: Constraints, a: Value, b: Value) -> Value:
-    """The larger of two: scales alike, signs not at all."""
-    a, b = (x if x.zero else relu(c, x) for x in (a, b))
-    return axes.add(c, (a, b))
-
-
-@rule(
-    "aten::eq", "aten::ne", "aten::lt", "aten::le", "aten::gt", "aten::ge", "aten::logical_and",
-    "aten::logical_or", "aten::bitwise_and", "aten::bitwise_or", "aten::__and__", "aten::__or__",
-    "aten::floor_divide", "aten::remainder", "aten::fmod", "aten::logical_xor", "aten::__xor__",
-    "aten::bitwise_xor", "aten::logaddexp", "aten::atan2",
-)  # fmt: skip
-def _plain(c: Constraints, a: Any, b: Any, *_: Any, **__: Any) -> Value:
-    """Two values meet entry by entry and no exponents pass."""
-    values = [axes.elementwise(c, as_value(x)) for x in (a, b)]
-    return replace(axes.multiply(c, values), zero=False)
 
 
 @rule("aten::where")
 def where(c: Constraints, condition: Value, a: Any, b: Any) -> Value:
     """One of two values, entry by entry."""
-    chosen = axes.add(c, (as_value(a), as_value(b)))
-    return axes.multiply(c, (chosen, axes.elementwise(c, condition)))
+    values = [as_value(a), as_value(b)]
+    kept = [x for x in values if not _absorbs(x)] or values[:1]
+    chosen = kept[0] if len(kept) == 1 else axes.either(c, kept)
+    # it chooses, it adds nothing: as a zero it meets the places only
+    choice = replace(axes.elementwise(c, condition), zero=True)
+    met = axes.add(c, (chosen, choice, *(replace(x, zero=True) for x in values)))
+    return replace(met, zero=all(x.zero for x in values))
+
+
+def _absorbs(x: Value) -> bool:
+    """Whether a value is a mask so low that whatever is added to it is not seen."""
+    return x.tensor is not None and x.tensor.numel() > 0 and bool((x.tensor <= LOWEST).all())
 
 
 @rule("aten::masked_fill")

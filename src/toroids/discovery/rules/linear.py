@@ -7,8 +7,8 @@ from typing import Any
 from toroids.discovery import axes
 from toroids.discovery.axes import Value
 from toroids.discovery.constraints import Constraints
+from toroids.discovery.rules.reductions import reduced
 from toroids.discovery.rules.registry import rule
-from toroids.discovery.rules.structure import with_fixed_axes
 
 
 @rule("aten::linear")
@@ -18,7 +18,7 @@ def linear(c: Constraints, x: Value, weight: Value, bias: Value | None = None) -
     return y if bias is None else axes.add(c, (y, bias))
 
 
-@rule("aten::matmul", "aten::mm", "aten::bmm", "aten::dot", "aten::mv")
+@rule("aten::matmul", "aten::mm", "aten::bmm", "aten::dot", "aten::mv", "aten::_sparse_mm")
 def matmul(c: Constraints, a: Value, b: Value) -> Value:
     """Contracts the last axis of a with the last but one of b."""
     rank_a, rank_b = len(a.axes), len(b.axes)
@@ -26,10 +26,10 @@ def matmul(c: Constraints, a: Value, b: Value) -> Value:
     if rank_b > 1:  # (..., m, 1, k) with (..., 1, n, k)
         a = axes.insert_axis(a, -2) if rank_a > 1 else a
         b = axes.insert_axis(b, -3) if rank_a > 1 else b
-    return axes.contract(c, a, b, [-1], unseen=1 if c.softmax_follows else None)
+    return axes.contract(c, a, b, [-1])
 
 
-@rule("aten::addmm", "aten::addmv")
+@rule("aten::addmm", "aten::addmv", "aten::_sparse_addmm")
 def addmm(
     c: Constraints, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1
 ) -> Value:
@@ -38,7 +38,16 @@ def addmm(
     return axes.add(c, (y, axes.scaled(c, bias, beta)))
 
 
-@rule("aten::baddbmm", "aten::addbmm")
+@rule("aten::addbmm")
+def addbmm(
+    c: Constraints, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1
+) -> Value:
+    """Beta bias + alpha the sum of a b over the batches."""
+    y = axes.scaled(c, reduced(c, matmul(c, a, b), [0], total=True), alpha)
+    return axes.add(c, (y, axes.scaled(c, bias, beta))) if beta else y
+
+
+@rule("aten::baddbmm")
 def baddbmm(
     c: Constraints, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1
 ) -> Value:
@@ -73,10 +82,7 @@ def einsum(c: Constraints, equation: str, operands: Sequence[Value], **_: Any) -
         later = set("".join(letters[position + 1 :])) | set(output)
         joint = list(dict.fromkeys(have + own))
         gone = [i for i, letter in enumerate(joint) if letter not in later]
-        value = axes.contract(
-            c, _spread(value, have, joint), _spread(other, own, joint), gone,
-            unseen=1 if c.softmax_follows else None,
-        )  # fmt: skip
+        value = axes.contract(c, _spread(value, have, joint), _spread(other, own, joint), gone)
         have = "".join(letter for letter in joint if letter in later)
     for letter in [letter for letter in have if letter not in output]:
         axis = have.index(letter)
@@ -134,10 +140,12 @@ def _convolution(
     if transposed:
         weight = axes.permute(weight, [0, 1, 3, 2])
     y = axes.contract(c, x, weight, [-1])
+    axes.settle(c, y)  # what shifts add varies from pixel to pixel
+    y = replace(y, loose=())
     y = axes.reshape(c, y, [batch, y.shape[1] * y.shape[2]])
     if bias is not None:
         y = axes.add(c, (y, bias))
-    y = with_fixed_axes(c, y, 2, c.shape[len(c.shape) - space :])
+    y = axes.with_fixed_axes(c, y, 2, c.shape[len(c.shape) - space :])
     return y if batched else axes.drop_axis(c, y, 0)
 
 
@@ -158,7 +166,10 @@ def bilinear(c: Constraints, a: Value, b: Value, weight: Value, bias: Value | No
 
 
 @rule("aten::cosine_similarity")
-def cosine(c: Constraints, a: Value, b: Value, *_: Any) -> Value:
+def cosine(c: Constraints, a: Value, b: Value, dim: int = 1, *_: Any) -> Value:
     """A contraction that forgets scales (up to its eps, so none are granted)."""
+    rank = max(len(a.axes), len(b.axes))
+    for x in (a, b):
+        axes.couple(c, x, [dim - rank if dim >= 0 else dim])
     a, b = axes.elementwise(c, a), axes.elementwise(c, b)
-    return replace(axes.contract(c, a, b, [1]), name=None)
+    return replace(axes.contract(c, a, b, [dim]), name=None)

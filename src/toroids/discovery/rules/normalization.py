@@ -7,6 +7,7 @@ from typing import Any
 from toroids.discovery import axes
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Bundle, Value
 from toroids.discovery.constraints import BatchNorm, Constraints
+from toroids.discovery.rules.reductions import norm_over
 from toroids.discovery.rules.registry import rule
 
 
@@ -95,7 +96,11 @@ def instance_norm(
     variance: Value | None, use_input_stats: bool, momentum: float, eps: float, *_: Any,
 ) -> Value:  # fmt: skip
     """Every channel of every example is standardised over its pixels."""
-    return batch_norm(c, x, weight, bias, mean, variance, use_input_stats, momentum, eps)
+    if not use_input_stats:
+        return batch_norm(c, x, weight, bias, mean, variance, False, momentum, eps)
+    _averaged(c, x, range(2, len(x.axes)))
+    y = _standardised(c, x, odd=True)
+    return _affine(c, y, _on_channels(c, weight, x), _on_channels(c, bias, x))
 
 
 @rule("aten::group_norm")
@@ -137,37 +142,9 @@ def rms_norm(
 
 @rule("aten::_weight_norm", "aten::_weight_norm_interface")
 def weight_norm(c: Constraints, direction: Value, length: Value, dim: int = 0) -> Value:
-    """G v / ||v||: the scale of v is forgotten along `dim`."""
-    dim %= len(direction.axes)
+    """G v / ||v||: the scale of v is forgotten along `dim`, or as a whole (-1)."""
     others = [axis for axis in range(len(direction.axes)) if axis != dim]
     axes.couple(c, direction, others)
-    norm = norm_over(c, direction, others)
-    for axis in others:
-        norm = axes.insert_axis(norm, axis)
+    norm = norm_over(c, direction, others, keepdim=True)
     unit = axes.multiply(c, (direction, norm), (1, -1))
     return axes.multiply(c, (unit, length))
-
-
-def norm_over(c: Constraints, x: Value, over: Sequence[int]) -> Value:
-    """A norm over some axes, which are dropped: homogeneous, even."""
-    axes.unmixed(c, x)
-    axes.zero(c, x, channels=(SHIFT,))
-    y = axes.without(x, (SIGN, SHIFT))
-    dims = [dim for axis in over for dim in x.dims(axis)]
-    y = axes.reduce(c, y, dims)
-    for axis in sorted((axis % len(y.axes) for axis in over), reverse=True):
-        y = axes.drop_axis(c, y, axis)
-    return replace(y, name=None)
-
-
-@rule("aten::linalg_vector_norm", "aten::norm")
-def vector_norm(
-    c: Constraints, x: Value, ord: Any = 2, dim: Any = None, keepdim: bool = False, **_: Any
-) -> Value:
-    """A norm over axes."""
-    dims = list(range(len(x.axes))) if dim is None else [dim] if isinstance(dim, int) else list(dim)
-    dims = [d % len(x.axes) for d in dims]
-    y = norm_over(c, x, dims)
-    for axis in sorted(dims) if keepdim else ():
-        y = axes.insert_axis(y, axis)
-    return y

@@ -9,8 +9,8 @@ import numpy as np
 from toroids.discovery import axes
 from toroids.discovery.axes import Value
 from toroids.discovery.constraints import Constraints
-from toroids.discovery.rules.elementwise import odd, relu
 from toroids.discovery.rules.linear import linear
+from toroids.discovery.rules.pointwise import HOMOGENEOUS, ODD, Law, pointwise
 from toroids.discovery.rules.registry import rule
 
 Step = Callable[[Constraints, Value, Value, Sequence[Value]], Value]
@@ -37,7 +37,7 @@ def rnn_tanh(c: Constraints, x: Value, state: Value, weights: Any, *arguments: A
     """H' = tanh(W x + U h + b)."""
     if not isinstance(state, Value):
         return NotImplemented
-    return _layers(c, x, [state], weights, arguments, _rnn_step(odd), states=1)
+    return _layers(c, x, [state], weights, arguments, _rnn_step(ODD), states=1)
 
 
 @rule("aten::rnn_relu")
@@ -45,7 +45,7 @@ def rnn_relu(c: Constraints, x: Value, state: Value, weights: Any, *arguments: A
     """H' = relu(W x + U h + b)."""
     if not isinstance(state, Value):
         return NotImplemented
-    return _layers(c, x, [state], weights, arguments, _rnn_step(relu), states=1)
+    return _layers(c, x, [state], weights, arguments, _rnn_step(HOMOGENEOUS), states=1)
 
 
 def _layers(
@@ -57,9 +57,6 @@ def _layers(
     per_cell = len(weights) // (layers * ways)
     if per_cell not in ((4,) if biased else (2,)) or len(x.axes) != 3:
         return NotImplemented  # projections, packed sequences
-    if any(not value.zero for value in state):
-        for value in state:
-            axes.pin(c, value)
     time = 1 if batch_first else 0
     axes.pin(c, x, [time])
     finals: list[Value] = []
@@ -70,6 +67,8 @@ def _layers(
             h = step(c, x, weights[start], weights[start : start + per_cell])
             outputs.append(replace(h, name=None))
             finals.append(axes.select(c, h, time, 0))
+            for given in (value for value in state if not value.zero):
+                axes.equate(c, axes.select(c, given, 0, layer * ways + way), finals[-1])
         x = outputs[0] if ways == 1 else axes.concatenate(c, outputs, -1)
     last = axes.concatenate(c, [axes.insert_axis(h, 0) for h in finals], 0)
     # the last cell state of an LSTM is indexed like the last output, in its own scale: zero here
@@ -103,10 +102,10 @@ def _lstm_step(c: Constraints, x: Value, _: Value, cell: Sequence[Value]) -> Val
     from_x, from_h = _gates(c, x, h, cell)
     gates = axes.add(c, (from_x, from_h))
     i, f, o = (axes.elementwise(c, _piece(c, gates, k, size)) for k in (0, 1, 3))
-    g = odd(c, _piece(c, gates, 2, size))
+    g = pointwise(c, [_piece(c, gates, 2, size)], ODD)
     memory = axes.multiply(c, (i, g))
     memory = axes.add(c, (memory, axes.multiply(c, (f, memory))))
-    return _closed(c, axes.multiply(c, (o, odd(c, memory))), h)
+    return _closed(c, axes.multiply(c, (o, pointwise(c, [memory], ODD))), h)
 
 
 def _gru_step(c: Constraints, x: Value, _: Value, cell: Sequence[Value]) -> Value:
@@ -121,14 +120,14 @@ def _gru_step(c: Constraints, x: Value, _: Value, cell: Sequence[Value]) -> Valu
         c,
         (_piece(c, from_x, 2, size), axes.multiply(c, (r, _piece(c, from_h, 2, size)))),
     )
-    new = axes.multiply(c, (z, odd(c, n)))
+    new = axes.multiply(c, (z, pointwise(c, [n], ODD)))
     return _closed(c, axes.add(c, (new, axes.multiply(c, (z, h)))), h)
 
 
-def _rnn_step(activation: Callable[[Constraints, Value], Value]) -> Step:
+def _rnn_step(law: Law) -> Step:
     def step(c: Constraints, x: Value, _: Value, cell: Sequence[Value]) -> Value:
         h = _state(c, x, cell[1].shape[1])
         from_x, from_h = _gates(c, x, h, cell)
-        return _closed(c, activation(c, axes.add(c, (from_x, from_h))), h)
+        return _closed(c, pointwise(c, [axes.add(c, (from_x, from_h))], law), h)
 
     return step

@@ -10,6 +10,7 @@ import torch
 from toroids.discovery import axes
 from toroids.discovery.axes import Value
 from toroids.discovery.constraints import Constraints
+from toroids.discovery.rules.pointwise import ODD, pointwise
 from toroids.discovery.rules.registry import rule
 
 
@@ -18,14 +19,16 @@ from toroids.discovery.rules.registry import rule
     "aten::_to_copy", "aten::type_as", "aten::dropout", "aten::feature_dropout",
     "aten::alpha_dropout", "aten::float", "aten::feature_alpha_dropout", "aten::lift_fresh_copy",
     "aten::lift_fresh", "aten::positive", "aten::double", "aten::half", "aten::requires_grad_",
-    "aten::resolve_conj", "aten::conj_physical",
+    "aten::resolve_conj", "aten::conj_physical", "aten::_to_sparse", "aten::to_sparse",
+    "aten::_to_dense", "aten::to_dense",
 )  # fmt: skip
 def copy(c: Constraints, x: Value, *given: Any, **named: Any) -> Value:
     """The same numbers (dropout does nothing in evaluation), unless they are made integers."""
-    kind = next((k for k in (*given, *named.values()) if isinstance(k, torch.dtype)), None)
-    if kind is None or kind.is_floating_point or kind.is_complex:
+    if c.narrows:
+        return pointwise(c, [x], ODD)
+    if c.kind.is_floating_point or c.kind.is_complex:
         return replace(x, tensor=None)
-    return axes.elementwise(c, x, sign=kind.is_signed and kind != torch.bool)
+    return axes.elementwise(c, x, sign=c.kind.is_signed and c.kind != torch.bool)
 
 
 @rule("aten::neg")
@@ -36,11 +39,13 @@ def neg(c: Constraints, x: Value) -> Value:
 
 @rule(
     "aten::view", "aten::reshape", "aten::_unsafe_view", "aten::flatten", "aten::unflatten",
-    "aten::view_as", "aten::reshape_as", "aten::ravel",
+    "aten::view_as", "aten::reshape_as", "aten::ravel", "aten::_reshape_alias",
+    "aten::resize", "aten::resize_as",
 )  # fmt: skip
 def view(c: Constraints, x: Value, *given: Any, **_: Any) -> Any:
     """The same entries in the same order in another shape, not the same bits in another type."""
-    if any(isinstance(kind, torch.dtype) for kind in given):
+    changed = any(isinstance(kind, torch.dtype) for kind in given)
+    if changed or int(np.prod(x.shape)) != int(np.prod(c.shape)):
         return NotImplemented
     return axes.reshape(c, x, c.shape)
 
@@ -60,7 +65,13 @@ def transpose(c: Constraints, x: Value, first: int, second: int) -> Value:
     return axes.permute(x, order)
 
 
-@rule("aten::t", "aten::numpy_T", "aten::mT", "aten::adjoint")
+@rule("aten::numpy_T")
+def reversed_axes(c: Constraints, x: Value) -> Value:
+    """All axes in reverse order."""
+    return axes.permute(x, range(len(x.axes))[::-1])
+
+
+@rule("aten::t", "aten::mT", "aten::adjoint")
 def t(c: Constraints, x: Value) -> Value:
     """The last two axes exchanged."""
     return transpose(c, x, -2, -1) if len(x.axes) > 1 else x
@@ -104,15 +115,8 @@ def expand(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
     for axis, size in enumerate(c.shape):
         if x.shape[axis] != size:
             x = axes.insert_axis(axes.drop_axis(c, x, axis), axis)
-            x = _uniform(x, axis, size)
+            x = axes.uniform(x, axis, size)
     return x
-
-
-def _uniform(x: Value, axis: int, size: int) -> Value:
-    ones = Value((*x.axes[:axis], (size,), *x.axes[axis + 1 :]))
-    start = sum(len(sizes) for sizes in x.axes[:axis])
-    bundles = tuple(axes.Bundle(tuple(d + (d >= start) for d in b.dims), b.ids) for b in x.bundles)
-    return replace(x, axes=ones.axes, bundles=bundles, tensor=None)
 
 
 @rule("aten::slice")
@@ -121,18 +125,21 @@ def slice_(
     step: int = 1,
 ) -> Value:  # fmt: skip
     """Positions start, start + step, ... of an axis."""
+    axes.cut_open(c, x, dim, start, end, step)
     return axes.take(c, x, dim, np.arange(x.shape[dim])[slice(start, end, step)])
 
 
 @rule("aten::narrow")
 def narrow(c: Constraints, x: Value, dim: int, start: int, length: int) -> Value:
     """Neighbouring positions of an axis."""
+    axes.cut_open(c, x, dim, start, length)
     return axes.take(c, x, dim, np.arange(x.shape[dim])[start:][:length])
 
 
 @rule("aten::select")
 def select(c: Constraints, x: Value, dim: int, index: int) -> Value:
     """One position of an axis."""
+    axes.cut_open(c, x, dim, index)
     return axes.select(c, x, dim, index)
 
 
@@ -146,8 +153,9 @@ def unbind(c: Constraints, x: Value, dim: int = 0) -> list[Value]:
     "aten::split", "aten::split_with_sizes", "aten::chunk", "aten::tensor_split",
     "aten::unsafe_split", "aten::unsafe_chunk",
 )  # fmt: skip
-def split(c: Constraints, x: Value, _: Any, dim: int = 0) -> list[Value]:
+def split(c: Constraints, x: Value, sizes: Any, dim: int = 0) -> list[Value]:
     """An axis cut into pieces."""
+    axes.cut_open(c, x, dim, *(sizes if isinstance(sizes, list | tuple) else [sizes]))
     lengths = [shape[dim] for shape in c.shapes]
     starts = np.cumsum([0, *lengths])
     return [
@@ -156,7 +164,7 @@ def split(c: Constraints, x: Value, _: Any, dim: int = 0) -> list[Value]:
     ]
 
 
-@rule("aten::cat", "aten::concat", "aten::concatenate")
+@rule("aten::cat", "aten::concat", "aten::concatenate", "prims::cat")
 def cat(c: Constraints, values: Sequence[Value], dim: int = 0) -> Value:
     """Values one after another."""
     rank = len(c.shape)
@@ -185,9 +193,11 @@ def roll(c: Constraints, x: Value, shifts: Any, dims: Any = ()) -> Value:
     dims = [dims] if isinstance(dims, int) else dims
     if not dims:
         flat = axes.reshape(c, x, [-1])
+        axes.cut_open(c, flat, 0, shifts[0])
         flat = axes.take(c, flat, 0, np.roll(np.arange(flat.shape[0]), shifts[0]))
         return axes.reshape(c, flat, x.shape)
     for shift, dim in zip(shifts, dims, strict=True):
+        axes.cut_open(c, x, dim, shift)
         x = axes.take(c, x, dim, np.roll(np.arange(x.shape[dim]), shift))
     return x
 
@@ -199,7 +209,7 @@ def repeat(c: Constraints, x: Value, repeats: Sequence[int]) -> Value:
         x = axes.insert_axis(x, 0)
     for axis, size in enumerate(c.shape):
         if x.shape[axis] == 1 and size > 1:
-            x = _uniform(axes.insert_axis(axes.drop_axis(c, x, axis), axis), axis, size)
+            x = axes.uniform(axes.insert_axis(axes.drop_axis(c, x, axis), axis), axis, size)
         elif x.shape[axis] != size:
             x = axes.take(c, x, axis, np.arange(size) % x.shape[axis])
     return x
@@ -210,69 +220,11 @@ def repeat_interleave(
     c: Constraints, x: Value, repeats: Any, dim: int | None = None, **_: Any
 ) -> Any:
     """Every position of an axis repeated."""
-    if not isinstance(repeats, int):
+    if not isinstance(repeats, int) or axes.is_open(repeats):
         return NotImplemented
     if dim is None:
         x, dim = axes.reshape(c, x, [-1]), 0
     return axes.take(c, x, dim, np.repeat(np.arange(x.shape[dim]), repeats))
-
-
-@rule("aten::index_select")
-def index_select(c: Constraints, x: Value, dim: int, index: Value) -> Any:
-    """Positions of an axis, in the order of a tensor."""
-    if index.tensor is None:
-        return NotImplemented
-    return axes.take(c, x, dim, index.tensor.cpu().numpy().reshape(-1))
-
-
-@rule("aten::index")
-def index(c: Constraints, x: Value, indices: Sequence[Value | None]) -> Any:
-    """Positions of an axis, in the shape of a tensor; picked by unknown numbers: pinned."""
-    used = [axis for axis, i in enumerate(indices) if i is not None]
-    for unknown in [i for i in indices if i is not None and i.tensor is None]:
-        axes.pin(c, unknown)
-    if used == list(range(used[0], used[0] + len(used))):
-        shape = np.broadcast_shapes(*(indices[axis].shape for axis in used))  # type: ignore[union-attr]
-        axes.pin(c, x, used) if len(used) > 1 else None
-        by = indices[used[0]]
-        assert by is not None
-        if (
-            len(used) == 1
-            and by.tensor is not None
-            and not by.tensor.dtype.is_floating_point
-            and by.tensor.dtype.itemsize > 1
-        ):
-            taken = axes.take(c, x, used[0], by.tensor.cpu().numpy().reshape(-1) % x.shape[used[0]])
-            return axes.reshape(c, taken, c.shape)
-        if len(c.shape) != len(x.axes) - len(used) + len(shape):
-            return NotImplemented
-        axes.pin(c, x, used)
-        rows = x
-        for axis in reversed(used):
-            rows = axes.average_out(c, rows, axis)
-        return _with_fixed_axes(c, rows, used[0], shape)
-    return NotImplemented
-
-
-def _with_fixed_axes(c: Constraints, x: Value, axis: int, shape: Sequence[int]) -> Value:
-    for size in reversed(shape):
-        x = axes.insert_axis(x, axis)
-        if size != 1:
-            x = _uniform(x, axis, size)
-            dim = x.dims(axis)[0]
-            x = replace(x, bundles=(*x.bundles, axes.Bundle((dim,), axes.fixed(size))))
-    return x
-
-
-with_fixed_axes = _with_fixed_axes
-
-
-@rule("aten::embedding")
-def embedding(c: Constraints, weight: Value, indices: Value, *_: Any, **__: Any) -> Value:
-    """Rows of a table, picked by number: the rows stay in their places."""
-    axes.pin(c, weight, [0])
-    row = axes.average_out(c, weight, 0)
-    return replace(_with_fixed_axes(c, row, 0, indices.shape), name=None)
 
 
 @rule("aten::constant_pad_nd", "aten::pad")
@@ -285,17 +237,19 @@ def pad(
     for i in range(0, len(pad), 2):
         axis = len(x.axes) - 1 - i // 2
         before, after = pad[i], pad[i + 1]
+        axes.cut_open(c, x, axis, before, after)
         if before < 0 or after < 0:
-            return NotImplemented
+            kept = np.arange(x.shape[axis])[max(-before, 0) : x.shape[axis] - max(-after, 0)]
+            x, before, after = axes.take(c, x, axis, kept), max(before, 0), max(after, 0)
         if not (before or after):
             continue
+        length = x.shape[axis]
         if mode != "constant":
-            axes.pin(c, x, [axis])
-            x = _spatial(c, x, axis, x.shape[axis] + before + after)
+            order = np.pad(np.arange(length), (before, after), mode=NUMPY_MODES[mode])
+            x = axes.take(c, x, axis, order)
             continue
         sizes = [(s,) if s != 1 else () for s in x.shape]
         sizes[axis] = (before + after,)
-        length = x.shape[axis]
         # what is filled in is of one kind, before and after
         x = axes.concatenate(c, [x, Value(tuple(sizes), zero=not value)], axis)
         order = np.roll(np.arange(length + before + after), before + after)
@@ -304,13 +258,22 @@ def pad(
     return x
 
 
-def _spatial(c: Constraints, x: Value, axis: int, size: int) -> Value:
-    """Replaces a pinned axis by one of another size."""
-    x = axes.average_out(c, x, axis)
-    return _with_fixed_axes(c, x, axis, [size])
+NUMPY_MODES: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-spatial = _spatial
+def _padded(mode: str) -> Any:
+    def rule_of_mode(c: Constraints, x: Value, pads: Sequence[int]) -> Any:
+        return pad(c, x, pads, mode)
+
+    return rule_of_mode
+
+
+for _mode, _names in {
+    "reflect": "reflection_pad", "replicate": "replication_pad", "circular": "_pad_circular",
+}.items():  # fmt: skip
+    for _rank in ("1d", "2d", "3d", ""):
+        rule(f"aten::{_names}{_rank}")(_padded(_mode))
+del _mode, _names, _rank
 
 
 @rule("aten::pixel_shuffle")
@@ -323,6 +286,17 @@ def pixel_shuffle(c: Constraints, x: Value, factor: int) -> Value:
     return axes.reshape(c, x, c.shape)
 
 
+@rule("aten::pixel_unshuffle")
+def pixel_unshuffle(c: Constraints, x: Value, factor: int) -> Value:
+    """Pixels to channels."""
+    *batch, channels, height, width = x.shape
+    sizes = [channels, height // factor, factor, width // factor, factor]
+    x = axes.reshape(c, x, [*batch, *sizes])
+    n = len(batch)
+    x = axes.permute(x, [*range(n), n, n + 2, n + 4, n + 1, n + 3])
+    return axes.reshape(c, x, c.shape)
+
+
 @rule("aten::channel_shuffle")
 def channel_shuffle(c: Constraints, x: Value, groups: int) -> Value:
     """Channels of all groups interleaved."""
@@ -331,14 +305,17 @@ def channel_shuffle(c: Constraints, x: Value, groups: int) -> Value:
     return axes.reshape(c, axes.permute(x, [0, 2, 1, *range(3, len(x.axes))]), c.shape)
 
 
-@rule("aten::zeros_like", "aten::new_zeros")
-def zeros_like(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
+@rule("aten::zeros_like", "aten::new_zeros", "aten::zeros")
+def zeros(c: Constraints, *_: Any, **__: Any) -> Value:
     """Zeros."""
     return Value(tuple((s,) if s != 1 else () for s in c.shape), zero=True)
 
 
-@rule("aten::ones_like", "aten::full_like", "aten::new_ones", "aten::new_full")
-def full_like(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
+@rule(
+    "aten::ones_like", "aten::full_like", "aten::new_ones", "aten::new_full", "aten::ones",
+    "aten::full", "aten::scalar_tensor",
+)  # fmt: skip
+def full(c: Constraints, *_: Any, **__: Any) -> Value:
     """The same number everywhere."""
     return Value(tuple((s,) if s != 1 else () for s in c.shape))
 
@@ -347,6 +324,8 @@ def full_like(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
 def slice_scatter(c: Constraints, x: Value, source: Value, dim: int = 0, start: int | None = None,
                   end: int | None = None, step: int = 1) -> Value:  # fmt: skip
     """A part of an axis replaced: what stays, then what comes, back in order."""
+    for value in (x, source):
+        axes.cut_open(c, value, dim, start, end, step)
     size = x.shape[dim]
     inside = np.arange(size)[slice(start, end, step)]
     if len(inside) == size:
@@ -359,4 +338,121 @@ def slice_scatter(c: Constraints, x: Value, source: Value, dim: int = 0, start: 
 @rule("aten::copy")
 def copy_over(c: Constraints, x: Value, source: Value, *_: Any) -> Value:
     """The numbers of the source, broadcast."""
-    return expand(c, source)
+    return copy(c, expand(c, source))
+
+
+@rule("aten::select_scatter")
+def select_scatter(c: Constraints, x: Value, source: Value, dim: int, index: int) -> Value:
+    """One position of an axis replaced."""
+    axes.cut_open(c, x, dim, index)
+    dim, index = dim % len(x.axes), index % x.shape[dim]
+    return slice_scatter(c, x, axes.insert_axis(source, dim), dim, index, index + 1)
+
+
+@rule("aten::tril", "aten::triu")
+def triangle(c: Constraints, x: Value, diagonal: int = 0) -> Any:
+    """The entries on one side of a diagonal, zeros on the other."""
+    if axes.is_open(diagonal):
+        return NotImplemented
+    kept = torch.ones(x.shape[-2:], dtype=torch.bool)
+    upper = "triu" in c.operator.split("`")[1]
+    kept = kept.triu(diagonal) if upper else kept.tril(diagonal)
+    axes.zero(c, x, channels=(axes.SHIFT,))
+    mask = replace(axes.constant(kept), zero=True)  # it chooses, it adds nothing
+    return axes.add(c, (x, mask))
+
+
+@rule("aten::diagonal", "aten::linalg_diagonal")
+def diagonal(
+    c: Constraints, x: Value, offset: int = 0, dim1: int | None = None, dim2: int | None = None,
+    **named: Any,
+) -> Value:  # fmt: skip
+    """Entries that have equal positions on two axes."""
+    default = (-2, -1) if "linalg" in c.operator.split("`")[1] else (0, 1)
+    offset = named.get("offset", offset)
+    first = named.get("dim1", default[0] if dim1 is None else dim1) % len(x.axes)
+    second = named.get("dim2", default[1] if dim2 is None else dim2) % len(x.axes)
+    n, m = x.shape[first], x.shape[second]
+    axes.cut_open(c, x, first, offset, n)
+    rest = [axis for axis in range(len(x.axes)) if axis not in (first, second)]
+    return _moved(c, axes.permute(x, [*rest, first, second]), len(rest),
+                  np.arange(n * m).reshape(n, m).diagonal(offset))  # fmt: skip
+
+
+@rule("aten::diag_embed")
+def diag_embed(
+    c: Constraints, x: Value, offset: int = 0, dim1: int = -2, dim2: int = -1
+) -> Any:  # fmt: skip
+    """Entries on a diagonal of two new axes, zeros beside it."""
+    if axes.is_open(x.shape[-1]) or axes.is_open(offset):
+        return NotImplemented
+    n, rank = x.shape[-1], len(x.axes) - 1
+    order = np.full((n + abs(offset),) * 2, n)
+    rows = np.arange(n) + max(-offset, 0)
+    order[rows, rows + offset] = np.arange(n)
+    zeros_beside = Value((*x.axes[:-1], ()), zero=True)
+    filled = axes.take(c, axes.concatenate(c, [x, zeros_beside], rank), rank, order.reshape(-1))
+    square = axes.reshape(c, filled, [*x.shape[:-1], *order.shape])
+    return movedim(c, square, [rank, rank + 1], [dim1, dim2])
+
+
+def _moved(c: Constraints, x: Value, batch: int, order: Any) -> Value:
+    """Picks entries by their numbers on all axes but the first few."""
+    flat = axes.reshape(c, x, [*x.shape[:batch], -1])
+    return axes.reshape(c, axes.take(c, flat, batch, np.asarray(order).reshape(-1)), c.shape)
+
+
+@rule("aten::unfold", "aten::im2col")
+def windows(c: Constraints, x: Value, *given: Any) -> Any:
+    """Windows, which share entries."""
+    if any(
+        axes.is_open(n)
+        for part in given
+        for n in (part if isinstance(part, list | tuple) else [part])
+    ):
+        return NotImplemented
+    if isinstance(given[0], int):  # along one axis
+        if not x.axes:
+            return axes.reshape(c, x, c.shape)
+        dim = given[0] % len(x.axes)
+        order = torch.arange(x.shape[dim]).unfold(0, *given[1:])
+        taken = axes.take(c, x, dim, order.reshape(-1).numpy())
+        rank = len(x.axes)
+        taken = axes.reshape(c, taken, [*x.shape[:dim], *order.shape, *x.shape[dim + 1 :]])
+        last = [a for a in range(rank + 1) if a != dim + 1]
+        return axes.permute(taken, [*last, dim + 1])
+    space = torch.arange(int(np.prod(x.shape[-2:]))).reshape(1, 1, *x.shape[-2:]).double()
+    padded = torch.nn.functional.unfold(space + 1, *given).long() - 1
+    if bool((padded < 0).any()):  # zeros around it
+        return _in_windows(c, x)
+    flat = axes.reshape(c, x, [*x.shape[:-2], -1])
+    taken = axes.take(c, flat, len(flat.axes) - 1, padded.reshape(-1).numpy())
+    return axes.reshape(c, taken, c.shape)
+
+
+def _in_windows(c: Constraints, x: Value) -> Value:
+    channels = x.shape[-3]
+    for _ in range(2):
+        axes.pin(c, x, [-1])
+        x = axes.average_out(c, x, -1)
+    axes.zero(c, x, channels=(axes.SHIFT,))
+    inside = c.shape[-2] // channels
+    x = axes.with_fixed_axes(c, x, len(x.axes), [inside])
+    x = axes.reshape(c, x, [*x.shape[:-2], -1])
+    return axes.with_fixed_axes(c, x, len(x.axes), [c.shape[-1]])
+
+
+@rule("aten::hsplit", "aten::vsplit", "aten::dsplit")
+def split_along(c: Constraints, x: Value, *_: Any) -> list[Value]:
+    """Pieces along the second, first or third axis."""
+    name = c.operator.split("`")[1].removeprefix("aten::")
+    dim = {"hsplit": 1 if len(x.axes) > 1 else 0, "vsplit": 0, "dsplit": 2}[name]
+    return split(c, x, [], dim)
+
+
+@rule("aten::atleast_1d", "aten::atleast_2d", "aten::atleast_3d")
+def atleast(c: Constraints, x: Any) -> Any:
+    """Axes of size one added."""
+    if isinstance(x, Value):
+        return axes.reshape(c, x, c.shape)
+    return [axes.reshape(c, v, shape) for v, shape in zip(x, c.shapes, strict=True)]

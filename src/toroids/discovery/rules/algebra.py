@@ -1,0 +1,201 @@
+"""Linear algebra, Fourier transforms and complex numbers: batch axes are free."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from toroids.discovery import axes
+from toroids.discovery.axes import SCALE, SHIFT, Value
+from toroids.discovery.constraints import Constraints
+from toroids.discovery.rules.linear import matmul
+from toroids.discovery.rules.pointwise import NONE, Law, pointwise
+from toroids.discovery.rules.reductions import dims_of, norm_over
+from toroids.discovery.rules.registry import rule
+
+# Functions of the last axes, in order; what they have in front are batches.
+OF_MATRICES = (
+    "_linalg_eigh linalg_eig linalg_eigvals linalg_qr linalg_lu_factor_ex linalg_lu "
+    "linalg_lu_factor _linalg_det _linalg_slogdet linalg_det linalg_slogdet linalg_cholesky_ex "
+    "linalg_cholesky cholesky cholesky_inverse linalg_ldl_factor_ex linalg_ldl_factor geqrf "
+    "lu_unpack qr logdet linalg_householder_product orgqr linalg_lstsq linalg_matrix_exp "
+    "linalg_matrix_power"
+)
+# Whose second argument has one vector for every matrix.
+WITH_VECTORS = ("linalg_householder_product", "orgqr", "lu_unpack")
+
+
+def _name(c: Constraints) -> str:
+    return c.operator.split("`")[1].removeprefix("aten::")
+
+
+@rule(*(f"aten::{name}" for name in OF_MATRICES.split()))
+def of_matrices(c: Constraints, *given: Any, **_: Any) -> Any:
+    """Whatever is computed of whole matrices, in order."""
+    values = [x for x in given if isinstance(x, Value)]
+    vectors = _name(c) in WITH_VECTORS
+    return ordered(c, values, [1 if n and vectors else 2 for n in range(len(values))], NONE)
+
+
+def ordered(c: Constraints, values: Sequence[Value], lasts: Sequence[int], law: Law) -> Any:
+    """A function of the last axes of its arguments as wholes, each of which stays in place.
+
+    Args:
+        c: takes the statements.
+        values: the arguments; their other axes broadcast.
+        lasts: how many axes of every argument are looked at.
+        law: of the arguments as wholes.
+
+    Returns:
+        The results, whose axes behind those of the batches stay in place.
+    """
+    rows = []
+    for value, last in zip(values, lasts, strict=True):
+        axes.unmixed(c, value)
+        row = value
+        for _ in range(last):
+            axes.pin(c, row, [-1])
+            row = axes.average_out(c, row, -1)
+        rows.append(row)
+    batch = pointwise(c, rows, law)
+    rank = len(batch.axes)
+    found = [axes.with_fixed_axes(c, batch, rank, shape[rank:]) for shape in c.shapes]
+    return found[0] if len(found) == 1 else found
+
+
+@rule("aten::linalg_inv_ex", "aten::linalg_inv", "aten::inverse")
+def inverse(c: Constraints, x: Value, *_: Any, **__: Any) -> Any:
+    """Rows become columns, columns rows, with opposite exponents."""
+    return _with_checks(c, x, _inverse(c, x))
+
+
+def _inverse(c: Constraints, x: Value) -> Value:
+    x = axes.separate(c, x, -2, -1)
+    rank = len(x.axes)
+    flipped = axes.permute(x, [*range(rank - 2), rank - 1, rank - 2])
+    return replace(axes.multiply(c, (flipped,), (-1,)), loose=())
+
+
+def _with_checks(c: Constraints, x: Value, y: Value) -> Any:
+    """A result with what else is returned of a matrix: in place, where anybody reads it."""
+    if len(c.shapes) == 1:
+        return y
+    if any(c.used[1:]):
+        axes.pin(c, x)
+    return [y, *(axes.fixed_value(shape) for shape in c.shapes[1:])]
+
+
+@rule("aten::linalg_pinv")
+def pseudo_inverse(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
+    """As an inverse, of what is orthogonal; of one half of a symmetric matrix alone: in order."""
+    if True in given[-1:] or named.get("hermitian"):
+        return ordered(c, [x], [2], NONE)
+    axes.zero(c, x, channels=(SCALE, SHIFT))
+    return _inverse(c, axes.without(x, (SCALE, SHIFT)))
+
+
+@rule("aten::_linalg_svd", "aten::linalg_svd")
+def singular_values(c: Constraints, x: Value, *_: Any, **__: Any) -> Any:
+    """Singular values know neither the order of the rows nor that of the columns."""
+    if c.used[0] or c.used[2]:
+        return ordered(c, [x], [2], NONE)
+    batch = pointwise(c, [axes.separate(c, x, -2, -1)], NONE)
+    for _axis in range(2):
+        batch = axes.average_out(c, batch, -1)
+    rank = len(batch.axes)
+    return [axes.with_fixed_axes(c, batch, rank, shape[rank:]) for shape in c.shapes]
+
+
+@rule("aten::_linalg_solve_ex", "aten::linalg_solve", "aten::linalg_solve_ex")
+def solve(c: Constraints, a: Value, b: Value, *_: Any, left: bool = True, **__: Any) -> Any:
+    """The inverse of a matrix times another."""
+    inverted, vectors = _inverse(c, a), len(b.axes) < len(a.axes)
+    b_here = axes.insert_axis(b, len(b.axes)) if vectors else b
+    y = matmul(c, inverted, b_here) if left else matmul(c, b_here, inverted)
+    return _with_checks(c, a, axes.drop_axis(c, y, -1) if vectors else y)
+
+
+# Which argument of a product or solution is the matrix whose columns are free; the others are
+# factors, looked at in order.
+RIGHT_SIDES = {
+    "triangular_solve": 0, "linalg_solve_triangular": 1, "cholesky_solve": 0, "lu_solve": 0,
+    "linalg_lu_solve": 2, "linalg_ldl_solve": 2, "ormqr": 2,
+}  # fmt: skip
+
+
+@rule(*(f"aten::{name}" for name in RIGHT_SIDES))
+def solve_factored(c: Constraints, *given: Any, **named: Any) -> Any:
+    """Solutions, columns by column, from factors of a matrix."""
+    position = RIGHT_SIDES[_name(c)]
+    values = [x for x in given if isinstance(x, Value)]
+    right, factors = values[position], [x for n, x in enumerate(values) if n != position]
+    if not named.get("left", True) or False in given[3:4]:  # rows are free, then
+        return NotImplemented
+    rows = [right]
+    axes.pin(c, right, [-2])
+    rows = [axes.average_out(c, right, -2)]
+    axes.zero(c, rows[0], channels=(SHIFT,))
+    for factor in factors:
+        for _ in range(min(len(factor.axes), 2 if len(factor.axes) >= len(right.axes) else 1)):
+            axes.pin(c, factor, [-1])
+            factor = axes.average_out(c, factor, -1)
+        rows.append(axes.insert_axis(factor, len(factor.axes)))
+    first = [(1, *(0 for _ in factors), 1)]
+    y = axes.met(c, rows, (first, first, []))
+    y = axes.with_fixed_axes(c, y, len(y.axes) - 1, [c.shape[-2]])
+    if len(c.shapes) == 1:
+        return y
+    axes.pin(c, values[1])  # the factor is handed on
+    return [y, *(axes.fixed_value(shape) for shape in c.shapes[1:])]
+
+
+@rule("aten::cdist", "aten::_cdist_forward", "aten::_euclidean_dist")
+def distances(c: Constraints, a: Value, b: Value, p: float = 2, *_: Any, **__: Any) -> Value:
+    """Norms of all differences of rows."""
+    a, b = axes.separate(c, a, -2, -1), axes.separate(c, b, -2, -1)
+    rows = axes.insert_axis(a, len(a.axes) - 1), axes.insert_axis(b, len(b.axes) - 2)
+    return norm_over(c, axes.add(c, (rows[0], axes.scaled(c, rows[1], -1))), -1, power=p)
+
+
+@rule("aten::_pdist_forward", "aten::pdist")
+def own_distances(c: Constraints, x: Value, p: float = 2) -> Value:
+    """Norms of the differences of all pairs of rows, whose order stays."""
+    axes.pin(c, x, [0])
+    return axes.with_fixed_axes(c, norm_over(c, axes.average_out(c, x, 0), 0, power=p), 0, c.shape)
+
+
+@rule("aten::view_as_complex")
+def view_as_complex(c: Constraints, x: Value) -> Value:
+    """Pairs of numbers along the last axis as one: what acts on both acts on it."""
+    axes.pin(c, x, [-1])
+    return replace(_unshifted(c, axes.average_out(c, x, -1)), name=None)
+
+
+@rule("aten::view_as_real")
+def view_as_real(c: Constraints, x: Value) -> Value:
+    """Complex numbers as pairs."""
+    return axes.with_fixed_axes(c, _unshifted(c, x), len(x.axes), [2])
+
+
+@rule("aten::real", "aten::imag", "aten::_conj", "aten::_conj_physical", "aten::conj",
+      "aten::resolve_neg", "aten::_neg_view", "prims::conj_physical", "prims::conj",
+      "prims::real", "prims::imag")  # fmt: skip
+def real(c: Constraints, x: Value) -> Value:
+    """Parts of complex numbers: what is real passes."""
+    return _unshifted(c, x)
+
+
+def _unshifted(c: Constraints, x: Value) -> Value:
+    axes.zero(c, x, channels=(SHIFT,))
+    return axes.without(x, (SHIFT,))
+
+
+@rule(
+    "aten::_fft_r2c", "aten::_fft_c2c", "aten::_fft_c2r", "prims::fft_r2c", "prims::fft_c2c",
+    "prims::fft_c2r",
+)  # fmt: skip
+def fourier(c: Constraints, x: Value, dim: Sequence[int], *_: Any, **__: Any) -> Value:
+    """A linear map of the positions, the same for all else."""
+    for axis in dims_of(x, dim):
+        axes.pin(c, x, [axis])
+        x = axes.in_order(c, x, axis, c.shape[axis])
+    return replace(_unshifted(c, x), name=None)

@@ -1,0 +1,191 @@
+"""Functions of whole axes in which the order of the entries does not count."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from toroids.discovery import axes
+from toroids.discovery.axes import Value
+from toroids.discovery.constraints import Constraints
+from toroids.discovery.rules.pointwise import HOMOGENEOUS, NONE, TRUTH, Law, pointwise
+from toroids.discovery.rules.registry import rule
+
+# Of functions of many entries, all of which scale, flip and shift together.
+EXTREME = Law(scale=((1, 1),), shift=((1, 1),))
+PLACE = Law(scale=((1, 0),), shift=((1, 0),))
+VARIANCE = Law(scale=((1, 2),), sign=((1, 0),), shift=((1, 0),))
+DEVIATION = Law(scale=((1, 1),), sign=((1, 0),), shift=((1, 0),))
+LOGARITHM = Law(shift=((1, 1),))
+
+
+def dims_of(x: Value, dim: Any) -> list[int]:
+    """The axes that an operator's `dim` names: all of them for None or an empty list."""
+    if dim is None or (not isinstance(dim, int) and not len(dim)):
+        return list(range(len(x.axes)))
+    dims = [dim] if isinstance(dim, int) else dim
+    return [d % len(x.axes) for d in dims] if x.axes else []
+
+
+def reduced(
+    c: Constraints, x: Value, over: Sequence[int], keepdim: bool = False, *, total: bool = False
+) -> Value:
+    """What a symmetric function of some axes leaves: all along them has scaled and flipped alike.
+
+    Args:
+        c: takes the statements.
+        x: the argument.
+        over: the axes.
+        keepdim: whether they stay, of size one.
+        total: whether a shift is added up, not only averaged.
+
+    Returns:
+        The result of a linear function.
+    """
+    dims = [d for axis in over for d in x.dims(axis)]
+    y = axes.reduce(c, x, dims, mean=not total)
+    for axis in sorted(over, reverse=True):
+        y = axes.drop_axis(c, y, axis)
+    for axis in sorted(over) if keepdim else ():
+        y = axes.insert_axis(y, axis)
+    return replace(y, name=None)
+
+
+def symmetric(
+    c: Constraints, x: Value, over: Sequence[int], keepdim: bool, law: Law
+) -> Value:  # fmt: skip
+    """A symmetric function that is not linear: no matrix may mix what it looks at."""
+    axes.unmixed(c, x)
+    return pointwise(c, [reduced(c, x, over, keepdim)], law)
+
+
+@rule("aten::mean")
+def mean(c: Constraints, x: Value, dim: Any = None, keepdim: bool = False, **_: Any) -> Value:
+    """Linear; nothing may act on what is averaged but a permutation."""
+    return reduced(c, x, dims_of(x, dim), keepdim)
+
+
+@rule("aten::sum")
+def sum_(c: Constraints, x: Value, dim: Any = None, keepdim: bool = False, **_: Any) -> Value:
+    """Linear; nothing may act on what is summed but a permutation."""
+    return reduced(c, x, dims_of(x, dim), keepdim, total=True)
+
+
+@rule("aten::amax", "aten::amin")
+def amax(c: Constraints, x: Value, dim: Any = (), keepdim: bool = False) -> Value:
+    """The largest entry."""
+    return symmetric(c, x, dims_of(x, dim), keepdim, EXTREME)
+
+
+@rule("aten::aminmax")
+def aminmax(c: Constraints, x: Value, *, dim: Any = None, keepdim: bool = False) -> list[Value]:
+    """The smallest and the largest entry."""
+    return [amax(c, x, dim, keepdim), amax(c, x, dim, keepdim)]
+
+
+@rule("aten::logsumexp")
+def logsumexp(c: Constraints, x: Value, dim: Any, keepdim: bool = False) -> Value:
+    """A smooth maximum: shifts pass."""
+    return symmetric(c, x, dims_of(x, dim), keepdim, LOGARITHM)
+
+
+@rule("aten::prod")
+def prod(c: Constraints, x: Value, dim: Any = None, keepdim: bool = False, **_: Any) -> Value:
+    """The product: what factors it has is not followed."""
+    return _of_entries(c, x, dim, keepdim, NONE)
+
+
+@rule("aten::any", "aten::all")
+def any_(c: Constraints, x: Value, dim: Any = None, keepdim: bool = False) -> Value:
+    """Whether entries are zero."""
+    return _of_entries(c, x, dim, keepdim, TRUTH)
+
+
+@rule("aten::count_nonzero")
+def count_nonzero(c: Constraints, x: Value, dim: Any = None) -> Value:
+    """How many entries are not zero."""
+    return _of_entries(c, x, dim, False, TRUTH)
+
+
+def _of_entries(c: Constraints, x: Value, dim: Any, keepdim: bool, law: Law) -> Value:
+    return reduced(c, pointwise(c, [x], law), dims_of(x, dim), keepdim)
+
+
+@rule("aten::var", "aten::std", "aten::var_mean", "aten::std_mean")
+def deviations(c: Constraints, x: Value, dim: Any = None, *_: Any, **__: Any) -> Any:
+    """Variances or deviations, of which nobody sees the mean, with or without the mean."""
+    over = dims_of(x, None if isinstance(dim, bool) else dim)
+    keepdim = len(c.shape) == len(x.axes)
+    law = VARIANCE if c.operator.startswith("operator `aten::var") else DEVIATION
+    y = symmetric(c, x, over, keepdim, law)
+    return y if len(c.shapes) == 1 else [y, reduced(c, x, over, keepdim)]
+
+
+@rule("aten::argmax", "aten::argmin")
+def argmax(c: Constraints, x: Value, dim: int | None = None, keepdim: bool = False) -> Value:
+    """The place of the largest entry: the places stay."""
+    over = dims_of(x, dim)
+    axes.pin(c, x, over)
+    return symmetric(c, x, over, keepdim, PLACE)
+
+
+@rule("aten::max", "aten::min")
+def max_(c: Constraints, x: Value, dim: Any = None, keepdim: bool = False) -> Any:
+    """The largest entry, and where it was; or the larger of two values."""
+    if isinstance(dim, Value):
+        return pointwise(c, (x, dim), Law(scale=((1, 1, 1),), shift=((1, 1, 1),)))
+    return amax(c, x) if dim is None else chosen(c, x, dim, keepdim)
+
+
+@rule("aten::median", "aten::nanmedian", "aten::mode")
+def median(c: Constraints, x: Value, dim: Any = None, keepdim: bool = False) -> Any:
+    """An entry in the middle of the order, and where it was."""
+    return amax(c, x) if len(c.shapes) == 1 else chosen(c, x, -1 if dim is None else dim, keepdim)
+
+
+@rule("aten::kthvalue")
+def kthvalue(c: Constraints, x: Value, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    """The k-th entry by size, and where it was."""
+    return chosen(c, x, dim, keepdim)
+
+
+def chosen(c: Constraints, x: Value, dim: int, keepdim: bool) -> list[Value]:
+    """An entry by its size, and where it was: places stay where anybody reads those."""
+    over = dims_of(x, dim)
+    if c.used[1]:
+        axes.pin(c, x, over)
+    y = symmetric(c, x, over, keepdim, EXTREME)
+    return [y, axes.without(y, (0, 1, 2))]
+
+
+@rule("aten::dist")
+def dist(c: Constraints, a: Value, b: Value, p: float = 2) -> Value:
+    """A norm of a difference."""
+    return norm_over(c, axes.add(c, (a, axes.scaled(c, b, -1))), None, power=p)
+
+
+@rule("aten::linalg_vector_norm", "aten::norm")
+def vector_norm(
+    c: Constraints, x: Value, ord: Any = 2, dim: Any = None, keepdim: bool = False, **_: Any
+) -> Value:
+    """A norm over axes."""
+    return norm_over(c, x, dim, keepdim, power=ord)
+
+
+def norm_over(
+    c: Constraints, x: Value, dim: Any, keepdim: bool = False, *, power: Any = 2
+) -> Value:
+    """A norm over axes: homogeneous, and of every entry the sign is forgotten."""
+    if power == 0:  # counts what is not zero
+        return _of_entries(c, x, dim, keepdim, TRUTH)
+    even = pointwise(c, [x], replace(HOMOGENEOUS, sign=((1, 0),)))
+    return reduced(c, even, dims_of(x, dim), keepdim, total=True)
+
+
+@rule("aten::histc", "aten::histogram")
+def histogram(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
+    """How many entries there are of every size, and where the bins end."""
+    if any(isinstance(value, Value) for value in (*given, *named.values())):
+        return NotImplemented
+    count = reduced(c, pointwise(c, [x], NONE), dims_of(x, None))
+    found = [axes.with_fixed_axes(c, count, 0, shape) for shape in c.shapes]
+    return found[0] if len(found) == 1 else found
