@@ -22,7 +22,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="run the tests on this device: cpu or cuda")
     parser.addoption(
-        "--generated", type=int, default=60, help="how many random modules discovery is tested on"
+        "--operators",
+        default="sample",
+        help="operators of PyTorch's database to test: all, or names",
+    )
+    parser.addoption(
+        "--generated", type=int, default=25, help="how many random modules discovery is tested on"
     )
 
 

@@ -111,3 +111,16 @@ class ConfigError(ToroidsError):
 
     See `toroids.study.load_config` for what raises it.
     """
+
+
+class ProofWarning(UserWarning):
+    """An action that a rule granted and the proof refused: it is left out of the group.
+
+    It is a defect of toroids. `warnings.simplefilter("error", td.ProofWarning)` makes it an error.
+
+    Example:
+        >>> import torch, warnings, toroids as td
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", td.ProofWarning)  # rather none than a part
+        ...     group = td.discover(td.models.fully_connected([64, 8, 10]), torch.randn(2, 64))
+    """

@@ -11,9 +11,16 @@ from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.discovery.audit import Audit, audit
 from toroids.discovery.discover import discover
 from toroids.discovery.rules.registry import rule
-from toroids.discovery.verify import verify
+from toroids.discovery.verify import Verification, verify
 from toroids.discovery.widen import widen
-from toroids.errors import ConfigError, DataError, NotFiniteError, ParamsError, ToroidsError
+from toroids.errors import (
+    ConfigError,
+    DataError,
+    NotFiniteError,
+    ParamsError,
+    ProofWarning,
+    ToroidsError,
+)
 from toroids.evaluation.evaluate import evaluate, fit_temperature
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.summary import Evaluation
@@ -35,6 +42,7 @@ from toroids.landscape.section import Section, section
 from toroids.landscape.star import Star, star
 from toroids.params import Params, load_params, save_params
 from toroids.probe import Activations, Probe
+from toroids.symmetry.condition import Condition
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.fully_connected import fully_connected_group
 from toroids.symmetry.group import SymmetryGroup
@@ -43,6 +51,7 @@ from toroids.symmetry.space import Generator, Leg, Norm, Output, Space
 __all__ = [
     # symmetries
     "Audit",
+    "Condition",
     "Element",
     "Generator",
     "Leg",
@@ -51,6 +60,7 @@ __all__ = [
     "Space",
     "SpaceElement",
     "SymmetryGroup",
+    "Verification",
     "audit",
     "discover",
     "fully_connected_group",
@@ -115,6 +125,7 @@ __all__ = [
     "NotFiniteError",
     "Params",
     "ParamsError",
+    "ProofWarning",
     "ToroidsError",
     "load_params",
     "save_params",

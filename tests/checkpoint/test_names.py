@@ -14,7 +14,7 @@ from toroids.checkpoint import (
     state_dict_names,
 )
 from toroids.discovery.discover import group_of
-from toroids.discovery.trace import trace
+from toroids.discovery.explore import explore
 from toroids.errors import ParamsError
 
 SHAPES = {"base.a": (2, 3), "base.LayerNorm.weight": (3,), "head.w": (4, 3), "again.w": (4, 3)}
@@ -201,7 +201,7 @@ def saved(request, tmp_path):
 
 
 def viewed(model, inputs, folder):
-    group = group_of(trace(model, inputs))
+    group = group_of(explore(model, inputs))
     checkpoint = open_checkpoint(folder)
     return group, state_dict_names(checkpoint, group.shapes, group.tied, original_pieces(model))
 

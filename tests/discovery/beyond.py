@@ -299,14 +299,7 @@ def different(found, expected, room):
 
 def conditions(group):
     """Names of the buffers whose values a group takes for granted."""
-    stated = getattr(group, "conditions", ())
-    if isinstance(stated, Mapping):
-        return set(stated)
-    names = ("tensor", "name", "buffer")
-    return {
-        c if isinstance(c, str) else next(getattr(c, n) for n in names if hasattr(c, n))
-        for c in stated
-    }
+    return {condition.buffer for condition in group.conditions}
 
 
 @contextlib.contextmanager

@@ -49,5 +49,5 @@ def test_the_estimate_for_large_networks_agrees_with_the_exact_rank(monkeypatch)
 
 
 def test_no_outputs_are_refused():
-    with pytest.raises(td.DataError, match="no floating outputs"):
+    with pytest.raises(td.DataError, match="gives no outputs"):
         audit(nn.Linear(3, 2), torch.empty(0, 3))

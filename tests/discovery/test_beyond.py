@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 import torch
-from discovery.beyond import beyond, conditions, violations
+from discovery.beyond import beyond, violations
 from torch import nn
 
 import toroids as td
+from toroids.symmetry.condition import digest_of
 
 
 class Function(nn.Module):
@@ -91,25 +92,16 @@ def test_every_buffer_is_drawn_anew():
         return m.b(m.a(x).relu() * m.scale)
 
     alive, scale = torch.ones(5, dtype=torch.bool), torch.ones(5)
-    for model, held in (
-        (Function(masked, alive=alive), "alive"),
-        (Function(scaled, scale=scale), "scale"),
+    for model, held, values in (
+        (Function(masked, alive=alive), "alive", alive),
+        (Function(scaled, scale=scale), "scale", scale),
     ):
         group = dataclasses.replace(
             GROUP, shapes=GROUP.shapes | {held: (5,)}, buffers=frozenset({held})
         )
         assert beyond(group, model, x(), [x(7)])
-        object.__setattr__(group, "conditions", {held: "digest"})
-        assert beyond(group, model, x(), [x(7)]) == []
-
-
-@pytest.mark.parametrize(
-    "stated", [{"a": 1}, ("a",), [dataclasses.make_dataclass("C", ["tensor"])("a")]]
-)
-def test_conditions_are_named_in_some_way(stated):
-    group = dataclasses.replace(GROUP)
-    object.__setattr__(group, "conditions", stated)
-    assert conditions(group) == {"a"}
+        held_still = dataclasses.replace(group, conditions=(td.Condition(held, digest_of(values)),))
+        assert beyond(held_still, model, x(), [x(7)]) == []
 
 
 def test_a_space_that_fails_only_alone_is_seen():

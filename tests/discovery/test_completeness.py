@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 import toroids as td
 from toroids.discovery.discover import group_of
-from toroids.discovery.trace import trace
+from toroids.discovery.explore import explore
 
 
 class Concatenated(nn.Module):
@@ -120,7 +120,7 @@ def test_every_joint_swap_that_preserves_the_function_is_in_the_group(name):
         for n, t in model.state_dict().items()
     }
     inputs = torch.randn(shape, generator=generator, dtype=torch.float64)
-    group = group_of(trace(model, inputs))
+    group = group_of(explore(model, inputs))
     granted = {key(moved) for moved in permutations_of(group, params)}
     before = functional_call(model, params, (inputs,))
     found = 0

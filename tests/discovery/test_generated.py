@@ -8,6 +8,7 @@ the Python that builds it: `violations_of(Program(...))` checks it again.
 import random
 from collections import Counter
 
+import pytest
 import torch
 from discovery.beyond import violations
 from generated.features import FEATURES
@@ -18,7 +19,9 @@ from generated.sequences import SEQUENCES
 from generated.strategy import PROGRAMS, program_of
 from hypothesis import HealthCheck, Phase, given, settings
 
-FEW = 60
+FEW = 25
+# What PyTorch says of how it computes is no fault of a module.
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'", "ignore:torch.searchsorted")
 # One example, one token, lengths that differ from every width, and the longest that tables hold.
 SIZES = (
     {"B": 1, "T": 1, "S": 2},
@@ -79,7 +82,7 @@ def test_every_step_is_drawn(monkeypatch):
         return after
 
     monkeypatch.setattr(Scope, "attempt", counted)
-    for seed in range(400):
+    for seed in range(700):
         program_of(random.Random(seed))
     rare = {step.__name__: seen[step] for step in FEATURES | SEQUENCES | IMAGES if seen[step] < 5}
     assert not rare

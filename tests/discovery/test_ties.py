@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 import torch.nn.functional as F
+from discovery.said import beyond_sizes
 from torch import nn
 
 import toroids as td
@@ -255,7 +256,7 @@ def test_refused(name):
 
 
 def test_refusing_is_said():
-    (note,) = td.discover(*with_example("even", REFUSED)).notes
+    (note,) = beyond_sizes(td.discover(*with_example("even", REFUSED)))
     assert note.startswith("no flips of `w`: sums before its sign may be exactly zero")
 
 
@@ -288,10 +289,10 @@ def test_a_single_number_is_no_sign():
 
 def test_what_flips_take_for_granted_is_said():
     model, shape = GRANTED["odd"]
-    notes = td.discover(model, example(shape)).notes
+    notes = beyond_sizes(td.discover(model, example(shape)))
     assert notes == ("flips of `w` are granted where the inputs are -1 and +1, as in the example",)
     first = nn.Sequential(Sign(), model)  # whatever comes in becomes a sign
-    assert td.discover(first, torch.randn(2, 5)).notes == ()
+    assert beyond_sizes(td.discover(first, torch.randn(2, 5))) == ()
 
 
 def test_sums_over_examples_and_positions_hold_for_their_number():
@@ -309,7 +310,7 @@ def test_thresholds_that_begin_at_zero_are_named():
     with torch.no_grad():
         model[2].bias.uniform_(0.1, 0.2)
     group = td.discover(model, torch.randn(2, 4))
-    assert group.notes == ()
+    assert beyond_sizes(group) == ()
     assert share_changed(model, group, all_signs((4,))) == 0
 
 

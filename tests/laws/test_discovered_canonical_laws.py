@@ -7,20 +7,17 @@ import math
 
 import pytest
 import torch
-from discovery.test_discover import EXPECTED, built
+from discovery.test_discover import EXPECTED, found
 
 import toroids as td
 from toroids.canonical.balanced import LeastNorm
 from toroids.canonical.plan import Plan
-from toroids.discovery.discover import group_of
-from toroids.discovery.trace import trace
 
 
 def subject(name, seed=0):
     """The group, parameters in float64 and the outputs as a function of them."""
-    model, inputs = built(name)
-    program = trace(model, inputs)
-    group = group_of(program)
+    model, _, explored, group = found(name)
+    program = explored.main
     generator = torch.Generator().manual_seed(seed)
     params = {}
     for key, tensor in model.state_dict().items():

@@ -14,14 +14,14 @@ from zoo.weights import disturbed
 
 import toroids as td
 from toroids.discovery.discover import group_of
-from toroids.discovery.trace import trace
+from toroids.discovery.explore import explore
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_units_of_small_networks_move_with_the_parameters(name):
     model, inputs = built(name)
     params = {n: t.double() for n, t in model.state_dict().items()}
-    check_law(model, inputs, group_of(trace(model, inputs)), params)
+    check_law(model, inputs, group_of(explore(model, inputs)), params)
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -41,7 +41,7 @@ PUBLIC = ("ResNet-18", "ResNet-20, zero-padded shortcuts", "ShuffleNetV2", "ResN
 @pytest.mark.parametrize("name", PUBLIC)
 def test_units_of_classic_networks_move_with_the_parameters(name):
     model, inputs = CLASSIC[name]()
-    group = group_of(trace(model, inputs))
+    group = group_of(explore(model, inputs))
     check_law(model, inputs, group, disturbed(model, group))
 
 
@@ -57,7 +57,7 @@ def test_units_of_transformers_move_with_the_parameters(name):
     from zoo.architectures import ARCHITECTURES
 
     model, inputs = ARCHITECTURES[name]()
-    group = group_of(trace(model, inputs))
+    group = group_of(explore(model, inputs))
     check_law(model, inputs, group, disturbed(model, group))
 
 
@@ -65,7 +65,7 @@ def test_a_wrong_sign_would_be_seen():
     """The law must be able to fail: with the power of one sign changed, it does."""
     model, inputs = built("batch norm")
     params = {n: t.double() for n, t in model.state_dict().items()}
-    group = group_of(trace(model, inputs))
+    group = group_of(explore(model, inputs))
     before = law.Probe(model, group, inputs)(params)
     element = law.orthogonal_element(group, torch.Generator().manual_seed(0))
     after = law.Probe(model, group, inputs)(group.apply(element, params))

@@ -1,15 +1,17 @@
 """Spaces, legs and generators, put together from the solved facts of a traced module."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Bundle, Value
 from toroids.discovery.constraints import Ids
 from toroids.discovery.exponents import Exponents, Vector, complement, first_units
+from toroids.discovery.in_place import kept_in_place
 from toroids.discovery.infer import Inference
 from toroids.discovery.numbering import in_order, numbered
 from toroids.discovery.orbits import Orbits
@@ -39,6 +41,10 @@ class _Part:
     reads: bool
 
 
+# Families of scales times tensors on which they act: more than that nobody could look through.
+MOST = 1_000_000
+
+
 class Assembly:
     """Spaces, legs and generators from solved facts.
 
@@ -49,9 +55,9 @@ class Assembly:
         cells: the cell of every space, by the space's name.
     """
 
-    def __init__(self, program: Program, inference: Inference, found: Orbits) -> None:
+    def __init__(self, programs: Sequence[Program], inference: Inference, found: Orbits) -> None:
         """Cuts every parameter into the parts that a space moves alike."""
-        self.program, self.inference, self.orbits = program, inference, found
+        self.program, self.inference, self.orbits = programs[0], inference, found
         c = inference.constraints
         self.exponents = Exponents(c, found)
         self.stands = first_units(found)
@@ -70,6 +76,7 @@ class Assembly:
             for bundle in value.bundles:
                 self._collect(name, value, bundle)
         self.bare: set[int] = set()
+        self.many: dict[int, int] = {}  # spaces with too many families to be written down
         for space in self.parts:
             self._fold(space)
         self.found: dict[int, dict[int, list[Vector]]] = {}
@@ -126,7 +133,7 @@ class Assembly:
         names: dict[int, str] = {}
         spaces = [self._space(cell, names) for cell in cells]
         self.cells = {name: cell for cell, name in names.items()}
-        return [space for space in spaces if space is not None]
+        return _closed([space for space in spaces if space is not None], self.program.shapes)
 
     def signs_at(self, cell: int, exponents: Sequence[int]) -> list[tuple[int, ...]]:
         """For every generator of "flip" of a space, in order, the powers that unknowns take."""
@@ -138,9 +145,13 @@ class Assembly:
         parts = self.parts.get(cell, [])
         if cell in self.bare:
             return []
-        wanted = [i for part in parts for i in part.exponents[channel] if i]
+        wanted = {i for part in parts for i in part.exponents[channel] if i}
         basis = self.exponents.generators(cell, channel, [*wanted, *(i for i in also if i)])
-        basis = [vector for vector in basis if any(i in vector for i in wanted)]
+        basis = [vector for vector in basis if not wanted.isdisjoint(vector)]
+        if len(basis) * len(parts) > MOST:
+            self.bare.add(cell)
+            self.many[cell] = len(basis)
+            return []
         inner = [
             vector
             for other, solved in self.found.items()
@@ -148,8 +159,18 @@ class Assembly:
             for vector in solved[channel]
         ]
 
+        holds: dict[int, list[int]] = {}  # for every unknown the parts whose exponents it adds to
+        for position, part in enumerate(parts):
+            for i in part.exponents[channel]:
+                holds.setdefault(i, []).append(position)
+
         def on_parts(vector: Vector) -> Vector:
-            taken = {position: _taken(vector, part, channel) for position, part in enumerate(parts)}
+            taken: Vector = {}
+            for i, value in vector.items():
+                for position in holds.get(i, ()):
+                    taken[position] = taken.get(position, Fraction(0)) + value
+            if channel == SIGN:
+                taken = {position: value % 2 for position, value in taken.items()}
             return {position: value for position, value in taken.items() if value}
 
         kept = complement(
@@ -297,6 +318,12 @@ class Assembly:
             for reason, count in costs.items()
             if count
         ]
+        notes += [
+            f"a space of {self.orbits.size[cell]} units has {count} families of scales, flips or "
+            "shifts, each on entries of its own; they are left in place, only permutations are told"
+            for cell, count in self.many.items()
+        ]
+        notes += kept_in_place(self.program, self.inference, self.orbits, costs)
         tied = {x for places in self.inference.constraints.ties for x in self._innermost(places)}
         notes += [
             f"no flips of `{name}`: sums before its sign may be exactly zero, whose sign stays; "
@@ -327,6 +354,58 @@ class Assembly:
         """The cells that move places, without those around them."""
         cells = np.unique(self.orbits.cell[self.orbits.unit[places]]).tolist()
         return {self.orbits.chain[cell][-1] for cell in cells if cell >= 0}
+
+
+def _closed(spaces: Sequence[Space], shapes: Mapping[str, tuple[int, ...]]) -> list[Space]:
+    """Leaves out shifts that other actions would turn into something else.
+
+    A shift is the same along all other axes of a tensor, and inside a unit, which permutations
+    keep; where scales, signs or matrices act on another axis, as on the columns of w in w + w^T, or
+    on parts of a unit, as on the entries of a head, it does not stay so.
+
+    Returns:
+        The spaces with what is left to them.
+    """
+    acting = [
+        (leg, space)
+        for space in spaces
+        for i, leg in enumerate(space.legs)
+        if any(g.exponents[i] for g in space.generators if g.action != "shift")
+    ]
+
+    def units(leg: Leg, space: Space) -> np.ndarray[Any, Any]:
+        length = math.prod(shapes[leg.tensor][leg.axis : leg.axis + leg.span])
+        held = np.arange(length) if leg.positions is None else np.array(leg.positions)
+        labels = np.full(length, -1)
+        count = space.copies * space.size
+        labels[held] = np.repeat(np.arange(count), len(held) // count)
+        return labels
+
+    def stays(leg: Leg, space: Space) -> bool:
+        for other, by in acting:
+            if other.tensor != leg.tensor:
+                continue
+            if not (other.axis <= leg.axis and leg.axis + leg.span <= other.axis + other.span):
+                return False
+            if (other.axis, other.span) == (leg.axis, leg.span):
+                own, others = units(leg, space), units(other, by)
+                pairs = np.unique(np.stack([own, others])[:, own >= 0], axis=1)
+                if len(np.unique(pairs[0])) < pairs.shape[1]:  # one acts on parts of a unit
+                    return False
+        return True
+
+    result = []
+    for space in spaces:
+        kept = tuple(
+            g
+            for g in space.generators
+            if g.action != "shift"
+            or all(stays(leg, space) for leg, e in zip(space.legs, g.exponents, strict=True) if e)
+        )
+        actions = {g.action for g in kept} | (space.actions & {"permute"})
+        result.append(replace(space, generators=kept, actions=frozenset(actions)))
+    carriers = {name for space in result for name in space.within}
+    return [space for space in result if space.actions or space.name in carriers]
 
 
 def _taken(vector: Vector, part: _Part, channel: int) -> Fraction:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from toroids.discovery.assemble import operator_of
 from toroids.discovery.discover import group_of
+from toroids.discovery.draws import drawn_params
+from toroids.discovery.example import Inputs
+from toroids.discovery.explore import explore
 from toroids.discovery.program import Program
-from toroids.discovery.trace import Inputs, trace
-from toroids.discovery.verify import traced_subject
 from toroids.errors import DataError
 from toroids.params import Params
 from toroids.symmetry.action import identity_choice
@@ -110,20 +111,25 @@ def audit(
         >>> found.symmetry_dimension, found.unexplained
         (4, 0.0)
     """
-    program = trace(model, inputs, output_key)
-    group = group_of(program) if group is None else group
+    explored = explore(model, inputs, output_key)
+    group = group_of(explored) if group is None else group
     check_group(group)
     group.check(model.state_dict(), "the model")
-    subject = traced_subject(program, model, torch.Generator().manual_seed(0))
-    point = dict(subject.params)
+    program, example = explored.points[0].program, explored.points[0].example
+    point = drawn_params(
+        {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
+        program.aliases, program.parameters, torch.Generator().manual_seed(0),
+        keep=[condition.buffer for condition in group.conditions],
+    )  # fmt: skip
     if params is not None:
         group.check(params)
         point = {name: tensor.detach().cpu() for name, tensor in params.items()}
     point = {n: t.double() if t.is_floating_point() else t for n, t in point.items()}
     first = {other: names[0] for names in program.aliases.values() for other in names}
-    names = [n for n in program.shapes if n in program.parameters and first.get(n, n) == n]
+    learned = program.parameters - program.whole
+    names = [n for n in program.shapes if n in learned and first.get(n, n) == n]
     total = sum(point[name].numel() for name in names)
-    outputs = _function(program, point, names)
+    outputs = _function(program, example.tensors, point, names)
     vector = torch.cat([point[name].reshape(-1) for name in names])
     count = outputs(vector).numel()
     if count == 0:
@@ -160,15 +166,15 @@ def audit(
 
 
 def _function(
-    program: Program, point: dict[str, Tensor], names: Sequence[str]
+    program: Program, inputs: Sequence[Tensor], point: dict[str, Tensor], names: Sequence[str]
 ) -> Callable[[Tensor], Tensor]:
     """All outputs as one vector, as a function of all parameters as one vector."""
 
     def outputs(vector: Tensor) -> Tensor:
         pieces = torch.split(vector, [point[name].numel() for name in names])
         moved = {n: piece.view_as(point[n]) for n, piece in zip(names, pieces, strict=True)}
-        others = {n: t for n, t in point.items() if n not in program.parameters}
-        found = program.run({**others, **moved}, gradients=True)
+        others = {n: t for n, t in point.items() if n not in program.parameters - program.whole}
+        found = program.run({**others, **moved}, gradients=True, inputs=inputs)
         return torch.cat([value.reshape(-1) for value in found])
 
     return outputs

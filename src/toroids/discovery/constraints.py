@@ -7,10 +7,12 @@ unknown exponents along its places, in three channels: the log-scale, the sign a
 it takes; operators state linear equations between those. Nothing is solved here.
 """
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
@@ -48,6 +50,7 @@ class Constraints:
         self.place_of: list[Ids] = [np.full(1, -1)]
         self.channel_of: list[Ids] = [np.full(1, -1)]
         self.sames: list[tuple[Ids, Ids]] = []
+        self.stated_by: list[str] = []  # for every one of those, the operator
         self.unders: list[tuple[Ids, Ids]] = []
         self.members: list[Ids] = []
         self.equations: list[tuple[int, tuple[float, ...], Ids]] = []
@@ -57,9 +60,18 @@ class Constraints:
         self.norms: list[BatchNorm] = []
         self.ties: list[Ids] = []  # where a sign may meet a zero, which forbids flips
         self.given: list[Loss] = []  # what flips take for granted
+        self.seen: list[Ids] = []  # places that an operator does more with than arrange them
+        self.partial: list[Ids] = []  # places of parameters of which an operator takes some
+        self.owned: list[int] = []  # where the places of every parameter begin and end
+        self.conditions: set[str] = set()  # buffers whose numbers decide what is granted
+        self.measured = False  # whether a number that depends on lengths multiplies something
         # about the operator at hand, for its rule
+        self.operator = ""
         self.shapes: tuple[tuple[int, ...], ...] = ()
-        self.softmax_follows = False
+        self.used: tuple[bool, ...] = ()  # which of the tensors that it returns anybody reads
+        self.kind = torch.float32  # the type of the first tensor that it returns
+        self.narrows = False  # whether that is narrower than the parameters
+        self.open: tuple[tuple[bool, ...], ...] = ()  # whether their sizes depend on the inputs'
         self.never_zero: frozenset[str] | None = None  # certain for a sign, given these
         self.binary: set[str] = set()  # parameters of which only the signs are read
 
@@ -82,10 +94,18 @@ class Constraints:
             self.channel_of.append(np.full(count, channel))
         return ids
 
+    def taken(self, places: Ids) -> None:
+        """Notes which part of a parameter's axis an operator takes, or in which order."""
+        if places.ndim == 1 and places.size and places.min() >= 0:
+            first, last = (bisect.bisect_right(self.owned, int(p)) for p in places[[0, -1]])
+            if first % 2 and first == last:
+                self.partial.append(places)
+
     def same(self, a: Ids, b: Ids) -> None:
         """States that the places of `a` and `b` move alike, position by position."""
         if a is not b:
             self.sames.append((a.ravel(), b.ravel()))
+            self.stated_by.append(self.operator)
 
     def under(self, child: Ids, parent: Ids) -> None:
         """States that places that move together carry their parents along."""

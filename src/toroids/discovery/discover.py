@@ -1,23 +1,37 @@
 """Discovery: the symmetry group of a module that nobody described by hand.
 
-The module is traced to a graph of tensor operators (`trace`); every operator states what it demands
-of the places and exponents of its values (`infer`, `rules`); the facts are solved for spaces
-(`orbits`) and for what acts on them (`exponents`), and put together (`assemble`); random elements
-confirm the result (`verify`). Rules grant, numbers confirm: a group that fails is never handed out.
+The module is traced to graphs of tensor operators, at as many sizes of its inputs as it needs
+(`explore`); every operator states what it demands of the places and exponents of its values
+(`infer`, `rules`); the facts are solved for spaces (`orbits`) and for what acts on them
+(`exponents`), and put together (`assemble`); random elements confirm the result (`proof`). Rules
+grant, numbers confirm: what fails is never handed out.
 """
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import nn
 
 from toroids.discovery.assemble import Assembly
-from toroids.discovery.infer import infer
+from toroids.discovery.example import Inputs
+from toroids.discovery.explore import Explored, explore
+from toroids.discovery.infer import Inference, infer
 from toroids.discovery.orbits import orbits
 from toroids.discovery.output import output_of
-from toroids.discovery.program import Program
-from toroids.discovery.trace import Inputs, trace
-from toroids.discovery.verify import NARROW_TOLERANCE, TOLERANCE, is_wide, violations
-from toroids.errors import ToroidsError
+from toroids.discovery.proof import (
+    TOLERANCE,
+    Atom,
+    Deviation,
+    Subject,
+    subject_of,
+    violations,
+    without_atoms,
+)
+from toroids.discovery.stacks import stacks_of
+from toroids.errors import ProofWarning
+from toroids.symmetry.condition import Condition, digest_of
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import OutputMode
 
@@ -28,30 +42,34 @@ def discover(
     output: OutputMode = "values",
     *,
     output_key: str | int | None = None,
+    also: Sequence[Inputs] = (),
     verify: bool = True,
-    pin_violations: bool = False,
 ) -> SymmetryGroup:
     """Finds all permutations, rescalings, flips, shifts and mixes that leave a module's function.
 
-    The module itself is not touched: neither its weights, nor its mode, nor its device.
+    What is found holds for every input that the module accepts, for every value of every parameter
+    and buffer, in every call; the group's notes say for which sizes, and its conditions on which
+    buffers it depends. The module itself is not touched: neither its weights, nor its mode, nor
+    what it keeps.
 
     Args:
         model: any module that `torch.export` can trace with these inputs.
-        inputs: an example: a tensor, a tuple of positional or a dict of keyword arguments.
+        inputs: an example: a tensor, a tuple of positional or a dict of keyword arguments. Lengths
+            that the module does not fix may be any.
         output: what the reader of the outputs cannot see: "values" (nothing), "logits" (a common
             shift) or "classifier" (a common shift and one positive scale).
         output_key: the entry of a structured output that must be preserved, as "logits"; all
             tensors of it when None (caches never count).
+        also: further examples, of other sizes or kinds, for which the group must hold.
         verify: whether to prove the group on random elements before it is handed out.
-        pin_violations: whether a space that fails the proof is left out with a note, instead of
-            raising.
 
     Returns:
-        The group; its notes say what was kept in place and why.
+        The group; its notes say for what it holds, and what was kept in place and why. An action
+        that fails the proof, a defect of a rule, is left out with a note and a `ProofWarning`.
 
     Raises:
-        ToroidsError: the module cannot be traced, or a space failed the proof (a defect of a rule;
-            the space is named).
+        ToroidsError: the module cannot be traced, or is no function of its inputs and weights: it
+            draws random numbers, or keeps something between calls; says which.
         DataError: there are no outputs on these inputs, or they are NaN.
 
     Example:
@@ -62,54 +80,101 @@ def discover(
         >>> [(space.name, space.size, sorted(space.actions)) for space in group.spaces]
         [('0', 8, ['permute', 'rescale'])]
     """
-    program = trace(model, inputs, output_key)
-    group = group_of(program, output)
+    explored = explore(model, inputs, output_key, also)
+    group = group_of(explored, output)
     if not verify:
         return replace(group, notes=(*group.notes, "not verified: verify=False was asked for"))
-    if not is_wide(model):
+    generator = torch.Generator().manual_seed(0)
+    keep = [condition.buffer for condition in group.conditions]
+    subject = subject_of(explored, model, generator, keep=keep)
+    if subject.tolerance > TOLERANCE:
         note = (
-            f"proven to {NARROW_TOLERANCE:g} in the network's own precision: float64 does not fit"
+            f"proven to {subject.tolerance:g} in the network's own precision: float64 does not fit"
         )
         group = replace(group, notes=(*group.notes, note))
-    while bad := violations(group, program, model):
-        names = ", ".join(f"`{name}`" for name in bad)
-        if not pin_violations:
-            raise ToroidsError(
-                f"the spaces {names} failed the proof that they preserve the outputs of "
-                f"`{type(model).__name__}` to {TOLERANCE:g}; report the module, or pass "
-                "pin_violations=True to leave them out."
-            )
-        kept = tuple(space for space in group.spaces if space.name not in bad)
-        note = f"left out: {names} failed the proof; report the module"
-        group = replace(group, spaces=kept, notes=(*group.notes, note))
-    return group
+    return _proven(group, subject, type(model).__name__, generator)
 
 
-def group_of(program: Program, output: OutputMode = "values") -> SymmetryGroup:
+def _proven(
+    group: SymmetryGroup, subject: Subject, model: str, generator: torch.Generator
+) -> SymmetryGroup:
+    """Leaves out what fails the proof, until nothing does."""
+    while True:
+        bad, deviation = violations(group, subject, generator)
+        if not bad:
+            return group
+        note = _failure(bad, deviation, subject.tolerance)
+        warnings.warn(f"`{model}`: {note}", ProofWarning, stacklevel=3)
+        group = without_atoms(group, bad)
+        group = replace(group, notes=(*group.notes, note))
+
+
+def _failure(bad: Sequence[Atom], deviation: Deviation, tolerance: float) -> str:
+    named = ", ".join(f"{action} of `{space}`" for space, action in bad)
+    return (
+        f"left out, for it failed the proof: {named}; it changed {deviation.where} by "
+        f"{deviation.size:.1g} of its size, not {tolerance:g}. This is a defect of a rule: please "
+        "report the module"
+    )
+
+
+def group_of(explored: Explored, output: OutputMode = "values") -> SymmetryGroup:
     """Infers the group of a traced module, unverified.
 
     Args:
-        program: the traced module.
+        explored: the traced module.
         output: what the reader of the outputs cannot see.
 
     Returns:
         The group that the rules grant.
     """
-    inference = infer(program)
-    found = orbits(inference.constraints)
-    assembly = Assembly(program, inference, found)
+    inference = infer(explored.programs)
+    group = _assembled(explored, inference, output)
+    stacks = stacks_of(group.spaces)
+    if stacks:  # where entries move on their own in each of a stack, there is more
+        other = infer(explored.programs, stacks=stacks)
+        group = max(group, _assembled(explored, other, output), key=_extent)
+    return group
+
+
+def _extent(group: SymmetryGroup) -> tuple[int, float]:
+    """How large a group is; matrices hold the permutations and flips inside."""
+    return group.dimension, group.log10_order
+
+
+def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> SymmetryGroup:
+    programs, main = explored.programs, explored.main
+    assembly = Assembly(programs, inference, orbits(inference.constraints))
     spaces = assembly.spaces()
-    result, output_notes = output_of(program, output)
+    result, output_notes = output_of(programs, output)
+    conditions, condition_notes = _conditions(explored, inference)
     return SymmetryGroup(
         spaces=tuple(spaces),
-        shapes=program.shapes,
+        shapes=main.shapes,
         output=result,
-        buffers=frozenset(program.shapes) - program.parameters,
-        notes=(*program.notes, *output_notes, *assembly.notes()),
-        tied={name: names[0] for names in program.aliases.values() for name in names[1:]},
+        buffers=frozenset(main.shapes) - (main.parameters - main.whole),
+        notes=(*explored.notes, *output_notes, *condition_notes, *assembly.notes()),
+        tied={name: names[0] for names in main.aliases.values() for name in names[1:]},
         binary=frozenset(
             alias
             for name in inference.constraints.binary
-            for alias in program.aliases.get(name, (name,))
+            for alias in main.aliases.get(name, (name,))
         ),
+        conditions=conditions,
     )
+
+
+def _conditions(
+    explored: Explored, inference: Inference
+) -> tuple[tuple[Condition, ...], tuple[str, ...]]:
+    """The buffers whose numbers were used, and what to say of those in no state dict."""
+    names = sorted(inference.constraints.conditions)
+    values = {s.name: s.value for p in explored.programs for s in p.sources.values()}
+    kept = tuple(Condition(n, digest_of(values[n])) for n in names if n in explored.main.shapes)
+    outside = [name for name in names if name not in explored.main.shapes]
+    notes = [f"holds as long as the buffer `{c.buffer}` holds the same numbers" for c in kept]
+    notes += [
+        f"holds as long as `{name}`, which no state dict holds, holds the same numbers"
+        for name in outside
+    ]
+    return kept, tuple(notes)

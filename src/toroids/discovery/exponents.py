@@ -7,6 +7,7 @@ are solved exactly: over the rationals for scales and shifts, over GF(2) for sig
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 
@@ -101,25 +102,31 @@ def null_space(rows: list[Row], wanted: Sequence[int], modulo_two: bool) -> list
 
 def complement(vectors: list[Vector], known: list[Vector], modulo_two: bool) -> list[int]:
     """Positions of those `vectors` that are independent of `known` and of each other."""
-    echelon: list[tuple[int, Vector]] = []
+    rows: dict[int, Vector] = {}  # by their last name, on which they are pivots
 
     def rest(vector: Vector) -> Vector:
         left = dict(vector)
-        for pivot, row in echelon:
-            if pivot in left:
-                factor = left[pivot] / row[pivot]
-                for name, value in row.items():
-                    left[name] = left.get(name, Fraction(0)) - factor * value
-                    if modulo_two:
-                        left[name] %= 2
-                left = {name: value for name, value in left.items() if value}
-        return left
+        ahead = [-name for name in left]
+        heapify(ahead)
+        while ahead:
+            pivot = -heappop(ahead)
+            row = rows.get(pivot)
+            if row is None or not left.get(pivot):
+                continue
+            factor = left[pivot] / row[pivot]
+            for name, value in row.items():
+                if name not in left:
+                    heappush(ahead, -name)
+                left[name] = left.get(name, Fraction(0)) - factor * value
+                if modulo_two:
+                    left[name] %= 2
+        return {name: value for name, value in left.items() if value}
 
     result = []
     for position, vector in enumerate([*known, *vectors]):
         left = rest(vector)
         if left:
-            echelon.append((max(left), left))
+            rows[max(left)] = left
             if position >= len(known):
                 result.append(position - len(known))
     return result

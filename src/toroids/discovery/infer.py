@@ -1,30 +1,47 @@
-"""Runs the rules over a traced module: every operator states its facts, in order."""
+"""Runs the rules over traced modules: every operator states its facts, in order.
 
+A module may have been traced at several sizes of its inputs. The programs share their parameters,
+so that what all of them state together holds at every size.
+"""
+
+import math
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_aggregate
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
 from toroids.discovery import axes
-from toroids.discovery.axes import SIGN, Value
+from toroids.discovery.axes import SIGN, Held, OpenFloat, OpenInt, Value
 from toroids.discovery.constraints import Constraints, Loss
+from toroids.discovery.decompose import decomposition, variants
 from toroids.discovery.program import (
     SIGNS,
     Execution,
     Program,
+    Sizes,
+    Source,
     attribute,
     body,
     call,
+    is_block,
     is_in_place,
     operator_name,
+    pair_graphs,
+    varies,
 )
 from toroids.discovery.rules import RULES
+from toroids.discovery.stacks import Stacks
 from toroids.discovery.ties import sums, untied_signs
+from toroids.discovery.unread import ARRANGING, pin_partial, pin_unread
+
+LookUp = Callable[[fx.Node], Any]
 
 
 @dataclass(frozen=True)
@@ -44,15 +61,17 @@ class Step:
 
 @dataclass
 class Inference:
-    """The facts about one program.
+    """The facts about a module.
 
     Attributes:
         constraints: all statements.
-        parameters: the parameters and moving buffers that were used, by first name.
-        outputs: the values that the program returns.
-        inputs: the values that the program takes.
-        steps: the operators in order, blocks opened; None where they were not asked for.
+        parameters: the parameters and buffers that were used, by first name.
+        outputs: the values that the first program returns.
+        inputs: the values that the first program takes.
+        steps: the operators of the first program in order, blocks opened; None where they were not
+            asked for.
         untied: signs that never meet a zero, and what that takes for granted.
+        stacks: pairs of axes of parameters that have joint places.
     """
 
     constraints: Constraints
@@ -61,67 +80,80 @@ class Inference:
     inputs: list[Value] = field(default_factory=list)
     steps: list[Step] | None = None
     untied: dict[fx.Node, frozenset[str]] = field(default_factory=dict)
+    stacks: Stacks = field(default_factory=dict)
 
 
-def infer(program: Program, with_steps: bool = False) -> Inference:
-    """States the facts of every operator of `program`, and pins its outputs.
+def infer(
+    programs: Sequence[Program], with_steps: bool = False, stacks: Stacks | None = None
+) -> Inference:
+    """States the facts of every operator of every program, and pins their outputs.
 
     Args:
-        program: the traced module.
-        with_steps: whether to keep what every operator looks at and gives.
+        programs: one module, traced at one or several sizes of its inputs.
+        with_steps: whether to keep what every operator of the first program looks at and gives.
+        stacks: pairs of axes of parameters that have joint places.
 
     Returns:
-        The facts.
+        The facts that hold at all sizes.
     """
-    sources = {
-        node: program.sources[node.name]
-        for node in program.graph.graph.nodes
-        if node.op == "placeholder"
-    }
-    state = Inference(Constraints(), steps=[] if with_steps else None)
-    grouped, statistics = _special_uses(program)
-    state.constraints.binary = _binary(program)
-    state.untied = untied_signs(program.graph, sources)
-    environment: dict[str, Any] = {}
-    for name, source in program.sources.items():
-        if not isinstance(source.value, Tensor):
-            environment[name] = source.value
-        elif source.kind == "input":
-            environment[name] = axes.fixed_value(source.value.shape)
-            state.inputs.append(environment[name])
-        elif source.kind == "parameter" or name in statistics:
-            environment[name] = _Lazy(source.name, tuple(source.value.shape), grouped.get(name))
-        else:
-            environment[name] = axes.constant(source.value)
-    state.outputs = _run(state, program.graph, environment)
-    counted = [name for name in program.outputs if name is not None]
-    for value, output in zip(state.outputs, program.outputs, strict=True):
-        if output is not None and isinstance(value, Value):
-            axes.pin(state.constraints, value)
-            places = [b.places[b.places >= 0].ravel() for b in value.bundles]
-            if len(counted) > 1 and any(found.size for found in places):
-                reason = f"output `{output}` is preserved (name one output with output_key)"
-                state.constraints.losses.append(Loss(reason, np.concatenate(places)))
+    state = Inference(Constraints(), stacks=stacks or {})
+    partial: list[list[np.ndarray[Any, Any]]] = []
+    for number, program in enumerate(programs):
+        state.constraints.partial = []
+        state.constraints.measured = False
+        run = _Run(state, program, Sizes(program), with_steps and number == 0)
+        outputs = run.whole()
+        if number == 0:
+            state.outputs, state.inputs, state.steps = outputs, run.inputs, run.steps
+        partial.append(state.constraints.partial)
+        if not state.constraints.measured:
+            continue
+        # a sum of shifts, weighed by a length, may vanish at that length by chance
+        if program.twin is not None:
+            _Run(state, program.twin.program, Sizes(program.twin.program), False).whole()
+        elif program.lengths:
+            _Run(state, program, Sizes(program, _other_sizes(program)), False).whole()
+    pin_partial(state.constraints, state.parameters, partial)
+    pin_unread(state.constraints, state.parameters)
+    for name in sorted(state.constraints.conditions & state.parameters.keys()):
+        state.constraints.operator = f"the condition on `{name}`"
+        axes.pin(state.constraints, state.parameters[name])
     return state
+
+
+def _other_sizes(program: Program) -> dict[Any, int]:
+    """Lengths of all free axes that differ from the example's, where one more is allowed."""
+    found = {}
+    for axis, length in program.lengths.items():
+        size = program.example.size(axis)
+        _, most = program.ranges.get(str(length), (2, size))
+        found[axis] = size + 1 if most is None or size < most else size
+    return found
 
 
 @dataclass(frozen=True)
 class _Lazy:
-    """A parameter before its first use: places are numbered in the order of use."""
+    """A parameter or buffer before its first use: places are numbered in the order of use."""
 
-    name: str
-    shape: tuple[int, ...]
+    source: Source
     groups: int | None
+    moves: bool  # whether nothing but the operators decides how it scales, flips and shifts
 
     def value(self, state: Inference) -> Value:
-        if self.name not in state.parameters:
+        name, shape = self.source.name, tuple(self.source.value.shape)
+        if name not in state.parameters:
             c = state.constraints
-            state.parameters[self.name] = (
-                axes.parameter(c, self.name, self.shape)
-                if self.groups is None
-                else axes.grouped_parameter(c, self.name, self.shape, self.groups)
-            )
-        return state.parameters[self.name]
+            if not self.moves:
+                numbers = Held(frozenset({name}), lambda: self.source.value)
+                found = axes.buffer(c, name, shape, numbers)
+            elif name in state.stacks and self.groups is None:
+                found = axes.stacked_parameter(c, name, shape, state.stacks[name])
+            elif self.groups is None:
+                found = axes.parameter(c, name, shape)
+            else:
+                found = axes.grouped_parameter(c, name, shape, self.groups)
+            state.parameters[name] = found
+        return state.parameters[name]
 
 
 def _binary(program: Program) -> set[str]:
@@ -169,71 +201,403 @@ def _groups(node: fx.Node) -> int:
     return int(value)  # type: ignore[arg-type]
 
 
-def _run(state: Inference, graph: fx.GraphModule, environment: dict[str, Any]) -> list[Any]:
-    values: dict[fx.Node, Any] = {}
+class _Run:
+    """One pass over the operators of one program."""
 
-    def look_up(node: fx.Node) -> Any:
-        value = values[node]
-        return value.value(state) if isinstance(value, _Lazy) else value
+    def __init__(self, state: Inference, program: Program, sizes: Sizes, with_steps: bool) -> None:
+        self.state, self.program, self.sizes = state, program, sizes
+        self.c = state.constraints
+        self.finest = _finest(program)
+        self.steps: list[Step] | None = [] if with_steps else None
+        self.inputs: list[Value] = []
+        self._numbers: dict[fx.Node, Any] = {}
+        self._longer: Sizes | None = None
 
-    for node in graph.graph.nodes:
-        if node.op == "placeholder":
-            values[node] = environment[node.name]
-        elif node.op == "get_attr":
-            found = attribute(graph, node.target)
-            values[node] = axes.constant(found) if isinstance(found, Tensor) else found
-        elif node.op == "call_function":
-            values[node] = _operator(state, node, look_up)
-            if state.steps is not None and not _is_block(node):
-                seen = tuple((n, look_up(n)) for n in node.all_input_nodes)
-                state.steps.append(Step(node, seen, tuple(_leaves([values[node]]))))
-            if is_in_place(node):
-                values[node.args[0]] = values[node]
-        elif node.op == "output":
-            return [look_up(a) if isinstance(a, fx.Node) else a for a in node.args[0]]
-    return []
+    def whole(self) -> list[Any]:
+        """Runs the program; pins its outputs, and closes the loop of buffers that it replaces."""
+        program, c = self.program, self.c
+        nodes = [n for n in program.graph.graph.nodes if n.op == "placeholder"]
+        c.binary |= _binary(program)
+        self.state.untied |= untied_signs(
+            program.graph, {n: program.sources[n.name] for n in nodes}
+        )
+        grouped, statistics = _special_uses(program)
+        environment = {n.name: self._source(n, grouped, statistics) for n in nodes}
+        outputs, last = self._run(program.graph, environment)
+        counted = [name for name in program.outputs if name is not None]
+        for value, output in zip(outputs, program.outputs, strict=True):
+            if output is not None and isinstance(value, Value):
+                c.operator = f"output `{output}`"
+                c.seen += [b.places[b.places >= 0].ravel() for b in value.bundles]
+                axes.pin(c, value)
+                places = [b.places[b.places >= 0].ravel() for b in value.bundles]
+                if len(counted) > 1 and any(found.size for found in places):
+                    reason = f"output `{output}` is preserved (name one output with output_key)"
+                    c.losses.append(Loss(reason, np.concatenate(places)))
+        self._close(nodes, environment, outputs, last)
+        return outputs
 
+    def _source(self, node: fx.Node, grouped: Mapping[str, int], statistics: set[str]) -> Any:
+        """What a placeholder is before any operator."""
+        source = self.program.sources[node.name]
+        if not isinstance(source.value, Tensor):
+            return source.value
+        if self.program.twin is not None and node in self.program.twin.constants:
+            return axes.fixed_value(source.value.shape)
+        if source.kind == "input":
+            value = axes.fixed_value(self._shape(node.meta["val"]))
+            value = replace(value, boolean=source.value.dtype == torch.bool)
+            self.inputs.append(value)
+            return value
+        if source.kind == "parameter":
+            return _Lazy(source, grouped.get(node.name), source.value.is_floating_point())
+        if source.kind == "buffer" and source.name in self.program.shapes:
+            return _Lazy(source, None, node.name in statistics)
+        if source.kind == "buffer" and source.value.numel() > 1:
+            return self._outside(source)
+        return axes.constant(source.value)
 
-def _operator(state: Inference, node: fx.Node, look_up: Any) -> Any:
-    c = state.constraints
-    if _is_block(node):
-        return _block(state, node, look_up)
-    inputs = [look_up(n) for n in node.all_input_nodes]
-    if node.target is operator.getitem:
-        return inputs[0][node.args[1]]
-    if all(_known(value) for value in inputs) and not _is_random(node):
-        return _folded(node, look_up)
-    c.shapes = _shapes(node)
-    if not c.shapes:
-        return None
-    name = operator_name(node)
-    found = RULES.get(name) or RULES.get(name.removesuffix("_"))
-    arguments = fx.map_arg(node.args, look_up)
-    keywords = fx.map_arg(dict(node.kwargs), look_up)
-    why = "has no rule"
-    if found is not None:
-        c.softmax_follows = name in CONTRACTIONS and _softmax_follows(node)
-        c.never_zero = state.untied.get(node)
+    def _outside(self, source: Source) -> Value:
+        """A buffer that no state dict holds: its numbers may change, so its units stay."""
+        numbers = Held(frozenset({source.name}), lambda: source.value)
+        return replace(axes.fixed_value(source.value.shape), held=numbers)
+
+    def _close(
+        self, nodes: Sequence[fx.Node], before: Mapping[str, Any], outputs: Sequence[Any],
+        last: Mapping[fx.Node, Any],
+    ) -> None:  # fmt: skip
+        """A buffer that a call replaces is read by the next one: both are indexed alike."""
+        after = {
+            name: value
+            for name, value in zip(self.program.mutated, outputs, strict=True)
+            if name is not None
+        }
+        for node in nodes:
+            source = self.program.sources[node.name]
+            value = after.get(source.name, last[node])
+            if source.kind in ("buffer", "parameter") and value is not before[node.name]:
+                self.c.operator = f"what `{source.name}` holds for the next call"
+                start = before[node.name]
+                start = start.value(self.state) if isinstance(start, _Lazy) else start
+                for leaf in _leaves([value]):
+                    self.c.seen += [b.places[b.places >= 0].ravel() for b in leaf.bundles]
+                    axes.settle(self.c, leaf)
+                    axes.equate(self.c, start, leaf)
+
+    def _run(
+        self, graph: fx.GraphModule, environment: Mapping[str, Any]
+    ) -> tuple[list[Any], dict[fx.Node, Any]]:
+        values: dict[fx.Node, Any] = {}
+
+        def look_up(node: fx.Node) -> Any:
+            value = values[node]
+            return value.value(self.state) if isinstance(value, _Lazy) else value
+
+        outputs: list[Any] = []
+        for node in graph.graph.nodes:
+            if node.op == "placeholder":
+                values[node] = environment[node.name]
+            elif node.op == "get_attr":
+                found = attribute(graph, node.target)
+                values[node] = axes.constant(found) if isinstance(found, Tensor) else found
+            elif node.op == "call_function":
+                values[node] = self._operator(node, look_up)
+                if self.steps is not None and not is_block(node):
+                    seen = tuple((n, look_up(n)) for n in node.all_input_nodes)
+                    self.steps.append(Step(node, seen, tuple(_leaves([values[node]]))))
+                if is_in_place(node):
+                    values[node.args[0]] = values[node]
+            elif node.op == "output":
+                outputs = [fx.map_arg(a, look_up) for a in node.args[0]]
+        return outputs, values
+
+    def _operator(self, node: fx.Node, look_up: LookUp) -> Any:
+        c, name = self.c, operator_name(node)
+        if is_block(node) or name == "cond":
+            return self._block(node, look_up) if is_block(node) else self._cond(node, look_up)
+        inputs = [look_up(n) for n in node.all_input_nodes]
+        if node.target is operator.getitem and not isinstance(inputs[0], Value):
+            return inputs[0][node.args[1]]
+        if all(_known(value) for value in inputs) and not draws_random(node):
+            if not self._varies(node):
+                return _folded(node, look_up)
+        c.operator = f"operator `{name}`{_where(node)}"
+        c.shapes, c.open = self._shapes(node), self._opened(node)
+        c.used = _used(node, len(c.shapes))
+        c.kind = next((value.dtype for value in _tensors(node)), torch.float32)
+        c.narrows = _narrows(node, self.finest)
+        if name not in ARRANGING:
+            for value in _leaves(inputs):
+                c.seen += [b.places[b.places >= 0].ravel() for b in value.bundles]
+        if not c.shapes:
+            return self._number(node, inputs)
+        result = self._ruled(node, name, inputs, look_up)
+        result = self._with_numbers(node, inputs, result, look_up)
+        for value, opened in zip(_leaves([result]), c.open, strict=True):
+            _keep_open_axes(c, value, opened)
+        return result
+
+    def _ruled(self, node: fx.Node, name: str, inputs: Sequence[Any], look_up: LookUp) -> Any:
+        """Asks the operator's rule; pins everything where there is none that fits."""
+        c = self.c
+        rule = next((RULES[own] for own in variants(name) if own in RULES), None)
+        if rule is None:
+            return self._decomposed(node, inputs, look_up, "has no rule")
+        if name.removesuffix("_") not in CARRIES_LOOSE:
+            look_up = self._settled(look_up)
+        given, named = self._with_open_numbers(node)
+        arguments, keywords = fx.map_arg(given, look_up), fx.map_arg(named, look_up)
+        c.never_zero = self.state.untied.get(node)
         if name == SIGN_WITHOUT_ZERO and c.never_zero is None:
             _keep_zeros(c, node.all_input_nodes[0], look_up)
+        if name in VIEWS and isinstance(inputs[0], Value):
+            axes.pin(c, inputs[0], self._torn(node))
         try:
-            result = found(c, *arguments, **keywords)
-            if _fits(result, c.shapes):
-                return result
-            why = "is used in a way that its rule does not know"
-        except (
-            ValueError,
-            TypeError,
-            IndexError,
-            KeyError,
-            AttributeError,
-            AssertionError,
-        ) as error:
+            result = rule(c, *arguments, **keywords)
+        except Exception as error:  # whatever it is: what is not understood stays in place
+            single = _of_single_numbers(c, rule, arguments, keywords)
+            if single is not None:
+                return _stamped(node, single)
             why = f"is used in a way that its rule fails on ({type(error).__name__}: {error})"
-    return _unknown(state, node, inputs, why)
+            return self._decomposed(node, inputs, look_up, why)
+        if not _fits(result, c.shapes):
+            why = "is used in a way that its rule does not know"
+            return self._decomposed(node, inputs, look_up, why)
+        return _stamped(node, result)
+
+    def _decomposed(self, node: fx.Node, inputs: Sequence[Any], look_up: LookUp, why: str) -> Any:
+        """Follows what an operator is made of; pins everything where nothing is known of that."""
+        twin = self._twin(node)
+        parts = decomposition(node)
+        if parts is None:
+            return self._unknown(node, inputs, why)
+        if twin is not None:
+            other, pairs = decomposition(twin), dict[fx.Node, fx.Node]()
+            if other is None or not pair_graphs(parts, other, pairs):
+                return self._unknown(node, inputs, why)
+            self.program.twin.nodes.update(pairs)  # type: ignore[union-attr]
+        names = [n.name for n in parts.graph.nodes if n.op == "placeholder"]
+        given = [look_up(n) for n in node.all_input_nodes]
+        steps, self.steps = self.steps, None  # the operator itself is the step
+        operator_, opened, shapes = self.c.operator, self.c.open, self.c.shapes
+        results = self._run(parts, dict(zip(names, given, strict=True)))[0]
+        self.steps = steps
+        self.c.operator, self.c.open, self.c.shapes = operator_, opened, shapes
+        several = isinstance(node.meta.get("val"), list | tuple)
+        return results if several else results[0]
+
+    def _settled(self, look_up: LookUp) -> LookUp:
+        """Looks up values to which no shift has added anything, as it states."""
+
+        def settled(value: Any) -> Any:
+            if not isinstance(value, Value) or not value.loose:
+                return value
+            axes.settle(self.c, value)
+            return replace(value, loose=())
+
+        return lambda node: map_aggregate(look_up(node), settled)
+
+    def _with_numbers(
+        self, node: fx.Node, inputs: Sequence[Any], result: Any, look_up: LookUp
+    ) -> Any:
+        """Adds to what follows from buffers and constants alone how its numbers are computed."""
+        values = _leaves(inputs)
+        held = [value.held for value in values if value.held is not None]
+        if not held or any(v.held is None and v.tensor is None for v in values):
+            return result
+        if draws_random(node) or any(map(axes.is_open, inputs)) or self._varies(node):
+            return result
+        buffers = frozenset[str]().union(*(x.buffers for x in held))
+
+        def numbers(position: int | None) -> Tensor:
+            if node not in self._numbers:
+                self._numbers[node] = _computed(node, look_up)
+            found: Any = self._numbers[node]
+            return found if position is None else found[position]  # type: ignore[no-any-return]
+
+        if isinstance(result, Value):
+            return replace(result, held=Held(buffers, lambda: numbers(None)))
+        return [
+            replace(value, held=Held(buffers, lambda i=i: numbers(i)))  # type: ignore[misc]
+            if isinstance(value, Value) else value
+            for i, value in enumerate(result)
+        ]  # fmt: skip
+
+    def _number(self, node: fx.Node, inputs: Sequence[Any]) -> Any:
+        """A number that an operator gives: of lengths, or read from a tensor; None for a check."""
+        if node.meta.get("val") is None:
+            return None
+        for value in _leaves(inputs):
+            numbers = axes.numbers_of(self.c, value)
+            if numbers is not None and numbers.numel() == 1 and operator_name(node) == "aten::item":
+                return numbers.item()
+            if operator_name(node) not in MEASURING:
+                axes.pin(self.c, value)
+        return self.sizes(node.meta.get("val"))
+
+    def _block(self, node: fx.Node, look_up: LookUp) -> Any:
+        arguments = fx.map_arg(node.args, look_up)
+        graph, inputs = body(arguments)
+        names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
+        if len(names) != len(inputs):
+            values = [a for a in arguments if isinstance(a, Value)]
+            return self._unknown(node, values, "has no rule")
+        return self._run(graph, dict(zip(names, inputs, strict=True)))[0]
+
+    def _cond(self, node: fx.Node, look_up: LookUp) -> Any:
+        """`torch.cond`: both branches, and either's results."""
+        given: Any = fx.map_arg(node.args, look_up)
+        condition, yes, no, inputs = given
+        for value in _leaves([condition]):
+            axes.pin(self.c, value)
+        found = []
+        for graph in (yes, no):
+            names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
+            found.append(self._run(graph, dict(zip(names, inputs, strict=True)))[0])
+        self.c.operator = f"operator `cond`{_where(node)}"
+        return [
+            axes.either(self.c, (a, b)) if isinstance(a, Value) and isinstance(b, Value) else a
+            for a, b in zip(*found, strict=True)
+        ]
+
+    def _shape(self, value: Tensor) -> tuple[int, ...]:
+        return tuple(int(self.sizes(s)) for s in value.shape)
+
+    def _shapes(self, node: fx.Node) -> tuple[tuple[int, ...], ...]:
+        return tuple(self._shape(value) for value in _tensors(node))
+
+    def _varies(self, node: fx.Node) -> bool:
+        """Whether an operator's sizes, or the numbers that it is given, depend on the inputs'."""
+        arguments, named = self._with_open_numbers(node)
+        given = tree_leaves((arguments, named))
+        opened = any(any(sizes) for sizes in self._opened(node))
+        return opened or self._open(node.meta.get("val")) or any(map(axes.is_open, given))
+
+    def _opened(self, node: fx.Node) -> tuple[tuple[bool, ...], ...]:
+        """For every tensor that an operator gives, which of its sizes depend on the inputs'."""
+        twin = self._twin(node)
+        if twin is None:
+            return tuple(
+                tuple(self._open(size) for size in value.shape) for value in _tensors(node)
+            )
+        return tuple(
+            tuple(a != b for a, b in zip(value.shape, other.shape, strict=True))
+            for value, other in zip(_tensors(node), _tensors(twin), strict=True)
+        )
+
+    def _open(self, value: Any) -> bool:
+        """Whether sizes, or a number, depend on the inputs."""
+        if isinstance(value, list | tuple):
+            return any(map(self._open, value))
+        if isinstance(value, Tensor):
+            return any(map(self._open, value.shape))
+        symbolic = isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)
+        return symbolic and varies(value.node.expr.xreplace(self.program.equal))
+
+    def _with_open_numbers(self, node: fx.Node) -> tuple[Any, Any]:
+        """Arguments of an operator; numbers that depend on the sizes of the inputs are marked."""
+        twin = self._twin(node)
+        if twin is None:
+            return node.args, dict(node.kwargs)
+        return _marked(node.args, twin.args), _marked(dict(node.kwargs), dict(twin.kwargs))
+
+    def _torn(self, node: fx.Node) -> list[int]:
+        """The axes of a view's argument that come elsewhere at other lengths, or in pieces."""
+        source: Any = node.args[0]
+        twin = self._twin(node)
+        if twin is not None:
+            others: Any = (twin.args[0].meta["val"].shape, twin.meta["val"].shape)  # type: ignore[union-attr]
+        elif self.program.lengths:
+            self._longer = self._longer or Sizes(self.program, _other_sizes(self.program))
+            others = [
+                tuple(int(self._longer(s)) for s in n.meta["val"].shape) for n in (source, node)
+            ]
+        else:
+            return []
+        before, after = self._shape(source.meta["val"]), self._shape(node.meta["val"])
+        return [
+            axis
+            for axis, size in enumerate(before)
+            if size > 1
+            and _fate(before, after, axis) not in (None, _fate(others[0], others[1], axis))
+        ]
+
+    def _twin(self, node: fx.Node) -> fx.Node | None:
+        return None if self.program.twin is None else self.program.twin.nodes.get(node)
+
+    def _unknown(self, node: fx.Node, inputs: Sequence[Any], why: str) -> Any:
+        """Pins what an operator reads and returns; says what that costs."""
+        c = self.c
+        places = []
+        for value in _leaves(inputs):
+            axes.pin(c, value)
+            places += [b.places[b.places >= 0].ravel() for b in value.bundles]
+        if places:
+            c.losses.append(Loss(f"{c.operator} {why}", np.concatenate(places)))
+        results = iter([axes.fixed_value(shape) for shape in c.shapes])
+        return tree_map_only(Tensor, lambda _: next(results), node.meta.get("val"))
 
 
-def _keep_zeros(c: Constraints, node: fx.Node, look_up: Any) -> None:
+VIEWS = ("aten::view", "aten::reshape", "aten::_unsafe_view", "aten::flatten", "aten::unflatten")
+
+
+def _fate(before: Sequence[int], after: Sequence[int], axis: int) -> tuple[int, int] | None:
+    """In which axes of a view an axis lies, from the first to the last; None where it is torn."""
+    size, inner = before[axis], math.prod(before[axis + 1 :])
+    steps = [math.prod(after[k + 1 :]) for k in range(len(after))]
+    for k, step in enumerate(steps):
+        if step and inner % step == 0 and (step * after[k]) % (inner * size) == 0:
+            return k, k
+    for k, step in enumerate(steps):
+        if step == inner:
+            for first in range(k + 1):
+                if math.prod(after[first : k + 1]) == size:
+                    return first, k
+    return None
+
+
+# Operators whose rules pass on what shifts have added, for a softmax that may not see it.
+CARRIES_LOOSE = {
+    f"aten::{name}"
+    for name in (
+        "add", "sub", "rsub", "mul", "div", "linear", "matmul", "mm", "bmm", "einsum", "baddbmm",
+        "addmm", "view", "reshape", "flatten", "unflatten", "permute",
+        "transpose", "unsqueeze", "squeeze", "to", "_to_copy", "clone", "contiguous", "dropout",
+        "expand", "where", "masked_fill", "softmax", "_softmax", "log_softmax", "_log_softmax",
+        "_safe_softmax", "neg", "_unsafe_view", "scaled_dot_product_attention", "detach", "alias",
+        "movedim", "swapaxes", "t", "mT",
+    )
+}  # fmt: skip
+# Operators that look at the size of a tensor, not at its entries, or only raise an error.
+MEASURING = (
+    "aten::_linalg_check_errors", "aten::size", "aten::sym_size", "aten::sym_numel",
+    "aten::sym_stride", "aten::sym_storage_offset",
+)  # fmt: skip
+
+
+def _finest(program: Program) -> float:
+    """The relative step of the most precise parameter."""
+    kinds = {s.value.dtype for s in program.sources.values() if s.kind == "parameter"}
+    return min((torch.finfo(kind).eps for kind in kinds if kind.is_floating_point), default=0.0)
+
+
+def _narrows(node: fx.Node, finest: float) -> bool:
+    """Whether an operator rounds its argument to a type that is narrower than the parameters."""
+    before = (
+        node.args[0].meta.get("val") if node.args and isinstance(node.args[0], fx.Node) else None
+    )
+    after = node.meta.get("val")
+    if not isinstance(before, Tensor) or not isinstance(after, Tensor):
+        return False
+    steps = [torch.finfo(x.dtype).eps if _is_inexact(x) else 0.0 for x in (before, after)]
+    return 0 < steps[0] < steps[1] and steps[1] > finest
+
+
+def _is_inexact(x: Tensor) -> bool:
+    return x.is_floating_point() or x.is_complex()
+
+
+def _keep_zeros(c: Constraints, node: fx.Node, look_up: LookUp) -> None:
     """States that the factors of a product that may be zero keep their signs: 0 x -1 is -0."""
     # up to sums, whose zeros are positive
     before, done = [node], {node}
@@ -248,51 +612,27 @@ def _keep_zeros(c: Constraints, node: fx.Node, look_up: Any) -> None:
             done.update(current.all_input_nodes)
 
 
-def _is_block(node: fx.Node) -> bool:
-    return isinstance(node.target, torch._ops.HigherOrderOperator)
+def _keep_open_axes(c: Constraints, value: Value, opened: Sequence[bool]) -> None:
+    """Pins what lies along an axis that is as long as the inputs: it was cut to their length."""
+    for axis, is_open in enumerate(opened):
+        dims = value.dims(axis) if is_open else ()
+        moving = {d for b in value.bundles_on(dims) if not b.fixed for d in b.dims}
+        if dims and moving >= set(dims):
+            axes.pin(c, value, [axis])
 
 
-CONTRACTIONS = ("aten::matmul", "aten::bmm", "aten::einsum", "aten::baddbmm")
-PASS_SHIFTS = (
-    "aten::mul", "aten::div", "aten::add", "aten::view", "aten::reshape", "aten::to",
-    "aten::_to_copy", "aten::dropout", "aten::clone", "aten::contiguous", "aten::_unsafe_view",
-    "aten::unsqueeze",
-)  # fmt: skip
-
-
-def _softmax_follows(node: fx.Node) -> bool:
-    """Whether all that happens to a product is that a softmax over its last axis reads it."""
-    size = node.meta["val"].shape[-1]
-    users = list(node.users)
-    if not users:
+def draws_random(node: fx.Node) -> bool:
+    """Whether an operator draws random numbers, as one of dropout in evaluation does not."""
+    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
         return False
-    for user in users:
-        name = operator_name(user).removesuffix("_")
-        if name in ("aten::softmax", "aten::_softmax"):
-            if user.args[1] not in (-1, user.meta["val"].ndim - 1):
-                return False
-            continue
-        if name not in PASS_SHIFTS or user.meta["val"].shape[-1] != size:
-            return False
-        if name in ("aten::mul", "aten::div"):
-            factor = user.args[1] if user.args[0] is node else user.args[0]
-            if isinstance(factor, fx.Node) and factor.meta["val"].numel() != 1:
-                return False
-        if not _softmax_follows(user):
-            return False
-    return True
+    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    given = {a.name: a.default_value for a in schema if a.has_default_value()}
+    given |= {a.name: value for a, value in zip(schema, node.args, strict=False)} | node.kwargs
+    return not any(given.get(name) == value for name, value in IDLE if name in given)
 
 
-def _block(state: Inference, node: fx.Node, look_up: Any) -> Any:
-    arguments = fx.map_arg(node.args, look_up)
-    if not any(isinstance(a, fx.GraphModule) for a in arguments):
-        return None
-    graph, inputs = body(arguments)
-    names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
-    known = "wrap_with" in str(node.target)
-    if not known or len(names) != len(inputs):
-        return _unknown(state, node, [a for a in arguments if isinstance(a, Value)], "has no rule")
-    return _run(state, graph, dict(zip(names, inputs, strict=True)))
+# Settings with which an operator that can draw random numbers draws none.
+IDLE = (("p", 0), ("dropout_p", 0), ("train", False), ("training", False))
 
 
 def _known(value: Any) -> bool:
@@ -300,69 +640,101 @@ def _known(value: Any) -> bool:
         return value.tensor is not None
     if isinstance(value, list | tuple):
         return all(_known(v) for v in value)
-    return True
+    return not axes.is_open(value)
 
 
-def _is_random(node: fx.Node) -> bool:
-    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
-
-
-def _folded(node: fx.Node, look_up: Any) -> Any:
+def _folded(node: fx.Node, look_up: LookUp) -> Any:
     """Runs an operator on known numbers."""
-
-    def numbers(n: fx.Node) -> Any:
-        value = look_up(n)
-        if isinstance(value, list | tuple):
-            return [v.tensor if isinstance(v, Value) else v for v in value]
-        return value.tensor if isinstance(value, Value) else value
-
-    with torch.no_grad():
-        result = call(node, numbers, Execution(wide=False))
+    result = _computed(node, look_up)
     if isinstance(result, list | tuple):
         return [axes.constant(r) if isinstance(r, Tensor) else r for r in result]
     return axes.constant(result) if isinstance(result, Tensor) else result
 
 
-def _shapes(node: fx.Node) -> tuple[tuple[int, ...], ...]:
-    value = node.meta.get("val")
-    values = value if isinstance(value, list | tuple) else [value]
-    return tuple(tuple(int(s) for s in v.shape) for v in values if isinstance(v, Tensor))
+def _computed(node: fx.Node, look_up: LookUp) -> Any:
+    def numbers(n: fx.Node) -> Any:
+        return map_aggregate(look_up(n), _bare)
+
+    with torch.no_grad():
+        return call(node, numbers, Execution(wide=False))
+
+
+def _bare(value: Any) -> Any:
+    if not isinstance(value, Value):
+        return value
+    return value.held.numbers() if value.held is not None else value.tensor
+
+
+def _tensors(node: fx.Node) -> list[Tensor]:
+    return [v for v in tree_leaves(node.meta.get("val")) if isinstance(v, Tensor)]
+
+
+def _marked(a: Any, b: Any) -> Any:
+    """Numbers of `a` that are other ones in `b` as open ones; all else as it is."""
+    if isinstance(a, fx.Node) or isinstance(a, bool):
+        return a
+    if isinstance(a, dict):
+        return {name: _marked(value, b[name]) for name, value in a.items()}
+    if isinstance(a, list | tuple):
+        return [_marked(x, y) for x, y in zip(a, b, strict=True)]
+    if isinstance(a, int) and a != b:
+        return OpenInt(a)
+    return OpenFloat(a) if isinstance(a, float) and a != b else a
 
 
 def _fits(result: Any, shapes: Sequence[tuple[int, ...]]) -> bool:
-    values = result if isinstance(result, list | tuple) else [result]
+    values = tree_leaves(result)
     return len(values) == len(shapes) and all(
         isinstance(value, Value) and value.shape == shape
         for value, shape in zip(values, shapes, strict=True)
     )
 
 
-def _unknown(state: Inference, node: fx.Node, inputs: Sequence[Any], why: str) -> Any:
-    """Pins what an operator reads and returns; says what that costs."""
-    c = state.constraints
-    places = []
-    for value in _leaves(inputs):
-        axes.pin(c, value)
-        places += [b.places[b.places >= 0].ravel() for b in value.bundles]
-    if places:
-        where = _where(node)
-        c.losses.append(
-            Loss(f"operator `{operator_name(node)}`{where} {why}", np.concatenate(places))
-        )
-    shapes = _shapes(node)
-    results = [axes.fixed_value(shape) for shape in shapes]
-    several = isinstance(node.meta.get("val"), list | tuple)
-    return results if several else (results[0] if results else None)
+def _leaves(values: Any) -> list[Value]:
+    return [value for value in tree_leaves(values) if isinstance(value, Value)]
 
 
-def _leaves(values: Sequence[Any]) -> list[Value]:
-    found: list[Value] = []
-    for value in values:
-        if isinstance(value, Value):
-            found.append(value)
-        elif isinstance(value, list | tuple):
-            found += _leaves(value)
-    return found
+def _of_single_numbers(c: Constraints, rule: Any, arguments: Any, keywords: Any) -> Any:
+    """Tries a rule on tensors without axes as on vectors of one entry; None where it fails too."""
+    values = _leaves([*arguments, *keywords.values()])
+    if not values or any(value.axes for value in values) or any(c.shapes):
+        return None
+
+    def vector(value: Any) -> Any:
+        return axes.insert_axis(value, 0) if isinstance(value, Value) else value
+
+    c.shapes = ((1,),) * len(c.shapes)
+    try:
+        result = rule(c, *tree_map(vector, arguments), **tree_map(vector, keywords))
+        fits = _fits(result, c.shapes)
+    except Exception:
+        return None
+    finally:
+        c.shapes = ((),) * len(c.shapes)
+    if not fits:
+        return None
+    return tree_map_only(Value, lambda value: axes.drop_axis(c, value, 0), result)
+
+
+def _used(node: fx.Node, count: int) -> tuple[bool, ...]:
+    """Which of the tensors that an operator gives anybody reads."""
+    if any(user.target is not operator.getitem for user in node.users):
+        return (True,) * count
+    read = {user.args[1] for user in node.users if any(map(_looks, user.users))}
+    return tuple(position in read for position in range(count))
+
+
+def _looks(node: fx.Node) -> bool:
+    """Whether an operator does more than to raise an error."""
+    return node.op != "call_function" or operator_name(node) not in MEASURING
+
+
+def _stamped(node: fx.Node, result: Any) -> Any:
+    """Says of results whether they are true or false."""
+    if isinstance(result, Value):
+        kinds = [value.dtype for value in _tensors(node)]
+        return replace(result, boolean=kinds[:1] == [torch.bool])
+    return result
 
 
 def _where(node: fx.Node) -> str:

@@ -1,5 +1,6 @@
 """Which legs write the outputs, and whether what their reader cannot see may be removed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import fx
@@ -15,11 +16,11 @@ POOLING = (
 )  # fmt: skip
 
 
-def output_of(program: Program, mode: OutputMode) -> tuple[Output, tuple[str, ...]]:
+def output_of(programs: Sequence[Program], mode: OutputMode) -> tuple[Output, tuple[str, ...]]:
     """Finds the layer that writes the outputs.
 
     Args:
-        program: the traced module.
+        programs: the module, as it was traced.
         mode: what the reader of the outputs cannot see.
 
     Returns:
@@ -27,7 +28,10 @@ def output_of(program: Program, mode: OutputMode) -> tuple[Output, tuple[str, ..
     """
     if mode == "values":
         return Output(), ()
-    legs, why = _writers(program)
+    found = [_writers(program) for program in programs]
+    legs, why = next((f for f in found if not f[0]), found[0])
+    if any(f[0] != legs for f in found):
+        legs, why = (), "another layer writes them on inputs of other sizes"
     if not legs:
         return Output(), (f"output: nothing is removed for {mode!r}, because {why}",)
     return Output(mode, legs), ()

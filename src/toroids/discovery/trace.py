@@ -4,14 +4,17 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import sympy
 import torch
 from torch import Tensor, fx, nn
-from torch.export.graph_signature import InputKind, OutputKind
-from torch.func import functional_call
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
+from toroids.discovery.assumed import equal_lengths, guards_of
+from toroids.discovery.example import Axis, Example
 from toroids.discovery.program import (
     Program,
     Source,
@@ -20,10 +23,10 @@ from toroids.discovery.program import (
     on_cpu,
     operator_name,
 )
-from toroids.errors import DataError, ToroidsError
-from toroids.evaluation.running import check_module, evaluation_mode
+from toroids.errors import ToroidsError
+from toroids.evaluation.running import evaluation_mode, has_own_modes
 
-Inputs = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
+UNBOUNDED = 2**40  # no axis is longer; where PyTorch knows no limit, it writes a larger number
 
 
 class _Names:
@@ -34,137 +37,172 @@ class _Names:
         self.skipped: list[str] = []
 
 
-class _Counted(nn.Module):
+class Counted(nn.Module):
     """Calls a module and returns the tensors of its output, caches left out, in a flat tuple."""
 
-    def __init__(self, model: nn.Module, output_key: str | int | None) -> None:
+    def __init__(self, model: nn.Module, example: Example, output_key: str | int | None) -> None:
+        """Wraps a module that is called as in the example."""
         super().__init__()
         self.model = model
+        self._arguments = example.arguments
         self._key = output_key
+        self._refresh = has_own_modes(model)
         self.found = _Names()
 
-    def forward(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Calls the module on the example with these tensors."""
+        args, kwargs = self._arguments(tensors)
+        if self._refresh:  # what it kept in evaluation mode may be of other parameters
+            self.model.train()
+            self.model.eval()
         output = self.model(*args, **kwargs)
         if self._key is not None:
             output = output[self._key]
         self.found.kept.clear()
         self.found.skipped.clear()
-        tensors: list[Tensor] = []
-        self._collect("" if self._key is None else str(self._key), output, tensors)
-        return tuple(tensors)
+        return tuple(self._collect("" if self._key is None else str(self._key), output))
 
-    def _collect(self, name: str, output: Any, tensors: list[Tensor]) -> None:
+    def _collect(self, name: str, output: Any) -> Iterator[Tensor]:
         if isinstance(output, Tensor):
             self.found.kept.append(name or "output")
-            tensors.append(output)
+            yield output
         elif isinstance(output, Mapping):
             for key, value in output.items():
-                self._collect(f"{name}.{key}".lstrip("."), value, tensors)
+                yield from self._collect(f"{name}.{key}".lstrip("."), value)
         elif isinstance(output, list | tuple):
             for key, value in enumerate(output):
-                self._collect(f"{name}.{key}".lstrip("."), value, tensors)
+                yield from self._collect(f"{name}.{key}".lstrip("."), value)
         elif output is not None and not isinstance(output, bool | int | float | str):
             self.found.skipped.append(f"{name or 'output'} ({type(output).__name__})")
 
 
-def trace(model: nn.Module, inputs: Inputs, output_key: str | int | None = None) -> Program:
+def trace(
+    model: nn.Module,
+    example: Example,
+    output_key: str | int | None = None,
+    free: Collection[Axis] = (),
+) -> Program:
     """Traces a module in evaluation mode.
 
     Args:
         model: left as it was, also its mode.
-        inputs: a tensor, a tuple of positional or a mapping of keyword arguments.
+        example: what it is traced on.
         output_key: the entry of a structured output that counts; all when None.
+        free: axes of the inputs whose lengths, two or more, are to stay open where they can.
 
     Returns:
         The traced program.
 
     Raises:
-        ParamsError: `model` is no module.
-        DataError: it fails on these inputs; says how.
         ToroidsError: it cannot be traced; says why.
     """
-    check_module(model)
-    args, kwargs = split_inputs(inputs)
-    lazy = [n for n, p in model.named_parameters() if isinstance(p, nn.UninitializedParameter)]
-    if lazy:
-        raise ToroidsError(
-            f"`{lazy[0]}` of the model has no shape yet; run the model once on its inputs first."
-        )
-    counted = _Counted(model, output_key)
-    with evaluation_mode(counted), _quiet():
+    counted = Counted(model, example, output_key)
+    open_axes = tuple(
+        {axis: Dim.AUTO for number, axis in free if number == i}
+        for i in range(len(example.tensors))
+    )
+    with evaluation_mode(counted), quiet():
         try:
-            exported = torch.export.export(counted, args, kwargs, strict=False)
-            if _mutates_views(exported.graph):
+            exported = torch.export.export(
+                counted,
+                example.tensors,
+                dynamic_shapes={"tensors": open_axes} if free else None,
+                strict=False,
+            )
+            if _mutates_views(exported.graph) or _transforms(exported.graph):
                 exported = exported.run_decompositions({})
+            kept, skipped = list(counted.found.kept), list(counted.found.skipped)
         except Exception as error:
-            _check_runs(counted, args, kwargs)
             raise ToroidsError(_refusal(model, error)) from error
     graph = exported.graph_module
     graph.graph.eliminate_dead_code()  # what no counted output reads restricts nothing
-    aliases, first = _names(model)
+    aliases, first = alias_names(model)
     sources: dict[str, Source] = {}
-    examples = iter(torch.utils._pytree.tree_leaves((args, kwargs)))
+    numbers = iter(range(len(example.tensors)))
     for spec in exported.graph_signature.input_specs:
         placeholder = str(getattr(spec.arg, "name", ""))
-        name = str(spec.target or "").removeprefix("model.")
         if spec.kind is InputKind.USER_INPUT:
-            sources[placeholder] = Source("input", placeholder, on_cpu(next(examples, None)))
+            number = next(numbers)
+            value = on_cpu(example.tensors[number])
+            sources[placeholder] = Source("input", placeholder, value, number)
             continue
-        kinds = {InputKind.PARAMETER: "parameter", InputKind.BUFFER: "buffer"}
-        kind = kinds.get(spec.kind, "constant")
-        target = str(spec.target)
-        value = (
-            exported.state_dict[target]
-            if target in exported.state_dict
-            else exported.constants[target]
-        )
-        if kind != "parameter":  # known numbers are computed with, on the CPU
-            value = on_cpu(value)
-        sources[placeholder] = Source(kind, first.get(name, name), value)
-    mutated = [
-        s for s in exported.graph_signature.output_specs if s.kind is not OutputKind.USER_OUTPUT
-    ]
-    outputs = (*(None,) * len(mutated), *counted.found.kept)
-    skipped = tuple(
-        f"output `{name}` is not counted: it is not a tensor" for name in counted.found.skipped
+        sources[placeholder] = _held(exported, spec, first)
+    mutated = tuple(
+        str(s.target).removeprefix("model.") if s.kind is OutputKind.BUFFER_MUTATION else None
+        for s in exported.graph_signature.output_specs
+        if s.kind is not OutputKind.USER_OUTPUT
     )
+    guards = guards_of(graph) if free else ()
+    equal = equal_lengths(guards)
+    lengths = {a: length.xreplace(equal) for a, length in _lengths(graph, sources).items()}
+    parameters = dict(model.named_parameters(remove_duplicate=False))
     return Program(
         graph=graph,
         sources=sources,
         shapes={name: tuple(t.shape) for name, t in model.state_dict().items()},
         aliases=aliases,
-        parameters=frozenset(n for n, _ in model.named_parameters(remove_duplicate=False)),
-        outputs=outputs,
-        notes=skipped,
+        parameters=frozenset(parameters),
+        whole=frozenset(n for n, x in parameters.items() if not x.is_floating_point()),
+        outputs=(*(None,) * len(mutated), *kept),
+        mutated=(*mutated, *(None,) * len(kept)),
+        example=example,
+        lengths=lengths,
+        ranges=_ranges(exported, lengths),
+        guards=tuple(dict.fromkeys(guard.xreplace(equal) for guard in guards)),
+        equal=equal,
+        twin=None,
+        notes=tuple(f"output `{name}` is not counted: it is not a tensor" for name in skipped),
     )
 
 
-def split_inputs(inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Inputs as positional and keyword arguments.
+def _transforms(graph: fx.Graph) -> bool:
+    """Whether a graph calls `torch.vmap` or another transform instead of what it becomes."""
+    return any("functorch" in str(getattr(node.target, "__module__", "")) for node in graph.nodes)
 
-    Returns:
-        Both.
 
-    Raises:
-        ToroidsError: they are neither a tensor, a tuple nor a mapping.
-    """
-    if isinstance(inputs, Tensor):
-        return (inputs,), {}
-    if isinstance(inputs, tuple | list):
-        return tuple(inputs), {}
-    if isinstance(inputs, Mapping):
-        return (), {str(name): value for name, value in inputs.items()}
-    raise ToroidsError(
-        f"the inputs are a {type(inputs).__name__}; pass a tensor, a tuple of positional "
-        "arguments or a dictionary of keyword arguments."
-    )
+def _held(exported: ExportedProgram, spec: InputSpec, first: Mapping[str, str]) -> Source:
+    """What a placeholder that is no input stands for."""
+    kinds = {InputKind.PARAMETER: "parameter", InputKind.BUFFER: "buffer"}
+    kind = kinds.get(spec.kind, "constant")
+    target = str(spec.target or "")
+    known = exported.state_dict if target in exported.state_dict else exported.constants
+    value = known[target]
+    if kind != "parameter":  # known numbers are computed with, on the CPU
+        value = on_cpu(value)
+    name = target.removeprefix("model.")
+    return Source(kind, first.get(name, name), value)
+
+
+def _lengths(graph: fx.GraphModule, sources: Mapping[str, Source]) -> dict[Axis, sympy.Expr]:
+    """The lengths of the axes of the inputs that stayed open."""
+    found: dict[Axis, sympy.Expr] = {}
+    for node in graph.graph.nodes:
+        source = sources.get(node.name) if node.op == "placeholder" else None
+        if source is not None and source.kind == "input" and isinstance(source.value, Tensor):
+            for axis, length in enumerate(node.meta["val"].shape):
+                if isinstance(length, torch.SymInt) and length.node.expr.free_symbols:
+                    found[source.number, axis] = length.node.expr
+    return found
+
+
+def _ranges(
+    exported: ExportedProgram, lengths: Mapping[Axis, sympy.Expr]
+) -> dict[str, tuple[int, int | None]]:
+    symbols = {symbol for length in lengths.values() for symbol in length.free_symbols}
+    found = {}
+    for symbol in symbols:
+        limits = exported.range_constraints.get(symbol)
+        low = int(limits.lower) if limits is not None else 2
+        bounded = limits is not None and limits.upper.is_finite and limits.upper < UNBOUNDED
+        found[str(symbol)] = (low, int(limits.upper) if bounded else None)
+    return found
 
 
 LOUD = ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Traces without warnings of third parties, gradients, or fused attention that hides values."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -213,8 +251,12 @@ def _is_view(node: fx.Node) -> bool:
     return any(alias is not None and not alias.is_write for alias in aliases)
 
 
-def _names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """All names of tensors that have several, and the first name of every tensor."""
+def alias_names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """All names of tensors that have several, and the first name of every tensor.
+
+    Returns:
+        Both, by the first name and by every name.
+    """
     by_place: dict[Any, list[str]] = {}
     tensors = [
         *model.named_parameters(remove_duplicate=False),
@@ -229,23 +271,6 @@ def _names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str, str]
         by_place.setdefault(place, []).append(name)
     aliases = {names[0]: tuple(names) for names in by_place.values() if len(names) > 1}
     return aliases, {name: names[0] for names in by_place.values() for name in names}
-
-
-def _check_runs(counted: _Counted, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raises where a module that was not traced does not even run: its inputs are to blame."""
-    lent = {name: buffer.clone() for name, buffer in counted.named_buffers()}
-    try:
-        functional_call(counted, lent, args, kwargs)
-    except Exception as error:
-        shown = [
-            f"{tuple(x.shape)} of {x.dtype}" if isinstance(x, Tensor) else type(x).__name__
-            for x in (*args, *kwargs.values())
-        ]
-        raise DataError(
-            f"`{type(counted.model).__name__}` fails on the inputs {', '.join(shown)}: "
-            f"{first_line(error)}; pass an example that it runs on, and an output_key that its "
-            "output has."
-        ) from error
 
 
 def _refusal(model: nn.Module, error: Exception) -> str:

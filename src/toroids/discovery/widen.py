@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from toroids.discovery.discover import group_of
-from toroids.discovery.trace import Inputs, trace
-from toroids.discovery.verify import traced_subject, worst_deviation
+from toroids.discovery.draws import drawn_params
+from toroids.discovery.example import Inputs
+from toroids.discovery.explore import explore
+from toroids.discovery.proof import TOLERANCE, deviation
 from toroids.errors import ToroidsError
 from toroids.evaluation.running import check_module
 from toroids.params import Params, check_finite, check_shapes
@@ -68,21 +70,22 @@ def widen(
     shapes = {name: tuple(tensor.shape) for name, tensor in narrow.state_dict().items()}
     check_shapes(params, shapes, "the parameters", "the narrow model")
     check_finite(params)
-    programs = [trace(model, inputs, output_key) for model in (narrow, wide)]
-    embedding = _Embedding(*(group_of(program) for program in programs))
-    subject = traced_subject(programs[0], narrow, torch.Generator().manual_seed(0))
-    expected = subject.outputs(subject.params)
-    double = any(x.dtype == torch.float64 for x in subject.params.values())
-    found = programs[1].run(embedding(subject.params), wide=double)
+    explored = [explore(model, inputs, output_key) for model in (narrow, wide)]
+    embedding = _Embedding(*(group_of(one) for one in explored))
+    main, example = explored[0].main, explored[0].points[0].example
+    generator = torch.Generator().manual_seed(0)
+    drawn = drawn_params(narrow.state_dict(), main.aliases, main.parameters, generator)
+    expected = main.run(drawn, inputs=example.tensors)
+    found = explored[1].main.run(embedding(drawn), inputs=example.tensors)
     if [x.shape for x in found] != [x.shape for x in expected]:
         raise ToroidsError(
             f"the outputs have the shapes {[tuple(x.shape) for x in expected]} in the narrow model "
             f"and {[tuple(x.shape) for x in found]} in the wide one; pick one with output_key."
         )
-    deviation = worst_deviation(found, expected).item()
-    if not deviation <= subject.tolerance:
+    changed = max(deviation(a, b)[0] for a, b in zip(found, expected, strict=True))
+    if not changed <= TOLERANCE:
         raise ToroidsError(
-            f"with {embedding.widened} the outputs would change by {deviation:.1g} of their size: "
+            f"with {embedding.widened} the outputs would change by {changed:.1g} of their size: "
             "something counts the units, as a layer norm or the scale of attention does; give both "
             "models as many there."
         )

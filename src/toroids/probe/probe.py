@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from toroids.arguments import checked
+from toroids.discovery.calls import Caller
+from toroids.discovery.example import Inputs, example_of
 from toroids.discovery.program import CPU, Execution, LookUp, Watch
-from toroids.discovery.trace import Inputs, trace
+from toroids.discovery.trace import trace
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.running import check_module
 from toroids.params import Params
@@ -86,7 +88,12 @@ class Probe:
         check_module(model)
         group.check(model.state_dict(), "the model")
         self.group = group
-        self._program = trace(model, inputs, output_key)
+        example = example_of(model, inputs)
+        try:
+            self._program = trace(model, example, output_key)
+        except ToroidsError:
+            Caller(model, model.state_dict(), output_key).first(example)  # says so if these fail
+            raise
         separate_layers(self._program.graph)
         self._looks = looks_of(self._program, group, observations)
 

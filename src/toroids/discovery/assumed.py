@@ -1,0 +1,105 @@
+"""What a trace with open lengths takes for granted of them: the guards that PyTorch notes.
+
+Where a forward asks in Python how long its inputs are (`if x.shape[1] == 7`), a trace follows one
+answer, and notes the other as impossible. The guards tell at which lengths to look again.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+import sympy
+import torch
+from torch import Tensor, fx
+from torch.utils._pytree import tree_leaves
+
+# Lengths among which one is looked for that a guard excludes; of two lengths fewer each.
+LENGTHS = (*range(1, 130), 144, 192, 200, 256, 384, 400, 500, 512)
+PAIRS = range(1, 13)
+MOST = 40  # guards that are looked at
+SIMPLE = 30  # operations of an equation that is solved
+
+
+def guards_of(graph: fx.GraphModule) -> tuple[sympy.Basic, ...]:
+    """The conditions on lengths under which a graph was traced.
+
+    Args:
+        graph: of a module that was traced with open lengths.
+
+    Returns:
+        Conditions; empty where no length is open.
+    """
+    for node in graph.graph.nodes:
+        for value in tree_leaves(node.meta.get("val")):
+            sizes = value.shape if isinstance(value, Tensor) else [value]
+            for size in sizes:
+                if isinstance(size, torch.SymInt):
+                    env = size.node.shape_env
+                    return tuple(dict.fromkeys(guard.expr for guard in env.guards))
+    return ()
+
+
+def equal_lengths(guards: Sequence[sympy.Basic]) -> dict[sympy.Symbol, sympy.Expr]:
+    """Lengths that guards say are others, as those of two batches that meet.
+
+    Args:
+        guards: of a trace.
+
+    Returns:
+        For every such length the one, or the number, that stands for it.
+    """
+    found: dict[sympy.Symbol, sympy.Expr] = {}
+    for guard in guards:
+        if not isinstance(guard, sympy.Eq):
+            continue
+        difference = (guard.lhs - guard.rhs).xreplace(found)
+        symbols = sorted(difference.free_symbols, key=str)
+        if not symbols or sympy.count_ops(difference) > SIMPLE:
+            continue
+        if not difference.is_polynomial(*symbols):
+            continue
+        for symbol in symbols:
+            solved = [x for x in sympy.solve(difference, symbol) if x != 0]
+            if len(solved) == 1 and (solved[0].is_Symbol or solved[0].is_Integer):
+                found = {old: new.xreplace({symbol: solved[0]}) for old, new in found.items()}
+                found[symbol] = solved[0]
+                break
+    return found
+
+
+def _near(number: int) -> list[int]:
+    """Lengths, the next ones first."""
+    return sorted(LENGTHS, key=lambda n: abs(n - number))
+
+
+def excluded(
+    guards: Sequence[sympy.Basic], numbers: Mapping[sympy.Symbol, int]
+) -> Iterator[dict[sympy.Symbol, int]]:
+    """Lengths that guards exclude, one choice for every guard.
+
+    Args:
+        guards: conditions on lengths.
+        numbers: lengths for which all of them hold.
+
+    Yields:
+        Other numbers for one or two lengths, near by.
+    """
+    for guard in [g for g in guards if g.free_symbols and g.free_symbols <= numbers.keys()][:MOST]:
+        symbols = sorted(guard.free_symbols, key=str)
+        alone = ({x: n} for x in symbols for n in _near(numbers[x]))
+        together = (
+            dict(zip(pair, sizes, strict=True))
+            for pair in itertools.combinations(symbols, 2)
+            for sizes in itertools.product(PAIRS, PAIRS)
+        )
+        for choice in itertools.chain(alone, together):
+            if _fails(guard, {**numbers, **choice}):
+                yield choice
+                break
+
+
+def _fails(guard: sympy.Basic, numbers: Mapping[sympy.Symbol, int]) -> bool:
+    try:
+        held = guard.xreplace({symbol: sympy.Integer(n) for symbol, n in numbers.items()})
+    except ZeroDivisionError:  # a length of none in a quotient
+        return False
+    return bool(held == sympy.false)

@@ -1,0 +1,151 @@
+"""Values at which a module is run to check it: other weights, other buffers, other inputs.
+
+A symmetry must hold for every value of what a state dict holds, so nothing keeps the value that it
+happens to have: zero biases and unit gains are disturbed, masks are drawn, small weights are
+strengthened, so that deep networks do not forget their input.
+"""
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from toroids.params import Params
+
+# The noise of large tensors, whose entries are not all alike anyway, comes again after so many: a
+# prime, which no length of rows divides.
+PERIOD = 262139
+
+
+def drawn_params(
+    params: Params,
+    aliases: Mapping[str, Collection[str]],
+    parameters: Collection[str],
+    generator: torch.Generator,
+    *,
+    wide: bool = True,
+    keep: Collection[str] = (),
+) -> dict[str, Tensor]:
+    """Draws parameters and buffers near those of a module.
+
+    Args:
+        params: its state dict.
+        aliases: all names of every tensor that has several, by the first one.
+        parameters: names of parameters; the others are buffers.
+        generator: on the CPU.
+        wide: whether in float64, else in each tensor's own precision.
+        keep: buffers that keep their values.
+
+    Returns:
+        New tensors on the CPU, equal ones under the names of one tensor.
+    """
+    first = {other: name for name, names in aliases.items() for other in names}
+    drawn: dict[str, Tensor] = {}
+    for name, tensor in params.items():
+        source = first.get(name, name)
+        if source not in drawn:
+            value = tensor.detach().cpu()
+            drawn[source] = (
+                _like(value, wide)
+                if source in keep
+                else _learned(value, generator, wide)
+                if source in parameters
+                else _held(source, value, generator, wide)
+            )
+        drawn[name] = drawn[source]
+    return {name: drawn[name] for name in params}
+
+
+def _like(value: Tensor, wide: bool) -> Tensor:
+    return value.double() if wide and value.is_floating_point() else value.clone()
+
+
+def _learned(value: Tensor, generator: torch.Generator, wide: bool) -> Tensor:
+    """Disturbs a parameter by 10 % noise and an offset, and strengthens it where it is small."""
+    if not value.is_floating_point():
+        return _whole(value, generator)
+    other = _near(value, generator, wide)
+    strength = _strengthening(other)
+    return other if strength == 1 else other.mul_(strength)
+
+
+def _held(name: str, value: Tensor, generator: torch.Generator, wide: bool) -> Tensor:
+    """Draws a buffer: floating ones near their values, of the same sign if they all have one."""
+    if not value.is_floating_point():
+        return _whole(value, generator)
+    other = _near(value, generator, wide)
+    positive = name.endswith("running_var") or (value.numel() and bool((value >= 0).all()))
+    return other.abs() if positive else other
+
+
+def _near(value: Tensor, generator: torch.Generator, wide: bool) -> Tensor:
+    # small enough that a trained network keeps its character, large enough at 1e-8
+    base = value if value.dtype == torch.float64 else value.float()
+    noise = _noise(value, generator).to(base.dtype)
+    near = (base * 0.1).add_(0.01).mul_(noise).add_(base)
+    return near.double() if wide else near.to(value.dtype)
+
+
+def _noise(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal noise; in large tensors it comes again after a prime number of entries."""
+    if value.numel() <= PERIOD:
+        return torch.randn(value.shape, dtype=torch.float32, generator=generator)
+    noise = torch.randn(PERIOD, dtype=torch.float32, generator=generator)
+    times = -(-value.numel() // PERIOD)
+    return noise.repeat(times)[: value.numel()].view(value.shape)
+
+
+def _whole(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws integers and truth values among those that occur; a mask of ones gets zeros too."""
+    if value.is_complex() or value.numel() == 0:
+        return value.clone()
+    low, high = int(value.min()), int(value.max())
+    if value.dtype == torch.bool or (low >= 0 and high <= 1):
+        bits = torch.rand(value.shape, generator=generator) < 0.5
+        return bits.to(value.dtype)
+    order = torch.randint(value.numel(), value.shape, generator=generator)
+    return value.reshape(-1)[order]
+
+
+def drawn_inputs(tensors: Collection[Tensor], generator: torch.Generator) -> list[Tensor]:
+    """Draws inputs like given ones: of their size and spread, integers among those that occur."""
+    drawn = []
+    for tensor in tensors:
+        value = tensor.detach().cpu()
+        if value.is_floating_point():
+            spread = value.float().std() if value.numel() > 1 else value.float().abs().mean()
+            scale = spread.nan_to_num().clamp_min(0.1)
+            noise = torch.randn(value.shape, generator=generator)
+            other = value.float() * 0.5 + scale * noise
+            positive = value.numel() > 0 and bool((value >= 0).all())
+            drawn.append((other.abs() if positive else other).to(value.dtype))
+        elif value.dtype == torch.bool or value.numel() == 0 or value.is_complex():
+            drawn.append(value.clone())
+        else:
+            order = torch.randint(value.numel(), value.shape, generator=generator)
+            drawn.append(value.reshape(-1)[order])
+    return drawn
+
+
+def _strengthening(tensor: Tensor) -> float:
+    """The factor that brings a matrix's entries up to sqrt(2 / fan-in), at least one."""
+    # Where weights are small, as most frameworks draw them, a deep network forgets its input within
+    # a few layers: a wrong symmetry of the first ones would move the outputs by next to nothing.
+    if tensor.ndim < 2 or tensor.numel() < 2:
+        return 1.0
+    spread = float(tensor.float().square().mean().sqrt())
+    wanted = (2 * tensor.shape[0] / tensor.numel()) ** 0.5
+    return min(max(wanted / spread, 1.0), 10.0) if spread else 1.0
+
+
+def in_own_precision(params: Params, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Drawn values in the types, and on the devices, of a module's own.
+
+    Args:
+        params: drawn values.
+        like: the module's state dict.
+
+    Returns:
+        New tensors under the same names.
+    """
+    return {name: tensor.to(like[name]) for name, tensor in params.items()}

@@ -1,0 +1,45 @@
+"""Tensors that stack the weights of many units of one kind: experts, heads, members of a team.
+
+`W[head, model, entry]` is as many matrices as there are heads. What a first look finds is a space
+of heads and one of entries, the same in all heads. Where every tensor that the second one moves is
+stacked along the first, entries may move in each head on their own; a second look, which gives both
+axes joint places, tells.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from toroids.symmetry.space import Space
+
+Stacks = Mapping[str, tuple[tuple[int, int], ...]]
+
+
+def stacks_of(spaces: Sequence[Space]) -> Stacks:
+    """Finds the axes of tensors that may be indexed together.
+
+    Args:
+        spaces: what a first look has found.
+
+    Returns:
+        For tensors that stack others the pairs of axes that are joint; empty where there are none.
+    """
+    found: dict[str, set[tuple[int, int]]] = {}
+    for inner in spaces:
+        for outer in spaces:
+            for name, pair in _pairs(inner, outer) if inner is not outer else ():
+                found.setdefault(name, set()).add(pair)
+    return {name: tuple(sorted(pairs)) for name, pairs in found.items()}
+
+
+def _pairs(inner: Space, outer: Space) -> Iterator[tuple[str, tuple[int, int]]]:
+    if min(inner.size, outer.size) < 2 or inner.copies > 1 or outer.copies > 1:
+        return
+    pairs = []
+    for leg in inner.legs:
+        around = [other for other in outer.legs if other.tensor == leg.tensor]
+        if any((other.axis, other.span) == (leg.axis, leg.span) for other in around):
+            continue  # one axis holds both, and may be cut as it likes
+        whole = [other for other in around if other.positions is None and other.span == 1]
+        if len(whole) != 1 or leg.positions is not None or leg.span != 1:
+            return
+        pairs.append((leg.tensor, (min(leg.axis, whole[0].axis), max(leg.axis, whole[0].axis))))
+    yield from pairs

@@ -1,0 +1,236 @@
+"""Networks that people bring: on graphs, with cells, stacked weights, lookups, transforms."""
+
+import torch
+import torch.nn.functional as F
+import torch.nn.utils as U
+from torch import nn
+from torch.nn.utils import parametrizations as P
+
+EDGES = torch.tensor([[0, 1, 2, 3, 1], [1, 2, 3, 0, 3]])
+
+
+class Network(nn.Module):
+    """Layers, parameters and buffers by name, and a forward written in the test."""
+
+    def __init__(self, forward, **parts):
+        super().__init__()
+        self.run = forward
+        for name, part in parts.items():
+            setattr(self, name, nn.Parameter(part) if isinstance(part, torch.Tensor) else part)
+
+    def forward(self, *inputs):
+        return self.run(self, *inputs)
+
+
+def gcn(m, x, edges):
+    h = m.a(x)
+    return m.b(F.relu(torch.zeros_like(h).index_add(0, edges[1], h[edges[0]])))
+
+
+def sage(m, x, edges):
+    h = F.relu(m.a(x))
+    to = edges[1][:, None].expand(-1, h.shape[1])
+    mean = torch.zeros_like(h).scatter_reduce(0, to, h[edges[0]], "mean", include_self=False)
+    return m.b(torch.cat([h, mean], 1))
+
+
+def gin(m, x, edges):
+    h = m.a(x)
+    to = edges[1][:, None].expand(-1, h.shape[1])
+    return m.c(F.relu(m.b((1 + m.eps) * h + torch.zeros_like(h).scatter_add(0, to, h[edges[0]]))))
+
+
+def gat(m, x, edges):
+    h = m.a(x).view(-1, 2, 4)
+    source, target = (h * m.source).sum(-1), (h * m.target).sum(-1)
+    score = F.leaky_relu(source[edges[0]] + target[edges[1]], 0.2).exp()
+    total = torch.zeros_like(source).index_add(0, edges[1], score)
+    weight = score / (total[edges[1]] + 1e-9)
+    out = torch.zeros_like(h).index_add(0, edges[1], h[edges[0]] * weight[:, :, None])
+    return m.b(F.relu(out.flatten(1)))
+
+
+def adjacency(m, x, a):
+    return m.b(F.relu(torch.sparse.mm(a.to_sparse(), m.a(x))))
+
+
+def cell(m, x):
+    h = c = x.new_zeros(x.shape[0], 5)
+    for t in range(x.shape[1]):
+        if isinstance(m.cell, nn.LSTMCell):
+            h, c = m.cell(x[:, t], (h, c))
+        else:
+            h = m.cell(x[:, t], h)
+    return m.out(h)
+
+
+def unrolled(m, x):
+    h = x.new_zeros(x.shape[0], 5)
+    for t in range(x.shape[1]):
+        h = torch.tanh(m.i(x[:, t]) + m.u(h))
+    return m.out(h)
+
+
+def rotary(m, x):
+    pairs = (*x.shape[:2], 2, 2, 2)
+    q, k = (torch.view_as_complex(layer(x).view(pairs)) for layer in (m.q, m.k))
+    angle = torch.arange(x.shape[1], dtype=x.dtype)[:, None] * x.new_tensor([1.0, 0.1])
+    turn = torch.polar(torch.ones_like(angle), angle)[None, :, None]
+    q, k = (torch.view_as_real(z * turn).flatten(3) for z in (q, k))
+    weight = torch.einsum("bqhd,bkhd->bhqk", q, k).softmax(-1)
+    v = m.v(x).view(*x.shape[:2], 2, 4)
+    return m.o(torch.einsum("bhqk,bkhd->bqhd", weight, v).flatten(2))
+
+
+def deformable(m, x):
+    offsets = torch.tanh(m.offsets(x)).permute(0, 2, 3, 1)
+    rows, columns = (torch.linspace(-1, 1, n, dtype=x.dtype) for n in x.shape[2:])
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1) + 0.1 * offsets
+    return m.out(F.relu(F.grid_sample(m.a(x), grid, align_corners=True))).mean((2, 3))
+
+
+def unpooled(m, x):
+    h, where = F.max_pool2d(F.relu(m.a(x)), 2, return_indices=True)
+    return m.b(F.max_unpool2d(h, where, 2))
+
+
+def experts(m, x):
+    h = F.relu(torch.einsum("nik,bi->nbk", m.up, x))
+    return (torch.einsum("nko,nbk->nbo", m.down, h) * m.gate(x).softmax(-1).t()[:, :, None]).sum(0)
+
+
+def ensemble(m, x):
+    h = F.relu(torch.bmm(x.expand(3, -1, -1), m.w) + m.b[:, None])
+    return torch.bmm(F.relu(torch.bmm(h, m.u) + m.c[:, None]), m.v).mean(0)
+
+
+def mapped(m, x):
+    weights = {"0.weight": m.w, "0.bias": m.b, "2.weight": m.v, "2.bias": m.c}
+
+    def one(params, x):
+        return torch.func.functional_call(m.skeleton[0], params, (x,))
+
+    return torch.vmap(one, (0, None))(weights, x).mean(0)
+
+
+def heads(m, x):
+    q, k, v = (torch.einsum("bti,hid->bhtd", x, w) for w in (m.q, m.k, m.v))
+    return torch.einsum("bhtd,hdo->bto", (q @ k.mT).softmax(-1) @ v, m.o)
+
+
+def leaky(m, x):
+    h = m.a(x)
+    return m.b(torch.where(h > 0, h, 0.1 * h))
+
+
+def small(*shape):
+    return torch.randn(shape) * 0.5
+
+
+L, IMAGE = nn.Linear, (torch.randn(2, 3, 6, 6),)
+ROWS, STEPS, GRAPH = (torch.randn(4, 3),), (torch.randn(2, 4, 3),), (torch.randn(4, 3), EDGES)
+SKELETON = [nn.Sequential(L(3, 8), nn.ReLU(), L(8, 2))]
+# What is found, written down by hand: size, copies and first letters of the actions of all spaces.
+NEEDED = {
+    "GCN": (lambda: Network(gcn, a=L(3, 5), b=L(5, 2)), GRAPH, [(5, 1, "pr")]),
+    "GraphSAGE": (lambda: Network(sage, a=L(3, 5), b=L(10, 2)), GRAPH, [(5, 1, "pr")]),
+    "GIN": (
+        lambda: Network(gin, a=L(3, 5), b=L(5, 6), c=L(6, 2), eps=torch.tensor(0.1)),
+        GRAPH, [(5, 1, "mp"), (6, 1, "pr")],
+    ),
+    "GAT": (
+        lambda: Network(gat, a=L(3, 8), source=small(2, 4), target=small(2, 4), b=L(8, 2)),
+        GRAPH, [(2, 1, "p"), (4, 2, "pr")],
+    ),
+    "sparse product": (
+        lambda: Network(adjacency, a=L(3, 5), b=L(5, 2)), (*ROWS, torch.rand(4, 4)), [(5, 1, "pr")],
+    ),
+    "tensordot": (
+        lambda: Network(
+            lambda m, x: m.b(F.relu(torch.tensordot(x, m.w, dims=([1], [0])))),
+            w=small(3, 5), b=L(5, 2),
+        ),
+        ROWS, [(5, 1, "pr")],
+    ),
+    "EmbeddingBag": (
+        lambda: nn.Sequential(nn.EmbeddingBag(10, 6), L(6, 5), nn.ReLU(), L(5, 2)),
+        (torch.randint(10, (4, 3)),), [(5, 1, "pr"), (6, 1, "mp")],
+    ),
+    "LSTMCell": (lambda: Network(cell, cell=nn.LSTMCell(3, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")]),
+    "GRUCell": (lambda: Network(cell, cell=nn.GRUCell(3, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")]),
+    "RNNCell": (lambda: Network(cell, cell=nn.RNNCell(3, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")]),
+    "unrolled": (
+        lambda: Network(unrolled, i=L(3, 5), u=L(5, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")],
+    ),
+    "deformable": (
+        lambda: Network(
+            deformable, a=nn.Conv2d(3, 5, 3, padding=1), offsets=nn.Conv2d(3, 2, 3, padding=1),
+            out=nn.Conv2d(5, 2, 1),
+        ),
+        IMAGE, [(5, 1, "pr")],
+    ),
+    "max_unpool": (
+        lambda: Network(unpooled, a=nn.Conv2d(3, 5, 3, padding=1), b=nn.Conv2d(5, 2, 1)),
+        IMAGE, [(5, 1, "pr")],
+    ),
+    "PixelUnshuffle": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 1), nn.ReLU(), nn.PixelUnshuffle(2), nn.Conv2d(16, 2, 1)
+        ),
+        IMAGE, [(4, 1, "pr")],
+    ),
+    "complex rotary": (
+        lambda: Network(rotary, q=L(8, 8), k=L(8, 8), v=L(8, 8), o=L(8, 8)),
+        (torch.randn(2, 3, 8),), [(2, 1, "p"), (4, 2, "mp")],
+    ),
+    "spectral norm": (
+        lambda: nn.Sequential(P.spectral_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS, [(5, 1, "p")],
+    ),
+    "spectral norm, old": (
+        lambda: nn.Sequential(U.spectral_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS, [(5, 1, "p")],
+    ),
+    "weight norm": (
+        lambda: nn.Sequential(P.weight_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS, [(5, 1, "fpr")],
+    ),
+    "leaky by hand": (lambda: Network(leaky, a=L(3, 5), b=L(5, 2)), ROWS, [(5, 1, "pr")]),
+    "relu by hand": (
+        lambda: Network(lambda m, x: m.b((m.a(x) > 0) * m.a(x)), a=L(3, 5), b=L(5, 2)),
+        ROWS, [(5, 1, "pr")],
+    ),
+    "sorted channels": (
+        lambda: Network(lambda m, x: m.b(m.a(x).sort(-1)[0]), a=L(3, 5), b=L(5, 2)),
+        ROWS, [(5, 1, "p")],
+    ),
+    "top channels": (
+        lambda: Network(lambda m, x: m.b(m.a(x).topk(3, -1)[0]), a=L(3, 5), b=L(3, 2)),
+        ROWS, [(5, 1, "p")],
+    ),
+    "Fourier mixing": (
+        lambda: Network(
+            lambda m, x: m.b(F.relu(m.a(torch.fft.fft2(x).real))), a=L(3, 5), b=L(5, 2)
+        ),
+        STEPS, [(5, 1, "pr")],
+    ),
+    "stacked experts": (
+        lambda: Network(experts, up=small(3, 3, 5), down=small(3, 5, 2), gate=L(3, 3)),
+        ROWS, [(3, 1, "p"), (5, 3, "pr")],
+    ),
+    "ensemble": (
+        lambda: Network(
+            ensemble, w=small(3, 3, 5), b=small(3, 5), u=small(3, 5, 6), c=small(3, 6),
+            v=small(3, 6, 2),
+        ),
+        ROWS, [(3, 1, "p"), (5, 3, "pr"), (6, 3, "pr")],
+    ),
+    "vmap": (
+        lambda: Network(
+            mapped, w=small(3, 8, 3), b=small(3, 8), v=small(3, 2, 8), c=small(3, 2),
+            skeleton=SKELETON,
+        ),
+        ROWS, [(3, 1, "p"), (8, 3, "pr")],
+    ),
+    "stacked heads": (
+        lambda: Network(heads, q=small(2, 8, 4), k=small(2, 8, 4), v=small(2, 8, 4), o=small(2, 4, 8)),
+        (torch.randn(2, 3, 8),), [(2, 1, "p"), (4, 2, "mp"), (4, 2, "mp")],
+    ),
+}  # fmt: skip

@@ -1,0 +1,460 @@
+"""What is granted holds for every input, buffer and call, not only near the example."""
+
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from discovery.far import aligned_deviation, deviation
+from torch import nn
+
+import toroids as td
+from toroids.errors import ToroidsError
+
+R = torch.randn
+
+
+class Made(nn.Module):
+    """A module from a function, layers, parameters (tensors that need gradients) and buffers."""
+
+    def __init__(self, function, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            if isinstance(part, nn.Module | nn.Parameter):
+                setattr(self, name, part)
+            else:
+                self.register_buffer(name, part)
+        self.function = function
+
+    def forward(self, *inputs):
+        return self.function(self, *inputs)
+
+
+def learned(*shape):
+    return nn.Parameter(0.5 * R(*shape))
+
+
+def mlp(**parts):
+    return {"e": nn.Linear(4, 6), "o": nn.Linear(6, 2), **parts}
+
+
+def attention(m, x, bias=0):
+    b, t, _ = x.shape
+    q, k, v = (f(x).view(b, t, 2, 3).transpose(1, 2) for f in (m.q, m.k, m.v))
+    weights = (q @ k.mT + bias).softmax(-1)
+    return m.o((weights @ v).transpose(1, 2).flatten(2))
+
+
+def heads(**parts):
+    return {**{n: nn.Linear(4, 6) for n in "qkv"}, "o": nn.Linear(6, 2), **parts}
+
+
+def rotated(m, x):
+    t = torch.arange(x.shape[1])[:, None] * torch.tensor([1.0, 0.1])
+    cos, sin = torch.cos(t).to(x.dtype), torch.sin(t).to(x.dtype)
+
+    def turn(z):
+        a, b = z.chunk(2, dim=-1)
+        return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+    return m.o((turn(m.q(x)) @ turn(m.k(x)).mT).softmax(-1) @ m.v(x))
+
+
+def windowed(m, x):
+    """Every head sees as far as its own window: all alike on short inputs."""
+    i = torch.arange(x.shape[1])
+    far = (i[:, None] - i).abs() >= torch.tensor([2, 5])[:, None, None]
+    return attention(m, x, torch.where(far, -torch.inf, 0.0).to(x.dtype))
+
+
+def clamped(m, x):
+    with torch.no_grad():
+        m.o.weight.clamp_(0)
+    return m.o(F.relu(m.e(x)))
+
+
+BATCH = R(3, 4)
+TIME, LONGER = R(3, 6, 4), (R(2, 9, 4), R(3, 5, 4), R(1, 1, 4))
+
+# name: (module, example, other inputs, spaces as (size, copies, initials of the actions))
+MODULES = {
+    "a table sliced to the length": (
+        Made(lambda m, x: m.o(F.relu(m.e(x) + m.p[: x.shape[1]])), **mlp(p=learned(12, 6))),
+        TIME, LONGER, [(6, 1, "prs")],
+    ),
+    "the mean of the rows read": (
+        Made(
+            lambda m, x: m.o(F.relu(m.e(x) + m.p[: x.shape[1]].mean(0))), **mlp(p=learned(12, 6))
+        ),
+        TIME, LONGER, [(6, 1, "prs")],
+    ),
+    "the last row read": (
+        Made(lambda m, x: m.o(F.relu(m.e(x) + m.p[x.shape[1] - 1])), **mlp(p=learned(12, 6))),
+        TIME, LONGER, [(6, 1, "prs")],
+    ),
+    "a table cut on both axes": (
+        Made(
+            lambda m, x: attention(m, x, m.t[: x.shape[1], : x.shape[1]]),
+            **heads(t=learned(12, 12)),
+        ),
+        TIME, LONGER, [(2, 1, "p"), (3, 2, "mps"), (3, 2, "mp")],
+    ),
+    "a table of relative positions": (
+        Made(
+            lambda m, x: attention(
+                m, x, m.t[:, torch.arange(x.shape[1])[:, None] - torch.arange(x.shape[1]) + 12]
+            ),
+            **heads(t=learned(2, 25)),
+        ),
+        TIME, LONGER, [(2, 1, "ps"), (3, 2, "mps"), (3, 2, "mp")],
+    ),
+    "a kernel cut to the length": (
+        Made(
+            lambda m, x: m.o(F.relu(torch.einsum("btf,ts->bsf", m.e(x), m.c[: x.shape[1], :2]))),
+            **mlp(c=learned(12, 3)),
+        ),
+        TIME, LONGER, [(6, 1, "pr")],
+    ),
+    "a loop over time": (
+        Made(
+            lambda m, x: m.o(sum(torch.tanh(m.e(x[:, i])) * m.p[i] for i in range(x.shape[1]))),
+            **mlp(p=learned(12, 6)),
+        ),
+        TIME, LONGER, [(6, 1, "fpr")],
+    ),
+    "other weights on long inputs": (
+        Made(
+            lambda m, x: m.o(F.relu(m.e(x)) if x.shape[1] > 4 else F.relu(m.e(x)) @ m.w),
+            **mlp(w=learned(6, 6)),
+        ),
+        TIME, LONGER, [(6, 1, "pr")],
+    ),
+    "a length that multiplies a bias": (
+        Made(
+            lambda m, x: m.o(F.relu(m.n((m.e(x) + x.shape[1] * m.b).mT).mT)),
+            **mlp(b=learned(6), n=nn.BatchNorm1d(6)),
+        ),
+        TIME, LONGER, [(6, 1, "fprs")],
+    ),
+    "a length as an exponent": (
+        Made(lambda m, x: m.o(torch.tanh(m.e(x)) ** x.shape[1]), **mlp()),
+        TIME, LONGER, [(6, 1, "p")],
+    ),
+    "rotary attention found on one token": (
+        Made(
+            rotated, q=nn.Linear(4, 4), k=nn.Linear(4, 4), v=nn.Linear(4, 6), o=nn.Linear(6, 2)
+        ),
+        R(3, 1, 4), LONGER, None,
+    ),
+    "windows that differ from head to head": (
+        Made(windowed, **heads()),
+        R(2, 2, 4), LONGER, [(3, 1, "mps"), (3, 1, "mps"), (3, 1, "mp"), (3, 1, "mp")],
+    ),
+    "a mask of truth values": (
+        Made(
+            lambda m, x: m.o(F.relu(m.e(x)).masked_fill(~m.alive, 0)),
+            **mlp(alive=torch.ones(6, dtype=torch.bool)),
+        ),
+        BATCH, (R(5, 4),), [(6, 1, "pr")],
+    ),
+    "a mask of integers": (
+        Made(
+            lambda m, x: m.o(F.relu(m.e(x)) * m.alive), **mlp(alive=torch.ones(6, dtype=torch.int64))
+        ),
+        BATCH, (R(5, 4),), [(6, 1, "pr")],
+    ),
+    "a scale that is one": (
+        Made(lambda m, x: m.o(F.relu(m.e(x)) * m.scale), **mlp(scale=torch.ones(6))),
+        BATCH, (R(5, 4),), [(6, 1, "pr")],
+    ),
+    "thresholds that are zero": (
+        Made(lambda m, x: m.o(F.relu(m.e(x) - m.threshold)), **mlp(threshold=torch.zeros(6))),
+        BATCH, (R(5, 4),), [(6, 1, "p")],
+    ),
+    "a state that a call replaces": (
+        Made(
+            lambda m, x: m.o(m.h.copy_(torch.tanh(m.e(x) + m.h).mean(0)) + 0 * m.e(x)),
+            **mlp(h=torch.zeros(6)),
+        ),
+        BATCH, (R(5, 4),), [(6, 1, "p")],
+    ),
+    "an order of units in a buffer": (
+        Made(lambda m, x: m.o(F.relu(m.e(x))[:, m.order]), **mlp(order=torch.randperm(6))),
+        BATCH, (R(5, 4),), [(6, 1, "pr")],
+    ),
+    "logits masked with the least number": (
+        Made(
+            lambda m, x: m.o(F.relu(m.e(x))).masked_fill(
+                x[:, :2] > 0, torch.finfo(torch.float32).min
+            ),
+            **mlp(),
+        ),
+        BATCH, (R(50, 4),), [(6, 1, "pr")],
+    ),
+    "the lower triangle of a weight and its transpose": (
+        Made(lambda m, x: m.o(torch.tanh(m.e(x)) @ (m.t + m.t.T)), **mlp(t=learned(6, 6))),
+        BATCH, (R(5, 4),), [(6, 1, "fp")],
+    ),
+    "a state that is learned": (
+        Made(
+            lambda m, x: m.o(m.g(x, m.h.expand(-1, len(x), -1).contiguous())[0]),
+            g=nn.GRU(4, 6, batch_first=True), h=learned(1, 1, 6), o=nn.Linear(6, 2),
+        ),
+        TIME, LONGER, [(6, 1, "fps")],
+    ),
+    "a state that is an input": (
+        Made(
+            lambda m, x, h: m.o(m.g(x, h)[0]), g=nn.GRU(4, 6, batch_first=True), o=nn.Linear(6, 2)
+        ),
+        (TIME, R(1, 3, 6)), ((R(2, 9, 4), R(1, 2, 6)),), None,
+    ),
+    "entries of a flattened weight summed in order": (
+        Made(
+            lambda m, x: m.o(F.relu(x @ m.w.view(4, 2, 3).cumsum(1).flatten(1))),
+            w=learned(4, 6), o=nn.Linear(6, 2),
+        ),
+        BATCH, (R(5, 4),), None,
+    ),
+    "weights that are clamped in place": (
+        Made(clamped, **mlp()), BATCH, (R(5, 4),), [(6, 1, "pr")],
+    ),
+}  # fmt: skip
+
+
+def facts(group):
+    return [
+        (s.size, s.copies, "".join(sorted(action[0] for action in s.actions))) for s in group.spaces
+    ]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_is_granted_holds_away_from_the_example(name):
+    model, example, others, expected = MODULES[name]
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    group = td.discover(model, example)
+    assert all(torch.equal(before[key], t) for key, t in model.state_dict().items())
+    assert deviation(model, group, [example, *others]) < 1e-8
+    assert aligned_deviation(model, group, [example, *others]) < 1e-8
+    if expected is not None:
+        assert facts(group) == expected
+    assert td.SymmetryGroup.from_json(group.to_json()) == group
+
+
+def test_a_length_that_stays_open_is_said():
+    model, example, *_ = MODULES["a table sliced to the length"]
+    group = td.discover(model, example)
+    sizes, pinned = group.notes
+    assert (
+        sizes
+        == "holds for inputs of the sizes `0` (any, 1 to 12, 4); symbolic: axes 0 and 1 of `0`"
+    )
+    assert "takes as much as the inputs are long; this keeps 72 parameters" in pinned
+    assert sizes[:40] in " ".join(str(group).split())
+
+
+def test_a_length_that_the_trace_fixes_is_looked_at_twice():
+    model, example, *_ = MODULES["a loop over time"]
+    notes = td.discover(model, example).notes
+    assert notes[0].startswith("holds for inputs of the sizes `0` (any, 5 or 6, 4)")
+    assert "how much is read of axis 0 of `p` depends on the sizes of the inputs" in notes[1]
+
+
+def test_rows_that_nothing_reads_stay_and_are_said():
+    model = Made(lambda m, x: m.o(F.relu(m.e(x) + m.p[:2].sum(0))), **mlp(p=learned(5, 6)))
+    group = td.discover(model, BATCH)
+    assert facts(group) == [(6, 1, "pr"), (2, 1, "p")]
+    assert any("3 of 5 positions along axis 0 of `p` are not read" in n for n in group.notes)
+    assert not any(
+        set(leg.positions or range(5)) & {2, 3, 4}
+        for space in group.spaces
+        for leg in space.legs
+        if (leg.tensor, leg.axis) == ("p", 0)
+    )
+
+
+def test_networks_whose_conditions_differ_are_refused():
+    model, example, *_ = MODULES["an order of units in a buffer"]
+    group = td.discover(model, example)
+    assert [condition.buffer for condition in group.conditions] == ["order"]
+    assert any("holds as long as the buffer `order`" in note for note in group.notes)
+    a = model.state_dict()
+    other = {**a, "order": a["order"].roll(1)}
+    for call in (
+        lambda: group.apply(group.random(), other),
+        lambda: td.canonicalize(group, other),
+        lambda: td.align(group, other, to=a),
+        lambda: td.align(group, a, to=other),
+        lambda: td.Toroid(group).distance(td.canonicalize(group, a), other),
+        lambda: td.merge(group, model, [a, other]),
+    ):
+        with pytest.raises(td.ParamsError, match="buffer `order` in .* differs"):
+            call()
+    assert td.SymmetryGroup.from_json(group.to_json()).conditions == group.conditions
+
+
+def test_a_buffer_that_no_state_dict_holds_keeps_its_units_in_place():
+    model = Made(lambda m, x: m.o(F.relu(m.e(x)) * m.scale), **mlp())
+    model.register_buffer("scale", torch.ones(6), persistent=False)
+    group = td.discover(model, BATCH)
+    assert group.spaces == ()
+    assert any("`aten::mul`" in note and "`e.weight`" in note for note in group.notes)
+
+
+class Keeping(nn.Module):
+    """Keeps something of every call."""
+
+    def __init__(self, forward, **kept):
+        super().__init__()
+        self.e, self.o = nn.Linear(4, 6), nn.Linear(6, 2)
+        self._forward = forward
+        for name, value in kept.items():
+            setattr(self, name, value)
+
+    def forward(self, x):
+        return self._forward(self, x)
+
+
+def adds(m, x):
+    h = torch.tanh(m.e(x)) + (0 if m.kept is None else m.kept)
+    m.kept = h.detach()
+    return m.o(h)
+
+
+def counts(m, x):
+    m.kept += 1
+    return m.o(F.relu(m.e(x))) * (1 + m.kept % 2)
+
+
+def remembers(m, x):
+    if "h" not in m.kept:
+        m.kept["h"] = F.relu(m.e(x))
+    return m.o(m.kept["h"])
+
+
+@pytest.mark.parametrize(
+    ("forward", "kept"), [(adds, None), (counts, 0), (remembers, {})], ids=lambda x: str(x)[:18]
+)
+def test_what_is_kept_between_calls_is_refused_by_name_and_left_as_it_was(forward, kept):
+    model = Keeping(forward, kept=kept)
+    with pytest.raises(ToroidsError, match="keeps something between calls .as `kept`."):
+        td.discover(model, BATCH)
+    assert model.kept is kept and kept in (None, 0, {})
+
+
+def test_what_a_forward_leaves_behind_is_removed():
+    def forward(m, x):
+        m.features = F.relu(m.e(x))
+        m.seen.append(len(x))
+        return m.o(m.features)
+
+    model = Keeping(forward, seen=[7])
+    group = td.discover(model, BATCH)
+    assert facts(group) == [(6, 1, "pr")]
+    assert not hasattr(model, "features") and model.seen == [7]
+    td.evaluate(model, model.state_dict(), (BATCH, torch.zeros(3, dtype=torch.long)))
+    assert not hasattr(model, "features") and model.seen == [7]
+
+
+@pytest.mark.parametrize(
+    ("draw", "operator"),
+    [
+        (lambda h: h + torch.rand_like(h), "rand_like"),
+        (lambda h: F.dropout(h, 0.5, training=True), "dropout"),
+        (lambda h: h * torch.bernoulli(torch.sigmoid(h)), "bernoulli"),
+        (lambda h: F.gumbel_softmax(h), "exponential"),
+    ],
+    ids=["rand", "dropout", "bernoulli", "gumbel"],
+)
+def test_random_draws_in_evaluation_are_refused_by_name(draw, operator):
+    model = Made(lambda m, x: m.o(draw(m.e(x))), **mlp())
+    with pytest.raises(ToroidsError, match=f"draws random numbers .*`aten::{operator}"):
+        td.discover(model, BATCH)
+
+
+def test_draws_outside_pytorch_are_refused():
+    model = Made(lambda m, x: m.o(F.relu(m.e(x)) * random.random()), **mlp())
+    with pytest.raises(ToroidsError, match="draws numbers outside PyTorch"):
+        td.discover(model, BATCH)
+
+
+def test_numbers_that_python_reads_are_refused():
+    def forward(m, x):
+        return m.o(F.relu(m.e(x)) * float(m.w.detach().numpy()[0]))
+
+    model = Made(forward, **mlp(w=learned(6)))
+    with pytest.raises(ToroidsError, match="cannot be traced: .numpy"):
+        td.discover(model, BATCH)
+
+
+def transposed():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    model[2].weight = nn.Parameter(model[0].weight.data.T)
+    return model
+
+
+def sliced():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    model[2].weight = nn.Parameter(model[0].weight.data[:2])
+    return model
+
+
+def sparse():
+    model = Made(lambda m, x: m.o(F.relu(m.e(x))), **mlp())
+    model.register_buffer("adjacency", torch.eye(3).to_sparse())
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: torch.jit.trace(nn.Linear(4, 2), BATCH), "is a scripted module"),
+        (lambda: nn.Linear(4, 2).to(torch.complex64), "`weight` is complex"),
+        (lambda: nn.Linear(4, 2, device="meta"), "`weight` is on the meta device"),
+        (transposed, "`0.weight` and `2.weight` share memory in different layouts"),
+        (sliced, "`0.weight` and `2.weight` share memory in different layouts"),
+        (sparse, "`adjacency` is stored as torch.sparse_coo"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_refusals_name_the_true_cause(make, message):
+    with pytest.raises(ToroidsError, match=message):
+        td.discover(make(), BATCH)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_layers_without_units_are_refused():
+    model = nn.Sequential(nn.Linear(4, 0), nn.Linear(0, 2))
+    with pytest.raises(ToroidsError, match="`0.weight` has no entries"):
+        td.discover(model, BATCH)
+
+
+def test_branches_that_export_keeps_are_followed():
+    def forward(m, x):
+        return torch.cond(
+            x.sum() > 0, lambda h: m.o(F.relu(h)), lambda h: 2 * m.o(F.relu(h)), (m.e(x),)
+        )
+
+    group = td.discover(Made(forward, **mlp()), BATCH)
+    assert facts(group) == [(6, 1, "pr")]
+
+
+def test_casts_that_round_pass_permutations_and_signs_only():
+    for function, actions in ((F.relu, {"permute"}), (torch.tanh, {"flip", "permute"})):
+        model = Made(lambda m, x, f=function: m.o(f(m.e(x)).half().float()), **mlp())
+        (space,) = td.discover(model, BATCH).spaces
+        assert space.actions == actions
+    half = Made(lambda m, x: m.o(F.relu(m.e(x)).float().half()), **mlp()).half()
+    (space,) = td.discover(half, BATCH.half()).spaces
+    assert space.actions == {"permute", "rescale"}  # not narrower than its own weights
+
+
+def test_further_examples_are_looked_at():
+    def forward(m, x):
+        return m.o(F.relu(m.e(x)) if x.shape[1] % 7 else F.relu(m.e(x)) @ m.w)
+
+    model = Made(forward, **mlp(w=learned(6, 6)))
+    group = td.discover(model, TIME, also=[R(2, 7, 4)])
+    assert deviation(model, group, [TIME, R(2, 14, 4)]) < 1e-10
+    found = td.verify(group, model, TIME, also=[R(2, 7, 4)], trials=2)
+    assert "(2, 7, 4)" in found.sizes and found.draws == 2 and found < 1e-10
+    assert "draws at inputs of the sizes" in str(found)
