@@ -8,7 +8,7 @@ from zoo.classic import CLASSIC
 
 import toroids as td
 from toroids.discovery.discover import group_of
-from toroids.discovery.trace import trace
+from toroids.discovery.explore import explore
 
 transformers = pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -28,7 +28,7 @@ NAMES = (
 @pytest.mark.filterwarnings("ignore")
 def test_descent_undoes_a_planted_element(name):
     model, inputs = {**CLASSIC, **ARCHITECTURES}[name]()
-    group = group_of(trace(model, inputs))
+    group = group_of(explore(model, inputs))
     params = disturbed(model, group)
     moved = group.apply(group.random(torch.Generator().manual_seed(1)), params)
     alignment = td.align(group, moved, to=params)

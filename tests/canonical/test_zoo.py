@@ -7,7 +7,7 @@ from zoo.classic import CLASSIC
 
 import toroids as td
 from toroids.discovery.discover import group_of
-from toroids.discovery.trace import trace
+from toroids.discovery.explore import explore
 
 transformers = pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -23,14 +23,18 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("batch_norm", ["keep", "fold"])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore")
-def test_same_function_and_idempotent(name, batch_norm):
+def test_same_function_and_idempotent(name):
     model, inputs = {**CLASSIC, **ARCHITECTURES}[name]()
-    program = trace(model, inputs)
-    group = group_of(program)
+    explored = explore(model, inputs)
+    group = group_of(explored)
     params = disturbed(model, group)
+    for batch_norm in ("keep", "fold"):
+        check(group, explored.main, params, batch_norm)
+
+
+def check(group, program, params, batch_norm):
     canonical = td.canonicalize(group, params, batch_norm=batch_norm)
     before, after = (program.run(p, wide=True) for p in (params, canonical))
     for a, b in zip(after, before, strict=True):

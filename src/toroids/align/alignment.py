@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from toroids.align.greedy import greedy
 from toroids.align.loss import loss
 from toroids.align.problem import Effort, Found, Problem, Progress, check_budget
 from toroids.align.restarts import restarts
+from toroids.align.trunk import compared, extended, own_group, shared_names
 from toroids.arguments import checked
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
@@ -63,6 +64,7 @@ class Alignment:
         seconds: wall time of the method, canonical forms not included.
         group: the group that `element` belongs to; that of the folded network for
             batch_norm="fold".
+        compared: what of the group was compared: all of it without `only`.
 
     See `align` for an example.
     """
@@ -78,6 +80,7 @@ class Alignment:
     converged: bool
     seconds: float
     group: SymmetryGroup
+    compared: SymmetryGroup
 
     @cached_property
     def bound(self) -> float:
@@ -85,7 +88,7 @@ class Alignment:
 
         Computed when first asked for; see `toroids.align.bound`.
         """
-        return upper_bound(self.group, self.reference, self.params)
+        return upper_bound(self.compared, self.reference, self.params)
 
     @cached_property
     def unmatched(self) -> dict[str, tuple[int, ...]]:
@@ -95,8 +98,8 @@ class Alignment:
         copy after copy.
         """
         found = {}
-        for space in self.group.spaces:
-            legs = [leg for leg in space.legs if leg.tensor in self.group.parameters]
+        for space in self.compared.spaces:
+            legs = [leg for leg in space.legs if leg.tensor in self.compared.parameters]
             if not legs:
                 continue
             weights, others = (
@@ -131,6 +134,7 @@ def align(
     progress: Progress | None = None,
     probe: Probe | None = None,
     evaluator: Evaluator | None = None,
+    only: Sequence[str] | None = None,
     scratch: str | Path | None = None,
 ) -> Alignment:
     """Moves the network `params` onto the network `to` within its symmetry class.
@@ -160,6 +164,9 @@ def align(
         probe: shows what the units compute on data: `Probe(model, group, inputs)`.
         evaluator: measures the loss on data: `Evaluator(model, (inputs, labels))`; a few hundred
             examples are enough.
+        only: names of parameters, or of modules that hold them, which are compared: a trunk under
+            heads of other shapes. The rest follows the units that it reads, keeps the function of
+            its network, and may have other shapes where no symmetry moves it. All when None.
         scratch: a folder on a disk for networks that do not fit into memory: both canonical
             forms, and what moves, are then mapped from files that take none, on the CPU. They go
             when the result does. In memory when None.
@@ -190,37 +197,54 @@ def align(
     if method not in METHODS:
         raise ToroidsError(f"there is no method {method!r}; choose from {sorted(METHODS)}.")
     check_budget(budget)
+    if only is not None and method in METHODS_ON_DATA:
+        raise ToroidsError(
+            f"method={method!r} looks at whole networks, and only= at parts; leave one of them out."
+        )
+    shared = frozenset(group.shapes) if only is None else shared_names(group, only)
+    groups = (
+        [own_group(group, network, shared) for network in (to, params)] if only else [group] * 2
+    )
     for network in (params, to):
         check_floating(network, moved_weights(group))
-    check_alike(to, params)
-    folded = folding(group, batch_norm)
+    check_alike(*({n: x for n, x in network.items() if n in shared} for network in (to, params)))
     reference, start = (
-        canonicalize(group, network, bias=bias, batch_norm=batch_norm, scratch=scratch)
-        for network in (to, params)
+        canonicalize(own, network, bias=bias, batch_norm=batch_norm, scratch=scratch)
+        for own, network in zip(groups, (to, params), strict=True)
     )
-    group = folded.group if folded else group
+    folded = folding(groups[1], batch_norm)
+    group = folded.group if folded else groups[1]
+    parts = group if only is None else compared(group, shared)
     begun = time.monotonic()
     effort = Effort(math.inf if budget is None else begun + budget, progress=progress)
     if generator is not None:
         effort.generator = generator
-    problem = Problem(group, start, reference, effort, probe, evaluator, bias, scratch)
+    problem = Problem(parts, start, reference, effort, probe, evaluator, bias, scratch)
+    if only is not None:
+        of_parts = [{name: x[name] for name in parts.shapes} for x in (start, reference)]
+        problem = replace(problem, start=of_parts[0], reference=of_parts[1])
     found = METHODS[method](problem)
     if method != "loss":  # restarts climb the similarity, which it has left behind
         found = restarts(problem, found)
     seconds = time.monotonic() - begun
-    moved = problem.position(found.element).tensors
+    element, moved = found.element, problem.position(found.element).tensors
+    if only is not None:
+        element = extended(element, group, shared)
+        moved = group.apply(element, start)
+    plan = Plan(group, bias)
     return Alignment(
-        params=CanonicalParams(moved, degenerate_units(Plan(group, bias), moved)),
+        params=CanonicalParams(moved, (*plan.notes, *degenerate_units(plan, moved))),
         reference=reference,
         start=start,
-        element=found.element,
-        similarity=similarity(group, reference, moved),
-        similarity_before=similarity(group, reference, start),
+        element=element,
+        similarity=similarity(parts, reference, moved),
+        similarity_before=similarity(parts, reference, start),
         method=found.method,
         sweeps=found.sweeps,
         converged=found.converged,
         seconds=seconds,
         group=group,
+        compared=parts,
     )
 
 

@@ -220,7 +220,9 @@ class Plan:
             tensor = leg.tensor
             moving = leg.role == "write" and bool(row.any()) and tensor not in read
             # an embedding tied to the output layer counts as one that reads
-            if action == "flip" and row.any() and tensor not in twice:
+            if action == "shift":  # whoever carries a shift shows how large it is
+                moving = bool(row.any()) and tensor not in twice
+            elif action == "flip" and row.any() and tensor not in twice:
                 moving = moving or (leg.role == "read" and self._is_free(tensor, space))
             if moving and tensor not in group.buffers and tensor not in group.tied:
                 found.setdefault((leg.operator, *row, *scale), []).append(leg)

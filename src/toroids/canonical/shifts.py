@@ -7,7 +7,7 @@ from torch import Tensor
 from toroids.canonical.plan import Pivot, Plan
 from toroids.canonical.sphere import element
 from toroids.params import Params, precise
-from toroids.symmetry.action import move_space
+from toroids.symmetry.action import shift_space
 from toroids.symmetry.units import along, entries_per_unit, sum_per_unit
 
 
@@ -28,7 +28,7 @@ def remove_shifts(
             tensor = params[leg.tensor]
             params[leg.tensor] = tensor - along(means.to(tensor.dtype), tensor, leg, 0.0)
         else:
-            move_space(space, element(space, shifts=-means), params)
+            shift_space(space, element(space, shifts=-means), params)
 
 
 def pivot_means(pivot: Pivot, params: Params) -> tuple[Tensor, Tensor]:

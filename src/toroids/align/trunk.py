@@ -1,0 +1,171 @@
+"""Networks that share a part: what is compared, and what only follows.
+
+Two classifiers of 80 and of 20 classes have the same trunk under heads of other shapes. What their
+groups move is the same; the heads follow the units that they read.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from toroids.errors import ParamsError
+from toroids.params import Params
+from toroids.symmetry.element import Element
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Action, Output, Space
+
+PARTS: dict[Action, str] = {"rescale": "log_scales", "flip": "signs", "shift": "shifts"}
+ACTIONS: tuple[Action, ...] = (*PARTS, "mix")
+
+
+def shared_names(group: SymmetryGroup, only: Sequence[str]) -> frozenset[str]:
+    """The tensors that parts name.
+
+    Args:
+        group: the architecture's.
+        only: names of tensors, or of modules that hold them.
+
+    Returns:
+        Names of tensors.
+
+    Raises:
+        ParamsError: a part names none.
+    """
+    found: set[str] = set()
+    for part in only:
+        own = {name for name in group.shapes if name == part or name.startswith(f"{part}.")}
+        if not own:
+            raise ParamsError(
+                f"only={part!r} names no parameter of the group; name tensors, as "
+                f"{next(iter(group.shapes))!r}, or modules that hold some."
+            )
+        found |= own
+    return frozenset(found)
+
+
+def own_group(group: SymmetryGroup, network: Params, shared: Collection[str]) -> SymmetryGroup:
+    """The group of a network of which only some tensors have the architecture's shapes.
+
+    Args:
+        group: the architecture's.
+        network: parameters by name.
+        shared: names of tensors whose shapes must be those of the group.
+
+    Returns:
+        The same spaces, on the network's own shapes.
+
+    Raises:
+        ParamsError: a tensor is missing, or its units are not as many.
+    """
+    shapes = dict(group.shapes)
+    for name in shapes.keys() - set(shared):
+        if name not in network:
+            raise ParamsError(
+                f"`{name}` is missing in one of the networks; pass networks of one architecture, "
+                "whose tensors may have other shapes where `only` leaves them out."
+            )
+        shapes[name] = tuple(network[name].shape)
+    for space in group.spaces:
+        for leg in space.legs:
+            before, after = (
+                math.prod(x[leg.tensor][leg.axis : leg.axis + leg.span])
+                for x in (group.shapes, shapes)
+            )
+            if before != after or len(shapes[leg.tensor]) != len(group.shapes[leg.tensor]):
+                raise ParamsError(
+                    f"`{leg.tensor}` has the shape {shapes[leg.tensor]}, not "
+                    f"{group.shapes[leg.tensor]}, and a symmetry moves axis {leg.axis}; only what "
+                    "no symmetry moves may differ. Leave the parts that differ out of `only`, and "
+                    "pass a group whose outputs they are."
+                )
+    return replace(group, shapes=shapes)
+
+
+def compared(group: SymmetryGroup, shared: Collection[str]) -> SymmetryGroup:
+    """What a group does to some tensors alone, without what moves none of them.
+
+    Args:
+        group: the architecture's.
+        shared: names of tensors.
+
+    Returns:
+        A group of these tensors, whose elements are those of the spaces that move any of them.
+    """
+    spaces = [space for space in (_within(space, shared) for space in group.spaces) if space]
+    names = {space.name for space in spaces}
+    return replace(
+        group,
+        spaces=tuple(
+            replace(space, within=tuple(x for x in space.within if x in names)) for space in spaces
+        ),
+        shapes={name: shape for name, shape in group.shapes.items() if name in shared},
+        output=Output(),
+        buffers=group.buffers & set(shared),
+        tied={a: b for a, b in group.tied.items() if a in shared and b in shared},
+        binary=group.binary & set(shared),
+        conditions=tuple(c for c in group.conditions if c.buffer in shared),
+    )
+
+
+def extended(element: Element, group: SymmetryGroup, shared: Collection[str]) -> Element:
+    """An element of what was compared as one of the whole group, which leaves the rest in place.
+
+    Args:
+        element: of `compared(group, shared)`.
+        group: the whole.
+        shared: names of tensors.
+
+    Returns:
+        The element; what it does not say does nothing.
+    """
+    choices = dict(group.identity().choices)
+    for space in group.spaces:
+        if space.name not in element.choices:
+            continue
+        found, whole = element.choices[space.name], choices[space.name]
+        mix = whole.mix if found.mix is None else found.mix
+        own: dict[str, Tensor | None] = {"permutation": found.permutation, "mix": mix}
+        for action, part in PARTS.items():
+            rows, values = _kept(space, action, shared), getattr(found, part)
+            filled = getattr(whole, part)
+            if filled is not None and values is not None and rows:
+                filled = filled.to(values.device).index_copy(
+                    0, torch.tensor(rows, device=values.device), values.to(filled.dtype)
+                )
+            own[part] = filled
+        choices[space.name] = replace(whole, **own)  # type: ignore[arg-type]
+    return Element(choices)
+
+
+def _kept(space: Space, action: Action, shared: Collection[str]) -> list[int]:
+    """Which generators of an action move any of some tensors, each in its own way."""
+    seen: set[tuple[float, ...]] = set()
+    kept = []
+    for number, generator in enumerate(space.of(action)):
+        pairs = zip(space.legs, generator.exponents, strict=True)
+        exponents = tuple(x for leg, x in pairs if leg.tensor in shared)
+        if any(exponents) and exponents not in seen:
+            seen.add(exponents)
+            kept.append(number)
+    return kept
+
+
+def _within(space: Space, shared: Collection[str]) -> Space | None:
+    legs = [number for number, leg in enumerate(space.legs) if leg.tensor in shared]
+    if not legs:
+        return None
+    generators = [
+        replace(generator, exponents=tuple(generator.exponents[number] for number in legs))
+        for action in ACTIONS
+        for generator in (space.of(action)[n] for n in _kept(space, action, shared))
+    ]
+    return replace(
+        space,
+        legs=tuple(space.legs[number] for number in legs),
+        generators=tuple(generators),
+        actions=frozenset({g.action for g in generators} | (space.actions & {"permute"})),
+        norms=tuple(norm for norm in space.norms if norm.variance in shared),
+    )
