@@ -8,6 +8,7 @@ from files.strange import at_once
 import toroids as td
 from toroids.cli.app import load_command
 from toroids.cli.wording import in_shell
+from toroids.errors import ArgumentError, ToroidsError
 
 
 @pytest.fixture(scope="module")
@@ -20,18 +21,20 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("sentence", "said"),
     [
-        ("`points` is 0; pass 2.", "--points is 0; pass 2."),
+        (ArgumentError("points", "0", "pass 2"), "--points is 0; pass 2."),
         ("batch_size is 0; pass 1.", "--batch-size is 0; pass 1."),
         ("there is no batch_norm='x'", "there is no --batch-norm 'x'"),
         ("the data is short of points", "the data is short of points"),
         ("my_batch_size is mine", "my_batch_size is mine"),
+        ("the file holds `data` and `out`", "the file holds `data` and `out`"),
     ],
 )
 def test_names_of_arguments_become_options(sentence, said, monkeypatch):
     monkeypatch.setattr("sys.argv", ["toroids", "profile", "a", "b"])
-    assert in_shell(sentence) == said
+    error = sentence if isinstance(sentence, Exception) else ToroidsError(sentence)
+    assert in_shell(error) == said
     monkeypatch.setattr("sys.argv", ["toroids", "--wrong"])
-    assert in_shell(sentence) == sentence
+    assert in_shell(error) == str(error)
 
 
 @pytest.mark.parametrize(

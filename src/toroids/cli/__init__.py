@@ -22,7 +22,7 @@ def main() -> None:
         except ToroidsError as error:
             from toroids.cli.wording import in_shell
 
-            _refuse(in_shell(str(error)))
+            _refuse(in_shell(error))
         except OSError as error:
             _refuse(_unusable(error))
         except (MemoryError, RuntimeError) as error:

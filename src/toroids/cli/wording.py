@@ -5,21 +5,28 @@ import sys
 from typing import Any
 
 from toroids.cli.app import COMMANDS, load_command
+from toroids.errors import ArgumentError
 
 
-def in_shell(sentence: str) -> str:
+def in_shell(error: Exception) -> str:
     """Puts the options of the command that was called in the place of arguments.
 
     Args:
-        sentence: of an error.
+        error: whose sentence it is.
 
     Returns:
-        The sentence; names that are words as well, as data, only where they stand as code.
+        The sentence; names that are words as well, as data, only where they are surely arguments:
+        with a value, or what an `ArgumentError` is about.
     """
+    sentence = str(error)
+    about = error.name if isinstance(error, ArgumentError) else None
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     for name, option in _options(called).items():
-        code = rf"`{name}`|\b{name}(?==\S)"
-        pattern = rf"{code}|\b{name}\b" if "_" in name else code
+        pattern = rf"\b{name}(?==\S)"
+        if name == about or "_" in name:
+            pattern = rf"`{name}`|{pattern}"
+        if "_" in name:
+            pattern += rf"|\b{name}\b"
         sentence = re.sub(pattern, option, sentence).replace(f"{option}=", f"{option} ")
     return sentence
 
