@@ -24,6 +24,7 @@ from harness.table import table
 HERE = Path(__file__).resolve().parent
 PAGE = HERE / "README.md"
 BENCHMARKS = (
+    "discovery",
     "canonical_form",
     "align_speed",
     "align_quality",
