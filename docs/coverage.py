@@ -16,7 +16,7 @@ from torch import nn
 
 import toroids as td
 from toroids.discovery.discover import group_of
-from toroids.discovery.trace import trace
+from toroids.discovery.explore import explore
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -46,11 +46,11 @@ def rows(name: str, build: Callable[[], tuple[nn.Module, Any]]) -> str:
     size = sum(p.numel() for p in model.parameters())
     start = time.perf_counter()
     try:
-        program = trace(model, inputs)
+        explored = explore(model, inputs)
     except td.ToroidsError as error:
         cause = str(error).split("cannot be traced: ")[-1].split(". Discovery")[0]
         return f"| {name} | {size:,} | refused | | | | | | {cause[:120].replace('|', '/')} |"
-    group = group_of(program)
+    group = group_of(explored)
     found = time.perf_counter()
     deviation = td.verify(group, model, inputs)
     proven = time.perf_counter()
