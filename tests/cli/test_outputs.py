@@ -1,6 +1,7 @@
 """No command writes onto what it reads or onto what is not its own; files are whole or not there."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cli.commands import COMMANDS, arguments, fill, run
+from cli.commands import COMMANDS, MODEL, arguments, fill, run
 from safetensors import safe_open
 
 import toroids as td
@@ -224,3 +225,30 @@ def test_tables_are_replaced_all_or_none(run_folder, tmp_path, capsys):
 @pytest.fixture
 def run_folder(request):
     return request.getfixturevalue("run")
+
+
+def test_shards_in_folders_and_behind_links_are_read_as_well(folder, capsys):
+    shards = folder / "shards"
+    (shards / "sub").mkdir(parents=True)
+    (folder / "a.safetensors").rename(folder / "blob.safetensors")
+    (shards / "sub" / "s.safetensors").symlink_to(folder / "blob.safetensors")
+    names = td.load_params(folder / "blob.safetensors")
+    index = {"weight_map": dict.fromkeys(names, "sub/s.safetensors")}
+    (shards / "model.safetensors.index.json").write_text(json.dumps(index))
+    before = (folder / "blob.safetensors").read_bytes()
+    for out in ("blob.safetensors", "shards/sub/s.safetensors", "shards/sub/new.safetensors"):
+        call = ["canonicalize", "shards", *MODEL, "--out", out, "--force"]
+        assert run(folder, *call) == 2, out
+        assert "the command reads" in capsys.readouterr().err
+    assert (folder / "blob.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["report.html", "run.json", "derived.json"])
+def test_a_study_is_not_written_onto_its_own_file(folder, name, capsys):
+    (folder / "s").mkdir()
+    study = Path(__file__).parents[2] / "studies" / "digits.toml"
+    (folder / "s" / name).write_text(study.read_text())
+    before = (folder / "s" / name).read_text()
+    assert run(folder, "study", f"s/{name}", "--out", "s") == 2
+    assert f"is where the run writes its `{name}`" in capsys.readouterr().err
+    assert (folder / "s" / name).read_text() == before

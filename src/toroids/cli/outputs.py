@@ -121,13 +121,13 @@ class Output:
 
     def _check_inputs(self) -> None:
         for source in self._inputs:
-            for file in _files(source):
-                if self._is(file):
-                    raise ConfigError(
-                        f"`{self.path}` is what the command reads, `{source}`; name another file "
-                        f"with {self._option}."
-                    )
-            if source.is_dir() and self._place.is_relative_to(os.path.realpath(source)):
+            files, folders = _held(source)
+            if any(map(self._is, files)):
+                raise ConfigError(
+                    f"`{self.path}` is what the command reads, `{source}`; name another file "
+                    f"with {self._option}."
+                )
+            if any(self._place.is_relative_to(folder) for folder in folders):
                 raise ConfigError(
                     f"`{self.path}` lies in a folder that the command reads, `{source}`; name a "
                     f"place outside of it with {self._option}."
@@ -141,11 +141,17 @@ class Output:
         return os.path.realpath(file) == str(self._place)
 
 
-def _files(source: Path) -> list[Path]:
-    try:
-        return [source, *source.iterdir()] if source.is_dir() else [source]
-    except OSError:  # whoever reads it says why
-        return [source]
+def _held(source: Path) -> tuple[list[Path], list[Path]]:
+    """What is read of a file or a folder: its files, and where its folders are, links followed."""
+    files, folders = [source], list[Path]()
+    for name, inner, names in os.walk(source, followlinks=True):
+        place = Path(os.path.realpath(name))
+        if place in folders:  # a link that leads back
+            inner.clear()
+            continue
+        folders.append(place)
+        files += [Path(name) / each for each in names]
+    return files, folders
 
 
 def model_files(model: str) -> list[Path]:

@@ -1,5 +1,7 @@
 """`toroids study`, `report`, `export`, `list` and `show`: runs of studies."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +53,7 @@ def study(
     """Do what is missing of a study: train, align, measure, and write its report."""
     config = load_config(file, overrides or ())
     folder = out or Path("runs") / config.name
+    _check_apart(file, folder)
     if dry_run:
         _print_estimate(config, folder)
         return
@@ -67,6 +70,21 @@ def study(
         report(folder)
         raise
     report(folder)
+
+
+def _check_apart(file: Path, folder: Path) -> None:
+    """Raises where a run would be written onto the file that asks for it."""
+    for name in RUN_FILES:
+        with suppress(OSError):
+            if os.path.samefile(file, folder / name):
+                raise ConfigError(
+                    f"`{file}` is where the run writes its `{name}`; keep the study elsewhere, or "
+                    "name another folder with --out."
+                )
+
+
+# What a study writes beside the results of its tasks.
+RUN_FILES = ("run.json", "derived.json", "measurements.jsonl", "report.html")
 
 
 def _print_estimate(config: StudyConfig, folder: Path) -> None:
@@ -124,7 +142,8 @@ def export(
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"`{folder}` is a file; name a folder for the tables with --out.")
     contents = parquet_files(run, SEAL)
-    places = {name: Output(folder / name, (), force) for name in contents}
+    held = [file for file in run.rglob("*") if file.is_file() and folder not in file.parents]
+    places = {name: Output(folder / name, held, force) for name in contents}
     for place in places.values():  # all of them before the first is written
         place.check()
     for name, place in places.items():

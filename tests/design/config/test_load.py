@@ -118,6 +118,8 @@ def test_defaults_fill_what_is_not_said(tmp_path):
         (GOOD.replace("[0, 1]", f"[1{'0' * 300}]"), r"`seeds.0`: [^;]*000\[\.\.\.\]\.$"),
         (GOOD.replace("[0, 1]", f"[1{'0' * 6000}]"), "is not TOML"),
         (GOOD.replace("[0, 1]", "[" * 5000 + "]" * 5000), "is not TOML"),
+        (GOOD + "\n" + ".".join(["a"] * 100_000) + " = 1", "a key has more than 50 parts"),
+        (GOOD + "\n[" + ".".join(["a"] * 5000) + "]\nx = 1", "a key has more than 50 parts"),
         (
             GOOD + MLP + 'bias = "no"\n',
             "line 7: `networks.mlp.bias`: input should be a valid boolean",

@@ -81,12 +81,19 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
     return study
 
 
+# Parts of a key, as three in solvers.sgd.lr.
+DEEPEST = 50
+
+
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
     with told(path, "study file", "name a TOML file, as studies/digits.toml", ConfigError):
         content = read_file(path, MOST_BYTES)
     try:
         # not as text, which would change the ends of lines
         text = content.decode("utf-8-sig")
+        keys = (line.partition("=")[0] for line in text.splitlines())
+        if any("," not in key and key.count(".") > DEEPEST for key in keys):
+            raise ValueError(f"a key has more than {DEEPEST} parts")  # takes tomllib hours
         return text, tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
         raise ConfigError(f"`{path}` is not TOML: {error}.") from error
