@@ -9,7 +9,7 @@ import functools
 import operator
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import torch
@@ -22,6 +22,14 @@ OPAQUE = (
 )  # fmt: skip
 CACHED = type(functools.lru_cache(lambda: None))
 FOREIGN = ("torch", "numpy", "builtins", "threading", "logging", "_thread", "weakref", "re")
+
+
+HOOKS = (
+    "_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks_with_kwargs", "_forward_hooks_always_called",
+)  # fmt: skip
+# What every module has, and no forward writes into.
+OWN = frozenset(vars(nn.Module())) - {"_parameters", "_buffers", "_modules"}
 
 
 class Kept:
@@ -44,6 +52,9 @@ class Kept:
         self._known: set[int] = {id(parameter) for parameter in model.parameters()}
         self._alive: list[Any] = []  # what is known by its id must not go
         pending: list[Any] = list(model.modules())
+        # those that a forward adds; what they gather is somebody's own, and meant to stay
+        hooks = [vars(module).get(name, {}) for module in pending for name in HOOKS]
+        self._hooks = [(live, dict(live) if live else {}) for live in hooks]
         while pending:
             value = pending.pop()
             if id(value) in self._known or isinstance(value, OPAQUE):
@@ -56,15 +67,16 @@ class Kept:
         """Puts everything back; what was not changed is not touched."""
         for undo in self._undo:
             undo()
+        for live, before in self._hooks:
+            if live.keys() != before.keys():
+                live.clear()
+                live.update(before)
 
     def _note(self, value: Any) -> Iterator[Any]:
         """Notes one value; yields what it holds."""
         if isinstance(value, nn.Module):
-            for name, held in vars(value).items():
-                if name.endswith("_hooks") and isinstance(held, dict):
-                    self._mapping(held)  # those that a forward adds; what they hold is left alone
             if not _is_plain(value):
-                yield from self._mapping(vars(value))
+                yield from self._mapping(vars(value), OWN)
                 yield from _functions(type(value))
         elif isinstance(value, Tensor):
             self._tensor(value)
@@ -84,7 +96,8 @@ class Kept:
         elif isinstance(getattr(value, "__dict__", None), dict) and not _is_foreign(type(value)):
             yield from self._mapping(vars(value))
 
-    def _mapping(self, live: dict[Any, Any]) -> list[Any]:
+    def _mapping(self, live: dict[Any, Any], own: Container[Any] = ()) -> list[Any]:
+        """Notes a mapping; returns what it holds, but for what stands under the names `own`."""
         before = dict(dict.items(live))  # some look up other things than they hold
 
         def undo() -> None:
@@ -96,8 +109,7 @@ class Kept:
             live.update(before)
 
         self._undo.append(undo)
-        # hooks are somebody's own: what they gather is meant to stay
-        return [value for key, value in before.items() if not str(key).endswith("_hooks")]
+        return [value for key, value in before.items() if key not in own]
 
     def _sequence(self, live: list[Any] | deque[Any]) -> None:
         before = list(live)
