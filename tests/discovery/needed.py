@@ -3,23 +3,11 @@
 import torch
 import torch.nn.functional as F
 import torch.nn.utils as U
+from discovery.function import Function
 from torch import nn
 from torch.nn.utils import parametrizations as P
 
 EDGES = torch.tensor([[0, 1, 2, 3, 1], [1, 2, 3, 0, 3]])
-
-
-class Network(nn.Module):
-    """Layers, parameters and buffers by name, and a forward written in the test."""
-
-    def __init__(self, forward, **parts):
-        super().__init__()
-        self.run = forward
-        for name, part in parts.items():
-            setattr(self, name, nn.Parameter(part) if isinstance(part, torch.Tensor) else part)
-
-    def forward(self, *inputs):
-        return self.run(self, *inputs)
 
 
 def gcn(m, x, edges):
@@ -124,7 +112,7 @@ def leaky(m, x):
 
 
 def small(*shape):
-    return torch.randn(shape) * 0.5
+    return nn.Parameter(torch.randn(shape) * 0.5)
 
 
 L, IMAGE = nn.Linear, (torch.randn(2, 3, 6, 6),)
@@ -132,21 +120,21 @@ ROWS, STEPS, GRAPH = (torch.randn(4, 3),), (torch.randn(2, 4, 3),), (torch.randn
 SKELETON = [nn.Sequential(L(3, 8), nn.ReLU(), L(8, 2))]
 # What is found, written down by hand: size, copies and first letters of the actions of all spaces.
 NEEDED = {
-    "GCN": (lambda: Network(gcn, a=L(3, 5), b=L(5, 2)), GRAPH, [(5, 1, "pr")]),
-    "GraphSAGE": (lambda: Network(sage, a=L(3, 5), b=L(10, 2)), GRAPH, [(5, 1, "pr")]),
+    "GCN": (lambda: Function(gcn, a=L(3, 5), b=L(5, 2)), GRAPH, [(5, 1, "pr")]),
+    "GraphSAGE": (lambda: Function(sage, a=L(3, 5), b=L(10, 2)), GRAPH, [(5, 1, "pr")]),
     "GIN": (
-        lambda: Network(gin, a=L(3, 5), b=L(5, 6), c=L(6, 2), eps=torch.tensor(0.1)),
+        lambda: Function(gin, a=L(3, 5), b=L(5, 6), c=L(6, 2), eps=nn.Parameter(torch.tensor(0.1))),
         GRAPH, [(5, 1, "mp"), (6, 1, "pr")],
     ),
     "GAT": (
-        lambda: Network(gat, a=L(3, 8), source=small(2, 4), target=small(2, 4), b=L(8, 2)),
+        lambda: Function(gat, a=L(3, 8), source=small(2, 4), target=small(2, 4), b=L(8, 2)),
         GRAPH, [(2, 1, "p"), (4, 2, "pr")],
     ),
     "sparse product": (
-        lambda: Network(adjacency, a=L(3, 5), b=L(5, 2)), (*ROWS, torch.rand(4, 4)), [(5, 1, "pr")],
+        lambda: Function(adjacency, a=L(3, 5), b=L(5, 2)), (*ROWS, torch.rand(4, 4)), [(5, 1, "pr")],
     ),
     "tensordot": (
-        lambda: Network(
+        lambda: Function(
             lambda m, x: m.b(F.relu(torch.tensordot(x, m.w, dims=([1], [0])))),
             w=small(3, 5), b=L(5, 2),
         ),
@@ -156,21 +144,21 @@ NEEDED = {
         lambda: nn.Sequential(nn.EmbeddingBag(10, 6), L(6, 5), nn.ReLU(), L(5, 2)),
         (torch.randint(10, (4, 3)),), [(5, 1, "pr"), (6, 1, "mp")],
     ),
-    "LSTMCell": (lambda: Network(cell, cell=nn.LSTMCell(3, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")]),
-    "GRUCell": (lambda: Network(cell, cell=nn.GRUCell(3, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")]),
-    "RNNCell": (lambda: Network(cell, cell=nn.RNNCell(3, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")]),
+    "LSTMCell": (lambda: Function(cell, cell=nn.LSTMCell(3, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")]),
+    "GRUCell": (lambda: Function(cell, cell=nn.GRUCell(3, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")]),
+    "RNNCell": (lambda: Function(cell, cell=nn.RNNCell(3, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")]),
     "unrolled": (
-        lambda: Network(unrolled, i=L(3, 5), u=L(5, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")],
+        lambda: Function(unrolled, i=L(3, 5), u=L(5, 5), out=L(5, 2)), STEPS, [(5, 1, "fps")],
     ),
     "deformable": (
-        lambda: Network(
+        lambda: Function(
             deformable, a=nn.Conv2d(3, 5, 3, padding=1), offsets=nn.Conv2d(3, 2, 3, padding=1),
             out=nn.Conv2d(5, 2, 1),
         ),
         IMAGE, [(5, 1, "pr")],
     ),
     "max_unpool": (
-        lambda: Network(unpooled, a=nn.Conv2d(3, 5, 3, padding=1), b=nn.Conv2d(5, 2, 1)),
+        lambda: Function(unpooled, a=nn.Conv2d(3, 5, 3, padding=1), b=nn.Conv2d(5, 2, 1)),
         IMAGE, [(5, 1, "pr")],
     ),
     "PixelUnshuffle": (
@@ -180,7 +168,7 @@ NEEDED = {
         IMAGE, [(4, 1, "pr")],
     ),
     "complex rotary": (
-        lambda: Network(rotary, q=L(8, 8), k=L(8, 8), v=L(8, 8), o=L(8, 8)),
+        lambda: Function(rotary, q=L(8, 8), k=L(8, 8), v=L(8, 8), o=L(8, 8)),
         (torch.randn(2, 3, 8),), [(2, 1, "p"), (4, 2, "mp")],
     ),
     "spectral norm": (
@@ -192,45 +180,45 @@ NEEDED = {
     "weight norm": (
         lambda: nn.Sequential(P.weight_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS, [(5, 1, "fpr")],
     ),
-    "leaky by hand": (lambda: Network(leaky, a=L(3, 5), b=L(5, 2)), ROWS, [(5, 1, "pr")]),
+    "leaky by hand": (lambda: Function(leaky, a=L(3, 5), b=L(5, 2)), ROWS, [(5, 1, "pr")]),
     "relu by hand": (
-        lambda: Network(lambda m, x: m.b((m.a(x) > 0) * m.a(x)), a=L(3, 5), b=L(5, 2)),
+        lambda: Function(lambda m, x: m.b((m.a(x) > 0) * m.a(x)), a=L(3, 5), b=L(5, 2)),
         ROWS, [(5, 1, "pr")],
     ),
     "sorted channels": (
-        lambda: Network(lambda m, x: m.b(m.a(x).sort(-1)[0]), a=L(3, 5), b=L(5, 2)),
+        lambda: Function(lambda m, x: m.b(m.a(x).sort(-1)[0]), a=L(3, 5), b=L(5, 2)),
         ROWS, [(5, 1, "p")],
     ),
     "top channels": (
-        lambda: Network(lambda m, x: m.b(m.a(x).topk(3, -1)[0]), a=L(3, 5), b=L(3, 2)),
+        lambda: Function(lambda m, x: m.b(m.a(x).topk(3, -1)[0]), a=L(3, 5), b=L(3, 2)),
         ROWS, [(5, 1, "p")],
     ),
     "Fourier mixing": (
-        lambda: Network(
+        lambda: Function(
             lambda m, x: m.b(F.relu(m.a(torch.fft.fft2(x).real))), a=L(3, 5), b=L(5, 2)
         ),
         STEPS, [(5, 1, "pr")],
     ),
     "stacked experts": (
-        lambda: Network(experts, up=small(3, 3, 5), down=small(3, 5, 2), gate=L(3, 3)),
+        lambda: Function(experts, up=small(3, 3, 5), down=small(3, 5, 2), gate=L(3, 3)),
         ROWS, [(3, 1, "p"), (5, 3, "pr")],
     ),
     "ensemble": (
-        lambda: Network(
+        lambda: Function(
             ensemble, w=small(3, 3, 5), b=small(3, 5), u=small(3, 5, 6), c=small(3, 6),
             v=small(3, 6, 2),
         ),
         ROWS, [(3, 1, "p"), (5, 3, "pr"), (6, 3, "pr")],
     ),
     "vmap": (
-        lambda: Network(
+        lambda: Function(
             mapped, w=small(3, 8, 3), b=small(3, 8), v=small(3, 2, 8), c=small(3, 2),
             skeleton=SKELETON,
         ),
         ROWS, [(3, 1, "p"), (8, 3, "pr")],
     ),
     "stacked heads": (
-        lambda: Network(heads, q=small(2, 8, 4), k=small(2, 8, 4), v=small(2, 8, 4), o=small(2, 4, 8)),
+        lambda: Function(heads, q=small(2, 8, 4), k=small(2, 8, 4), v=small(2, 8, 4), o=small(2, 4, 8)),
         (torch.randn(2, 3, 8),), [(2, 1, "p"), (4, 2, "mp"), (4, 2, "mp")],
     ),
 }  # fmt: skip

@@ -5,24 +5,16 @@ import dataclasses
 import pytest
 import torch
 from discovery.beyond import beyond, violations
+from discovery.function import Function
 from torch import nn
 
 import toroids as td
 from toroids.symmetry.condition import digest_of
 
 
-class Function(nn.Module):
+def two(forward, **held):
     """Two linear layers, and a forward written in the test."""
-
-    def __init__(self, forward, **held):
-        super().__init__()
-        self.a, self.b = nn.Linear(3, 5), nn.Linear(5, 2)
-        for name, thing in held.items():
-            self.register_buffer(name, thing)
-        self._forward = forward
-
-    def forward(self, x):
-        return self._forward(self, x)
+    return Function(forward, a=nn.Linear(3, 5), b=nn.Linear(5, 2), **held)
 
 
 def x(batch=4):
@@ -37,12 +29,12 @@ def gelu(m, x):
     return m.b(nn.functional.gelu(m.a(x)))
 
 
-GROUP = td.discover(Function(relu), x())  # permutes and rescales
+GROUP = td.discover(two(relu), x())  # permutes and rescales
 
 
 def test_what_is_right_passes():
-    assert beyond(GROUP, Function(relu), x(), [x(1), x(7)]) == []
-    assert violations(Function(relu), x(), [x(1), x(7)]) == []
+    assert beyond(GROUP, two(relu), x(), [x(1), x(7)]) == []
+    assert violations(two(relu), x(), [x(1), x(7)]) == []
 
 
 def among(m, x):
@@ -79,7 +71,7 @@ def narrow(m, x):
 
 @pytest.mark.parametrize("forward", [gelu, among, tiny, infinite, counted, longer, later, narrow])
 def test_what_is_wrong_anywhere_is_seen(forward):
-    found = beyond(GROUP, Function(forward), x(), [x(1), x(7)])
+    found = beyond(GROUP, two(forward), x(), [x(1), x(7)])
     assert found
     assert "entry" in found[0]
 
@@ -93,8 +85,8 @@ def test_every_buffer_is_drawn_anew():
 
     alive, scale = torch.ones(5, dtype=torch.bool), torch.ones(5)
     for model, held, values in (
-        (Function(masked, alive=alive), "alive", alive),
-        (Function(scaled, scale=scale), "scale", scale),
+        (two(masked, alive=alive), "alive", alive),
+        (two(scaled, scale=scale), "scale", scale),
     ):
         group = dataclasses.replace(
             GROUP, shapes=GROUP.shapes | {held: (5,)}, buffers=frozenset({held})
@@ -122,7 +114,7 @@ def test_random_numbers_are_seen():
     def drawn(m, x):
         return relu(m, x) + torch.rand(2)
 
-    (sentence,) = beyond(GROUP, Function(drawn), x())
+    (sentence,) = beyond(GROUP, two(drawn), x())
     assert "random numbers" in sentence
 
 
@@ -130,14 +122,14 @@ def test_refusals_and_what_others_raise_are_told_apart(monkeypatch):
     def branch(m, x):
         return relu(m, x) if x.sum() > 0 else gelu(m, x)
 
-    (sentence,) = violations(Function(branch), x())
+    (sentence,) = violations(two(branch), x())
     assert sentence.startswith("the module is refused: `Function` cannot be traced")
 
     def fails(*_, **__):
         raise KeyError("a")
 
     monkeypatch.setattr(td, "discover", fails)
-    assert violations(Function(relu), x()) == ["discover raised KeyError: 'a'"]
+    assert violations(two(relu), x()) == ["discover raised KeyError: 'a'"]
 
 
 def test_a_module_that_discovery_changes_is_seen(monkeypatch):
@@ -148,7 +140,7 @@ def test_a_module_that_discovery_changes_is_seen(monkeypatch):
         return GROUP
 
     monkeypatch.setattr(td, "discover", careless)
-    model = Function(relu).eval()
+    model = two(relu).eval()
     found = violations(model, x())
     assert [sentence.split(": ")[1] for sentence in found] == [
         "`a.bias`", "the mode of Function", "`left` of Function", "the mode of Linear",
@@ -161,12 +153,10 @@ def test_a_network_that_canonicalize_or_align_breaks_is_seen(monkeypatch):
         return {name: 2 * tensor for name, tensor in params.items()}
 
     monkeypatch.setattr(td, "canonicalize", broken)
-    (sentence,) = beyond(GROUP, Function(relu), x())
+    (sentence,) = beyond(GROUP, two(relu), x())
     assert sentence.startswith("canonicalize: entry")
     monkeypatch.setattr(td, "align", lambda *_, **__: 1 / 0)
-    assert (
-        beyond(GROUP, Function(relu), x())[1] == "align raised ZeroDivisionError: division by zero"
-    )
+    assert beyond(GROUP, two(relu), x())[1] == "align raised ZeroDivisionError: division by zero"
 
 
 def test_tied_names_that_move_apart_are_seen():

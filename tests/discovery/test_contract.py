@@ -6,28 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from discovery.far import aligned_deviation, deviation
+from discovery.function import Function
 from torch import nn
 
 import toroids as td
 from toroids.errors import ToroidsError
 
 R = torch.randn
-
-
-class Made(nn.Module):
-    """A module from a function, layers, parameters (tensors that need gradients) and buffers."""
-
-    def __init__(self, function, **parts):
-        super().__init__()
-        for name, part in parts.items():
-            if isinstance(part, nn.Module | nn.Parameter):
-                setattr(self, name, part)
-            else:
-                self.register_buffer(name, part)
-        self.function = function
-
-    def forward(self, *inputs):
-        return self.function(self, *inputs)
 
 
 def learned(*shape):
@@ -79,28 +64,28 @@ TIME, LONGER = R(3, 6, 4), (R(2, 9, 4), R(3, 5, 4), R(1, 1, 4))
 # name: (module, example, other inputs, spaces as (size, copies, initials of the actions))
 MODULES = {
     "a table sliced to the length": (
-        Made(lambda m, x: m.o(F.relu(m.e(x) + m.p[: x.shape[1]])), **mlp(p=learned(12, 6))),
+        Function(lambda m, x: m.o(F.relu(m.e(x) + m.p[: x.shape[1]])), **mlp(p=learned(12, 6))),
         TIME, LONGER, [(6, 1, "prs")],
     ),
     "the mean of the rows read": (
-        Made(
+        Function(
             lambda m, x: m.o(F.relu(m.e(x) + m.p[: x.shape[1]].mean(0))), **mlp(p=learned(12, 6))
         ),
         TIME, LONGER, [(6, 1, "prs")],
     ),
     "the last row read": (
-        Made(lambda m, x: m.o(F.relu(m.e(x) + m.p[x.shape[1] - 1])), **mlp(p=learned(12, 6))),
+        Function(lambda m, x: m.o(F.relu(m.e(x) + m.p[x.shape[1] - 1])), **mlp(p=learned(12, 6))),
         TIME, LONGER, [(6, 1, "prs")],
     ),
     "a table cut on both axes": (
-        Made(
+        Function(
             lambda m, x: attention(m, x, m.t[: x.shape[1], : x.shape[1]]),
             **heads(t=learned(12, 12)),
         ),
         TIME, LONGER, [(2, 1, "p"), (3, 2, "mps"), (3, 2, "mp")],
     ),
     "a table of relative positions": (
-        Made(
+        Function(
             lambda m, x: attention(
                 m, x, m.t[:, torch.arange(x.shape[1])[:, None] - torch.arange(x.shape[1]) + 12]
             ),
@@ -109,81 +94,81 @@ MODULES = {
         TIME, LONGER, [(2, 1, "ps"), (3, 2, "mps"), (3, 2, "mp")],
     ),
     "a kernel cut to the length": (
-        Made(
+        Function(
             lambda m, x: m.o(F.relu(torch.einsum("btf,ts->bsf", m.e(x), m.c[: x.shape[1], :2]))),
             **mlp(c=learned(12, 3)),
         ),
         TIME, LONGER, [(6, 1, "pr")],
     ),
     "a loop over time": (
-        Made(
+        Function(
             lambda m, x: m.o(sum(torch.tanh(m.e(x[:, i])) * m.p[i] for i in range(x.shape[1]))),
             **mlp(p=learned(12, 6)),
         ),
         TIME, LONGER, [(6, 1, "fpr")],
     ),
     "other weights on long inputs": (
-        Made(
+        Function(
             lambda m, x: m.o(F.relu(m.e(x)) if x.shape[1] > 4 else F.relu(m.e(x)) @ m.w),
             **mlp(w=learned(6, 6)),
         ),
         TIME, LONGER, [(6, 1, "pr")],
     ),
     "a length that multiplies a bias": (
-        Made(
+        Function(
             lambda m, x: m.o(F.relu(m.n((m.e(x) + x.shape[1] * m.b).mT).mT)),
             **mlp(b=learned(6), n=nn.BatchNorm1d(6)),
         ),
         TIME, LONGER, [(6, 1, "fprs")],
     ),
     "a length as an exponent": (
-        Made(lambda m, x: m.o(torch.tanh(m.e(x)) ** x.shape[1]), **mlp()),
+        Function(lambda m, x: m.o(torch.tanh(m.e(x)) ** x.shape[1]), **mlp()),
         TIME, LONGER, [(6, 1, "p")],
     ),
     "rotary attention found on one token": (
-        Made(
+        Function(
             rotated, q=nn.Linear(4, 4), k=nn.Linear(4, 4), v=nn.Linear(4, 6), o=nn.Linear(6, 2)
         ),
         R(3, 1, 4), LONGER, None,
     ),
     "windows that differ from head to head": (
-        Made(windowed, **heads()),
+        Function(windowed, **heads()),
         R(2, 2, 4), LONGER, [(3, 1, "mps"), (3, 1, "mps"), (3, 1, "mp"), (3, 1, "mp")],
     ),
     "a mask of truth values": (
-        Made(
+        Function(
             lambda m, x: m.o(F.relu(m.e(x)).masked_fill(~m.alive, 0)),
             **mlp(alive=torch.ones(6, dtype=torch.bool)),
         ),
         BATCH, (R(5, 4),), [(6, 1, "pr")],
     ),
     "a mask of integers": (
-        Made(
+        Function(
             lambda m, x: m.o(F.relu(m.e(x)) * m.alive), **mlp(alive=torch.ones(6, dtype=torch.int64))
         ),
         BATCH, (R(5, 4),), [(6, 1, "pr")],
     ),
     "a scale that is one": (
-        Made(lambda m, x: m.o(F.relu(m.e(x)) * m.scale), **mlp(scale=torch.ones(6))),
+        Function(lambda m, x: m.o(F.relu(m.e(x)) * m.scale), **mlp(scale=torch.ones(6))),
         BATCH, (R(5, 4),), [(6, 1, "pr")],
     ),
     "thresholds that are zero": (
-        Made(lambda m, x: m.o(F.relu(m.e(x) - m.threshold)), **mlp(threshold=torch.zeros(6))),
+        Function(lambda m, x: m.o(F.relu(m.e(x) - m.threshold)), **mlp(threshold=torch.zeros(6))),
         BATCH, (R(5, 4),), [(6, 1, "p")],
     ),
     "a state that a call replaces": (
-        Made(
+        Function(
             lambda m, x: m.o(m.h.copy_(torch.tanh(m.e(x) + m.h).mean(0)) + 0 * m.e(x)),
             **mlp(h=torch.zeros(6)),
         ),
         BATCH, (R(5, 4),), [(6, 1, "p")],
     ),
     "an order of units in a buffer": (
-        Made(lambda m, x: m.o(F.relu(m.e(x))[:, m.order]), **mlp(order=torch.randperm(6))),
+        Function(lambda m, x: m.o(F.relu(m.e(x))[:, m.order]), **mlp(order=torch.randperm(6))),
         BATCH, (R(5, 4),), [(6, 1, "pr")],
     ),
     "logits masked with the least number": (
-        Made(
+        Function(
             lambda m, x: m.o(F.relu(m.e(x))).masked_fill(
                 x[:, :2] > 0, torch.finfo(torch.float32).min
             ),
@@ -192,31 +177,31 @@ MODULES = {
         BATCH, (R(50, 4),), [(6, 1, "pr")],
     ),
     "the lower triangle of a weight and its transpose": (
-        Made(lambda m, x: m.o(torch.tanh(m.e(x)) @ (m.t + m.t.T)), **mlp(t=learned(6, 6))),
+        Function(lambda m, x: m.o(torch.tanh(m.e(x)) @ (m.t + m.t.T)), **mlp(t=learned(6, 6))),
         BATCH, (R(5, 4),), [(6, 1, "fp")],
     ),
     "a state that is learned": (
-        Made(
+        Function(
             lambda m, x: m.o(m.g(x, m.h.expand(-1, len(x), -1).contiguous())[0]),
             g=nn.GRU(4, 6, batch_first=True), h=learned(1, 1, 6), o=nn.Linear(6, 2),
         ),
         TIME, LONGER, [(6, 1, "fps")],
     ),
     "a state that is an input": (
-        Made(
+        Function(
             lambda m, x, h: m.o(m.g(x, h)[0]), g=nn.GRU(4, 6, batch_first=True), o=nn.Linear(6, 2)
         ),
         (TIME, R(1, 3, 6)), ((R(2, 9, 4), R(1, 2, 6)),), None,
     ),
     "entries of a flattened weight summed in order": (
-        Made(
+        Function(
             lambda m, x: m.o(F.relu(x @ m.w.view(4, 2, 3).cumsum(1).flatten(1))),
             w=learned(4, 6), o=nn.Linear(6, 2),
         ),
         BATCH, (R(5, 4),), None,
     ),
     "weights that are clamped in place": (
-        Made(clamped, **mlp()), BATCH, (R(5, 4),), [(6, 1, "pr")],
+        Function(clamped, **mlp()), BATCH, (R(5, 4),), [(6, 1, "pr")],
     ),
 }  # fmt: skip
 
@@ -260,7 +245,7 @@ def test_a_length_that_the_trace_fixes_is_looked_at_twice():
 
 
 def test_rows_that_nothing_reads_stay_and_are_said():
-    model = Made(lambda m, x: m.o(F.relu(m.e(x) + m.p[:2].sum(0))), **mlp(p=learned(5, 6)))
+    model = Function(lambda m, x: m.o(F.relu(m.e(x) + m.p[:2].sum(0))), **mlp(p=learned(5, 6)))
     group = td.discover(model, BATCH)
     assert facts(group) == [(6, 1, "pr"), (2, 1, "p")]
     assert any("3 of 5 positions along axis 0 of `p` are not read" in n for n in group.notes)
@@ -293,7 +278,7 @@ def test_networks_whose_conditions_differ_are_refused():
 
 
 def test_a_buffer_that_no_state_dict_holds_keeps_its_units_in_place():
-    model = Made(lambda m, x: m.o(F.relu(m.e(x)) * m.scale), **mlp())
+    model = Function(lambda m, x: m.o(F.relu(m.e(x)) * m.scale), **mlp())
     model.register_buffer("scale", torch.ones(6), persistent=False)
     group = td.discover(model, BATCH)
     assert group.spaces == ()
@@ -366,13 +351,13 @@ def test_what_a_forward_leaves_behind_is_removed():
     ids=["rand", "dropout", "bernoulli", "gumbel"],
 )
 def test_random_draws_in_evaluation_are_refused_by_name(draw, operator):
-    model = Made(lambda m, x: m.o(draw(m.e(x))), **mlp())
+    model = Function(lambda m, x: m.o(draw(m.e(x))), **mlp())
     with pytest.raises(ToroidsError, match=f"draws random numbers .*`aten::{operator}"):
         td.discover(model, BATCH)
 
 
 def test_draws_outside_pytorch_are_refused():
-    model = Made(lambda m, x: m.o(F.relu(m.e(x)) * random.random()), **mlp())
+    model = Function(lambda m, x: m.o(F.relu(m.e(x)) * random.random()), **mlp())
     with pytest.raises(ToroidsError, match="draws numbers outside PyTorch"):
         td.discover(model, BATCH)
 
@@ -381,7 +366,7 @@ def test_numbers_that_python_reads_are_refused():
     def forward(m, x):
         return m.o(F.relu(m.e(x)) * float(m.w.detach().numpy()[0]))
 
-    model = Made(forward, **mlp(w=learned(6)))
+    model = Function(forward, **mlp(w=learned(6)))
     with pytest.raises(ToroidsError, match="cannot be traced: .numpy"):
         td.discover(model, BATCH)
 
@@ -399,7 +384,7 @@ def sliced():
 
 
 def sparse():
-    model = Made(lambda m, x: m.o(F.relu(m.e(x))), **mlp())
+    model = Function(lambda m, x: m.o(F.relu(m.e(x))), **mlp())
     model.register_buffer("adjacency", torch.eye(3).to_sparse())
     return model
 
@@ -434,16 +419,16 @@ def test_branches_that_export_keeps_are_followed():
             x.sum() > 0, lambda h: m.o(F.relu(h)), lambda h: 2 * m.o(F.relu(h)), (m.e(x),)
         )
 
-    group = td.discover(Made(forward, **mlp()), BATCH)
+    group = td.discover(Function(forward, **mlp()), BATCH)
     assert facts(group) == [(6, 1, "pr")]
 
 
 def test_casts_that_round_pass_permutations_and_signs_only():
     for function, actions in ((F.relu, {"permute"}), (torch.tanh, {"flip", "permute"})):
-        model = Made(lambda m, x, f=function: m.o(f(m.e(x)).half().float()), **mlp())
+        model = Function(lambda m, x, f=function: m.o(f(m.e(x)).half().float()), **mlp())
         (space,) = td.discover(model, BATCH).spaces
         assert space.actions == actions
-    half = Made(lambda m, x: m.o(F.relu(m.e(x)).float().half()), **mlp()).half()
+    half = Function(lambda m, x: m.o(F.relu(m.e(x)).float().half()), **mlp()).half()
     (space,) = td.discover(half, BATCH.half()).spaces
     assert space.actions == {"permute", "rescale"}  # not narrower than its own weights
 
@@ -452,7 +437,7 @@ def test_further_examples_are_looked_at():
     def forward(m, x):
         return m.o(F.relu(m.e(x)) if x.shape[1] % 7 else F.relu(m.e(x)) @ m.w)
 
-    model = Made(forward, **mlp(w=learned(6, 6)))
+    model = Function(forward, **mlp(w=learned(6, 6)))
     group = td.discover(model, TIME, also=[R(2, 7, 4)])
     assert deviation(model, group, [TIME, R(2, 14, 4)]) < 1e-10
     found = td.verify(group, model, TIME, also=[R(2, 7, 4)], trials=2)

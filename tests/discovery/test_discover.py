@@ -7,12 +7,13 @@ import functools
 import pytest
 import torch
 import torch.nn.functional as F
+from discovery.function import Function
+from discovery.proven import deviation
 from torch import nn
 
 import toroids as td
 from toroids.discovery.discover import group_of
 from toroids.discovery.explore import explore
-from toroids.discovery.proof import measure, subject_of
 from toroids.errors import ToroidsError
 
 torch.manual_seed(0)
@@ -35,19 +36,6 @@ def facts(group):
     return sorted(
         (s.size, s.copies, "".join(sorted(a[0] for a in s.actions))) for s in group.spaces
     )
-
-
-class Function(nn.Module):
-    """Layers by name and a forward written in the test."""
-
-    def __init__(self, forward, **layers):
-        super().__init__()
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-        self._forward = forward
-
-    def forward(self, *args, **kwargs):
-        return self._forward(self, *args, **kwargs)
 
 
 def conv_flatten_linear():
@@ -424,9 +412,7 @@ def found(name):
 def test_finds_what_is_written_down_by_hand(name):
     model, _, explored, group = found(name)
     assert facts(group) == sorted(EXPECTED[name][1]), str(group)
-    generator = torch.Generator().manual_seed(0)
-    keep = [condition.buffer for condition in group.conditions]
-    assert measure(group, subject_of(explored, model, generator, keep=keep), generator).size < 1e-11
+    assert deviation(explored, model, group) < 1e-11
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -473,8 +459,7 @@ def test_a_leg_left_behind_fails_loudly(name):
     broken = object.__new__(td.SymmetryGroup)  # which a constructor would refuse
     broken.__dict__.update({f.name: getattr(group, f.name) for f in dataclasses.fields(group)})
     object.__setattr__(broken, "spaces", spaces)
-    generator = torch.Generator().manual_seed(0)
-    assert measure(broken, subject_of(explored, model, generator), generator).size > 1e-4
+    assert deviation(explored, model, broken) > 1e-4
 
 
 def test_a_violated_space_is_found_by_bisection_and_named(monkeypatch):

@@ -4,14 +4,13 @@ import dataclasses
 import logging
 
 import pytest
-import torch
+from discovery.proven import deviation
 from discovery.said import beyond_sizes
 from zoo.classic import CLASSIC
 
 import toroids as td
 from toroids.discovery.discover import group_of
 from toroids.discovery.explore import explore
-from toroids.discovery.proof import measure, subject_of
 
 transformers = pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -31,26 +30,19 @@ SPACES = {
 }
 
 
-def deviation(explored, model, group):
-    generator = torch.Generator().manual_seed(0)
-    keep = [condition.buffer for condition in group.conditions]
-    subject = subject_of(explored, model, generator, trials=1, keep=keep)
-    return measure(group, subject, generator).size
-
-
 @pytest.mark.parametrize("name", CLASSIC)
 def test_classic_networks(name):
     model, inputs = CLASSIC[name]()
     explored = explore(model, inputs)
     group = group_of(explored)
-    assert deviation(explored, model, group) < 1e-10
+    assert deviation(explored, model, group, trials=1) < 1e-10
     # the proof can see a wrong symmetry of the first layer: two units swapped where they are
     # written, but not where they are read
     space = group.spaces[0]
     wrong = dataclasses.replace(
         space, legs=space.legs[:1], generators=(), actions=frozenset({"permute"}), norms=()
     )
-    assert deviation(explored, model, dataclasses.replace(group, spaces=(wrong,))) > 1e-5
+    assert deviation(explored, model, dataclasses.replace(group, spaces=(wrong,)), trials=1) > 1e-5
     assert beyond_sizes(group) == ()
     assert group.share_moved > 0.99
     assert len(group.spaces) == SPACES.get(name, len(group.spaces))
@@ -62,7 +54,7 @@ def test_architectures_of_transformers(name):
     model, inputs = ARCHITECTURES[name]()
     explored = explore(model, inputs)
     group = group_of(explored)
-    assert deviation(explored, model, group) < 1e-10
+    assert deviation(explored, model, group, trials=1) < 1e-10
     assert group.spaces
     if group.share_moved < 0.9:  # a reason is listed for whatever stays
         assert any(note.startswith("pinned") for note in group.notes)

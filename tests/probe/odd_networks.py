@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from discovery.test_discover import Function
+from discovery.function import Function
 from torch import nn
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from discovery.test_discover import Function, built, unsettled
+from discovery.function import Function
+from discovery.test_discover import built, unsettled
 from torch import nn
 
 import toroids as td
