@@ -13,12 +13,12 @@ from torch import Tensor
 
 from toroids.errors import ParamsError
 from toroids.params import Params
-from toroids.symmetry.element import Element
+from toroids.symmetry.element import PARTS, Element
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Action, Output, Space
 
-PARTS: dict[Action, str] = {"rescale": "log_scales", "flip": "signs", "shift": "shifts"}
-ACTIONS: tuple[Action, ...] = (*PARTS, "mix")
+# With one row for every generator.
+ROWED: tuple[Action, ...] = ("rescale", "flip", "shift")
 
 
 def shared_names(group: SymmetryGroup, only: Sequence[str]) -> frozenset[str]:
@@ -128,14 +128,14 @@ def extended(element: Element, group: SymmetryGroup, shared: Collection[str]) ->
         found, whole = element.choices[space.name], choices[space.name]
         mix = whole.mix if found.mix is None else found.mix
         own: dict[str, Tensor | None] = {"permutation": found.permutation, "mix": mix}
-        for action, part in PARTS.items():
-            rows, values = _kept(space, action, shared), getattr(found, part)
-            filled = getattr(whole, part)
+        for action in ROWED:
+            rows, values = _kept(space, action, shared), getattr(found, PARTS[action])
+            filled = getattr(whole, PARTS[action])
             if filled is not None and values is not None and rows:
                 filled = filled.to(values.device).index_copy(
                     0, torch.tensor(rows, device=values.device), values.to(filled.dtype)
                 )
-            own[part] = filled
+            own[PARTS[action]] = filled
         choices[space.name] = replace(whole, **own)  # type: ignore[arg-type]
     return Element(choices)
 
@@ -159,7 +159,7 @@ def _within(space: Space, shared: Collection[str]) -> Space | None:
         return None
     generators = [
         replace(generator, exponents=tuple(generator.exponents[number] for number in legs))
-        for action in ACTIONS
+        for action in (*ROWED, "mix")
         for generator in (space.of(action)[n] for n in _kept(space, action, shared))
     ]
     return replace(

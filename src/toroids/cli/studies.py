@@ -17,6 +17,7 @@ from toroids.study.export import parquet_files
 from toroids.study.listing import list_runs
 from toroids.study.rows import read_rows
 from toroids.study.run import RETRIES, TasksFailed, run_study
+from toroids.study.store import FILES
 from toroids.study.work import estimate
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run, as runs/digits.")]
@@ -74,17 +75,13 @@ def study(
 
 def _check_apart(file: Path, folder: Path) -> None:
     """Raises where a run would be written onto the file that asks for it."""
-    for name in RUN_FILES:
+    for name in FILES:
         with suppress(OSError):
             if os.path.samefile(file, folder / name):
                 raise ConfigError(
                     f"`{file}` is where the run writes its `{name}`; keep the study elsewhere, or "
                     "name another folder with --out."
                 )
-
-
-# What a study writes beside the results of its tasks.
-RUN_FILES = ("run.json", "derived.json", "measurements.jsonl", "report.html")
 
 
 def _print_estimate(config: StudyConfig, folder: Path) -> None:

@@ -21,7 +21,7 @@ from toroids.discovery.program import Program
 from toroids.errors import DataError
 from toroids.params import Params
 from toroids.symmetry.action import identity_choice, random_choice
-from toroids.symmetry.element import Element, SpaceElement
+from toroids.symmetry.element import PARTS, Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Action, Space
 
@@ -272,12 +272,6 @@ def restless(group: SymmetryGroup, generator: torch.Generator) -> Element:
 def atoms_of(group: SymmetryGroup) -> list[Atom]:
     """All actions of all spaces."""
     return [(space.name, action) for space in group.spaces for action in sorted(space.actions)]
-
-
-PARTS: dict[Action, str] = {
-    "permute": "permutation", "rescale": "log_scales", "flip": "signs", "shift": "shifts",
-    "mix": "mix",
-}  # fmt: skip
 
 
 def _only(space: Space, choice: SpaceElement, actions: Collection[Action]) -> SpaceElement:

@@ -49,6 +49,7 @@ MANIFEST = "run.json"
 ROWS = "measurements.jsonl"
 REPORT = "report.html"
 DERIVED = "derived.json"
+FILES = (MANIFEST, ROWS, REPORT, DERIVED)  # beside the folders of results
 RESULTS = "results"
 NETWORKS = "networks"
 CHECKPOINTS = "checkpoints"
@@ -114,7 +115,7 @@ class Store:
         if (self.folder / LOCK).is_symlink():  # to lock it would empty what it leads to
             raise ToroidsError(f"`{self.folder / LOCK}` is a link; remove it.")
         inside = sorted(path.name for path in self.folder.iterdir())
-        ours = {MANIFEST, RESULTS, LOCK, ROWS, REPORT, DERIVED, NETWORKS, CHECKPOINTS}
+        ours = {*FILES, RESULTS, LOCK, NETWORKS, CHECKPOINTS}
         foreign = [name for name in inside if name not in ours and not name.endswith(".tmp")]
         if foreign and not {MANIFEST, RESULTS} & set(inside):
             raise ToroidsError(

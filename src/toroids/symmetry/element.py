@@ -8,6 +8,7 @@ from torch import Tensor
 
 from toroids.errors import ToroidsError
 from toroids.params import load_params, save_params
+from toroids.symmetry.space import Action
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ class SpaceElement:
                 object.__setattr__(self, name, None)
 
 
-PARTS = ("permutation", "log_scales", "signs", "shifts", "mix")
+PARTS: dict[Action, str] = {
+    "permute": "permutation", "rescale": "log_scales", "flip": "signs", "shift": "shifts",
+    "mix": "mix",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Element:
         """Writes the element as a safetensors file."""
         tensors = {}
         for name, choice in self.choices.items():
-            for part in PARTS:
+            for part in PARTS.values():
                 value = getattr(choice, part)
                 if value is not None:
                     tensors[f"{name}/{part}"] = value
@@ -99,7 +103,7 @@ class Element:
                 )
         return Element(
             {
-                name: SpaceElement(*(tensors.get(f"{name}/{part}") for part in PARTS))  # type: ignore[arg-type]
+                name: SpaceElement(*(tensors.get(f"{name}/{part}") for part in PARTS.values()))  # type: ignore[arg-type]
                 for name in names
             }
         )
