@@ -19,8 +19,10 @@ from toroids.discovery.program import Program, first_line, operator_name
 from toroids.discovery.trace import Counted, quiet
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.running import call, evaluation_mode
+from toroids.evaluation.writes import is_of_torch
 from toroids.params import Params
 
+MANY = 1000  # calls that numbers and lists are made as large as after
 # Shares of an output by which two runs of the same operators may differ in their own precision.
 ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3}
 
@@ -47,10 +49,12 @@ class Caller:
         """
         counted = Counted(self.model, examples[0], self._key)
         with evaluation_mode(counted), quiet():
-            return [
-                list(call(counted, self._lent, _copied(example.tensors), {}))
-                for example in examples
-            ]
+            return [self._called(counted, example) for example in examples]
+
+    def _called(self, counted: Counted, example: Example) -> list[Tensor]:
+        """What the module gives in the state in which it is."""
+        copies = tuple(tensor.clone() for tensor in example.tensors)  # a call may write into them
+        return list(call(counted, self._lent, copies, {}))
 
     def accepts(self, example: Example) -> list[Tensor] | None:
         """The outputs at an example; None where the module fails on it."""
@@ -104,8 +108,12 @@ class Caller:
         fresh = self.accepts(second)
         if fresh is None:  # as numbers that are no rows of a table
             second, fresh = first, list(expected)
-        a, b, again = self(first, second, first)
-        kept = self._changed(first)
+        counted = Counted(self.model, first, self._key)
+        with evaluation_mode(counted), quiet():
+            before = _states(self.model)
+            a = self._called(counted, first)
+            kept = _changes(before, _states(self.model))
+            b, again = self._called(counted, second), self._called(counted, first)
         alike = _alike(a, expected) and _alike(again, expected) and _alike(b, fresh)
         if alike and not (kept and self._remembers(first, expected)):
             return
@@ -129,37 +137,20 @@ class Caller:
         other = Caller(self.model, _other(self.params), self._key)
         counted = Counted(self.model, example, self._key)
         fresh = other.accepts(example)
-        modules = [m for m in self.model.modules() if not _is_plain(m)]
+        modules = [m for m in self.model.modules() if not is_of_torch(m)]
         with evaluation_mode(counted), quiet():
             before = [dict(vars(module)) for module in modules]
             sizes = [{k: _length(v) for k, v in held.items()} for held in before]
-            call(counted, self._lent, _copied(example.tensors), {})
-            if fresh is not None:
-                found = call(counted, other._lent, _copied(example.tensors), {})
-                if not _alike(list(found), fresh):
-                    return True
+            self._called(counted, example)
+            if fresh is not None and not _alike(other._called(counted, example), fresh):
+                return True
             for module, held, size in zip(modules, before, sizes, strict=True):
                 _advance(module, held, size)
             try:
-                later = call(counted, self._lent, _copied(example.tensors), {})
+                later = self._called(counted, example)
             except Exception:  # whatever it says to what it was never meant to keep
                 return False
-            return not _alike(list(later), expected)
-
-    def _changed(self, example: Example) -> list[str]:
-        """Attributes that a call changes."""
-        modules = dict(self.model.named_modules())
-        counted = Counted(self.model, example, self._key)
-        with evaluation_mode(counted), quiet():
-            before = {name: _state(module) for name, module in modules.items()}
-            call(counted, self._lent, _copied(example.tensors), {})
-            after = {name: _state(module) for name, module in modules.items()}
-        return [
-            f"{name}.{key}".lstrip(".")
-            for name, held in after.items()
-            for key, value in held.items()
-            if key not in before[name] or before[name][key] != value
-        ]
+            return not _alike(later, expected)
 
 
 def _other(params: Params) -> Params:
@@ -170,10 +161,6 @@ def _other(params: Params) -> Params:
         else x
         for name, x in params.items()
     }
-
-
-def _is_plain(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torch.nn.modules")
 
 
 def _advance(module: nn.Module, before: dict[str, Any], sizes: dict[str, int]) -> None:
@@ -187,14 +174,6 @@ def _advance(module: nn.Module, before: dict[str, Any], sizes: dict[str, int]) -
             value.extend(value * MANY)
 
 
-MANY = 1000  # calls
-
-
-def _copied(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Inputs of one call, which may write into them."""
-    return tuple(tensor.clone() for tensor in tensors)
-
-
 def _state(module: nn.Module) -> dict[str, tuple[int, int]]:
     """What tells whether an attribute was replaced or written into."""
     skipped = ("_parameters", "_modules", "training")
@@ -204,6 +183,22 @@ def _state(module: nn.Module) -> dict[str, tuple[int, int]]:
         for name, value in held.items()
         if name not in skipped and not name.endswith("_hooks")
     }
+
+
+def _states(model: nn.Module) -> dict[str, dict[str, tuple[int, int]]]:
+    return {name: _state(module) for name, module in model.named_modules()}
+
+
+def _changes(
+    before: dict[str, dict[str, tuple[int, int]]], after: dict[str, dict[str, tuple[int, int]]]
+) -> list[str]:
+    """Attributes that were replaced or written into."""
+    return [
+        f"{name}.{key}".lstrip(".")
+        for name, held in after.items()
+        for key, value in held.items()
+        if key not in before[name] or before[name][key] != value
+    ]
 
 
 def _length(value: Any) -> int:

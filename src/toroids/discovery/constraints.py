@@ -67,6 +67,7 @@ class Constraints:
         self.measured = False  # whether a number that depends on lengths multiplies something
         # about the operator at hand, for its rule
         self.operator = ""
+        self.name = ""  # as its rule is registered, without the namespace
         self.shapes: tuple[tuple[int, ...], ...] = ()
         self.used: tuple[bool, ...] = ()  # which of the tensors that it returns anybody reads
         self.kind = torch.float32  # the type of the first tensor that it returns

@@ -155,14 +155,18 @@ def _check_tensor(name: str, value: Tensor) -> None:
         raise ToroidsError(f"the input `{name}` is {kind}; pass a dense tensor that holds numbers.")
 
 
+def parameters_of(model: nn.Module) -> list[inspect.Parameter]:
+    """The arguments of a forward that have names; none where they are not told, as from C."""
+    try:
+        found = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
 def _argument_names(model: nn.Module, count: int) -> list[str]:
     """Names of the positional arguments of a forward; numbers where they have none."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    try:
-        parameters = list(inspect.signature(model.forward).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    named = [p.name for p in parameters if p.kind in kinds][:count]
+    named = [p.name for p in parameters_of(model) if p.kind is not p.KEYWORD_ONLY][:count]
     return [*named, *(str(i) for i in range(len(named), count))]
 
 

@@ -6,7 +6,6 @@ at other sizes; where it gives something else than the trace that is there, it i
 """
 
 import contextlib
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from toroids.discovery.assumed import excluded
 from toroids.discovery.calls import Caller, check_operators
 from toroids.discovery.draws import drawn_inputs, drawn_params, in_own_precision
-from toroids.discovery.example import Axis, Example, Inputs, example_of
+from toroids.discovery.example import Axis, Example, Inputs, example_of, parameters_of
 from toroids.discovery.program import Program, twin_of
 from toroids.discovery.supported import check_supported
 from toroids.discovery.trace import alias_names, trace
@@ -180,11 +179,15 @@ class _Explorer:
         found = self.call.accepts((of or self.example).resized(sizes))
         return found is not None and any(x.numel() for x in found)
 
-    def _look(self, example: Example, given: Sequence[Tensor] | None = None) -> None:
-        """Finds, or traces, the program that computes what the module gives at an example."""
+    def _look(self, example: Example, given: Sequence[Tensor] | None = None) -> bool:
+        """Finds, or traces, the program that computes what the module gives at an example.
+
+        Returns:
+            Whether the module takes the example.
+        """
         expected = self.call.accepts(example) if given is None else given
         if expected is None:
-            return
+            return False
         for axis in example.axes:
             self.tried.setdefault(axis, set()).add(example.size(axis))
         for program in self.programs:
@@ -192,7 +195,7 @@ class _Explorer:
                 self.points.append(Point(program, example))
                 if self._was_closed(program, example):
                     break
-                return
+                return True
         program = self._traced(example)
         if not self.call.agrees(program, example, expected):
             self._check_stateless(example)
@@ -213,6 +216,7 @@ class _Explorer:
                 replace(point, program=self.programs[0]) if point.program is main else point
                 for point in self.points
             ]
+        return True
 
     def _was_closed(self, program: Program, example: Example) -> bool:
         """Whether a trace with open lengths took a length for a number, which is another one here.
@@ -239,15 +243,11 @@ class _Explorer:
         one = self._single() if len(self.programs[0].graph.graph.nodes) <= SMALL else None
         if one is not None:
             self._look(one)
-        for example in self._larger():
-            self._look(example)
+        self._look_larger()
         for example in self._excluded():
             self._look(example)
         for _ in range(BEYOND):
-            beyond = [e for e in self._beyond() if self.call.accepts(e) is not None]
-            for example in beyond:
-                self._look(example)
-            if not beyond:
+            if not any([self._look(example) for example in list(self._beyond())]):
                 break
 
     def _check_stateless(self, example: Example) -> None:
@@ -285,25 +285,24 @@ class _Explorer:
                     choices.append({axis: program.example.size(axis) + 1})
             for sizes in choices:
                 example = program.example.resized(sizes)
-                if example.sizes not in seen and self.call.accepts(example) is not None:
+                if example.sizes not in seen:
                     yield example
                 seen.add(example.sizes)
 
-    def _larger(self) -> Iterator[Example]:
+    def _look_larger(self) -> None:
         """Small images made larger: what sees one token of a small one sees several of these."""
         space = [axis for axis in self.example.axes if self._is_image(axis) and axis[1] > 1]
         size = self.example.size
         small = [axis for axis in space if size(axis) <= 2 * IMAGE]
+        if not small:
+            if len(space) > 1:
+                self._look(self.example.resized({space[-1]: size(space[-1]) // 2}))
+            return
         double = {axis: max(2 * size(axis), IMAGE) for axis in small}
         more = {axis: max(size(axis) * 3 // 2, IMAGE + IMAGE // 2) for axis in small}
-        ways = [double, {**more, **{axis: double[axis] for axis in small[-1:]}}, more]
-        if not small and len(space) > 1:
-            ways = [{space[-1]: size(space[-1]) // 2}]
-        for number, sizes in enumerate(ways):  # not square ones, where those are taken
-            if sizes and self._accepted(sizes):
-                yield self.example.resized(sizes)
-                if number == 1:
-                    break
+        self._look(self.example.resized(double))
+        if not self._look(self.example.resized({**more, small[-1]: double[small[-1]]})):
+            self._look(self.example.resized(more))  # where images must be square
 
     def _other(
         self, lengths: Sequence[int], axes: Sequence[Axis], sizes: Mapping[Axis, int]
@@ -420,12 +419,8 @@ class _Explorer:
 
     def _omitted(self) -> list[str]:
         """Arguments of the forward that the example does not give."""
-        try:
-            parameters = inspect.signature(self.model.forward).parameters.values()
-        except (TypeError, ValueError):  # written in C
-            return []
+        named = parameters_of(self.model)
         args, kwargs = self.example.arguments(self.example.tensors)
-        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         passed = {p.name: x for p, x in zip(named, args, strict=False)} | kwargs
         given = {name for name, value in passed.items() if value is not None}
         return [p.name for p in named if p.name not in given and p.default is not p.empty]

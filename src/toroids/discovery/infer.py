@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
 from toroids.discovery import axes
 from toroids.discovery.axes import SIGN, Held, OpenFloat, OpenInt, Value
+from toroids.discovery.axes.values import MASKS
 from toroids.discovery.constraints import Constraints, Loss
 from toroids.discovery.decompose import decomposition, variants
 from toroids.discovery.program import (
@@ -37,6 +38,7 @@ from toroids.discovery.program import (
     varies,
 )
 from toroids.discovery.rules import RULES
+from toroids.discovery.rules.structure import view
 from toroids.discovery.stacks import Stacks
 from toroids.discovery.ties import sums, untied_signs
 from toroids.discovery.unread import ARRANGING, pin_partial, pin_unread
@@ -146,6 +148,7 @@ class _Lazy:
             if not self.moves:
                 numbers = Held(frozenset({name}), lambda: self.source.value)
                 found = axes.buffer(c, name, shape, numbers)
+                found = replace(found, mask=self.source.value.dtype in MASKS)
             elif name in state.stacks and self.groups is None:
                 found = axes.stacked_parameter(c, name, shape, state.stacks[name])
             elif self.groups is None:
@@ -246,7 +249,7 @@ class _Run:
             return axes.fixed_value(source.value.shape)
         if source.kind == "input":
             value = axes.fixed_value(self._shape(node.meta["val"]))
-            value = replace(value, boolean=source.value.dtype == torch.bool)
+            value = replace(value, mask=source.value.dtype in MASKS)
             self.inputs.append(value)
             return value
         if source.kind == "parameter":
@@ -340,9 +343,10 @@ class _Run:
     def _ruled(self, node: fx.Node, name: str, inputs: Sequence[Any], look_up: LookUp) -> Any:
         """Asks the operator's rule; pins everything where there is none that fits."""
         c = self.c
-        rule = next((RULES[own] for own in variants(name) if own in RULES), None)
-        if rule is None:
+        known = next((own for own in variants(name) if own in RULES), None)
+        if known is None:
             return self._decomposed(node, inputs, look_up, "has no rule")
+        rule, c.name = RULES[known], known.partition("::")[2]
         if name.removesuffix("_") not in CARRIES_LOOSE:
             look_up = self._settled(look_up)
         given, named = self._with_open_numbers(node)
@@ -350,7 +354,7 @@ class _Run:
         c.never_zero = self.state.untied.get(node)
         if name == SIGN_WITHOUT_ZERO and c.never_zero is None:
             _keep_zeros(c, node.all_input_nodes[0], look_up)
-        if name in VIEWS and isinstance(inputs[0], Value):
+        if rule is view and isinstance(inputs[0], Value):
             axes.pin(c, inputs[0], self._torn(node))
         try:
             result = rule(c, *arguments, **keywords)
@@ -536,9 +540,6 @@ class _Run:
             c.losses.append(Loss(f"{c.operator} {why}", np.concatenate(places)))
         results = iter([axes.fixed_value(shape) for shape in c.shapes])
         return tree_map_only(Tensor, lambda _: next(results), node.meta.get("val"))
-
-
-VIEWS = ("aten::view", "aten::reshape", "aten::_unsafe_view", "aten::flatten", "aten::unflatten")
 
 
 def _fate(before: Sequence[int], after: Sequence[int], axis: int) -> tuple[int, int] | None:
@@ -730,10 +731,10 @@ def _looks(node: fx.Node) -> bool:
 
 
 def _stamped(node: fx.Node, result: Any) -> Any:
-    """Says of results whether they are true or false."""
+    """Says of a result whether it is true or false."""
     if isinstance(result, Value):
         kinds = [value.dtype for value in _tensors(node)]
-        return replace(result, boolean=kinds[:1] == [torch.bool])
+        return replace(result, mask=kinds[0] in MASKS)
     return result
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from toroids.discovery.axes.values import Bundle, Value, pin_bundle
-from toroids.discovery.constraints import CHANNELS, Constraints, Ids, Loss
+from toroids.discovery.axes.values import Bundle, Value, keep_bundle
+from toroids.discovery.constraints import Constraints, Ids, Loss
 
 # Operators that hand on entries without looking at them.
 ARRANGING = {
@@ -42,7 +42,7 @@ def pin_unread(c: Constraints, parameters: Mapping[str, Value]) -> None:
                 axis = value.axis_of(bundle.dims[0])
                 c.operator = f"axis {axis} of `{name}`, which is not read to its end,"
                 part = Bundle(bundle.dims, bundle.ids[:, unread])
-                _pin(c, part)
+                keep_bundle(c, part, part.dims)
                 c.losses.append(
                     Loss(
                         f"{int(unread.sum())} of {unread.size} positions along axis {axis} of "
@@ -81,15 +81,9 @@ def pin_partial(
 def pin_axis(c: Constraints, name: str, value: Value, bundle: Bundle) -> None:
     """States that an axis of a parameter never moves: how much is read of it depends on inputs."""
     axis = value.axis_of(bundle.dims[0])
-    _pin(c, bundle)
+    keep_bundle(c, bundle, bundle.dims)
     reason = f"how much is read of axis {axis} of `{name}` depends on the sizes of the inputs"
     c.losses.append(Loss(reason, bundle.places.ravel()))
-
-
-def _pin(c: Constraints, bundle: Bundle) -> None:
-    pin_bundle(c, bundle, bundle.dims)
-    for channel in range(len(CHANNELS)):
-        c.equation(channel, (1, bundle.ids[1 + channel]))
 
 
 def _seen(c: Constraints) -> Any:

@@ -16,9 +16,14 @@ SMALL = 2**24
 _known: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 
 
+def is_of_torch(module: nn.Module) -> bool:
+    """Whether a module is PyTorch's own, which neither writes into its weights nor caches."""
+    return type(module).__module__.startswith("torch.nn.modules")
+
+
 def writes_parameters(model: nn.Module) -> bool | None:
     """Whether a forward writes into its parameters; None where that is not known yet."""
-    if all(type(module).__module__.startswith("torch.nn.modules") for module in model.modules()):
+    if all(map(is_of_torch, model.modules())):
         return False
     return _known.get(model)
 

@@ -2,6 +2,7 @@
 
 from toroids.discovery.axes.arithmetic import (
     add,
+    beside,
     contract,
     couple,
     elementwise,
@@ -21,7 +22,15 @@ from toroids.discovery.axes.arrange import (
     with_fixed_axes,
 )
 from toroids.discovery.axes.concatenate import concatenate
-from toroids.discovery.axes.meet import average_out, drop_axis, either, equate, in_order, reduce
+from toroids.discovery.axes.meet import (
+    average_out,
+    drop_axis,
+    either,
+    equate,
+    in_order,
+    reduce,
+    set_aside,
+)
 from toroids.discovery.axes.values import (
     SCALE,
     SHIFT,
@@ -59,6 +68,7 @@ __all__ = [
     "Value",
     "add",
     "average_out",
+    "beside",
     "buffer",
     "concatenate",
     "constant",
@@ -86,6 +96,7 @@ __all__ = [
     "scaled",
     "select",
     "separate",
+    "set_aside",
     "settle",
     "stacked_parameter",
     "take",

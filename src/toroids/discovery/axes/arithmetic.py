@@ -187,6 +187,22 @@ def met(
     return Value(values[0].axes, tuple(bundles), scalar)
 
 
+def beside(c: Constraints, value: Value, others: Sequence[Value]) -> Value:
+    """A map that is linear in a value, and made of others: what acts on the first passes.
+
+    Args:
+        c: takes the statements.
+        value: of which no shift passes.
+        others: broadcast with it; nothing but permutations acts on them.
+
+    Returns:
+        The result.
+    """
+    zero(c, value, channels=(SHIFT,))
+    passes = [(1, *(0 for _ in others), 1)]
+    return replace(met(c, [value, *others], (passes, passes, [])), name=None)
+
+
 def _generated(
     c: Constraints, channel: int, parts: Sequence[Ids], zeros: Sequence[bool],
     generators: Sequence[Sequence[float]], places: Ids,

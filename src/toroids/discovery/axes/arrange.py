@@ -12,8 +12,8 @@ from toroids.discovery.axes.values import (
     Value,
     fixed,
     is_open,
+    keep_bundle,
     pin,
-    pin_bundle,
     project,
     zero,
 )
@@ -203,9 +203,7 @@ def reshape(c: Constraints, value: Value, shape: Sequence[int]) -> Value:
         dims = [d for d in range(n) if low <= have[n - 1 - d] and have[n - d] <= high]
         if any(map(any, c.open)):  # at other lengths it would be cut elsewhere
             for bundle in value.bundles_on(dims):
-                pin_bundle(c, bundle, bundle.dims)
-                for channel in range(len(CHANNELS)):
-                    c.equation(channel, (1, bundle.ids[1 + channel]))
+                keep_bundle(c, bundle, bundle.dims)
         value = fuse(c, value, dims)
         start = dims[0]
         inside = sorted(b for b in set(wanted) if low < b < high)

@@ -1,6 +1,6 @@
 """Several values meet: which places must move alike, and which exponents are equal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -17,7 +17,17 @@ from toroids.discovery.axes.arrange import (
     whole,
     with_fixed_axes,
 )
-from toroids.discovery.axes.values import SCALE, SHIFT, SIGN, Bundle, Value, project, settle, zero
+from toroids.discovery.axes.values import (
+    SCALE,
+    SHIFT,
+    SIGN,
+    Bundle,
+    Value,
+    pin,
+    project,
+    settle,
+    zero,
+)
 from toroids.discovery.constraints import CHANNELS, Constraints, Ids
 
 
@@ -241,7 +251,16 @@ def average_out(c: Constraints, value: Value, axis: int) -> Value:
     return drop_axis(c, reduce(c, value, value.dims(axis), mean=True), axis)
 
 
+def set_aside(c: Constraints, value: Value, axes: Iterable[int]) -> Value:
+    """Keeps axes in place, at whose positions an operator looks in order, and drops them."""
+    rank = len(value.axes)
+    for axis in sorted({axis % rank for axis in axes}, reverse=True):
+        pin(c, value, [axis])
+        value = average_out(c, value, axis)
+    return value
+
+
 def in_order(c: Constraints, value: Value, axis: int, size: int) -> Value:
-    """Gives an axis whose positions no longer count another size; they stay in place."""
+    """Keeps an axis in place, and gives it the size that an operator makes of it."""
     axis %= len(value.axes)
-    return with_fixed_axes(c, average_out(c, value, axis), axis, [size])
+    return with_fixed_axes(c, set_aside(c, value, [axis]), axis, [size])

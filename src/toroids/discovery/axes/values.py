@@ -19,6 +19,8 @@ SCALE, SIGN, SHIFT = range(len(CHANNELS))
 
 
 NONE = np.zeros(len(CHANNELS), np.int64)
+# Types of tensors that choose where they are an index, instead of counting.
+MASKS = (torch.bool, torch.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ class Value:
         name: the parameter that this is, perhaps seen in another shape.
         loose: functions that shifts have added.
         held: the numbers, where they follow from buffers.
-        boolean: whether the entries are true or false.
+        mask: whether the entries are true or false, so that as an index they choose.
     """
 
     axes: tuple[tuple[int, ...], ...]
@@ -114,7 +116,7 @@ class Value:
     name: str | None = None
     loose: tuple[Loose, ...] = ()
     held: Held | None = None
-    boolean: bool = False
+    mask: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -220,7 +222,7 @@ def constant(tensor: Tensor) -> Value:
             bundles.append(Bundle((dim,), fixed(size)))
     is_zero = bool((tensor == 0).all()) if tensor.numel() else True
     return Value(
-        tuple(axes), tuple(bundles), tensor=tensor, zero=is_zero, boolean=tensor.dtype == torch.bool
+        tuple(axes), tuple(bundles), tensor=tensor, zero=is_zero, mask=tensor.dtype in MASKS
     )
 
 
@@ -262,11 +264,16 @@ def pin(c: Constraints, value: Value, axes: Iterable[int] | None = None) -> None
     numbers = range(len(value.axes)) if axes is None else axes
     dims = [dim for axis in numbers for dim in value.dims(axis)]
     for bundle in value.bundles_on(dims):
-        pin_bundle(c, bundle, dims)
-        for channel in range(len(CHANNELS)):
-            c.equation(channel, (1, bundle.ids[1 + channel]))
+        keep_bundle(c, bundle, dims)
     if axes is None:
         zero_scalar(c, value)
+
+
+def keep_bundle(c: Constraints, bundle: Bundle, dims: Iterable[int]) -> None:
+    """States that the given dimensions of one bundle never move, scale or flip."""
+    pin_bundle(c, bundle, dims)
+    for channel in range(len(CHANNELS)):
+        c.equation(channel, (1, bundle.ids[1 + channel]))
 
 
 def pin_bundle(c: Constraints, bundle: Bundle, dims: Iterable[int]) -> None:

@@ -24,15 +24,11 @@ OF_MATRICES = (
 WITH_VECTORS = ("linalg_householder_product", "orgqr", "lu_unpack")
 
 
-def _name(c: Constraints) -> str:
-    return c.operator.split("`")[1].removeprefix("aten::")
-
-
 @rule(*(f"aten::{name}" for name in OF_MATRICES.split()))
 def of_matrices(c: Constraints, *given: Any, **_: Any) -> Any:
     """Whatever is computed of whole matrices, in order."""
     values = [x for x in given if isinstance(x, Value)]
-    vectors = _name(c) in WITH_VECTORS
+    vectors = c.name in WITH_VECTORS
     return ordered(c, values, [1 if n and vectors else 2 for n in range(len(values))], NONE)
 
 
@@ -51,11 +47,7 @@ def ordered(c: Constraints, values: Sequence[Value], lasts: Sequence[int], law: 
     rows = []
     for value, last in zip(values, lasts, strict=True):
         axes.unmixed(c, value)
-        row = value
-        for _ in range(last):
-            axes.pin(c, row, [-1])
-            row = axes.average_out(c, row, -1)
-        rows.append(row)
+        rows.append(axes.set_aside(c, value, range(-last, 0)))
     batch = pointwise(c, rows, law)
     rank = len(batch.axes)
     found = [axes.with_fixed_axes(c, batch, rank, shape[rank:]) for shape in c.shapes]
@@ -125,22 +117,17 @@ RIGHT_SIDES = {
 @rule(*(f"aten::{name}" for name in RIGHT_SIDES))
 def solve_factored(c: Constraints, *given: Any, **named: Any) -> Any:
     """Solutions, columns by column, from factors of a matrix."""
-    position = RIGHT_SIDES[_name(c)]
+    position = RIGHT_SIDES[c.name]
     values = [x for x in given if isinstance(x, Value)]
     right, factors = values[position], [x for n, x in enumerate(values) if n != position]
     if not named.get("left", True) or False in given[3:4]:  # rows are free, then
         return NotImplemented
-    rows = [right]
-    axes.pin(c, right, [-2])
-    rows = [axes.average_out(c, right, -2)]
-    axes.zero(c, rows[0], channels=(SHIFT,))
+    batches = []
     for factor in factors:
-        for _ in range(min(len(factor.axes), 2 if len(factor.axes) >= len(right.axes) else 1)):
-            axes.pin(c, factor, [-1])
-            factor = axes.average_out(c, factor, -1)
-        rows.append(axes.insert_axis(factor, len(factor.axes)))
-    first = [(1, *(0 for _ in factors), 1)]
-    y = axes.met(c, rows, (first, first, []))
+        last = min(len(factor.axes), 2 if len(factor.axes) >= len(right.axes) else 1)
+        factor = axes.set_aside(c, factor, range(-last, 0))
+        batches.append(axes.insert_axis(factor, len(factor.axes)))
+    y = axes.beside(c, axes.set_aside(c, right, [-2]), batches)
     y = axes.with_fixed_axes(c, y, len(y.axes) - 1, [c.shape[-2]])
     if len(c.shapes) == 1:
         return y
@@ -159,15 +146,14 @@ def distances(c: Constraints, a: Value, b: Value, p: float = 2, *_: Any, **__: A
 @rule("aten::_pdist_forward", "aten::pdist")
 def own_distances(c: Constraints, x: Value, p: float = 2) -> Value:
     """Norms of the differences of all pairs of rows, whose order stays."""
-    axes.pin(c, x, [0])
-    return axes.with_fixed_axes(c, norm_over(c, axes.average_out(c, x, 0), 0, power=p), 0, c.shape)
+    row = axes.set_aside(c, x, [0])
+    return axes.with_fixed_axes(c, norm_over(c, row, 0, power=p), 0, c.shape)
 
 
 @rule("aten::view_as_complex")
 def view_as_complex(c: Constraints, x: Value) -> Value:
     """Pairs of numbers along the last axis as one: what acts on both acts on it."""
-    axes.pin(c, x, [-1])
-    return replace(_unshifted(c, axes.average_out(c, x, -1)), name=None)
+    return replace(_unshifted(c, axes.set_aside(c, x, [-1])), name=None)
 
 
 @rule("aten::view_as_real")
@@ -196,6 +182,5 @@ def _unshifted(c: Constraints, x: Value) -> Value:
 def fourier(c: Constraints, x: Value, dim: Sequence[int], *_: Any, **__: Any) -> Value:
     """A linear map of the positions, the same for all else."""
     for axis in dims_of(x, dim):
-        axes.pin(c, x, [axis])
         x = axes.in_order(c, x, axis, c.shape[axis])
     return replace(_unshifted(c, x), name=None)

@@ -26,7 +26,6 @@ def index_select(c: Constraints, x: Value, dim: int, index: Value) -> Any:
     if numbers is not None:
         return axes.take(c, x, dim, numbers.cpu().numpy().reshape(-1))
     axes.pin(c, index)
-    axes.pin(c, x, [dim])
     return replace(axes.in_order(c, x, dim, c.shape[dim]), name=None)
 
 
@@ -35,7 +34,7 @@ def index(c: Constraints, x: Value, indices: Sequence[Value | None]) -> Any:
     """Positions of axes, in the shape of tensors; picked by unknown numbers: pinned."""
     used = [axis for axis, i in enumerate(indices) if i is not None]
     by = [indices[axis] for axis in used]
-    if any(_is_mask(i) for i in by if i is not None):
+    if any(i.mask for i in by if i is not None):
         return NotImplemented
     known = [axes.numbers_of(c, i) for i in by if i is not None]
     for i, numbers in zip(by, known, strict=True):
@@ -46,14 +45,8 @@ def index(c: Constraints, x: Value, indices: Sequence[Value | None]) -> Any:
         positions = known[0].cpu().numpy().reshape(-1) % x.shape[used[0]]
         return axes.reshape(c, axes.take(c, x, used[0], positions), c.shape)
     shape = np.broadcast_shapes(*(i.shape for i in by if i is not None))
-    for axis in reversed(used):
-        axes.pin(c, x, [axis])
-        x = axes.average_out(c, x, axis)
+    x = axes.set_aside(c, x, used)
     return replace(axes.with_fixed_axes(c, x, used[0] if together else 0, shape), name=None)
-
-
-def _is_mask(x: Value) -> bool:
-    return x.boolean
 
 
 @rule("aten::embedding")
@@ -61,8 +54,7 @@ def embedding(c: Constraints, weight: Value, indices: Value, *_: Any, **__: Any)
     """Rows of a table, picked by number: the rows stay in their places."""
     if indices.held is not None:
         c.conditions |= indices.held.buffers
-    axes.pin(c, weight, [0])
-    row = axes.average_out(c, weight, 0)
+    row = axes.set_aside(c, weight, [0])
     return replace(axes.with_fixed_axes(c, row, 0, indices.shape), name=None)
 
 
@@ -74,8 +66,7 @@ def embedding_bag(
     """Sums, means or maxima of rows of a table."""
     for x in (indices, offsets, *([weights] if weights is not None else [])):
         axes.pin(c, x)
-    axes.pin(c, weight, [0])
-    row = axes.average_out(c, weight, 0)
+    row = axes.set_aside(c, weight, [0])
     if mode == 2:
         row = pointwise(c, [row], replace(ALIKE, scale=((1, 1),), shift=()))
     axes.zero(c, row, channels=(SHIFT,))
@@ -96,7 +87,6 @@ def gather(c: Constraints, x: Value, dim: Any, index: Any, **_: Any) -> Any:
         if axis != dim % len(x.axes) and x.shape[axis] > index.shape[axis]:
             x = axes.take(c, x, axis, np.arange(index.shape[axis]))
     for axis in _ordered_axes(x, dim, index):
-        axes.pin(c, x, [axis])
         x = axes.in_order(c, x, axis, index.shape[axis])
     return replace(x, name=None)
 
@@ -137,16 +127,14 @@ def _scattered(c: Constraints, x: Value, dim: int, index: Value, source: Value, 
             y = _scattered(c, first, dim, index, source, way)
             return replace(axes.concatenate(c, [y, rest], axis), name=None)
     for axis in _ordered_axes(x, dim, index):
-        axes.pin(c, x, [axis])
         x = axes.in_order(c, x, axis, x.shape[axis])
         if source.axes:
-            axes.pin(c, source, [axis])
             source = axes.in_order(c, source, axis, x.shape[axis])
     return _put(c, x, source, way)
 
 
 def _way(c: Constraints, how: str | None) -> str:
-    if "add" in c.operator.split("`")[1]:
+    if "add" in c.name:
         return "sum"
     return {"add": "sum", "multiply": "prod"}.get(how or "", how or "")
 
@@ -179,9 +167,7 @@ def index_put_along(
         source = axes.reshape(c, source, ()) if source.axes else source
         return _put(c, x, source, _way(c, how))
     axes.pin(c, index)
-    axes.pin(c, x, [dim])
     if source.axes:
-        axes.pin(c, source, [dim])
         source = axes.in_order(c, source, dim, x.shape[dim])
     return _put(c, axes.in_order(c, x, dim, x.shape[dim]), source, _way(c, how))
 
@@ -194,7 +180,7 @@ def index_put(
     """Entries put, or added, at positions of several axes."""
     used = [axis for axis, i in enumerate(indices) if i is not None]
     by = [i for i in indices if i is not None]
-    if any(_is_mask(i) for i in by) or used != list(range(used[0], used[0] + len(used))):
+    if any(i.mask for i in by) or used != list(range(used[0], used[0] + len(used))):
         return NotImplemented
     shape = np.broadcast_shapes(*(i.shape for i in by))
     for i in by:
@@ -202,12 +188,9 @@ def index_put(
     before, after = used[0], len(x.axes) - used[-1] - 1
     while len(source.axes) < before + len(shape) + after:
         source = axes.insert_axis(source, 0)
-    for axis in reversed(range(before, before + len(shape))):
-        axes.pin(c, source, [axis])
-        source = axes.average_out(c, source, axis)
+    source = axes.set_aside(c, source, range(before, before + len(shape)))
     sizes = [x.shape[axis] for axis in used]
     for axis in used:
-        axes.pin(c, x, [axis])
         x = axes.in_order(c, x, axis, x.shape[axis])
     source = axes.with_fixed_axes(c, source, before, sizes)
     return _put(c, x, source, "sum" if accumulate else "")
@@ -216,19 +199,12 @@ def index_put(
 @rule("aten::grid_sampler", "aten::grid_sampler_2d", "aten::grid_sampler_3d")
 def grid_sampler(c: Constraints, x: Value, grid: Value, *_: Any) -> Value:
     """Every channel read at the same points; what lies outside may be zero."""
-    axes.pin(c, grid, [-1])
-    points = pointwise(c, [axes.average_out(c, grid, -1)], NONE)
-    points = axes.insert_axis(points, 1)
-    for axis in range(2, len(x.axes)):
-        axes.pin(c, x, [axis])
-    rows = x
-    for axis in reversed(range(2, len(x.axes))):
-        rows = axes.average_out(c, rows, axis)
-    axes.zero(c, rows, channels=(SHIFT,))
-    for _axis in range(2, len(x.axes)):
-        rows = axes.insert_axis(rows, len(rows.axes))
-    y = axes.met(c, [rows, points], ([(1, 0, 1)], [(1, 0, 1)], []))
-    return replace(y, name=None)
+    points = axes.insert_axis(pointwise(c, [axes.set_aside(c, grid, [-1])], NONE), 1)
+    space = range(2, len(x.axes))
+    rows = axes.set_aside(c, x, space)
+    for axis in space:
+        rows = axes.insert_axis(rows, axis)
+    return axes.beside(c, rows, [points])
 
 
 @rule("aten::embedding_renorm")
@@ -244,13 +220,7 @@ def embedding_renorm(c: Constraints, weight: Value, indices: Value, *_: Any) -> 
 @rule("aten::max_unpool2d", "aten::max_unpool3d")
 def max_unpool(c: Constraints, x: Value, indices: Value, *_: Any) -> Value:
     """Entries put where they were; every channel has its own places."""
-    rank = 2 if "2d" in c.operator else 3
-    rows = []
-    for value in (x, indices):
-        for _axis in range(rank):
-            axes.pin(c, value, [-1])
-            value = axes.average_out(c, value, -1)
-        rows.append(value)
-    axes.zero(c, rows[0], channels=(SHIFT,))
-    y = axes.met(c, rows, ([(1, 0, 1)], [(1, 0, 1)], []))
+    rank = int(c.name[-2])
+    rows, places = (axes.set_aside(c, value, range(-rank, 0)) for value in (x, indices))
+    y = axes.beside(c, rows, [places])
     return axes.with_fixed_axes(c, y, len(y.axes), c.shape[-rank:])

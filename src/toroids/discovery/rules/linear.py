@@ -151,10 +151,7 @@ def _convolution(
 
 def _without_space(c: Constraints, value: Value) -> Value:
     """Pins all axes but the first two, and leaves them out."""
-    for axis in reversed(range(2, len(value.axes))):
-        axes.pin(c, value, [axis])
-        value = axes.average_out(c, value, axis)
-    return value
+    return axes.set_aside(c, value, range(2, len(value.axes)))
 
 
 @rule("aten::bilinear")

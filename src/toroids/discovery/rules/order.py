@@ -6,7 +6,7 @@ from typing import Any
 from toroids.discovery import axes
 from toroids.discovery.axes import Value
 from toroids.discovery.constraints import Constraints
-from toroids.discovery.rules.pointwise import NONE, Law, as_value, pointwise
+from toroids.discovery.rules.pointwise import NONE, as_value, pointwise
 from toroids.discovery.rules.reductions import EXTREME, LOGARITHM
 from toroids.discovery.rules.registry import rule
 
@@ -14,11 +14,10 @@ from toroids.discovery.rules.registry import rule
 @rule("aten::topk", "aten::sort", "aten::msort", "aten::argsort")
 def sort(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
     """Entries by size, and where they were: places stay where anybody reads those."""
-    name = c.operator.split("`")[1].removeprefix("aten::")
-    first = 0 if name == "msort" else named.get("dim", -1)
+    first = 0 if c.name == "msort" else named.get("dim", -1)
     numbers = [n for n in given if isinstance(n, int) and not isinstance(n, bool)]
-    dims = numbers[1:] if name == "topk" else numbers
-    return _sorted(c, x, dims[0] if dims else first, places=name == "argsort")
+    dims = numbers[1:] if c.name == "topk" else numbers
+    return _sorted(c, x, dims[0] if dims else first, places=c.name == "argsort")
 
 
 def _sorted(c: Constraints, x: Value, dim: int, places: bool) -> Any:
@@ -36,7 +35,6 @@ def _sorted(c: Constraints, x: Value, dim: int, places: bool) -> Any:
 
 # What of the factors of all entries passes to every partial result.
 SCANS = {
-    "cumsum": Law(scale=((1, 1),), sign=((1, 1),)),
     "cumprod": NONE,
     "logcumsumexp": LOGARITHM,
     "cummax": EXTREME,
@@ -44,20 +42,17 @@ SCANS = {
 }
 
 
-@rule(*(f"aten::{name}" for name in SCANS))
+@rule("aten::cumsum", *(f"aten::{name}" for name in SCANS))
 def scan(c: Constraints, x: Value, dim: int, *_: Any, **__: Any) -> Any:
     """Partial results along an axis, which stays in place; entries across it move together."""
     if not x.axes:
         return x if len(c.shapes) == 1 else [x, axes.without(x, (0, 1, 2))]
-    name = c.operator.split("`")[1].removeprefix("aten::")
-    axes.pin(c, x, [dim])
-    linear = name == "cumsum"
     y = axes.in_order(c, x, dim, x.shape[dim])
-    if linear:
+    if c.name == "cumsum":  # linear
         axes.zero(c, y, channels=(axes.SHIFT,))
         return replace(axes.without(y, (axes.SHIFT,)), name=None)
     axes.unmixed(c, x)
-    y = pointwise(c, [y], SCANS[name])
+    y = pointwise(c, [y], SCANS[c.name])
     return y if len(c.shapes) == 1 else [y, axes.without(y, (0, 1, 2))]
 
 
@@ -73,7 +68,6 @@ def searchsorted(c: Constraints, boundaries: Value, x: Any, *_: Any, **named: An
     """As `bucketize`, with boundaries for every row."""
     if isinstance(named.get("sorter"), Value):
         return NotImplemented
-    axes.pin(c, boundaries, [-1])
-    row = axes.average_out(c, boundaries, -1)
+    row = axes.set_aside(c, boundaries, [-1])
     rows = axes.insert_axis(row, len(row.axes)) if row.axes else row
     return pointwise(c, [as_value(x), rows], NONE)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from toroids.discovery.rules.reductions import EXTREME, reduced
 from toroids.discovery.rules.registry import F, rule
 
 RANKS = (1, 2, 3)
+Exact: TypeAlias = Callable[[Constraints, Value, int], Value | None]
 
 
 def _rule_of_ranks(*names: str) -> Callable[[F], F]:
@@ -22,34 +23,39 @@ def _rule_of_ranks(*names: str) -> Callable[[F], F]:
 
 
 def _rank(c: Constraints) -> int:
-    return int(next(letter for letter in c.operator.split("`")[1] if letter in "123"))
+    return int(next(letter for letter in c.name if letter in "123"))
 
 
-def _resampled(c: Constraints, x: Value, rank: int) -> Value:
+def _resampled(c: Constraints, x: Value, rank: int, exact: Exact | None = None) -> Value:
+    """Axes of space in another size: kept in place, but where what becomes of them is exact."""
     for axis in range(len(x.axes) - rank, len(x.axes)):
-        axes.pin(c, x, [axis])
-        x = axes.in_order(c, x, axis, c.shape[axis])
-    return replace(x, name=None)
-
-
-def _windowed(c: Constraints, x: Value, rank: int) -> Value:
-    """Adaptive windows: those that share no entries know nothing of the order inside."""
-    for axis in range(len(x.axes) - rank, len(x.axes)):
-        before, after = x.shape[axis], c.shape[axis]
         opened = bool(c.open) and c.open[0][axis]
-        if opened or before % after:
-            axes.pin(c, x, [axis])
-            x = axes.in_order(c, x, axis, after)
-        elif before != after:
-            windows = [*x.shape[:axis], after, before // after, *x.shape[axis + 1 :]]
-            x = reduced(c, axes.reshape(c, x, windows), [axis + 1])
+        known = None if exact is None or opened else exact(c, x, axis)
+        x = axes.in_order(c, x, axis, c.shape[axis]) if known is None else known
     return replace(x, name=None)
+
+
+def _in_windows(c: Constraints, x: Value, axis: int) -> Value | None:
+    """Adaptive windows that share no entries know nothing of the order inside."""
+    before, after = x.shape[axis], c.shape[axis]
+    if before == after or before % after:
+        return x if before == after else None
+    windows = [*x.shape[:axis], after, before // after, *x.shape[axis + 1 :]]
+    return reduced(c, axes.reshape(c, x, windows), [axis + 1])
+
+
+def _repeated(c: Constraints, x: Value, axis: int) -> Value | None:
+    """Every position as often as the next."""
+    before, after = x.shape[axis], c.shape[axis]
+    if after % before:
+        return None
+    return axes.take(c, x, axis, np.repeat(np.arange(before), after // before))
 
 
 @_rule_of_ranks("adaptive_avg_pool#d", "_adaptive_avg_pool#d")
 def adaptive_average_pool(c: Constraints, x: Value, *_: Any) -> Value:
     """Means over windows, the same for every channel."""
-    return _windowed(c, x, _rank(c))
+    return _resampled(c, x, _rank(c), _in_windows)
 
 
 @rule(
@@ -64,16 +70,7 @@ def interpolate(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
 @_rule_of_ranks("upsample_nearest#d", "_upsample_nearest_exact#d")
 def interpolate_nearest(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
     """Pixels repeated."""
-    rank = _rank(c)
-    for axis in range(len(x.axes) - rank, len(x.axes)):
-        before, after = x.shape[axis], c.shape[axis]
-        opened = bool(c.open) and c.open[0][axis]
-        if opened or after % before:
-            axes.pin(c, x, [axis])
-            x = axes.in_order(c, x, axis, after)
-        else:
-            x = axes.take(c, x, axis, np.repeat(np.arange(before), after // before))
-    return replace(x, name=None)
+    return _resampled(c, x, _rank(c), _repeated)
 
 
 @_rule_of_ranks("avg_pool#d")
@@ -95,7 +92,7 @@ def adaptive_max_pool(c: Constraints, x: Value, *_: Any) -> Any:
     """The largest entries of windows."""
     axes.unmixed(c, x)
     ordered = len(c.shapes) > 1 and c.used[1]
-    y = _resampled(c, x, _rank(c)) if ordered else _windowed(c, x, _rank(c))
+    y = _resampled(c, x, _rank(c), None if ordered else _in_windows)
     return _with_indices(c, pointwise(c, [y], EXTREME))
 
 

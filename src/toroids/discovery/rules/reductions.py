@@ -7,7 +7,7 @@ from typing import Any
 from toroids.discovery import axes
 from toroids.discovery.axes import Value
 from toroids.discovery.constraints import Constraints
-from toroids.discovery.rules.pointwise import HOMOGENEOUS, NONE, TRUTH, Law, pointwise
+from toroids.discovery.rules.pointwise import ALIKE, HOMOGENEOUS, NONE, TRUTH, Law, pointwise
 from toroids.discovery.rules.registry import rule
 
 # Of functions of many entries, all of which scale, flip and shift together.
@@ -115,7 +115,7 @@ def deviations(c: Constraints, x: Value, dim: Any = None, *_: Any, **__: Any) ->
     """Variances or deviations, of which nobody sees the mean, with or without the mean."""
     over = dims_of(x, None if isinstance(dim, bool) else dim)
     keepdim = len(c.shape) == len(x.axes)
-    law = VARIANCE if c.operator.startswith("operator `aten::var") else DEVIATION
+    law = VARIANCE if c.name.startswith("var") else DEVIATION
     y = symmetric(c, x, over, keepdim, law)
     return y if len(c.shapes) == 1 else [y, reduced(c, x, over, keepdim)]
 
@@ -132,7 +132,7 @@ def argmax(c: Constraints, x: Value, dim: int | None = None, keepdim: bool = Fal
 def max_(c: Constraints, x: Value, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest entry, and where it was; or the larger of two values."""
     if isinstance(dim, Value):
-        return pointwise(c, (x, dim), Law(scale=((1, 1, 1),), shift=((1, 1, 1),)))
+        return pointwise(c, (x, dim), ALIKE)
     return amax(c, x) if dim is None else chosen(c, x, dim, keepdim)
 
 

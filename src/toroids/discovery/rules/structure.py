@@ -352,11 +352,10 @@ def select_scatter(c: Constraints, x: Value, source: Value, dim: int, index: int
 @rule("aten::tril", "aten::triu")
 def triangle(c: Constraints, x: Value, diagonal: int = 0) -> Any:
     """The entries on one side of a diagonal, zeros on the other."""
-    if axes.is_open(diagonal):
+    if axes.is_open(diagonal) or any(c.open[0][-2:]):
         return NotImplemented
     kept = torch.ones(x.shape[-2:], dtype=torch.bool)
-    upper = "triu" in c.operator.split("`")[1]
-    kept = kept.triu(diagonal) if upper else kept.tril(diagonal)
+    kept = kept.triu(diagonal) if c.name == "triu" else kept.tril(diagonal)
     axes.zero(c, x, channels=(axes.SHIFT,))
     mask = replace(axes.constant(kept), zero=True)  # it chooses, it adds nothing
     return axes.add(c, (x, mask))
@@ -368,7 +367,7 @@ def diagonal(
     **named: Any,
 ) -> Value:  # fmt: skip
     """Entries that have equal positions on two axes."""
-    default = (-2, -1) if "linalg" in c.operator.split("`")[1] else (0, 1)
+    default = (-2, -1) if c.name == "linalg_diagonal" else (0, 1)
     offset = named.get("offset", offset)
     first = named.get("dim1", default[0] if dim1 is None else dim1) % len(x.axes)
     second = named.get("dim2", default[1] if dim2 is None else dim2) % len(x.axes)
@@ -432,9 +431,7 @@ def windows(c: Constraints, x: Value, *given: Any) -> Any:
 
 def _in_windows(c: Constraints, x: Value) -> Value:
     channels = x.shape[-3]
-    for _ in range(2):
-        axes.pin(c, x, [-1])
-        x = axes.average_out(c, x, -1)
+    x = axes.set_aside(c, x, (-2, -1))
     axes.zero(c, x, channels=(axes.SHIFT,))
     inside = c.shape[-2] // channels
     x = axes.with_fixed_axes(c, x, len(x.axes), [inside])
@@ -445,8 +442,7 @@ def _in_windows(c: Constraints, x: Value) -> Value:
 @rule("aten::hsplit", "aten::vsplit", "aten::dsplit")
 def split_along(c: Constraints, x: Value, *_: Any) -> list[Value]:
     """Pieces along the second, first or third axis."""
-    name = c.operator.split("`")[1].removeprefix("aten::")
-    dim = {"hsplit": 1 if len(x.axes) > 1 else 0, "vsplit": 0, "dsplit": 2}[name]
+    dim = {"hsplit": 1 if len(x.axes) > 1 else 0, "vsplit": 0, "dsplit": 2}[c.name]
     return split(c, x, [], dim)
 
 

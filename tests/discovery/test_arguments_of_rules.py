@@ -1,0 +1,49 @@
+"""Operators in their less common forms: in place, with masks as indices, at lengths that are open."""
+
+import pytest
+import torch
+from discovery.beyond import beyond
+from discovery.function import Function
+from torch import nn
+
+import toroids as td
+
+L = nn.Linear
+
+
+def spaces(model, *inputs, others=()):
+    group = td.discover(model, inputs)
+    assert not any("failed the proof" in note for note in group.notes)
+    assert beyond(group, model, inputs, others) == []
+    return [(space.size, sorted(space.actions)) for space in group.spaces]
+
+
+@pytest.mark.parametrize(
+    ("function", "actions"),
+    [
+        (lambda h: h.cumsum(1), ["mix", "permute"]),
+        (lambda h: h.clone().cumsum_(1), ["mix", "permute"]),
+        (lambda h: h.relu().sort(1)[0], ["permute", "rescale"]),
+        (lambda h: torch.triu(h.mT).mT.relu(), []),
+    ],
+    ids=["cumsum", "cumsum_", "sort", "triu"],
+)
+def test_along_time(function, actions):
+    model = Function(lambda m, x: m.b(function(m.a(x))), a=L(3, 5), b=L(5, 2))
+    found = spaces(model, torch.randn(2, 4, 3), others=[(torch.randn(3, 6, 3),)])
+    assert found == ([(5, actions)] if actions else [])
+
+
+def test_a_mask_over_two_axes_that_is_written_through():
+    """Rows and units of a matrix that the network computes are chosen together: both stay."""
+
+    def masked(m, x):
+        h = m.a(x).clone()
+        h[m.mask] = 0.0
+        return m.b(h)
+
+    mask = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 1, 0, 1]]).bool()
+    model = Function(masked, a=L(3, 5), b=L(5, 2), mask=mask)
+    assert spaces(model, torch.randn(2, 3)) == []
+    model.mask.zero_()
+    assert spaces(model, torch.randn(2, 3)) == []  # it may hold anything
