@@ -46,10 +46,11 @@ from toroids.symmetry.condition import Condition
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.fully_connected import fully_connected_group
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Generator, Leg, Norm, Output, Space
+from toroids.symmetry.space import Absorbed, Generator, Leg, Norm, Output, Space
 
 __all__ = [
     # symmetries
+    "Absorbed",
     "Audit",
     "Condition",
     "Element",

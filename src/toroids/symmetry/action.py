@@ -1,11 +1,13 @@
 """How one choice acts on one space, and how choices compose.
 
-On every copy, units are permuted, then scaled and flipped or mixed, then shifted:
+On every copy, units are permuted, then scaled and flipped, turned in phase, or mixed, then shifted:
 
     new = M (s * old[p]) + t
 
 with the leg's exponent e: s^e, the sign to the power e, M or (for e = -1) its inverse transpose.
-Shifts are added when all spaces have moved.
+An orthogonal matrix Q acts as D Q D^-1, where D are the gains that stand before the leg, as they
+are after scales and signs have moved; so Q commutes with those, and shifts t, which are added as
+D t, with all but Q. Shifts are added when all spaces have moved.
 """
 
 import math
@@ -14,9 +16,9 @@ from collections.abc import MutableMapping
 import torch
 from torch import Tensor
 
-from toroids.errors import ToroidsError
+from toroids.errors import ParamsError, ToroidsError
 from toroids.symmetry.element import SpaceElement
-from toroids.symmetry.space import Kind, Norm, Space
+from toroids.symmetry.space import Absorbed, Kind, Leg, Norm, Space
 from toroids.symmetry.units import along, permuted, vectors, with_vectors
 
 
@@ -30,14 +32,17 @@ def identity_choice(space: Space) -> SpaceElement:
     shape = (space.copies, space.size)
     permutation = identity_permutation(space)
     zeros = torch.zeros(shape, dtype=torch.float64)
-    scales, flips, shifts = (len(space.of(a)) for a in ("rescale", "flip", "shift"))
+    scales, flips, shifts, phases = (
+        len(space.of(a)) for a in ("rescale", "flip", "shift", "phase")
+    )
     eye = torch.eye(space.size, dtype=torch.float64).repeat(space.copies, 1, 1)
     return SpaceElement(
         permutation,
         zeros.repeat(scales, 1, 1) if scales else None,
         1 + zeros.repeat(flips, 1, 1) if flips else None,
         zeros.repeat(shifts, 1, 1) if shifts else None,
-        eye if space.of("mix") else None,
+        eye if space.matrix else None,
+        zeros.repeat(phases, 1, 1) if phases else None,
     )
 
 
@@ -58,17 +63,46 @@ def random_choice(space: Space, generator: torch.Generator | None) -> SpaceEleme
     log_scales = normal(len(space.of("rescale")))
     signs = normal(len(space.of("flip")))
     shifts = normal(len(space.of("shift")))
-    mix = None
-    if space.of("mix"):
-        square = (space.copies, space.size, space.size)
-        left, right = (
-            torch.linalg.qr(torch.randn(square, dtype=torch.float64, generator=generator))[0]
-            for _ in range(2)
-        )
-        spread = torch.rand(shape, dtype=torch.float64, generator=generator) - 0.5
-        mix = left * torch.exp(math.log(10) * spread)[:, None, :] @ right
+    phases = normal(len(space.of("phase")))
     signs = None if signs is None else torch.where(signs < 0, -1.0, 1.0).double()
-    return SpaceElement(permutation, log_scales, signs, shifts, mix)
+    mix = _random_matrix(space, generator)
+    return SpaceElement(
+        permutation, log_scales, signs, shifts, mix, None if phases is None else math.pi * phases
+    )
+
+
+def _random_matrix(space: Space, generator: torch.Generator | None) -> Tensor | None:
+    """Matrices of condition at most 10, or orthogonal ones, as the space allows."""
+
+    def orthogonal(size: int) -> Tensor:
+        square = (space.copies, size, size)
+        q: Tensor = torch.linalg.qr(torch.randn(square, dtype=torch.float64, generator=generator))[
+            0
+        ]
+        return q
+
+    if space.of("mix"):
+        left, right = orthogonal(space.size), orthogonal(space.size)
+        shape = (space.copies, space.size)
+        spread = torch.rand(shape, dtype=torch.float64, generator=generator) - 0.5
+        return left * torch.exp(math.log(10) * spread)[:, None, :] @ right
+    if not space.of("rotate"):
+        return None
+    if not space.of("rotate")[0].fixes_mean:
+        return orthogonal(space.size)
+    basis = mean_first(space.size)
+    inner = torch.eye(space.size, dtype=torch.float64).repeat(space.copies, 1, 1)
+    inner[:, 1:, 1:] = orthogonal(space.size - 1)
+    return basis @ inner @ basis.T
+
+
+def mean_first(size: int) -> Tensor:
+    """An orthonormal basis, in columns, whose first vector is constant: (size, size), float64."""
+    mean = torch.full((size,), size**-0.5, dtype=torch.float64)
+    across = mean.clone()
+    across[0] += 1.0  # the reflection that takes the first axis to minus the mean
+    reflected = torch.eye(size, dtype=torch.float64) - torch.outer(across, across) / across[0]
+    return torch.cat([mean[:, None], reflected[:, 1:]], dim=1)
 
 
 def check_choice(space: Space, choice: SpaceElement) -> None:
@@ -82,6 +116,7 @@ def check_choice(space: Space, choice: SpaceElement) -> None:
         "log_scales": len(space.of("rescale")),
         "signs": len(space.of("flip")),
         "shifts": len(space.of("shift")),
+        "phases": len(space.of("phase")),
     }
     good = tuple(choice.permutation.shape) == shape and not choice.permutation.is_floating_point()
     home = torch.arange(space.size, device=choice.permutation.device)
@@ -94,7 +129,8 @@ def check_choice(space: Space, choice: SpaceElement) -> None:
     if choice.signs is not None:
         good = good and bool((choice.signs.abs() == 1).all())
     if choice.mix is not None:
-        good = good and bool(space.of("mix")) and tuple(choice.mix.shape) == (*shape, space.size)
+        good = good and space.matrix is not None
+        good = good and tuple(choice.mix.shape) == (*shape, space.size)
         good = good and bool(torch.isfinite(choice.mix).all())
     if not good:
         raise ToroidsError(
@@ -102,10 +138,29 @@ def check_choice(space: Space, choice: SpaceElement) -> None:
             f"with finite log-scales of shape {(counts['log_scales'], *shape)}"
             f" (and so on for its actions {sorted(space.actions)}); pass an element of this group."
         )
+    if choice.mix is not None and space.of("rotate"):
+        _check_rotation(space, choice.mix)
     if "permute" not in space.actions and bool((choice.permutation != home).any()):
         raise ToroidsError(
             f"the element permutes `{space.name}`, whose actions are {sorted(space.actions)}; "
             "permute only spaces that allow it."
+        )
+
+
+# How far a matrix may be from orthogonal: float32 leaves about 1e-6 times the root of its size.
+ORTHOGONAL = 1e-4
+
+
+def _check_rotation(space: Space, matrix: Tensor) -> None:
+    eye = torch.eye(space.size, dtype=matrix.dtype, device=matrix.device)
+    off = float((matrix @ matrix.transpose(1, 2) - eye).abs().max())
+    if space.of("rotate")[0].fixes_mean:
+        off = max(off, float((matrix.sum(dim=2) - 1).abs().max()))
+    if off > ORTHOGONAL:
+        also = " that keeps the mean" if space.of("rotate")[0].fixes_mean else ""
+        raise ToroidsError(
+            f"the element's matrix on `{space.name}` is {off:.1g} from an orthogonal one{also}; "
+            "pass an element of this group."
         )
 
 
@@ -121,6 +176,7 @@ def of_copies(choice: SpaceElement, copies: Tensor) -> SpaceElement:
         along_copies(choice.signs),
         along_copies(choice.shifts),
         None if choice.mix is None else choice.mix[copies],
+        along_copies(choice.phases),
     )
 
 
@@ -138,11 +194,14 @@ def compose_choices(space: Space, second: SpaceElement, first: SpaceElement) -> 
         log_scales = second.log_scales + log_scales
     if signs is not None and second.signs is not None:
         signs = second.signs * signs
+    phases = moved(first.phases)
+    if phases is not None and second.phases is not None:
+        phases = second.phases + phases
     mix = None
     if first.mix is not None and second.mix is not None:
         rows = torch.arange(space.copies)[:, None, None]
         mix = second.mix @ first.mix[rows, p[:, :, None], p[:, None, :]]
-    return SpaceElement(permutation, log_scales, signs, None, mix)
+    return SpaceElement(permutation, log_scales, signs, None, mix, phases)
 
 
 def inverse_choice(space: Space, choice: SpaceElement) -> SpaceElement:
@@ -153,13 +212,19 @@ def inverse_choice(space: Space, choice: SpaceElement) -> SpaceElement:
     def moved(value: Tensor | None) -> Tensor | None:
         return None if value is None else value.gather(2, back.expand(len(value), *back.shape))
 
-    log_scales = moved(choice.log_scales)
+    log_scales, phases = moved(choice.log_scales), moved(choice.phases)
     mix = None
     if choice.mix is not None:
         rows = torch.arange(space.copies)[:, None, None]
-        mix = torch.linalg.inv(choice.mix)[rows, back[:, :, None], back[:, None, :]]
+        undone = choice.mix.transpose(1, 2) if space.of("rotate") else torch.linalg.inv(choice.mix)
+        mix = undone[rows, back[:, :, None], back[:, None, :]]
     return SpaceElement(
-        back, None if log_scales is None else -log_scales, moved(choice.signs), None, mix
+        back,
+        None if log_scales is None else -log_scales,
+        moved(choice.signs),
+        None,
+        mix,
+        None if phases is None else -phases,
     )
 
 
@@ -172,6 +237,7 @@ def _filled(space: Space, choice: SpaceElement) -> SpaceElement:
         rest.signs if choice.signs is None else choice.signs,
         rest.shifts if choice.shifts is None else choice.shifts,
         rest.mix if choice.mix is None else choice.mix,
+        rest.phases if choice.phases is None else choice.phases,
     )
 
 
@@ -216,6 +282,8 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
     for position, leg in enumerate(space.legs):
         tensor = params[leg.tensor]
         params[leg.tensor] = move_leg(space, position, choice, tensor, still=still)
+    if space.of("rotate") and choice.mix is not None:
+        _rotate(space, choice.mix, params)
     if choice.log_scales is not None:
         for norm in space.norms:
             _keep_eps(space, choice, norm, variances[norm.variance], params)
@@ -224,12 +292,13 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
 def move_leg(
     space: Space, position: int, choice: SpaceElement, tensor: Tensor, *, still: bool = False
 ) -> Tensor:
-    """Permutes, scales, flips and mixes one leg of a space.
+    """Permutes, scales, flips, turns in phase and mixes one leg of a space.
 
     Args:
         space: the space.
         position: which leg.
-        choice: a checked choice of action on it; its shifts are left out.
+        choice: a checked choice of action on it; its shifts, and an orthogonal matrix, which needs
+            the gains of other legs, are left out.
         tensor: what the leg indexes.
         still: whether the choice permutes nothing.
 
@@ -241,12 +310,103 @@ def move_leg(
         tensor = permuted(tensor, leg, choice.permutation)
     factors = _factors(space, choice, position)
     if factors is not None:
-        tensor = tensor * along(factors.to(tensor.device, tensor.dtype), tensor, leg, 1.0)
-    if choice.mix is not None:
-        matrix = _matrix(space, choice.mix, position).to(tensor.device, tensor.dtype)
-        moved = matrix @ vectors(tensor, leg, space.copies, space.size)
-        tensor = with_vectors(tensor, leg, moved)
+        by_entry = along(factors.to(tensor.device, tensor.dtype), tensor, leg, 1.0)
+        tensor = tensor * by_entry
+        if leg.offset:
+            tensor = tensor + leg.offset * (by_entry - 1)
+    if choice.phases is not None:
+        tensor = _turned(space, position, choice.phases, tensor)
+    if choice.mix is not None and space.of("mix"):
+        tensor = _mixed(space, leg, _matrix(space, choice.mix, position), tensor)
     return tensor
+
+
+def carry_shift(space: Space, position: int, choice: SpaceElement, tensor: Tensor) -> Tensor:
+    """Moves what is added to a leg as the leg moves.
+
+    Args:
+        space: the space.
+        position: which leg.
+        choice: a checked choice of action on it.
+        tensor: what is added, like the leg's tensor; where the space rotates, without the gains,
+            so that scales and signs do not count.
+
+    Returns:
+        The same for the network that has moved.
+    """
+    if not space.of("rotate"):
+        return move_leg(space, position, choice, tensor)
+    leg = space.legs[position]
+    tensor = permuted(tensor, leg, choice.permutation)
+    if choice.mix is None or not space.of("rotate")[0].exponents[position]:
+        return tensor
+    return _mixed(space, leg, choice.mix, tensor)
+
+
+def _mixed(space: Space, leg: Leg, matrix: Tensor, tensor: Tensor) -> Tensor:
+    moved = matrix.to(tensor.device, tensor.dtype) @ vectors(tensor, leg, space.copies, space.size)
+    return with_vectors(tensor, leg, moved)
+
+
+def _turned(space: Space, position: int, phases: Tensor, tensor: Tensor) -> Tensor:
+    """Turns the pairs of entries that the units hold on one leg."""
+    leg = space.legs[position]
+    angles = _weighted(space, "phase", position, phases)
+    if angles is None:
+        return tensor
+    pairs = vectors(tensor, leg, space.copies, space.size)
+    # entries of a unit: what lies before the leg's axis, its own, what lies behind
+    count = len(leg.positions or ()) // (space.copies * space.size)
+    before = math.prod(tensor.shape[: leg.axis])
+    x, y = pairs.view(*pairs.shape[:2], before, count // 2, 2, -1).unbind(dim=4)
+    cos, sin = (f(angles).to(tensor)[..., None, None, None] for f in (torch.cos, torch.sin))
+    turned = torch.stack([cos * x - sin * y, sin * x + cos * y], dim=4)
+    return with_vectors(tensor, leg, turned.reshape(pairs.shape))
+
+
+def _rotate(space: Space, matrix: Tensor, params: MutableMapping[str, Tensor]) -> None:
+    """Acts with D Q D^-1 on every leg that rotates."""
+    eye = torch.eye(space.size, dtype=matrix.dtype, device=matrix.device)
+    if bool((matrix == eye).all()):
+        return
+    for position, leg in enumerate(space.legs):
+        if not space.of("rotate")[0].exponents[position]:
+            continue
+        gains = gains_before(space, position, params)
+        tensor, turn = params[leg.tensor], matrix
+        if gains is not None:
+            if bool((gains == 0).any()):
+                raise ParamsError(
+                    f"`{leg.tensor}` is read behind gains that are exactly zero, so that "
+                    f"`{space.name}` cannot be rotated; pass parameters that td.canonicalize gave, "
+                    "where gains are one."
+                )
+            gains = gains.to(turn)
+            turn = gains[:, None] * turn / gains
+        params[leg.tensor] = _mixed(space, leg, turn, tensor)
+
+
+def gains_before(space: Space, position: int, params: MutableMapping[str, Tensor]) -> Tensor | None:
+    """The product of the gains that stand before a leg of a space that rotates.
+
+    Args:
+        space: the space.
+        position: which leg.
+        params: parameters by name.
+
+    Returns:
+        One number per unit, in the gains' own precision or better; None where no gain stands there.
+    """
+    product: Tensor | None = None
+    for scale, gain in zip(space.of("rescale"), space.gains, strict=True):
+        power = scale.exponents[position]
+        if not power or gain is None:
+            continue
+        leg = space.legs[gain]
+        held = vectors(params[leg.tensor], leg, space.copies, space.size)[0, :, 0].double()
+        factor = (held + leg.offset) ** round(power / scale.exponents[gain])
+        product = factor if product is None else product * factor
+    return product
 
 
 def shift_space(space: Space, choice: SpaceElement, params: MutableMapping[str, Tensor]) -> None:
@@ -257,12 +417,47 @@ def shift_space(space: Space, choice: SpaceElement, params: MutableMapping[str, 
         choice: a checked choice of action on it.
         params: parameters and buffers by name; the mapping changes, no tensor does.
     """
+    if choice.shifts is None:
+        return
     for position, leg in enumerate(space.legs):
         shift = _weighted(space, "shift", position, choice.shifts)
         if shift is not None:
-            tensor = params[leg.tensor]
-            added = along(shift.to(tensor.device, tensor.dtype), tensor, leg, 0.0)
-            params[leg.tensor] = tensor + added
+            _add(params, leg.tensor, leg, _behind_gains(space, position, shift, params))
+    for values, generator in zip(choice.shifts, space.of("shift"), strict=True):
+        for taken in generator.absorbed:
+            _absorb(space, taken, values, params)
+
+
+def _add(params: MutableMapping[str, Tensor], name: str, leg: Leg, values: Tensor) -> None:
+    tensor = params[name]
+    params[name] = tensor + along(values.to(tensor.device, tensor.dtype), tensor, leg, 0.0)
+
+
+def _behind_gains(
+    space: Space, position: int, values: Tensor, params: MutableMapping[str, Tensor]
+) -> Tensor:
+    """Shifts of a space that rotates are given where all gains are one."""
+    if not space.of("rotate"):
+        return values
+    gains = gains_before(space, position, params)
+    return values if gains is None else values * gains.to(values)
+
+
+def _absorb(
+    space: Space, taken: Absorbed, values: Tensor, params: MutableMapping[str, Tensor]
+) -> None:
+    """Subtracts from a bias what a linear reader makes of a shift."""
+    leg, weight = taken.reader, params[taken.reader.tensor]
+    if space.of("rotate"):
+        position = space.legs.index(leg)
+        gains = gains_before(space, position, params)
+        values = values if gains is None else values / gains.to(values)
+    kind = torch.promote_types(weight.dtype, torch.float32)
+    shift = along(values.to(weight.device, kind), weight, leg, 0.0)
+    others = [axis for axis in range(weight.ndim) if axis != taken.axis]
+    made = (weight.to(kind) * shift).sum(dim=others)
+    bias = params[taken.bias]
+    params[taken.bias] = bias - (taken.factor * made).to(bias.dtype).view(bias.shape)
 
 
 def _keep_eps(

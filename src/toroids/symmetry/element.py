@@ -1,7 +1,7 @@
 """Elements of a symmetry group: one concrete choice of action per space."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from torch import Tensor
@@ -22,7 +22,8 @@ class SpaceElement:
         log_scales: (generators of "rescale", copies, size) in float64.
         signs: (generators of "flip", copies, size), 1 or -1.
         shifts: (generators of "shift", copies, size), in units of the parameter.
-        mix: (copies, size, size) invertible matrices.
+        mix: (copies, size, size) invertible matrices; orthogonal ones where the space rotates.
+        phases: (generators of "phase", copies, size) angles in radians.
 
     Example:
         >>> import torch, toroids as td
@@ -36,11 +37,12 @@ class SpaceElement:
     signs: Tensor | None = None
     shifts: Tensor | None = None
     mix: Tensor | None = None
+    phases: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.permutation.ndim == 1:
             object.__setattr__(self, "permutation", self.permutation[None])
-        for name in ("log_scales", "signs", "shifts"):
+        for name in ("log_scales", "signs", "shifts", "phases"):
             value = getattr(self, name)
             if value is not None and value.ndim == 2:
                 object.__setattr__(self, name, value[:, None])
@@ -48,10 +50,12 @@ class SpaceElement:
                 object.__setattr__(self, name, None)
 
 
+# The field of `SpaceElement` that holds what an action chooses.
 PARTS: dict[Action, str] = {
     "permute": "permutation", "rescale": "log_scales", "flip": "signs", "shift": "shifts",
-    "mix": "mix",
+    "mix": "mix", "rotate": "mix", "phase": "phases",
 }  # fmt: skip
+FIELDS = tuple(field.name for field in fields(SpaceElement))
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Element:
         """Writes the element as a safetensors file."""
         tensors = {}
         for name, choice in self.choices.items():
-            for part in PARTS.values():
+            for part in FIELDS:
                 value = getattr(choice, part)
                 if value is not None:
                     tensors[f"{name}/{part}"] = value
@@ -103,7 +107,7 @@ class Element:
                 )
         return Element(
             {
-                name: SpaceElement(*(tensors.get(f"{name}/{part}") for part in PARTS.values()))  # type: ignore[arg-type]
+                name: SpaceElement(*(tensors.get(f"{name}/{part}") for part in FIELDS))  # type: ignore[arg-type]
                 for name in names
             }
         )

@@ -25,11 +25,11 @@ from torch import Tensor
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_finite, check_shapes
 from toroids.symmetry.action import (
+    carry_shift,
     check_choice,
     compose_choices,
     identity_choice,
     inverse_choice,
-    move_leg,
     move_space,
     of_copies,
     random_choice,
@@ -37,7 +37,7 @@ from toroids.symmetry.action import (
 )
 from toroids.symmetry.condition import Condition, check_conditions
 from toroids.symmetry.element import Element, SpaceElement
-from toroids.symmetry.space import Leg, Output, Space
+from toroids.symmetry.space import Absorbed, Leg, Output, Space
 from toroids.symmetry.table import table
 from toroids.symmetry.units import along, vectors
 
@@ -118,6 +118,9 @@ class SymmetryGroup:
                 for other, earlier in taken.setdefault((leg.tensor, leg.axis, leg.span), []):
                     self._check_apart(space, leg, other, earlier)
                 taken[leg.tensor, leg.axis, leg.span].append((space, leg))
+            for generator in space.generators:
+                for absorbed in generator.absorbed:
+                    self._check_absorbed(space, absorbed)
         for leg in self.output.legs:
             self._check_leg(leg, "output", None)
             if (leg.tensor, leg.axis, 1) in taken:
@@ -180,6 +183,16 @@ class SymmetryGroup:
             raise ToroidsError(
                 f"space `{name}` lies at {len(leg.positions)} positions of `{leg.tensor}`; give "
                 f"different ones below {length}, as many for each of its {units} units."
+            )
+
+    def _check_absorbed(self, space: Space, taken: Absorbed) -> None:
+        reader, bias = (self.shapes.get(name, ()) for name in (taken.reader.tensor, taken.bias))
+        known = taken.reader in space.legs and 0 <= taken.axis < len(reader)
+        if not known or math.prod(bias) != reader[taken.axis]:
+            raise ToroidsError(
+                f"space `{space.name}` has `{taken.bias}` of shape {bias} absorb what axis "
+                f"{taken.axis} of `{taken.reader.tensor}`, of shape {reader}, makes of a shift; "
+                "name a leg of the space and a bias as long as that axis."
             )
 
     @staticmethod
@@ -277,7 +290,7 @@ class SymmetryGroup:
             shape = [n if a in axes else 1 for a, n in enumerate(self.shapes[leg.tensor])]
             tensor = along(values.double(), torch.zeros(shape), leg, 0.0).expand(shape)
             for other, i in here:
-                tensor = move_leg(other, i, choices[other.name], tensor)
+                tensor = carry_shift(other, i, choices[other.name], tensor)
             found.append(vectors(tensor, leg, space.copies, space.size)[..., 0])
         return torch.stack(found)
 
@@ -384,6 +397,12 @@ class SymmetryGroup:
                     del leg["span"]
                 if leg["positions"] is None:
                     del leg["positions"]
+                if not leg["offset"]:
+                    del leg["offset"]
+            for generator in space["generators"]:
+                for optional in ("absorbed", "fixes_mean"):
+                    if not generator[optional]:
+                        del generator[optional]
         return json.dumps({"format": FORMAT, **data}, indent=2)
 
     @staticmethod
@@ -431,7 +450,7 @@ class SymmetryGroup:
         """
         total = 0.0
         for space in self.spaces:
-            if "permute" in space.actions and "mix" not in space.actions:
+            if "permute" in space.actions and space.matrix is None:
                 total += space.copies * math.lgamma(space.size + 1)
             total += space.copies * space.size * len(space.of("flip")) * math.log(2)
         return total / math.log(10)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from toroids.errors import ToroidsError
 
-Kind = Literal["rescale", "flip", "shift", "mix"]
-Action = Literal["permute", "rescale", "flip", "shift", "mix"]
+Kind = Literal["rescale", "flip", "shift", "mix", "rotate", "phase"]
+Action = Literal["permute", "rescale", "flip", "shift", "mix", "rotate", "phase"]
 OutputMode = Literal["values", "logits", "classifier"]
 
 
@@ -29,6 +29,7 @@ class Leg:
             convolution is indexed by output and input channel).
         positions: where the units lie along the axis, copy after copy, unit after unit; as many
             for every unit. None where the units are the positions of the axis.
+        offset: a number that the network adds to the tensor before it is scaled, as a gain 1 + w.
 
     Example:
         >>> import toroids as td
@@ -46,6 +47,7 @@ class Leg:
     operator: str
     span: int = 1
     positions: tuple[int, ...] | None = None
+    offset: float = 0.0
 
     @cached_property
     def index(self) -> Tensor | None:
@@ -65,14 +67,46 @@ class Leg:
 
 
 @dataclass(frozen=True)
+class Absorbed:
+    """A bias that takes back what a linear reader makes of a shift: b - factor W t.
+
+    Attributes:
+        reader: the leg on which the reader W meets the shifted units.
+        bias: name of the bias b.
+        axis: of the reader's tensor, along which the bias lies; all others are summed.
+        factor: what the network multiplies the reader's result by before it adds the bias.
+
+    Example:
+        >>> import toroids as td
+        >>> reader = td.Leg("output.weight", 1, "read", "output")
+        >>> td.Absorbed(reader, "output.bias", axis=0).factor
+        1.0
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    reader: Leg
+    bias: str
+    axis: int
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
 class Generator:
     """One family of symmetries of a space besides its permutations.
 
     Attributes:
         action: "rescale", one positive scale per unit; "flip", one sign per unit; "shift", one
-            number per unit that is added; "mix", one invertible matrix over the units.
+            number per unit that is added; "mix", one invertible matrix over the units; "rotate",
+            one orthogonal matrix over the units; "phase", one angle per unit, which turns its
+            entries two by two.
         exponents: for every leg of the space, in order, the power it takes of the scale or sign,
-            or of the matrix (-1 is the inverse transpose); for a shift, its factor.
+            or of the matrix (-1 is the inverse transpose); for a shift, its factor; for a phase,
+            the direction. To "rotate" they are 1, and 0 on the gains that stand between the units
+            and their readers: see `Space.gains`.
+        absorbed: biases that take back what linear readers make of a shift.
+        fixes_mean: whether the orthogonal matrices keep the mean over the units, which a layer norm
+            subtracts.
 
     Example:
         >>> import toroids as td
@@ -86,6 +120,8 @@ class Generator:
 
     action: Kind
     exponents: tuple[float, ...]
+    absorbed: tuple[Absorbed, ...] = ()
+    fixes_mean: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,25 +206,51 @@ class Space:
                 f"space `{self.name}` has actions {sorted(self.actions)} and generators of "
                 f"{sorted(granted)}; give every action but 'permute' exactly with a generator."
             )
-        if "mix" in granted and granted & {"rescale", "flip"}:
+        if "mix" in granted and granted & {"rescale", "flip", "rotate"}:
             raise ToroidsError(
                 f"space `{self.name}` mixes and has actions {sorted(granted)}; matrices "
-                "rescale and flip already."
+                "rescale, flip and rotate already."
             )
         for generator in self.generators:
             self._check_generator(generator)
-        if self.of("mix")[1:]:
-            raise ToroidsError(f"space `{self.name}` has two generators of 'mix'; give one.")
+        for action in ("mix", "rotate"):
+            if self.of(action)[1:]:
+                raise ToroidsError(
+                    f"space `{self.name}` has two generators of {action!r}; give one."
+                )
+        self._check_rotation()
+        self._check_phases()
 
     def of(self, action: Action) -> tuple[Generator, ...]:
         """The generators of one action."""
         return tuple(generator for generator in self.generators if generator.action == action)
 
     @property
+    def matrix(self) -> Generator | None:
+        """The generator of the matrices over its units, invertible or orthogonal, if any act."""
+        return next((g for g in self.generators if g.action in ("mix", "rotate")), None)
+
+    @cached_property
+    def gains(self) -> tuple[int | None, ...]:
+        """For every generator of "rescale" of a space that rotates, the leg of its one gain.
+
+        A leg that takes the powers e of the scales is turned by D Q D^-1, with D the product of
+        the gains to those powers: the network is brought to the slice where all gains are one,
+        turned there, and brought back.
+        """
+        turned = self.of("rotate")[0].exponents if self.of("rotate") else ()
+        return tuple(
+            next((i for i, t in enumerate(turned) if not t and g.exponents[i]), None)
+            for g in self.of("rescale")
+        )
+
+    @property
     def dimension(self) -> int:
         """Number of its continuous symmetries."""
-        scales = (len(self.of("rescale")) + len(self.of("shift"))) * self.size
-        return self.copies * (scales + len(self.of("mix")) * self.size**2)
+        count = len(self.of("rescale")) + len(self.of("shift")) + len(self.of("phase"))
+        turning = [self.size - rotate.fixes_mean for rotate in self.of("rotate")]
+        turns = sum(n * (n - 1) // 2 for n in turning)
+        return self.copies * (count * self.size + turns + len(self.of("mix")) * self.size**2)
 
     def _check_generator(self, generator: Generator) -> None:
         if len(generator.exponents) != len(self.legs):
@@ -198,15 +260,51 @@ class Space:
             )
         finite = all(math.isfinite(exponent) for exponent in generator.exponents)
         values = set(generator.exponents)
-        allowed = generator.action != "mix" or values <= {1.0, -1.0}
-        if generator.action == "flip":
-            allowed = values <= {0.0, 1.0}
-        if not finite or values == {0.0} or not allowed:
+        allowed = {
+            "mix": {1.0, -1.0}, "flip": {0.0, 1.0}, "rotate": {0.0, 1.0}, "phase": {-1.0, 0.0, 1.0}
+        }  # fmt: skip
+        if not finite or values == {0.0} or not values <= allowed.get(generator.action, values):
             raise ToroidsError(
                 f"space `{self.name}` has the exponents {list(generator.exponents)} for "
-                f"{generator.action!r}; give finite ones that are not all zero (flip: 0 or 1, "
-                "mix: 1 or -1)."
+                f"{generator.action!r}; give finite ones that are not all zero (flip and rotate: "
+                "0 or 1, mix: 1 or -1, phase: -1, 0 or 1)."
             )
+        if generator.absorbed and generator.action != "shift":
+            raise ToroidsError(
+                f"space `{self.name}` has biases that absorb {generator.action!r}; biases absorb "
+                "shifts only."
+            )
+
+    def _check_rotation(self) -> None:
+        for rotate in self.of("rotate"):
+            for scale, gain in zip(self.of("rescale"), self.gains, strict=True):
+                names = {
+                    leg.tensor
+                    for leg, e, turns in zip(
+                        self.legs, scale.exponents, rotate.exponents, strict=True
+                    )
+                    if e and not turns
+                }
+                if gain is None or len(names) > 1:
+                    raise ToroidsError(
+                        f"space `{self.name}` rotates and rescales the gains {sorted(names)} "
+                        "together; give every generator of 'rescale' exactly one gain."
+                    )
+            if self.copies > 1 or self.size < 2:
+                raise ToroidsError(
+                    f"space `{self.name}` rotates and has {self.copies} copies of {self.size} "
+                    "units; rotate single spaces of two units or more."
+                )
+
+    def _check_phases(self) -> None:
+        for generator in self.of("phase"):
+            for leg, e in zip(self.legs, generator.exponents, strict=True):
+                units = 2 * self.copies * self.size
+                if e and (leg.positions is None or len(leg.positions) % units):
+                    raise ToroidsError(
+                        f"space `{self.name}` turns phases on `{leg.tensor}`, whose units are no "
+                        "pairs; give positions, two by two."
+                    )
 
     @property
     def writer(self) -> tuple[Leg, ...]:
