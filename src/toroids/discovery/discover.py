@@ -29,6 +29,7 @@ from toroids.discovery.proof import (
     violations,
     without_atoms,
 )
+from toroids.discovery.rotations import rotations
 from toroids.discovery.stacks import stacks_of
 from toroids.errors import ProofWarning
 from toroids.symmetry.condition import Condition, digest_of
@@ -144,8 +145,10 @@ def _extent(group: SymmetryGroup) -> tuple[int, float]:
 
 def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> SymmetryGroup:
     programs, main = explored.programs, explored.main
-    assembly = Assembly(programs, inference, orbits(inference.constraints))
+    found = orbits(inference.constraints)
+    assembly = Assembly(programs, inference, found)
     spaces = assembly.spaces()
+    spaces, rotation_notes = rotations(programs, inference, found, spaces, assembly.cells)
     result, output_notes = output_of(programs, output)
     conditions, condition_notes = _conditions(explored, inference)
     return SymmetryGroup(
@@ -153,7 +156,13 @@ def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> 
         shapes=main.shapes,
         output=result,
         buffers=frozenset(main.shapes) - (main.parameters - main.whole),
-        notes=(*explored.notes, *output_notes, *condition_notes, *assembly.notes()),
+        notes=(
+            *explored.notes,
+            *output_notes,
+            *condition_notes,
+            *rotation_notes,
+            *assembly.notes(),
+        ),
         tied={name: names[0] for names in main.aliases.values() for name in names[1:]},
         binary=frozenset(
             alias

@@ -70,8 +70,7 @@ class Inference:
         parameters: the parameters and buffers that were used, by first name.
         outputs: the values that the first program returns.
         inputs: the values that the first program takes.
-        steps: the operators of the first program in order, blocks opened; None where they were not
-            asked for.
+        steps: for every program its operators in order, blocks opened.
         untied: signs that never meet a zero, and what that takes for granted.
         stacks: pairs of axes of parameters that have joint places.
     """
@@ -80,19 +79,16 @@ class Inference:
     parameters: dict[str, Value] = field(default_factory=dict)
     outputs: list[Any] = field(default_factory=list)
     inputs: list[Value] = field(default_factory=list)
-    steps: list[Step] | None = None
+    steps: list[list[Step]] = field(default_factory=list)
     untied: dict[fx.Node, frozenset[str]] = field(default_factory=dict)
     stacks: Stacks = field(default_factory=dict)
 
 
-def infer(
-    programs: Sequence[Program], with_steps: bool = False, stacks: Stacks | None = None
-) -> Inference:
+def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inference:
     """States the facts of every operator of every program, and pins their outputs.
 
     Args:
         programs: one module, traced at one or several sizes of its inputs.
-        with_steps: whether to keep what every operator of the first program looks at and gives.
         stacks: pairs of axes of parameters that have joint places.
 
     Returns:
@@ -103,18 +99,19 @@ def infer(
     for number, program in enumerate(programs):
         state.constraints.partial = []
         state.constraints.measured = False
-        run = _Run(state, program, Sizes(program), with_steps and number == 0)
+        run = _Run(state, program, Sizes(program))
         outputs = run.whole()
+        state.steps.append(run.steps)
         if number == 0:
-            state.outputs, state.inputs, state.steps = outputs, run.inputs, run.steps
+            state.outputs, state.inputs = outputs, run.inputs
         partial.append(state.constraints.partial)
         if not state.constraints.measured:
             continue
         # a sum of shifts, weighed by a length, may vanish at that length by chance
         if program.twin is not None:
-            _Run(state, program.twin.program, Sizes(program.twin.program), False).whole()
+            _Run(state, program.twin.program, Sizes(program.twin.program)).whole()
         elif program.lengths:
-            _Run(state, program, Sizes(program, _other_sizes(program)), False).whole()
+            _Run(state, program, Sizes(program, _other_sizes(program))).whole()
     pin_partial(state.constraints, state.parameters, partial)
     pin_unread(state.constraints, state.parameters)
     for name in sorted(state.constraints.conditions & state.parameters.keys()):
@@ -207,11 +204,11 @@ def _groups(node: fx.Node) -> int:
 class _Run:
     """One pass over the operators of one program."""
 
-    def __init__(self, state: Inference, program: Program, sizes: Sizes, with_steps: bool) -> None:
+    def __init__(self, state: Inference, program: Program, sizes: Sizes) -> None:
         self.state, self.program, self.sizes = state, program, sizes
         self.c = state.constraints
         self.finest = _finest(program)
-        self.steps: list[Step] | None = [] if with_steps else None
+        self.steps: list[Step] = []
         self.inputs: list[Value] = []
         self._numbers: dict[fx.Node, Any] = {}
         self._longer: Sizes | None = None
@@ -305,7 +302,7 @@ class _Run:
                 values[node] = axes.constant(found) if isinstance(found, Tensor) else found
             elif node.op == "call_function":
                 values[node] = self._operator(node, look_up)
-                if self.steps is not None and not is_block(node):
+                if not is_block(node):
                     seen = tuple((n, look_up(n)) for n in node.all_input_nodes)
                     self.steps.append(Step(node, seen, tuple(_leaves([values[node]]))))
                 if is_in_place(node):
@@ -382,7 +379,7 @@ class _Run:
             self.program.twin.nodes.update(pairs)  # type: ignore[union-attr]
         names = [n.name for n in parts.graph.nodes if n.op == "placeholder"]
         given = [look_up(n) for n in node.all_input_nodes]
-        steps, self.steps = self.steps, None  # the operator itself is the step
+        steps, self.steps = self.steps, []  # the operator itself is the step
         operator_, opened, shapes = self.c.operator, self.c.open, self.c.shapes
         results = self._run(parts, dict(zip(names, given, strict=True)))[0]
         self.steps = steps

@@ -56,7 +56,7 @@ def looks_of(
     Raises:
         ToroidsError: a space is not found in the module, or no value shows its units.
     """
-    inference = infer([program], with_steps=True)
+    inference = infer([program])
     assembly = Assembly([program], inference, orbits(inference.constraints))
     traced = assembly.spaces()
     matches = {space.name: correspond(space, traced, program.shapes) for space in group.spaces}

@@ -75,13 +75,13 @@ def sightings(inference: Inference, assembly: Assembly) -> dict[int, list[Sighti
     """Lists where the units of every space can be seen, each part of each value once.
 
     Args:
-        inference: with its steps.
+        inference: of one program.
         assembly: what was found from it.
 
     Returns:
         The sightings in the order of the operators, by the space's cell.
     """
-    steps = [step for step in inference.steps or [] if step.results]  # the others only check
+    steps = [step for step in inference.steps[0] if step.results]  # the others only check
     parts = _Parts(assembly)
     from_data = {id(value) for value in inference.inputs}
     found: dict[int, dict[tuple[int, int], Sighting]] = {}
