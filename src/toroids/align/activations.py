@@ -81,7 +81,7 @@ def _tables(block: Block, stays: Values, moves: Values, every: bool) -> dict[str
 
 
 def _part(space: Space, a: Activations, b: Activations) -> Part:
-    scaled = not space.of("mix")
+    scaled = space.matrix is None
     return a.signs, _standard(a.values, scaled), _standard(b.values, scaled)
 
 

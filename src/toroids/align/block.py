@@ -61,7 +61,7 @@ class Block:
 
 def blocks(group: SymmetryGroup) -> list[Block]:
     """Spaces on which something discrete acts, each with the spaces whose copies are its units."""
-    acting = [s for s in group.spaces if "permute" in s.actions or s.of("flip") or s.of("mix")]
+    acting = [s for s in group.spaces if "permute" in s.actions or s.of("flip") or s.matrix]
     inner = {
         space.name: [other for other in acting if other.within == (space.name,)]
         for space in acting
@@ -83,7 +83,14 @@ def _counted(group: SymmetryGroup, space: Space) -> dict[Leg, Pattern]:
     powers = zip(*(generator.exponents for generator in flips), strict=True) if flips else None
     patterns = list(powers) if powers is not None else [()] * len(space.legs)
     counted = set(group.parameters)
-    return {x: p for x, p in zip(space.legs, patterns, strict=True) if x.tensor in counted}
+    rotate = next(iter(space.of("rotate")), None)
+    # a space that rotates does so where its gains are one, and these stay
+    turns = [1.0] * len(space.legs) if rotate is None else rotate.exponents
+    return {
+        x: p
+        for x, p, turned in zip(space.legs, patterns, turns, strict=True)
+        if x.tensor in counted and turned
+    }
 
 
 def _uncovered(space: Space, leg: Leg, inner: Iterable[Space]) -> Leg | None:

@@ -51,7 +51,7 @@ class _Part:
     @property
     def keeps_mean(self) -> bool:
         """Whether all that acts is permutations."""
-        return self.space is not None and not any(self.pattern) and not self.space.of("mix")
+        return self.space is not None and not any(self.pattern) and self.space.matrix is None
 
 
 def upper_bound(group: SymmetryGroup, reference: Params, moved: Params) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from toroids.align.block import Block, Table
 from toroids.params import precise
-from toroids.symmetry.action import identity_permutation
+from toroids.symmetry.action import identity_permutation, mean_first
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
 
@@ -80,9 +80,9 @@ def _on_copies(
     home = identity_permutation(space)
     if not table and extra is None:
         return SpaceElement(home), 0.0
-    if space.of("mix"):
-        u, s, vh = torch.linalg.svd(precise(sum(table.values(), torch.zeros(()))))
-        return SpaceElement(home, mix=(u @ vh).double().cpu()), float(s.sum())
+    if space.matrix is not None:
+        matrix, value = _procrustes(space, precise(sum(table.values(), torch.zeros(()))))
+        return SpaceElement(home, mix=matrix.double().cpu()), value
     count = len(space.of("flip"))
     if not table and extra is not None:
         table = {(0.0,) * count: torch.zeros_like(extra)[None]}
@@ -95,12 +95,26 @@ def _on_copies(
     return SpaceElement(permutation, signs=signs), float(precise(values.gather(2, index)).sum())
 
 
+def _procrustes(space: Space, table: Tensor) -> tuple[Tensor, float]:
+    """The orthogonal matrices that are best for a table of products, and what they reach."""
+    if space.matrix is None or not space.matrix.fixes_mean:
+        u, s, vh = torch.linalg.svd(table)
+        return u @ vh, float(s.sum())
+    basis = mean_first(space.size).to(table)
+    turned = basis.T @ table @ basis
+    u, s, vh = torch.linalg.svd(turned[:, 1:, 1:])
+    inner = torch.zeros_like(turned)
+    inner[:, 0, 0] = 1.0
+    inner[:, 1:, 1:] = u @ vh
+    return basis @ inner @ basis.T, float(s.sum() + turned[:, 0, 0].sum())
+
+
 def _between_copies(space: Space, table: Table) -> Tensor:
     """What the best choice on `space` reaches between every two of its copies: (copies, copies)."""
     reached = torch.zeros(space.copies, space.copies, dtype=torch.float64)
     if not table:
         return reached
-    if space.of("mix"):
+    if space.matrix is not None:
         values: Tensor = torch.linalg.svdvals(precise(sum(table.values(), torch.zeros(()))))
         return values.sum(dim=2)
     for c, d in itertools.product(range(space.copies), repeat=2):

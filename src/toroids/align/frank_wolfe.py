@@ -175,7 +175,7 @@ def _centre(block: Block, space: Space, like: tuple[set[Pattern], Tensor]) -> Ta
     uniform = 1.0 / space.size
     if space is not block.space:
         shape, uniform = (space.copies, *shape), uniform / space.copies
-    permutes = not space.of("mix")
+    permutes = space.matrix is None
     if permutes and "permute" not in space.actions:
         eye = torch.eye(space.size, dtype=empty.dtype, device=empty.device).expand(shape)
         permuted = eye / space.copies if space is not block.space else eye

@@ -47,7 +47,7 @@ def greedy(problem: Problem) -> Found:
         for space in block.spaces:
             telling = _telling(group, block, space, known)
             parts = [(block.legs[space.name][leg], *rows(space, leg)) for leg in telling]
-            mixes, inner = bool(space.of("mix")), space is not block.space
+            mixes, inner = space.matrix is not None, space is not block.space
             tables[space.name] = products(parts, inner) if mixes or inner else cosines(parts)
         for space, step in choose(block, tables).steps:
             position.move(space, step)
@@ -60,6 +60,8 @@ def _telling(group: SymmetryGroup, block: Block, space: Space, known: set[str]) 
     unknown = {leg.tensor for s in group.spaces if s.name not in known for leg in s.legs}
     unknown |= carried_twice(space)
     settled = [leg for leg in legs if leg.tensor not in unknown]
+    if space.of("rotate"):  # a matrix takes as many weights as there are to be determined
+        return settled or list(legs)
     writer = [leg for leg in space.writer if leg in legs]
     # gains of a norm, one number per unit, tell units apart less well than an embedding behind it
     telling = any(len(group.shapes[leg.tensor]) > 1 for leg in writer)

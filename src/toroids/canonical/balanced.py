@@ -70,7 +70,8 @@ class LeastNorm:
     def __init__(self, group: SymmetryGroup, params: MutableMapping[str, Tensor]) -> None:
         """Finds which weights of the network count."""
         self.notes: list[str] = []
-        self._spaces = [space for space in group.spaces if space.of("rescale")]
+        # the gains of a space that rotates stay one, or its matrices would not be orthogonal
+        self._spaces = [s for s in group.spaces if s.of("rescale") and not s.of("rotate")]
         self._movers: dict[str, list[Mover]] = {}
         for number, space in enumerate(self._spaces):
             powers = zip(*(g.exponents for g in space.of("rescale")), strict=True)

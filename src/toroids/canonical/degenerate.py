@@ -40,7 +40,7 @@ def degenerate_units(plan: Plan, params: Params) -> tuple[str, ...]:
         elif isinstance(step, OutputScale) and bool(step.spheres.norms(params) == 0):
             notes.append("output: all classes get the same logit; its scale is left as it is")
     for space in plan.group.spaces:
-        if "permute" in space.actions and not space.of("mix"):
+        if "permute" in space.actions and space.matrix is None:
             writes = [leg for leg in space.legs if leg.role == "write"]
             for legs, sign, kind in (
                 (writes, 1, "are duplicates, which always agree"),

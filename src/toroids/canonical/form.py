@@ -15,6 +15,7 @@ from toroids.canonical.plan import Plan
 from toroids.canonical.shifts import remove_shifts
 from toroids.canonical.signs import fix_signs, signs_of
 from toroids.canonical.sphere import sphere_gauge
+from toroids.canonical.streams import centre_streams, open_gains
 from toroids.checkpoint import store
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_finite, check_floating, computing
@@ -115,7 +116,8 @@ def canonicalize(
     _convert(fixed, {name: computing(tensor) for name, tensor in params.items()})
     centre_output(group, fixed)
     remove_shifts(plan, fixed)
-    notes = []
+    notes = open_gains(group, fixed)
+    centre_streams(group, fixed)
     if folded:
         folded.fold(fixed)
         plan = Plan(folded.group, bias)

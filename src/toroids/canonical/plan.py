@@ -202,9 +202,7 @@ class Plan:
     def _is_free(self, tensor: str, space: Space) -> bool:
         """Whether no other space changes the signs of a tensor's entries."""
         return not any(
-            leg.tensor == tensor
-            and other.name != space.name
-            and (other.of("flip") or other.of("mix"))
+            leg.tensor == tensor and other.name != space.name and (other.of("flip") or other.matrix)
             for other in self.group.spaces
             for leg in other.legs
         )
@@ -216,8 +214,10 @@ class Plan:
         read = twice | {leg.tensor for leg in space.legs if leg.role == "read"}
         scales = np.array([g.exponents for g in space.of("rescale")]).T.reshape(len(space.legs), -1)
         found: dict[tuple[object, ...], list[Leg]] = {}
-        for leg, row, scale in zip(space.legs, table, scales, strict=True):
+        for number, (leg, row, scale) in enumerate(zip(space.legs, table, scales, strict=True)):
             tensor = leg.tensor
+            if space.of("rotate") and action != "shift" and number not in space.gains:
+                continue  # a space that rotates does so where its gains are one
             moving = leg.role == "write" and bool(row.any()) and tensor not in read
             # an embedding tied to the output layer counts as one that reads
             if action == "shift":  # whoever carries a shift shows how large it is

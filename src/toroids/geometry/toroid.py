@@ -108,6 +108,15 @@ class Toroid:
                         f"`{leg.tensor}` in {what} does not sum to zero over the classes; "
                         "pass what canonicalize returns."
                     )
+        for space in self.group.spaces:
+            for leg in (space.legs[gain] for gain in space.gains if gain is not None):
+                gains = precise(params[leg.tensor]) + leg.offset
+                tolerance = rounding((leg.tensor,), params)
+                if bool((((gains.abs() - 1).abs() > tolerance) & (gains != 0)).any()):
+                    raise ParamsError(
+                        f"`{leg.tensor}` in {what} holds gains that are not one, though "
+                        f"`{space.name}` rotates; pass what canonicalize returns."
+                    )
         for pivot in self.plan.shifts:
             (leg,) = pivot.legs
             means, sizes = pivot_means(pivot, params)

@@ -375,12 +375,6 @@ def _rotate(space: Space, matrix: Tensor, params: MutableMapping[str, Tensor]) -
         gains = gains_before(space, position, params)
         tensor, turn = params[leg.tensor], matrix
         if gains is not None:
-            if bool((gains == 0).any()):
-                raise ParamsError(
-                    f"`{leg.tensor}` is read behind gains that are exactly zero, so that "
-                    f"`{space.name}` cannot be rotated; pass parameters that td.canonicalize gave, "
-                    "where gains are one."
-                )
             gains = gains.to(turn)
             turn = gains[:, None] * turn / gains
         params[leg.tensor] = _mixed(space, leg, turn, tensor)
@@ -395,7 +389,10 @@ def gains_before(space: Space, position: int, params: MutableMapping[str, Tensor
         params: parameters by name.
 
     Returns:
-        One number per unit, in the gains' own precision or better; None where no gain stands there.
+        One number per unit, in float64; None where no gain stands there.
+
+    Raises:
+        ParamsError: a gain is zero.
     """
     product: Tensor | None = None
     for scale, gain in zip(space.of("rescale"), space.gains, strict=True):
@@ -404,7 +401,13 @@ def gains_before(space: Space, position: int, params: MutableMapping[str, Tensor
             continue
         leg = space.legs[gain]
         held = vectors(params[leg.tensor], leg, space.copies, space.size)[0, :, 0].double()
-        factor = (held + leg.offset) ** round(power / scale.exponents[gain])
+        held = held + leg.offset
+        if bool((held == 0).any()):
+            raise ParamsError(
+                f"`{leg.tensor}` holds gains that are exactly zero, so that `{space.name}` cannot "
+                "be rotated; pass parameters that td.canonicalize gave, where gains are one."
+            )
+        factor = held ** round(power / scale.exponents[gain])
         product = factor if product is None else product * factor
     return product
 

@@ -400,7 +400,7 @@ class SymmetryGroup:
                 if not leg["offset"]:
                     del leg["offset"]
             for generator in space["generators"]:
-                for optional in ("absorbed", "fixes_mean"):
+                for optional in ("absorbed", "fixes_mean", "hides_mean"):
                     if not generator[optional]:
                         del generator[optional]
         return json.dumps({"format": FORMAT, **data}, indent=2)

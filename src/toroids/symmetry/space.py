@@ -107,6 +107,7 @@ class Generator:
         absorbed: biases that take back what linear readers make of a shift.
         fixes_mean: whether the orthogonal matrices keep the mean over the units, which a layer norm
             subtracts.
+        hides_mean: whether nobody sees the mean over the units of what writes the space.
 
     Example:
         >>> import toroids as td
@@ -122,6 +123,7 @@ class Generator:
     exponents: tuple[float, ...]
     absorbed: tuple[Absorbed, ...] = ()
     fixes_mean: bool = False
+    hides_mean: bool = False
 
 
 @dataclass(frozen=True)

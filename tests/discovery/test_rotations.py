@@ -1,0 +1,257 @@
+"""Residual streams: where they rotate, what forbids it, and that the rotation can be undone."""
+
+import pytest
+import torch
+from discovery.beyond import Effort, beyond
+from discovery.function import Function
+from torch import nn
+from torch.nn import functional as F
+
+import toroids as td
+
+SIZE = 6
+FREE, KEPT = SIZE * (SIZE - 1) // 2, (SIZE - 1) * (SIZE - 2) // 2
+
+
+class RMS(nn.Module):
+    """A norm as it is often written by hand."""
+
+    def __init__(self, size=SIZE, eps=1e-6):
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.rand(size) + 0.5), eps
+
+    def forward(self, x):
+        wide = x.to(torch.float32)
+        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.weight * (wide * scale).to(x.dtype)
+
+
+def layer_norm():
+    norm = nn.LayerNorm(SIZE)
+    nn.init.uniform_(norm.weight, 0.5, 1.5)
+    nn.init.normal_(norm.bias)
+    return norm
+
+
+def block(m, x, norm):
+    return x + m.down(F.gelu(m.up(norm(x))))
+
+
+def stream(forward, norm=RMS, **more):
+    parts = {
+        "write": nn.Linear(3, SIZE), "up": nn.Linear(SIZE, 5), "down": nn.Linear(5, SIZE, bias=False),
+        "norm": norm(), "last": norm(), "head": nn.Linear(SIZE, 2, bias=False),
+    }  # fmt: skip
+    return Function(forward, **(parts | more))
+
+
+def plain(m, x):
+    return m.head(m.last(block(m, m.write(x), m.norm)))
+
+
+def norm_by_length(m, x):
+    h = m.write(x)
+    return m.head(F.normalize(h + m.down(F.gelu(m.up(F.normalize(h, dim=-1)))), dim=-1))
+
+
+def by_einsum(m, x):
+    h = torch.einsum("bti,oi->bto", x, m.write.weight)
+    return torch.einsum("bto,co->bct", m.last(block(m, h, m.norm)), m.head.weight)
+
+
+def scaled_and_pooled(m, x):
+    h = block(m, 3.0 * m.write(x), m.norm)
+    return m.head(m.last(torch.cat([h.mean(1, keepdim=True), h], 1) / 2.5))
+
+
+def standardised(m, x):
+    h = m.write(x)
+    centred = h - h.mean(-1, keepdim=True)
+    return m.head(centred / (centred.var(-1, keepdim=True) + 1e-5).sqrt() * m.last.weight)
+
+
+def masked(m, x):
+    h = m.write(x).masked_fill(x.sum(-1, keepdim=True) > 0, 0.0)
+    return m.head(m.last(F.pad(h, (0, 0, 1, 1))))
+
+
+def constant_added(m, x):
+    return m.head(m.last(block(m, m.write(x) + 1.0, m.norm)))
+
+
+def mean_read(m, x):
+    h = block(m, m.write(x), m.norm)
+    return m.head(m.last(h)) + h.mean(-1, keepdim=True)
+
+
+ROTATE = {
+    "rms norms": (stream(plain), FREE),
+    "layer norms": (stream(plain, layer_norm), KEPT),
+    "torch's rms norm": (stream(plain, lambda: nn.RMSNorm(SIZE)), FREE),
+    "no gains": (stream(plain, lambda: nn.LayerNorm(SIZE, elementwise_affine=False)), KEPT),
+    "divided by its length": (stream(norm_by_length), FREE),
+    "einsum": (stream(by_einsum), FREE),
+    "scaled, pooled, joined along tokens": (stream(scaled_and_pooled, layer_norm), KEPT),
+    "standardised by hand": (stream(standardised), KEPT),
+    "masked and padded with zeros": (stream(masked), FREE),
+    "a constant added": (stream(constant_added), KEPT),
+    "the mean read": (stream(mean_read), KEPT),
+}
+
+
+def rotation(group):
+    found = [space for space in group.spaces if space.of("rotate")]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("name", ROTATE)
+def test_a_stream_rotates(name):
+    model, expected = ROTATE[name]
+    inputs = torch.randn(2, 4, 3)
+    group = td.discover(model, inputs)
+    space = rotation(group)
+    assert space is not None, str(group)
+    size = SIZE - space.of("rotate")[0].fixes_mean
+    assert size * (size - 1) // 2 == expected
+    more = [(torch.randn(3, 7, 3),)]
+    assert beyond(group, model, (inputs,), more, effort=Effort(trials=2, alone=2)) == []
+
+
+@pytest.mark.parametrize("name", ROTATE)
+def test_a_rotated_copy_comes_back(name):
+    model, _ = ROTATE[name]
+    group = td.discover(model, torch.randn(2, 4, 3))
+    params = {key: x.double() for key, x in model.state_dict().items()}
+    element, other = (group.random(torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    moved = group.apply(element, params)
+    back = group.apply(group.inverse(element), moved)
+    twice = group.apply(group.compose(other, element), params)
+    again = group.apply(other, moved)
+    for key in params:
+        torch.testing.assert_close(back[key], params[key], atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(twice[key], again[key], atol=1e-8, rtol=1e-8)
+    assert td.SymmetryGroup.from_json(group.to_json()) == group
+    found = td.align(group, moved, to=params)
+    toroid = td.Toroid(group)
+    size = sum(float(x.square().sum()) for x in found.reference.values()) ** 0.5
+    assert toroid.distance(found.reference, found.params) < 1e-10 * size
+    assert found.similarity == pytest.approx(found.bound, rel=1e-10)
+    torch.testing.assert_close(
+        toroid.distance(found.reference, td.canonicalize(group, again)),
+        toroid.distance(*(td.canonicalize(group, p) for p in (params, again))),
+    )
+
+
+def post_norm(m, x):
+    h = m.norm(m.write(x))
+    return m.head(m.last(h + m.down(F.gelu(m.up(h)))))
+
+
+def sandwich(m, x):
+    h = m.write(x)
+    return m.head(m.last(h + m.norm(m.down(F.gelu(m.up(h))))))
+
+
+def raw_read_by_units(m, x):
+    h = block(m, m.write(x), m.norm)
+    return m.head(m.last(h)) + m.head(torch.tanh(h))
+
+
+def tied_head(m, x):
+    return F.linear(m.last(F.linear(x, m.table.T)), m.table.T[:, :].T)
+
+
+def largest(m, x):
+    h = block(m, m.write(x), m.norm)
+    return m.head(m.last(h)) * h.amax(-1, keepdim=True)
+
+
+def softmax_over(m, x):
+    return m.head(m.last(m.write(x)).softmax(-1))
+
+
+def gain_twice(m, x):
+    h = m.write(x)
+    return m.head(m.norm(h) + m.last.weight * m.norm(h))
+
+
+def group_norm(m, x):
+    h = m.write(x)
+    return m.head(m.last(h) + F.group_norm(h.flatten(0, 1), 2).view(h.shape))
+
+
+def buffer_added(m, x):
+    return m.head(m.last(m.write(x) + m.position))
+
+
+def powers_of_four(m, x):
+    h = m.write(x)
+    return m.head(h / (h.pow(4).mean(-1, keepdim=True) + 1.0))
+
+
+def padded_units(m, x):
+    return m.head(F.pad(m.last(m.write(x))[..., :-1], (0, 1)))
+
+
+STAY = {
+    "a gain on the stream": (stream(post_norm), "`norm.weight` stands"),
+    "a gain before the sum": (stream(sandwich), "`norm.weight` stands"),
+    "units read one by one": (stream(raw_read_by_units), None),
+    "a tied head": (stream(tied_head, table=nn.Parameter(torch.randn(3, SIZE))), "`last.weight`"),
+    "the largest unit": (stream(largest), None),
+    "a softmax over the units": (stream(softmax_over), None),
+    "two gains before one reader": (stream(gain_twice), None),
+    "a norm over groups of units": (stream(group_norm), None),
+    "a buffer added": (stream(buffer_added, position=torch.randn(SIZE)), None),
+    "fourth powers": (stream(powers_of_four), None),
+    "a part of the units": (stream(padded_units), None),
+}
+
+
+@pytest.mark.parametrize("name", STAY)
+def test_a_stream_stays(name):
+    model, note = STAY[name]
+    group = td.discover(model, torch.randn(2, 4, 3))
+    assert rotation(group) is None, str(group)
+    if note is not None:
+        assert any("would let rotate" in n and note in n for n in group.notes), group.notes
+
+
+def test_gains_that_are_zero_are_opened():
+    model, _ = ROTATE["rms norms"]
+    group = td.discover(model, torch.randn(2, 4, 3))
+    params = {key: x.double() for key, x in model.state_dict().items()}
+    params["norm.weight"][2] = 0.0
+    with pytest.raises(td.ParamsError, match="gains that are exactly zero.*canonicalize"):
+        group.apply(group.random(), params)
+    canonical = td.canonicalize(group, params)
+    assert canonical["norm.weight"][2] == 1 and not canonical["up.weight"][:, 2].any()
+    moved = group.apply(group.random(), canonical)
+    x = torch.randn(2, 4, 3, dtype=torch.float64)
+    model = model.double()
+    first = torch.func.functional_call(model, params, (x,))
+    torch.testing.assert_close(
+        torch.func.functional_call(model, moved, (x,)), first, atol=1e-6, rtol=1e-6
+    )
+    model.float()
+
+
+def test_raw_gains_are_not_on_the_toroid():
+    model, _ = ROTATE["rms norms"]
+    group = td.discover(model, torch.randn(2, 4, 3))
+    canonical = dict(td.canonicalize(group, model.state_dict()))
+    canonical["norm.weight"] = 2 * canonical["norm.weight"]
+    with pytest.raises(td.ParamsError, match="`norm.weight`.*gains that are not one"):
+        td.Toroid(group).distance(canonical, canonical)
+
+
+def test_matrices_of_another_kind_are_refused():
+    model, _ = ROTATE["layer norms"]
+    group = td.discover(model, torch.randn(2, 4, 3))
+    space = rotation(group)
+    still = torch.arange(SIZE)
+    flipped = -torch.eye(SIZE, dtype=torch.float64)[None]  # orthogonal, but moves the mean
+    choices = group.identity().choices | {space.name: td.SpaceElement(still, mix=flipped)}
+    with pytest.raises(td.ToroidsError, match="orthogonal one that keeps the mean"):
+        group.apply(td.Element(choices), model.state_dict())
