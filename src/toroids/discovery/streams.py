@@ -29,7 +29,7 @@ PASSING = {name.removeprefix("aten::") for name in ARRANGING} - {"cat", "stack",
     "view_as", "reshape_as", "take_along_dim", "positive",
 }  # fmt: skip
 SHAPED_LIKE = ("expand_as", "view_as", "reshape_as", "type_as")  # a second argument's shape
-ADDING = ("add", "sub", "rsub", "cat", "stack", "where", "masked_fill", "constant_pad_nd")
+ADDING = ("add", "sub", "rsub", "cat", "stack", "where", "masked_fill", "constant_pad_nd", "pad")
 NORMING = {
     "layer_norm": True, "native_layer_norm": True, "rms_norm": False, "_fused_rms_norm": False,
 }  # fmt: skip
@@ -207,9 +207,11 @@ class Look:
             parts = (args[0], args[2])
             if isinstance(args[1], fx.Node) and inputs[args[1]]:
                 raise Refused
-        if name == "constant_pad_nd":
+        if name in ("constant_pad_nd", "pad"):
             padding: Any = args[1]
-            parts = (args[0], args[2] if len(args) > 2 else 0)
+            value = args[-1] if len(args) > (2 if name == "constant_pad_nd" else 3) else None
+            constant = name == "constant_pad_nd" or [*args, "constant"][2] == "constant"
+            parts = (args[0], value or 0) if constant else args[:1]
             if any(padding[2 * (self._rank(node) - 1 - result[0]) :][:2]):
                 raise Refused
         for part in parts:
