@@ -44,7 +44,7 @@ def activations(problem: Problem) -> Found:
             "probe=td.Probe(model, group, inputs)."
         )
     position = problem.position()
-    stays, moves = problem.probe(problem.reference), problem.probe(problem.start)
+    stays, moves = (problem.probe(problem.as_stored(x)) for x in (problem.reference, problem.start))
     all_blocks = blocks(problem.group)
     # Blocks whose values nothing else moves come first; they are compared as they are.
     plain = [b for b in all_blocks if any(_own(b, s, stays) for s in b.spaces)]
@@ -54,7 +54,7 @@ def activations(problem: Problem) -> Found:
             return Found(position.element, 1, False, "activations")
         problem.effort.tell("activations", done, len(all_blocks))
         if block in later:
-            moves = problem.probe(position.tensors)
+            moves = problem.probe(problem.as_stored(position.tensors))
         for space, step in choose(block, _tables(block, stays, moves, block in later)).steps:
             position.move(space, step)
     return Found(position.element, 1, True, "activations")

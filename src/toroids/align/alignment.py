@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from toroids.align.exact import exact
 from toroids.align.frank_wolfe import frank_wolfe
 from toroids.align.greedy import greedy
 from toroids.align.loss import loss
-from toroids.align.problem import Effort, Found, Problem, Progress, check_budget
+from toroids.align.position import Position
+from toroids.align.problem import Effort, Found, Problem, Progress, check_budget, problem_of
 from toroids.align.restarts import restarts
 from toroids.align.trunk import compared, extended, own_group, shared_names
 from toroids.arguments import checked
@@ -31,6 +32,7 @@ from toroids.params import Params, check_alike, check_floating, inner_product
 from toroids.probe import Probe
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.offsets import as_read
 from toroids.symmetry.units import vectors
 
 METHODS: dict[str, Callable[[Problem], Found]] = {
@@ -56,7 +58,8 @@ class Alignment:
         start: the moved network before, canonical.
         element: the permutations, signs and orthogonal matrices that were applied to the moved
             network's canonical form.
-        similarity: inner product of `reference` and `params` over all parameters.
+        similarity: inner product of `reference` and `params` over all parameters, as the network
+            reads them.
         similarity_before: the same before moving.
         method: the name of the method; of "best", the one that won.
         sweeps: how many times the method went over all spaces.
@@ -219,18 +222,19 @@ def align(
     effort = Effort(math.inf if budget is None else begun + budget, progress=progress)
     if generator is not None:
         effort.generator = generator
-    problem = Problem(parts, start, reference, effort, probe, evaluator, bias, scratch)
+    networks: list[Params] = [start, reference]
     if only is not None:
-        of_parts = [{name: x[name] for name in parts.shapes} for x in (start, reference)]
-        problem = replace(problem, start=of_parts[0], reference=of_parts[1])
+        networks = [{name: x[name] for name in parts.shapes} for x in networks]
+    problem = problem_of(
+        parts, networks[0], networks[1], effort, probe=probe, evaluator=evaluator, bias=bias,
+        scratch=scratch,
+    )  # fmt: skip
     found = METHODS[method](problem)
     if method != "loss":  # restarts climb the similarity, which it has left behind
         found = restarts(problem, found)
     seconds = time.monotonic() - begun
-    element, moved = found.element, problem.position(found.element).tensors
-    if only is not None:
-        element = extended(element, group, shared)
-        moved = group.apply(element, start)
+    element = extended(found.element, group, shared) if only is not None else found.element
+    moved = Position(group, start, element, scratch).tensors
     plan = Plan(group, bias)
     return Alignment(
         params=CanonicalParams(moved, (*plan.notes, *degenerate_units(plan, moved))),
@@ -249,5 +253,5 @@ def align(
 
 
 def similarity(group: SymmetryGroup, a: Params, b: Params) -> float:
-    """Computes the inner product of two networks over all parameters, buffers left out."""
-    return inner_product(a, b, group.parameters)
+    """Computes the inner product of what two networks read of their parameters."""
+    return inner_product(as_read(group, a), as_read(group, b), group.parameters)

@@ -29,6 +29,7 @@ from toroids.align.block import Block, Pattern, Table, blocks, products
 from toroids.align.choose import SIGN_GENERATORS, choose
 from toroids.params import Params, precise
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.offsets import as_read
 from toroids.symmetry.space import Leg, Space
 
 
@@ -65,7 +66,8 @@ def upper_bound(group: SymmetryGroup, reference: Params, moved: Params) -> float
     Returns:
         The smaller of the bounds with and without constant vectors apart, in float64.
     """
-    return min(_bound(group, reference, moved, apart) for apart in (True, False))
+    a, b = as_read(group, reference), as_read(group, moved)
+    return min(_bound(group, a, b, apart) for apart in (True, False))
 
 
 def _bound(group: SymmetryGroup, reference: Params, moved: Params, apart: bool) -> float:

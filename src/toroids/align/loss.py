@@ -22,6 +22,7 @@ from torch import Tensor
 
 from toroids.align.best import best
 from toroids.align.descent import descend
+from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.errors import ParamsError, ToroidsError
 from toroids.geometry.paths import Line
@@ -59,8 +60,8 @@ def loss(problem: Problem) -> Found:
     limited = math.isfinite(effort.deadline)
     position = problem.position(best(problem).element)
     found = Found(position.element, 0, False, "loss")
-    toroid = Toroid(problem.group, problem.bias)
-    middle = _middle(toroid, problem.reference, position.tensors)
+    toroid = Toroid(problem.stored or problem.group, problem.bias)
+    middle = _middle(toroid, problem, position)
     temperature = evaluator.fit_temperature(middle)
     lowest, gradient = evaluator.gradient(middle, temperature)
     target = _Target(problem, position.tensors)
@@ -70,7 +71,7 @@ def loss(problem: Problem) -> Found:
         step += 1
         aim = replace(problem, reference={**position.tensors, **target.walk(gradient)})
         descend(replace(aim, effort=replace(effort, progress=None)), position)
-        middle = _middle(toroid, problem.reference, position.tensors)
+        middle = _middle(toroid, problem, position)
         reached, gradient = evaluator.gradient(middle, temperature)
         if reached < lowest:
             lowest, found = reached, replace(found, element=position.element)
@@ -98,7 +99,8 @@ class _Target:
         return {name: weight.detach().clone() for name, weight in self._weights.items()}
 
 
-def _middle(toroid: Toroid, a: Params, b: Params) -> Params:
+def _middle(toroid: Toroid, problem: Problem, position: Position) -> Params:
+    a, b = (problem.as_stored(x) for x in (problem.reference, position.tensors))
     try:
         return toroid.geodesic(a, b)(0.5)
     except ParamsError:  # antipodal units have no middle on their sphere: that of their chord

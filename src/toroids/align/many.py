@@ -34,6 +34,7 @@ from toroids.geometry.toroid import Toroid
 from toroids.params import Params, check_alike, computing, inner_product
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.offsets import as_read, group_as_read
 
 ROUNDS = 50
 
@@ -124,7 +125,8 @@ def align_many(
     starts = [canonicalize(group, n, bias=bias, batch_norm=batch_norm) for n in networks]
     group = folded.group if folded else group
     deadline = math.inf if budget is None else time.monotonic() + budget
-    climb = _Climb(group, starts, Effort(deadline, progress=progress))
+    read = [as_read(group, start) for start in starts]
+    climb = _Climb(group_as_read(group), read, Effort(deadline, progress=progress))
     before = climb.similarity()
     centre = climb.to_the_centre(method)
     rounds, converged = climb.rounds()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
@@ -16,6 +16,7 @@ from toroids.params import Params
 from toroids.probe import Probe
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.offsets import as_read, as_stored, group_as_read
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -53,10 +54,10 @@ class Effort:
 
 @dataclass(frozen=True)
 class Problem:
-    """Two canonical networks of one architecture, one of which moves.
+    """Two canonical networks of one architecture, one of which moves, as the network reads them.
 
     Attributes:
-        group: the architecture's symmetry group.
+        group: the architecture's symmetry group, on the numbers that the network reads.
         start: the network that moves.
         reference: the network that stays.
         effort: limits.
@@ -64,6 +65,7 @@ class Problem:
         evaluator: measures the loss of a network; None where there are no labelled data.
         bias: whether biases are coordinates of the spheres.
         scratch: a folder for networks that moved; in memory when None.
+        stored: the group on the parameters as the module stores them; `group` when None.
     """
 
     group: SymmetryGroup
@@ -74,10 +76,34 @@ class Problem:
     evaluator: Evaluator | None = None
     bias: bool = True
     scratch: str | Path | None = None
+    stored: SymmetryGroup | None = None
+
+    def as_stored(self, params: Params) -> Params:
+        """A network as the module stores it."""
+        return as_stored(self.stored or self.group, params)
 
     def position(self, element: Element | None = None) -> Position:
         """The network that moves, moved by `element`."""
         return Position(self.group, self.start, element, self.scratch)
+
+
+def problem_of(
+    group: SymmetryGroup, start: Params, reference: Params, effort: Effort, **settings: Any
+) -> Problem:
+    """A problem of canonical networks as their module stores them.
+
+    Args:
+        group: the architecture's symmetry group.
+        start: the network that moves.
+        reference: the network that stays.
+        effort: limits.
+        settings: further attributes of the problem.
+
+    Returns:
+        The problem; its elements are those of `group`.
+    """
+    read = [as_read(group, network) for network in (start, reference)]
+    return Problem(group_as_read(group), read[0], read[1], effort, stored=group, **settings)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class LeastNorm:
             tensor = params[name].detach()
             held = {a for m in movers for a in range(m.leg.axis, m.leg.axis + m.leg.span)}
             others = [axis for axis in range(tensor.ndim) if axis not in held]
-            squares = precise(tensor).square()
+            squares = (precise(tensor) + movers[0].leg.offset).square()
             if others:
                 squares = squares.sum(dim=others, keepdim=True)
             found[name] = Squares(squares, tuple(movers))

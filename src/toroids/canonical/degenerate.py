@@ -31,7 +31,9 @@ def degenerate_units(plan: Plan, params: Params) -> tuple[str, ...]:
     notes = []
     for step in (step for steps in plan.scales for step in steps):
         if isinstance(step, Pivot):
-            zero = (step.spheres.norms(params) == 0).nonzero().flatten().tolist()
+            zero = (
+                (step.spheres.norms(step.spheres.as_read(params)) == 0).nonzero().flatten().tolist()
+            )
             if zero:
                 name = step.spheres.name
                 notes.append(
@@ -67,7 +69,7 @@ def _pairs(
     generator = torch.Generator().manual_seed(0)
     parts = [
         # half precision rounds so much that units which differ would look equal
-        vectors(tensor.detach().to(computing(tensor)), leg, space.copies, space.size)
+        vectors(tensor.detach().to(computing(tensor)) + leg.offset, leg, space.copies, space.size)
         for leg in dict.fromkeys(legs)
         if (tensor := params[leg.tensor]).is_floating_point()
     ]

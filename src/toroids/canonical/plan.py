@@ -20,6 +20,7 @@ from toroids.canonical.mix import carried_twice
 from toroids.canonical.spheres import Spheres, output_sphere
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Generator, Kind, Leg, Space
+from toroids.symmetry.units import entries_per_unit
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,8 @@ class Plan:
                 moving = moving or (leg.role == "read" and self._is_free(tensor, space))
             if moving and tensor not in group.buffers and tensor not in group.tied:
                 found.setdefault((leg.operator, *row, *scale), []).append(leg)
-        order = [tuple(legs) for legs in found.values()]
+        order = [self._without_offsets(space, legs) for legs in found.values()]
+        order = [legs for legs in order if legs]
         if action == "shift":
             # of two biases that add up, the later one becomes zero, and the earlier one the sum
             return [(leg,) for legs in reversed(order) for leg in reversed(legs)]
@@ -241,6 +243,16 @@ class Plan:
             )
         )
         return order
+
+    def _without_offsets(self, space: Space, legs: Sequence[Leg]) -> tuple[Leg, ...]:
+        """All legs; of those to which the network adds a number one of one coordinate per unit."""
+        # such a gain becomes one, or minus one, on no sphere: geometry knows no offsets
+        gains = [leg for leg in legs if leg.offset]
+        if not gains:
+            return tuple(legs)
+        units = space.copies * space.size
+        alone = [x for x in gains if entries_per_unit(self.group.shapes[x.tensor], x, units) == 1]
+        return tuple(alone[:1])
 
 
 def _powers(space: Space, generator: Generator) -> list[tuple[str, int, float]]:

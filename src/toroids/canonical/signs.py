@@ -60,7 +60,7 @@ def fix_signs(plan: Plan, params: MutableMapping[str, Tensor]) -> None:
 def _fix_sign(step: Step, params: MutableMapping[str, Tensor]) -> bool:
     """Carries out one step and says whether it flipped anything."""
     if isinstance(step, Pivot):
-        held = {name: params[name].detach() for name in step.spheres.tensors}
+        held = {name: x.detach() for name, x in step.spheres.as_read(params).items()}
         squares = {name: tensor.square() for name, tensor in held.items()}
         return _flip(step.acting, step.spheres.dot(squares, held), params)
     if isinstance(step, Mix):

@@ -57,7 +57,7 @@ def fix(step: Step, params: MutableMapping[str, torch.Tensor]) -> float:
     if isinstance(step, Mix):
         return balance(step.space, params)
     if isinstance(step, Pivot):
-        logs = step.spheres.norms(params)
+        logs = step.spheres.norms(step.spheres.as_read(params))
         logs = torch.where(logs == 0, 1.0, logs).log()
         rescale(step, -logs, params)
         return 0.0 if len(logs) == 0 else float(logs.detach().abs().max())

@@ -44,6 +44,11 @@ class Spheres:
         """The tensors that hold coordinates, each once."""
         return tuple(dict.fromkeys(leg.tensor for leg in self.legs))
 
+    def as_read(self, params: Params) -> dict[str, Tensor]:
+        """The tensors that hold coordinates, with what the network adds to them."""
+        return {leg.tensor: params[leg.tensor] + leg.offset if leg.offset else params[leg.tensor]
+                for leg in self.legs}  # fmt: skip
+
     def norms(self, params: Params) -> Tensor:
         """Euclidean norms of the spheres' coordinates; shape (count,), in float64."""
         squares = self._sums(params, _squares_of_rest)

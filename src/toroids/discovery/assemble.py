@@ -241,9 +241,10 @@ class Assembly:
         for key, mask in merged.items():
             part = first[key]
             axis, span, index = self._positions(cell, part, mask)
+            offset = self.inference.constraints.offsets.get(part.name, 0.0)
             for name in self.program.aliases.get(part.name, (part.name,)):
                 role: Literal["write", "read"] = "read" if part.reads else "write"
-                legs.append(Leg(name, axis, role, operator_of(name), span, index))
+                legs.append(Leg(name, axis, role, operator_of(name), span, index, offset))
                 for row, value in zip(exponents, key[2], strict=True):
                     row.append(value)
         return tuple(legs), [tuple(row) for row in exponents]

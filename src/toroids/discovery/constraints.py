@@ -64,6 +64,7 @@ class Constraints:
         self.partial: list[Ids] = []  # places of parameters of which an operator takes some
         self.owned: list[int] = []  # where the places of every parameter begin and end
         self.conditions: set[str] = set()  # buffers whose numbers decide what is granted
+        self.offsets: dict[str, float] = {}  # what is added to parameters wherever they are read
         self.measured = False  # whether a number that depends on lengths multiplies something
         # about the operator at hand, for its rule
         self.operator = ""

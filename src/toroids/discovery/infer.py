@@ -22,6 +22,7 @@ from toroids.discovery.axes import SIGN, Held, OpenFloat, OpenInt, Value
 from toroids.discovery.axes.values import MASKS
 from toroids.discovery.constraints import Constraints, Loss
 from toroids.discovery.decompose import decomposition, variants
+from toroids.discovery.offsets import offsets_of, sums_with
 from toroids.discovery.program import (
     SIGNS,
     Execution,
@@ -95,6 +96,7 @@ def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inferenc
         The facts that hold at all sizes.
     """
     state = Inference(Constraints(), stacks=stacks or {})
+    state.constraints.offsets = offsets_of(programs)
     partial: list[list[np.ndarray[Any, Any]]] = []
     for number, program in enumerate(programs):
         state.constraints.partial = []
@@ -212,6 +214,7 @@ class _Run:
         self.inputs: list[Value] = []
         self._numbers: dict[fx.Node, Any] = {}
         self._longer: Sizes | None = None
+        self._offset_sums = sums_with(program, self.c.offsets)
 
     def whole(self) -> list[Any]:
         """Runs the program; pins its outputs, and closes the loop of buffers that it replaces."""
@@ -316,6 +319,8 @@ class _Run:
         if is_block(node) or name == "cond":
             return self._block(node, look_up) if is_block(node) else self._cond(node, look_up)
         inputs = [look_up(n) for n in node.all_input_nodes]
+        if node in self._offset_sums:  # what the parameter's legs say is added
+            return inputs[0]
         if node.target is operator.getitem and not isinstance(inputs[0], Value):
             return inputs[0][node.args[1]]
         if all(_known(value) for value in inputs) and not draws_random(node):

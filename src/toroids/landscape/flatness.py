@@ -84,7 +84,9 @@ def local_energy(
     coordinates, the root mean square of a tensor's flat coordinates on these:
 
         multiplicative   w (1 + sigma z); not invariant under matrices inside attention heads
-                         and shifts that the network cannot see: fix these by `canonicalize`;
+                         and shifts that the network cannot see: fix these by `canonicalize`. To
+                         gains that the network reads as 1 + w, which only a toroid tells, it does
+                         (1 + w) sigma z;
         tangent          exp_w(sigma P(s z)), which moves every unit by an angle of about sigma;
         worst            where gradient ascent in a geodesic ball finds the largest loss; the radius
                          is sigma R, with R^2 = E ||P(s z)||^2, and the start is sigma P(s z).
@@ -104,7 +106,8 @@ def local_energy(
             None 0 to 0.6, and for "flips" 0 to 0.2.
         samples: noise samples per sigma, at least 2.
         kind: "multiplicative", "tangent", "worst" or "flips".
-        toroid: on which "tangent" and "worst" move; the others need none.
+        toroid: on which "tangent" and "worst" move; "multiplicative" learns from one which
+            parameters the network adds a number to.
         cube: whose weights "flips" flips; the others need none.
         precision: the standard error of the increase, at every sigma, down to which samples are
             drawn; `samples` of them when None.

@@ -1,6 +1,7 @@
 """How a network is disturbed, so that all representatives of it are hurt alike.
 
-    multiplicative   w (1 + sigma z),               z ~ N(0, 1) per weight;
+    multiplicative   w (1 + sigma z),               z ~ N(0, 1) per weight; w is what the network
+                     reads, as 1 + v where a group says that it adds 1 to its gains v;
     tangent          exp_w(sigma v),  v = P(s z),   z ~ N(0, 1) per weight;
     worst            exp_w(v), the v of the largest loss with ||v|| <= sigma R;
     flips            w_i -> -w_i for the round(sigma n) of n binary weights that come first in an
@@ -35,6 +36,7 @@ from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import flat_masks
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, inner_product, precise
+from toroids.symmetry.offsets import as_read
 
 # The ascent can cross the ball, and come back a little.
 REACH = 2.5
@@ -73,7 +75,8 @@ class Centre:
     @cached_property
     def scales(self) -> dict[str, Tensor]:
         """The scale s of every coordinate, to broadcast over its tensor."""
-        toroid, params = self.manifold, self.params
+        toroid = self.manifold
+        params = as_read(toroid.group, self.params)
         masks = flat_masks(toroid.spheres, toroid.group.shapes)
         scales = {}
         for name in toroid.group.parameters:
@@ -114,7 +117,8 @@ def multiplicative(centre: Centre, generator: torch.Generator) -> Disturbance:
     """
     params, owners = centre.params, owners_of(centre.evaluator.model)
     noise = drawn(params, tuple(dict.fromkeys(owners.values())), generator)
-    changes = {name: params[name] * noise[owner] for name, owner in owners.items()}
+    read = params if centre.toroid is None else as_read(centre.toroid.group, params)
+    changes = {name: read[name] * noise[owner] for name, owner in owners.items()}
 
     def disturbed(sigma: float) -> Params:
         moved = {name: params[name] + sigma * change for name, change in changes.items()}

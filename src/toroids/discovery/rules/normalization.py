@@ -45,7 +45,7 @@ def batch_norm(
         return _affine(c, _standardised(c, x, odd=True), weight_here, bias_here)
     absorbs = (
         variance is not None and variance.name is not None and weight is not None
-        and weight.name is not None
+        and weight.name is not None and weight.name not in c.offsets
     )  # fmt: skip
     centred = axes.add(c, (x, _negated_shift(c, mean_here)))
     axes.zero(c, centred, channels=(SHIFT,) if absorbs else (SHIFT, SCALE))

@@ -1,0 +1,104 @@
+"""Gains that are read as 1 + w scale and flip as other gains do, in every part of the library."""
+
+import pytest
+import torch
+from tests.discovery.function import Function
+from torch import nn
+from torch.nn import functional as F
+
+import toroids as td
+
+
+def _root_mean_square(m, x):
+    x = m.a(x)
+    return m.b(x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * (1.0 + m.gain.float()))
+
+
+def _layer_norm(m, x):
+    return m.b(F.layer_norm(m.a(x), (6,), m.gain + 1, m.shift))
+
+
+def _twice(m, x):
+    return m.b(torch.tanh(m.a(x)) * (m.gain - 0.5)) + m.b(m.a(x) * (m.gain.view(1, 6) - 0.5))
+
+
+def _gain(forward, **more):
+    torch.manual_seed(0)
+    parts = {"a": nn.Linear(3, 6), "b": nn.Linear(6, 4), "gain": nn.Parameter(torch.randn(6))}
+    return Function(forward, **parts, **more)
+
+
+CASES = {
+    "rms": (lambda: _gain(_root_mean_square), 1.0),
+    "layer norm": (lambda: _gain(_layer_norm, shift=nn.Parameter(torch.randn(6))), 1.0),
+    "twice": (lambda: _gain(_twice), -0.5),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_sum_is_what_scales_and_flips(name):
+    make, offset = CASES[name]
+    model, x = make(), torch.randn(40, 3, generator=torch.Generator().manual_seed(1))
+    group = td.discover(model, x)
+    legs = [leg for space in group.spaces for leg in space.legs if leg.offset]
+    assert {(leg.tensor, leg.offset) for leg in legs} == {("gain", offset)}
+    assert td.SymmetryGroup.from_json(group.to_json()) == group
+    found = td.audit(model, x, group=group)
+    assert found.symmetry_dimension == group.dimension == 6
+
+    params = {key: value.double() for key, value in model.state_dict().items()}
+    moved = group.apply(group.random(torch.Generator().manual_seed(2)), params)
+    for gauge in ("sphere", "balanced"):
+        one, other = (td.canonicalize(group, p, gauge) for p in (params, moved))
+        again = td.canonicalize(group, one, gauge)
+        assert max(float((again[n] - one[n]).abs().max()) for n in one) < 1e-12
+        toroid = td.Toroid(group)
+        if gauge == "sphere":
+            assert torch.allclose(one["gain"] + offset, torch.ones(6).double(), atol=1e-12)
+            toroid.check(other)
+    for method in ("descent", "frank-wolfe"):
+        found = td.align(group, moved, to=params, method=method)
+        assert toroid.distance(found.reference, found.params) < 1e-10
+        assert found.gap < 1e-10
+    together = td.align_many(group, [params, moved, params])
+    assert toroid.distance(together.params[0], together.params[1]) < 1e-10
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda m, x: m.b(m.a(x) * (1 + m.gain)) + m.b(m.a(x) * (2 + m.gain)),
+        lambda m, x: m.b(m.a(x) * (1 + m.gain)) + m.b(m.a(x) * m.gain),
+        lambda m, x: m.b(m.a(x) * (1 - m.gain)),
+        lambda m, x: m.b(m.a(x) * (m.gain + x.shape[0])),
+    ],
+    ids=["two numbers", "also as it is", "negated", "a length"],
+)
+def test_other_sums_stay_in_place(forward):
+    group = td.discover(_gain(forward), torch.randn(5, 3))
+    spaces = [s for s in group.spaces for leg in s.legs if leg.tensor == "gain"]
+    for space in spaces:
+        at = [i for i, leg in enumerate(space.legs) if leg.tensor == "gain"]
+        assert not any(leg.offset for leg in space.legs)
+        assert not any(g.exponents[i] for g in space.generators for i in at)
+
+
+def test_noise_acts_on_the_sum():
+    model = _gain(_root_mean_square)
+    x = torch.randn(200, 3, generator=torch.Generator().manual_seed(1))
+    group = td.discover(model, x)
+    params = model.state_dict()
+    data = (x, model(x).argmax(dim=1))
+    choices = dict(group.identity().choices)
+    drawn = group.random(torch.Generator().manual_seed(2))
+    for name, choice in drawn.choices.items():  # permutations would meet other draws
+        home = choices[name].permutation
+        choices[name] = td.SpaceElement(home, log_scales=choice.log_scales, signs=choice.signs)
+    moved = group.apply(td.Element(choices), params)
+    assert not torch.allclose(moved["gain"], params["gain"])
+    curves = [
+        td.local_energy(model, p, data, (0.3,), 8, toroid=td.Toroid(group)).increase
+        for p in (params, moved)
+    ]
+    assert curves[0] > 0
+    assert torch.equal(curves[0], curves[1])
