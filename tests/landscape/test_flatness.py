@@ -429,3 +429,24 @@ def test_bad_flips(binary):
     raw = {name: 0.5 * weight for name, weight in params.items()}
     with pytest.raises(ParamsError, match="expected -1 or \\+1; pass what canonicalize"):
         td.local_energy(model, raw, data, kind="flips", cube=cube)
+
+
+def test_one_number_for_a_transformer_and_its_rotated_copy(device):
+    model = td.models.vit(4, 1, 8, 4, dim=8, depth=1, heads=2, seed=0).double().to(device)
+    inputs = torch.randn(150, 1, 8, 8, dtype=torch.float64, device=device)
+    group = td.discover(model, inputs[:2])
+    assert any(space.of("rotate") for space in group.spaces)
+    toroid = td.Toroid(group)
+    params = {key: x + 0.2 * torch.randn_like(x) for key, x in model.state_dict().items()}
+    data = (inputs, torch.func.functional_call(model, params, (inputs,)).argmax(dim=1))
+    found = []
+    for seed in (1, 2):
+        moved = group.apply(group.random(torch.Generator().manual_seed(seed)), params)
+        canonical = td.canonicalize(group, moved)
+        noise = torch.Generator().manual_seed(seed)
+        found.append(
+            td.local_energy(model, canonical, data, (0.3,), 200, toroid=toroid, generator=noise)
+        )
+    error = float((found[0].stderr.square() + found[1].stderr.square()).sqrt())
+    assert float(found[0].increase) > 5 * error
+    assert abs(float(found[0].increase - found[1].increase)) < 3 * error

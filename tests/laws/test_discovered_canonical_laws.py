@@ -85,12 +85,16 @@ def large(group, generator):
 
 
 def permutations(group, g):
-    """What is left of an element in canonical form: matrices sort their units by themselves."""
+    """What is left of an element in canonical form: its rotations, and its permutations.
+
+    Units that invertible matrices mix are sorted by themselves.
+    """
     choices = {}
     for space in group.spaces:
         choice = group.identity().choices[space.name]
         if not space.of("mix"):
-            choice = td.SpaceElement(g.choices[space.name].permutation)
+            rotation = g.choices[space.name].mix
+            choice = td.SpaceElement(g.choices[space.name].permutation, mix=rotation)
         choices[space.name] = choice
     return td.Element(choices)
 
@@ -195,9 +199,10 @@ def test_distance_is_invariant_and_resolves_small_steps(name, batch_norm):
     toroid = td.Toroid(group, batch_norm=batch_norm)
     g = toroid.group.random(torch.Generator().manual_seed(0))
     choices = {}
-    for key, choice in g.choices.items():
-        mix = None if choice.mix is None else torch.linalg.qr(choice.mix)[0]
-        choices[key] = td.SpaceElement(choice.permutation, signs=choice.signs, mix=mix)
+    for space in toroid.group.spaces:
+        choice = g.choices[space.name]
+        mix = torch.linalg.qr(choice.mix)[0] if space.of("mix") else choice.mix
+        choices[space.name] = td.SpaceElement(choice.permutation, signs=choice.signs, mix=mix)
     g = td.Element(choices)
     moved = toroid.distance(toroid.group.apply(g, a), toroid.group.apply(g, b))
     assert moved == pytest.approx(toroid.distance(a, b), rel=1e-12)

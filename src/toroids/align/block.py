@@ -2,9 +2,11 @@
 
 With A and B the weights of the two networks' units, one row per unit, a leg contributes the table
 M = A B^T: the inner product of every unit that stays with every unit that moves. Tables add up over
-the legs that take the same signs.
+the legs that take the same signs. Where phases act, a unit's pairs of entries are complex numbers,
+and its table holds the real and the imaginary part of its own product conj(a) b.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +24,8 @@ Pattern: TypeAlias = tuple[float, ...]
 # Of one space, by the exponents that signs take: (copies, size, size), or (copies, copies, size,
 # size) between every two copies.
 Table: TypeAlias = dict[Pattern, Tensor]
+# Under what the parts of a complex product are kept.
+REAL, IMAGINARY = (0.0,), (1.0,)
 # The powers in which the units take signs, and what the two networks' units hold.
 Part: TypeAlias = tuple[Pattern, Tensor, Tensor]
 Rows: TypeAlias = Callable[[Space, Leg], tuple[Tensor, Tensor]]
@@ -61,7 +65,11 @@ class Block:
 
 def blocks(group: SymmetryGroup) -> list[Block]:
     """Spaces on which something discrete acts, each with the spaces whose copies are its units."""
-    acting = [s for s in group.spaces if "permute" in s.actions or s.of("flip") or s.matrix]
+    acting = [
+        s
+        for s in group.spaces
+        if "permute" in s.actions or s.of("flip") or s.matrix or s.of("phase")
+    ]
     inner = {
         space.name: [other for other in acting if other.within == (space.name,)]
         for space in acting
@@ -83,9 +91,9 @@ def _counted(group: SymmetryGroup, space: Space) -> dict[Leg, Pattern]:
     powers = zip(*(generator.exponents for generator in flips), strict=True) if flips else None
     patterns = list(powers) if powers is not None else [()] * len(space.legs)
     counted = set(group.parameters)
-    rotate = next(iter(space.of("rotate")), None)
     # a space that rotates does so where its gains are one, and these stay
-    turns = [1.0] * len(space.legs) if rotate is None else rotate.exponents
+    turning = next(iter((*space.of("rotate"), *space.of("phase"))), None)
+    turns = [1.0] * len(space.legs) if turning is None else turning.exponents
     return {
         x: p
         for x, p, turned in zip(space.legs, patterns, turns, strict=True)
@@ -111,16 +119,50 @@ def _place(leg: Leg) -> tuple[str, int, int]:
 
 
 def rows_of(reference: Params, moved: Params) -> Rows:
-    """Gives the units' weights of the two networks on a leg; (copies, size, entries) each."""
+    """Gives the units' weights of the two networks on a leg.
+
+    Args:
+        reference: the network that stays.
+        moved: the network that moves.
+
+    Returns:
+        A function of a space and a leg: (copies, size, entries) of each network; complex, with half
+        as many entries, where phases act.
+    """
 
     def rows(space: Space, leg: Leg) -> tuple[Tensor, Tensor]:
         a, b = (
-            vectors(x.to(computing(x)), leg, space.copies, space.size)
-            for x in (reference[leg.tensor].detach(), moved[leg.tensor].detach())
+            _rows(space, leg, x.detach().to(computing(x)))
+            for x in (reference[leg.tensor], moved[leg.tensor])
         )
         return a, b
 
     return rows
+
+
+def _rows(space: Space, leg: Leg, tensor: Tensor) -> Tensor:
+    held = vectors(tensor, leg, space.copies, space.size)
+    if not space.of("phase"):
+        return held
+    own = len(leg.positions or ()) // (space.copies * space.size)
+    before = math.prod(tensor.shape[: leg.axis])
+    return turned_pairs(space, leg, held.view(*held.shape[:2], before, own // 2, 2, -1))
+
+
+def turned_pairs(space: Space, leg: Leg, pairs: Tensor) -> Tensor:
+    """Pairs of entries as complex numbers that a phase multiplies.
+
+    Args:
+        space: on which phases act.
+        leg: on which the entries lie.
+        pairs: (copies, size, ..., 2, ...), with the pairs on the axis before the last.
+
+    Returns:
+        (copies, size, entries), conjugate where the leg turns the other way round.
+    """
+    real, imaginary = pairs.unbind(dim=-2)
+    direction = space.of("phase")[0].exponents[space.legs.index(leg)]
+    return torch.complex(real, direction * imaginary).flatten(start_dim=2)
 
 
 def tables(block: Block, rows: Rows) -> dict[str, Table]:
@@ -141,10 +183,17 @@ def products(parts: Iterable[Part], between: bool) -> Table:
         between: whether every two copies are compared, or only equal ones.
 
     Returns:
-        The table; empty without parts.
+        The table; empty without parts. Complex parts are only compared unit by unit.
     """
     table: Table = {}
     for pattern, a, b in parts:
+        if a.is_complex():
+            formula = "cun,dun->cdu" if between else "cun,cun->cu"
+            turned = torch.einsum(formula, a.conj(), b)
+            for key, part in ((REAL, turned.real), (IMAGINARY, turned.imag)):
+                product = torch.diag_embed(part)
+                table[key] = table[key].add_(product) if key in table else product
+            continue
         if between:
             flat = a.flatten(end_dim=1) @ b.flatten(end_dim=1).T
             product = flat.view(*a.shape[:2], *b.shape[:2]).transpose(1, 2)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toroids.align.block import Block, Pattern, Table, blocks, products
+from toroids.align.block import Block, Pattern, Table, blocks, products, turned_pairs
 from toroids.align.choose import SIGN_GENERATORS, choose
 from toroids.params import Params, precise
 from toroids.symmetry.group import SymmetryGroup
@@ -41,18 +41,21 @@ class _Part:
         positions: along the axis.
         space: what moves them; None where nothing or several spaces do.
         pattern: the powers in which they take the space's signs.
+        leg: of the space, on which they lie.
         acting: whether anything moves them.
     """
 
     positions: Tensor
     space: Space | None = None
     pattern: Pattern = ()
+    leg: Leg | None = None
     acting: bool = False
 
     @property
     def keeps_mean(self) -> bool:
         """Whether all that acts is permutations."""
-        return self.space is not None and not any(self.pattern) and self.space.matrix is None
+        turned = self.space is None or self.space.matrix or self.space.of("phase")
+        return not turned and not any(self.pattern)
 
 
 def upper_bound(group: SymmetryGroup, reference: Params, moved: Params) -> float:
@@ -95,7 +98,10 @@ class _Parts:
         self._legs: dict[str, list[tuple[Space, Leg, Pattern]]] = {}
         for space in {s.name: s for b in all_blocks for s in b.spaces}.values():
             flips = space.of("flip")
+            turning = next(iter((*space.of("rotate"), *space.of("phase"))), None)
             for position, leg in enumerate(space.legs):
+                if turning is not None and not turning.exponents[position]:
+                    continue  # a gain, which stays where it is one
                 pattern = tuple(flip.exponents[position] for flip in flips)
                 self._legs.setdefault(leg.tensor, []).append((space, leg, pattern))
 
@@ -136,7 +142,7 @@ class _Parts:
         by_unit = mask[order].view(space.copies * space.size, -1).sum(dim=1)
         if bool((by_unit != by_unit[0]).any()):
             return _Part(positions, acting=True)
-        return _Part(order[mask[order]], space, pattern, True)
+        return _Part(order[mask[order]], space, pattern, leg, True)
 
 
 def _cut(tensor: Tensor, parts: Sequence[_Part]) -> Tensor:
@@ -164,8 +170,14 @@ def _tensor(
         if part.space is None:
             return float(torch.linalg.svdvals(u @ v.T).sum())
         shape = (part.space.copies, part.space.size, -1)
-        entry = (part.pattern, u.reshape(shape), v.reshape(shape))
-        tables.setdefault(part.space.name, []).append(entry)
+        u, v = u.reshape(shape), v.reshape(shape)
+        if part.leg is not None and part.space.of("phase"):
+            own = len(part.positions) // (part.space.copies * part.space.size)
+            u, v = (
+                turned_pairs(part.space, part.leg, x.view(*shape[:2], own // 2, 2, -1))
+                for x in (u, v)
+            )
+        tables.setdefault(part.space.name, []).append((part.pattern, u, v))
         return 0.0
     kept = [axis for axis in acting if parts[axis].keeps_mean] if apart else []
     if not kept:

@@ -1,7 +1,8 @@
 """The best choice on one block for given tables of products: the step that every method takes.
 
 For a table M the best permutation is a linear assignment, the best signs those of the matched
-entries of M, and the best orthogonal matrix U V^T with M = U S V^T (Procrustes). Units that hold
+entries of M, the best orthogonal matrix U V^T with M = U S V^T (Procrustes), the best phase what
+makes a complex product real. Units that hold
 the copies of inner spaces, as attention heads, are matched by what the best choices within every
 pair of copies reach.
 """
@@ -14,7 +15,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from toroids.align.block import Block, Table
+from toroids.align.block import IMAGINARY, REAL, Block, Table
 from toroids.params import precise
 from toroids.symmetry.action import identity_permutation, mean_first
 from toroids.symmetry.element import SpaceElement
@@ -54,23 +55,31 @@ def choose(block: Block, tables: Mapping[str, Table]) -> Choice:
     table = tables[outer.name]
     if not inner:
         step, value = _on_copies(outer, table)
-        return Choice(((outer, step),), value, _diagonal(table))
+        return Choice(((outer, step),), value, _unmoved(outer, table))
     between = [_between_copies(s, tables[s.name]) for s in inner]
     step, value = _on_copies(outer, table, torch.stack(between).sum(dim=0))
     places = step.permutation[0]
     steps = [(outer, step)]
-    before = _diagonal(table)
+    before = _unmoved(outer, table)
     rows = torch.arange(outer.size)
     for space in inner:
         matched = {key: x[rows, places] for key, x in tables[space.name].items()}
         steps.append((space, _on_copies(space, matched)[0]))
-        before += _diagonal({key: x[rows, rows] for key, x in tables[space.name].items()})
+        here = {key: x[rows, rows] for key, x in tables[space.name].items()}
+        before += _unmoved(space, here)
     return Choice(tuple(steps), value, before)
 
 
-def _diagonal(table: Table) -> float:
-    traces = (float(precise(x.diagonal(dim1=-2, dim2=-1)).sum()) for x in table.values())
-    return sum(traces)
+def _unmoved(space: Space, table: Table) -> float:
+    """What the products of equal units add up to."""
+    counted = [x for key, x in table.items() if key == REAL or not space.of("phase")]
+    return sum(float(precise(x.diagonal(dim1=-2, dim2=-1)).sum()) for x in counted)
+
+
+def _phases(table: Table) -> tuple[Tensor, Tensor]:
+    """The best phase of every unit, and what it reaches."""
+    real, imaginary = (precise(table[k].diagonal(dim1=-2, dim2=-1)) for k in (REAL, IMAGINARY))
+    return -torch.atan2(imaginary, real), torch.hypot(real, imaginary)
 
 
 def _on_copies(
@@ -83,6 +92,9 @@ def _on_copies(
     if space.matrix is not None:
         matrix, value = _procrustes(space, precise(sum(table.values(), torch.zeros(()))))
         return SpaceElement(home, mix=matrix.double().cpu()), value
+    if space.of("phase") and table:
+        angles, reached = _phases(table)
+        return SpaceElement(home, phases=angles[None].double().cpu()), float(reached.sum())
     count = len(space.of("flip"))
     if not table and extra is not None:
         table = {(0.0,) * count: torch.zeros_like(extra)[None]}
@@ -117,6 +129,8 @@ def _between_copies(space: Space, table: Table) -> Tensor:
     if space.matrix is not None:
         values: Tensor = torch.linalg.svdvals(precise(sum(table.values(), torch.zeros(()))))
         return values.sum(dim=2)
+    if space.of("phase"):
+        return _phases(table)[1].sum(dim=2)
     for c, d in itertools.product(range(space.copies), repeat=2):
         one = {pattern: product[c, d][None] for pattern, product in table.items()}
         reached[c, d] = _on_copies(space, one)[1]

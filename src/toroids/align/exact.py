@@ -79,7 +79,7 @@ def covering(all_blocks: Sequence[Block]) -> list[Block] | None:
 
 
 def _covers(cover: Sequence[Block], all_blocks: Sequence[Block]) -> bool:
-    if any(space.matrix for block in cover for space in block.spaces):
+    if any(space.matrix or space.of("phase") for block in cover for space in block.spaces):
         return False  # matrices cannot be tried one by one
     rest = [block for block in all_blocks if block not in cover]
     many_signs = any(len(s.of("flip")) > SIGN_GENERATORS for b in rest for s in b.spaces)

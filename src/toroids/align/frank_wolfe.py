@@ -86,9 +86,12 @@ class _Relaxation:
     def __init__(self, problem: Problem) -> None:
         """Begins at the centre of all hulls."""
         acting = {s.name for block in blocks(problem.group) for s in block.spaces}
-        # Copies that several spaces move keep their places here; descent moves them afterwards.
+        # Copies that several spaces move keep their places here, and so do phases, and what carries
+        # them; descent moves them afterwards.
         self.blocks = [
-            block for block in blocks(problem.group) if not acting & set(block.space.within)
+            block
+            for block in blocks(problem.group)
+            if not acting & set(block.space.within) and not any(s.of("phase") for s in block.spaces)
         ]
         self._problem = problem
         self._legs: dict[str, list[tuple[Space, Leg, Pattern]]] = {}

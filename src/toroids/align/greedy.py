@@ -47,8 +47,8 @@ def greedy(problem: Problem) -> Found:
         for space in block.spaces:
             telling = _telling(group, block, space, known)
             parts = [(block.legs[space.name][leg], *rows(space, leg)) for leg in telling]
-            mixes, inner = space.matrix is not None, space is not block.space
-            tables[space.name] = products(parts, inner) if mixes or inner else cosines(parts)
+            turns, inner = bool(space.matrix or space.of("phase")), space is not block.space
+            tables[space.name] = products(parts, inner) if turns or inner else cosines(parts)
         for space, step in choose(block, tables).steps:
             position.move(space, step)
     return Found(position.element, 1, True, "greedy")

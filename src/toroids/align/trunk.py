@@ -18,7 +18,7 @@ from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Action, Output, Space
 
 # With one row for every generator.
-ROWED: tuple[Action, ...] = ("rescale", "flip", "shift")
+ROWED: tuple[Action, ...] = ("rescale", "flip", "shift", "phase")
 
 
 def shared_names(group: SymmetryGroup, only: Sequence[str]) -> frozenset[str]:
@@ -153,14 +153,24 @@ def _kept(space: Space, action: Action, shared: Collection[str]) -> list[int]:
     return kept
 
 
+def _holds_gains(space: Space, shared: Collection[str]) -> bool:
+    """Whether every gain that stands before a shared leg is shared too."""
+    return all(
+        gain is not None and space.legs[gain].tensor in shared
+        for number, gain in enumerate(space.gains)
+        if number in _kept(space, "rescale", shared)
+    )
+
+
 def _within(space: Space, shared: Collection[str]) -> Space | None:
     legs = [number for number, leg in enumerate(space.legs) if leg.tensor in shared]
     if not legs:
         return None
     generators = [
         replace(generator, exponents=tuple(generator.exponents[number] for number in legs))
-        for action in (*ROWED, "mix")
+        for action in (*ROWED, "mix", "rotate")
         for generator in (space.of(action)[n] for n in _kept(space, action, shared))
+        if action != "rotate" or _holds_gains(space, shared)
     ]
     return replace(
         space,

@@ -53,7 +53,7 @@ from toroids.landscape.connect import connect
 from toroids.landscape.flatness import LocalEnergy, local_energy
 from toroids.landscape.joined import WAYS, joined
 from toroids.landscape.median import median_section
-from toroids.landscape.noise import KINDS, ON_TOROID
+from toroids.landscape.noise import KINDS
 from toroids.landscape.orders import FlipProfile
 from toroids.landscape.profile import Profile
 from toroids.landscape.profile import profile as profile_of
@@ -221,16 +221,14 @@ def flatness(
     examples = load_data(data)
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
     kind = kind or ("flips" if loaded.group.binary else "multiplicative")
-    toroid = Toroid(loaded.group) if kind in ON_TOROID else None
+    toroid = Toroid(loaded.group) if kind != "flips" else None
     cube = Hypercube(loaded.group) if kind == "flips" else None
     found: dict[str, LocalEnergy] = {}
     with shown_progress(every=5.0) as progress:
         for name, network in zip(names_of(weights), loaded.networks, strict=True):
-            canonical = kind != "multiplicative"
-            params = canonicalize(loaded.group, network) if canonical else network
             found[name] = local_energy(
                 loaded.model,
-                params,
+                canonicalize(loaded.group, network),
                 examples,
                 sizes,
                 samples,

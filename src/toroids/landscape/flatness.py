@@ -83,10 +83,10 @@ def local_energy(
     weight, P the projection on the toroid's tangents at w, and s = 1 / sqrt(d) on a sphere with d
     coordinates, the root mean square of a tensor's flat coordinates on these:
 
-        multiplicative   w (1 + sigma z); not invariant under matrices inside attention heads
-                         and shifts that the network cannot see: fix these by `canonicalize`. To
-                         gains that the network reads as 1 + w, which only a toroid tells, it does
-                         (1 + w) sigma z;
+        multiplicative   w (1 + sigma z). Invariant under matrices, phases and shifts only for
+                         canonical networks with a toroid: what a matrix or a phase may turn is
+                         then disturbed by sigma times its root mean square, and gains that the
+                         network reads as 1 + w by (1 + w) sigma z;
         tangent          exp_w(sigma P(s z)), which moves every unit by an angle of about sigma;
         worst            where gradient ascent in a geodesic ball finds the largest loss; the radius
                          is sigma R, with R^2 = E ||P(s z)||^2, and the start is sigma P(s z).
@@ -100,14 +100,13 @@ def local_energy(
     Args:
         model: gives the architecture; it is left as it was.
         params: parameters and buffers by name; buffers are not disturbed, and by "flips" no real
-            parameters. Canonical where the kind is not "multiplicative".
+            parameters. Canonical where there is a toroid or a cube.
         data: a pair `(inputs, labels)` or an iterable of such batches.
         sigmas: relative sizes of the noise, each at least 0; for "flips" fractions in [0, 1]. When
             None 0 to 0.6, and for "flips" 0 to 0.2.
         samples: noise samples per sigma, at least 2.
         kind: "multiplicative", "tangent", "worst" or "flips".
-        toroid: on which "tangent" and "worst" move; "multiplicative" learns from one which
-            parameters the network adds a number to.
+        toroid: on which "tangent" and "worst" move, and "multiplicative" noise is invariant.
         cube: whose weights "flips" flips; the others need none.
         precision: the standard error of the increase, at every sigma, down to which samples are
             drawn; `samples` of them when None.

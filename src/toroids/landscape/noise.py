@@ -1,13 +1,17 @@
 """How a network is disturbed, so that all representatives of it are hurt alike.
 
-    multiplicative   w (1 + sigma z),               z ~ N(0, 1) per weight; w is what the network
-                     reads, as 1 + v where a group says that it adds 1 to its gains v;
+    multiplicative   w + sigma s z,                 z ~ N(0, 1) per weight;
     tangent          exp_w(sigma v),  v = P(s z),   z ~ N(0, 1) per weight;
     worst            exp_w(v), the v of the largest loss with ||v|| <= sigma R;
     flips            w_i -> -w_i for the round(sigma n) of n binary weights that come first in an
                      order drawn uniformly.
 
-Flips leave real weights as they are. On the toroid w is canonical, P projects on its tangents at w,
+Multiplicative noise is in proportion to the weights, s = |w|. Their group, if there is a toroid,
+says more of them: w is what the network reads, as 1 + v where it adds 1 to its gains v; and what a
+matrix or a phase may turn gets the root mean square of all that it may turn, so that turned
+networks are disturbed alike. Flips leave real weights as they are.
+
+On the toroid w is canonical, P projects on its tangents at w,
 R^2 = E ||P(s z)||^2, and s is
 
     1 / sqrt(d)   on a sphere with d coordinates, so that v moves a unit by an angle of about one;
@@ -36,7 +40,10 @@ from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import flat_masks
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, inner_product, precise
+from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
+from toroids.symmetry.space import Generator, Leg, Space
+from toroids.symmetry.units import vectors, with_vectors
 
 # The ascent can cross the ball, and come back a little.
 REACH = 2.5
@@ -117,14 +124,47 @@ def multiplicative(centre: Centre, generator: torch.Generator) -> Disturbance:
     """
     params, owners = centre.params, owners_of(centre.evaluator.model)
     noise = drawn(params, tuple(dict.fromkeys(owners.values())), generator)
-    read = params if centre.toroid is None else as_read(centre.toroid.group, params)
-    changes = {name: read[name] * noise[owner] for name, owner in owners.items()}
+    sizes = params if centre.toroid is None else turned_sizes(centre.toroid.group, params)
+    changes = {name: sizes[name] * noise[owner] for name, owner in owners.items()}
 
     def disturbed(sigma: float) -> Params:
         moved = {name: params[name] + sigma * change for name, change in changes.items()}
         return {**params, **moved}
 
     return disturbed
+
+
+def turned_sizes(group: SymmetryGroup, params: Params) -> dict[str, Tensor]:
+    """The size of every weight, alike for all that matrices and phases turn into each other.
+
+    Args:
+        group: of the network.
+        params: canonical parameters.
+
+    Returns:
+        Every key of `params`; what nothing turns as the network reads it, with its sign.
+    """
+    sizes = dict(as_read(group, params))
+    for space in group.spaces:
+        for generator in (space.matrix, *space.of("phase")):
+            exponents = () if generator is None else generator.exponents
+            for leg, power in zip(space.legs, exponents, strict=generator is not None):
+                if power and sizes[leg.tensor].is_floating_point():
+                    sizes[leg.tensor] = _pooled(space, leg, sizes[leg.tensor], generator)
+    return sizes
+
+
+def _pooled(space: Space, leg: Leg, tensor: Tensor, generator: Generator | None) -> Tensor:
+    """The root mean square over the units that a matrix turns, or over the pairs of phases."""
+    squares = vectors(precise(tensor).square(), leg, space.copies, space.size)
+    if generator is not None and generator.action == "phase":
+        before = math.prod(tensor.shape[: leg.axis])
+        own = len(leg.positions or ()) // (space.copies * space.size)
+        pairs = squares.view(*squares.shape[:2], before, own // 2, 2, -1)
+        mean = pairs.mean(dim=4, keepdim=True).expand_as(pairs).reshape(squares.shape)
+    else:
+        mean = squares.mean(dim=1, keepdim=True).expand_as(squares)
+    return with_vectors(precise(tensor), leg, mean.sqrt()).to(tensor.dtype)
 
 
 def tangent(centre: Centre, generator: torch.Generator) -> Disturbance:
@@ -234,12 +274,12 @@ def check_kind(kind: str, toroid: Toroid | None, cube: Hypercube | None, params:
     """
     if kind not in KINDS:
         raise ToroidsError(f"there is no kind {kind!r}; choose from {tuple(KINDS)}.")
-    if kind in ON_TOROID:
-        if not isinstance(toroid, Toroid):
-            raise ToroidsError(
-                f"kind={kind!r} moves on the toroid; pass toroid=td.Toroid(group) and what "
-                "td.canonicalize(group, params) returns."
-            )
+    if kind in ON_TOROID and not isinstance(toroid, Toroid):
+        raise ToroidsError(
+            f"kind={kind!r} moves on the toroid; pass toroid=td.Toroid(group) and what "
+            "td.canonicalize(group, params) returns."
+        )
+    if toroid is not None and kind != "flips":
         toroid.check(params)
     if kind == "flips":
         if not isinstance(cube, Hypercube):

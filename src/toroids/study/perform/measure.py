@@ -6,6 +6,7 @@ from typing import Any
 from toroids.canonical.form import canonicalize
 from toroids.evaluation.evaluate import evaluate
 from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.toroid import Toroid
 from toroids.landscape.flatness import local_energy
 from toroids.params import Params
 from toroids.statistics.row import Row
@@ -29,12 +30,11 @@ def measure(setting: Setting, networks: Sequence[Params]) -> Row:
     flatness = setting["flatness"]
     train, test = evaluate(model, params, data.train), evaluate(model, params, data.test)
     canonical = canonicalize(group, params)
-    kind: dict[str, Any] = {}
+    kind: dict[str, Any] = {"toroid": Toroid(group)}
     if group.binary:
         kind = {"kind": "flips", "cube": Hypercube(group)}
-    disturbed = canonical if group.binary else params
     sigmas, samples = tuple(flatness["sigmas"]), flatness["samples"]
-    energy = local_energy(model, disturbed, data.train, sigmas, samples, **kind)
+    energy = local_energy(model, canonical, data.train, sigmas, samples, **kind)
     return {
         "train_error": train.error,
         "train_loss": train.loss,
