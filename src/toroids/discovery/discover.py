@@ -29,6 +29,7 @@ from toroids.discovery.proof import (
     violations,
     without_atoms,
 )
+from toroids.discovery.rotary import rotary_pairs
 from toroids.discovery.rotations import rotations
 from toroids.discovery.stacks import stacks_of
 from toroids.errors import ProofWarning
@@ -149,10 +150,12 @@ def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> 
     assembly = Assembly(programs, inference, found)
     spaces = assembly.spaces()
     spaces, rotation_notes = rotations(programs, inference, found, spaces, assembly.cells)
+    pairs = rotary_pairs(explored, spaces)
+    inference.constraints.conditions.update(pairs.conditions)
     result, output_notes = output_of(programs, output)
     conditions, condition_notes = _conditions(explored, inference)
     return SymmetryGroup(
-        spaces=tuple(spaces),
+        spaces=pairs.spaces,
         shapes=main.shapes,
         output=result,
         buffers=frozenset(main.shapes) - (main.parameters - main.whole),
@@ -162,6 +165,7 @@ def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> 
             *condition_notes,
             *rotation_notes,
             *assembly.notes(),
+            *pairs.notes,
         ),
         tied={name: names[0] for names in main.aliases.values() for name in names[1:]},
         binary=frozenset(

@@ -1,0 +1,203 @@
+"""Pairs that turn together as spaces, in line with the spaces that permute their heads."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+
+from toroids.discovery.assemble import operator_of
+from toroids.discovery.maps import Holder
+from toroids.discovery.pairs import Pair, Unit
+from toroids.discovery.program import Program
+from toroids.discovery.redundant import without_redundant
+from toroids.symmetry.space import Action, Generator, Leg, Space
+
+Kind = frozenset[tuple[tuple[Holder, int], int]]  # how many pairs of every holder and power
+Entry = tuple[int, ...]  # which of the entries of a unit
+Places = dict[int, tuple[int, Entry]]  # for features the unit of a space, and the entry, they are
+
+
+class PairSpaces:
+    """Makes spaces of units, those alike together.
+
+    Attributes:
+        spaces: what else acts, without what the pairs say already.
+        found: the spaces of pairs.
+        notes: what was left in place.
+    """
+
+    def __init__(self, program: Program, spaces: Sequence[Space]) -> None:
+        """Takes the spaces that act on the same tensors."""
+        self.program, self.spaces = program, list(spaces)
+        self.found: list[Space] = []
+        self.notes: list[str] = []
+
+    def all(self) -> list[Space]:
+        """All spaces."""
+        return [*self.spaces, *self.found]
+
+    def add(self, units: Sequence[Unit]) -> None:
+        """Adds spaces of units."""
+        alike: dict[Kind, list[Unit]] = {}
+        for unit in units:
+            counts = Counter((pair.holder, pair.power) for pair in unit)
+            alike.setdefault(frozenset(counts.items()), []).append(unit)
+        for kind, members in alike.items():
+            counts = dict(kind)
+            # keys are shared by several queries; a bias comes after its weight
+            keys = [holder for holder, power in counts if power < 0]
+            self._add(members, min(keys, key=lambda h: (counts[h, -1], h.single, h.name)))
+
+    def _add(self, units: Sequence[Unit], key: Holder) -> None:
+        anchors = [next(p for p in unit if (p.holder, p.power) == (key, -1)) for unit in units]
+        carrier = self._carrier(key, anchors)
+        places: Places = {f: (0, (f,)) for p in anchors for f in (p.real, p.imaginary)}
+        if carrier is not None:
+            places = places_of(carrier, key)
+
+        def order(number: int) -> tuple[int, Entry]:
+            both = [places[f] for f in (anchors[number].real, anchors[number].imaginary)]
+            return both[0][0], min(entry for _, entry in both)
+
+        ordered = [
+            # heads that are exchanged turn the same way round
+            units[i]
+            if places[anchors[i].real][1] < places[anchors[i].imaginary][1]
+            else _reversed(units[i])
+            for i in sorted(range(len(units)), key=order)
+        ]
+        copies = carrier.copies * carrier.size if carrier else 1
+        held = Counter(places[p.real][0] for p in anchors)
+        if len(held) < copies or len(set(held.values())) > 1:
+            carrier, copies = None, 1
+        space = self._space(ordered, key, copies, carrier)
+        others = without_redundant(self.spaces, space, self.program.shapes)
+        blocking = next((s.name for s in others if not takes_pairs(s, ordered, space)), None)
+        if blocking is None:
+            self.spaces = others
+            self.found.append(space)
+        else:
+            self.notes.append(
+                f"the pairs of `{space.name}` stay in place, for `{blocking}` moves their entries "
+                "otherwise"
+            )
+
+    def _carrier(self, key: Holder, anchors: Sequence[Pair]) -> Space | None:
+        """The innermost space that permutes units which hold both entries of all pairs."""
+        inside = []
+        for space in self.spaces:
+            places = places_of(space, key)
+            both = [(places.get(p.real), places.get(p.imaginary)) for p in anchors]
+            if space.copies * space.size > 1 and all(x and y and x[0] == y[0] for x, y in both):
+                inside.append(space)
+        return max(inside, key=lambda space: len(space.within), default=None)
+
+    def _space(
+        self, units: Sequence[Unit], key: Holder, copies: int, carrier: Space | None
+    ) -> Space:
+        legs: list[Leg] = []
+        powers: list[float] = []
+        kinds = dict.fromkeys((p.holder, p.power) for p in sorted(units[0], key=lambda p: -p.power))
+        for holder, power in kinds:
+            axis, span = holder.dims[0], holder.dims[-1] - holder.dims[0] + 1
+            positions = tuple(
+                at
+                for unit in units
+                for pair in sorted(unit, key=lambda p: min(p.real, p.imaginary))
+                if (pair.holder, pair.power) == (holder, power)
+                for at in _two_by_two(pair)
+            )  # fmt: skip
+            for name in self.program.aliases.get(holder.name, (holder.name,)):
+                operator = operator_of(name)
+                legs.append(Leg(name, axis, "write", operator, span, positions, holder.offset))
+                powers.append(float(power))
+        turns = all(pair.holder.turns for pair in units[0])
+        even = (1.0,) * len(legs)
+        actions: frozenset[Action] = frozenset({"rescale", "phase" if turns else "flip"})
+        base = f"{operator_of(key.name)}:pairs"
+        taken = {space.name for space in (*self.spaces, *self.found)}
+        names = [base, *(f"{base}:{n}" for n in range(2, len(taken) + 3))]
+        return Space(
+            name=next(name for name in names if name not in taken),
+            size=len(units) // copies,
+            copies=copies,
+            actions=actions,
+            legs=tuple(legs),
+            generators=(
+                Generator("rescale", tuple(powers)),
+                Generator("phase" if turns else "flip", even),
+            ),
+            within=(*carrier.within, carrier.name) if carrier else (),
+        )
+
+def takes_pairs(other: Space, units: Sequence[Unit], space: Space) -> bool:
+    """Whether a space takes pairs to pairs: of the same unit, or around it, of the same place."""
+    around = other.name in space.within
+    places = {holder: places_of(other, holder) for unit in units for holder in {p.holder for p in unit}}
+    kinds: dict[tuple[Holder, int, Entry], set[tuple[int, ...]]] = {}
+    for number, unit in enumerate(units):
+        own = (number % space.size,) if around else (number,)
+        for pair in unit:
+            both = [places[pair.holder].get(f) for f in (pair.real, pair.imaginary)]
+            if both == [None, None]:
+                continue
+            if None in both or other.actions & {"mix", "rotate", "shift"}:
+                return False
+            (first, real), (second, imaginary) = both
+            if first != second:
+                return False
+            copy = first // other.size
+            for part, entry in enumerate((real, imaginary)):
+                kinds.setdefault((pair.holder, copy, entry), set()).add((*own, part))
+    return "permute" not in other.actions or all(len(kind) == 1 for kind in kinds.values())
+
+
+def places_of(space: Space, holder: Holder) -> Places:
+    """Which units of a space hold features of a holder, for those that it moves."""
+    found: Places = {}
+    for number, leg in enumerate(space.legs):
+        axes = tuple(range(leg.axis, leg.axis + leg.span))
+        if leg.tensor != holder.name or not set(axes) <= set(holder.dims):
+            continue
+        length = math.prod(holder.shape[axis] for axis in axes)
+        positions = range(length) if leg.positions is None else leg.positions
+        each = len(positions) // (space.copies * space.size)
+        digits = np.unravel_index(np.arange(math.prod(holder.sizes)), holder.sizes)
+        by_axis = dict(zip(holder.dims, digits, strict=True))
+        at = np.ravel_multi_index(
+            tuple(by_axis[axis] for axis in axes), [holder.shape[axis] for axis in axes]
+        )
+        rest = np.zeros(len(at), int)
+        for axis in holder.dims:
+            if axis not in axes:
+                rest = rest * holder.shape[axis] + by_axis[axis]
+        unit = np.full(length, -1)
+        unit[list(positions)] = np.arange(len(positions))
+        for feature, (place, others) in enumerate(zip(unit[at].tolist(), rest.tolist(), strict=True)):
+            if place >= 0:
+                found[feature] = (place // each, (number, place % each, others))
+    return found
+
+
+def _two_by_two(pair: Pair) -> Iterator[int]:
+    """Where the entries of a pair lie: real, imaginary, real, and so on."""
+    real, imaginary = _spread(pair.holder, pair.real), _spread(pair.holder, pair.imaginary)
+    for both in zip(real, imaginary, strict=True):
+        yield from both
+
+
+def _spread(holder: Holder, feature: int) -> Iterator[int]:
+    """Where a feature lies along the axes from its first to its last, flattened."""
+    digits = dict(zip(holder.dims, np.unravel_index(feature, holder.sizes), strict=True))
+    axes = range(holder.dims[0], holder.dims[-1] + 1)
+    choices = [[int(digits[a])] if a in digits else range(holder.shape[a]) for a in axes]
+    lengths = [holder.shape[a] for a in axes]
+    for choice in product(*choices):
+        yield int(np.ravel_multi_index(choice, lengths))
+
+
+def _reversed(unit: Unit) -> Unit:
+    """The same pairs, which turn the other way round."""
+    return tuple(Pair(p.holder, p.imaginary, p.real, p.power) for p in unit)

@@ -1,0 +1,104 @@
+"""Spaces of rotary pairs: features of queries and keys that positions turn two by two.
+
+A rotary embedding multiplies pairs of entries, as complex numbers, by exp(i w t) at position t, and
+scores are real parts of q conj(k). They see no complex number z per pair that queries are
+multiplied by and keys are divided by, conjugated. How pairs lie, and how the angles come about,
+does not matter: pairs are found in the sparse linear maps that a module makes of its projections
+(`linear_values`, `pairs`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from toroids.discovery.draws import drawn_inputs, drawn_params
+from toroids.discovery.example import Example
+from toroids.discovery.explore import Explored
+from toroids.discovery.linear_rules import RULES
+from toroids.discovery.linear_values import Failed, Meetings, Walk
+from toroids.discovery.maps import Features
+from toroids.discovery.pair_spaces import PairSpaces
+from toroids.discovery.pairs import units_of
+from toroids.discovery.program import Program
+from toroids.symmetry.space import Space
+
+POINTS = 6  # sizes of the inputs at which every program is followed, the smallest first
+FAR = 4096  # positions that no example has are drawn up to here
+
+
+@dataclass(frozen=True)
+class RotaryPairs:
+    """What rotary pairs add to a group.
+
+    Attributes:
+        spaces: all, those of pairs last; what pairs say already is said nowhere else.
+        conditions: buffers whose numbers make rotations of what would be none otherwise.
+        notes: what was left in place.
+    """
+
+    spaces: tuple[Space, ...]
+    conditions: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+def rotary_pairs(explored: Explored, spaces: Sequence[Space]) -> RotaryPairs:
+    """Finds the pairs of features that may be turned and scaled against each other.
+
+    Args:
+        explored: a traced module.
+        spaces: what else acts on it.
+
+    Returns:
+        All spaces; those of pairs are within the ones that permute the heads of their keys.
+    """
+    generator = torch.Generator().manual_seed(0)
+    features = Features()
+    own, drawn = Meetings(features), Meetings(features)
+    for program in explored.programs:
+        for example in _examples(explored, program):
+            _follow(program, example, own, drawn, generator)
+    found = units_of(own)
+    if not found:
+        return RotaryPairs(tuple(spaces))
+    drawn.add(own)
+    always = set(units_of(drawn))
+    rest = [unit for unit in found if unit not in always]
+    fed = {name for unit in rest for pair in unit for name in own.fed.get(pair.holder, ())}
+    if any(leg.tensor in fed for space in spaces for leg in space.legs):
+        rest, fed = [], set()  # whose numbers other symmetries change
+    made = PairSpaces(explored.main, spaces)
+    made.add([unit for unit in found if unit in always])
+    made.add(rest)
+    return RotaryPairs(tuple(made.all()), frozenset(fed), tuple(made.notes))
+
+
+def _examples(explored: Explored, program: Program) -> list[Example]:
+    points = [point.example for point in explored.points if point.program is program]
+    points = points or [program.example]
+    return sorted(points, key=lambda x: sum(t.numel() for t in x.tensors))[:POINTS]
+
+
+def _follow(
+    program: Program, example: Example, own: Meetings, drawn: Meetings, generator: torch.Generator
+) -> None:
+    """Follows a program at inputs and buffers as they are, like them, and far."""
+    near = example.with_tensors(drawn_inputs(example.tensors, generator))
+    for inputs in (example, near):
+        Walk(program, inputs, {}, own, RULES, generator)
+    if not own.products:
+        return
+    values = {s.name: s.value for s in program.sources.values() if s.kind == "buffer"}
+    buffers = drawn_params(values, {}, (), generator)
+    Walk(program, near, buffers, drawn, RULES, generator)
+    far = [
+        x if x.is_floating_point() or x.dtype == torch.bool
+        else torch.randint(FAR, x.shape, generator=generator).to(x.dtype)
+        for x in near.tensors
+    ]  # fmt: skip
+    trial = Meetings(own.features)
+    try:
+        Walk(program, example.with_tensors(far), buffers, trial, RULES, generator, strict=True)
+    except Failed:  # as at a position that is no row of a table
+        return
+    drawn.add(trial)
