@@ -132,10 +132,13 @@ class PairSpaces:
             within=(*carrier.within, carrier.name) if carrier else (),
         )
 
+
 def takes_pairs(other: Space, units: Sequence[Unit], space: Space) -> bool:
     """Whether a space takes pairs to pairs: of the same unit, or around it, of the same place."""
     around = other.name in space.within
-    places = {holder: places_of(other, holder) for unit in units for holder in {p.holder for p in unit}}
+    places = {
+        holder: places_of(other, holder) for unit in units for holder in {p.holder for p in unit}
+    }
     kinds: dict[tuple[Holder, int, Entry], set[tuple[int, ...]]] = {}
     for number, unit in enumerate(units):
         own = (number % space.size,) if around else (number,)
@@ -152,6 +155,14 @@ def takes_pairs(other: Space, units: Sequence[Unit], space: Space) -> bool:
             for part, entry in enumerate((real, imaginary)):
                 kinds.setdefault((pair.holder, copy, entry), set()).add((*own, part))
     return "permute" not in other.actions or all(len(kind) == 1 for kind in kinds.values())
+
+
+def _cuts(leg: Leg, holder: Holder) -> bool:
+    """Whether a leg indexes axes of features, together with others."""
+    axes = set(range(leg.axis, leg.axis + leg.span))
+    return (
+        leg.tensor == holder.name and bool(axes & set(holder.dims)) and not axes <= set(holder.dims)
+    )
 
 
 def places_of(space: Space, holder: Holder) -> Places:
@@ -175,7 +186,9 @@ def places_of(space: Space, holder: Holder) -> Places:
                 rest = rest * holder.shape[axis] + by_axis[axis]
         unit = np.full(length, -1)
         unit[list(positions)] = np.arange(len(positions))
-        for feature, (place, others) in enumerate(zip(unit[at].tolist(), rest.tolist(), strict=True)):
+        for feature, (place, others) in enumerate(
+            zip(unit[at].tolist(), rest.tolist(), strict=True)
+        ):
             if place >= 0:
                 found[feature] = (place // each, (number, place % each, others))
     return found

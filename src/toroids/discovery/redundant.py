@@ -10,7 +10,7 @@ from toroids.discovery.exponents import Vector, complement
 from toroids.symmetry.space import Action, Generator, Leg, Space
 
 Axes = dict[str, tuple[int, int]]  # for tensors the first axis, and how many, of a leg
-Entry = tuple[str, int, int, tuple[int, ...]]
+Entry = tuple[str, int, int, int]  # a tensor, its axes, and where along them
 
 
 def without_redundant(
@@ -48,7 +48,9 @@ def _kept(
     own = _entries(space, 0, axes, shapes)
     every = set().union(*own)
     near = [unit for unit in held if any(not every.isdisjoint(entries) for entries in unit)]
-    number = {entry: i for i, entry in enumerate(sorted(every.union(*(e for u in near for e in u))))}
+    number = {
+        entry: i for i, entry in enumerate(sorted(every.union(*(e for u in near for e in u))))
+    }
 
     def vector(generator: Generator, unit: Sequence[set[Entry]], even: bool) -> Vector:
         found: Vector = {}
@@ -74,13 +76,11 @@ def _kept(
 def _entries(
     space: Space, unit: int, axes: Axes, shapes: Mapping[str, tuple[int, ...]]
 ) -> list[set[Entry]]:
-    """For every leg what one unit holds, told by the axes of another space where these hold more."""
+    """For every leg what one unit holds, told by axes of another space where these are more."""
     return [set(_of_leg(leg, space, unit, axes, shapes[leg.tensor])) for leg in space.legs]
 
 
-def _of_leg(
-    leg: Leg, space: Space, unit: int, axes: Axes, shape: tuple[int, ...]
-) -> list[Entry]:
+def _of_leg(leg: Leg, space: Space, unit: int, axes: Axes, shape: tuple[int, ...]) -> list[Entry]:
     own = range(leg.axis, leg.axis + leg.span)
     length = math.prod(shape[axis] for axis in own)
     positions = leg.positions or range(length)
@@ -88,9 +88,10 @@ def _of_leg(
     places = positions[unit * each : (unit + 1) * each]
     first, span = axes.get(leg.tensor, (leg.axis, leg.span))
     if not set(own) <= set(range(first, first + span)):
-        return [(leg.tensor, leg.axis, leg.span, (place,)) for place in places]
-    before = product(*(range(shape[axis]) for axis in range(first, leg.axis)))
-    behind = list(product(*(range(shape[axis]) for axis in range(own[-1] + 1, first + span))))
+        return [(leg.tensor, leg.axis, leg.span, place) for place in places]
+    before = math.prod(shape[first : leg.axis])
+    behind = math.prod(shape[own[-1] + 1 : first + span])
     return [
-        (leg.tensor, first, span, (*x, place, *y)) for x in before for place in places for y in behind
+        (leg.tensor, first, span, (x * length + place) * behind + y)
+        for x, place, y in product(range(before), places, range(behind))
     ]
