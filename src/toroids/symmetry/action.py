@@ -35,13 +35,15 @@ def identity_choice(space: Space) -> SpaceElement:
     scales, flips, shifts, phases = (
         len(space.of(a)) for a in ("rescale", "flip", "shift", "phase")
     )
-    eye = torch.eye(space.size, dtype=torch.float64).repeat(space.copies, 1, 1)
+    eye = None
+    if space.matrix is not None:
+        eye = torch.eye(space.size, dtype=torch.float64).repeat(space.copies, 1, 1)
     return SpaceElement(
         permutation,
         zeros.repeat(scales, 1, 1) if scales else None,
         1 + zeros.repeat(flips, 1, 1) if flips else None,
         zeros.repeat(shifts, 1, 1) if shifts else None,
-        eye if space.matrix else None,
+        eye,
         zeros.repeat(phases, 1, 1) if phases else None,
     )
 
