@@ -290,4 +290,4 @@ def test_studies(tmp_path):
 
 
 def test_a_folder_where_a_file_belongs(params, tmp_path):
-    refuses("is a folder; name a file in it", td.save_params, params, tmp_path)
+    refuses("is a folder; name a file that may be replaced", td.save_params, params, tmp_path)

@@ -12,7 +12,7 @@ from toroids.arguments import check_named as check_named
 from toroids.arguments import checked
 from toroids.errors import ParamsError
 from toroids.files.reading import open_file, told
-from toroids.files.writing import write_atomically
+from toroids.files.writing import check_replaceable, write_atomically
 
 # Entries that are converted to float64 at once: 512 KiB.
 PIECE = 2**16
@@ -180,7 +180,8 @@ def save_params(params: Params, path: str | Path) -> None:
         path: the file to write; its folder is made when missing.
 
     Raises:
-        ParamsError: `params` holds no tensors by name, or `path` is a folder.
+        ParamsError: `params` holds no tensors by name.
+        ToroidsError: what is at `path` is no file, but a folder, a pipe, a socket or a device.
 
     Example:
         >>> import tempfile, torch, toroids as td
@@ -190,8 +191,7 @@ def save_params(params: Params, path: str | Path) -> None:
         {'weight': tensor([1., 1.])}
     """
     check_named(params)
-    if Path(path).is_dir():
-        raise ParamsError(f"`{path}` is a folder; name a file in it, as weights.safetensors.")
+    check_replaceable(path)  # before a copy of all weights is made
     write_atomically(path, encode_params(params))
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from cli.commands import COMMANDS, MODEL, arguments, fill, run
 from safetensors import safe_open
+from small_study import SMALL, write_toml
 
 import toroids as td
 from toroids.checkpoint import open_checkpoint
@@ -252,3 +253,42 @@ def test_a_study_is_not_written_onto_its_own_file(folder, name, capsys):
     assert run(folder, "study", f"s/{name}", "--out", "s") == 2
     assert f"is where the run writes its `{name}`" in capsys.readouterr().err
     assert (folder / "s" / name).read_text() == before
+
+
+def test_a_module_that_the_models_module_imports_is_read_as_well(folder, capsys):
+    (folder / "widths_of_outputs.py").write_text("HIDDEN = 4\n")
+    (folder / "late_of_outputs.py").write_text("BIAS = True\n")
+    module = folder / "nets_of_outputs.py"
+    text = module.read_text().replace("def build():", "def build():\n    import late_of_outputs")
+    module.write_text(f"import widths_of_outputs\n{text}")
+    for name in ("widths_of_outputs.py", "late_of_outputs.py"):
+        (folder / "link").symlink_to(name)
+        before = contents(folder)
+        for out in (name, "link"):
+            assert run(folder, *arguments("canonicalize", out), "--force") == 2
+            error = capsys.readouterr().err
+            assert f"`{out}` is what the command reads, the module {name[:-3]}" in error
+        assert contents(folder) == before
+        (folder / "link").unlink()
+        sys.modules.pop(name[:-3])
+
+
+@pytest.mark.parametrize("command", ["report", "study"])
+def test_a_report_that_somebody_changed_is_replaced_only_with_force(
+    command, run_folder, tmp_path, capsys
+):
+    shutil.copytree(run_folder, tmp_path / "r")
+    write_toml(SMALL, tmp_path / "small.toml")
+    words = ["report", "r"] if command == "report" else ["study", "small.toml", "--out", "r"]
+    page = tmp_path / "r" / "report.html"
+    assert run(tmp_path, *words) == 0
+    assert is_sealed(page)
+    assert run(tmp_path, *words) == 0
+    page.write_text(page.read_text() + "<!-- my notes -->")
+    edited = page.read_bytes()
+    assert run(tmp_path, *words) == 2
+    assert "report.html` exists, and is not as a command" in (error := capsys.readouterr().err)
+    assert "move it away, or pass --force to replace it" in error
+    assert page.read_bytes() == edited
+    assert run(tmp_path, *words, "--force") == 0
+    assert is_sealed(page)

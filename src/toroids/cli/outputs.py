@@ -6,6 +6,7 @@ and nobody has changed since, or of any other where --force says so.
 
 import os
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,8 +17,8 @@ import typer
 from toroids.checkpoint import Checkpoint, check_out, save_checkpoint, write_file
 from toroids.design.config.callables import source_of
 from toroids.errors import ConfigError, ToroidsError
-from toroids.files.seal import BLANK, Sealing, is_sealed
-from toroids.files.writing import replacing
+from toroids.files.seal import BLANK, Sealing, check_ours, sealed_page, sealing
+from toroids.models.load import imported
 from toroids.params import Params, encode_params
 
 SEAL = {"toroids": BLANK}
@@ -60,11 +61,9 @@ class Output:
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
             raise ConfigError(f"`{self.path}` is {kind}; name a file with {self._option}.")
         self._check_inputs()
-        if found is not None and not self._force and not is_sealed(self.path):
-            raise ConfigError(
-                f"`{self.path}` exists, and is not as a command of toroids wrote it; name another "
-                f"file with {self._option}, or pass --force to replace it."
-            )
+        if not self._force:
+            advice = f"name another file with {self._option}, or pass --force to replace it"
+            check_ours(self.path, advice)
         self._place.parent.mkdir(parents=True, exist_ok=True)
 
     def check_like(self, like: Checkpoint) -> None:
@@ -86,8 +85,7 @@ class Output:
 
     def write_page(self, page: str) -> None:
         """Writes a page of HTML."""
-        first, _, rest = page.partition("\n")
-        self.write(f"{first}\n<!-- {BLANK} -->\n{rest}".encode())
+        self.write(sealed_page(page))
 
     def write_params(self, params: Params) -> None:
         """Writes weights as one file of their own."""
@@ -103,10 +101,8 @@ class Output:
 
     @contextmanager
     def _stream(self) -> Iterator[Sealing]:
-        with replacing(self._place) as stream:
-            sealing = Sealing(stream)
-            yield sealing
-            sealing.close()
+        with sealing(self._place) as stream:
+            yield stream
             self.check()  # again: much may have happened meanwhile
 
     @property
@@ -120,6 +116,11 @@ class Output:
             return None
 
     def _check_inputs(self) -> None:
+        for module in _imported(self._found()):
+            raise ConfigError(
+                f"`{self.path}` is what the command reads, the module {module}; name another file "
+                f"with {self._option}."
+            )
         for source in self._inputs:
             files, folders = _held(source)
             if any(map(self._is, files)):
@@ -154,10 +155,31 @@ def _held(source: Path) -> tuple[list[Path], list[Path]]:
     return files, folders
 
 
+def _imported(found: os.stat_result | None) -> Iterator[str]:
+    """Which modules have been imported from a file: the model's own, and all that it imports."""
+    if found is None:
+        return
+    for name, module in list(sys.modules.items()):
+        with suppress(OSError, TypeError, ValueError):  # of one that is no file
+            if os.path.samestat(os.stat(vars(module).get("__file__") or ""), found):
+                yield name
+
+
 def model_files(model: str) -> list[Path]:
-    """What a model is read from: a folder, or the file of the module that builds it."""
+    """What a model is read from: a folder, or the file of the module that builds it.
+
+    The module is imported, so that what it imports counts as read, too.
+
+    Args:
+        model: as it was named.
+
+    Returns:
+        Their paths; none where nothing is of that name.
+    """
     if Path(model).is_dir():
         return [Path(model)]
+    with suppress(Exception, SystemExit):  # whoever builds the model will say what is wrong
+        imported(model)
     with suppress(ToroidsError, ValueError, ImportError):
         return [source_of(model.partition(":")[0])]
     return []

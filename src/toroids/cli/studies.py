@@ -11,6 +11,7 @@ from toroids.cli.outputs import SEAL, Force, Output
 from toroids.cli.shared import say, shown_progress, shown_table
 from toroids.design.config import StudyConfig, load_config
 from toroids.errors import ConfigError
+from toroids.report.place import report_place
 from toroids.statistics.row import Row
 from toroids.study.engines.choose import ENGINES, make_engine
 from toroids.study.export import parquet_files
@@ -20,6 +21,9 @@ from toroids.study.run import RETRIES, TasksFailed, run_study
 from toroids.study.store import FILES
 from toroids.study.work import estimate
 
+Changed = Annotated[
+    bool, typer.Option("--force", help="Replace a report that somebody has changed.")
+]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run, as runs/digits.")]
 
 
@@ -50,6 +54,7 @@ def study(
     retries: Annotated[
         int, typer.Option(help="How often a task is begun again whose worker died.", min=0)
     ] = RETRIES,
+    force: Changed = False,
 ) -> None:
     """Do what is missing of a study: train, align, measure, and write its report."""
     config = load_config(file, overrides or ())
@@ -58,6 +63,7 @@ def study(
     if dry_run:
         _print_estimate(config, folder)
         return
+    report_place(folder, force)
     try:
         with shown_progress() as progress, make_engine(engine, workers, address, gpus) as running:
             run_study(config, folder, progress, running, retries)
@@ -68,9 +74,9 @@ def study(
         )
         raise typer.Exit(130) from None
     except TasksFailed:  # what the others found is there to be read
-        report(folder)
+        report(folder, force)
         raise
-    report(folder)
+    report(folder, force)
 
 
 def _check_apart(file: Path, folder: Path) -> None:
@@ -120,11 +126,11 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
-def report(run: RunFolder) -> None:
+def report(run: RunFolder, force: Changed = False) -> None:
     """Write the report of a run anew."""
     from toroids.report.page import write_report  # plotly, which nothing else here needs
 
-    say(f"report: {write_report(run)}")
+    say(f"report: {write_report(run, force)}")
 
 
 def export(

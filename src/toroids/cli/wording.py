@@ -27,7 +27,8 @@ def in_shell(error: Exception) -> str:
             pattern = rf"`{name}`|{pattern}"
         if "_" in name:
             pattern += rf"|\b{name}\b"
-        sentence = re.sub(pattern, option, sentence).replace(f"{option}=", f"{option} ")
+        sentence = re.sub(pattern, option, sentence).replace(f"{option}=True", option)
+        sentence = sentence.replace(f"{option}=", f"{option} ")
     return sentence
 
 

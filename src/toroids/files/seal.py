@@ -7,10 +7,15 @@ metadata of weights: what somebody has made of our file is not ours.
 
 import hashlib
 import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from toroids.errors import ConfigError
 from toroids.files.reading import open_file
+from toroids.files.writing import replacing
 
 MARK = b"a command of toroids wrote this, sha256 "
 DIGITS = 64
@@ -42,6 +47,37 @@ class Sealing:
         if self._place is not None:
             self._stream.seek(self._place)
             self._stream.write(self._digest.hexdigest().encode())
+
+
+@contextmanager
+def sealing(path: str | Path) -> Iterator[Sealing]:
+    """Opens a file as `replacing` does, and seals what is written to it."""
+    with replacing(path) as stream:
+        sealed = Sealing(stream)
+        yield sealed
+        sealed.close()
+
+
+def sealed_page(page: str) -> bytes:
+    """Puts a seal, which is to be filled in, below the first line of a page of HTML."""
+    first, _, rest = page.partition("\n")
+    return f"{first}\n<!-- {BLANK} -->\n{rest}".encode()
+
+
+def check_ours(path: str | Path, advice: str) -> None:
+    """Raises where there is a file that is not as a command of toroids wrote it.
+
+    Args:
+        path: of a file, or of nothing yet.
+        advice: what to do.
+
+    Raises:
+        ConfigError: it is somebody else's, or has been changed.
+    """
+    if os.path.exists(path) and not is_sealed(path):
+        raise ConfigError(
+            f"`{path}` exists, and is not as a command of toroids wrote it; {advice}."
+        )
 
 
 def is_sealed(path: str | Path) -> bool:

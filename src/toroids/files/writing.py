@@ -3,16 +3,19 @@
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from toroids.errors import ToroidsError
+from toroids.files.reading import KINDS, REASONS
 
 # What a disk without room says.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SHORT = 40  # characters
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -23,6 +26,9 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     Args:
         path: the file; its folder is made when missing.
         content: all of its bytes.
+
+    Raises:
+        ToroidsError: as of `replacing`.
     """
     with replacing(path) as stream:
         stream.write(content)
@@ -37,10 +43,18 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
     Yields:
         The stream to write to. Where the block raises, the previous file stays as it was.
+
+    Raises:
+        ToroidsError: what is there is no file, but a folder, a pipe, a socket or a device; or no
+            file can be there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
+    check_replaceable(path)
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # short, so that the neighbour of a file with the longest of names has a name as well
+        prefix = f".{path.name[:SHORT]}-"
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
@@ -51,6 +65,35 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException:  # also Ctrl-C: the neighbour must not stay behind
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def check_replaceable(path: str | Path) -> None:
+    """Raises where there is something that no file may take the place of.
+
+    Args:
+        path: of a file, of a link to one, or of nothing yet.
+
+    Raises:
+        ToroidsError: it is a folder, a pipe, a socket or a device.
+    """
+    kind = stat.S_IFREG
+    with _told(path), suppress(FileNotFoundError):  # also at the end of a link
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        what = KINDS.get(kind, "no file")
+        raise ToroidsError(f"`{path}` is {what}; name a file that may be replaced, or a new one.")
+
+
+@contextmanager
+def _told(path: str | Path) -> Iterator[None]:
+    """Says in one sentence why nothing can be written at a path."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        reason = REASONS.get(error.errno or 0, error.strerror)
+        raise ToroidsError(f"`{path}` cannot be written: {reason}; name another place.") from error
 
 
 @contextmanager
@@ -67,8 +110,10 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         ToroidsError: `path` is there and is no empty folder.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{path.name[:SHORT]}-"
+        temporary = tempfile.mkdtemp(dir=path.parent, prefix=prefix, suffix=".tmp")
     try:
         yield Path(temporary)
         os.chmod(temporary, 0o755)  # mkdtemp gives 0700; a result is for colleagues to read

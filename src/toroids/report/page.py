@@ -6,30 +6,31 @@ from pathlib import Path
 
 from toroids.arguments import checked
 from toroids.errors import ToroidsError
-from toroids.files.writing import write_atomically
+from toroids.files.seal import sealed_page, sealing
 from toroids.report.claims import by_claim, claim_block, claims_overview
 from toroids.report.closing import reproduce, times
 from toroids.report.document import TOGGLE, Elements, document
 from toroids.report.measurements import anchor, measurements, subjects
+from toroids.report.place import report_place
 from toroids.report.study import Study
 from toroids.report.text import CLAIMS, label, plural
 from toroids.statistics.row import Row
 from toroids.study.rows import read_rows
-from toroids.study.store import REPORT
 
 
 @checked
-def write_report(folder: str | Path) -> Path:
+def write_report(folder: str | Path, force: bool = False) -> Path:
     """Writes `report.html` into the folder of a run, also of one that is not finished.
 
     Args:
         folder: a run, as `run_study` leaves it.
+        force: whether a page that somebody has changed is replaced.
 
     Returns:
         The report's path.
 
     Raises:
-        ToroidsError: the folder holds no run.
+        ToroidsError: the folder holds no run, or a page that somebody has changed.
 
     Example:
         >>> import tempfile
@@ -49,8 +50,10 @@ def write_report(folder: str | Path) -> Path:
         ...     write_report(run_study(study, folder)).name
         'report.html'
     """
-    path = Path(folder) / REPORT
-    write_atomically(path, render(read_rows(folder)).encode())
+    path = report_place(folder, force)
+    page = sealed_page(render(read_rows(folder)))
+    with sealing(path) as stream:
+        stream.write(page)
     return path
 
 
