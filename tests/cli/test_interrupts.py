@@ -1,7 +1,9 @@
 """Ctrl-C at any moment: exit code 130, no traceback, never swallowed."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -17,7 +19,7 @@ class Finder:
 
 sys.meta_path.insert(0, Finder())
 sys.argv = ["toroids", "list", "."]
-from toroids.cli import main
+from {entry} import main
 main()
 print("went on")
 """
@@ -49,14 +51,41 @@ def run(program, cwd):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("moment", ["typer", "toroids.cli.studies", "torch", "torch.nn.modules"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "toroids", "typing", "toroids.cli", "toroids.cli.interrupts", "typer",
+        "toroids.cli.studies", "torch", "torch.nn.modules",
+    ],
+)  # fmt: skip
 def test_while_the_command_is_imported(moment, tmp_path):
-    program = AT_AN_IMPORT.format(moment=moment, press=PRESS)
+    program = AT_AN_IMPORT.format(moment=moment, press=PRESS, entry="toroids_shell")
     assert run(program, tmp_path) == (130, "", "")
 
 
+def test_after_any_delay(tmp_path):
+    program = AT_AN_IMPORT.format(
+        moment="toroids", press="os.write(1, b'.')", entry="toroids_shell"
+    )
+    started = []
+    for delay in (0.0, 0.003, 0.01, 0.02, 0.03, 0.05, 0.08):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=tmp_path,
+        )  # fmt: skip
+        started.append((delay, process))
+        assert process.stdout.read(1) == b"."
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+    for delay, process in started:
+        error = process.communicate(timeout=60)[1]
+        assert (process.returncode, error) == (130, b""), delay
+
+
 def test_one_that_an_import_swallows_is_not_forgotten(tmp_path):
-    program = AT_AN_IMPORT.format(moment="toroids.study.listing", press=SWALLOW)
+    program = AT_AN_IMPORT.format(
+        moment="toroids.study.listing", press=SWALLOW, entry="toroids.cli"
+    )
     code, out, error = run(program, tmp_path)
     assert (code, error) == (130, "")
     assert "went on" not in out

@@ -1,0 +1,21 @@
+"""The entry of the shell command, beside the package: Ctrl-C is heard before that is imported.
+
+Until `toroids.cli` listens to it, an interrupt ends the program at once, with exit code 130 and
+without a word: there is nothing yet to tidy up.
+"""
+
+import os
+
+# what the module `signal` wraps, which takes milliseconds to import
+from _signal import SIG_IGN, SIGINT, getsignal, signal  # type: ignore[import-not-found]
+
+EXIT_CODE = 130
+
+
+def main() -> None:
+    """Runs the shell command."""
+    if getsignal(SIGINT) is not SIG_IGN:  # as shells set it for what runs in the background
+        signal(SIGINT, lambda *_: os._exit(EXIT_CODE))
+    from toroids.cli import main as run
+
+    run()
