@@ -223,6 +223,7 @@ class _Study:
         row = {
             **_ends(a, b),
             "method": "descent" if self.binary else "greedy",
+            "notes": [],
             "similarity": {"before": math.cos(before / 2), "after": math.cos(after / 2)},
         }
         moments = {"before": before, "after": after}

@@ -15,7 +15,7 @@ from toroids.report.place import report_place
 from toroids.report.study import Study
 from toroids.report.text import CLAIMS, label, plural
 from toroids.statistics.row import Row
-from toroids.study.rows import read_rows
+from toroids.study.rows import fitting, read_rows
 
 
 @checked
@@ -51,7 +51,9 @@ def write_report(folder: str | Path, force: bool = False) -> Path:
         'report.html'
     """
     path = report_place(folder, force)
-    page = sealed_page(render(read_rows(folder)))
+    rows = read_rows(folder)
+    with fitting(folder):
+        page = sealed_page(render(rows))
     with sealing(path) as stream:
         stream.write(page)
     return path

@@ -7,7 +7,7 @@ from toroids.arguments import checked
 from toroids.data.extras import load_extra
 from toroids.errors import ToroidsError
 from toroids.files.writing import write_atomically
-from toroids.study.rows import read_rows
+from toroids.study.rows import fitting, read_rows
 from toroids.study.tables import Table, make_tables
 
 
@@ -71,12 +71,13 @@ def parquet_files(folder: str | Path, metadata: dict[str, str] | None = None) ->
     """
     arrow = load_extra("pyarrow", "parquet")
     parquet = load_extra("pyarrow.parquet", "parquet")
-    contents = {}
-    for name, table in make_tables(read_rows(folder)).items():
-        buffer = BytesIO()
-        lines = arrow.Table.from_pylist(_complete(table)).replace_schema_metadata(metadata)
-        parquet.write_table(lines, buffer, write_page_checksum=True)
-        contents[f"{name}.parquet"] = buffer.getvalue()
+    contents, rows = {}, read_rows(folder)
+    with fitting(folder):
+        for name, table in make_tables(rows).items():
+            buffer = BytesIO()
+            lines = arrow.Table.from_pylist(_complete(table)).replace_schema_metadata(metadata)
+            parquet.write_table(lines, buffer, write_page_checksum=True)
+            contents[f"{name}.parquet"] = buffer.getvalue()
     return contents
 
 

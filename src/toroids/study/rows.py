@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from toroids.design.task import Task, canonical_json
 from toroids.errors import ToroidsError
 from toroids.statistics.derive import derive
 from toroids.statistics.row import Row
+from toroids.study.complete import Derived, fits
 from toroids.study.sealed import DamagedFile, read_sealed, write_sealed
 from toroids.study.store import Store, tasks_of
 
@@ -42,6 +44,30 @@ def read_rows(folder: str | Path) -> list[Row]:
     return rows_of(Store(folder))
 
 
+@contextmanager
+def fitting(folder: str | Path) -> Iterator[None]:
+    """Says in one sentence where rows, each of them whole, do not fit together.
+
+    Args:
+        folder: of the run that they are of.
+
+    Yields:
+        Nothing; the block works on the rows of one run.
+
+    Raises:
+        ToroidsError: in the place of what the block stumbles over.
+    """
+    try:
+        yield
+    except ToroidsError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise ToroidsError(
+            f"the results in `{folder}` do not fit together, as those of one run do "
+            f"({type(error).__name__}); take back what changed them, or run the study elsewhere."
+        ) from error
+
+
 def rows_of(store: Store, keep: bool = False) -> list[Row]:
     """Joins what the tasks left with what follows from it.
 
@@ -58,7 +84,9 @@ def rows_of(store: Store, keep: bool = False) -> list[Row]:
     found = {task.id: row for task in tasks if (row := store.result(task)) is not None}
     measured = measurements(tasks, found)
     failures = [{"kind": "failed", **failure} for failure in manifest["failures"]]
-    rows = [*measured, *failures, *_derived(store, measured, manifest["config"], keep)]
+    with fitting(store.folder):
+        derived = _derived(store, measured, manifest["config"], keep)
+    rows = [*measured, *failures, *derived]
     return [{**row, "study": manifest["study"]} for row in [*rows, _run(manifest, tasks, found)]]
 
 
@@ -123,7 +151,7 @@ def _derived(
     seal = hashlib.sha256(text.encode() + _code()).hexdigest()
     try:
         kept = read_sealed(store.derived)
-        if isinstance(kept, dict) and kept.get("of") == seal:
+        if fits(Derived, kept) and kept["of"] == seal:
             rows: list[Row] = kept["rows"]
             return rows
     except (DamagedFile, FileNotFoundError):

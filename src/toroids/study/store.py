@@ -30,7 +30,7 @@ from toroids.design.task import Outcome, Task
 from toroids.errors import ParamsError, ToroidsError
 from toroids.files.writing import write_atomically
 from toroids.statistics.row import Row
-from toroids.study.complete import is_complete
+from toroids.study.complete import Manifest, Result, Stamp, fits, is_complete
 from toroids.study.sealed import (
     DamagedFile,
     load_network,
@@ -55,11 +55,6 @@ NETWORKS = "networks"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 FOLDERS = (RESULTS, NETWORKS, CHECKPOINTS)
-# What readers take from a manifest.
-KEYS = {
-    "study", "config", "tasks", "failures", "machine", "engine", "workers", "seconds", "finished",
-    "versions",
-}  # fmt: skip
 
 
 class Store:
@@ -160,8 +155,9 @@ class Store:
                 found = read_sealed(path)
             except (DamagedFile, FileNotFoundError):
                 continue
-            if isinstance(found, dict) and "format" in found and "versions" in found:
-                return found
+            if fits(Stamp, found):
+                stamp: dict[str, Any] = found
+                return stamp
         return None
 
     def checkpoint(self, task: Task) -> Path:
@@ -209,9 +205,11 @@ class Store:
             found = read_sealed(self._result(task))
         except (DamagedFile, FileNotFoundError):
             return None
-        named = isinstance(found, dict) and found.get("task") == task.id
-        row = found.get("row") if named else None
-        return found if isinstance(row, dict) and is_complete(task.kind, row) else None
+        if not fits(Result, found) or found["task"] != task.id:
+            return None
+        row = found["row"]
+        trained = task.kind != "train" or "weights" in found or row.get("ended") == "diverged"
+        return found if trained and is_complete(task.kind, row) else None
 
     def _result(self, task: Task) -> Path:
         return self.folder / RESULTS / f"{task.id}.json"
@@ -280,7 +278,7 @@ class Store:
                 f"`{self.folder}` has format {written}, this toroids reads {FORMAT}; use "
                 "the toroids that wrote it."
             )
-        if written is None or not found.keys() >= KEYS:
+        if not fits(Manifest, found):
             raise DamagedFile(
                 f"`{self.folder / MANIFEST}` does not describe a run; run the study again."
             )
