@@ -124,6 +124,84 @@ CALLS = {
 }  # fmt: skip
 for name in ("adam", "entropy_sgd", "replicated_sgd", "sam", "sgd", "swa"):
     CALLS[getattr(solvers, name)] = TRAINING
+LEG = {"tensor": "hidden.weight", "axis": 0, "role": "write", "operator": "hidden"}
+LEGS = (td.Leg(**LEG), td.Leg("output.weight", 1, "read", "output"))
+SPACE = {"name": "hidden", "size": 5, "copies": 1, "actions": frozenset({"permute"}), "legs": LEGS}
+SHAPES = {"hidden.weight": (5, 4), "output.weight": (3, 5)}
+ELEMENT = GROUP.random(torch.Generator().manual_seed(0))
+TOROID, PROBE = td.Toroid(GROUP), td.Probe(NET, GROUP, X)
+CA, CB = (td.canonicalize(GROUP, each) for each in (A, B))
+TANGENT = TOROID.log(CA, CB)
+EVALUATOR, FLIPS = td.Evaluator(NET, DATA), td.FlipEvaluator(BITS, P, TWO)
+WEIGHT = next(iter(CUBE.group.binary))
+DATASET = data.Dataset(SMALL, SMALL, 3)
+GENERATOR = torch.Generator()
+CALLS |= {
+    td.Condition: {"buffer": "order", "digest": "0"},
+    td.Element: {"choices": ELEMENT.choices},
+    td.Evaluator: {"model": NET, "data": DATA},
+    td.FlipEvaluator: {"model": BITS, "params": P, "data": TWO},
+    td.Generator: {"action": "flip", "exponents": (1.0, 1.0)},
+    td.Leg: LEG,
+    td.Norm: {"weight": "w", "bias": "b", "mean": "m", "variance": "v", "eps": 1e-5},
+    td.Output: {},
+    td.Space: SPACE,
+    td.SpaceElement: {"permutation": torch.tensor([1, 0])},
+    td.SymmetryGroup: {"spaces": (td.Space(**SPACE),), "shapes": SHAPES},
+    td.Element.load: {"path": "gone"},
+    td.SymmetryGroup.from_json: {"text": GROUP.to_json()},
+    td.audit: {"model": NET, "inputs": X, "group": GROUP},
+    td.discover: {"model": NET, "inputs": X, "verify": False},
+    td.evaluate: {"model": NET, "params": A, "data": DATA},
+    td.fit_temperature: {"model": NET, "params": A, "data": DATA},
+    td.fully_connected_group: {"params": A},
+    td.verify: {"group": GROUP, "model": NET, "inputs": X, "trials": 1},
+    td.widen: {"narrow": NET, "params": A, "wide": NET, "inputs": X},
+    ELEMENT.save: {"path": "element"},
+    GROUP.check: {"params": A},
+    GROUP.random: {},
+    GROUP.compose: {"g": ELEMENT, "h": ELEMENT},
+    GROUP.inverse: {"g": ELEMENT},
+    GROUP.apply: {"element": ELEMENT, "params": A},
+    TOROID.check: {"params": CA},
+    **{
+        getattr(TOROID, name): {"a": CA, "b": CB}
+        for name in ("angles", "distances", "distance", "mean_angle", "geodesic", "log")
+    },
+    TOROID.exp: {"a": CA, "tangent": TANGENT},
+    TOROID.project: {"params": A},
+    TOROID.project_tangent: {"a": CA, "vector": TANGENT},
+    TOROID.freedom: {"a": CA},
+    TOROID.random_tangent: {"a": CA, "generator": GENERATOR},
+    TOROID.transport: {"a": CA, "b": CB, "tangent": TANGENT},
+    TOROID.inner: {"first": TANGENT, "second": TANGENT},
+    TOROID.mean: {"networks": [CA, CB]},
+    CUBE.check: {"params": P},
+    CUBE.distances: {"a": P, "b": Q},
+    CUBE.distance: {"a": P, "b": Q},
+    CUBE.geodesic: {"a": P, "b": Q},
+    CUBE.flip: {"params": P, "fraction": 0.5, "generator": GENERATOR},
+    CUBE.median: {"a": P, "b": Q, "c": R},
+    CUBE.majority: {"networks": [P, Q]},
+    td.Line(A, B).__call__: {"t": 0.5},
+    TOROID.geodesic(CA, CB).__call__: {"t": 0.5},
+    td.Polyline([A, B]).__call__: {"t": 0.5},
+    CUBE.geodesic(P, Q).__call__: {"t": 0.5},
+    PROBE.__call__: {"params": A},
+    EVALUATOR.__call__: {"params": A},
+    EVALUATOR.scores: {"params": A},
+    EVALUATOR.together: {"params": A},
+    EVALUATOR.many: {"networks": [A, B]},
+    EVALUATOR.fit_temperature: {"params": A},
+    EVALUATOR.gradient: {"params": A},
+    EVALUATOR.ready: {"params": A},
+    FLIPS.flip: {"name": WEIGHT, "positions": [0]},
+    FLIPS.flip_at: {"positions": [0]},
+    FLIPS.errors_if: {"name": WEIGHT, "positions": [0]},
+    DATASET.subset: {"count": 6},
+    DATASET.label_noise: {"fraction": 0.5},
+    DATASET.to: {"device": "cpu"},
+}
 # Made by other functions only; asks for what no test has; or takes any function.
 NOT_CALLED = {"BitPath", "Path", "Geodesic", "FlipEvaluator", "flip_curve", "Sign", "CanonicalParams",
               "ManyAlignment", "hub", "rule", "Listed", "OpenRun", "Plan", "StudyConfig", "Work",

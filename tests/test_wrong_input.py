@@ -98,7 +98,7 @@ def test_one_network_where_several_belong(network, params, group):
 
 
 def test_something_else_where_an_element_belongs(params, group):
-    message = "the element is a .*; pass an Element, as group.random"
+    message = "is (None|3); pass an Element, as group.random"
     refuses(message, group.apply, None, params)
     refuses(message, group.inverse, 3)
 
@@ -146,23 +146,39 @@ def test_data_in_another_form(network, params):
     refuses("train is NoneType; pass a pair", td.data.Dataset, None, None, 3)
     refuses("`classes` is '3'", td.data.Dataset, DATA, DATA, "3")
     refuses(r"\(3, 5\) and \(2, 4\)", td.data.teacher_labels, torch.ones(3, 5), torch.ones(2, 4))
-    refuses("the inputs are a list", td.data.augment, [1], torch.Generator())
+    refuses("`inputs` is .1.; pass a dense tensor", td.data.augment, [1], torch.Generator())
     refuses("`generator` is 3; pass a torch.Gen", td.data.augment, torch.ones(1, 1, 4, 4), 3)
 
 
 def test_words_and_fractions_where_numbers_belong(network, params, group):
     line = td.Line(params, params)
-    refuses("the temperature is 'fit'", td.evaluate, network, params, DATA, temperature="fit")
+    refuses(
+        "`temperature` is 'fit'; pass a number",
+        td.evaluate,
+        network,
+        params,
+        DATA,
+        temperature="fit",
+    )
     refuses("positive number or 'fit'", td.profile, network, line, DATA, temperature="x")
     refuses("positive number or 'fit'", td.connect, network, params, params, DATA, temperature="x")
-    refuses("batch_size is 2.5", td.evaluate, network, params, DATA, batch_size=2.5)
+    refuses("`batch_size` is 2.5", td.evaluate, network, params, DATA, batch_size=2.5)
     refuses("`sigmas` is 0.1; pass a list of numbers", td.local_energy, network, params, DATA, 0.1)
     three = (params, params, params)
     refuses("`resolution` is 3.5", td.section, network, *three, DATA, 3.5)
     refuses("`resolution` is .3, 3, 3.", td.section, network, *three, DATA, (3, 3, 3))
     refuses("`count` is 1.5; pass a whole number", td.curvature, group, network, params, DATA, 1.5)
-    refuses("autocast is 'bf16'", td.evaluate, network, params, DATA, autocast="bf16")
-    refuses("the metric is a int; choose from", td.evaluate, network, params, DATA, metric=3)
+    refuses(
+        "`autocast` is 'bf16'; pass a dtype or None, as torch.bfloat16",
+        td.evaluate,
+        network,
+        params,
+        DATA,
+        autocast="bf16",
+    )
+    refuses(
+        "`metric` is 3; pass a text or a function", td.evaluate, network, params, DATA, metric=3
+    )
     refuses("`budget` is 1.5; pass a whole number", td.solvers.Recipe, budget=1.5)
     refuses("`train` is 10.5; pass a whole number", td.data.digits, 10.5)
     refuses("`inputs` is 1.5; pass a whole number", td.BinaryLinear, 1.5, 2)
@@ -240,7 +256,8 @@ def test_an_ensemble_without_probabilities(network, params):
 
 def test_names_of_groups_and_rules(params):
     refuses(r"\['no'\] are not in the parameters", td.fully_connected_group, params, buffers=["no"])
-    refuses("not JSON", td.SymmetryGroup.from_json, None)
+    refuses("`text` is None; pass a text", td.SymmetryGroup.from_json, None)
+    refuses("not JSON", td.SymmetryGroup.from_json, "?")
     refuses("name one or more", td.rule)
     refuses("name one or more", td.rule, lambda c, x: x)
 

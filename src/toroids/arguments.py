@@ -9,8 +9,8 @@ import functools
 import inspect
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -29,6 +29,7 @@ from toroids.errors import (
 
 P = ParamSpec("P")
 R = TypeVar("R")
+K = TypeVar("K")
 Params: TypeAlias = Mapping[str, torch.Tensor]
 
 # The largest numbers that are taken, by the name of the argument or option: more is a slip of the
@@ -53,6 +54,8 @@ MADE_BY = {
     "Probe": "as td.Probe(model, group, inputs) makes it",
     "Evaluator": "as td.Evaluator(model, data) makes it",
     "StudyConfig": "as load_config(path) reads it",
+    "dtype": "as torch.bfloat16",
+    "Element": "as group.random() gives it",
     "FlipEvaluator": "as td.FlipEvaluator(model, params, data) makes it",
 }
 
@@ -137,10 +140,49 @@ def _call(
         raise NotEnoughMemory(raised) from raised
 
 
-def check_fields(made: Any) -> None:
-    """Refuses fields of a dataclass of other kinds than their annotations say."""
-    for name, rule in _rules((field.name, field.type) for field in fields(made)):
+def checked_methods(kind: type[K]) -> type[K]:
+    """Makes all public methods of a class, and `__init__` where it has one, refuse arguments.
+
+    Args:
+        kind: a class; of a dataclass the fields are checked by `check_fields`.
+
+    Returns:
+        The same class.
+    """
+    for name, member in list(vars(kind).items()):
+        if name.startswith("_") and name not in ("__init__", "__call__"):
+            continue
+        if isinstance(member, staticmethod):
+            setattr(kind, name, staticmethod(checked(member.__func__)))
+        elif isinstance(member, types.FunctionType) and not _is_made(kind, name):
+            setattr(kind, name, checked(member))
+    return kind
+
+
+def _is_made(kind: type, name: str) -> bool:
+    """Whether a method is what `dataclass` made."""
+    return name == "__init__" and is_dataclass(kind)
+
+
+def check_fields(made: Any, bounded: bool = True) -> None:
+    """Refuses fields of a dataclass of other kinds than their annotations say.
+
+    Args:
+        made: the dataclass.
+        bounded: whether numbers are bounded by their names, as arguments are.
+
+    Raises:
+        ArgumentError: names the field.
+    """
+    for name, rule in _fields(cast(Hashable, type(made)), bounded):
         rule.check(name, getattr(made, name))
+
+
+@functools.cache
+def _fields(kind: Any, bounded: bool) -> tuple[tuple[str, _Rule], ...]:
+    found = fields(kind)
+    rules = (_rule(x.type, x.name if bounded else "") for x in found)
+    return tuple((x.name, rule) for x, rule in zip(found, rules, strict=True) if rule is not None)
 
 
 def _rules(annotated: Any) -> Iterator[tuple[str, _Rule]]:
@@ -152,6 +194,8 @@ def _rules(annotated: Any) -> Iterator[tuple[str, _Rule]]:
 
 def _rule(annotation: Any, name: str) -> _Rule | None:
     """The rule of an annotation; None where it is of a kind that functions check themselves."""
+    if annotation is Any:
+        return None
     if annotation is int:
         return _whole(LARGEST.get(name, LARGEST_OF_ALL))
     if annotation in SIMPLE:
@@ -167,14 +211,15 @@ def _rule(annotation: Any, name: str) -> _Rule | None:
     if origin is Callable:
         return _function(args[0])
     if origin in (dict, Mapping):
-        return _Rule("a dict", lambda value: isinstance(value, Mapping))
-    if origin in (tuple, list, Sequence):
+        return _named(_rule(args[1], name))
+    if origin in (tuple, list, Sequence, frozenset):
         return _several(origin, args, name)
     named = isinstance(annotation, type) and origin is None and not _is_protocol(annotation)
     if named and not issubclass(annotation, torch.Tensor | str):
         kind = annotation.__name__
         hint = MADE_BY.get(kind, "")
-        return _Rule(f"a {kind}", lambda value: isinstance(value, annotation), hint=hint)
+        article = "an" if kind[0] in "AEIOU" else "a"
+        return _Rule(f"{article} {kind}", lambda value: isinstance(value, annotation), hint=hint)
     return None
 
 
@@ -208,29 +253,43 @@ def _any_of(rules: Sequence[_Rule | None]) -> _Rule | None:
     return _Rule(words, lambda value: any(rule.fits(value) for rule in known), own, hint)
 
 
+def _named(each: _Rule | None) -> _Rule:
+    """A mapping, whose names are texts and whose values are of a kind, where that is known."""
+
+    def fits(value: Any) -> bool:
+        if not isinstance(value, Mapping):
+            return False
+        named = all(isinstance(name, str) for name in value)
+        return each is None or (named and all(map(each.fits, value.values())))
+
+    words = "a dict" if each is None else f"a dict of {_plural(each.words)}"
+    return _Rule(words, fits)
+
+
 def _several(origin: Any, args: tuple[Any, ...], name: str) -> _Rule | None:
     if origin is tuple and args[-1] is not ...:
         return _tuple([_rule(each, name) for each in args])
     if args[0] == Params:
         return _Rule("a list of state dicts", _are_networks, _refuse_networks)
-    each = _rule(args[0], name)
+    each, is_set = _rule(args[0], name), origin is frozenset
     if each is None:
         return None
 
     def fits(value: Any) -> bool:
-        items = _items(value)
-        return items is not None and all(each.fits(item) for item in items)
+        items = value if is_set and isinstance(value, frozenset) else _items(value)
+        return items is not None and all(map(each.fits, items))
 
-    return _Rule(f"a list of {_plural(each.words)}", fits)
+    return _Rule(f"a {'frozenset' if is_set else 'list'} of {_plural(each.words)}", fits)
 
 
 def _plural(words: str) -> str:
     """Of "a number up to 3" "numbers up to 3"."""
-    return re.sub(r"^(?:an? )?(.*?)( up to .*| below .*|$)", r"\1s\2", words, count=1)
+    return re.sub(r"^(?:an? )?(.*?)( up to .*| below .*| that .*|$)", r"\1s\2", words, count=1)
 
 
 def _tuple(rules: Sequence[_Rule | None]) -> _Rule | None:
-    known = [rule for rule in rules if rule is not None]
+    # pairs of tensors are data, of which more has to be said
+    known = [rule for rule in rules if rule is not None and rule is not SIMPLE[torch.Tensor]]
     if len(known) < len(rules):
         return None
 
@@ -258,6 +317,8 @@ def _whole(most: int) -> _Rule:
 
 
 def _is_whole(value: Any) -> bool:
+    if type(value) is int:  # the test of kinds below takes longer
+        return True
     return isinstance(value, Integral) and not _is_bool(value)
 
 
@@ -293,6 +354,10 @@ SIMPLE: dict[Any, _Rule] = {
     nn.Module: _Rule(
         "an instance of torch.nn.Module", lambda value: isinstance(value, nn.Module),
         lambda name, value: _refuse_module(name, value),
+    ),
+    torch.Tensor: _Rule(
+        "a dense tensor that holds its values",
+        lambda value: isinstance(value, torch.Tensor) and not _is_meta(value),
     ),
     torch.Generator: _Rule(
         "a torch.Generator", lambda value: isinstance(value, torch.Generator)

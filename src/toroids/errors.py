@@ -1,5 +1,7 @@
 """What toroids raises: one sentence that says what, what was expected, what came, what to do."""
 
+import re
+
 
 class ToroidsError(ValueError):
     """A request that cannot be carried out; its text is meant to be read by a person.
@@ -12,6 +14,10 @@ class ToroidsError(ValueError):
         ...     print(error)
         there are 0 networks of a polyline; pass two or more.
     """
+
+    def __init__(self, sentence: object = "") -> None:
+        """Keeps the sentence on one line, also where it quotes an error of several."""
+        super().__init__(re.sub(r"\s*\n\s*", " ", str(sentence)))
 
 
 class ArgumentError(ToroidsError):

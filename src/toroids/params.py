@@ -82,8 +82,9 @@ def check_shapes(
     missing = sorted(shapes.keys() - params.keys())
     unknown = sorted(params.keys() - shapes.keys())
     if missing or unknown:
-        parts = [f"lacks {_listed(missing)}"] * bool(missing)
-        parts += [f"has {_listed(unknown)}, which {expected_by} does not have"] * bool(unknown)
+        lacks, has = ("lack", "have") if what.startswith("the parameters") else ("lacks", "has")
+        parts = [f"{lacks} {_listed(missing)}"] * bool(missing)
+        parts += [f"{has} {_listed(unknown)}, which {expected_by} does not have"] * bool(unknown)
         raise ParamsError(
             f"{what} {' and '.join(parts)}; pass the state dict of the same architecture."
         )

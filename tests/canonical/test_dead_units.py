@@ -88,7 +88,7 @@ def test_bad_requests():
         td.dead_units(model, params, [])
     with pytest.raises(td.DataError, match="cannot run"):
         td.dead_units(model, params, (torch.zeros(1, 3), torch.zeros(1)))
-    with pytest.raises(td.ParamsError, match="lacks `0.bias`"):
+    with pytest.raises(td.ParamsError, match="lacks? `0.bias`"):
         td.dead_units(model, {"0.weight": params["0.weight"]}, (torch.zeros(1, 1), torch.zeros(1)))
     with pytest.raises(td.ParamsError, match="NaN"):
         broken = {**params, "0.bias": torch.full((2,), torch.nan)}

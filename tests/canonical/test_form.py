@@ -83,7 +83,7 @@ def test_bad_requests(params):
     group = td.fully_connected_group(params)
     with pytest.raises(ToroidsError, match=r"no gauge 'round'; choose from"):
         td.canonicalize(group, params, gauge="round")
-    with pytest.raises(ParamsError, match="lacks `output.bias`"):
+    with pytest.raises(ParamsError, match="lacks? `output.bias`"):
         td.canonicalize(group, {k: v for k, v in params.items() if k != "output.bias"})
     params["output.weight"][0, 0] = float("nan")
     with pytest.raises(ParamsError, match="`output.weight` .* NaN or infinite"):

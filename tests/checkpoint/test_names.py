@@ -92,13 +92,13 @@ def test_tied_tensors_must_move_alike(tmp_path):
 
 
 def test_without_the_tie_a_missing_name_is_named(tmp_path):
-    with pytest.raises(ParamsError, match="lacks `again.w`; take the network"):
+    with pytest.raises(ParamsError, match="lacks? `again.w`; take the network"):
         state_dict_names(stored(tmp_path, tensors()), SHAPES)
 
 
 def test_what_is_missing_is_named_with_what_is_there_instead(tmp_path):
     checkpoint = stored(tmp_path, tensors("base.a", "head.w", other=torch.ones(1)))
-    with pytest.raises(ParamsError, match="lacks `base.LayerNorm.weight` and holds `other`"):
+    with pytest.raises(ParamsError, match="lacks? `base.LayerNorm.weight` and holds `other`"):
         state_dict_names(checkpoint, SHAPES, TIED)
 
 
@@ -273,7 +273,7 @@ def test_without_the_pieces_experts_are_refused_clearly(tmp_path):
     model, _ = ARCHITECTURES["Mixtral"]()
     model.save_pretrained(tmp_path)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    with pytest.raises(ParamsError, match="lacks `model.layers.0.mlp.* holds `model.*w1.weight`"):
+    with pytest.raises(ParamsError, match="lacks? `model.layers.0.mlp.* holds `model.*w1.weight`"):
         state_dict_names(open_checkpoint(tmp_path), shapes)
 
 

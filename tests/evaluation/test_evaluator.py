@@ -125,7 +125,7 @@ def test_bad_parameters(model, data):
     params["hidden1.weight"][0, 0] = float("nan")
     with pytest.raises(ParamsError, match="`hidden1.weight` .* 1 of 24 entries"):
         td.evaluate(model, params, data)
-    with pytest.raises(ParamsError, match="lacks `output.bias`"):
+    with pytest.raises(ParamsError, match="lacks? `output.bias`"):
         td.evaluate(model, {k: v for k, v in params.items() if k != "output.bias"}, data)
 
 

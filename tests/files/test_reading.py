@@ -132,3 +132,13 @@ def test_a_pipe_with_a_writer_is_refused_as_well(tmp_path):
         td.load_params(pipe)
     with open(pipe, "rb"):
         writer.join()
+
+
+def test_a_study_of_a_million_seeds_is_refused_at_once(tmp_path):
+    seeds = ",".join(map(str, range(10**6)))
+    (tmp_path / "s.toml").write_text(f'name = "x"\nseeds = [{seeds}]\nsolvers.a.method = "sgd"\n')
+    with (
+        at_once(5),
+        pytest.raises(ToroidsError, match="s.toml` cannot be read: it has more than 1,000,000"),
+    ):
+        load_config(tmp_path / "s.toml")

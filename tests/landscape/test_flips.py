@@ -296,7 +296,7 @@ def test_bad_input():
     with pytest.raises(td.ToroidsError, match="the model has no binary weights"):
         plain = td.models.fully_connected([7, 3])
         FlipEvaluator(plain, plain.state_dict(), data)
-    with pytest.raises(td.ToroidsError, match="lacks `output.weight`"):
+    with pytest.raises(td.ToroidsError, match="lacks? `output.weight`"):
         FlipEvaluator(model, {n: t for n, t in params.items() if n != "output.weight"}, data)
     with pytest.raises(td.ToroidsError, match="label 9 .* is not one of the network's 3 classes"):
         FlipEvaluator(model, params, (data[0], torch.full_like(data[1], 9)))

@@ -50,7 +50,7 @@ def test_bad_requests(setting):
 def test_a_path_of_another_architecture_is_refused(setting):
     model, path, data = setting
     weights = {name: t for name, t in path(0.0).items() if "weight" in name}
-    with pytest.raises(ParamsError, match="the path's start lacks `hidden1.bias`"):
+    with pytest.raises(ParamsError, match="the path's start lacks? `hidden1.bias`"):
         td.profile(model, td.Line(weights, weights), data)
     with pytest.raises(
         ParamsError, match=r"`hidden1.weight` has shape \(6, 4\) in the path's start"

@@ -338,7 +338,7 @@ def test_networks_on_a_line_are_refused(kind):
 
 def test_networks_that_do_not_fit_are_named():
     model, (a, b, c), data, metric, *_ = quadratic()
-    with pytest.raises(ParamsError, match="network b lacks `second`"):
+    with pytest.raises(ParamsError, match="network b lacks? `second`"):
         td.section(model, a, {"first": b["first"]}, c, data, 3)
     with pytest.raises(ParamsError, match="`second` in network c has 5 of 5 entries"):
         td.section(model, a, b, {**c, "second": c["second"] * math.nan}, data, 3)

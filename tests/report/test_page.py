@@ -142,8 +142,11 @@ def test_writing_replaces_the_report(run):
     path = write_report(run)
     assert path == run / "report.html"
     first = path.read_text()
-    path.write_text("damaged")
-    assert write_report(run).read_text() == first
+    path.write_text("edited")
+    with pytest.raises(ToroidsError, match="move it away, or pass force=True"):
+        write_report(run)
+    assert path.read_text() == "edited"
+    assert write_report(run, force=True).read_text() == first
 
 
 def test_what_is_no_run_is_refused(finished, tmp_path):

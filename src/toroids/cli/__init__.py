@@ -1,10 +1,13 @@
 """The shell commands: parse, call one public function, print."""
 
+import re
 import sys
 
 from toroids.cli.interrupts import Interrupts
 from toroids.errors import NotEnoughMemory, ToroidsError, is_out_of_memory
 from toroids.files.writing import FULL
+
+LONG = re.compile(r"\S{500,}")  # no word, and hardly a path: it would bury what is said about it
 
 
 def main() -> None:
@@ -40,5 +43,6 @@ def _unusable(error: OSError) -> str:
 
 
 def _refuse(sentence: str) -> None:
-    print(f"toroids: {sentence}", file=sys.stderr)
+    short = LONG.sub(lambda found: f"{found[0][:60]}[...]", sentence)
+    print(f"toroids: {short}", file=sys.stderr)
     sys.exit(2)

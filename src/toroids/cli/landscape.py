@@ -222,6 +222,8 @@ def flatness(
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
     kind = kind or ("flips" if loaded.group.binary else "multiplicative")
     toroid = Toroid(loaded.group) if kind != "flips" else None
+    if kind == "flips" and not loaded.group.binary:
+        raise ConfigError("the model has no binary weights to flip; choose another --kind.")
     cube = Hypercube(loaded.group) if kind == "flips" else None
     found: dict[str, LocalEnergy] = {}
     with shown_progress(every=5.0) as progress:

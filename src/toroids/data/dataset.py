@@ -6,11 +6,12 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from toroids.arguments import shown
+from toroids.arguments import checked_methods, shown
 from toroids.errors import DataError
 from toroids.params import unusable
 
 
+@checked_methods
 @dataclass(frozen=True)
 class Dataset:
     """Training and test examples of one classification task.

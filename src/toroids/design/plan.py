@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from math import comb
 from typing import Any, Literal, overload
 
-from toroids.arguments import checked
+from toroids.arguments import checked, checked_methods
 from toroids.design.config import StudyConfig
 from toroids.design.config.digest import digest_file
 from toroids.design.config.solvers import FilesConfig
@@ -103,6 +103,7 @@ class Tasks(Sequence[Task]):
         return next(itertools.islice(self, range(len(self))[place], None))
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False)
 class Plan:
     """All tasks of a study, every one after its inputs.

@@ -80,10 +80,10 @@ class Caller:
             raise
         except Exception as error:
             shown = [f"{tuple(x.shape)} of {x.dtype}" for x in example.tensors]
+            known = "" if self._key is None else ", and an output_key that its output has"
             raise DataError(
                 f"`{type(self.model).__name__}` fails on the inputs {', '.join(shown)}: "
-                f"{first_line(error)}; pass an example that it runs on, and an output_key that "
-                "its output has."
+                f"{first_line(error)}; pass an example that it runs on{known}."
             ) from error
 
     def agrees(self, program: Program, example: Example, expected: Sequence[Tensor]) -> bool:

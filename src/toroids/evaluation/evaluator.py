@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import checked_methods
 from toroids.errors import DataError, NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.batches import Batch, Data, Inputs, batches, check_pair, to_place
 from toroids.evaluation.metrics import (
@@ -33,6 +34,7 @@ DOUBLINGS = 20
 TRIED, PASSES = 21, 3
 
 
+@checked_methods
 class Evaluator:
     """Evaluates many parameter sets of one architecture on the same data.
 

@@ -1,15 +1,18 @@
 """Paths that flip binary weights one after another."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from toroids.arguments import checked
+from toroids.arguments import checked_methods
 from toroids.binary.weights import BinaryWeights
 from toroids.errors import ToroidsError
 from toroids.geometry.paths import Path, check_time
 from toroids.params import Params
 
 
+@checked_methods
 class BitPath:
     """Flips the weights in which two networks differ, one after another.
 
@@ -32,13 +35,12 @@ class BitPath:
         True
     """
 
-    @checked
     def __init__(
         self,
         a: Params,
         b: Params,
         weights: BinaryWeights,
-        order: Tensor | None = None,
+        order: Tensor | Sequence[int] | None = None,
         generator: torch.Generator | None = None,
         rest: Path | None = None,
     ) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from toroids.arguments import check_several, checked
+from toroids.arguments import check_several, checked_methods
 from toroids.binary.weights import BinaryWeights
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import ToroidsError
@@ -26,6 +26,7 @@ from toroids.params import Params, check_placed_alike
 from toroids.symmetry.group import SymmetryGroup
 
 
+@checked_methods
 class Hypercube:
     """All canonical networks of an architecture with binary weights.
 
@@ -38,7 +39,6 @@ class Hypercube:
         (21, 1.0)
     """
 
-    @checked
     def __init__(self, group: SymmetryGroup, bias: bool = True, batch_norm: str = "keep") -> None:
         """Builds the hypercube of `group`.
 
@@ -134,7 +134,7 @@ class Hypercube:
         a: Params,
         b: Params,
         generator: torch.Generator | None = None,
-        order: Tensor | None = None,
+        order: Tensor | Sequence[int] | None = None,
     ) -> BitPath:
         """Returns a shortest path from `a` (t = 0) to `b` (t = 1), one of many.
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from toroids.arguments import check_several, checked
+from toroids.arguments import check_several, checked_methods
 from toroids.canonical.spheres import Spheres
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_alike
@@ -29,6 +29,7 @@ class Path(Protocol):
         ...
 
 
+@checked_methods
 class Line:
     """The straight line (1 - t) a + t b; integer buffers keep the start's values.
 
@@ -38,7 +39,6 @@ class Line:
         {'w': tensor([0.2500, 0.2500])}
     """
 
-    @checked
     def __init__(self, a: Params, b: Params) -> None:
         """Joins `a` and `b`, raw or canonical.
 
@@ -58,6 +58,7 @@ class Line:
         return {name: straight(tensor, self.b[name], t) for name, tensor in self.a.items()}
 
 
+@checked_methods
 class Geodesic:
     """The shortest path on the toroid: every sphere moves on its great circle at constant speed.
 
@@ -81,7 +82,6 @@ class Geodesic:
         True
     """
 
-    @checked
     def __init__(
         self,
         a: Params,
@@ -134,6 +134,7 @@ class Geodesic:
 Join: TypeAlias = Callable[[Params, Params], Path]
 
 
+@checked_methods
 class Polyline:
     """Segments through several networks, each of which takes the same share of t.
 
@@ -150,7 +151,6 @@ class Polyline:
         ({'w': tensor([1.])}, {'w': tensor([0.5000])})
     """
 
-    @checked
     def __init__(self, points: Sequence[Params], join: Join = Line) -> None:
         """Joins the networks one after the other.
 

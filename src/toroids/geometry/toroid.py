@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from toroids.arguments import check_several, checked
+from toroids.arguments import check_several, checked_methods
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.form import CanonicalParams, moved_weights
 from toroids.canonical.plan import Plan
@@ -38,6 +38,7 @@ from toroids.symmetry.group import SymmetryGroup
 FLAT = "flat"
 
 
+@checked_methods
 class Toroid:
     """The product manifold of an architecture's canonical networks.
 
@@ -54,7 +55,6 @@ class Toroid:
         ['hidden1', 'flat']
     """
 
-    @checked
     def __init__(self, group: SymmetryGroup, bias: bool = True, batch_norm: str = "keep") -> None:
         """Builds the manifold of `group`.
 

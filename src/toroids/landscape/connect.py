@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.align.problem import Progress
-from toroids.arguments import checked
+from toroids.arguments import checked, checked_methods
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch, Data, batches, map_inputs
 from toroids.evaluation.evaluator import Evaluator
@@ -47,6 +47,7 @@ COLDER = 4
 EVERY, A_FEW = 200, 9
 
 
+@checked_methods
 class Bend(Polyline):
     """A path over a trained bend.
 
@@ -61,7 +62,6 @@ class Bend(Polyline):
     See `connect` for an example.
     """
 
-    @checked
     def __init__(
         self,
         points: Sequence[Params],

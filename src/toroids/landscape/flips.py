@@ -13,7 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import checked
+from toroids.arguments import checked, checked_methods
 from toroids.binary.weights import BinaryWeights, check_positions
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch, Data, batches
@@ -30,6 +30,7 @@ Positions: TypeAlias = Tensor | Sequence[int] | int
 AT_ONCE = 2**24
 
 
+@checked_methods
 class FlipEvaluator:
     """Error and loss of one network, kept up to date while its binary weights flip.
 
@@ -48,7 +49,6 @@ class FlipEvaluator:
         incremental: whether flips cost less than a whole evaluation.
     """
 
-    @checked
     def __init__(
         self, model: nn.Module, params: Params, data: Data, *, batch_size: int = 1024
     ) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from toroids.arguments import checked
+from toroids.arguments import checked_methods
 from toroids.discovery.calls import Caller
 from toroids.discovery.example import Inputs, example_of
 from toroids.discovery.program import CPU, Execution, LookUp, Watch
@@ -50,6 +50,7 @@ class Activations:
     moved_by: frozenset[str] = frozenset()
 
 
+@checked_methods
 class Probe:
     """Finds once where a module's units can be seen, then shows them for any parameters.
 
@@ -57,7 +58,6 @@ class Probe:
         group: the group whose spaces are shown.
     """
 
-    @checked
     def __init__(
         self,
         model: nn.Module,

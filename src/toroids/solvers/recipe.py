@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from toroids.arguments import check_fields
+from toroids.arguments import check_fields, checked_methods
 from toroids.errors import ToroidsError
 
 SCHEDULES = ("cosine", "constant", "step")
@@ -11,6 +11,7 @@ SCHEDULES = ("cosine", "constant", "step")
 DROPS = (0.5, 0.75)
 
 
+@checked_methods
 @dataclass(frozen=True)
 class Recipe:
     """How the final training runs; the same for every solver of a comparison.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from toroids.arguments import checked
+from toroids.arguments import checked, checked_methods
 from toroids.data import Dataset
 from toroids.design.config import StudyConfig
 from toroids.errors import ToroidsError
@@ -37,6 +37,7 @@ def open_run(folder: str | Path) -> "OpenRun":
     return OpenRun(store, config_of(store))
 
 
+@checked_methods
 @dataclass(frozen=True)
 class OpenRun:
     """A run on disk.

@@ -8,6 +8,7 @@ import torch
 from pydantic import ConfigDict
 from torch import Tensor
 
+from toroids.arguments import check_fields
 from toroids.errors import ParamsError
 from toroids.params import Params
 
@@ -30,6 +31,9 @@ class Condition:
 
     buffer: str
     digest: str
+
+    def __post_init__(self) -> None:
+        check_fields(self, bounded=False)
 
 
 def digest_of(tensor: Tensor) -> str:

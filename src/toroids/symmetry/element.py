@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from toroids.arguments import check_fields, checked_methods
 from toroids.errors import ToroidsError
 from toroids.params import load_params, save_params
 from toroids.symmetry.space import Action
@@ -40,6 +41,7 @@ class SpaceElement:
     phases: Tensor | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self, bounded=False)
         if self.permutation.ndim == 1:
             object.__setattr__(self, "permutation", self.permutation[None])
         for name in ("log_scales", "signs", "shifts", "phases"):
@@ -58,6 +60,7 @@ PARTS: dict[Action, str] = {
 FIELDS = tuple(field.name for field in fields(SpaceElement))
 
 
+@checked_methods
 @dataclass(frozen=True)
 class Element:
     """One concrete choice of action per space, by the space's name.
@@ -74,6 +77,9 @@ class Element:
     """
 
     choices: Mapping[str, SpaceElement]
+
+    def __post_init__(self) -> None:
+        check_fields(self, bounded=False)
 
     def save(self, path: str | Path) -> None:
         """Writes the element as a safetensors file."""

@@ -22,6 +22,7 @@ import torch
 from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 
+from toroids.arguments import check_fields, checked_methods
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_finite, check_shapes
 from toroids.symmetry.action import (
@@ -60,6 +61,7 @@ def check_group(group: object) -> None:
         )
 
 
+@checked_methods
 @dataclass(frozen=True)
 class SymmetryGroup:
     """All symmetries of one architecture: plain data that can be saved as JSON or written by hand.
@@ -102,6 +104,7 @@ class SymmetryGroup:
     conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self, bounded=False)
         names = [space.name for space in self.spaces]
         if len(set(names)) < len(names):
             raise ToroidsError(f"the space names {names} are not unique; name every space apart.")
@@ -368,11 +371,6 @@ class SymmetryGroup:
             shift_space(space, choices[space.name], params)
 
     def _choice(self, element: Element, space: Space) -> SpaceElement:
-        if not isinstance(element, Element):
-            raise ToroidsError(
-                f"the element is a {type(element).__name__}; pass an Element, as group.random() "
-                "gives."
-            )
         if element.choices.keys() != {known.name for known in self.spaces}:
             raise ToroidsError(
                 f"the element has the spaces {sorted(element.choices)} but the group has "

@@ -9,6 +9,7 @@ import torch
 from pydantic import ConfigDict
 from torch import Tensor
 
+from toroids.arguments import check_fields
 from toroids.errors import ToroidsError
 
 Kind = Literal["rescale", "flip", "shift", "mix", "rotate", "phase"]
@@ -48,6 +49,9 @@ class Leg:
     span: int = 1
     positions: tuple[int, ...] | None = None
     offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, bounded=False)
 
     @cached_property
     def index(self) -> Tensor | None:
@@ -125,6 +129,9 @@ class Generator:
     fixes_mean: bool = False
     hides_mean: bool = False
 
+    def __post_init__(self) -> None:
+        check_fields(self, bounded=False)
+
 
 @dataclass(frozen=True)
 class Norm:
@@ -156,6 +163,9 @@ class Norm:
     mean: str
     variance: str
     eps: float
+
+    def __post_init__(self) -> None:
+        check_fields(self, bounded=False)
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,7 @@ class Space:
     norms: tuple[Norm, ...] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self, bounded=False)
         if self.size < 1 or self.copies < 1 or not self.legs:
             raise ToroidsError(
                 f"space `{self.name}` has {self.size} units, {self.copies} copies and "
@@ -340,6 +351,7 @@ class Output:
     legs: tuple[Leg, ...] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self, bounded=False)
         modes = get_args(OutputMode)
         if self.mode not in modes:
             raise ToroidsError(f"there is no output mode {self.mode!r}; choose from {modes}.")
