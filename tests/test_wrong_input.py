@@ -73,7 +73,7 @@ def test_something_else_where_a_module_belongs(network, params, group):
 
 
 def test_something_else_where_a_group_belongs(network, params):
-    message = "`?group`? is a .*; pass a SymmetryGroup, as td.discover"
+    message = "`?group`? is a .*; pass a SymmetryGroup( or None)?, as td.discover"
     for call in (td.canonicalize, td.align_many):
         refuses(message, call, params, [params, params])
     refuses(message, td.Toroid, network)

@@ -9,7 +9,7 @@ import functools
 import inspect
 import re
 import types
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -212,6 +212,8 @@ def _rule(annotation: Any, name: str) -> _Rule | None:
         return _function(args[0])
     if origin in (dict, Mapping):
         return _named(_rule(args[1], name))
+    if origin is Iterable and args[0] is str:
+        return _Rule("names", _are_names)
     if origin in (tuple, list, Sequence, frozenset):
         return _several(origin, args, name)
     named = isinstance(annotation, type) and origin is None and not _is_protocol(annotation)
@@ -273,10 +275,12 @@ def _several(origin: Any, args: tuple[Any, ...], name: str) -> _Rule | None:
         return _Rule("a list of state dicts", _are_networks, _refuse_networks)
     each, is_set = _rule(args[0], name), origin is frozenset
     if each is None:
-        return None
+        return _Rule("a list", lambda value: _items(value) is not None)
 
     def fits(value: Any) -> bool:
-        items = value if is_set and isinstance(value, frozenset) else _items(value)
+        if is_set and not isinstance(value, frozenset | set):
+            return False
+        items = value if is_set else _items(value)
         return items is not None and all(map(each.fits, items))
 
     return _Rule(f"a {'frozenset' if is_set else 'list'} of {_plural(each.words)}", fits)
@@ -299,6 +303,11 @@ def _tuple(rules: Sequence[_Rule | None]) -> _Rule | None:
         return all(rule.fits(item) for rule, item in zip(known, value, strict=True))
 
     return _Rule(f"{len(known)} {_plural(known[0].words)}", fits)
+
+
+def _are_names(value: Any) -> bool:
+    listed = isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    return listed and (isinstance(value, Iterator) or all(isinstance(x, str) for x in value))
 
 
 def _items(value: Any) -> Sequence[Any] | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import checked
 from toroids.discovery.assemble import operator_of
 from toroids.discovery.discover import group_of
 from toroids.discovery.draws import drawn_params
@@ -78,6 +79,7 @@ class Audit:
         )
 
 
+@checked
 def audit(
     model: nn.Module,
     inputs: Inputs,

@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.discovery.assemble import Assembly
 from toroids.discovery.example import Inputs
 from toroids.discovery.explore import Explored, explore
@@ -38,6 +39,7 @@ from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import OutputMode
 
 
+@checked
 def discover(
     model: nn.Module,
     inputs: Inputs,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import checked
 from toroids.discovery.draws import drawn_params
 from toroids.discovery.example import Inputs, shown_sizes, split_inputs
 from toroids.discovery.explore import explore
@@ -54,6 +55,7 @@ class Verification(float):
         )
 
 
+@checked
 def verify(
     group: SymmetryGroup,
     model: nn.Module,
@@ -114,8 +116,11 @@ def verify(
         subject = subject_of(explored, model, generator, trials, keep)
     except DataError:
         raise
-    except ToroidsError:
-        subject = _module_subject(model, [inputs, *also], output_key, generator, trials, keep)
+    except ToroidsError as refused:  # as it cannot be traced
+        try:
+            subject = _module_subject(model, [inputs, *also], output_key, generator, trials, keep)
+        except (TypeError, RuntimeError):
+            raise refused from None
     return Verification(measure(group, subject, generator), subject)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import checked
 from toroids.discovery.discover import group_of
 from toroids.discovery.draws import drawn_params
 from toroids.discovery.example import Inputs
@@ -27,6 +28,7 @@ from toroids.symmetry.space import Leg, Space
 SHOWN = 3
 
 
+@checked
 def widen(
     narrow: nn.Module,
     params: Params,

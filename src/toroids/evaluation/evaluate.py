@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from toroids.arguments import checked
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric
@@ -11,6 +12,7 @@ from toroids.evaluation.summary import Evaluation
 from toroids.params import Params
 
 
+@checked
 def evaluate(
     model: nn.Module,
     params: Params,
@@ -68,6 +70,7 @@ def evaluate(
     return evaluator(params, temperature)
 
 
+@checked
 def fit_temperature(
     model: nn.Module,
     params: Params,

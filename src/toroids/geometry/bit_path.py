@@ -63,7 +63,7 @@ class BitPath:
         if order is None:
             generator = generator or torch.Generator().manual_seed(0)
             order = apart[torch.randperm(len(apart), generator=generator).to(apart.device)]
-        elif not torch.equal(torch.as_tensor(order).sort().values, apart):
+        elif not _is_order(torch.as_tensor(order), apart):
             raise ToroidsError(
                 f"the order has {len(order)} positions; pass every one of the {len(apart)} in "
                 "which the networks differ, once."
@@ -86,3 +86,9 @@ class BitPath:
         row[flipped] = -row[flipped]
         others = self.a if self._rest is None else self._rest(t)
         return {**others, **self.weights.tensors(row, self.a)}
+
+
+def _is_order(order: Tensor, apart: Tensor) -> bool:
+    """Whether whole numbers are the given positions, each of them once."""
+    whole = not (order.is_floating_point() or order.is_complex())
+    return whole and torch.equal(order.sort().values, apart)

@@ -281,6 +281,7 @@ class Toroid:
             ParamsError: not of this architecture or not finite.
         """
         self.group.check(params)
+        check_floating(params, self.group.parameters)
         return CanonicalParams(self._calculus.project(params), ())
 
     def project_tangent(self, a: Params, vector: Params) -> dict[str, Tensor]:
@@ -420,6 +421,7 @@ class Toroid:
                     f"the vector has {found} for `{name}`, expected shape {tuple(shape)}; give "
                     "every parameter a tensor of its shape."
                 )
+        check_floating(vector, self.group.parameters, "the vector")
 
     def _check_tangent(self, a: Params, tangent: Params) -> None:
         self._check_vector(tangent)

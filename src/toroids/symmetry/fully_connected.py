@@ -9,12 +9,14 @@ against.
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from toroids.arguments import checked
 from toroids.errors import ParamsError
 from toroids.params import Params, check_named
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Generator, Leg, Output, OutputMode, Space
 
 
+@checked
 def fully_connected_group(
     params: Params,
     output: OutputMode = "values",
