@@ -8,7 +8,8 @@ from toroids.align.many import ManyAlignment, align_many
 from toroids.binary.layers import BinaryConv2d, BinaryLinear, Sign
 from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
-from toroids.discovery.audit import Audit, audit
+from toroids.discovery.audit import audit
+from toroids.discovery.counts import Audit
 from toroids.discovery.discover import discover
 from toroids.discovery.rules.registry import rule
 from toroids.discovery.verify import Verification, verify

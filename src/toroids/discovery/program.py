@@ -378,6 +378,8 @@ def call(node: fx.Node, look_up: LookUp, how: Execution) -> Any:
     if isinstance(node.target, torch._ops.HigherOrderOperator):  # torch.cond, map, scan
         arguments = map_aggregate(arguments, lambda a: _branch(a, how))
     arguments, keywords = _rewritten(arguments, how), _rewritten(keywords, how)
+    if operator_name(node) == "aten::embedding":
+        arguments = arguments[:2]  # without `padding_idx`, which hides the slope of one row
     result = node.target(*arguments, **keywords)  # type: ignore[operator]
     if how.wide and isinstance(result, Tensor) and result.dtype in WIDE:
         return result.to(WIDE[result.dtype])
