@@ -6,10 +6,11 @@ What else lies in it is dead (parameters on which no output depends), linear-red
 within one layer, as the kernel of a layer whose reader subtracts the mean, or among biases alone,
 as one that the next bias absorbs), or unexplained.
 
-Where the Jacobian is too large its rank is estimated, and of what kind the directions are that
-neither symmetries nor dead entries explain is asked of a narrow twin of the network.
+Where the Jacobian is too large, what neither symmetries nor dead entries explain is asked of narrow
+twins of the network.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,7 @@ from toroids.discovery.draws import drawn_params
 from toroids.discovery.example import Inputs
 from toroids.discovery.explore import explore
 from toroids.discovery.lanczos import estimated_rank
-from toroids.discovery.narrow import narrowed
+from toroids.discovery.narrow import Narrow, narrowed
 from toroids.discovery.program import Program
 from toroids.discovery.tangents import dimension_of, pulled, tangents_of
 from toroids.errors import DataError
@@ -57,10 +58,12 @@ def audit(
         output_key: the entry of a structured output that counts.
 
     Returns:
-        The counts: exact for networks of at most 8000 parameters. For larger ones the rank is
-        estimated by stochastic Lanczos quadrature, with its standard error; directions that change
-        the outputs less than 1e-4 times as much as the strongest count as null. Those that neither
-        symmetries nor dead entries explain are told apart as they are in a narrow twin.
+        The counts: exact for networks of at most 8000 parameters. For larger ones symmetries and
+        dead entries are counted, and linear-redundant and unexplained directions are estimated: as
+        many per parameter as in a narrow twin, the same module at weights at which units are equal;
+        the standard error is the difference to a twin that is narrower still. Where no units can be
+        made equal the rank is estimated by stochastic Lanczos quadrature, which takes weak
+        directions for null and null ones for weak.
 
     Raises:
         DataError: the model gives no floating outputs, or they are not finite.
@@ -152,26 +155,32 @@ def _exact(asked: _Subject) -> Audit:
 
 
 def _estimated(asked: _Subject) -> Audit:
-    """The rank and what is dead are the network's, of what is left the kinds are a twin's."""
+    """Symmetries and what is dead are the network's; of the rest there is as much as in twins."""
     start, latent = asked.start, asked.latent
     total, count = len(start), asked.outputs(start).numel()
-    rank, error = estimated_rank(asked.outputs, start)
     silent = _silent(asked.outputs, start)
     dimension, among_silent = dimension_of(asked.group, asked.point, asked.names, silent)
     dead = int((silent & ~latent).sum()) - among_silent
     dimension += int(latent.sum())
-    left = max(total - rank - dimension - dead, 0.0)
-    twin = _twin(asked)
-    found = Audit(total, count, rank, dimension, dead, 0.0, left, count < total, error)
-    if twin is None:
-        return found
-    kinds = max(twin.linear_redundant + twin.unexplained, 1.0)
+    found = Audit(total, count, 0.0, dimension, dead, 0.0, 0.0, count < total)
+    twins = [
+        _twin(asked, narrow) for narrow in narrowed(asked.group, asked.point, asked.names, NARROW)
+    ]
+    if not twins:
+        rank, error = estimated_rank(asked.outputs, start)
+        left = max(total - rank - dimension - dead, 0.0)
+        return replace(found, rank=rank, unexplained=left, rank_stderr=error)
+    # as many per parameter as in the widest twin; the next one says how far that is to be trusted
+    redundant = [total * twin.linear_redundant / twin.parameters for twin in twins]
+    other = [total * twin.unexplained / twin.parameters for twin in twins]
     return replace(
         found,
-        linear_redundant=left * twin.linear_redundant / kinds,
-        unexplained=left * twin.unexplained / kinds,
-        where=twin.where,
-        twin=twin,
+        rank=total - dimension - dead - redundant[0] - other[0],
+        linear_redundant=redundant[0],
+        unexplained=other[0],
+        rank_stderr=math.hypot(redundant[0] - redundant[-1], other[0] - other[-1]),
+        where=twins[0].where,
+        twin=twins[0],
     )
 
 
@@ -183,11 +192,8 @@ def _silent(outputs: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
     return pulled(values, vector, torch.randn(len(values), generator=generator).double()) == 0
 
 
-def _twin(asked: _Subject) -> Audit | None:
+def _twin(asked: _Subject, narrow: Narrow) -> Audit:
     """The exact audit of a narrow twin, by some of its outputs."""
-    narrow = narrowed(asked.group, asked.point, asked.names, NARROW)
-    if narrow is None:
-        return None
     small = replace(asked, point=narrow.point)
     sizes = dict(zip(asked.names, narrow.sizes, strict=True))
     count = small.outputs(small.start).numel()

@@ -30,12 +30,11 @@ class Audit:
         unexplained: what is left of parameters - rank.
         lower_bound: whether the outputs are fewer than the parameters, so that the true rank may be
             larger and `unexplained` smaller.
-        rank_stderr: standard error of `rank` where it was estimated, 0 where it is exact; also that
-            of `linear_redundant` and `unexplained` together.
+        rank_stderr: standard error of `rank`, and of `linear_redundant` and `unexplained` together,
+            where they were estimated; 0 where they are exact, and where narrow twins agree.
         where: for every tensor in which unexplained directions live its share of them, the largest
             first; the shares add up to 1.
-        twin: the exact audit of a narrow twin, where the rank was estimated: what is left of the
-            large network is linear-redundant or unexplained as it is there. None where the counts
+        twin: the exact audit of a narrow twin from which the counts were estimated; None where they
             are exact, and where there is no twin: then all that is left counts as unexplained.
 
     See `audit` for an example.
@@ -59,7 +58,7 @@ class Audit:
         shown = [f"{name} {share:.0%}" for name, share in list(self.where.items())[:SHOWN]]
         more = f" and {len(self.where) - SHOWN} more" if len(self.where) > SHOWN else ""
         places = f" (in {', '.join(shown)}{more})" if shown else ""
-        twin = f"\nestimated, with a narrow twin: {self.twin}" if self.twin else ""
+        twin = f"\nestimated from a narrow twin: {self.twin}" if self.twin else ""
         return (
             f"{self.parameters} parameters, rank {self.rank:g}{error}: "
             f"{self.parameters - self.rank:g} directions leave the outputs: "

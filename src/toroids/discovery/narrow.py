@@ -43,21 +43,28 @@ class Narrow:
         )
 
 
-def narrowed(group: SymmetryGroup, point: Params, names: list[str], largest: int) -> Narrow | None:
-    """The widest twin that has few enough free numbers; None where there is none.
+def narrowed(group: SymmetryGroup, point: Params, names: list[str], largest: int) -> list[Narrow]:
+    """The widest twin that has few enough free numbers, and the next narrower one.
 
     Args:
         group: of the network; the permutations of its spaces say which units are alike.
         point: parameters and buffers.
         names: the parameters that count.
-        largest: how many free numbers it may have.
+        largest: how many free numbers a twin may have.
 
     Returns:
-        The twin, at a point near the given one.
+        At most two twins, each at a point near the given one.
     """
     whole = sum(point[name].numel() for name in names)
-    found = (_at_width(group, point, names, width) for width in WIDTHS)
-    return next((twin for twin in found if sum(twin.sizes) <= min(largest, whole - 1)), None)
+    found: dict[int, Narrow] = {}
+    for width in WIDTHS:
+        twin = _at_width(group, point, names, width)
+        size = sum(twin.sizes)
+        if size < whole and size <= largest:
+            found.setdefault(size, twin)
+        if len(found) == 2:
+            break
+    return list(found.values())
 
 
 def _at_width(group: SymmetryGroup, point: Params, names: list[str], width: int) -> Narrow:
