@@ -378,12 +378,27 @@ def call(node: fx.Node, look_up: LookUp, how: Execution) -> Any:
     if isinstance(node.target, torch._ops.HigherOrderOperator):  # torch.cond, map, scan
         arguments = map_aggregate(arguments, lambda a: _branch(a, how))
     arguments, keywords = _rewritten(arguments, how), _rewritten(keywords, how)
-    if operator_name(node) == "aten::embedding":
-        arguments = arguments[:2]  # without `padding_idx`, which hides the slope of one row
-    result = node.target(*arguments, **keywords)  # type: ignore[operator]
+    run = _WITH_SLOPES.get(operator_name(node), node.target)
+    result = run(*arguments, **keywords)  # type: ignore[operator]
     if how.wide and isinstance(result, Tensor) and result.dtype in WIDE:
         return result.to(WIDE[result.dtype])
     return result
+
+
+def _copied(into: Tensor, source: Tensor, *_: Any) -> Tensor:
+    return source.to(into.dtype).expand_as(into).clone()
+
+
+def _looked_up(table: Tensor, rows: Tensor, *_: Any) -> Tensor:
+    return torch.nn.functional.embedding(rows, table)
+
+
+# Operators that give the same by others, of which all slopes are known: an embedding hides those
+# of its padding row, a copy has none.
+_WITH_SLOPES: dict[str, Callable[..., Tensor]] = {
+    "aten::copy": _copied,
+    "aten::embedding": _looked_up,
+}
 
 
 def is_block(node: fx.Node) -> bool:

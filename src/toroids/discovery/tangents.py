@@ -15,8 +15,9 @@ from toroids.symmetry.group import SymmetryGroup
 
 # Parts of an element that are continuous; every entry of one is a direction.
 CONTINUOUS = ("log_scales", "shifts", "mix")
-# Numbers that a batch of slopes may hold per value of an operator: 2^22 in float64 are 32 MB.
-BATCH = 2**22
+# Rows of a Jacobian that are computed at once: larger batches are no quicker, and every value of
+# every operator is held as many times.
+BATCH = 256
 
 
 def slopes(values: Tensor, vector: Tensor) -> Iterator[Tensor]:
@@ -31,9 +32,8 @@ def slopes(values: Tensor, vector: Tensor) -> Iterator[Tensor]:
     Yields:
         (some values, entries of the vector); zero where nothing depends on the vector.
     """
-    size = max(1, BATCH // max(len(values), len(vector)))
     batched = True
-    for choice in torch.split(torch.arange(len(values)), size):
+    for choice in torch.split(torch.arange(len(values)), BATCH):
         at = torch.zeros(len(choice), len(values), dtype=torch.float64)
         at[torch.arange(len(choice)), choice] = 1.0
         if batched:
