@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from toroids.discovery import maps
 from toroids.discovery.example import Example
 from toroids.discovery.infer import MEASURING, draws_random
-from toroids.discovery.maps import TOKENS, Features, Holder, Map
+from toroids.discovery.maps import TOKENS, Features, Holder, Map, Places
 from toroids.discovery.program import (
     Execution,
     Program,
@@ -34,7 +34,6 @@ from toroids.discovery.program import (
 )
 
 LARGE = 2**22  # entries of a parameter that are followed one by one
-Places: TypeAlias = np.ndarray[Any, Any]
 Rule: TypeAlias = Callable[..., Any]  # see `linear_rules`
 
 

@@ -8,11 +8,13 @@ move the terms; those that multiply by known numbers multiply the terms; sums ad
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+Places: TypeAlias = np.ndarray[Any, Any]
 MOST = 8  # terms of one entry; what mixes more is no rotation of pairs
 TOKENS = 32  # bits of an id that tell one use of a feature from another
 
@@ -69,7 +71,7 @@ class Features:
         """The holder of a feature."""
         return self.holders[bisect_right(self.starts, feature) - 1]
 
-    def holder_numbers(self, features: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def holder_numbers(self, features: Places) -> Places:
         """For every feature which holder has it."""
         return np.searchsorted(self.starts, features, side="right") - 1
 
@@ -181,3 +183,16 @@ def as_real(value: Map) -> Map:
         for ids, numbers in value.terms
     ]
     return Map(tuple(terms), value.buffers)
+
+
+def unique(columns: Places) -> tuple[Places, Places]:
+    """Different columns of small numbers, none below zero, in order, and which each one is."""
+    key, ranges = columns[0], int(columns[0].max(initial=0)) + 1
+    for row in columns[1:]:
+        size = int(row.max(initial=0)) + 1
+        if ranges * size >= 2**62:
+            key = np.unique(key, return_inverse=True)[1].ravel()
+            ranges = int(key.max(initial=0)) + 1
+        key, ranges = key * size + row, ranges * size
+    _, first, at = np.unique(key, return_index=True, return_inverse=True)
+    return columns[:, first], at.ravel()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from toroids.discovery.linear_values import Product, Unknown, Walk
-from toroids.discovery.maps import TOKENS, Map
+from toroids.discovery.maps import TOKENS, Map, unique
 
 # Rows and columns of a product that are looked at, in every one of several draws: two positions
 # leave one distance, three leave three.
@@ -80,8 +80,8 @@ def _is_plain(walk: Walk, value: Map) -> bool:
     features = walk.meetings.features
     holder = features.holder_numbers(feature)
     turning = np.array([x.turns and not x.single for x in features.holders], bool)[holder]
-    uses = np.unique(np.stack([place, holder, use])[:, turning], axis=1)
-    return uses.shape[1] == np.unique(uses[:2], axis=1).shape[1]
+    uses, _ = unique(np.stack([place, holder, use])[:, turning])
+    return uses.shape[1] == unique(uses[:2])[0].shape[1]
 
 
 def _note(walk: Walk, left: Map, right: Map) -> None:
@@ -98,6 +98,6 @@ def _note(walk: Walk, left: Map, right: Map) -> None:
             found.append((np.stack([part, place, first, second]), weight.numpy()[kept]))
     keys, weights = (np.concatenate(x, axis=-1) for x in zip(*found, strict=True))
     if weights.size:
-        keys, at = np.unique(keys, axis=1, return_inverse=True)
-        total = np.bincount(at.ravel(), weights, keys.shape[1])
+        keys, at = unique(keys)
+        total = np.bincount(at, weights, keys.shape[1])
         walk.meetings.products.append(Product(*keys, total))

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from toroids.discovery.linear_values import Meetings, Places, Product
-from toroids.discovery.maps import Holder
+from toroids.discovery.linear_values import Meetings, Product
+from toroids.discovery.maps import Holder, Places, unique
 
 ZERO = 1e-12  # of the largest number of a product: what rounding leaves of sines that cancel
 ALIKE = 1e-9  # of a matrix: how far its entries may be from those of a rotation
@@ -95,24 +95,24 @@ def _pairs(meetings: Meetings, entries: Product) -> _Pairs:
         np.stack([entries.part, np.full_like(entries.part, side), features])
         for side, features in enumerate((entries.first, entries.second))
     ]
-    nodes, at = np.unique(np.concatenate(sides, axis=1), axis=1, return_inverse=True)
-    first, second = np.split(at.ravel(), 2)
+    nodes, at = unique(np.concatenate(sides, axis=1))
+    first, second = np.split(at, 2)
     count = nodes.shape[1]
     graph = coo_array((np.ones(len(first)), (first, second)), (count, count))
     _, block = connected_components(graph, directed=False)
     holder = meetings.features.holder_numbers(nodes[2])
     # in every block, on either side, the features of one holder
     key = np.stack([block, nodes[1], holder])
-    _, group, sizes = np.unique(key, axis=1, return_inverse=True, return_counts=True)
-    size = sizes[group.ravel()]
+    _, group = unique(key)
+    size = np.bincount(group)[group]
     odd = np.zeros(block.max() + 1, bool)
     odd[block[size > 2]] = True
     mixed = np.zeros((2, len(odd)), bool)
     mixed[0, block[size == 1]] = mixed[1, block[size == 2]] = True
     odd |= mixed.all(axis=0)
     two = np.flatnonzero((size == 2) & ~odd[block])
-    two = two[np.lexsort((nodes[2][two], group.ravel()[two]))]
-    features = np.unique(nodes[2][two].reshape(-1, 2), axis=0)
+    two = two[np.lexsort((nodes[2][two], group[two]))]
+    features = unique(nodes[2][two].reshape(-1, 2).T)[0].T
     found = _Pairs(
         features,
         np.full(meetings.features.count, -1),
@@ -156,20 +156,18 @@ def _links(entries: Product, pairs: _Pairs) -> dict[tuple[int, int], int]:
     both = (a >= 0) & (b >= 0)
     if not both.any():
         return {}
-    keys, at = np.unique(
-        np.stack([entries.part, entries.place, a, b])[:, both], axis=1, return_inverse=True
-    )
+    keys, at = unique(np.stack([entries.part, entries.place, a, b])[:, both])
     corner = 2 * pairs.place[entries.first] + pairs.place[entries.second]
     matrices = np.zeros((keys.shape[1], 4))
-    np.add.at(matrices, (at.ravel(), corner[both]), entries.weight[both])
+    np.add.at(matrices, (at, corner[both]), entries.weight[both])
     p, q, r, s = matrices.T
     limit = ALIKE * np.abs(matrices).max(axis=1) + ZERO
     alike = (np.abs(p - s) <= limit) & (np.abs(q + r) <= limit)
     opposite = (np.abs(p + s) <= limit) & (np.abs(q - r) <= limit)
-    met, which = np.unique(keys[2:], axis=1, return_inverse=True)
+    met, which = unique(keys[2:])
     holds = np.ones((2, met.shape[1]), bool)
     for number, good in enumerate((alike, opposite)):
-        np.logical_and.at(holds[number], which.ravel(), good)
+        np.logical_and.at(holds[number], which, good)
     links: dict[tuple[int, int], int] = {}
     for (x, y), same, other in zip(met.T.tolist(), *holds.tolist(), strict=True):
         if same == other:

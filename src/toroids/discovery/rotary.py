@@ -23,7 +23,7 @@ from toroids.discovery.pairs import units_of
 from toroids.discovery.program import Program
 from toroids.symmetry.space import Space
 
-POINTS = 6  # sizes of the inputs at which every program is followed, the smallest first
+POINTS = 4  # sizes of the inputs at which every program is followed, of the smallest ones
 FAR = 4096  # positions that no example has are drawn up to here
 
 
@@ -56,8 +56,8 @@ def rotary_pairs(explored: Explored, spaces: Sequence[Space]) -> RotaryPairs:
     features = Features()
     own, drawn = Meetings(features), Meetings(features)
     for program in explored.programs:
-        for example in _examples(explored, program):
-            _follow(program, example, own, drawn, generator)
+        for number, example in enumerate(_examples(explored, program)):
+            _follow(program, example, (own, drawn), generator, often=number == 0)
     found = units_of(own)
     if not found:
         return RotaryPairs(tuple(spaces))
@@ -76,21 +76,29 @@ def rotary_pairs(explored: Explored, spaces: Sequence[Space]) -> RotaryPairs:
 def _examples(explored: Explored, program: Program) -> list[Example]:
     points = [point.example for point in explored.points if point.program is program]
     points = points or [program.example]
-    return sorted(points, key=lambda x: sum(t.numel() for t in x.tensors))[:POINTS]
+    points.sort(key=lambda x: sum(t.numel() for t in x.tensors))
+    return points[:POINTS][::-1]
 
 
 def _follow(
-    program: Program, example: Example, own: Meetings, drawn: Meetings, generator: torch.Generator
+    program: Program,
+    example: Example,
+    found: tuple[Meetings, Meetings],
+    generator: torch.Generator,
+    often: bool,
 ) -> None:
     """Follows a program at inputs and buffers as they are, like them, and far."""
+    own, drawn = found
     near = example.with_tensors(drawn_inputs(example.tensors, generator))
-    for inputs in (example, near):
+    for inputs in (example, near) if often else (example,):
         Walk(program, inputs, {}, own, RULES, generator)
     if not own.products:
         return
     values = {s.name: s.value for s in program.sources.values() if s.kind == "buffer"}
     buffers = drawn_params(values, {}, (), generator)
     Walk(program, near, buffers, drawn, RULES, generator)
+    if not often:
+        return
     far = [
         x if x.is_floating_point() or x.dtype == torch.bool
         else torch.randint(FAR, x.shape, generator=generator).to(x.dtype)
