@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx
 
 from toroids.discovery import maps
-from toroids.discovery.linear_values import Later, Rule, Unknown, Walk, Weight
+from toroids.discovery.linear_values import Known, Later, Rule, Unknown, Walk, Weight
 from toroids.discovery.maps import TOKENS, Holder, Map
 from toroids.discovery.meeting import meet
 
@@ -151,14 +151,36 @@ def _offset(walk: Walk, value: Any, known: Any) -> Any:
 
 
 def _cat(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    parts = []
-    for x in args[0]:
-        empty = isinstance(x, Tensor) and not bool(x.any())
-        value = maps.nothing(x.shape) if empty else walk.as_map(x)
-        if value is None:
-            return None
-        parts.append(value)
+    parts = [_or_zeros(walk, x) for x in args[0]]
+    if any(part is None for part in parts):
+        return None
     return maps.joined(parts, lambda xs: node.target(xs, *args[1:], **kwargs))  # type: ignore[operator]
+
+
+def _scatter(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Writes one value into another."""
+    whole, part = (_or_zeros(walk, x) for x in args[:2])
+    if whole is None or part is None:
+        return None
+    return maps.joined([whole, part], lambda xs: node.target(*xs, *args[2:], **kwargs))  # type: ignore[operator]
+
+
+def _copy(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """A value in the place of another one, of whose entries nothing is left."""
+    value, shape = walk.as_map(args[1]), walk.shape(node)
+    return None if value is None else value.each(lambda x: x.expand(shape))
+
+
+def _or_zeros(walk: Walk, x: Any) -> Map | None:
+    zeros = isinstance(x, Tensor) and not bool(x.any())
+    return maps.nothing(x.shape) if zeros else walk.as_map(x)
+
+
+def _shaped(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Numbers that depend on the shape of a value only."""
+    like = torch.zeros(walk.shape(node.args[0]), dtype=torch.float64)  # type: ignore[arg-type]
+    value = node.target(like, *args[1:], **{**kwargs, "dtype": torch.float64, "device": "cpu"})  # type: ignore[operator]
+    return Known(value.zero_() if "empty" in str(node.target) else value)
 
 
 def _pad(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -388,6 +410,10 @@ MOVING = (
     "unsafe_split", "unsafe_chunk", "index", "gather", "unfold", "diagonal", "broadcast_to",
     "ravel",
 )  # fmt: skip
+SHAPED = (
+    "new_empty", "new_zeros", "new_ones", "new_full", "empty_like", "zeros_like", "ones_like",
+    "full_like",
+)  # fmt: skip
 AXES = ("t", "transpose", "permute", "numpy_T", "mT", "movedim", "moveaxis", "swapaxes", "swapdims")
 RULES: dict[str, Rule] = {
     **dict.fromkeys(MOVING, _moving),
@@ -398,6 +424,8 @@ RULES: dict[str, Rule] = {
     "neg": _neg, "mul": _mul, "div": _div, "add": _add, "sub": _sub, "cat": _cat, "concat": _cat,
     "stack": _cat, "constant_pad_nd": _pad, "pad": _pad, "where": _where, "masked_fill": _filled,
     "view_as_complex": _as_complex, "view_as_real": _as_real, "complex": _complex,
+    "copy": _copy, "slice_scatter": _scatter, "select_scatter": _scatter,
+    **dict.fromkeys(SHAPED, _shaped),
     "real": _of_numbers(torch.real), "imag": _of_numbers(torch.imag),
     "conj": _of_numbers(torch.conj_physical), "_conj": _of_numbers(torch.conj_physical),
     "layer_norm": _layer_norm, "rms_norm": _layer_norm, "linear": _linear, "addmm": _addmm,

@@ -7,6 +7,7 @@ feature uses it otherwise, and it stays as it is.
 """
 
 import operator
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -33,6 +34,7 @@ from toroids.discovery.program import (
     prepared,
 )
 
+DEBUG = os.environ.get("DBG")
 LARGE = 2**22  # entries of a parameter that are followed one by one
 Rule: TypeAlias = Callable[..., Any]  # see `linear_rules`
 
@@ -248,6 +250,7 @@ class Walk:
         if value is None or operator_name(node) in MEASURING:
             return Known(None if value is None else int(self.sizes(value)))
         result = self._ruled(node, look_up)
+            print("ENDS", node, node.target, [type(v).__name__ for v in inputs])
         if result is None:
             self.use(inputs)
             return Unknown()
@@ -262,11 +265,13 @@ class Walk:
 
         try:
             with torch.no_grad():
-                return Known(call(node, numbers, Execution()), held)
+                value = call(node, numbers, Execution())
         except (RuntimeError, IndexError, ValueError, TypeError) as error:
             if self.strict:
                 raise Failed from error
             return Unknown()
+        # what nothing was written to is any number: zero, so that parts may be written to it
+        return Known(value.zero_() if "empty" in operator_name(node) else value, held)
 
     def _ruled(self, node: fx.Node, look_up: Callable[[fx.Node], Any]) -> Any:
         name = operator_name(node).removeprefix("aten::")

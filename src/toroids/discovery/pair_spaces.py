@@ -52,14 +52,15 @@ class PairSpaces:
 
     def _add(self, units: Sequence[Unit], key: Holder) -> None:
         anchors = [next(p for p in unit if (p.holder, p.power) == (key, -1)) for unit in units]
-        carrier = self._carrier(key, anchors)
+        around = self._around(key, anchors)
         places: Places = {f: (0, (f,)) for p in anchors for f in (p.real, p.imaginary)}
-        if carrier is not None:
-            places = places_of(carrier, key)
+        if around:
+            places = places_of(around[-1], key)
+        copy_of = [self._copy(around, key, anchor.real) for anchor in anchors]
 
         def order(number: int) -> tuple[int, Entry]:
-            both = [places[f] for f in (anchors[number].real, anchors[number].imaginary)]
-            return both[0][0], min(entry for _, entry in both)
+            both = (anchors[number].real, anchors[number].imaginary)
+            return copy_of[number], min(places[f][1] for f in both)
 
         ordered = [
             # heads that are exchanged turn the same way round
@@ -68,35 +69,48 @@ class PairSpaces:
             else _reversed(units[i])
             for i in sorted(range(len(units)), key=order)
         ]
-        copies = carrier.copies * carrier.size if carrier else 1
-        held = Counter(places[p.real][0] for p in anchors)
-        if len(held) < copies or len(set(held.values())) > 1:
-            carrier, copies = None, 1
-        space = self._space(ordered, key, copies, carrier)
+        held = Counter(copy_of)
+        if len(held) < math.prod(s.size for s in around) or len(set(held.values())) > 1:
+            around = []
+        space = self._space(ordered, key, around)
         others = without_redundant(self.spaces, space, self.program.shapes)
-        blocking = next((s.name for s in others if not takes_pairs(s, ordered, space)), None)
+        blocking = next(
+            (s.name for s in others if not takes_pairs(s, ordered, space, around)), None
+        )
         if blocking is None:
             self.spaces = others
             self.found.append(space)
         else:
             self.notes.append(
-                f"the pairs of `{space.name}` stay in place, for `{blocking}` moves their entries "
+                f"the pairs of `{space.name}` stay in place, for `{blocking[0]}` moves their entries "
                 "otherwise"
             )
 
-    def _carrier(self, key: Holder, anchors: Sequence[Pair]) -> Space | None:
-        """The innermost space that permutes units which hold both entries of all pairs."""
-        inside = []
+    def _around(self, key: Holder, anchors: Sequence[Pair]) -> list[Space]:
+        """The spaces whose units hold both entries of all pairs, the innermost last."""
+        names: set[str] = set()
         for space in self.spaces:
             places = places_of(space, key)
             both = [(places.get(p.real), places.get(p.imaginary)) for p in anchors]
             if space.copies * space.size > 1 and all(x and y and x[0] == y[0] for x, y in both):
-                inside.append(space)
-        return max(inside, key=lambda space: len(space.within), default=None)
+                names |= {space.name, *space.within}
+        inside = [space for space in self.spaces if space.name in names]
+        return sorted(inside, key=lambda space: len(space.within))
 
-    def _space(
-        self, units: Sequence[Unit], key: Holder, copies: int, carrier: Space | None
-    ) -> Space:
+    def _copy(self, around: Sequence[Space], key: Holder, feature: int) -> int:
+        """The number of the copy in which a feature is."""
+        digits: dict[str, int] = {}
+        sizes = {space.name: space.size for space in around}
+        for space in around:
+            place = places_of(space, key).get(feature)
+            if place is not None:
+                chain = (*space.within, space.name)
+                at = np.unravel_index(place[0], [sizes[name] for name in chain])
+                digits.update(zip(chain, map(int, at), strict=True))
+        return int(np.ravel_multi_index([digits[n] for n in sizes], list(sizes.values())))
+
+    def _space(self, units: Sequence[Unit], key: Holder, around: Sequence[Space]) -> Space:
+        copies = math.prod(space.size for space in around)
         legs: list[Leg] = []
         powers: list[float] = []
         kinds = dict.fromkeys((p.holder, p.power) for p in sorted(units[0], key=lambda p: -p.power))
@@ -129,19 +143,32 @@ class PairSpaces:
                 Generator("rescale", tuple(powers)),
                 Generator("phase" if turns else "flip", even),
             ),
-            within=(*carrier.within, carrier.name) if carrier else (),
+            within=tuple(space.name for space in around),
         )
 
 
-def takes_pairs(other: Space, units: Sequence[Unit], space: Space) -> bool:
-    """Whether a space takes pairs to pairs: of the same unit, or around it, of the same place."""
-    around = other.name in space.within
+def takes_pairs(other: Space, units: Sequence[Unit], space: Space, around: Sequence[Space]) -> bool:
+    """Whether a space takes pairs to pairs: of the same unit, or of the same one in other copies.
+
+    Args:
+        other: what acts on the same tensors.
+        units: the pairs.
+        space: theirs.
+        around: the spaces whose units are its copies.
+
+    Returns:
+        Whether it does.
+    """
+    sizes = [s.size for s in around]
+    free = [i for i, s in enumerate(around) if s.name != other.name]
     places = {
         holder: places_of(other, holder) for unit in units for holder in {p.holder for p in unit}
     }
     kinds: dict[tuple[Holder, int, Entry], set[tuple[int, ...]]] = {}
     for number, unit in enumerate(units):
-        own = (number % space.size,) if around else (number,)
+        copy, place = divmod(number, space.size)
+        digits = [int(d) for d in np.unravel_index(copy, sizes)] if sizes else []
+        own = (place, *(digits[i] for i in free))
         for pair in unit:
             both = [places[pair.holder].get(f) for f in (pair.real, pair.imaginary)]
             if both == [None, None]:
@@ -151,9 +178,8 @@ def takes_pairs(other: Space, units: Sequence[Unit], space: Space) -> bool:
             (first, real), (second, imaginary) = both
             if first != second:
                 return False
-            copy = first // other.size
             for part, entry in enumerate((real, imaginary)):
-                kinds.setdefault((pair.holder, copy, entry), set()).add((*own, part))
+                kinds.setdefault((pair.holder, first // other.size, entry), set()).add((*own, part))
     return "permute" not in other.actions or all(len(kind) == 1 for kind in kinds.values())
 
 
