@@ -7,7 +7,6 @@ feature uses it otherwise, and it stays as it is.
 """
 
 import operator
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -34,7 +33,6 @@ from toroids.discovery.program import (
     prepared,
 )
 
-DEBUG = os.environ.get("DBG")
 LARGE = 2**22  # entries of a parameter that are followed one by one
 Rule: TypeAlias = Callable[..., Any]  # see `linear_rules`
 
@@ -250,7 +248,6 @@ class Walk:
         if value is None or operator_name(node) in MEASURING:
             return Known(None if value is None else int(self.sizes(value)))
         result = self._ruled(node, look_up)
-            print("ENDS", node, node.target, [type(v).__name__ for v in inputs])
         if result is None:
             self.use(inputs)
             return Unknown()

@@ -82,8 +82,8 @@ class PairSpaces:
             self.found.append(space)
         else:
             self.notes.append(
-                f"the pairs of `{space.name}` stay in place, for `{blocking[0]}` moves their entries "
-                "otherwise"
+                f"the pairs of `{space.name}` stay in place, for `{blocking[0]}` moves what they "
+                "hold otherwise"
             )
 
     def _around(self, key: Holder, anchors: Sequence[Pair]) -> list[Space]:
