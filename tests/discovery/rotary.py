@@ -58,8 +58,8 @@ def swapped(x, at):
 
 
 def uneven(x, at):
-    """No rotation: cosines of other angles than those of the sines."""
-    cos, sin = (2 * at).cos().repeat(1, 2), at.sin().repeat(1, 2)
+    """No rotation: the two entries of a pair have other angles."""
+    cos, sin = (f(torch.cat([at, 2 * at], -1)) for f in (torch.cos, torch.sin))
     a, b = x.chunk(2, -1)
     return x * cos + torch.cat([-b, a], -1) * sin
 

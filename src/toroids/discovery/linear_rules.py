@@ -151,8 +151,9 @@ def _offset(walk: Walk, value: Any, known: Any) -> Any:
 
 
 def _cat(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    parts = [_or_zeros(walk, x) for x in args[0]]
-    if any(part is None for part in parts):
+    found = [_or_zeros(walk, x) for x in args[0]]
+    parts = [part for part in found if part is not None]
+    if len(parts) < len(found):
         return None
     return maps.joined(parts, lambda xs: node.target(xs, *args[1:], **kwargs))  # type: ignore[operator]
 
@@ -362,12 +363,12 @@ def _product(walk: Walk, node: fx.Node, a: Any, b: Any, equation: tuple[str, str
 
 def _matmul(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     ranks = [len(x.meta["val"].shape) for x in node.args[:2]]  # type: ignore[union-attr]
-    return _product(walk, node, *args[:2], _batched(*ranks))
+    return _product(walk, node, args[0], args[1], _batched(*ranks))
 
 
 def _baddbmm(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     walk.use(args[0])
-    return _product(walk, node, *args[1:3], _batched(3, 3))
+    return _product(walk, node, args[1], args[2], _batched(3, 3))
 
 
 def _batched(first: int, second: int) -> tuple[str, str, str]:
@@ -386,7 +387,7 @@ def _einsum(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, An
         return None
     if any(len(set(term)) < len(term) for term in terms):
         return None
-    return _product(walk, node, *operands, (terms[0], terms[1], out))
+    return _product(walk, node, operands[0], operands[1], (terms[0], terms[1], out))
 
 
 def _attention(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ feature uses it otherwise, and it stays as it is.
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -70,6 +71,9 @@ class Later:
 
     holders: tuple[Holder, ...]
     make: Callable[[], Map]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "make", cache(self.make))  # one value, however often it is read
 
 
 @dataclass
@@ -251,7 +255,7 @@ class Walk:
         if result is None:
             self.use(inputs)
             return Unknown()
-        return fx.node.map_aggregate(result, lambda x: _fed(x, held))  # type: ignore[arg-type]
+        return fx.node.map_aggregate(result, lambda x: _fed(x, held))
 
     def _computed(
         self, node: fx.Node, look_up: Callable[[fx.Node], Any], held: frozenset[str]
@@ -289,8 +293,8 @@ class Walk:
 
 
 def _wrapped(value: Any) -> Any:
-    kinds = Known | Unknown | Weight | Later | Map | list | tuple
-    return value if isinstance(value, kinds) else Known(value)
+    whole = isinstance(value, Known | Unknown | Weight | Later | Map | list)
+    return value if whole else Known(value)
 
 
 def _fed(value: Any, held: frozenset[str]) -> Any:

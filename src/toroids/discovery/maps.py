@@ -98,7 +98,7 @@ class Map:
     def features(self) -> Tensor:
         """The features that it holds, each once."""
         held = torch.cat([ids[numbers != 0] for ids, numbers in self.terms])
-        return (held >> TOKENS).unique()
+        return torch.unique(held >> TOKENS)  # type: ignore[no-any-return]
 
     def each(self, function: Callable[[Tensor], Tensor]) -> "Map":
         """Moves entries."""
@@ -128,7 +128,7 @@ def added(maps: Sequence[Map]) -> Map:
     Raises:
         ValueError: an entry has more than `MOST` terms.
     """
-    shape = torch.broadcast_shapes(*(m.shape for m in maps))
+    shape = torch.broadcast_shapes(*(m.shape for m in maps))  # type: ignore[no-untyped-call]
     found: list[tuple[Tensor, Tensor]] = []
     for ids, numbers in (term for m in maps for term in m.terms):
         ids, rest = ids.expand(shape), numbers.expand(shape)

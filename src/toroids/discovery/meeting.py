@@ -81,7 +81,7 @@ def _is_plain(walk: Walk, value: Map) -> bool:
     holder = features.holder_numbers(feature)
     turning = np.array([x.turns and not x.single for x in features.holders], bool)[holder]
     uses, _ = unique(np.stack([place, holder, use])[:, turning])
-    return uses.shape[1] == unique(uses[:2])[0].shape[1]
+    return len(uses[0]) == len(unique(uses[:2])[0][0])
 
 
 def _note(walk: Walk, left: Map, right: Map) -> None:
@@ -100,4 +100,4 @@ def _note(walk: Walk, left: Map, right: Map) -> None:
     if weights.size:
         keys, at = unique(keys)
         total = np.bincount(at, weights, keys.shape[1])
-        walk.meetings.products.append(Product(*keys, total))
+        walk.meetings.products.append(Product(keys[0], keys[1], keys[2], keys[3], total))

@@ -45,10 +45,10 @@ class PairSpaces:
             counts = Counter((pair.holder, pair.power) for pair in unit)
             alike.setdefault(frozenset(counts.items()), []).append(unit)
         for kind, members in alike.items():
-            counts = dict(kind)
+            numbers = dict(kind)
             # keys are shared by several queries; a bias comes after its weight
-            keys = [holder for holder, power in counts if power < 0]
-            self._add(members, min(keys, key=lambda h: (counts[h, -1], h.single, h.name)))
+            keys = [holder for holder, power in numbers if power < 0]
+            self._add(members, min(keys, key=lambda h: (numbers[h, -1], h.single, h.name)))
 
     def _add(self, units: Sequence[Unit], key: Holder) -> None:
         anchors = [next(p for p in unit if (p.holder, p.power) == (key, -1)) for unit in units]
@@ -170,16 +170,17 @@ def takes_pairs(other: Space, units: Sequence[Unit], space: Space, around: Seque
         digits = [int(d) for d in np.unravel_index(copy, sizes)] if sizes else []
         own = (place, *(digits[i] for i in free))
         for pair in unit:
-            both = [places[pair.holder].get(f) for f in (pair.real, pair.imaginary)]
-            if both == [None, None]:
+            real, imaginary = (places[pair.holder].get(f) for f in (pair.real, pair.imaginary))
+            if real is None and imaginary is None:
                 continue
-            if None in both or other.actions & {"mix", "rotate", "shift"}:
+            if real is None or imaginary is None or real[0] != imaginary[0]:
                 return False
-            (first, real), (second, imaginary) = both
-            if first != second:
+            if other.actions & {"mix", "rotate", "shift"}:
                 return False
-            for part, entry in enumerate((real, imaginary)):
-                kinds.setdefault((pair.holder, first // other.size, entry), set()).add((*own, part))
+            for part, (unit_of, entry) in enumerate((real, imaginary)):
+                kinds.setdefault((pair.holder, unit_of // other.size, entry), set()).add(
+                    (*own, part)
+                )
     return "permute" not in other.actions or all(len(kind) == 1 for kind in kinds.values())
 
 

@@ -7,7 +7,6 @@ same product for every z. The matrix [[a, b], [b, -a]] says so of pairs that tur
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -133,9 +132,8 @@ def _pairs(meetings: Meetings, entries: Product) -> _Pairs:
 def _lost(meetings: Meetings, odd: Iterable[int]) -> set[int]:
     """Features that stay in place, whatever they meet."""
     features = meetings.features
-    meeting = [seen for seen in meetings.meeting]
-    everywhere = reduce(set.intersection, meeting) if meeting else set()
-    anywhere = reduce(set.union, meeting, set())
+    everywhere = set[int].intersection(*meetings.meeting)
+    anywhere = set[int]().union(*meetings.meeting)
     lost = {*(int(f) for f in odd), *meetings.lost, *(anywhere - everywhere)}
     used: dict[str, set[Holder]] = {}
     for feature in anywhere | meetings.lost:
