@@ -19,7 +19,7 @@ from toroids.canonical.exponents import Matrix, independent, right_inverse
 from toroids.canonical.mix import carried_twice
 from toroids.canonical.spheres import Spheres, output_sphere
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Generator, Kind, Leg, Space
+from toroids.symmetry.space import Absorbed, Generator, Kind, Leg, Space
 from toroids.symmetry.units import entries_per_unit
 
 
@@ -32,17 +32,20 @@ class Pivot:
         action: of the generators: "rescale", "flip" or "shift".
         legs: of the weights; all take the power one in this direction.
         exponents: for every leg of the space, the power it takes in this direction.
+        absorbed: the biases that take back what readers make of a shift.
     """
 
     space: Space
     action: Kind
     legs: tuple[Leg, ...]
     exponents: tuple[float, ...]
+    absorbed: tuple[Absorbed, ...] = ()
 
     @property
     def moves(self) -> list[Leg]:
         """Every leg that changes in this direction, and weights that a norm's eps corrects."""
         legs = [x for x, e in zip(self.space.legs, self.exponents, strict=True) if e]
+        legs += [Leg(x.bias, 0, "write", x.bias) for x in self.absorbed]
         if self.action != "rescale":
             return legs
         moved = {leg.tensor for leg in legs}
@@ -58,7 +61,7 @@ class Pivot:
             self.space,
             actions=frozenset({self.action}),
             legs=tuple(x for x, e in zip(self.space.legs, self.exponents, strict=True) if e),
-            generators=(Generator(self.action, powers),),
+            generators=(Generator(self.action, powers, self.absorbed),),
             norms=tuple(norm for norm in self.space.norms if norm.variance in moved),
         )
 
@@ -120,12 +123,12 @@ class Plan:
         """Plans for `group`; `bias` says whether biases are coordinates of the spheres."""
         self.group, self.bias = group, bias
         self.notes: list[str] = []
-        self.shifts: list[Pivot] = []
+        shifts: list[Pivot] = []
         rescales: list[Pivot] = []
         flips: list[Pivot] = []
         mixes: list[Step] = []
         for space in group.spaces:
-            self.shifts += self._pivots(space, "shift")
+            shifts += self._pivots(space, "shift")
             rescales += self._apart(self._pivots(space, "rescale", bias), rescales)
             flips += self._apart(self._pivots(space, "flip"), flips)
             if any(len(set(generator.exponents)) > 1 for generator in space.of("mix")):
@@ -135,6 +138,8 @@ class Plan:
                     f"space `{space.name}`: its matrices are left as they are; no parameters read "
                     "what they act on"
                 )
+        # a bias comes after all that it absorbs
+        self.shifts = [step for circle in _ordered(shifts) for step in circle]
         output = output_sphere(group)
         scale: list[Step] = [OutputScale(output)] if output else []
         self.scales = _ordered([*rescales, *mixes, *scale])
@@ -176,7 +181,13 @@ class Plan:
             if action == "flip":
                 exponents = exponents % 2
             powers = tuple(float(x) for x in np.round(exponents, 12))
-            pivots.append(Pivot(space, action, legs, powers))
+            absorbed = tuple(
+                replace(taken, factor=taken.factor * share)
+                for share, generator in zip(direction.tolist(), generators, strict=True)
+                for taken in generator.absorbed
+                if share
+            )
+            pivots.append(Pivot(space, action, legs, powers, absorbed))
         return pivots
 
     def _apart(self, pivots: Sequence[Pivot], earlier: Sequence[Pivot]) -> list[Pivot]:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from toroids.arguments import checked
+from toroids.discovery.absorbed import absorbed
 from toroids.discovery.assemble import Assembly
 from toroids.discovery.example import Inputs
 from toroids.discovery.explore import Explored, explore
@@ -154,10 +155,11 @@ def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> 
     spaces, rotation_notes = rotations(programs, inference, found, spaces, assembly.cells)
     pairs = rotary_pairs(explored, spaces)
     inference.constraints.conditions.update(pairs.conditions)
+    spaces, absorbed_notes = absorbed(programs, pairs.spaces)
     result, output_notes = output_of(programs, output)
     conditions, condition_notes = _conditions(explored, inference)
     return SymmetryGroup(
-        spaces=pairs.spaces,
+        spaces=tuple(spaces),
         shapes=main.shapes,
         output=result,
         buffers=frozenset(main.shapes) - (main.parameters - main.whole),
@@ -166,6 +168,7 @@ def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> 
             *output_notes,
             *condition_notes,
             *rotation_notes,
+            *absorbed_notes,
             *assembly.notes(),
             *pairs.notes,
         ),
