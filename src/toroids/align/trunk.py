@@ -167,7 +167,13 @@ def _within(space: Space, shared: Collection[str]) -> Space | None:
     if not legs:
         return None
     generators = [
-        replace(generator, exponents=tuple(generator.exponents[number] for number in legs))
+        replace(
+            generator,
+            exponents=tuple(generator.exponents[number] for number in legs),
+            absorbed=tuple(
+                x for x in generator.absorbed if {x.bias, x.reader.tensor} <= set(shared)
+            ),
+        )
         for action in (*ROWED, "mix", "rotate")
         for generator in (space.of(action)[n] for n in _kept(space, action, shared))
         if action != "rotate" or _holds_gains(space, shared)

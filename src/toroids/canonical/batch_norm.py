@@ -157,7 +157,8 @@ def _without_norms(space: Space, folds: Sequence[_Fold]) -> Space:
                 for name in (fold.norm.weight, fold.norm.mean, fold.norm.variance):
                     powers[legs[name, *place]] = 0.0
             rows.append(tuple(powers))
-        generators += [Generator(action, row) for row in basis(rows, action == "flip")]
+        taken = {row: g.absorbed for row, g in zip(rows, space.of(action), strict=True)}
+        generators += [Generator(action, r, taken[r]) for r in basis(rows, action == "flip")]
     actions: set[Action] = {generator.action for generator in generators}
     return replace(
         space,

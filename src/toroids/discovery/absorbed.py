@@ -1,8 +1,8 @@
 """Biases that later biases absorb: b + t, and what linear readers make of t taken back elsewhere.
 
 A value bias is absorbed by the output bias, since attention weights add up to one; the bias of a
-norm by those of all linear maps that read it. With t added to one bias, and -g W t to others, all
-equations of `constants` must hold for every t: linear equations for the numbers g.
+norm by those of all linear maps that read it. With t added to one bias, and -g W t or -g t to
+others, all equations of `constants` must hold for every t: linear equations for the numbers g.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,16 +21,18 @@ SMALL = 1e-9
 
 @dataclass(frozen=True)
 class _Taken:
-    """That a bias takes back g W t."""
+    """That a bias takes back g W t; g t where there is no reader."""
 
     bias: str
-    reader: Reader
+    reader: Reader | None
     share: float
 
 
-def absorbed(
-    programs: Sequence[Program], spaces: Sequence[Space]
-) -> tuple[list[Space], list[str]]:
+# A bias, and the matrix through which it may take back a shift.
+Pair = tuple[str, Reader | None]
+
+
+def absorbed(programs: Sequence[Program], spaces: Sequence[Space]) -> tuple[list[Space], list[str]]:
     """Finds shifts of biases that later biases absorb.
 
     Args:
@@ -49,8 +51,8 @@ def absorbed(
         reached = np.zeros(facts.biases[bias], bool)
         for position, space in enumerate(result):
             for leg in space.legs:
-                entries = _entries(space, leg, facts.biases[bias])
-                if leg.tensor != bias or entries is None or reached[entries].any():
+                entries = _entries(space, leg, len(reached)) if leg.tensor == bias else None
+                if entries is None or reached[entries].any():
                     continue
                 reached[entries] = True
                 generator = _generator(facts, space, leg, entries)
@@ -93,12 +95,8 @@ class _Facts:
         Returns:
             What each takes back.
         """
-        first: set[Reader] = set()
-        for part in self._own(bias, entries):
-            if not part.word:
-                return []
-            first.add(part.word[0])
-        pairs = list(dict.fromkeys(self._pairs(bias, entries, first)))
+        pairs = list(dict.fromkeys(self._pairs(bias, entries)))
+        pairs.sort(key=lambda pair: pair[1] is None)  # what a later matrix can do comes first
         equations = set(self._linear(bias, entries, pairs))
         shares = _solved(pairs, equations)
         if shares is None:
@@ -106,28 +104,27 @@ class _Facts:
         found = [_Taken(*pair, share) for pair, share in zip(pairs, shares, strict=True)]
         return [taken for taken in found if taken.share]
 
-    def _own(self, bias: str, entries: NDArray[np.int64]) -> Iterable[Part]:
+    def _pairs(self, bias: str, entries: NDArray[np.int64]) -> Iterable[Pair]:
+        """Biases that stand beside the shift, or beside what a single matrix makes of it."""
         for equation in self._about.get(bias, ()):
-            yield from (x for x in equation if x.source == bias and _meets(x, entries))
-
-    def _pairs(
-        self, bias: str, entries: NDArray[np.int64], first: set[Reader]
-    ) -> Iterable[tuple[str, Reader]]:
-        """Biases that stand beside what a single matrix makes of the shift."""
-        for equation in self._about.get(bias, ()):
-            made: dict[tuple[int, tuple[Reader, ...]], list[Reader]] = {}
+            made: dict[tuple[int, tuple[Reader, ...]], list[Reader | None]] = {}
             for part in equation:
-                if part.source == bias and part.word and part.word[0] in first:
-                    made.setdefault((part.label, part.word[1:]), []).append(part.word[0])
+                if part.source == bias and _meets(part, entries):
+                    made.setdefault((part.label, part.word), []).append(None)
+                    if part.word:
+                        made.setdefault((part.label, part.word[1:]), []).append(part.word[0])
             for part in equation:
                 for reader in made.get((part.label, part.word), ()):
-                    length = self.shapes[reader.tensor][reader.out]
-                    fits = self.biases[part.source] == length and part.source not in self.aliases
-                    if fits and part.source != bias:
+                    if part.source != bias and self._fits(part.source, bias, reader):
                         yield part.source, reader
 
+    def _fits(self, name: str, bias: str, reader: Reader | None) -> bool:
+        if reader is None:
+            return self.biases[name] == self.biases[bias]
+        return self.biases[name] == self.shapes[reader.tensor][reader.out]
+
     def _linear(
-        self, bias: str, entries: NDArray[np.int64], pairs: Sequence[tuple[str, Reader]]
+        self, bias: str, entries: NDArray[np.int64], pairs: Sequence[Pair]
     ) -> Iterable[tuple[float, tuple[tuple[int, float], ...]]]:
         """What the shares must fulfil: a constant plus a sum over pairs is zero."""
         by_bias: dict[str, list[int]] = {}
@@ -139,19 +136,19 @@ class _Facts:
             for equation in self._about.get(name, ())
         }
         for equation in about.values():
-            sums: dict[tuple[int, tuple[Reader, ...]], tuple[float, dict[int, float]]] = {}
-
-            def entry(part: Part, word: tuple[Reader, ...], sums=sums) -> dict[int, float]:  # type: ignore[no-untyped-def]
-                return sums.setdefault((part.label, word), [0.0, {}])  # type: ignore[no-any-return]
-
+            constants: dict[tuple[int, tuple[Reader, ...]], float] = {}
+            shares: dict[tuple[int, tuple[Reader, ...]], dict[int, float]] = {}
             for part in equation:
                 if part.source == bias and _meets(part, entries):
-                    entry(part, part.word)[0] += part.factor
+                    key = part.label, part.word
+                    constants[key] = constants.get(key, 0.0) + part.factor
                 for number in by_bias.get(part.source, ()):
-                    shares = entry(part, (pairs[number][1], *part.word))[1]  # type: ignore[index]
-                    shares[number] = shares.get(number, 0.0) - part.factor  # type: ignore[attr-defined]
-            for constant, shares in sums.values():
-                yield constant, tuple(sorted(shares.items()))
+                    reader = pairs[number][1]
+                    word = part.word if reader is None else (reader, *part.word)
+                    own = shares.setdefault((part.label, word), {})
+                    own[number] = own.get(number, 0.0) - part.factor
+            for key in constants.keys() | shares.keys():
+                yield constants.get(key, 0.0), tuple(sorted(shares.get(key, {}).items()))
 
 
 def _meets(part: Part, entries: NDArray[np.int64]) -> bool:
@@ -161,7 +158,7 @@ def _meets(part: Part, entries: NDArray[np.int64]) -> bool:
 
 
 def _solved(
-    pairs: Sequence[tuple[str, Reader]],
+    pairs: Sequence[Pair],
     equations: set[tuple[float, tuple[tuple[int, float], ...]]],
 ) -> list[float] | None:
     """Solves linear equations; what is free is zero. None where they contradict each other."""
@@ -202,22 +199,35 @@ def _generator(
 ) -> Generator | None:
     """The shift of the entries of a bias, one per unit, if later biases absorb it."""
     takers = facts.takers(leg.tensor, entries)
-    legs = [_legs_of(facts, space, taken.reader, entries) for taken in takers]
-    if not takers or any(own is None for own in legs):
+    if not takers:
         return None
-    names = facts.aliases.get(leg.tensor, (leg.tensor,))
-    shifted = tuple(
-        float(x.tensor in names and x.positions == leg.positions) for x in space.legs
+    shifted = np.array([float(x.tensor == leg.tensor and _alike(x, leg)) for x in space.legs])
+    absorbed: list[Absorbed] = []
+    for taken in takers:
+        if taken.reader is None:
+            own = np.array([float(x.tensor == taken.bias and _alike(x, leg)) for x in space.legs])
+            if not own.any():
+                return None
+            shifted -= taken.share * own
+        else:
+            legs = _legs_of(facts, space, taken.reader, entries)
+            if legs is None:
+                return None
+            absorbed += (
+                Absorbed(x, name, taken.reader.out, taken.share)
+                for x in legs
+                for name in facts.aliases.get(taken.bias, (taken.bias,))
+            )
+    first = {name: names[0] for names in facts.aliases.values() for name in names}
+    at = {x.tensor: e for x, e in zip(space.legs, shifted.tolist(), strict=True) if e}
+    exponents = tuple(
+        at.get(first.get(x.tensor, x.tensor), 0.0) if _alike(x, leg) else 0.0 for x in space.legs
     )
-    return Generator(
-        "shift",
-        shifted,
-        tuple(
-            Absorbed(reader, taken.bias, taken.reader.out, taken.share)
-            for taken, own in zip(takers, legs, strict=True)
-            for reader in own or ()
-        ),
-    )
+    return Generator("shift", exponents, tuple(absorbed))
+
+
+def _alike(one: Leg, other: Leg) -> bool:
+    return one.positions == other.positions
 
 
 def _legs_of(

@@ -33,6 +33,8 @@ ARRANGING = {
     )
 }  # fmt: skip
 KEEPING = {f"aten::{name}" for name in ("to", "_to_copy", "dropout", "type_as", "positive")}
+# These arrange by the numbers of a tensor.
+INDEXING = ("aten::index", "aten::index_select")
 # What may stand between a softmax and what it weighs: rows stay rows.
 KEEPING_ROWS = KEEPING | {
     f"aten::{name}" for name in (
@@ -219,7 +221,9 @@ class _Run:
             return NOTHING
         if name in KEEPING and isinstance(value, Tensor) and value.is_floating_point():
             return self.values[node.args[0]]  # type: ignore[index]
-        if name in ARRANGING:
+        others = [n for n in node.all_input_nodes if n is not node.args[0]]
+        numbered = name in INDEXING and all(self.known(n) is not None for n in others)
+        if name in ARRANGING or numbered:
             return self._arranged(node, name)
         for given in node.all_input_nodes:
             self.vanish(given)
@@ -254,6 +258,8 @@ class _Run:
             shape = self.shape(n)
             if n is given:
                 return index.expand(shape).contiguous()
+            if operator_name(node) in INDEXING:
+                return self.known(n)
             return torch.full(shape, -1, dtype=index.dtype)
 
         arguments, keywords = fx.map_arg(node.args, argument), fx.map_arg(node.kwargs, argument)
@@ -330,7 +336,9 @@ def constant_along(index: Tensor, axes: Sequence[int]) -> bool:
     """Whether an index array is the same all along some axes."""
     for axis in axes:
         if index.shape[axis] > 1 and index.stride(axis) != 0:
-            if not bool((index == index.narrow(axis, 0, 1)).all()):
+            first = index.narrow(axis, 0, 1)
+            # a look at two rows tells most that vary
+            if not torch.equal(first, index.narrow(axis, 1, 1)) or bool((index != first).any()):
                 return False
     return True
 
@@ -348,10 +356,11 @@ def _equations(terms: Sequence[Term]) -> list[Equation]:
         for m in range(k - 1, -1, -1):
             labels[k] = np.where(table[m] == table[k], labels[m], labels[k])
     labels[table < 0] = -1
-    kinds, which = np.unique(labels, axis=1, return_inverse=True)
     found = []
-    for number, kind in enumerate(kinds.T.tolist()):
-        at = table[:, which.ravel() == number]
+    while labels.shape[1]:
+        kind = labels[:, 0].tolist()
+        here = (labels == labels[:, :1]).all(axis=0)
+        at, table, labels = table[:, here], table[:, ~here], labels[:, ~here]
         parts = tuple(
             Part(term.source, term.word, term.factor, label, np.unique(at[k]))
             for k, (term, label) in enumerate(zip(terms, kind, strict=True))
@@ -477,7 +486,9 @@ def _softmax(run: _Run, node: fx.Node) -> Added | None:
 def _choice(run: _Run, node: fx.Node) -> Added | None:
     """What takes the place of scores that a softmax does not look at."""
     name = operator_name(node)
-    mask, kept, other = node.args if name == "aten::where" else (node.args[1], node.args[0], node.args[2])
+    mask, kept, other = (
+        node.args if name == "aten::where" else (node.args[1], node.args[0], node.args[2])
+    )
     value = run.values[kept] if isinstance(kept, fx.Node) else NOTHING
     if not isinstance(value, Added) or value.terms or not value.hidden:
         return None
@@ -599,8 +610,8 @@ def _matrix_of(run: _Run, node: Any) -> tuple[str, Tensor, Tensor] | None:
     source = run.program.sources[node.name]
     if source.kind != "parameter" or source.value.ndim != 2:
         return None
-    sizes = source.value.shape
-    found: Any = [torch.arange(n).view(s).expand(sizes) for n, s in zip(sizes, ((-1, 1), (1, -1)))]
+    places = [torch.arange(size) for size in source.value.shape]
+    found: Any = torch.meshgrid(*places, indexing="ij")
     for step in reversed(chain):
         name, target = operator_name(step), step.target
         if step.target is operator.getitem:
@@ -680,9 +691,7 @@ def _convolution(run: _Run, node: fx.Node) -> Added | None:
     return _on_channels(run, node, found, bias, rank - 2)
 
 
-def _on_channels(
-    run: _Run, node: fx.Node, found: Sequence[Term], bias: Any, behind: int
-) -> Added:
+def _on_channels(run: _Run, node: fx.Node, found: Sequence[Term], bias: Any, behind: int) -> Added:
     """Adds a bias whose entries lie along an axis with `behind` others behind it."""
     shape = run.shape(node)
     for term in run.values[bias].terms if isinstance(bias, fx.Node) else ():
@@ -696,7 +705,9 @@ def _norm(position: int, channels: bool) -> Callable[[_Run, fx.Node], Added | No
 
     def rule(run: _Run, node: fx.Node) -> Added | None:
         names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
-        bias = node.args[position] if len(node.args) > position else node.kwargs.get(names[position])
+        bias = (
+            node.args[position] if len(node.args) > position else node.kwargs.get(names[position])
+        )
         for given in node.all_input_nodes:
             if given is not bias:
                 run.vanish(given)
