@@ -10,8 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
-from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.example import Example
 from toroids.discovery.infer import draws_random
@@ -226,12 +224,6 @@ def check_operators(model: nn.Module, program: Program) -> None:
         for node in part.graph.nodes if isinstance(part, fx.GraphModule) else ():
             if node.op != "call_function":
                 continue
-            if any(map(_is_decided_by_data, tree_leaves(node.meta.get("val")))):
-                raise ToroidsError(
-                    f"`{type(model).__name__}` uses `{operator_name(node)}`, which gives as many "
-                    "entries as its numbers decide, so that no place in it can be named; use a "
-                    "mask instead, as `torch.where` takes one."
-                )
             if operator_name(node) in UNCHECKED and any(map(_is_given, node.all_input_nodes)):
                 raise ToroidsError(
                     f"`{type(model).__name__}` uses `{operator_name(node)}`, which may end the "
@@ -244,10 +236,6 @@ def check_operators(model: nn.Module, program: Program) -> None:
                     f"(`{operator_name(node)}`), so that its outputs are no function of its "
                     "inputs; take them as an input."
                 )
-
-
-def _is_decided_by_data(value: Any) -> bool:
-    return isinstance(value, Tensor) and bool(free_unbacked_symbols(value))
 
 
 def _is_given(node: fx.Node) -> bool:

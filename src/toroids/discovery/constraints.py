@@ -40,6 +40,23 @@ class BatchNorm:
     eps: float
 
 
+@dataclass(frozen=True)
+class Shuffle:
+    """Entries that were sorted by the places that they name.
+
+    Attributes:
+        entries: the places of the entries, in their new order.
+        names: the places that they name.
+        key: of those names.
+        operator: that sorted them.
+    """
+
+    entries: Ids
+    names: Ids
+    key: object
+    operator: str
+
+
 class Constraints:
     """The facts, in the order in which they were stated; each statement is one array."""
 
@@ -63,6 +80,8 @@ class Constraints:
         self.seen: list[Ids] = []  # places that an operator does more with than arrange them
         self.partial: list[Ids] = []  # places of parameters of which an operator takes some
         self.owned: list[int] = []  # where the places of every parameter begin and end
+        self.shuffles: list[Shuffle] = []
+        self.chosen: list[Loss] = []  # places that are chosen by size, where no two are equal
         self.conditions: set[str] = set()  # buffers whose numbers decide what is granted
         self.offsets: dict[str, float] = {}  # what is added to parameters wherever they are read
         self.measured = False  # whether a number that depends on lengths multiplies something

@@ -20,7 +20,6 @@ from toroids.discovery.assemble import Assembly
 from toroids.discovery.example import Inputs
 from toroids.discovery.explore import Explored, explore
 from toroids.discovery.infer import Inference, infer
-from toroids.discovery.orbits import orbits
 from toroids.discovery.output import output_of
 from toroids.discovery.proof import (
     TOLERANCE,
@@ -33,6 +32,7 @@ from toroids.discovery.proof import (
 )
 from toroids.discovery.rotary import rotary_pairs
 from toroids.discovery.rotations import rotations
+from toroids.discovery.shuffles import solved
 from toroids.discovery.stacks import stacks_of
 from toroids.errors import ProofWarning
 from toroids.symmetry.condition import Condition, digest_of
@@ -149,7 +149,7 @@ def _extent(group: SymmetryGroup) -> tuple[int, float]:
 
 def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> SymmetryGroup:
     programs, main = explored.programs, explored.main
-    found = orbits(inference.constraints)
+    found = solved(inference.constraints)
     assembly = Assembly(programs, inference, found)
     spaces = assembly.spaces()
     spaces, rotation_notes = rotations(programs, inference, found, spaces, assembly.cells)

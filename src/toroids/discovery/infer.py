@@ -285,6 +285,7 @@ class _Run:
                 for leaf in _leaves([value]):
                     self.c.seen += [b.places[b.places >= 0].ravel() for b in leaf.bundles]
                     axes.settle(self.c, leaf)
+                    leaf = axes.unnamed(self.c, leaf)
                     axes.equate(self.c, start, leaf)
 
     def _run(
@@ -351,6 +352,8 @@ class _Run:
         rule, c.name = RULES[known], known.partition("::")[2]
         if name.removesuffix("_") not in CARRIES_LOOSE:
             look_up = self._settled(look_up)
+        if name.removesuffix("_") not in KNOWS_NAMES:
+            look_up = self._unnamed(look_up)
         given, named = self._with_open_numbers(node)
         arguments, keywords = fx.map_arg(given, look_up), fx.map_arg(named, look_up)
         c.never_zero = self.state.untied.get(node)
@@ -369,7 +372,7 @@ class _Run:
         if not _fits(result, c.shapes):
             why = "is used in a way that its rule does not know"
             return self._decomposed(node, inputs, look_up, why)
-        return _stamped(node, result)
+        return map_aggregate(_stamped(node, result), lambda x: _renamed(name, x))
 
     def _decomposed(self, node: fx.Node, inputs: Sequence[Any], look_up: LookUp, why: str) -> Any:
         """Follows what an operator is made of; pins everything where nothing is known of that."""
@@ -402,6 +405,14 @@ class _Run:
             return replace(value, loose=())
 
         return lambda node: map_aggregate(look_up(node), settled)
+
+    def _unnamed(self, look_up: LookUp) -> LookUp:
+        """Looks up values whose entries name nothing that moves, as it states."""
+
+        def plain(value: Any) -> Any:
+            return axes.unnamed(self.c, value) if isinstance(value, Value) else value
+
+        return lambda node: map_aggregate(look_up(node), plain)
 
     def _with_numbers(
         self, node: fx.Node, inputs: Sequence[Any], result: Any, look_up: LookUp
@@ -571,6 +582,31 @@ CARRIES_LOOSE = {
         "movedim", "swapaxes", "t", "mT",
     )
 }  # fmt: skip
+# Operators that give the same entries in another shape.
+ARRANGED = {
+    f"aten::{name}"
+    for name in (
+        "view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t",
+        "movedim", "unsqueeze", "squeeze", "clone", "contiguous", "detach", "alias", "to",
+        "_to_copy", "sort", "argsort",
+    )
+}  # fmt: skip
+COPIED = {
+    f"aten::{name}" for name in ("clone", "contiguous", "detach", "alias", "to", "_to_copy")
+}
+# Operators whose rules know that numbers name places along an axis.
+KNOWS_NAMES = ARRANGED | {"transformers::grouped_mm_fallback"} | {
+    f"aten::{name}"
+    for name in (
+        "expand", "slice", "select", "split", "split_with_sizes", "chunk", "unbind", "narrow",
+        "index", "index_select", "gather", "scatter", "scatter_add", "index_add", "index_copy",
+        "index_put", "one_hot", "eq", "histc", "_grouped_mm",
+    )
+}  # fmt: skip
+MAKES_NAMES = {
+    f"aten::{name}"
+    for name in ("sort", "argsort", "arange", "cumsum", "index_put", "scatter")
+}
 # Operators that look at the size of a tensor, not at its entries, or only raise an error.
 MEASURING = (
     "aten::_linalg_check_errors", "aten::size", "aten::sym_size", "aten::sym_numel",
@@ -717,6 +753,20 @@ def _of_single_numbers(c: Constraints, rule: Any, arguments: Any, keywords: Any)
     if not fits:
         return None
     return tree_map_only(Value, lambda value: axes.drop_axis(c, value, 0), result)
+
+
+def _renamed(name: str, value: Any) -> Any:
+    """What an operator leaves of what is known of names and counts of them."""
+    if not isinstance(value, Value):
+        return value
+    name = name.removesuffix("_")
+    if value.counts is not None and name not in COPIED | {"aten::histc"}:
+        value = replace(value, counts=None)
+    if value.names is None or name in MAKES_NAMES or name in COPIED:
+        return value
+    kind = "index" if value.names.kind == "order" else value.names.kind
+    key = value.names.key if name in ARRANGED else object()
+    return replace(value, names=replace(value.names, kind=kind, key=key))
 
 
 def _used(node: fx.Node, count: int) -> tuple[bool, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toroids.discovery.constraints import CHANNELS, SCALAR, Constraints, Ids
+from toroids.discovery.constraints import CHANNELS, SCALAR, Constraints, Ids, Loss
 
 SCALE, SIGN, SHIFT = range(len(CHANNELS))
 
@@ -93,6 +93,22 @@ class Held:
 
 
 @dataclass(frozen=True, eq=False)
+class Names:
+    """What numbers that name places along an axis are: an index into an axis that may move.
+
+    Attributes:
+        places: (size,) the places that the numbers 0, 1, ... name.
+        key: the same object for the same numbers, in whatever order.
+        kind: "index"; "order" where every place is named once, along an axis of as many; or
+            "ends" where they say how far the entries that name every place go, once sorted.
+    """
+
+    places: Ids
+    key: object = field(default_factory=object)
+    kind: str = "index"
+
+
+@dataclass(frozen=True, eq=False)
 class Value:
     """One tensor of a traced network.
 
@@ -106,6 +122,8 @@ class Value:
         loose: functions that shifts have added.
         held: the numbers, where they follow from buffers.
         mask: whether the entries are true or false, so that as an index they choose.
+        names: the places that the entries name, where those may move.
+        counts: for counts of how often every place is named, the key of those names.
     """
 
     axes: tuple[tuple[int, ...], ...]
@@ -117,6 +135,8 @@ class Value:
     loose: tuple[Loose, ...] = ()
     held: Held | None = None
     mask: bool = False
+    names: Names | None = None
+    counts: object = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -257,10 +277,23 @@ def unseen(c: Constraints, loose: Loose, axis: int) -> None:
         c.equation(SHIFT, (1, loose.ids))
 
 
+def unnamed(c: Constraints, value: Value) -> Value:
+    """States that the places that a value names never move: then its entries are plain numbers."""
+    if value.names is None:
+        return value
+    places = value.names.places
+    c.seen.append(places[places >= 0])
+    if (places >= 0).any():
+        c.same(places, fixed(len(places))[0])
+        c.losses.append(Loss(f"{c.operator} looks at numbers of places", places[places >= 0]))
+    return replace(value, names=None)
+
+
 def pin(c: Constraints, value: Value, axes: Iterable[int] | None = None) -> None:
     """States that a value's axes (all of them by default) never move, scale or flip."""
     if axes is None:
         settle(c, value)
+        unnamed(c, value)
     numbers = range(len(value.axes)) if axes is None else axes
     dims = [dim for axis in numbers for dim in value.dims(axis)]
     for bundle in value.bundles_on(dims):

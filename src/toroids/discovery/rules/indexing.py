@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from toroids.discovery import axes
-from toroids.discovery.axes import SHIFT, Value
+from toroids.discovery.axes import SHIFT, Names, Value
 from toroids.discovery.constraints import Constraints
-from toroids.discovery.rules.pointwise import ALIKE, NONE, ODD, as_value, pointwise
+from toroids.discovery.rules.pointwise import ALIKE, EQUAL, NONE, ODD, as_value, pointwise
 from toroids.discovery.rules.registry import rule
 
 
@@ -25,28 +25,66 @@ def index_select(c: Constraints, x: Value, dim: int, index: Value) -> Any:
     numbers = axes.numbers_of(c, index)
     if numbers is not None:
         return axes.take(c, x, dim, numbers.cpu().numpy().reshape(-1))
-    axes.pin(c, index)
-    return replace(axes.in_order(c, x, dim, c.shape[dim]), name=None)
+    return _picked(c, x, [dim % len(x.axes)], [index], dim % len(x.axes))
 
 
 @rule("aten::index", "aten::_unsafe_index")
 def index(c: Constraints, x: Value, indices: Sequence[Value | None]) -> Any:
-    """Positions of axes, in the shape of tensors; picked by unknown numbers: pinned."""
+    """Positions of axes, in the shape of tensors; what unknown numbers pick stays in order."""
     used = [axis for axis, i in enumerate(indices) if i is not None]
-    by = [indices[axis] for axis in used]
-    if any(i.mask for i in by if i is not None):
-        return NotImplemented
-    known = [axes.numbers_of(c, i) for i in by if i is not None]
-    for i, numbers in zip(by, known, strict=True):
-        if numbers is None and i is not None:
-            axes.pin(c, i)
+    by = [i for i in indices if i is not None]
+    if any(i.mask for i in by):
+        return _masked(c, x, used[0], by[0]) if len(by) == 1 else NotImplemented
+    known = [axes.numbers_of(c, i) for i in by]
     together = used == list(range(used[0], used[0] + len(used)))
     if len(used) == 1 and known[0] is not None:
         positions = known[0].cpu().numpy().reshape(-1) % x.shape[used[0]]
         return axes.reshape(c, axes.take(c, x, used[0], positions), c.shape)
-    shape = np.broadcast_shapes(*(i.shape for i in by if i is not None))
-    x = axes.set_aside(c, x, used)
-    return replace(axes.with_fixed_axes(c, x, used[0] if together else 0, shape), name=None)
+    return _picked(c, x, used, by, used[0] if together else 0)
+
+
+def _picked(
+    c: Constraints, x: Value, used: Sequence[int], by: Sequence[Value], at: int
+) -> Value:  # fmt: skip
+    """What numbers pick along some axes; their own axes come in the place of those."""
+    names = _names_in(c, x)
+    for axis, i in sorted(zip(used, by, strict=True), key=lambda pair: -pair[0]):
+        x = axes.picked(c, x, axis, i)
+    rank = max(len(i.axes) for i in by)
+    for _ in range(rank):
+        x = axes.insert_axis(x, at)
+    return replace(axes.indexed(c, x, [_of_rank(i, rank) for i in by], at), names=names)
+
+
+def _names_in(c: Constraints, x: Value) -> Names | None:
+    """The names of which some entries are taken."""
+    if x.names is None or x.names.kind == "ends":
+        axes.unnamed(c, x)
+        return None
+    return Names(x.names.places)
+
+
+def _of_rank(x: Value, rank: int) -> Value:
+    """A value with axes of size one in front."""
+    while len(x.axes) < rank:
+        x = axes.insert_axis(x, 0)
+    return x
+
+
+def _masked(c: Constraints, x: Value, at: int, mask: Value) -> Value:
+    """Entries where a mask is true, one after the other."""
+    axes.pin(c, mask)
+    x = axes.set_aside(c, axes.unnamed(c, x), range(at, at + len(mask.axes)))
+    return replace(axes.with_fixed_axes(c, x, at, [c.shape[at]]), name=None)
+
+
+@rule("aten::nonzero", "aten::nonzero_numpy", "aten::argwhere", "aten::masked_select")
+def nonzero(c: Constraints, x: Value, *masks: Value) -> Any:
+    """As many entries as numbers decide, in order."""
+    for value in (x, *masks):
+        axes.pin(c, value)
+    found = [axes.fixed_value(shape) for shape in c.shapes]
+    return found if c.name == "nonzero_numpy" else found[0]
 
 
 @rule("aten::embedding")
@@ -82,13 +120,12 @@ def gather(c: Constraints, x: Value, dim: Any, index: Any, **_: Any) -> Any:
         return NotImplemented
     if not x.axes:
         return x
-    axes.pin(c, index)
+    dim %= len(x.axes)
     for axis in range(len(x.axes)):  # of others than `dim` only the first are read
-        if axis != dim % len(x.axes) and x.shape[axis] > index.shape[axis]:
+        if axis != dim and x.shape[axis] > index.shape[axis]:
             x = axes.take(c, x, axis, np.arange(index.shape[axis]))
-    for axis in _ordered_axes(x, dim, index):
-        x = axes.in_order(c, x, axis, index.shape[axis])
-    return replace(x, name=None)
+    rest = axes.insert_axis(axes.picked(c, x, dim, index), dim)
+    return replace(axes.indexed(c, rest, [index]), names=_names_in(c, x))
 
 
 def _ordered_axes(x: Value, dim: int, index: Value) -> list[int]:
@@ -111,11 +148,17 @@ def scatter(
     **named: Any,
 ) -> Value:
     """Entries put, or added, along an axis, by a number for every entry of the source."""
-    how = named.get("reduce", how)
+    how, source = named.get("reduce", how), as_value(source)
     if not x.axes:
-        return _put(c, x, as_value(source), _way(c, how))
+        return _put(c, axes.unnamed(c, x), axes.unnamed(c, source), _way(c, how))
+    dim %= len(x.axes)
+    if _inverts(x, index, source):
+        return axes.inverted(c, index)
+    x, source = axes.unnamed(c, x), axes.unnamed(c, source)
+    if index.names is not None:
+        return _named(c, x, dim, index, source, _way(c, how))
     axes.pin(c, index)
-    return _scattered(c, x, dim % len(x.axes), index, as_value(source), _way(c, how))
+    return _scattered(c, x, dim, index, source, _way(c, how))
 
 
 def _scattered(c: Constraints, x: Value, dim: int, index: Value, source: Value, way: str) -> Value:
@@ -131,6 +174,39 @@ def _scattered(c: Constraints, x: Value, dim: int, index: Value, source: Value, 
         if source.axes:
             source = axes.in_order(c, source, axis, x.shape[axis])
     return _put(c, x, source, way)
+
+
+def _named(c: Constraints, x: Value, dim: int, index: Value, source: Value, way: str) -> Any:
+    """Entries put along an axis where numbers name its places."""
+    others = [axis for axis in range(len(x.axes)) if axis != dim]
+    if any(x.shape[axis] != index.shape[axis] for axis in others):
+        return NotImplemented  # a part of the others stays as it is
+    for axis in others if source.axes else ():
+        if source.shape[axis] > index.shape[axis]:
+            source = axes.take(c, source, axis, np.arange(index.shape[axis]))
+    if source.axes:
+        source = axes.take(c, source, dim, np.arange(index.shape[dim]))
+        source = axes.indexed(c, source, [index])
+        source = axes.insert_axis(axes.average_out(c, source, dim), dim)
+    rows = replace(axes.average_out(c, replace(index, names=None), dim), zero=True)
+    place = axes.named_axis(index.names, len(x.axes), dim)
+    x = axes.indexed(c, axes.named(c, x, dim, index.names), [place, axes.insert_axis(rows, dim)])
+    return _put(c, x, source, way)
+
+
+def _inverts(x: Value, index: Value, source: Value) -> bool:
+    """Whether 0, 1, ... are put in the places of a vector, each of which is named once."""
+    once = index.names is not None and index.names.kind == "order"
+    return once and len(x.axes) == 1 and x.shape == index.shape and _counts_up(source, x.shape[0])
+
+
+def _counts_up(x: Value, size: int) -> bool:
+    """Whether a vector is 0, 1, ..., each at its place."""
+    if x.tensor is not None:
+        return x.tensor.ndim == 1 and x.tensor.tolist() == list(range(size))
+    if x.names is None or x.shape != (size,) or x.names.kind != "order":
+        return False
+    return bool((x.names.places < 0).all()) and all(bundle.fixed for bundle in x.bundles)
 
 
 def _way(c: Constraints, how: str | None) -> str:
@@ -155,21 +231,80 @@ def _put(c: Constraints, x: Value, source: Value, way: str) -> Value:
     return replace(y, name=None)
 
 
+@rule("aten::one_hot")
+def one_hot(c: Constraints, x: Value, size: int = -1) -> Any:
+    """One where a position is named."""
+    if x.names is None or size < len(x.names.places):
+        return NotImplemented
+    ids = axes.fixed(size)  # positions beyond those that may be named stay
+    ids[0, : len(x.names.places)] = x.names.places
+    base = Value((*((),) * len(x.axes), (size,)), (axes.Bundle((0,), ids),))
+    return axes.indexed(c, base, [axes.insert_axis(x, len(x.axes))])
+
+
+@rule("aten::eq")
+def equal(c: Constraints, a: Value, b: Any, *_: Any) -> Any:
+    """Whether two numbers are equal, or a number names a place."""
+    for x, y in ((a, b), (b, a)):
+        if isinstance(x, Value) and x.names is not None:
+            found = _is_named(c, x, as_value(y))
+            if found is not None:
+                return found
+    plain = [axes.unnamed(c, as_value(x)) for x in (a, b)]
+    return pointwise(c, plain, EQUAL)
+
+
+def _is_named(c: Constraints, x: Value, numbers: Value) -> Value | None:
+    """Which of known numbers along an axis a value names; None where they are of another form."""
+    varies = [axis for axis in range(len(numbers.axes)) if numbers.shape[axis] > 1]
+    rank = max(len(x.axes), len(numbers.axes))
+    if numbers.tensor is None or len(varies) != 1 or x.names is None:
+        return None
+    axis = varies[0] - len(numbers.axes)
+    own = numbers.tensor.reshape(-1).long()
+    size = len(x.names.places)
+    alone = -axis > len(x.axes) or x.shape[axis] == 1
+    fits = bool((own == numbers.tensor.reshape(-1)).all() and (own >= 0).all())
+    if not alone or not fits or bool((own >= size).any()) or len(own.unique()) < len(own):
+        return None
+    names = replace(x.names, places=x.names.places[own.numpy()])
+    return axes.indexed(c, replace(axes.named_axis(names, rank, axis), zero=False), [_of_rank(x, rank)])
+
+
 @rule("aten::index_add", "aten::index_copy", "aten::index_fill", "aten::index_reduce")
 def index_put_along(
     c: Constraints, x: Value, dim: int, index: Value, source: Any, how: str = "", **named: Any
 ) -> Value:
     """Slices of an axis put, or added, by number."""
-    source, alpha = as_value(source), named.get("alpha", 1)
+    x, source, alpha = axes.unnamed(c, x), as_value(source), named.get("alpha", 1)
+    source = axes.unnamed(c, source)
     if alpha != 1:
         source = axes.scaled(c, source, alpha)
     if not x.axes:
         source = axes.reshape(c, source, ()) if source.axes else source
         return _put(c, x, source, _way(c, how))
-    axes.pin(c, index)
+    dim %= len(x.axes)
     if source.axes:
-        source = axes.in_order(c, source, dim, x.shape[dim])
-    return _put(c, axes.in_order(c, x, dim, x.shape[dim]), source, _way(c, how))
+        source = axes.indexed(c, source, [index], dim)
+        source = _placed(c, axes.average_out(c, source, dim), dim, x.shape[dim], index)
+    else:
+        axes.pin(c, replace(index, names=None))
+    return _put(c, _open(c, x, dim, index), source, _way(c, how))
+
+
+def _open(c: Constraints, x: Value, axis: int, index: Value) -> Value:
+    """A value of which entries along an axis are about to be replaced, by number."""
+    if index.names is None:
+        return axes.in_order(c, x, axis, x.shape[axis])
+    return axes.named(c, x, axis, index.names)
+
+
+def _placed(c: Constraints, x: Value, axis: int, size: int, index: Value) -> Value:
+    """Adds the axis along which entries are put, by number."""
+    if index.names is None:
+        return axes.with_fixed_axes(c, x, axis, [size])
+    x = axes.insert_axis(x, axis)
+    return axes.indexed(c, x, [axes.named_axis(index.names, len(x.axes), axis)])
 
 
 @rule("aten::index_put", "aten::_index_put_impl", "aten::_unsafe_index_put")
@@ -180,20 +315,36 @@ def index_put(
     """Entries put, or added, at positions of several axes."""
     used = [axis for axis, i in enumerate(indices) if i is not None]
     by = [i for i in indices if i is not None]
-    if any(i.mask for i in by) or used != list(range(used[0], used[0] + len(used))):
+    if any(i.mask for i in by):
+        x, source = axes.unnamed(c, x), axes.unnamed(c, source)
+        return _put_masked(c, x, used[0], by[0], source) if len(by) == 1 else NotImplemented
+    if used != list(range(used[0], used[0] + len(used))):
         return NotImplemented
-    shape = np.broadcast_shapes(*(i.shape for i in by))
-    for i in by:
-        axes.pin(c, i)
-    before, after = used[0], len(x.axes) - used[-1] - 1
-    while len(source.axes) < before + len(shape) + after:
-        source = axes.insert_axis(source, 0)
-    source = axes.set_aside(c, source, range(before, before + len(shape)))
-    sizes = [x.shape[axis] for axis in used]
-    for axis in used:
-        x = axes.in_order(c, x, axis, x.shape[axis])
-    source = axes.with_fixed_axes(c, source, before, sizes)
+    if not accumulate and _inverts(x, by[0], source):
+        return axes.inverted(c, by[0])
+    x, source = axes.unnamed(c, x), axes.unnamed(c, source)
+    rank = max(len(i.axes) for i in by)
+    before = used[0]
+    source = _of_rank(source, before + rank + len(x.axes) - used[-1] - 1)
+    source = axes.indexed(c, source, [_of_rank(i, rank) for i in by], before)
+    for _ in range(rank):
+        source = axes.average_out(c, source, before)
+    for axis, i in zip(used, by, strict=True):
+        source = _placed(c, source, axis, x.shape[axis], i)
+        x = _open(c, x, axis, i)
     return _put(c, x, source, "sum" if accumulate else "")
+
+
+def _put_masked(c: Constraints, x: Value, at: int, mask: Value, source: Value) -> Value:
+    """Entries put where a mask is true, one after the other, or the same at all of them."""
+    axes.pin(c, mask)
+    covered = range(at, at + len(mask.axes))
+    sizes = [x.shape[axis] for axis in covered]
+    source = _of_rank(source, len(x.axes) - len(sizes) + 1)
+    source = axes.with_fixed_axes(c, axes.set_aside(c, source, [at]), at, sizes)
+    for axis in covered:
+        x = axes.in_order(c, x, axis, x.shape[axis])
+    return _put(c, x, source, "")
 
 
 @rule("aten::grid_sampler", "aten::grid_sampler_2d", "aten::grid_sampler_3d")

@@ -29,6 +29,23 @@ def matmul(c: Constraints, a: Value, b: Value) -> Value:
     return axes.contract(c, a, b, [-1])
 
 
+@rule("aten::_grouped_mm", "transformers::grouped_mm_fallback")
+def grouped_mm(c: Constraints, rows: Value, weights: Value, ends: Any = None, *rest: Any) -> Any:
+    """Rows that were sorted by what they name, times the matrix of what they name."""
+    if not isinstance(ends, Value) or any(x is not None for x in rest):
+        return NotImplemented
+    if (len(rows.axes), len(weights.axes)) != (2, 3):
+        return NotImplemented
+    names = ends.names
+    order = [s for s in c.shuffles if names is not None and s.key is names.key]
+    if names is None or names.kind != "ends" or not order:
+        axes.pin(c, axes.unnamed(c, ends))
+        rows, weights = axes.in_order(c, rows, 0, c.shape[0]), axes.set_aside(c, weights, [0])
+        return matmul(c, rows, weights)
+    rows = axes.named(c, rows, 0, axes.Names(order[-1].entries))
+    return matmul(c, rows, axes.picked(c, weights, 0, ends))
+
+
 @rule("aten::addmm", "aten::addmv", "aten::_sparse_addmm")
 def addmm(
     c: Constraints, bias: Value, a: Value, b: Value, *, beta: float = 1, alpha: float = 1

@@ -7,7 +7,7 @@ from toroids.discovery import axes
 from toroids.discovery.axes import Value
 from toroids.discovery.constraints import Constraints
 from toroids.discovery.rules.pointwise import NONE, as_value, pointwise
-from toroids.discovery.rules.reductions import EXTREME, LOGARITHM
+from toroids.discovery.rules.reductions import EXTREME, LOGARITHM, chosen_names
 from toroids.discovery.rules.registry import rule
 
 
@@ -17,19 +17,34 @@ def sort(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
     first = 0 if c.name == "msort" else named.get("dim", -1)
     numbers = [n for n in given if isinstance(n, int) and not isinstance(n, bool)]
     dims = numbers[1:] if c.name == "topk" else numbers
+    if x.names is not None:
+        falls = named.get("descending", any(n is True for n in given)) or c.name == "topk"
+        if len(x.axes) == 1 and not falls and x.names.kind in ("index", "order"):
+            return _by_name(c, x)
+        x = axes.unnamed(c, x)
     return _sorted(c, x, dims[0] if dims else first, places=c.name == "argsort")
+
+
+def _by_name(c: Constraints, x: Value) -> Any:
+    """Entries in the order of the places that they name."""
+    if x.names is not None and x.names.kind == "order":
+        where = axes.inverted(c, x)
+        y = axes.inverted(c, where)  # they count up
+    else:
+        y, where = axes.sorted_by_name(c, x)
+    return where if c.name == "argsort" else y if len(c.shapes) == 1 else [y, where]
 
 
 def _sorted(c: Constraints, x: Value, dim: int, places: bool) -> Any:
     if not x.axes:
         return [x, axes.without(x, (0, 1, 2))][: len(c.shapes)]
     axes.unmixed(c, x)
-    if places or (len(c.shapes) > 1 and c.used[1]):
-        axes.pin(c, x, [dim])
+    asked = places or (len(c.shapes) > 1 and c.used[1])
+    names = chosen_names(c, x, dim) if asked else None
     size = c.shape[dim]
     y = pointwise(c, [axes.average_out(c, x, dim)], EXTREME)
     y = axes.with_fixed_axes(c, y, dim % len(x.axes), [size])
-    where = axes.without(y, (0, 1, 2))
+    where = replace(axes.without(y, (0, 1, 2)), names=names)
     return where if places else y if len(c.shapes) == 1 else [y, where]
 
 
@@ -47,6 +62,8 @@ def scan(c: Constraints, x: Value, dim: int, *_: Any, **__: Any) -> Any:
     """Partial results along an axis, which stays in place; entries across it move together."""
     if not x.axes:
         return x if len(c.shapes) == 1 else [x, axes.without(x, (0, 1, 2))]
+    if c.name == "cumsum" and x.counts is not None:
+        return _ends(c, x)
     y = axes.in_order(c, x, dim, x.shape[dim])
     if c.name == "cumsum":  # linear
         axes.zero(c, y, channels=(axes.SHIFT,))
@@ -54,6 +71,13 @@ def scan(c: Constraints, x: Value, dim: int, *_: Any, **__: Any) -> Any:
     axes.unmixed(c, x)
     y = pointwise(c, [y], SCANS[c.name])
     return y if len(c.shapes) == 1 else [y, axes.without(y, (0, 1, 2))]
+
+
+def _ends(c: Constraints, counts: Value) -> Value:
+    """Where the entries that name every place end, once they are sorted."""
+    names = axes.names_along(c, counts, 0)
+    names = None if names is None else replace(names, key=counts.counts, kind="ends")
+    return replace(axes.fixed_value(c.shape), names=names)
 
 
 @rule("aten::bucketize")

@@ -80,7 +80,7 @@ LAWS: dict[Law, str] = {
     SIDE: "signbit angle isposinf isneginf",
     ALIKE: "maximum minimum fmax fmin",
     ORDER: "lt le gt ge less less_equal greater greater_equal",
-    EQUAL: "eq ne not_equal",
+    EQUAL: "ne not_equal",
     BOTH_TRUTH: "logical_and logical_or logical_xor",
     Law(scale=((1, 1, 1),), sign=((1, 1, 1),)): "remainder",
     Law(scale=((1, 1, 1),), sign=((1, 0, 1), (0, 1, 0))): "fmod",

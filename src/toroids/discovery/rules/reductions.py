@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from toroids.discovery import axes
-from toroids.discovery.axes import Value
-from toroids.discovery.constraints import Constraints
+from toroids.discovery.axes import Names, Value
+from toroids.discovery.constraints import Constraints, Loss
 from toroids.discovery.rules.pointwise import ALIKE, HOMOGENEOUS, NONE, TRUTH, Law, pointwise
 from toroids.discovery.rules.registry import rule
 
@@ -124,8 +124,12 @@ def deviations(c: Constraints, x: Value, dim: Any = None, *_: Any, **__: Any) ->
 def argmax(c: Constraints, x: Value, dim: int | None = None, keepdim: bool = False) -> Value:
     """The place of the largest entry: the places stay."""
     over = dims_of(x, dim)
-    axes.pin(c, x, over)
-    return symmetric(c, x, over, keepdim, PLACE)
+    names = None
+    if len(over) == 1:
+        names = chosen_names(c, x, over[0])
+    else:
+        axes.pin(c, x, over)
+    return replace(symmetric(c, x, over, keepdim, PLACE), names=names)
 
 
 @rule("aten::max", "aten::min")
@@ -151,10 +155,29 @@ def kthvalue(c: Constraints, x: Value, k: int, dim: int = -1, keepdim: bool = Fa
 def chosen(c: Constraints, x: Value, dim: int, keepdim: bool) -> list[Value]:
     """An entry by its size, and where it was: places stay where anybody reads those."""
     over = dims_of(x, dim)
-    if c.used[1]:
-        axes.pin(c, x, over)
+    names = chosen_names(c, x, over[0]) if over and c.used[1] else None
     y = symmetric(c, x, over, keepdim, EXTREME)
-    return [y, axes.without(y, (0, 1, 2))]
+    return [y, replace(axes.without(y, (0, 1, 2)), names=names)]
+
+
+def chosen_names(c: Constraints, x: Value, axis: int) -> Names | None:
+    """Names of the places along an axis, some of which are chosen by the size of what is there.
+
+    Args:
+        c: takes the statements.
+        x: of whose entries no two that are chosen from are equal.
+        axis: of the value; it stays where its places move in other ways than one by one.
+
+    Returns:
+        The names; None where the axis stays.
+    """
+    names = axes.names_along(c, x, axis)
+    if names is None:
+        axes.pin(c, x, [axis])
+    else:
+        places = names.places[names.places >= 0]
+        c.chosen.append(Loss(c.operator, places))
+    return names
 
 
 @rule("aten::dist")
@@ -186,6 +209,14 @@ def histogram(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
     """How many entries there are of every size, and where the bins end."""
     if any(isinstance(value, Value) for value in (*given, *named.values())):
         return NotImplemented
+    if x.names is not None:
+        bins, low, high = (*given, *(named.get(k, 0) for k in ("bins", "min", "max")[len(given) :]))
+        count = len(x.names.places)
+        if c.name == "histc" and (bins, low, high) == (count, 0, count - 1):  # a bin for every one
+            axes.zero(c, x)
+            reduced(c, replace(x, names=None), dims_of(x, None))
+            return replace(axes.named_axis(x.names, 1, 0), zero=False, counts=x.names.key)
+        x = axes.unnamed(c, x)
     count = reduced(c, pointwise(c, [x], NONE), dims_of(x, None))
     found = [axes.with_fixed_axes(c, count, 0, shape) for shape in c.shapes]
     return found[0] if len(found) == 1 else found

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from toroids.discovery import axes
-from toroids.discovery.axes import Value
+from toroids.discovery.axes import Names, Value
 from toroids.discovery.constraints import Constraints
 from toroids.discovery.rules.pointwise import ODD, pointwise
 from toroids.discovery.rules.registry import rule
@@ -24,11 +24,21 @@ from toroids.discovery.rules.registry import rule
 )  # fmt: skip
 def copy(c: Constraints, x: Value, *given: Any, **named: Any) -> Value:
     """The same numbers (dropout does nothing in evaluation), unless they are made integers."""
+    if x.names is not None and not _counts_to(c.kind, len(x.names.places)):
+        x = axes.unnamed(c, x)
     if c.narrows:
         return pointwise(c, [x], ODD)
     if c.kind.is_floating_point or c.kind.is_complex:
         return replace(x, tensor=None)
     return axes.elementwise(c, x, sign=c.kind.is_signed and c.kind != torch.bool)
+
+
+def _counts_to(kind: torch.dtype, size: int) -> bool:
+    """Whether a type holds all integers below a number."""
+    if kind == torch.bool or kind.is_complex:
+        return False
+    most = 2 / torch.finfo(kind).eps if kind.is_floating_point else torch.iinfo(kind).max
+    return size <= most
 
 
 @rule("aten::neg")
@@ -305,9 +315,12 @@ def channel_shuffle(c: Constraints, x: Value, groups: int) -> Value:
     return axes.reshape(c, axes.permute(x, [0, 2, 1, *range(3, len(x.axes))]), c.shape)
 
 
-@rule("aten::zeros_like", "aten::new_zeros", "aten::zeros")
+@rule(
+    "aten::zeros_like", "aten::new_zeros", "aten::zeros", "aten::empty_like", "aten::new_empty",
+    "aten::empty",
+)  # fmt: skip
 def zeros(c: Constraints, *_: Any, **__: Any) -> Value:
-    """Zeros."""
+    """Zeros, or memory that nobody may read before it is written."""
     return Value(tuple((s,) if s != 1 else () for s in c.shape), zero=True)
 
 
@@ -318,6 +331,16 @@ def zeros(c: Constraints, *_: Any, **__: Any) -> Value:
 def full(c: Constraints, *_: Any, **__: Any) -> Value:
     """The same number everywhere."""
     return Value(tuple((s,) if s != 1 else () for s in c.shape))
+
+
+@rule("aten::arange")
+def arange(c: Constraints, *given: Any, **_: Any) -> Value:
+    """Numbers that count up: from zero by one, they name positions."""
+    value = axes.fixed_value(c.shape)
+    start, step = (given[0] if len(given) > 1 else 0), (given[2] if len(given) > 2 else 1)
+    if (start, step) != (0, 1) or any(map(axes.is_open, (start, step))):
+        return value
+    return replace(value, names=Names(axes.fixed(c.shape[0])[0], kind="order"))
 
 
 @rule("aten::slice_scatter")

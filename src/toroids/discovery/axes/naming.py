@@ -1,0 +1,115 @@
+"""Numbers that name places along an axis which may move: an index into experts, into sorted rows.
+
+Where places move, the numbers that name them move along: what is picked by them is the same. So an
+axis is free although it is read by number, as long as nobody looks at the numbers themselves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from toroids.discovery.axes.arithmetic import met
+from toroids.discovery.axes.arrange import insert_axis, whole
+from toroids.discovery.axes.meet import average_out, set_aside
+from toroids.discovery.axes.values import Bundle, Names, Value, fixed, pin
+from toroids.discovery.constraints import CHANNELS, Constraints, Shuffle
+
+def names_along(c: Constraints, value: Value, axis: int) -> Names | None:
+    """Names of the places along an axis, as the largest entries along it have; None where it stays.
+
+    Returns:
+        The names; the numbers 0, 1, ... stand for them.
+    """
+    value, dim = whole(c, value, axis)
+    bundles = [bundle for bundle in value.bundles_on([dim]) if not bundle.fixed]
+    if len(bundles) != 1 or len(bundles[0].dims) > 1:
+        return None
+    return Names(bundles[0].places)
+
+
+def named(c: Constraints, value: Value, axis: int, names: Names) -> Value:
+    """States that numbers name the places along an axis."""
+    value, dim = whole(c, value, axis)
+    for bundle in value.bundles_on([dim]):
+        if len(bundle.dims) == 1:
+            c.same(bundle.places, names.places)
+        else:
+            shape = [-1 if d == dim else 1 for d in bundle.dims]
+            c.under(bundle.places, names.places.reshape(shape))
+    return value
+
+
+def picked(c: Constraints, value: Value, axis: int, index: Value) -> Value:
+    """What is left of an axis, dropped, at whose positions an operator looks by number.
+
+    Args:
+        c: takes the statements.
+        value: of which entries are picked.
+        axis: by whose positions.
+        index: the numbers; those that name places leave them free.
+
+    Returns:
+        The value without the axis.
+    """
+    if index.names is None:
+        return set_aside(c, value, [axis])
+    return average_out(c, named(c, value, axis, index.names), axis)
+
+
+def named_axis(names: Names, rank: int, axis: int) -> Value:
+    """A zero of a rank that has the named places along one axis."""
+    size = len(names.places)
+    if size == 1:
+        return Value(((),) * rank, zero=True)
+    ids = np.concatenate([names.places[None], np.zeros((len(CHANNELS), size), np.int64)])
+    axes = tuple((size,) if i == axis % rank else () for i in range(rank))
+    return Value(axes, (Bundle((0,), ids),), zero=True)
+
+
+def indexed(c: Constraints, value: Value, numbers: Sequence[Value], at: int = 0) -> Value:
+    """A value that numbers pick, broadcast: their axes index it, too.
+
+    Args:
+        c: takes the statements.
+        value: what acts on it passes.
+        numbers: on which nothing acts but permutations.
+        at: the axis of the value where those of the numbers begin.
+
+    Returns:
+        The result.
+    """
+    rank = len(value.axes)
+    others = []
+    for other in numbers:
+        while len(other.axes) < rank - at:
+            other = insert_axis(other, len(other.axes))
+        others.append(replace(other, tensor=None, names=None))
+    passes = [(1, *(0 for _ in others), 1)]
+    return replace(met(c, [value, *others], (passes, passes, passes)), name=None)
+
+
+def sorted_by_name(c: Constraints, value: Value) -> tuple[Value, Value]:
+    """A vector of names in the order of the places that they name, and where the entries were.
+
+    Another order of those places puts the entries in another order, which differs from input to
+    input. So the entries get places of their own, along which nobody may mind the order.
+
+    Returns:
+        The names, and the order.
+    """
+    names = value.names
+    size = value.shape[0]
+    pin(c, replace(value, names=None))
+    ids = c.fresh((size,))
+    ids[1:] = 0
+    c.shuffles.append(Shuffle(ids[0], names.places, names.key, c.operator))
+    own = Value(((size,),), (Bundle((0,), ids),))
+    order = Names(fixed(size)[0], kind="order")
+    return replace(own, names=replace(names, kind="index")), replace(own, names=order)
+
+
+def inverted(c: Constraints, order: Value) -> Value:
+    """Of numbers that name every place once, where the names of 0, 1, ... are."""
+    own = names_along(c, order, 0) or Names(fixed(order.shape[0])[0])
+    return replace(named_axis(order.names, 1, 0), zero=False, names=replace(own, kind="order"))
