@@ -339,6 +339,14 @@ class Assembly:
             for reason, cells in given
             if cell in cells and self.found[cell][SIGN]
         )
+        chosen = [(x.reason, self._innermost(x.places)) for x in self.inference.constraints.chosen]
+        notes += dict.fromkeys(
+            f"permutations of `{name}` are granted where no two of the numbers by which {reason} "
+            "chooses are equal"
+            for name, cell in self.cells.items()
+            for reason, cells in chosen
+            if cell in cells
+        )
         used = {
             name
             for first in self.inference.parameters

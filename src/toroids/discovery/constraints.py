@@ -149,6 +149,10 @@ class Constraints:
         """The shape of the first tensor that the operator at hand returns."""
         return self.shapes[0]
 
+    def is_shuffled(self, places: Ids) -> bool:
+        """Whether places are those of entries that were sorted: as many as the inputs give."""
+        return any(np.isin(places, shuffle.entries).all() for shuffle in self.shuffles)
+
     def mark_nonlinear(self, places: Ids) -> None:
         """States that no matrices may mix these places."""
         self.nonlinear.append(places.ravel())

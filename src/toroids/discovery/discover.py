@@ -149,7 +149,7 @@ def _extent(group: SymmetryGroup) -> tuple[int, float]:
 
 def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> SymmetryGroup:
     programs, main = explored.programs, explored.main
-    found = solved(inference.constraints)
+    found = solved(inference)
     assembly = Assembly(programs, inference, found)
     spaces = assembly.spaces()
     spaces, rotation_notes = rotations(programs, inference, found, spaces, assembly.cells)

@@ -579,7 +579,7 @@ CARRIES_LOOSE = {
         "transpose", "unsqueeze", "squeeze", "to", "_to_copy", "clone", "contiguous", "dropout",
         "expand", "where", "masked_fill", "softmax", "_softmax", "log_softmax", "_log_softmax",
         "_safe_softmax", "neg", "_unsafe_view", "scaled_dot_product_attention", "detach", "alias",
-        "movedim", "swapaxes", "t", "mT",
+        "movedim", "swapaxes", "t", "mT", "topk", "sort",
     )
 }  # fmt: skip
 # Operators that give the same entries in another shape.
@@ -655,7 +655,8 @@ def _keep_open_axes(c: Constraints, value: Value, opened: Sequence[bool]) -> Non
     """Pins what lies along an axis that is as long as the inputs: it was cut to their length."""
     for axis, is_open in enumerate(opened):
         dims = value.dims(axis) if is_open else ()
-        moving = {d for b in value.bundles_on(dims) if not b.fixed for d in b.dims}
+        bundles = [b for b in value.bundles_on(dims) if not b.fixed]
+        moving = {d for b in bundles for d in b.dims if not c.is_shuffled(b.places)}
         if dims and moving >= set(dims):
             axes.pin(c, value, [axis])
 

@@ -5,25 +5,30 @@ is depends on the input. The names may move where any other order of the sorted 
 everything else as it is.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from toroids.discovery.constraints import Constraints, Ids, Loss, Shuffle
+from toroids.discovery.constraints import Ids, Loss, Shuffle
+from toroids.discovery.infer import Inference
 from toroids.discovery.orbits import Orbits, orbits
 
 
-def solved(c: Constraints) -> Orbits:
+def solved(inference: Inference) -> Orbits:
     """Solves the facts; keeps names in place by which entries are sorted whose order counts.
 
     Args:
-        c: all facts; takes those that are added.
+        inference: all facts; takes those that are added.
 
     Returns:
         The structure.
     """
+    c = inference.constraints
+    owned = [b.places.ravel() for value in inference.parameters.values() for b in value.bundles]
     pending = list(c.shuffles)
     while True:
         found = orbits(c)
-        bad = [s for s in pending if not _is_free(c, found, s, pending)]
+        bad = [s for s in pending if not _is_free(found, s, pending, owned)]
         if not bad:
             return found
         for shuffle in bad:
@@ -34,7 +39,9 @@ def solved(c: Constraints) -> Orbits:
         pending = [s for s in pending if not any(s is other for other in bad)]
 
 
-def _is_free(c: Constraints, found: Orbits, shuffle: Shuffle, all_: list[Shuffle]) -> bool:
+def _is_free(
+    found: Orbits, shuffle: Shuffle, all_: Sequence[Shuffle], owned: Sequence[Ids]
+) -> bool:
     """Whether sorted entries may come in any order, on their own."""
     if (shuffle.names < 0).all():
         return True
@@ -45,13 +52,6 @@ def _is_free(c: Constraints, found: Orbits, shuffle: Shuffle, all_: list[Shuffle
     cell = int(cells[0])
     if found.chain[cell] != (cell,) or found.size[cell] != len(units):
         return False
-    if (found.cell[found.unit[_owned(c)]] == cell).any():
-        return False  # a parameter has an entry for each
-    others = [s for s in all_ if s is not shuffle]
-    return not any((found.cell[found.unit[s.entries]] == cell).any() for s in others)
-
-
-def _owned(c: Constraints) -> Ids:
-    """The places of parameters and buffers."""
-    bounds = np.array(c.owned).reshape(-1, 2)
-    return np.concatenate([np.zeros(0, np.int64), *(np.arange(a, b) for a, b in bounds)])
+    # neither a parameter nor another order has an entry for each
+    others = [s.entries for s in all_ if s is not shuffle]
+    return not any((found.cell[found.unit[places]] == cell).any() for places in (*owned, *others))

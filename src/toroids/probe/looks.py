@@ -8,7 +8,7 @@ from torch import Tensor, fx
 
 from toroids.discovery.assemble import Assembly
 from toroids.discovery.infer import infer
-from toroids.discovery.orbits import orbits
+from toroids.discovery.shuffles import solved
 from toroids.discovery.program import Program
 from toroids.errors import ToroidsError
 from toroids.probe.choose import Chosen, choose
@@ -57,7 +57,7 @@ def looks_of(
         ToroidsError: a space is not found in the module, or no value shows its units.
     """
     inference = infer([program])
-    assembly = Assembly([program], inference, orbits(inference.constraints))
+    assembly = Assembly([program], inference, solved(inference))
     traced = assembly.spaces()
     matches = {space.name: correspond(space, traced, program.shapes) for space in group.spaces}
     acting: dict[int, set[str]] = {}

@@ -198,8 +198,11 @@ def power(c: Constraints, x: Any, exponent: Any) -> Value:
 
 
 @rule("aten::where")
-def where(c: Constraints, condition: Value, a: Any, b: Any) -> Value:
-    """One of two values, entry by entry."""
+def where(c: Constraints, condition: Value, a: Any = None, b: Any = None) -> Any:
+    """One of two values, entry by entry; or the positions, in order, where a condition holds."""
+    if a is None:
+        axes.pin(c, condition)
+        return [axes.fixed_value(shape) for shape in c.shapes]
     values = [as_value(a), as_value(b)]
     kept = [x for x in values if not _absorbs(x)] or values[:1]
     chosen = kept[0] if len(kept) == 1 else axes.either(c, kept)

@@ -42,9 +42,12 @@ def _sorted(c: Constraints, x: Value, dim: int, places: bool) -> Any:
     asked = places or (len(c.shapes) > 1 and c.used[1])
     names = chosen_names(c, x, dim) if asked else None
     size = c.shape[dim]
-    y = pointwise(c, [axes.average_out(c, x, dim)], EXTREME)
+    for loose in x.loose:  # a shift of all leaves the order as it is
+        axes.unseen(c, loose, dim % len(x.axes))
+    y = pointwise(c, [axes.average_out(c, replace(x, loose=()), dim)], EXTREME)
     y = axes.with_fixed_axes(c, y, dim % len(x.axes), [size])
     where = replace(axes.without(y, (0, 1, 2)), names=names)
+    y = replace(y, loose=x.loose)
     return where if places else y if len(c.shapes) == 1 else [y, where]
 
 
