@@ -48,13 +48,30 @@ class Shuffle:
         entries: the places of the entries, in their new order.
         names: the places that they name.
         key: of those names.
+        rows: of the entries in their new order.
         operator: that sorted them.
     """
 
     entries: Ids
     names: Ids
     key: object
+    rows: object
     operator: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """Places that stand for those of whichever unit an entry has chosen, as of an expert.
+
+    Attributes:
+        places: stand for any row of the family.
+        family: (units, *places.shape) the places of every unit.
+        key: of what chose; entries that were chosen by one key, side by side, are of one unit.
+    """
+
+    places: Ids
+    family: Ids
+    key: object
 
 
 class Constraints:
@@ -81,6 +98,9 @@ class Constraints:
         self.partial: list[Ids] = []  # places of parameters of which an operator takes some
         self.owned: list[int] = []  # where the places of every parameter begin and end
         self.shuffles: list[Shuffle] = []
+        self.templates: list[Template] = []
+        self.copies: list[tuple[object, Ids, Ids]] = []  # exponents of templates, and of families
+        self.collapsed: set[int] = set()  # keys of which all units must move alike
         self.chosen: list[Loss] = []  # places that are chosen by size, where no two are equal
         self.conditions: set[str] = set()  # buffers whose numbers decide what is granted
         self.offsets: dict[str, float] = {}  # what is added to parameters wherever they are read
@@ -103,8 +123,38 @@ class Constraints:
         self.member(places)
         return np.concatenate([places[None], self.unknowns(places)])
 
+    def template(self, family: Ids, key: object) -> Ids:
+        """Returns places and exponents that stand for those of any unit: (4, *shape).
+
+        Args:
+            family: (4, units, *shape) the places and exponents of every unit.
+            key: of what chooses the unit.
+        """
+        ids = self.fresh(family.shape[2:])
+        self.templates.append(Template(ids[0], family[0], key))
+        self.copies += [(key, mine.ravel(), every) for mine, every in zip(ids[1:], family[1:])]
+        return ids
+
+    def keys_of(self, places: Ids) -> set[int]:
+        """What chose the units for which places stand."""
+        if not self.templates:
+            return set()
+        found = [t for t in self.templates if np.isin(places, t.places).any()]
+        return {id(t.key) for t in found}
+
     def unknowns(self, places: Ids) -> Ids:
         """Returns new exponents at given places: (3, *shape); places that never move take none."""
+        ids = self._unknowns(places)
+        for template in self.templates:
+            inside = np.isin(places, template.places)
+            if inside.any():
+                at = places[inside] - template.places.flat[0]
+                family = template.family.reshape(len(template.family), -1)[:, at]
+                for mine, every in zip(ids[:, inside], self._unknowns(family), strict=True):
+                    self.copies.append((template.key, mine, every))
+        return ids
+
+    def _unknowns(self, places: Ids) -> Ids:
         movable = np.asarray((places >= 0) | (places == SCALAR))
         ids = np.zeros((len(CHANNELS), *places.shape), np.int64)
         count = int(movable.sum())

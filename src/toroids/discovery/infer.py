@@ -41,6 +41,7 @@ from toroids.discovery.program import (
 from toroids.discovery.rules import RULES
 from toroids.discovery.rules.structure import view
 from toroids.discovery.stacks import Stacks
+from toroids.discovery.templates import expand
 from toroids.discovery.ties import sums, untied_signs
 from toroids.discovery.unread import ARRANGING, pin_partial, pin_unread
 
@@ -114,6 +115,7 @@ def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inferenc
             _Run(state, program.twin.program, Sizes(program.twin.program)).whole()
         elif program.lengths:
             _Run(state, program, Sizes(program, _other_sizes(program))).whole()
+    expand(state.constraints)
     pin_partial(state.constraints, state.parameters, partial)
     pin_unread(state.constraints, state.parameters)
     for name in sorted(state.constraints.conditions & state.parameters.keys()):
@@ -372,7 +374,7 @@ class _Run:
         if not _fits(result, c.shapes):
             why = "is used in a way that its rule does not know"
             return self._decomposed(node, inputs, look_up, why)
-        return map_aggregate(_stamped(node, result), lambda x: _renamed(name, x))
+        return map_aggregate(_stamped(node, result), lambda x: _renamed(c, name, x))
 
     def _decomposed(self, node: fx.Node, inputs: Sequence[Any], look_up: LookUp, why: str) -> Any:
         """Follows what an operator is made of; pins everything where nothing is known of that."""
@@ -591,6 +593,10 @@ ARRANGED = {
         "_to_copy", "sort", "argsort",
     )
 }  # fmt: skip
+SHAPED = {
+    f"aten::{name}"
+    for name in ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "unsqueeze", "squeeze")
+}
 COPIED = {
     f"aten::{name}" for name in ("clone", "contiguous", "detach", "alias", "to", "_to_copy")
 }
@@ -756,10 +762,11 @@ def _of_single_numbers(c: Constraints, rule: Any, arguments: Any, keywords: Any)
     return tree_map_only(Value, lambda value: axes.drop_axis(c, value, 0), result)
 
 
-def _renamed(name: str, value: Any) -> Any:
+def _renamed(c: Constraints, name: str, value: Any) -> Any:
     """What an operator leaves of what is known of names and counts of them."""
     if not isinstance(value, Value):
         return value
+    value = axes.keep_rows(c, value)
     name = name.removesuffix("_")
     if value.counts is not None and name not in COPIED | {"aten::histc"}:
         value = replace(value, counts=None)
@@ -767,7 +774,8 @@ def _renamed(name: str, value: Any) -> Any:
         return value
     kind = "index" if value.names.kind == "order" else value.names.kind
     key = value.names.key if name in ARRANGED else object()
-    return replace(value, names=replace(value.names, kind=kind, key=key))
+    rows = value.names.rows if name in SHAPED else object()
+    return replace(value, names=replace(value.names, kind=kind, key=key, rows=rows))
 
 
 def _used(node: fx.Node, count: int) -> tuple[bool, ...]:

@@ -23,6 +23,7 @@ from toroids.discovery.axes.values import (
     Loose,
     Value,
     is_open,
+    joined_rows,
     project,
     settle,
     unmixed,
@@ -43,7 +44,8 @@ def add(c: Constraints, values: Sequence[Value]) -> Value:
         bundles.append(Bundle(dims, ids))
     loose = tuple(x for value in values for x in value.loose)
     zeros = all(v.zero for v in values)
-    return Value(values[0].axes, tuple(bundles), equal_scalars(c, values), zero=zeros, loose=loose)
+    scalar, rows = equal_scalars(c, values), joined_rows(c, values)
+    return Value(values[0].axes, tuple(bundles), scalar, zero=zeros, loose=loose, rows=rows)
 
 
 def _equal_but_shift(
@@ -114,7 +116,8 @@ def multiply(
     for channel in (SCALE, SIGN):
         terms = [value.scalar[channel] for value in values]
         scalar[channel] = _weighted(c, channel, terms, powers, np.full((), SCALAR))
-    return Value(values[0].axes, tuple(bundles), scalar, loose=loose)
+    rows = joined_rows(c, values)
+    return Value(values[0].axes, tuple(bundles), scalar, loose=loose, rows=rows)
 
 
 def _loosened(
@@ -184,7 +187,7 @@ def met(
     for channel, own in enumerate(generators):
         parts = [value.scalar[channel] for value in values]
         scalar[channel] = _generated(c, channel, parts, zeros, own, np.full((), SCALAR))
-    return Value(values[0].axes, tuple(bundles), scalar)
+    return Value(values[0].axes, tuple(bundles), scalar, rows=joined_rows(c, values))
 
 
 def beside(c: Constraints, value: Value, others: Sequence[Value]) -> Value:

@@ -9,10 +9,12 @@ import numpy as np
 from toroids.discovery.axes.values import (
     Bundle,
     Loose,
+    Rows,
     Value,
     fixed,
     is_open,
     keep_bundle,
+    moved_rows,
     pin,
     project,
     zero,
@@ -25,7 +27,9 @@ def permute(value: Value, order: Sequence[int]) -> Value:
     order = [axis % len(value.axes) for axis in order]
     dims = [dim for axis in order for dim in value.dims(axis)]
     moved = rearranged(value, tuple(value.axes[axis] for axis in order), dims)
-    return replace(moved, loose=tuple(x.moved(list(order).index) for x in value.loose))
+    to = list(order).index
+    loose = tuple(x.moved(to) for x in value.loose)
+    return replace(moved, loose=loose, rows=moved_rows(value.rows, to))
 
 
 def insert_axis(value: Value, axis: int) -> Value:
@@ -33,7 +37,8 @@ def insert_axis(value: Value, axis: int) -> Value:
     axis %= len(value.axes) + 1
     loose = tuple(x.moved(lambda old: old + (old >= axis)) for x in value.loose)
     axes = (*value.axes[:axis], (), *value.axes[axis:])
-    return replace(value, axes=axes, tensor=None, loose=loose)
+    rows = moved_rows(value.rows, lambda old: old + (old >= axis))
+    return replace(value, axes=axes, tensor=None, loose=loose, rows=rows)
 
 
 def uniform(x: Value, axis: int, size: int) -> Value:
@@ -182,7 +187,7 @@ def reshape(c: Constraints, value: Value, shape: Sequence[int]) -> Value:
     total = int(np.prod(value.shape, dtype=np.int64))
     known = int(np.prod([s for s in shape if s != -1], dtype=np.int64))
     shape = [int(s) if s != -1 else total // max(known, 1) for s in shape]
-    value = replace(value, loose=_reshaped(value, shape))
+    value = replace(value, loose=_reshaped(value, shape), rows=_reshaped_rows(value, shape))
     wanted = boundaries(shape)
     while True:  # every wanted boundary must fall between dimensions: cut, or fuse and cut
         have = boundaries(value.sizes)
@@ -234,9 +239,7 @@ def _reshaped(value: Value, shape: Sequence[int]) -> tuple[Loose, ...]:
     """Functions that shifts have added, on axes of which some stay whole and others do not."""
     if not value.loose:
         return ()
-    # an axis stays where as many entries come after it as before
-    places = {(_after(shape, i), n): i for i, n in enumerate(shape)}
-    to = {i: places.get((_after(value.shape, i), n), -1) for i, n in enumerate(value.shape)}
+    to = _kept_axes(value, shape)
     others = frozenset(range(len(shape))) - frozenset(to.values())
     found = []
     for x in value.loose:
@@ -244,6 +247,18 @@ def _reshaped(value: Value, shape: Sequence[int]) -> tuple[Loose, ...]:
         torn = any(to[axis] < 0 and value.shape[axis] > 1 for axis in {*x.own, *x.varies} - {-1})
         found.append(replace(moved, varies=moved.varies | others) if torn else moved)
     return tuple(found)
+
+
+def _reshaped_rows(value: Value, shape: Sequence[int]) -> tuple[Rows, ...]:
+    """Choices of units, on axes that stay whole."""
+    return moved_rows(value.rows, _kept_axes(value, shape).__getitem__) if value.rows else ()
+
+
+def _kept_axes(value: Value, shape: Sequence[int]) -> dict[int, int]:
+    """Where every axis is in another shape; -1 where it is torn."""
+    # an axis stays where as many entries come after it as before
+    places = {(_after(shape, i), n): i for i, n in enumerate(shape)}
+    return {i: places.get((_after(value.shape, i), n), -1) for i, n in enumerate(value.shape)}
 
 
 def _after(shape: Sequence[int], axis: int) -> int:
@@ -284,6 +299,7 @@ def take(c: Constraints, value: Value, axis: int, indices: Ids) -> Value:
     size = value.shape[axis]
     if len(indices) == size and (indices == np.arange(size)).all():
         return value
+    value = replace(value, rows=tuple(x for x in value.rows if axis not in x.own))
     value, dim = whole(c, value, axis)
     repeats = len(set(indices.tolist())) < len(indices)
     bundles = []
@@ -334,4 +350,5 @@ def select(c: Constraints, value: Value, axis: int, index: int) -> Value:
                 c.equation(channel, (1, ids[1 + channel]))
     order = [d for d in range(len(value.sizes)) if d != dim]
     axes = (*value.axes[:axis], *value.axes[axis + 1 :])
-    return rearranged(replace(value, bundles=tuple(bundles)), axes, order)
+    rows = moved_rows(value.rows, lambda old: -1 if old == axis else old - (old > axis))
+    return rearranged(replace(value, bundles=tuple(bundles), rows=rows), axes, order)

@@ -23,6 +23,8 @@ from toroids.discovery.axes.values import (
     SIGN,
     Bundle,
     Value,
+    joined_rows,
+    moved_rows,
     pin,
     project,
     settle,
@@ -43,13 +45,15 @@ def drop_axis(c: Constraints, value: Value, axis: int) -> Value:
     loose = tuple(
         x.moved(lambda old: -1 if old == axis else old - (old > axis)) for x in value.loose
     )
-    return replace(rearranged(value, axes, order), loose=loose)
+    rows = moved_rows(value.rows, lambda old: -1 if old == axis else old - (old > axis))
+    return replace(rearranged(value, axes, order), loose=loose, rows=rows)
 
 
 def _padded(value: Value, by: int) -> Value:
     """Adds axes of size one in front."""
     loose = tuple(x.moved(lambda axis: axis + by) for x in value.loose) if by else value.loose
-    return replace(value, axes=((),) * by + value.axes, tensor=None, loose=loose)
+    rows = moved_rows(value.rows, lambda axis: axis + by)
+    return replace(value, axes=((),) * by + value.axes, tensor=None, loose=loose, rows=rows)
 
 
 def with_same_dims(c: Constraints, values: Sequence[Value], skip: int | None = None) -> list[Value]:
@@ -243,7 +247,8 @@ def either(c: Constraints, values: Sequence[Value]) -> Value:
         for dims, cover in coverage(meeting_bundles(c, values, values[0].sizes), values)
     ]
     zeros = all(value.zero for value in values)
-    return Value(values[0].axes, tuple(bundles), equal_scalars(c, values), zero=zeros)
+    rows = joined_rows(c, values)
+    return Value(values[0].axes, tuple(bundles), equal_scalars(c, values), zero=zeros, rows=rows)
 
 
 def average_out(c: Constraints, value: Value, axis: int) -> Value:

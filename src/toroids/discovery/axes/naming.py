@@ -12,7 +12,7 @@ import numpy as np
 from toroids.discovery.axes.arithmetic import met
 from toroids.discovery.axes.arrange import insert_axis, whole
 from toroids.discovery.axes.meet import average_out, set_aside
-from toroids.discovery.axes.values import Bundle, Names, Value, fixed, pin
+from toroids.discovery.axes.values import Bundle, Names, Rows, Value, fixed, pin
 from toroids.discovery.constraints import CHANNELS, Constraints, Shuffle
 
 def names_along(c: Constraints, value: Value, axis: int) -> Names | None:
@@ -54,7 +54,34 @@ def picked(c: Constraints, value: Value, axis: int, index: Value) -> Value:
     """
     if index.names is None:
         return set_aside(c, value, [axis])
-    return average_out(c, named(c, value, axis, index.names), axis)
+    value, dim = whole(c, named(c, value, axis, index.names), axis)
+    bundles = [_of_any(c, b, dim, index.names) if len(b.dims) > 1 else b for b in value.bundles]
+    return average_out(c, replace(value, bundles=tuple(bundles)), axis)
+
+
+def _of_any(c: Constraints, bundle: Bundle, dim: int, names: Names) -> Bundle:
+    """What indexes the rest of a bundle, whichever of its units an entry has chosen."""
+    if dim not in bundle.dims:
+        return bundle
+    family = np.moveaxis(bundle.ids, 1 + bundle.dims.index(dim), 1)
+    return Bundle(tuple(d for d in bundle.dims if d != dim), c.template(family, names.rows))
+
+
+def chosen_rows(value: Value, index: Value, at: int) -> Value:
+    """Notes that entries along the axes of an index have chosen a unit each.
+
+    Args:
+        value: has the axes of the index.
+        index: what chose.
+        at: where they begin.
+
+    Returns:
+        The value.
+    """
+    if index.names is None:
+        return value
+    own = tuple(at + axis for axis, size in enumerate(index.shape) if size > 1)
+    return replace(value, rows=(*value.rows, Rows(id(index.names.rows), own)))
 
 
 def named_axis(names: Names, rank: int, axis: int) -> Value:
@@ -103,10 +130,11 @@ def sorted_by_name(c: Constraints, value: Value) -> tuple[Value, Value]:
     pin(c, replace(value, names=None))
     ids = c.fresh((size,))
     ids[1:] = 0
-    c.shuffles.append(Shuffle(ids[0], names.places, names.key, c.operator))
+    rows = object()
+    c.shuffles.append(Shuffle(ids[0], names.places, names.key, rows, c.operator))
     own = Value(((size,),), (Bundle((0,), ids),))
     order = Names(fixed(size)[0], kind="order")
-    return replace(own, names=replace(names, kind="index")), replace(own, names=order)
+    return replace(own, names=replace(names, kind="index", rows=rows)), replace(own, names=order)
 
 
 def inverted(c: Constraints, order: Value) -> Value:

@@ -92,6 +92,19 @@ class Held:
     numbers: Callable[[], Tensor]
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Entries of which each has chosen a unit, whose places index the rest.
+
+    Attributes:
+        key: of what chose.
+        own: the axes of the value along which the choice varies, in its order.
+    """
+
+    key: int
+    own: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Names:
     """What numbers that name places along an axis are: an index into an axis that may move.
@@ -101,11 +114,13 @@ class Names:
         key: the same object for the same numbers, in whatever order.
         kind: "index"; "order" where every place is named once, along an axis of as many; or
             "ends" where they say how far the entries that name every place go, once sorted.
+        rows: the same object for the same numbers in the same order.
     """
 
     places: Ids
     key: object = field(default_factory=object)
     kind: str = "index"
+    rows: object = field(default_factory=object)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +138,7 @@ class Value:
         held: the numbers, where they follow from buffers.
         mask: whether the entries are true or false, so that as an index they choose.
         names: the places that the entries name, where those may move.
+        rows: choices of units, for which templates stand.
         counts: for counts of how often every place is named, the key of those names.
     """
 
@@ -137,6 +153,7 @@ class Value:
     mask: bool = False
     names: Names | None = None
     counts: object = None
+    rows: tuple[Rows, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -275,6 +292,35 @@ def unseen(c: Constraints, loose: Loose, axis: int) -> None:
     """
     if axis in loose.varies or axis in loose.own:
         c.equation(SHIFT, (1, loose.ids))
+
+
+def moved_rows(rows: Sequence[Rows], to: Callable[[int], int]) -> tuple[Rows, ...]:
+    """Choices of a value whose axes moved; those are lost of which an axis is gone."""
+    moved = [Rows(x.key, tuple(to(axis) for axis in x.own)) for x in rows]
+    return tuple(x for x in moved if -1 not in x.own)
+
+
+def joined_rows(c: Constraints, values: Sequence[Value]) -> tuple[Rows, ...]:
+    """Choices of values that meet, axis by axis; where they differ, all units move alike."""
+    found: dict[int, Rows] = {}
+    for value in values:
+        own = {x.key: x for x in value.rows}
+        for key in c.keys_of(_places(value)):
+            if key not in own or found.setdefault(key, own[key]) != own[key]:
+                c.collapsed.add(key)
+    return tuple(found.values())
+
+
+def keep_rows(c: Constraints, value: Value) -> Value:
+    """States that all units move alike where it was lost which entry has chosen which."""
+    if c.templates:
+        kept = {x.key for x in value.rows}
+        c.collapsed |= c.keys_of(_places(value)) - kept
+    return value
+
+
+def _places(value: Value) -> Ids:
+    return np.concatenate([np.zeros(0, np.int64), *(b.places.ravel() for b in value.bundles)])
 
 
 def unnamed(c: Constraints, value: Value) -> Value:

@@ -53,6 +53,8 @@ def _picked(
     rank = max(len(i.axes) for i in by)
     for _ in range(rank):
         x = axes.insert_axis(x, at)
+    if len(by) == 1:
+        x = axes.chosen_rows(x, by[0], at)
     return replace(axes.indexed(c, x, [_of_rank(i, rank) for i in by], at), names=names)
 
 

@@ -43,7 +43,12 @@ def grouped_mm(c: Constraints, rows: Value, weights: Value, ends: Any = None, *r
         rows, weights = axes.in_order(c, rows, 0, c.shape[0]), axes.set_aside(c, weights, [0])
         return matmul(c, rows, weights)
     rows = axes.named(c, rows, 0, axes.Names(order[-1].entries))
-    return matmul(c, rows, axes.picked(c, weights, 0, ends))
+    sorted_ = replace(ends, names=replace(names, rows=order[-1].rows))
+    chosen = axes.insert_axis(axes.picked(c, weights, 0, sorted_), 0)
+    if c.shape[0] > 1:
+        chosen = axes.uniform(chosen, 0, c.shape[0])
+    chosen = axes.chosen_rows(chosen, replace(sorted_, axes=((c.shape[0],),), bundles=()), 0)
+    return axes.contract(c, axes.insert_axis(rows, 1), axes.permute(chosen, [0, 2, 1]), [-1])
 
 
 @rule("aten::addmm", "aten::addmv", "aten::_sparse_addmm")
