@@ -8,7 +8,7 @@ axes joint places, tells.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from toroids.symmetry.space import Space
+from toroids.symmetry.space import Leg, Space
 
 Stacks = Mapping[str, tuple[tuple[int, int], ...]]
 
@@ -31,15 +31,22 @@ def stacks_of(spaces: Sequence[Space]) -> Stacks:
 
 
 def _pairs(inner: Space, outer: Space) -> Iterator[tuple[str, tuple[int, int]]]:
-    if min(inner.size, outer.size) < 2 or inner.copies > 1 or outer.copies > 1:
+    if min(inner.size, outer.size) < 2 or inner.copies > 1:
         return
     pairs = []
     for leg in inner.legs:
         around = [other for other in outer.legs if other.tensor == leg.tensor]
         if any((other.axis, other.span) == (leg.axis, leg.span) for other in around):
             continue  # one axis holds both, and may be cut as it likes
-        whole = [other for other in around if other.positions is None and other.span == 1]
-        if len(whole) != 1 or leg.positions is not None or leg.span != 1:
+        whole = [other for other in around if other.span == 1 and _is_whole(other, outer)]
+        if len(whole) != 1 or leg.span != 1:
             return
+        if (whole[0].role, leg.role) == ("read", "write"):
+            return  # a sum over the stack would take entries of all of it together
         pairs.append((leg.tensor, (min(leg.axis, whole[0].axis), max(leg.axis, whole[0].axis))))
     yield from pairs
+
+
+def _is_whole(leg: Leg, space: Space) -> bool:
+    """Whether units lie one by one along an axis, as of groups, from its start."""
+    return leg.positions is None or sorted(leg.positions) == list(range(space.size * space.copies))
