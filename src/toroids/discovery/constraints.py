@@ -132,7 +132,8 @@ class Constraints:
         """
         ids = self.fresh(family.shape[2:])
         self.templates.append(Template(ids[0], family[0], key))
-        self.copies += [(key, mine.ravel(), every) for mine, every in zip(ids[1:], family[1:])]
+        pairs = zip(ids[1:], family[1:], strict=True)
+        self.copies += [(key, mine.ravel(), every) for mine, every in pairs]
         return ids
 
     def keys_of(self, places: Ids) -> set[int]:

@@ -135,7 +135,7 @@ def group_of(explored: Explored, output: OutputMode = "values") -> SymmetryGroup
     """
     inference = infer(explored.programs)
     group = _assembled(explored, inference, output)
-    stacks = stacks_of(group.spaces)
+    stacks = stacks_of(group.spaces, group.shapes)
     if stacks:  # where entries move on their own in each of a stack, there is more
         other = infer(explored.programs, stacks=stacks)
         group = max(group, _assembled(explored, other, output), key=_extent)

@@ -19,7 +19,7 @@ from toroids.discovery.draws import drawn_inputs, drawn_params, in_own_precision
 from toroids.discovery.example import Axis, Example, Inputs, example_of, parameters_of
 from toroids.discovery.program import Program, twin_of
 from toroids.discovery.supported import check_supported
-from toroids.discovery.trace import alias_names, trace
+from toroids.discovery.trace import ALL_PRESENT, alias_names, trace
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.running import check_module
 
@@ -29,6 +29,8 @@ from toroids.evaluation.running import check_module
 SEQUENCE, SMALL = 3, 250
 # Sizes up to which it is tried whether a module accepts more than its trace allows, and how often.
 LONGEST, BEYOND = 600, 3
+# How often every place is looked at again where a trace takes everything for present.
+DRAWS = 3
 # Traces of lengths that another trace took for numbers.
 CLOSED = 4
 # Images of at most twice as many pixels are looked at larger, too.
@@ -127,6 +129,8 @@ class _Explorer:
         for other in also:
             self._look(other, self.call.first(other))
         self._look_further()
+        if ALL_PRESENT in self.programs[0].notes:
+            self._look_at_other_numbers()
         return Explored(tuple(self.programs), tuple(self.points), tuple(self._notes()))
 
     def _first(self) -> list[Tensor]:
@@ -145,7 +149,8 @@ class _Explorer:
         return found
 
     def _traced(self, example: Example) -> Program:
-        program = trace(self.model, example, self.key)
+        asks = bool(self.programs) and ALL_PRESENT in self.programs[0].notes
+        program = trace(self.model, example, self.key, present=asks)
         axes = [
             (i, axis)
             for i, axis in example.axes
@@ -154,7 +159,8 @@ class _Explorer:
         if axes and len(program.graph.graph.nodes) <= SMALL:
             # not where a forward counts its inputs in Python
             with contextlib.suppress(ToroidsError):
-                return trace(self.model, example, self.key, axes)
+                asks = ALL_PRESENT in program.notes
+                return trace(self.model, example, self.key, axes, asks)
         return program
 
     def _grown(self) -> Example:
@@ -249,6 +255,12 @@ class _Explorer:
         for _ in range(BEYOND):
             if not any([self._look(example) for example in list(self._beyond())]):
                 break
+
+    def _look_at_other_numbers(self) -> None:
+        """Looks at inputs of few entries, of which data leave much out, and at many."""
+        for seed, point in enumerate([*self.points] * DRAWS):
+            drawn = drawn_inputs(point.example.tensors, torch.Generator().manual_seed(10 + seed))
+            self._look(point.example.with_tensors(drawn))
 
     def _check_stateless(self, example: Example) -> None:
         """Calls the module at an example and at other numbers of the same sizes."""

@@ -597,9 +597,7 @@ SHAPED = {
     f"aten::{name}"
     for name in ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "unsqueeze", "squeeze")
 }
-COPIED = {
-    f"aten::{name}" for name in ("clone", "contiguous", "detach", "alias", "to", "_to_copy")
-}
+COPIED = {f"aten::{name}" for name in ("clone", "contiguous", "detach", "alias", "to", "_to_copy")}
 # Operators whose rules know that numbers name places along an axis.
 KNOWS_NAMES = ARRANGED | {"transformers::grouped_mm_fallback"} | {
     f"aten::{name}"
@@ -610,8 +608,7 @@ KNOWS_NAMES = ARRANGED | {"transformers::grouped_mm_fallback"} | {
     )
 }  # fmt: skip
 MAKES_NAMES = {
-    f"aten::{name}"
-    for name in ("sort", "argsort", "arange", "cumsum", "index_put", "scatter")
+    f"aten::{name}" for name in ("sort", "argsort", "arange", "cumsum", "index_put", "scatter")
 }
 # Operators that look at the size of a tensor, not at its entries, or only raise an error.
 MEASURING = (

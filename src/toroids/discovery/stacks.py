@@ -13,11 +13,12 @@ from toroids.symmetry.space import Leg, Space
 Stacks = Mapping[str, tuple[tuple[int, int], ...]]
 
 
-def stacks_of(spaces: Sequence[Space]) -> Stacks:
+def stacks_of(spaces: Sequence[Space], shapes: Mapping[str, tuple[int, ...]]) -> Stacks:
     """Finds the axes of tensors that may be indexed together.
 
     Args:
         spaces: what a first look has found.
+        shapes: of all tensors.
 
     Returns:
         For tensors that stack others the pairs of axes that are joint; empty where there are none.
@@ -25,12 +26,14 @@ def stacks_of(spaces: Sequence[Space]) -> Stacks:
     found: dict[str, set[tuple[int, int]]] = {}
     for inner in spaces:
         for outer in spaces:
-            for name, pair in _pairs(inner, outer) if inner is not outer else ():
+            for name, pair in _pairs(inner, outer, shapes) if inner is not outer else ():
                 found.setdefault(name, set()).add(pair)
     return {name: tuple(sorted(pairs)) for name, pairs in found.items()}
 
 
-def _pairs(inner: Space, outer: Space) -> Iterator[tuple[str, tuple[int, int]]]:
+def _pairs(
+    inner: Space, outer: Space, shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[tuple[str, tuple[int, int]]]:
     if min(inner.size, outer.size) < 2 or inner.copies > 1:
         return
     pairs = []
@@ -38,7 +41,7 @@ def _pairs(inner: Space, outer: Space) -> Iterator[tuple[str, tuple[int, int]]]:
         around = [other for other in outer.legs if other.tensor == leg.tensor]
         if any((other.axis, other.span) == (leg.axis, leg.span) for other in around):
             continue  # one axis holds both, and may be cut as it likes
-        whole = [other for other in around if other.span == 1 and _is_whole(other, outer)]
+        whole = [other for other in around if other.span == 1 and _is_whole(other, shapes)]
         if len(whole) != 1 or leg.span != 1:
             return
         if (whole[0].role, leg.role) == ("read", "write"):
@@ -47,6 +50,7 @@ def _pairs(inner: Space, outer: Space) -> Iterator[tuple[str, tuple[int, int]]]:
     yield from pairs
 
 
-def _is_whole(leg: Leg, space: Space) -> bool:
-    """Whether units lie one by one along an axis, as of groups, from its start."""
-    return leg.positions is None or sorted(leg.positions) == list(range(space.size * space.copies))
+def _is_whole(leg: Leg, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether units lie one by one along a whole axis, perhaps in groups."""
+    size = shapes[leg.tensor][leg.axis]
+    return leg.positions is None or sorted(leg.positions) == list(range(size))

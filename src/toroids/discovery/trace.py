@@ -15,6 +15,7 @@ from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from toroids.discovery.assumed import equal_lengths, guards_of
 from toroids.discovery.example import Axis, Example
+from toroids.discovery.presence import Present, asks_data, remove_checks
 from toroids.discovery.program import (
     Program,
     Source,
@@ -29,12 +30,13 @@ from toroids.evaluation.running import evaluation_mode, has_own_modes
 UNBOUNDED = 2**40  # no axis is longer; where PyTorch knows no limit, it writes a larger number
 
 
-class _Names:
-    """Names of outputs; an object of its own, which tracing does not restore."""
+class _Found:
+    """What a trace says of a call; an object of its own, which tracing does not restore."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []
         self.skipped: list[str] = []
+        self.present = False  # whether questions about data are answered as if all were there
 
 
 class Counted(nn.Module):
@@ -47,7 +49,7 @@ class Counted(nn.Module):
         self._arguments = example.arguments
         self._key = output_key
         self._refresh = has_own_modes(model)
-        self.found = _Names()
+        self.found = _Found()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Calls the module on the example with these tensors."""
@@ -55,7 +57,8 @@ class Counted(nn.Module):
         if self._refresh:  # what it kept in evaluation mode may be of other parameters
             self.model.train()
             self.model.eval()
-        output = self.model(*args, **kwargs)
+        with Present() if self.found.present else contextlib.nullcontext():
+            output = self.model(*args, **kwargs)
         if self._key is not None:
             output = output[self._key]
         self.found.kept.clear()
@@ -81,6 +84,7 @@ def trace(
     example: Example,
     output_key: str | int | None = None,
     free: Collection[Axis] = (),
+    present: bool = False,
 ) -> Program:
     """Traces a module in evaluation mode.
 
@@ -89,6 +93,7 @@ def trace(
         example: what it is traced on.
         output_key: the entry of a structured output that counts; all when None.
         free: axes of the inputs whose lengths, two or more, are to stay open where they can.
+        present: whether to answer at once what the forward asks its data, as if all were there.
 
     Returns:
         The traced program.
@@ -97,24 +102,22 @@ def trace(
         ToroidsError: it cannot be traced; says why.
     """
     counted = Counted(model, example, output_key)
+    counted.found.present = present
     open_axes = tuple(
         {axis: Dim.AUTO for number, axis in free if number == i}
         for i in range(len(example.tensors))
     )
     with evaluation_mode(counted), quiet():
         try:
-            exported = torch.export.export(
-                counted,
-                example.tensors,
-                dynamic_shapes={"tensors": open_axes} if free else None,
-                strict=False,
-            )
+            exported = _exported(counted, example, {"tensors": open_axes} if free else None)
             if _mutates_views(exported.graph) or _transforms(exported.graph):
                 exported = exported.run_decompositions({})
             kept, skipped = list(counted.found.kept), list(counted.found.skipped)
+            present = counted.found.present
         except Exception as error:
             raise ToroidsError(_refusal(model, error)) from error
     graph = exported.graph_module
+    remove_checks(graph.graph)
     graph.graph.eliminate_dead_code()  # what no counted output reads restricts nothing
     aliases, first = alias_names(model)
     sources: dict[str, Source] = {}
@@ -151,8 +154,34 @@ def trace(
         guards=tuple(dict.fromkeys(guard.xreplace(equal) for guard in guards)),
         equal=equal,
         twin=None,
-        notes=tuple(f"output `{name}` is not counted: it is not a tensor" for name in skipped),
+        notes=(
+            *(f"output `{name}` is not counted: it is not a tensor" for name in skipped),
+            *((ALL_PRESENT,) if present else ()),
+        ),
     )
+
+
+ALL_PRESENT = (
+    "where the forward asks its data what there is, as which experts are hit, everything was taken "
+    "to be there; holds where what is skipped gives nothing, as on all inputs that were looked at"
+)
+
+
+def _exported(
+    counted: Counted, example: Example, free: dict[str, Any] | None
+) -> ExportedProgram:  # fmt: skip
+    """Exports a module; where it asks its data what there is, as if everything were."""
+
+    def export() -> ExportedProgram:
+        return torch.export.export(counted, example.tensors, dynamic_shapes=free, strict=False)
+
+    try:
+        return export()
+    except Exception as error:
+        if counted.found.present or not asks_data(error):
+            raise
+    counted.found.present = True
+    return export()
 
 
 def _transforms(graph: fx.Graph) -> bool:

@@ -35,9 +35,11 @@ def pin_unread(c: Constraints, parameters: Mapping[str, Value]) -> None:
     seen = _seen(c)
     for name, value in parameters.items():
         for bundle in value.bundles:
-            if len(bundle.dims) != 1:
-                continue
             unread = ~seen[bundle.places]
+            if len(bundle.dims) != 1:
+                if unread.any():
+                    keep_bundle(c, bundle, bundle.dims)
+                continue
             if unread.any() and unread.size > 1:
                 axis = value.axis_of(bundle.dims[0])
                 c.operator = f"axis {axis} of `{name}`, which is not read to its end,"

@@ -8,8 +8,8 @@ from torch import Tensor, fx
 
 from toroids.discovery.assemble import Assembly
 from toroids.discovery.infer import infer
-from toroids.discovery.shuffles import solved
 from toroids.discovery.program import Program
+from toroids.discovery.shuffles import solved
 from toroids.errors import ToroidsError
 from toroids.probe.choose import Chosen, choose
 from toroids.probe.correspond import Match, correspond

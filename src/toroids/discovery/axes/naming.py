@@ -15,6 +15,7 @@ from toroids.discovery.axes.meet import average_out, set_aside
 from toroids.discovery.axes.values import Bundle, Names, Rows, Value, fixed, pin
 from toroids.discovery.constraints import CHANNELS, Constraints, Shuffle
 
+
 def names_along(c: Constraints, value: Value, axis: int) -> Names | None:
     """Names of the places along an axis, as the largest entries along it have; None where it stays.
 
@@ -116,7 +117,7 @@ def indexed(c: Constraints, value: Value, numbers: Sequence[Value], at: int = 0)
     return replace(met(c, [value, *others], (passes, passes, passes)), name=None)
 
 
-def sorted_by_name(c: Constraints, value: Value) -> tuple[Value, Value]:
+def sorted_by_name(c: Constraints, value: Value, names: Names) -> tuple[Value, Value]:
     """A vector of names in the order of the places that they name, and where the entries were.
 
     Another order of those places puts the entries in another order, which differs from input to
@@ -125,7 +126,6 @@ def sorted_by_name(c: Constraints, value: Value) -> tuple[Value, Value]:
     Returns:
         The names, and the order.
     """
-    names = value.names
     size = value.shape[0]
     pin(c, replace(value, names=None))
     ids = c.fresh((size,))
@@ -137,7 +137,7 @@ def sorted_by_name(c: Constraints, value: Value) -> tuple[Value, Value]:
     return replace(own, names=replace(names, kind="index", rows=rows)), replace(own, names=order)
 
 
-def inverted(c: Constraints, order: Value) -> Value:
+def inverted(c: Constraints, order: Value, names: Names) -> Value:
     """Of numbers that name every place once, where the names of 0, 1, ... are."""
     own = names_along(c, order, 0) or Names(fixed(order.shape[0])[0])
-    return replace(named_axis(order.names, 1, 0), zero=False, names=replace(own, kind="order"))
+    return replace(named_axis(names, 1, 0), zero=False, names=replace(own, kind="order"))

@@ -218,7 +218,7 @@ def _absorbs(x: Value) -> bool:
 
 
 @rule("aten::masked_fill")
-def masked_fill(c: Constraints, x: Value, mask: Value, value: Any) -> Value:
+def masked_fill(c: Constraints, x: Value, mask: Value, value: Any) -> Any:
     """A number where a mask says so."""
     return where(c, mask, as_value(value), x)
 

@@ -148,17 +148,17 @@ def scatter(
     source: Any,
     how: str | None = "",
     **named: Any,
-) -> Value:
+) -> Any:
     """Entries put, or added, along an axis, by a number for every entry of the source."""
     how, source = named.get("reduce", how), as_value(source)
     if not x.axes:
         return _put(c, axes.unnamed(c, x), axes.unnamed(c, source), _way(c, how))
     dim %= len(x.axes)
-    if _inverts(x, index, source):
-        return axes.inverted(c, index)
+    if index.names is not None and _inverts(x, index, source):
+        return axes.inverted(c, index, index.names)
     x, source = axes.unnamed(c, x), axes.unnamed(c, source)
     if index.names is not None:
-        return _named(c, x, dim, index, source, _way(c, how))
+        return _named(c, x, dim, index, index.names, source, _way(c, how))
     axes.pin(c, index)
     return _scattered(c, x, dim, index, source, _way(c, how))
 
@@ -178,7 +178,9 @@ def _scattered(c: Constraints, x: Value, dim: int, index: Value, source: Value, 
     return _put(c, x, source, way)
 
 
-def _named(c: Constraints, x: Value, dim: int, index: Value, source: Value, way: str) -> Any:
+def _named(
+    c: Constraints, x: Value, dim: int, index: Value, names: Names, source: Value, way: str
+) -> Any:  # fmt: skip
     """Entries put along an axis where numbers name its places."""
     others = [axis for axis in range(len(x.axes)) if axis != dim]
     if any(x.shape[axis] != index.shape[axis] for axis in others):
@@ -191,8 +193,8 @@ def _named(c: Constraints, x: Value, dim: int, index: Value, source: Value, way:
         source = axes.indexed(c, source, [index])
         source = axes.insert_axis(axes.average_out(c, source, dim), dim)
     rows = replace(axes.average_out(c, replace(index, names=None), dim), zero=True)
-    place = axes.named_axis(index.names, len(x.axes), dim)
-    x = axes.indexed(c, axes.named(c, x, dim, index.names), [place, axes.insert_axis(rows, dim)])
+    place = axes.named_axis(names, len(x.axes), dim)
+    x = axes.indexed(c, axes.named(c, x, dim, names), [place, axes.insert_axis(rows, dim)])
     return _put(c, x, source, way)
 
 
@@ -267,10 +269,12 @@ def _is_named(c: Constraints, x: Value, numbers: Value) -> Value | None:
     size = len(x.names.places)
     alone = -axis > len(x.axes) or x.shape[axis] == 1
     fits = bool((own == numbers.tensor.reshape(-1)).all() and (own >= 0).all())
-    if not alone or not fits or bool((own >= size).any()) or len(own.unique()) < len(own):
+    if not alone or not fits or bool((own >= size).any()) or len(set(own.tolist())) < len(own):
         return None
     names = replace(x.names, places=x.names.places[own.numpy()])
-    return axes.indexed(c, replace(axes.named_axis(names, rank, axis), zero=False), [_of_rank(x, rank)])
+    return axes.indexed(
+        c, replace(axes.named_axis(names, rank, axis), zero=False), [_of_rank(x, rank)]
+    )
 
 
 @rule("aten::index_add", "aten::index_copy", "aten::index_fill", "aten::index_reduce")
@@ -322,14 +326,14 @@ def index_put(
         return _put_masked(c, x, used[0], by[0], source) if len(by) == 1 else NotImplemented
     if used != list(range(used[0], used[0] + len(used))):
         return NotImplemented
-    if not accumulate and _inverts(x, by[0], source):
-        return axes.inverted(c, by[0])
+    if not accumulate and by[0].names is not None and _inverts(x, by[0], source):
+        return axes.inverted(c, by[0], by[0].names)
     x, source = axes.unnamed(c, x), axes.unnamed(c, source)
     rank = max(len(i.axes) for i in by)
     before = used[0]
     source = _of_rank(source, before + rank + len(x.axes) - used[-1] - 1)
     source = axes.indexed(c, source, [_of_rank(i, rank) for i in by], before)
-    for _ in range(rank):
+    for _axis in range(rank):
         source = axes.average_out(c, source, before)
     for axis, i in zip(used, by, strict=True):
         source = _placed(c, source, axis, x.shape[axis], i)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from toroids.discovery import axes
-from toroids.discovery.axes import Value
+from toroids.discovery.axes import Names, Value
 from toroids.discovery.constraints import Constraints
 from toroids.discovery.rules.pointwise import NONE, as_value, pointwise
 from toroids.discovery.rules.reductions import EXTREME, LOGARITHM, chosen_names
@@ -20,18 +20,18 @@ def sort(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
     if x.names is not None:
         falls = named.get("descending", any(n is True for n in given)) or c.name == "topk"
         if len(x.axes) == 1 and not falls and x.names.kind in ("index", "order"):
-            return _by_name(c, x)
+            return _by_name(c, x, x.names)
         x = axes.unnamed(c, x)
     return _sorted(c, x, dims[0] if dims else first, places=c.name == "argsort")
 
 
-def _by_name(c: Constraints, x: Value) -> Any:
+def _by_name(c: Constraints, x: Value, names: Names) -> Any:
     """Entries in the order of the places that they name."""
-    if x.names is not None and x.names.kind == "order":
-        where = axes.inverted(c, x)
-        y = axes.inverted(c, where)  # they count up
+    if names.kind == "order":
+        where = axes.inverted(c, x, names)
+        y = axes.inverted(c, where, where.names or names)  # they count up
     else:
-        y, where = axes.sorted_by_name(c, x)
+        y, where = axes.sorted_by_name(c, x, names)
     return where if c.name == "argsort" else y if len(c.shapes) == 1 else [y, where]
 
 

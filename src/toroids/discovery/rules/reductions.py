@@ -211,8 +211,8 @@ def histogram(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
         return NotImplemented
     if x.names is not None:
         bins, low, high = (*given, *(named.get(k, 0) for k in ("bins", "min", "max")[len(given) :]))
-        count = len(x.names.places)
-        if c.name == "histc" and (bins, low, high) == (count, 0, count - 1):  # a bin for every one
+        size = len(x.names.places)
+        if c.name == "histc" and (bins, low, high) == (size, 0, size - 1):  # a bin for every one
             axes.zero(c, x)
             reduced(c, replace(x, names=None), dims_of(x, None))
             return replace(axes.named_axis(x.names, 1, 0), zero=False, counts=x.names.key)
