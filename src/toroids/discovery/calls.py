@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from toroids.discovery.asked import Asked, Asking
 from toroids.discovery.example import Example
 from toroids.discovery.infer import draws_random
 from toroids.discovery.program import Program, first_line, operator_name
@@ -31,6 +32,7 @@ class Caller:
     Attributes:
         model: the module, left as it was by every call.
         params: what it is called with.
+        asked: what it has asked of its inputs.
     """
 
     def __init__(self, model: nn.Module, params: Params, output_key: str | int | None) -> None:
@@ -38,26 +40,40 @@ class Caller:
         self.model, self.params = model, params
         self._key = output_key
         self._lent = {f"model.{name}": tensor for name, tensor in params.items()}
+        self.asked = Asked()
 
-    def __call__(self, *examples: Example) -> list[list[Tensor]]:
-        """Calls the module at several inputs, one after the other, from its state as it is.
+    def __call__(self, example: Example) -> list[Tensor]:
+        """Calls the module, from its state as it is, and notes in `asked` what it asks.
 
         Returns:
-            For every example the tensors of the output.
+            The tensors of the output.
         """
-        counted = Counted(self.model, examples[0], self._key)
-        with evaluation_mode(counted), quiet():
-            return [self._called(counted, example) for example in examples]
+        counted, asked = Counted(self.model, example, self._key), Asked()
+        try:
+            with evaluation_mode(counted), quiet():
+                found = self._called(counted, example, asked)
+            self.asked.add(asked)
+            return found
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # of the module, or because somebody listens
+            with evaluation_mode(counted), quiet():
+                return self._called(counted, example)
 
-    def _called(self, counted: Counted, example: Example) -> list[Tensor]:
+    def _called(
+        self, counted: Counted, example: Example, asked: Asked | None = None
+    ) -> list[Tensor]:
         """What the module gives in the state in which it is."""
         copies = tuple(tensor.clone() for tensor in example.tensors)  # a call may write into them
-        return list(call(counted, self._lent, copies, {}))
+        if asked is None:
+            return list(call(counted, self._lent, copies, {}))
+        with Asking(asked, example, copies, lambda: [*counted.parameters(), *counted.buffers()]):
+            return list(call(counted, self._lent, copies, {}))
 
     def accepts(self, example: Example) -> list[Tensor] | None:
         """The outputs at an example; None where the module fails on it."""
         try:
-            return self(example)[0]
+            return self(example)
         except torch.OutOfMemoryError:
             raise
         except Exception:
@@ -73,7 +89,7 @@ class Caller:
             DataError: the module fails on it; says how.
         """
         try:
-            return self(example)[0]
+            return self(example)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -84,10 +100,12 @@ class Caller:
                 f"{first_line(error)}; pass an example that it runs on{known}."
             ) from error
 
-    def agrees(self, program: Program, example: Example, expected: Sequence[Tensor]) -> bool:
-        """Whether a traced program computes what the module gave at an example."""
+    def agrees(
+        self, program: Program, example: Example, expected: Sequence[Tensor], wide: bool = False
+    ) -> bool:
+        """Whether a traced program computes, perhaps in float64, what the module gave there."""
         try:
-            found = program.run(self.params, wide=False, inputs=example.tensors)
+            found = program.run(self.params, wide, inputs=example.tensors)
         except (DataError, ToroidsError, RuntimeError, ValueError, TypeError, IndexError):
             return False
         return _alike(found, [_comparable(x) for x in expected])

@@ -61,6 +61,15 @@ class Example:
                 tensors[number] = x.index_select(axis, order)
         return replace(self, tensors=tuple(tensors))
 
+    def is_like(self, other: "Example") -> bool:
+        """Whether another example has as many tensors of as many axes, under the same names."""
+        return self.spec == other.spec and self.axes_per_tensor == other.axes_per_tensor
+
+    @property
+    def axes_per_tensor(self) -> list[int]:
+        """How many axes every tensor has."""
+        return [tensor.ndim for tensor in self.tensors]
+
     @property
     def sizes(self) -> str:
         """The shapes of its tensors, as they are shown."""

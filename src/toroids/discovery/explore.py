@@ -6,6 +6,7 @@ at other sizes; where it gives something else than the trace that is there, it i
 """
 
 import contextlib
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -16,10 +17,12 @@ from torch import Tensor, nn
 from toroids.discovery.assumed import excluded
 from toroids.discovery.calls import Caller, check_operators
 from toroids.discovery.draws import drawn_inputs, drawn_params, in_own_precision
-from toroids.discovery.example import Axis, Example, Inputs, example_of, parameters_of
+from toroids.discovery.example import Axis, Example, Inputs, example_of
+from toroids.discovery.holds import Point, Sizes, left_out, range_of
 from toroids.discovery.program import Program, twin_of
 from toroids.discovery.supported import check_supported
 from toroids.discovery.trace import ALL_PRESENT, alias_names, trace
+from toroids.discovery.variants import laid_out_otherwise, of_other_lists, of_other_rank
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.running import check_module
 
@@ -31,20 +34,16 @@ SEQUENCE, SMALL = 3, 250
 LONGEST, BEYOND = 600, 3
 # How often every place is looked at again where a trace takes everything for present.
 DRAWS = 3
+# Questions about lengths that are answered the other way.
+ASKED = 48
+# Networks of more entries are not looked at in another precision.
+LARGE = 2**24
 # Traces of lengths that another trace took for numbers.
 CLOSED = 4
 # Images of at most twice as many pixels are looked at larger, too.
 IMAGE = 64
 # Lengths of open axes when the module is looked at again: small, unlike, even and odd.
 SHORT = (3, 5, 4, 6, 7, 9)
-
-
-@dataclass(frozen=True, eq=False)
-class Point:
-    """A place where a module was looked at, and the program that computes the same there."""
-
-    program: Program
-    example: Example
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +114,7 @@ class _Explorer:
         self.programs: list[Program] = []
         self.points: list[Point] = []
         self.tried: dict[Axis, set[int]] = {}
+        self.notes: list[str] = []
 
     def explored(self, also: Sequence[Example]) -> Explored:
         """Looks at the example, at others, and wherever that leaves something open."""
@@ -131,7 +131,13 @@ class _Explorer:
         self._look_further()
         if ALL_PRESENT in self.programs[0].notes:
             self._look_at_other_numbers()
-        return Explored(tuple(self.programs), tuple(self.points), tuple(self._notes()))
+        notes = [
+            *Sizes(self.example, self.points).notes(),
+            *left_out(self.model, self.example),
+            *self.notes,
+            *(note for program in self.programs for note in program.notes),
+        ]
+        return Explored(tuple(self.programs), tuple(self.points), tuple(dict.fromkeys(notes)))
 
     def _first(self) -> list[Tensor]:
         """Calls the module on the example; in its own precision where that of the inputs fails."""
@@ -149,19 +155,20 @@ class _Explorer:
         return found
 
     def _traced(self, example: Example) -> Program:
+        """Traces at an example, with open lengths where that takes no minutes."""
         asks = bool(self.programs) and ALL_PRESENT in self.programs[0].notes
-        program = trace(self.model, example, self.key, present=asks)
         axes = [
             (i, axis)
             for i, axis in example.axes
             if example.size((i, axis)) > 1 and example.tensors[i].ndim <= SEQUENCE
         ]
+        program = self.programs[0] if self.programs else trace(self.model, example, self.key)
         if axes and len(program.graph.graph.nodes) <= SMALL:
             # not where a forward counts its inputs in Python
             with contextlib.suppress(ToroidsError):
-                asks = ALL_PRESENT in program.notes
+                asks = asks or ALL_PRESENT in program.notes
                 return trace(self.model, example, self.key, axes, asks)
-        return program
+        return trace(self.model, example, self.key, present=asks) if self.programs else program
 
     def _grown(self) -> Example:
         """The example with more than one position along every axis that allows it."""
@@ -185,8 +192,15 @@ class _Explorer:
         found = self.call.accepts((of or self.example).resized(sizes))
         return found is not None and any(x.numel() for x in found)
 
-    def _look(self, example: Example, given: Sequence[Tensor] | None = None) -> bool:
+    def _look(
+        self, example: Example, given: Sequence[Tensor] | None = None, keep: bool = True
+    ) -> bool:
         """Finds, or traces, the program that computes what the module gives at an example.
+
+        Args:
+            example: where to look.
+            given: what the module gives there, where it is known.
+            keep: whether the proof looks there, too, when a program does that there is.
 
         Returns:
             Whether the module takes the example.
@@ -194,11 +208,13 @@ class _Explorer:
         expected = self.call.accepts(example) if given is None else given
         if expected is None:
             return False
-        for axis in example.axes:
+        like = example.is_like(self.example)
+        for axis in example.axes if like else ():
             self.tried.setdefault(axis, set()).add(example.size(axis))
         for program in self.programs:
-            if self.call.agrees(program, example, expected):
-                self.points.append(Point(program, example))
+            if program.example.is_like(example) and self.call.agrees(program, example, expected):
+                if keep or program not in [point.program for point in self.points]:
+                    self.points.append(Point(program, example))
                 if self._was_closed(program, example):
                     break
                 return True
@@ -255,6 +271,53 @@ class _Explorer:
         for _ in range(BEYOND):
             if not any([self._look(example) for example in list(self._beyond())]):
                 break
+        self._look_where_asked()
+        self._look_at_variants()
+
+    def _look_at_variants(self) -> None:
+        """Looks at the example in other forms, if the forward tells them apart."""
+        asked, found = self.call.asked, [*of_other_lists(self.model, self.example)]
+        if asked.layout:
+            found += laid_out_otherwise(self.example)
+        if asked.rank and len(self.programs[0].graph.graph.nodes) <= SMALL:
+            found += of_other_rank(self.example)
+        for example in found:
+            self._look(example, keep=False)
+        if asked.kind:
+            self._look_wide()
+
+    def _look_wide(self) -> None:
+        """Looks at the module in float64, if it asks for types."""
+        if sum(x.numel() for x in self.call.params.values()) > LARGE:
+            return
+        try:
+            wide = copy.deepcopy(self.model).double()
+        except Exception:  # of a module that cannot be copied
+            return
+        params = {
+            n: x.double() if x.is_floating_point() else x for n, x in self.call.params.items()
+        }
+        example = self.example.in_precision_of(wide)
+        call = Caller(wide, params, self.key)
+        expected = call.accepts(example)
+        if expected is None or any(call.agrees(p, example, expected, True) for p in self._own()):
+            return
+        program = trace(wide, example, self.key)
+        if call.agrees(program, example, expected, True):
+            self.programs.append(program)
+            self.points.append(Point(program, example))
+
+    def _look_where_asked(self) -> None:
+        """Looks where the forward's questions in Python are answered the other way."""
+        asked, done = self.call.asked, set[object]()
+        left = ASKED if len(self.programs[0].graph.graph.nodes) <= SMALL else ASKED // 4
+        while open_ := [q for q in asked.unanswered() if q.key not in done][:left]:
+            for question in open_:
+                done.add(question.key)
+                for example in question.otherwise():
+                    if self._look(example, keep=False):
+                        break
+            left -= len(open_)
 
     def _look_at_other_numbers(self) -> None:
         """Looks at inputs of few entries, of which data leave much out, and at many."""
@@ -285,7 +348,7 @@ class _Explorer:
     def _excluded(self) -> Iterator[Example]:
         """Lengths that the traces take for impossible, where the module takes them."""
         seen = {point.example.sizes for point in self.points}
-        for program in list(self.programs):
+        for program in self._own():
             axes = {axis: x for axis, x in program.lengths.items() if x.is_Symbol}
             numbers = {x: program.example.size(axis) for axis, x in axes.items()}
             choices = [
@@ -363,7 +426,11 @@ class _Explorer:
         """The example with a single position along every free axis that allows it."""
         sizes: dict[Axis, int] = {}
         main = self.programs[0]
-        closed = [[a] for a in self.example.axes if self._is_paired(a) and not self._is_image(a)]
+        closed = [
+            [a]
+            for a in self.example.axes
+            if Sizes(self.example, self.points).is_paired(a) and not self._is_image(a)
+        ]
         for axes in [*(axes for axes, _ in self._open_groups(main)), *closed]:
             if 1 not in self.tried[axes[0]] and self._accepted({**sizes, **dict.fromkeys(axes, 1)}):
                 sizes |= dict.fromkeys(axes, 1)
@@ -371,7 +438,7 @@ class _Explorer:
 
     def _beyond(self) -> Iterator[Example]:
         """Examples just below and above the lengths that the traces allow."""
-        for program in list(self.programs):
+        for program in self._own():
             for axes, name in self._open_groups(program):
                 low, high = program.ranges[name]
                 for n in (low - 1, None if high is None else high + 1):
@@ -380,77 +447,18 @@ class _Explorer:
                     self.tried.setdefault(axes[0], set()).add(n)
                     yield program.example.resized(dict.fromkeys(axes, n))
 
+    def _own(self) -> list[Program]:
+        """The programs for inputs of the example's structure."""
+        return [p for p in self.programs if p.example.is_like(self.example)]
+
     def _covered(self, axis: Axis, size: int) -> bool:
         if size in self.tried.get(axis, set()):
             return True
         return any(
             low <= size and (high is None or size <= high)
-            for program in self.programs
-            for low, high in [_range(program, axis)]
+            for program in self._own()
+            for low, high in [range_of(program, axis)]
         )
-
-    def _size(self, axis: Axis) -> str:
-        seen = sorted({point.example.size(axis) for point in self.points})
-        if self._is_paired(axis):
-            return "any"
-        ranges = [_range(program, axis) for program in self.programs if axis in program.lengths]
-        if not ranges:
-            return " or ".join(map(str, seen))
-        low = min(r[0] for r in ranges)
-        high = None if any(h is None for _, h in ranges) else max(h or 0 for _, h in ranges)
-        while low - 1 in seen:
-            low -= 1
-        if high is None:
-            return "any" if low == 1 else f"{low} or more"
-        return f"{low} to {high}"
-
-    def _notes(self) -> Iterator[str]:
-        shown, symbolic = [], []
-        for i, (name, tensor) in enumerate(
-            zip(self.example.names, self.example.tensors, strict=True)
-        ):
-            sizes = ", ".join(self._size((i, axis)) for axis in range(tensor.ndim))
-            shown.append(f"`{name}` ({sizes})")
-            free = [axis for axis in range(tensor.ndim) if self._is_open((i, axis))]
-            if free:
-                symbolic.append(f"{_axes(free)} of `{name}`")
-        said = f"; symbolic: {', '.join(symbolic)}" if symbolic else ""
-        if any(self._is_paired(axis) for axis in self.example.axes):
-            looked = dict.fromkeys(point.example.sizes for point in self.points)
-            said += f"; looked at {' and '.join(looked)}"
-        yield f"holds for inputs of the sizes {', '.join(shown)}{said}"
-        for name, value in self.example.settings:
-            yield f"holds for `{name}` = {value!r}, as in the example"
-        omitted = self._omitted()
-        if omitted:
-            shown_ = ", ".join(f"`{name}`" for name in omitted[:3])
-            rest = f" and {len(omitted) - 3} more" if len(omitted) > 3 else ""
-            are = "is" if len(omitted) == 1 else "are"
-            yield f"holds where {shown_}{rest} {are} left out, as in the example"
-        yield from dict.fromkeys(note for program in self.programs for note in program.notes)
-
-    def _omitted(self) -> list[str]:
-        """Arguments of the forward that the example does not give."""
-        named = parameters_of(self.model)
-        args, kwargs = self.example.arguments(self.example.tensors)
-        passed = {p.name: x for p, x in zip(named, args, strict=False)} | kwargs
-        given = {name for name, value in passed.items() if value is not None}
-        return [p.name for p in named if p.name not in given and p.default is not p.empty]
-
-    def _is_open(self, axis: Axis) -> bool:
-        return self._is_paired(axis) or any(axis in p.lengths for p in self.programs)
-
-    def _is_paired(self, axis: Axis) -> bool:
-        """Whether the one program that there is gives what the module gives at several lengths."""
-        main = self.programs[0]
-        seen = {point.example.size(axis) for point in self.points}
-        return len(self.programs) == 1 and axis not in main.lengths and len(seen) > 1
-
-
-def _axes(numbers: Sequence[int]) -> str:
-    """One axis or several, as a sentence has it: axis 0; axes 0, 2 and 3."""
-    *most, last = map(str, numbers)
-    return f"axes {', '.join(most)} and {last}" if most else f"axis {last}"
 
 
 def _entries(example: Example) -> int:
@@ -459,11 +467,3 @@ def _entries(example: Example) -> int:
 
 def _position(axis: Axis) -> int:
     return axis[1]
-
-
-def _range(program: Program, axis: Axis) -> tuple[int, int | None]:
-    """The lengths that a program allows along an axis."""
-    size = program.example.size(axis)
-    if axis not in program.lengths:
-        return size, size
-    return program.ranges.get(str(program.lengths[axis]), (size, size))

@@ -65,7 +65,7 @@ class Source:
     number: int = -1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A traced module.
 

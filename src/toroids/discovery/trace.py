@@ -173,7 +173,8 @@ def _exported(
     """Exports a module; where it asks its data what there is, as if everything were."""
 
     def export() -> ExportedProgram:
-        return torch.export.export(counted, example.tensors, dynamic_shapes=free, strict=False)
+        inputs = tuple(x.detach() for x in example.tensors)  # it is marked which axes are open
+        return torch.export.export(counted, inputs, dynamic_shapes=free, strict=False)
 
     try:
         return export()
