@@ -159,8 +159,10 @@ def example_of(model: nn.Module, inputs: Inputs) -> Example:
 
 
 def _check_tensor(name: str, value: Tensor) -> None:
-    if value.layout != torch.strided or value.is_quantized or value.is_meta:
+    nested = value.is_nested  # as lists of tensors of unlike lengths; they have no shape to tell
+    if nested or value.layout != torch.strided or value.is_quantized or value.is_meta:
         kind = "on the meta device" if value.is_meta else f"{value.layout}, {value.dtype}"
+        kind = "a nested tensor" if nested else kind
         raise ToroidsError(f"the input `{name}` is {kind}; pass a dense tensor that holds numbers.")
 
 

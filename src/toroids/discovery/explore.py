@@ -91,6 +91,10 @@ def explore(
     check_module(model)
     check_supported(model)
     example = example_of(model, inputs)
+    if not isinstance(also, list | tuple):
+        raise ToroidsError(
+            f"also is a {type(also).__name__}; pass a list of further inputs, each like the first."
+        )
     further = [example_of(model, other) for other in also]
     if any(e.spec != example.spec or len(e.axes) != len(example.axes) for e in further):
         raise ToroidsError(

@@ -128,7 +128,7 @@ class _Solver:
         renumber = np.empty(count, np.int64)
         renumber[np.argsort(first)] = np.arange(count)
         self.unit = renumber[unit]
-        order = np.lexsort((np.arange(n), self.unit))
+        order = np.lexsort((np.arange(n), self._kinds(n), self.unit))
         starts = np.searchsorted(self.unit[order], np.arange(count))
         self.role = np.empty(n, np.int64)
         self.role[order] = np.arange(n) - starts[self.unit[order]]
@@ -145,6 +145,15 @@ class _Solver:
             colour = self._refined(colour)
         _, cell = np.unique(colour, return_inverse=True)
         self.cell = np.where(self.unit_fixed, -1, cell)
+
+    def _kinds(self, count: int) -> Hash:
+        """What tells the places of one unit from each other: which facts name them, beside what."""
+        kinds = np.zeros(count, np.uint64)
+        for _ in range(2):  # the facts themselves, then what is said of the places beside
+            before = kinds.copy()
+            _add_at(kinds, self.same_a, _mix(self.same_kind, before[self.same_b], 1))
+            _add_at(kinds, self.same_b, _mix(self.same_kind, before[self.same_a], 2))
+        return kinds
 
     def _base_colours(self, count: int) -> Hash:
         colour = np.zeros(count, np.uint64)

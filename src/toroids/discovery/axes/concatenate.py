@@ -37,7 +37,7 @@ def concatenate(c: Constraints, values: Sequence[Value], axis: int) -> Value:
     ):
         ids = fixed(sum(lengths))
     else:
-        parts = [_indexed_by(c, value, sorted(along)) for value in values]
+        parts = _told_apart(c, [_indexed_by(c, value, sorted(along)) for value in values])
         ids = np.concatenate(parts, axis=1 + sorted(along).index(dim))
     rest = [
         replace(value, bundles=tuple(b for b in value.bundles if dim not in b.dims))
@@ -57,6 +57,24 @@ def concatenate(c: Constraints, values: Sequence[Value], axis: int) -> Value:
             c.under(ids[0], bundle.places.reshape(shape))
     scalar = equal_scalars(c, values)
     return Value(axes, (Bundle(tuple(sorted(along)), ids), *bundles), scalar)
+
+
+def _told_apart(c: Constraints, parts: Sequence[Ids]) -> list[Ids]:
+    """Gives places that come again, as in a value beside its ReLU, others that move alike.
+
+    Whatever then puts them into another order, it stays known which of the two is which.
+    """
+    seen = np.zeros(0, np.int64)
+    found = []
+    for part in parts:
+        places = np.unique(part[0][part[0] >= 0])
+        if np.isin(places, seen).any():
+            other = np.where(part[0] >= 0, c.fresh(part.shape[1:])[0], part[0])
+            c.same(part[0], other)
+            part = np.concatenate([other[None], part[1:]])
+        seen = np.concatenate([seen, places])
+        found.append(part)
+    return found
 
 
 def _stacked(c: Constraints, values: Sequence[Value], axis: int) -> Value:
