@@ -1,11 +1,15 @@
 """Forwards that ask in Python how long their inputs are, what they kept, or what they were given."""
 
+import copy
+
 import pytest
+import sympy
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 import toroids as td
+from toroids.discovery.asked import Asked, Asking, Length
 from toroids.discovery.assumed import equal_lengths, excluded
 from toroids.errors import ToroidsError
 
@@ -34,7 +38,27 @@ ASKED = {
     "entries": lambda x: x.numel() > 100,
     "product": lambda x: x.shape[0] * x.shape[1] > 100,
     "longer than many": lambda x: x.shape[0] > x.shape[1],
+    "all at once": lambda x: tuple(x.shape) == (7, 9, 3),
+    "some at once": lambda x: x.shape[1:] == (11, 3),
+    "length": lambda x: len(x) == 9,
+    "root": lambda x: int(x.shape[1] ** 0.5) == 4,
+    "bits": lambda x: x.shape[1].bit_length() > 4,
+    "key": lambda x: {13: True}.get(x.shape[1], False),
+    "text": lambda x: str(x.shape[1]) == "13",
+    "handled": lambda x: fits(x),
+    "memory": lambda x: not x.is_contiguous(),
+    "strides": lambda x: x.stride()[0] < x.stride()[1],
+    "type": lambda x: x.dtype == torch.float64,
+    "axes": lambda x: x.ndim == 4,
+    "pieces": lambda x: len(x.split(4, 1)) > 3,
 }
+
+
+def fits(x):
+    try:
+        return x.view(40, 3) is not None
+    except RuntimeError:
+        return False
 
 
 @pytest.mark.parametrize("name", ASKED)
@@ -51,6 +75,51 @@ def test_images_need_not_be_square(asked):
     assert space.actions == {"permute"}
 
 
+def test_graphs_of_many_operators_are_asked_too(monkeypatch):
+    monkeypatch.setattr("toroids.discovery.explore.SMALL", 2)  # no trace with open lengths
+    for name in ("far", "all at once", "entries"):
+        (space,) = td.discover(Either(ASKED[name]), torch.randn(2, 5, 3)).spaces
+        assert space.actions == {"permute"}
+
+
+def test_loops_are_looked_at_at_a_long_input():
+    class Loop(Either):
+        def forward(self, x):
+            h = 0
+            for t in range(x.shape[1]):
+                h = (self.a(x[:, t]) + h).relu() if t != 7 else self.a(x[:, t]).tanh()
+            return self.c(h)
+
+    (space,) = td.discover(Loop(None), torch.randn(2, 5, 3)).spaces
+    assert space.actions == {"permute"}
+
+
+def test_lists_may_have_another_length():
+    class Listed(Either):
+        def forward(self, xs):
+            first, *rest = (self.a(x) for x in xs)
+            return self.c(first.relu() + sum(h.relu() if len(rest) < 3 else h.tanh() for h in rest))
+
+    group = td.discover(Listed(None), ([torch.randn(2, 3)] * 3,))
+    assert [space.actions for space in group.spaces] == [{"permute"}]
+    assert "also for inputs as (2, 3), (2, 3), (2, 3), (2, 3) of float32" in group.notes[0]
+
+
+def test_a_length_that_is_kept_asks_nothing_later():
+    model = Keeps(lambda m, x: m.c(m.a(x).relu()))
+    model.register_forward_hook(lambda m, args, y: m.seen.append(args[0].shape[1]))
+    td.discover(model, torch.randn(2, 5, 3))
+    length = Length(5, sympy.Symbol("n"), Asking(Asked(), None, (), list))
+    assert (length + 2, length // 2, -length, length == 5, length in (5, 7)) == (
+        7,
+        2,
+        -5,
+        True,
+        True,
+    )
+    assert type(copy.copy(length)) is int
+
+
 def test_two_inputs_whose_lengths_are_compared():
     class Two(Either):
         def forward(self, x, y):
@@ -63,8 +132,6 @@ def test_two_inputs_whose_lengths_are_compared():
 
 
 def test_guards_say_which_lengths_are_equal_and_which_excluded():
-    import sympy
-
     a, b, c = sympy.symbols("a b c", integer=True, positive=True)
     assert equal_lengths([sympy.Eq(8 * a * c, 8 * c * b), sympy.Eq(c, 3)]) == {a: b, c: 3}
     assert equal_lengths([sympy.Ne(a, b), a < b]) == {}

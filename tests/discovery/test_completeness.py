@@ -199,3 +199,14 @@ def test_the_continuous_part_is_the_null_space_of_the_jacobian(name):
     assert found.rank_stderr == 0
     assert found.unexplained == 0, str(found)
     assert found.symmetry_dimension > 0 or name == "gelu"
+
+
+def test_a_value_beside_its_function_in_another_order():
+    class Rolled(Concatenated):
+        def forward(self, x):
+            h = self.a(x)
+            return self.o(torch.cat([h, h.relu()], -1).roll(1, -1))
+
+    (space,) = td.discover(Rolled(), torch.randn(4, 2)).spaces
+    assert space.actions == {"permute", "rescale"}
+    assert space.legs[-1].index.tolist() == [1, 3, 2, 0]

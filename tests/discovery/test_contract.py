@@ -443,3 +443,22 @@ def test_further_examples_are_looked_at():
     found = td.verify(group, model, TIME, also=[R(2, 7, 4)], trials=2)
     assert "(2, 7, 4)" in found.sizes and found.draws == 2 and found < 1e-10
     assert "draws at inputs of the sizes" in str(found)
+
+
+def test_whatever_keeps_units_in_place_is_named_with_its_cost():
+    class Gate(nn.Module):
+        """ECA: a convolution over channels."""
+
+        def __init__(self):
+            super().__init__()
+            self.a, self.c = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 2, 1)
+            self.e = nn.Conv1d(1, 1, 3, padding=1)
+
+        def forward(self, x):
+            h = self.a(x)
+            return self.c(h * self.e(h.mean((2, 3))[:, None])[:, 0].sigmoid()[..., None, None])
+
+    group = td.discover(Gate(), torch.randn(2, 3, 4, 4))
+    (note,) = [note for note in group.notes if note.startswith("in place")]
+    assert "operator `aten::conv1d` in `e`" in note
+    assert "`a.weight`, `a.bias`" in note

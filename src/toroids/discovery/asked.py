@@ -275,9 +275,10 @@ def numbers_in(frame: FrameType) -> Iterator[int]:
     named = [vars(module).get(name) for module in modules for name in code.co_names]
     values = [*code.co_consts, *named]
     flat = [x for v in values for x in (v if isinstance(v, tuple | list | frozenset) else [v])]
-    for value in dict.fromkeys(x for x in flat if type(x) is int):
-        if 1 <= value <= LONGEST:
-            yield value
+    whole = dict.fromkeys(x for x in flat if type(x) is int and 1 <= x <= LONGEST)
+    # roots, digits and numbers of bits may have been taken before
+    found = [m for n in whole for m in (n, n * n, *((2**n, 2 ** (n - 1)) if n < 10 else ()))]
+    yield from dict.fromkeys(n for n in found if n <= LONGEST)
 
 
 @cache
@@ -298,11 +299,6 @@ class Length(int):
         found.term, found.asking = term, asking
         return found
 
-    def __hash__(self) -> int:
-        """Notes that it is looked up among numbers."""
-        self.asking.ask_of_code(self.term, int(self), sys._getframe(1))
-        return int.__hash__(self)
-
     def __reduce__(self) -> Any:
         """A copy is a number."""
         return int, (int(self),)
@@ -318,6 +314,16 @@ def _compared(name: str, relation: Any) -> Any:
             condition = relation(self.term, term)
             self.asking.ask(sys._getframe(1), condition, answer)
         return answer
+
+    return method
+
+
+def _escaping(name: str) -> Any:
+    plain = getattr(int, name)
+
+    def method(self: Length, *others: Any) -> Any:
+        self.asking.ask_of_code(self.term, int(self), sys._getframe(1))
+        return plain(int(self), *others)
 
     return method
 
@@ -346,6 +352,14 @@ CALCULATED: dict[str, Any] = {
     "__rfloordiv__": lambda a, b: sympy.floor(b / a),
     "__mod__": sympy.Mod, "__rmod__": lambda a, b: sympy.Mod(b, a), "__neg__": operator.neg,
 }  # fmt: skip
+# What makes something else of a length, as a root, a text or a key, of which no question is seen.
+ESCAPES = (
+    "__hash__", "__float__", "__str__", "__repr__", "__format__", "__truediv__", "__rtruediv__",
+    "__pow__", "__rpow__", "__divmod__", "__lshift__", "__rshift__", "__and__", "__or__", "__xor__",
+    "bit_length",
+)  # fmt: skip
+for _method in ESCAPES:
+    setattr(Length, _method, _escaping(_method))
 for _method, _relation in COMPARED.items():
     setattr(Length, _method, _compared(_method, _relation))
 for _method, _calculation in CALCULATED.items():

@@ -85,6 +85,7 @@ class Constraints:
         self.channel_of: list[Ids] = [np.full(1, -1)]
         self.sames: list[tuple[Ids, Ids]] = []
         self.stated_by: list[str] = []  # for every one of those, the operator
+        self.forced: list[bool] = []  # and whether it keeps the places, whatever it meets there
         self.unders: list[tuple[Ids, Ids]] = []
         self.members: list[Ids] = []
         self.equations: list[tuple[int, tuple[float, ...], Ids]] = []
@@ -173,11 +174,12 @@ class Constraints:
             if first % 2 and first == last:
                 self.partial.append(places)
 
-    def same(self, a: Ids, b: Ids) -> None:
+    def same(self, a: Ids, b: Ids, forced: bool = False) -> None:
         """States that the places of `a` and `b` move alike, position by position."""
         if a is not b:
             self.sames.append((a.ravel(), b.ravel()))
             self.stated_by.append(self.operator)
+            self.forced.append(forced)
 
     def under(self, child: Ids, parent: Ids) -> None:
         """States that places that move together carry their parents along."""

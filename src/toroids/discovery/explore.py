@@ -36,6 +36,8 @@ LONGEST, BEYOND = 600, 3
 DRAWS = 3
 # Questions about lengths that are answered the other way.
 ASKED = 48
+# Lengths of the first and of other axes at which loops are looked at, and operators at most there.
+FAR, LONG = (17, 33), 2000
 # Networks of more entries are not looked at in another precision.
 LARGE = 2**24
 # Traces of lengths that another trace took for numbers.
@@ -223,6 +225,8 @@ class _Explorer:
                     break
                 return True
         program = self._traced(example)
+        if program.lengths and not self.call.agrees(program, example, expected):
+            program = trace(self.model, example, self.key)  # as where a length becomes a text
         if not self.call.agrees(program, example, expected):
             self._check_stateless(example)
             raise ToroidsError(
@@ -275,8 +279,21 @@ class _Explorer:
         for _ in range(BEYOND):
             if not any([self._look(example) for example in list(self._beyond())]):
                 break
+        self._look_far()
         self._look_where_asked()
         self._look_at_variants()
+
+    def _look_far(self) -> None:
+        """Looks at a long input where traces are as long as theirs: a loop may end, or change."""
+        for axis in self.example.axes:
+            if Sizes(self.example, self.points).is_paired(axis):
+                continue
+            size, long = self.example.size(axis), FAR[min(axis[1], 1)]
+            ranges = [range_of(p, axis) for p in self._own()]
+            closed = all(high is not None for _, high in ranges) and len(self.tried[axis]) > 1
+            steps = len(self.programs[0].graph.graph.nodes) * long / max(size, 1)
+            if closed and not self._is_image(axis) and size < long and steps < LONG:
+                self._look(self.example.resized({axis: long}))
 
     def _look_at_variants(self) -> None:
         """Looks at the example in other forms, if the forward tells them apart."""

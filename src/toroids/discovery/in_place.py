@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from toroids.discovery.axes import Bundle
 from toroids.discovery.constraints import Constraints, Ids
 from toroids.discovery.infer import Inference
 from toroids.discovery.orbits import Orbits
@@ -33,19 +34,24 @@ def kept_in_place(
     Returns:
         Notes, each with the number of entries that it costs.
     """
-    causes = _causes(inference.constraints, found)
+    c = inference.constraints
+    causes, alone = _causes(c, found), np.bincount(found.unit, minlength=len(found.cell)) == 1
     lost: dict[str, dict[str, int]] = {}
     for name, value in inference.parameters.items():
-        places = [b.places.ravel() for b in value.bundles if b.places.size > 1]
-        if name not in program.parameters or not places:
-            continue
-        units = found.unit[np.concatenate(places)]
-        if (found.cell[units] >= 0).any():
+        if name not in program.parameters:
             continue
         size = int(np.prod(value.shape, dtype=np.int64))
-        for cause in {causes.get(int(unit), "") for unit in units}:
-            if cause and not _expected(cause) and not any(k.startswith(cause) for k in known):
-                lost.setdefault(cause, {})[name] = size
+        kept = {b.dims: _kept(b, found) for b in value.bundles if b.places.size > 1}
+        whole = bool(kept) and all(len(units) for units in kept.values())
+        for dims, units in kept.items():
+            for cause, forced in {causes.get(int(unit), ("", False)) for unit in units}:
+                # a place of its own, as of a kernel, moves with nothing: nobody misses it
+                met = forced and not alone[units].all()
+                if not cause.startswith("operator") or (_expected(cause) and not met):
+                    continue
+                if not any(k.startswith(cause) for k in known):
+                    part = name if whole else f"axis {value.axis_of(dims[0])} of {name}"
+                    lost.setdefault(cause, {})[part] = size
     return [
         f"in place: {cause} meets what does not move; this keeps {_named(list(sizes))} "
         f"({sum(sizes.values())} parameters) where they are"
@@ -53,22 +59,33 @@ def kept_in_place(
     ]
 
 
-def _causes(c: Constraints, found: Orbits) -> dict[int, str]:
-    """For every unit that does not move, the first operator that says so."""
-    causes: dict[int, str] = {}
-    for (a, b), cause in zip(c.sames, c.stated_by, strict=True):
+def _kept(bundle: Bundle, found: Orbits) -> Ids:
+    """The units of some axes of a parameter; none where any of them moves."""
+    units = np.unique(found.unit[bundle.places.ravel()])
+    return units[:0] if (found.cell[units] >= 0).any() else units
+
+
+def _causes(c: Constraints, found: Orbits) -> dict[int, tuple[str, bool]]:
+    """For every unit that does not move, the operator that says so; one that forces it first."""
+    causes: dict[int, tuple[str, bool]] = {}
+    for (a, b), cause, forced in zip(c.sames, c.stated_by, c.forced, strict=True):
         for moving, still in ((a, b), (b, a)):
             pinned: Ids = moving[(moving >= 0) & (still < 0)]
             for unit in np.unique(found.unit[pinned]).tolist():
-                causes.setdefault(unit, cause)
+                if unit not in causes or (forced and not causes[unit][1]):
+                    causes[unit] = cause, forced
     return causes
 
 
 def _expected(cause: str) -> bool:
-    name = cause.partition("`")[2].partition("`")[0].removeprefix("aten::")
-    return not cause.startswith("operator") or name in EXPECTED
+    return cause.partition("`")[2].partition("`")[0].removeprefix("aten::") in EXPECTED
 
 
 def _named(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(f"`{name}`" for name in names[:SHOWN]) + more
+    return ", ".join(_quoted(name) for name in names[:SHOWN]) + more
+
+
+def _quoted(part: str) -> str:
+    axis, of, name = part.rpartition(" of ")
+    return f"{axis}{of}`{name}`"

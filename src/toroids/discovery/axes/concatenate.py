@@ -60,10 +60,8 @@ def concatenate(c: Constraints, values: Sequence[Value], axis: int) -> Value:
 
 
 def _told_apart(c: Constraints, parts: Sequence[Ids]) -> list[Ids]:
-    """Gives places that come again, as in a value beside its ReLU, others that move alike.
-
-    Whatever then puts them into another order, it stays known which of the two is which.
-    """
+    """Gives places that come again, as in a value beside its ReLU, others that move alike."""
+    # whatever then puts them into another order, it stays known which of the two is which
     seen = np.zeros(0, np.int64)
     found = []
     for part in parts:

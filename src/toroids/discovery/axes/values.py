@@ -361,7 +361,7 @@ def pin_bundle(c: Constraints, bundle: Bundle, dims: Iterable[int]) -> None:
         return
     c.seen.append(bundle.places.ravel())
     if len(bundle.dims) == 1:
-        c.same(bundle.places, fixed(len(bundle.places))[0])
+        c.same(bundle.places, fixed(len(bundle.places))[0], forced=True)
         return
     for position in [p for p, dim in enumerate(bundle.dims) if dim in set(dims)]:
         shape = [1] * len(bundle.dims)
