@@ -114,6 +114,8 @@ class Constraints:
         self.kind = torch.float32  # the type of the first tensor that it returns
         self.narrows = False  # whether that is narrower than the parameters
         self.open: tuple[tuple[bool, ...], ...] = ()  # whether their sizes depend on the inputs'
+        self.arguments: tuple[torch.Tensor, ...] = ()  # what it reads, as it was traced
+        self.arguments_open: tuple[tuple[bool, ...], ...] = ()  # whether its sizes depend on them
         self.never_zero: frozenset[str] | None = None  # certain for a sign, given these
         self.binary: set[str] = set()  # parameters of which only the signs are read
 
@@ -205,6 +207,15 @@ class Constraints:
     def is_shuffled(self, places: Ids) -> bool:
         """Whether places are those of entries that were sorted: as many as the inputs give."""
         return any(np.isin(places, shuffle.entries).all() for shuffle in self.shuffles)
+
+    def opened(self, axis: int) -> bool:
+        """Whether an axis of the first tensor that is read or given is as long as the inputs."""
+        return any(sizes[axis] for sizes in (*self.open[:1], *self.arguments_open[:1]))
+
+    @property
+    def ordered(self) -> bool:
+        """Whether any size of what the operator at hand reads or gives depends on the inputs'."""
+        return any(map(any, (*self.open, *self.arguments_open)))
 
     def mark_nonlinear(self, places: Ids) -> None:
         """States that no matrices may mix these places."""

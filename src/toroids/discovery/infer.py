@@ -260,7 +260,7 @@ class _Run:
             return _Lazy(source, None, node.name in statistics)
         if source.kind == "buffer" and source.value.numel() > 1:
             return self._outside(source)
-        return axes.constant(source.value)
+        return axes.known(self.c, source.value)
 
     def _outside(self, source: Source) -> Value:
         """A buffer that no state dict holds: its numbers may change, so its units stay."""
@@ -305,7 +305,7 @@ class _Run:
                 values[node] = environment[node.name]
             elif node.op == "get_attr":
                 found = attribute(graph, node.target)
-                values[node] = axes.constant(found) if isinstance(found, Tensor) else found
+                values[node] = axes.known(self.c, found) if isinstance(found, Tensor) else found
             elif node.op == "call_function":
                 values[node] = self._operator(node, look_up)
                 if not is_block(node):
@@ -328,9 +328,11 @@ class _Run:
             return inputs[0][node.args[1]]
         if all(_known(value) for value in inputs) and not draws_random(node):
             if not self._varies(node):
-                return _folded(node, look_up)
+                return _folded(c, node, look_up)
         c.operator = f"operator `{name}`{_where(node)}"
         c.shapes, c.open = self._shapes(node), self._opened(node)
+        c.arguments = tuple(value for n in node.all_input_nodes for value in _tensors(n))
+        c.arguments_open = tuple(sizes for n in node.all_input_nodes for sizes in self._opened(n))
         c.used = _used(node, len(c.shapes))
         c.kind = next((value.dtype for value in _tensors(node)), torch.float32)
         c.narrows = _narrows(node, self.finest)
@@ -686,12 +688,12 @@ def _known(value: Any) -> bool:
     return not axes.is_open(value)
 
 
-def _folded(node: fx.Node, look_up: LookUp) -> Any:
+def _folded(c: Constraints, node: fx.Node, look_up: LookUp) -> Any:
     """Runs an operator on known numbers."""
     result = _computed(node, look_up)
     if isinstance(result, list | tuple):
-        return [axes.constant(r) if isinstance(r, Tensor) else r for r in result]
-    return axes.constant(result) if isinstance(result, Tensor) else result
+        return [axes.known(c, r) if isinstance(r, Tensor) else r for r in result]
+    return axes.known(c, result) if isinstance(result, Tensor) else result
 
 
 def _computed(node: fx.Node, look_up: LookUp) -> Any:

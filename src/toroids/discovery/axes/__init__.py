@@ -41,6 +41,7 @@ from toroids.discovery.axes.naming import (
     picked,
     sorted_by_name,
 )
+from toroids.discovery.axes.through import known, may_move, through
 from toroids.discovery.axes.values import (
     SCALE,
     SHIFT,
@@ -105,6 +106,8 @@ __all__ = [
     "insert_axis",
     "is_open",
     "keep_rows",
+    "known",
+    "may_move",
     "met",
     "multiply",
     "named",
@@ -125,6 +128,7 @@ __all__ = [
     "sorted_by_name",
     "stacked_parameter",
     "take",
+    "through",
     "unmixed",
     "unnamed",
     "uniform",

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from toroids.discovery import axes
 from toroids.discovery.axes import SCALE, SHIFT, Value
 from toroids.discovery.constraints import Constraints
@@ -21,6 +24,8 @@ OF_MATRICES = (
     "linalg_matrix_power"
 )
 # Whose second argument has one vector for every matrix.
+# Entries of a table of factors; where there are more, all positions stay in place.
+LARGEST = 2**16
 WITH_VECTORS = ("linalg_householder_product", "orgqr", "lu_unpack")
 
 
@@ -181,6 +186,21 @@ def _unshifted(c: Constraints, x: Value) -> Value:
 )  # fmt: skip
 def fourier(c: Constraints, x: Value, dim: Sequence[int], *_: Any, **__: Any) -> Value:
     """A linear map of the positions, the same for all else."""
-    for axis in dims_of(x, dim):
-        x = axes.in_order(c, x, axis, c.shape[axis])
+    dims = dims_of(x, dim)
+    for axis in dims:
+        whole = "c2c" in c.name or axis != dims[-1]
+        if axes.may_move(c, x, axis) and x.shape[axis] * c.shape[axis] <= LARGEST:
+            x = axes.through(c, x, axis, _frequencies(c, x.shape[axis], c.shape[axis], whole))
+        else:
+            x = axes.in_order(c, x, axis, c.shape[axis])
     return replace(_unshifted(c, x), name=None)
+
+
+def _frequencies(c: Constraints, before: int, after: int, whole: bool) -> NDArray[np.int64]:
+    """Equal numbers for equal factors of a Fourier transform along an axis."""
+    length = before if whole or "r2c" in c.name else after
+    table = 1 + np.outer(np.arange(after), np.arange(before)) % length
+    if not whole and "c2r" in c.name:  # of pairs of frequencies one is given, and counts twice
+        single = np.arange(before) * 2 % length == 0
+        table += np.where(single, 0, length)
+    return table
