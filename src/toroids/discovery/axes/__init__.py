@@ -10,6 +10,7 @@ from toroids.discovery.axes.arithmetic import (
     multiply,
     scaled,
     separate,
+    together,
 )
 from toroids.discovery.axes.arrange import (
     cut_open,
@@ -129,6 +130,7 @@ __all__ = [
     "stacked_parameter",
     "take",
     "through",
+    "together",
     "unmixed",
     "unnamed",
     "uniform",

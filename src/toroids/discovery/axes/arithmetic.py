@@ -321,6 +321,19 @@ def couple(c: Constraints, value: Value, axes: Sequence[int]) -> None:
             project(c, bundle, keep)
 
 
+def together(c: Constraints, values: Sequence[Value], axis: int) -> None:
+    """States that an axis moves alike in values of which it is a part, as groups of channels."""
+    rows = [
+        project(c, bundle, [dim])
+        for value in values
+        for dim in value.dims(axis)
+        for bundle in value.bundles_on([dim])
+        if len(bundle.dims) > 1
+    ]
+    for other in rows[1:]:
+        c.same(rows[0], other)
+
+
 def elementwise(c: Constraints, value: Value, scale: bool = False, sign: bool = False) -> Value:
     """A nonlinear function of every entry: exponents pass where it is homogeneous or odd."""
     unmixed(c, value)

@@ -40,7 +40,7 @@ def concatenate(c: Constraints, values: Sequence[Value], axis: int) -> Value:
         parts = _told_apart(c, [_indexed_by(c, value, sorted(along)) for value in values])
         ids = np.concatenate(parts, axis=1 + sorted(along).index(dim))
     rest = [
-        replace(value, bundles=tuple(b for b in value.bundles if dim not in b.dims))
+        replace(value, bundles=tuple(b for b in value.bundles if not set(b.dims) <= along))
         for value in values
     ]
     joined = meeting_bundles(c, rest, values[0].sizes)
@@ -48,13 +48,6 @@ def concatenate(c: Constraints, values: Sequence[Value], axis: int) -> Value:
         Bundle(dims, equal_exponents(c, per_value, rest))
         for dims, per_value in coverage(joined, rest)
     ]
-    for bundle in bundles:  # dimensions that both index: the concatenated bundle decides
-        if set(bundle.dims) < along:
-            shape = [
-                ids.shape[1 + sorted(along).index(d)] if d in bundle.dims else 1
-                for d in sorted(along)
-            ]
-            c.under(ids[0], bundle.places.reshape(shape))
     scalar = equal_scalars(c, values)
     return Value(axes, (Bundle(tuple(sorted(along)), ids), *bundles), scalar)
 

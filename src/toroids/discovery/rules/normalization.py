@@ -7,7 +7,8 @@ from typing import Any
 from toroids.discovery import axes
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Bundle, Value
 from toroids.discovery.constraints import BatchNorm, Constraints
-from toroids.discovery.rules.reductions import norm_over
+from toroids.discovery.rules.pointwise import NONE
+from toroids.discovery.rules.reductions import norm_over, symmetric
 from toroids.discovery.rules.registry import rule
 
 
@@ -74,6 +75,29 @@ def batch_norm_in_evaluation(
     return [y, *(axes.fixed_value(shape) for shape in c.shapes[1:])]
 
 
+@rule("aten::native_batch_norm", "aten::_native_batch_norm_legit", "aten::_batch_norm_with_update")
+def batch_norm_with_statistics(
+    c: Constraints, x: Value, weight: Value | None, bias: Value | None, *given: Any, **_: Any
+) -> list[Value]:  # fmt: skip
+    """As `batch_norm`, with the statistics of the batch; those that it replaces are not read."""
+    running = [value for value in given[:2] if isinstance(value, Value)]
+    training = c.name.endswith("with_update") or any(x is True for x in given)
+    if not training:
+        y = batch_norm(c, x, weight, bias, running[0], running[1], False, given[-2], given[-1])
+        return [y, *(axes.fixed_value(shape) for shape in c.shapes[1:])]
+    statistics = [_statistic(c, x, [axis for axis in range(len(x.axes)) if axis != 1])] * 2
+    for value in running:  # what the next call reads is written by channels
+        if value.name is not None:
+            axes.equate(c, value, statistics[0])
+    y = batch_norm(c, x, weight, bias, None, None, True, given[-2], given[-1])
+    return [y, *statistics, *(axes.fixed_value(shape) for shape in c.shapes[3:])]
+
+
+def _statistic(c: Constraints, x: Value, over: Sequence[int]) -> Value:
+    """A mean or a variance over some axes, of which nothing but the order does not count."""
+    return symmetric(c, x, over, False, NONE)
+
+
 def _averaged(c: Constraints, x: Value, over: Sequence[int]) -> None:
     """Statistics over some axes see them as a whole, and every sign and shift that varies there."""
     axes.couple(c, x, over)
@@ -111,12 +135,29 @@ def group_norm(
     """Channels are standardised in groups, which stay together."""
     batch, channels, *space = x.shape
     _averaged(c, x, range(2, len(x.axes)))
+    affine = [_on_channels(c, gain, x) for gain in (weight, bias)]
     if groups < channels:
         by_group = axes.reshape(c, x, [batch, groups, channels // groups, *space])
         axes.couple(c, by_group, range(2, len(by_group.axes)))
         axes.zero(c, x, channels=(SHIFT,))
-    y = _standardised(c, x, odd=groups == channels)
-    return _affine(c, y, _on_channels(c, weight, x), _on_channels(c, bias, x))
+        gains = [
+            axes.reshape(c, gain, [1, groups, channels // groups, *[1] * len(space)])
+            for gain in affine
+            if gain is not None
+        ]
+        axes.together(c, [by_group, *gains], 1)
+    return _affine(c, _standardised(c, x, odd=groups == channels), *affine)
+
+
+@rule("aten::native_group_norm")
+def group_norm_with_statistics(
+    c: Constraints, x: Value, weight: Value | None, bias: Value | None, n: int, channels: int,
+    pixels: int, groups: int, eps: float,
+) -> list[Value]:  # fmt: skip
+    """As `group_norm`, with the statistics of every group."""
+    by_group = axes.reshape(c, x, [n, groups, -1])
+    statistic = _statistic(c, by_group, [2])
+    return [group_norm(c, x, groups, weight, bias), statistic, statistic]
 
 
 @rule("aten::layer_norm")
