@@ -43,7 +43,7 @@ def letters_of(node: fx.Node, name: str) -> tuple[list[tuple[Any, str]] | None, 
     ranks = rank(a), rank(b)
     if min(ranks) == 0:
         return None, ""
-    if name == "_grouped_mm":
+    if name in ("_grouped_mm", "grouped_mm_fallback"):
         ranks_ok = ranks == (2, 3)
         return ([(a, "nk"), (b, "gkZ")], "nZ") if ranks_ok else (None, "")
     batch = max(*ranks, 2) - 2

@@ -57,7 +57,7 @@ def rotations(
 
 def _may_rotate(space: Space, program: Program, found: Orbits, cell: int) -> bool:
     """Whether a space stands alone, and lies on whole axes of parameters."""
-    alone = found.chain[cell] == (cell,) and not any(
+    alone = space.copies == 1 and not any(
         cell in chain and other != cell for other, chain in found.chain.items()
     )
     learned = all(leg.tensor in program.parameters - program.whole for leg in space.legs)

@@ -34,7 +34,7 @@ NORMING = {
     "layer_norm": True, "native_layer_norm": True, "rms_norm": False, "_fused_rms_norm": False,
 }  # fmt: skip
 CONTRACTING = (
-    "linear", "matmul", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "_grouped_mm", "einsum",
+    "linear", "matmul", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "_grouped_mm", "grouped_mm_fallback", "einsum",
     "conv1d", "conv2d", "conv3d", "convolution",
 )  # fmt: skip
 
@@ -66,6 +66,11 @@ class Stream:
     used: set[str] = field(default_factory=set)
 
 
+def short_name(node: fx.Node) -> str:
+    """The name of a node's operator, its namespace and overload left out."""
+    return operator_name(node).rpartition("::")[2]
+
+
 class Look:
     """Looks at every operator that meets one stream."""
 
@@ -88,7 +93,7 @@ class Look:
             met = any(inputs.values()) or any(results)
             if not met or not results or step.node.target is operator.getitem:
                 continue  # what gives no tensor only looks at types, or has pinned what it reads
-            name = operator_name(step.node).removeprefix("aten::")
+            name = short_name(step.node)
             name = name.removesuffix("_") if is_in_place(step.node) else name
             self._operator(step, name, inputs, results)
             self._follow(step, name, inputs, results)
@@ -274,7 +279,7 @@ class Look:
             return False
         back = axes[0] - len(node.meta["val"].shape)
         for user in node.users:
-            name = operator_name(user).removeprefix("aten::")
+            name = short_name(user)
             if name in CONVERTING:
                 if not self._is_summed(user, axes):
                     return False
@@ -286,7 +291,7 @@ class Look:
         """The axes that a reduction sums, counted from the end."""
         source: Any = node.args[0]
         rank = len(source.meta["val"].shape)
-        name = operator_name(node).removeprefix("aten::")
+        name = short_name(node)
         position = 2 if name in ("linalg_vector_norm", "norm") else 1
         dims: Any = node.kwargs.get(
             "dim", node.args[position] if len(node.args) > position else None
@@ -322,7 +327,7 @@ class Look:
         self.stream.normed = True
 
     def _came_from(self, node: fx.Node) -> fx.Node:
-        while operator_name(node).removeprefix("aten::") in CONVERTING and node.all_input_nodes:
+        while short_name(node) in CONVERTING and node.all_input_nodes:
             node = node.all_input_nodes[0]
         return node
 

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from toroids.discovery.nulls import null_space, rank_of, unit_rows
 from toroids.params import Params
-from toroids.symmetry.action import identity_choice
+from toroids.symmetry.action import identity_choice, mean_first
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Space
 
-# Parts of an element that are continuous; every entry of one is a direction.
-CONTINUOUS = ("log_scales", "shifts", "mix")
+# Parts of an element that are continuous; every entry of one is a direction, and of orthogonal
+# matrices every pair of units.
+CONTINUOUS = ("log_scales", "shifts", "mix", "phases")
 # Rows of a Jacobian that are computed at once: larger batches are no quicker, and every value of
 # every operator is held as many times.
 BATCH = 256
@@ -114,7 +116,7 @@ def dimension_of(
 def _moved(group: SymmetryGroup, point: Params) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """All directions, at zero; as functions of them all tensors, and the buffers that move."""
     resting = [identity_choice(space) for space in group.spaces]
-    starts = [_parts(choice) for choice in resting]
+    starts = [_parts(space, c) for space, c in zip(group.spaces, resting, strict=True)]
     flat = [start.reshape(-1) for parts in starts for start in parts.values()]
     vector = torch.cat([torch.zeros(0, dtype=torch.float64), *flat]).requires_grad_()
     rest, choices = vector, {}
@@ -122,6 +124,8 @@ def _moved(group: SymmetryGroup, point: Params) -> tuple[Tensor, dict[str, Tenso
         free = {}
         for part, start in parts.items():
             free[part], rest = rest[: start.numel()].view(start.shape), rest[start.numel() :]
+        if space.of("rotate"):
+            free["mix"] = _turned(space, free["mix"])
         choices[space.name] = replace(choice, **free)
     moved = dict(point)
     group.apply_(Element(choices), moved)
@@ -131,8 +135,25 @@ def _moved(group: SymmetryGroup, point: Params) -> tuple[Tensor, dict[str, Tenso
     return vector, moved, buffers
 
 
-def _parts(choice: SpaceElement) -> dict[str, Tensor]:
-    return {p: getattr(choice, p) for p in CONTINUOUS if getattr(choice, p) is not None}
+def _parts(space: Space, choice: SpaceElement) -> dict[str, Tensor]:
+    parts = {p: getattr(choice, p) for p in CONTINUOUS if getattr(choice, p) is not None}
+    for rotate in space.of("rotate"):
+        turning = space.size - rotate.fixes_mean
+        parts["mix"] = torch.zeros(turning * (turning - 1) // 2, dtype=torch.float64)
+    return parts
+
+
+def _turned(space: Space, angles: Tensor) -> Tensor:
+    """I + S with S antisymmetric: to first order all orthogonal matrices near the identity."""
+    fixed = int(space.of("rotate")[0].fixes_mean)
+    first, second = torch.triu_indices(space.size - fixed, space.size - fixed, 1) + fixed
+    plane = torch.zeros(space.size, space.size, dtype=torch.float64)
+    plane = plane.index_put((first, second), angles)
+    turn = plane - plane.T
+    if fixed:
+        basis = mean_first(space.size)
+        turn = basis @ turn @ basis.T
+    return (torch.eye(space.size, dtype=torch.float64) + turn)[None]
 
 
 def _hold_statistics(group: SymmetryGroup, point: Params, moved: dict[str, Tensor]) -> None:

@@ -369,7 +369,7 @@ def _turned(space: Space, position: int, phases: Tensor, tensor: Tensor) -> Tens
 def _rotate(space: Space, matrix: Tensor, params: MutableMapping[str, Tensor]) -> None:
     """Acts with D Q D^-1 on every leg that rotates."""
     eye = torch.eye(space.size, dtype=matrix.dtype, device=matrix.device)
-    if bool((matrix == eye).all()):
+    if not matrix.requires_grad and bool((matrix == eye).all()):
         return
     for position, leg in enumerate(space.legs):
         if not space.of("rotate")[0].exponents[position]:

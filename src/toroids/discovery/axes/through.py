@@ -10,11 +10,10 @@ do. Constants are maps from one position.
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from toroids.discovery.axes.arrange import insert_axis, rearranged, uniform, whole
+from toroids.discovery.axes.arrange import insert_axis, uniform, whole
 from toroids.discovery.axes.meet import average_out, in_order
 from toroids.discovery.axes.values import Bundle, Value, constant, project
 from toroids.discovery.constraints import Constraints, Ids
