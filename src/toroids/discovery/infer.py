@@ -606,7 +606,7 @@ KNOWS_NAMES = ARRANGED | {"transformers::grouped_mm_fallback"} | {
     for name in (
         "expand", "slice", "select", "split", "split_with_sizes", "chunk", "unbind", "narrow",
         "index", "index_select", "gather", "scatter", "scatter_add", "index_add", "index_copy",
-        "index_put", "one_hot", "eq", "histc", "_grouped_mm",
+        "index_put", "one_hot", "eq", "histc", "_grouped_mm", "cat", "concat", "concatenate",
     )
 }  # fmt: skip
 MAKES_NAMES = {

@@ -178,7 +178,21 @@ def split(c: Constraints, x: Value, sizes: Any, dim: int = 0) -> list[Value]:
 def cat(c: Constraints, values: Sequence[Value], dim: int = 0) -> Value:
     """Values one after another."""
     rank = len(c.shape)
-    return axes.concatenate(c, [v for v in values if len(v.axes) == rank], dim)
+    values, names = _joint_names(c, [v for v in values if len(v.axes) == rank])
+    return replace(axes.concatenate(c, values, dim), names=names)
+
+
+def _joint_names(c: Constraints, values: Sequence[Value]) -> tuple[list[Value], Names | None]:
+    """Values as plain entries, and what they name where all name the same places."""
+    first = values[0].names
+    alike = first is not None and all(
+        v.names is not None and v.names.kind == "index"
+        and np.array_equal(v.names.places, first.places)
+        for v in values
+    )  # fmt: skip
+    if first is None or not alike:
+        return [axes.unnamed(c, v) for v in values], None
+    return [replace(v, names=None) for v in values], Names(first.places)
 
 
 @rule("aten::stack")
