@@ -21,7 +21,9 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention as attend
 
 from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
+from toroids.discovery.example import example_of
+from toroids.discovery.explore import Explored, Point
+from toroids.discovery.trace import trace
 
 X = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
 PHASE, GAIN = ["phase", "rescale"], ["flip", "rescale"]
@@ -30,7 +32,6 @@ WRITTEN = {
     "half_split": (dict(turn=half_split), (2, 1, PHASE)),
     "interleaved": (dict(turn=interleaved, heads=4, keys=2), (2, 2, PHASE)),
     "complex": (dict(turn=complex_product, keys=2, fused=True), (2, 2, PHASE)),
-    "written": (dict(turn=written), (2, 1, PHASE)),
     "partial": (dict(turn=partial, keys=2, bias=True, matmul=True), (1, 2, PHASE)),
     "gains": (dict(turn=half_split, gains=True), (2, 1, GAIN)),
     "swapped": (dict(turn=half_split, turn_keys=swapped), (2, 1, PHASE)),
@@ -46,9 +47,13 @@ def pairs_of(group):
     return [space for space in group.spaces if ":pairs" in space.name]
 
 
-def found(model, *inputs):
+def found(model, *inputs, free=()):
     """The group of a module, proven, and its spaces of pairs as they are written down."""
-    explored = explore(model, inputs)
+    example = example_of(model, inputs)
+    program = trace(model, example, free=free)
+    shorter = [example.resized(dict.fromkeys(free, 3))] if free else []
+    points = tuple(Point(program, x) for x in (example, *shorter))
+    explored = Explored((program,), points, ())
     group = group_of(explored)
     assert deviation(explored, model, group) < 1e-10
     return group, [(s.size, s.copies, sorted(s.actions)) for s in pairs_of(group)]
@@ -84,9 +89,14 @@ def test_pairs_are_found_in_whatever_way_they_are_written_and_nowhere_else():
         torch.testing.assert_close(torch.func.functional_call(model, moved, (x,)), model(x))
 
 
-def test_positions_may_be_an_input():
+def test_positions_may_be_an_input_of_any_length():
     model = Attention(half_split, keys=2).eval()
-    assert found(model, X, torch.arange(5) + 2)[1] == [(2, 2, PHASE)]
+    free = [(0, 1), (1, 0)]
+    assert found(model, X, torch.arange(5) + 2, free=free)[1] == [(2, 2, PHASE)]
+
+
+def test_halves_may_be_written_into_an_empty_tensor():
+    assert found(Attention(written).eval(), X)[1] == [(2, 1, PHASE)]
 
 
 def test_features_that_are_read_elsewhere_stay():
@@ -118,11 +128,17 @@ def _with_tables(size):
 
 def test_tables_are_conditions_where_only_their_numbers_make_rotations():
     group, pairs = found(_with_tables(2), X)
-    assert pairs == [(2, 1, PHASE)]
+    assert pairs == [(1, 2, PHASE)]  # of two pairs that change places with the tables' columns
     assert group.conditions == ()
-    group, pairs = found(_with_tables(4), X)
+    model = _with_tables(4)
+    group, pairs = found(model, X)
+    assert pairs == []
+    assert any("turn as long as `cos`" in note for note in group.notes)
+    for name in ("cos", "sin"):  # no state dict holds them
+        model.register_buffer(name, getattr(model, name), persistent=False)
+    group, pairs = found(model, X)
     assert pairs == [(2, 1, PHASE)]
-    assert {condition.buffer for condition in group.conditions} == {"cos", "sin"}
+    assert any("as long as `cos`, which no state dict holds" in note for note in group.notes)
 
 
 def test_a_key_without_a_head_turns_with_all_queries():

@@ -65,10 +65,15 @@ def rotary_pairs(explored: Explored, spaces: Sequence[Space]) -> RotaryPairs:
     always = set(units_of(drawn))
     rest = [unit for unit in found if unit not in always]
     fed = {name for unit in rest for pair in unit for name in own.fed.get(pair.holder, ())}
-    if any(leg.tensor in fed for space in spaces for leg in space.legs):
-        rest, fed = [], set()  # whose numbers other symmetries change
     made = PairSpaces(explored.main, spaces)
     made.add([unit for unit in found if unit in always])
+    moved = sorted(fed & {leg.tensor for space in spaces for leg in space.legs})
+    if moved:
+        made.notes.append(
+            f"pairs that turn as long as `{moved[0]}` holds the same numbers stay in place, for "
+            "other symmetries move these"
+        )
+        return RotaryPairs(tuple(made.all()), notes=tuple(made.notes))
     made.add(rest)
     return RotaryPairs(tuple(made.all()), frozenset(fed), tuple(made.notes))
 
