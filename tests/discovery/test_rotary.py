@@ -22,7 +22,8 @@ from torch.nn.functional import scaled_dot_product_attention as attend
 
 from toroids.discovery.discover import group_of
 from toroids.discovery.example import example_of
-from toroids.discovery.explore import Explored, Point
+from toroids.discovery.explore import Explored
+from toroids.discovery.holds import Point
 from toroids.discovery.trace import trace
 
 X = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
