@@ -7,10 +7,11 @@ does not matter: pairs are found in the sparse linear maps that a module makes o
 (`linear_values`, `pairs`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, fx
 
 from toroids.discovery.draws import drawn_inputs, drawn_params
 from toroids.discovery.example import Example
@@ -20,10 +21,12 @@ from toroids.discovery.linear_values import Failed, Meetings, Walk
 from toroids.discovery.maps import Features
 from toroids.discovery.pair_spaces import PairSpaces
 from toroids.discovery.pairs import units_of
-from toroids.discovery.program import Program
+from toroids.discovery.program import Program, body, is_block, operator_name
 from toroids.symmetry.space import Space
 
 POINTS = 4  # sizes of the inputs at which every program is followed, of the smallest ones
+# Operators that multiply entry by entry.
+MULTIPLYING = ("aten::mul", "aten::addcmul", "aten::div", "aten::multiply")
 FAR = 4096  # positions that no example has are drawn up to here
 
 
@@ -56,6 +59,9 @@ def rotary_pairs(explored: Explored, spaces: Sequence[Space]) -> RotaryPairs:
     features = Features()
     own, drawn = Meetings(features), Meetings(features)
     for program in explored.programs:
+        learned = {n for n, source in program.sources.items() if source.kind == "parameter"}
+        if not _multiplies(program.graph, learned):
+            continue  # no rotation without cosines, which saves the walk
         for number, example in enumerate(_examples(explored, program)):
             _follow(program, example, (own, drawn), generator, often=number == 0)
     found = units_of(own)
@@ -76,6 +82,35 @@ def rotary_pairs(explored: Explored, spaces: Sequence[Space]) -> RotaryPairs:
         return RotaryPairs(tuple(made.all()), notes=tuple(made.notes))
     made.add(rest)
     return RotaryPairs(tuple(made.all()), frozenset(fed), tuple(made.notes))
+
+
+def _multiplies(graph: fx.GraphModule, learned: Collection[str]) -> bool:
+    """Whether a graph multiplies what parameters write by numbers that vary along the last axis.
+
+    Args:
+        graph: operators.
+        learned: names of the placeholders that depend on parameters.
+
+    Returns:
+        Whether it does.
+    """
+    writes: set[fx.Node] = set()
+    for node in graph.graph.nodes:
+        if node.op == "placeholder" and node.name in learned:
+            writes.add(node)
+        elif node.op == "call_function" and not writes.isdisjoint(node.all_input_nodes):
+            writes.add(node)
+            if is_block(node):
+                inner, given = body(node.args)
+                names = [n.name for n in inner.graph.nodes if n.op == "placeholder"]
+                own = {n for n, x in zip(names, given, strict=True) if x in writes}
+                if _multiplies(inner, own):
+                    return True
+            elif operator_name(node).rstrip("_") in MULTIPLYING:
+                others = [n.meta.get("val") for n in node.all_input_nodes if n not in writes]
+                if any(isinstance(x, Tensor) and x.ndim and x.shape[-1] != 1 for x in others):
+                    return True
+    return False
 
 
 def _examples(explored: Explored, program: Program) -> list[Example]:
