@@ -8,7 +8,7 @@ permutation, a factor for every entry, or neither. Nothing of `discover` is used
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -55,11 +55,13 @@ class Found:
             the next, "y0.1" is the second of a result where no argument is touched.
         arguments: for every argument (entries,) sources, or powers of a factor.
         results: the same for every result; NaN where a factor is arbitrary.
+        alike: for every result (entries,) numbers, the same for entries that are always equal.
     """
 
     name: str
     arguments: list[Tensor]
     results: list[Tensor]
+    alike: list[Tensor] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,21 @@ def permutations(sample: Sample, drawn: Sequence[Draw], whole: bool) -> list[Fou
     """
     kind = _Kind(lambda a, step: a[step.order], _could_be_permuted, _permutation)
     shapes = [a.shape for a in drawn[0].arguments]
-    found = list(_of_results_alone(sample, drawn, whole))
+    found, alike = list(_of_results_alone(sample, drawn, whole)), _alike(sample, drawn)
     for steps, results in _search(sample, drawn, [swaps(shape, whole) for shape in shapes], kind):
         orders = [torch.arange(shape.numel()) if step is None else step.order
                   for shape, step in zip(shapes, steps, strict=True)]  # fmt: skip
-        found.append(Found(_name(steps), orders, results))
+        found.append(Found(_name(steps), orders, results, alike))
     return found
+
+
+def _alike(sample: Sample, drawn: Sequence[Draw]) -> list[Tensor]:
+    """Which entries of the results are always the same: any of them may follow for any other."""
+    before = [_results(sample, draw.arguments, draw) for draw in drawn]
+    return [
+        torch.stack([r.reshape(-1) for r in draws]).unique(dim=1, return_inverse=True)[1]
+        for draws in zip(*before, strict=True)
+    ]
 
 
 def factors(sample: Sample, drawn: Sequence[Draw], number: float) -> list[Found]:
@@ -263,7 +274,7 @@ def _of_results_alone(sample: Sample, drawn: Sequence[Draw], whole: bool) -> Ite
     """Swaps of entries of a result that are always the same numbers, as those that are repeated.
 
     Entries that are the same in every draw depend on no argument, or on none that are generic; they
-    count where there are no arguments.
+    count where there are no arguments, unless they are zeros, which no reader looks at.
     """
     before = [_results(sample, draw.arguments, draw) for draw in drawn]
     home = [torch.arange(a.numel()) for a in drawn[0].arguments]
@@ -271,7 +282,8 @@ def _of_results_alone(sample: Sample, drawn: Sequence[Draw], whole: bool) -> Ite
         draws = torch.stack([results[number].reshape(-1) for results in before])
         constant = (draws == draws[0]).all(dim=0)
         for step in swaps(result.shape, whole):
-            idle = bool(home) and bool(constant[step.touched].all())
+            touched = draws[:, step.touched]
+            idle = bool((touched == 0).all() if not home else constant[step.touched].all())
             if not idle and torch.equal(draws, draws[:, step.order]):
                 orders = [torch.arange(r.numel()) for r in before[0]]
                 orders[number] = step.order

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from operators import brute_force
 from operators.database import Sample, samples
-from operators.granted import grants_factors, grants_permutation, named
+from operators.granted import grants_factors, grants_permutation, named, named_alike
 from operators.sandwich import Draw, Sandwich, Unusable, draws, first_words, fresh, near
 from torch import Tensor
 from torch.func import functional_call
@@ -147,7 +147,9 @@ def _missing(
     lacking: list[tuple[str, ...]] = []
     for whole in (True, False):
         found = brute_force.permutations(sample, drawn, whole)
-        names = [s.name for s in found if not grants_permutation(group, named(s))]
+        names = [
+            s.name for s in found if not grants_permutation(group, named(s), named_alike(s))
+        ]
         lacking.append(tuple(dict.fromkeys(names)))
     for number in (brute_force.FACTOR, -1):
         found = brute_force.factors(sample, drawn, number)

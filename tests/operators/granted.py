@@ -22,8 +22,17 @@ def named(found: Found) -> dict[str, Tensor]:
     return of_arguments | {f"readers.{i}": what for i, what in enumerate(found.results)}
 
 
-def grants_permutation(group: td.SymmetryGroup, sources: Orders) -> bool:
+def named_alike(found: Found) -> dict[str, Tensor]:
+    """Of every reader of a sandwich which columns read the same numbers."""
+    return {f"readers.{i}": what for i, what in enumerate(found.alike)}
+
+
+def grants_permutation(
+    group: td.SymmetryGroup, sources: Orders, alike: Orders | None = None
+) -> bool:
     """Whether some element brings every unit from its source, as given by parameter.
+
+    Units that are alike, as numbers given by parameter say, may stand for each other.
 
     The element is built from the outermost spaces inwards: each is read off its legs, and undone.
     """
@@ -37,7 +46,9 @@ def grants_permutation(group: td.SymmetryGroup, sources: Orders) -> bool:
             choices[space.name] = replace(choices[space.name], permutation=permutation)
             left = _without(space, permutation, left)
     element = td.Element(choices)
-    before = {name: _labels(shape, name) for name, shape in group.shapes.items()}
+    before = {
+        name: _labels(shape, name, (alike or {}).get(name)) for name, shape in group.shapes.items()
+    }
     after = group.apply(element, before)
     wanted = {
         name: before[name].index_select(_axis(name), order) for name, order in sources.items()
@@ -49,9 +60,10 @@ def _axis(name: str) -> int:
     return 0 if name.startswith("writers") else 1
 
 
-def _labels(shape: tuple[int, ...], name: str) -> Tensor:
+def _labels(shape: tuple[int, ...], name: str, numbers: Tensor | None) -> Tensor:
     """Parameters with a number for every unit."""
-    numbers = torch.arange(shape[_axis(name)], dtype=torch.float64)
+    numbers = torch.arange(shape[_axis(name)]) if numbers is None else numbers
+    numbers = numbers.double()
     return numbers.expand(shape) if _axis(name) else numbers[:, None].expand(shape)
 
 

@@ -210,7 +210,8 @@ class Constraints:
 
     def opened(self, axis: int) -> bool:
         """Whether an axis of the first tensor that is read or given is as long as the inputs."""
-        return any(sizes[axis] for sizes in (*self.open[:1], *self.arguments_open[:1]))
+        both = (*self.open[:1], *self.arguments_open[:1])
+        return any(sizes[axis] for sizes in both if -len(sizes) <= axis < len(sizes))
 
     @property
     def ordered(self) -> bool:

@@ -125,19 +125,15 @@ def solve_factored(c: Constraints, *given: Any, **named: Any) -> Any:
     position = RIGHT_SIDES[c.name]
     values = [x for x in given if isinstance(x, Value)]
     right, factors = values[position], [x for n, x in enumerate(values) if n != position]
-    if not named.get("left", True) or False in given[3:4]:  # rows are free, then
-        return NotImplemented
+    in_order = -2 if named.get("left", True) and False not in given[3:4] else -1
     batches = []
     for factor in factors:
         last = min(len(factor.axes), 2 if len(factor.axes) >= len(right.axes) else 1)
         factor = axes.set_aside(c, factor, range(-last, 0))
         batches.append(axes.insert_axis(factor, len(factor.axes)))
-    y = axes.beside(c, axes.set_aside(c, right, [-2]), batches)
-    y = axes.with_fixed_axes(c, y, len(y.axes) - 1, [c.shape[-2]])
-    if len(c.shapes) == 1:
-        return y
-    axes.pin(c, values[1])  # the factor is handed on
-    return [y, *(axes.fixed_value(shape) for shape in c.shapes[1:])]
+    y = axes.beside(c, axes.set_aside(c, right, [in_order]), batches)
+    y = axes.with_fixed_axes(c, y, len(c.shape) + in_order, [c.shape[in_order]])
+    return y if len(c.shapes) == 1 else [y, values[1]]  # the factor is handed on
 
 
 @rule("aten::cdist", "aten::_cdist_forward", "aten::_euclidean_dist")

@@ -237,6 +237,13 @@ def addcmul(c: Constraints, x: Value, a: Value, b: Value, value: float = 1) -> V
     return axes.add(c, (x, axes.scaled(c, axes.multiply(c, (a, b)), value)))
 
 
+@rule("aten::frexp", "prims::frexp")
+def frexp(c: Constraints, x: Value) -> list[Value]:
+    """A number between 1/2 and 1, and a power of two."""
+    y = pointwise(c, [x], ODD)
+    return [y, axes.without(y, (SIGN,))]
+
+
 @rule("aten::lerp")
 def lerp(c: Constraints, a: Value, b: Value, weight: Any) -> Value:
     """A + weight (b - a)."""

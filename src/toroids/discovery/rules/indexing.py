@@ -13,8 +13,10 @@ import numpy as np
 from toroids.discovery import axes
 from toroids.discovery.axes import SHIFT, Names, Value
 from toroids.discovery.constraints import Constraints
+from toroids.discovery.rules.elementwise import where
 from toroids.discovery.rules.pointwise import ALIKE, EQUAL, NONE, ODD, as_value, pointwise
 from toroids.discovery.rules.registry import rule
+from toroids.discovery.rules.structure import broadcast
 
 
 @rule("aten::index_select")
@@ -123,6 +125,11 @@ def gather(c: Constraints, x: Value, dim: Any, index: Any, **_: Any) -> Any:
     if not x.axes:
         return x
     dim %= len(x.axes)
+    if c.name == "take_along_dim":  # the others are broadcast
+        index = broadcast(c, index, c.shape)
+        sizes = list(c.shape)
+        sizes[dim] = x.shape[dim]
+        x = broadcast(c, x, sizes)
     for axis in range(len(x.axes)):  # of others than `dim` only the first are read
         if axis != dim and x.shape[axis] > index.shape[axis]:
             x = axes.take(c, x, axis, np.arange(index.shape[axis]))
@@ -362,6 +369,14 @@ def grid_sampler(c: Constraints, x: Value, grid: Value, *_: Any) -> Value:
     for axis in space:
         rows = axes.insert_axis(rows, axis)
     return axes.beside(c, rows, [points])
+
+
+@rule("aten::masked_scatter")
+def masked_scatter(c: Constraints, x: Value, mask: Value, source: Value) -> Any:
+    """Entries replaced in order; all or none of them where there is one truth value."""
+    if mask.axes or x.shape != source.shape:
+        return NotImplemented
+    return where(c, mask, source, x)
 
 
 @rule("aten::embedding_renorm")

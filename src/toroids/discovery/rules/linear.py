@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from toroids.discovery import axes
 from toroids.discovery.axes import Value
 from toroids.discovery.constraints import Constraints
@@ -127,7 +129,7 @@ def conv(
     padding: Any = 0, dilation: Any = 1, groups: int = 1,
 ) -> Value:  # fmt: skip
     """Every output channel reads the input channels of its group; pixels stay in place."""
-    return _convolution(c, x, weight, bias, groups, transposed=False)
+    return _convolution(c, x, weight, bias, groups, False, (stride, padding, dilation))
 
 
 @rule("aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d")
@@ -136,7 +138,7 @@ def conv_transpose(
     padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Value:  # fmt: skip
     """As a convolution, with the weight's first two axes exchanged."""
-    return _convolution(c, x, weight, bias, groups, transposed=True)
+    return _convolution(c, x, weight, bias, groups, True, (stride, padding, dilation))
 
 
 @rule("aten::convolution")
@@ -145,35 +147,83 @@ def convolution(
     dilation: Any, transposed: bool, output_padding: Any, groups: int,
 ) -> Value:  # fmt: skip
     """Any convolution."""
-    return _convolution(c, x, weight, bias, groups, transposed)
+    return _convolution(c, x, weight, bias, groups, transposed, (stride, padding, dilation))
 
 
 def _convolution(
-    c: Constraints, x: Value, weight: Value, bias: Value | None, groups: int, transposed: bool
-) -> Value:
+    c: Constraints, x: Value, weight: Value, bias: Value | None, groups: int, transposed: bool,
+    steps: tuple[Any, Any, Any],
+) -> Value:  # fmt: skip
     space = len(weight.axes) - 2
     batched = len(x.axes) == space + 2
     x = x if batched else axes.insert_axis(x, 0)
-    x, weight = _without_space(c, x), _without_space(c, weight)
-    batch, channels = x.shape
-    first, second = weight.shape
-    x = axes.reshape(c, x, [batch, groups, 1, channels // groups])
-    weight = axes.reshape(c, weight, [1, groups, first // groups, second])
+    orders = [_order(c, x, weight, axis, transposed, steps) for axis in range(-space, 0)]
+    aside = [2 + k for k, order in enumerate(orders) if order is None]
+    x, weight = axes.set_aside(c, x, aside), axes.set_aside(c, weight, aside)
+    meeting = [order for order in orders if order is not None]
+    for axis, order in enumerate(() if transposed else meeting):
+        x = _picked(c, x, 2 + 2 * axis, order.reshape(-1))
+        x = axes.reshape(c, x, [*x.shape[: 2 + 2 * axis], *order.shape, *x.shape[3 + 2 * axis :]])
+    batch, channels, *lengths = x.shape
+    first, second, *kernel = weight.shape
+    pixels = [n for pair in zip(lengths, [1] * len(lengths)) for n in pair] if transposed else lengths
+    x = axes.reshape(c, x, [batch, groups, 1, channels // groups, *pixels])
+    taps = [n for size in kernel for n in (1, size)]
+    weight = axes.reshape(c, weight, [1, groups, first // groups, second, *taps])
     if transposed:
-        weight = axes.permute(weight, [0, 1, 3, 2])
-    y = axes.contract(c, x, weight, [-1])
+        weight = axes.permute(weight, [0, 1, 3, 2, *range(4, len(weight.axes))])
+    summed = [] if transposed else [5 + 2 * axis for axis in range(len(kernel))]
+    y = axes.contract(c, x, weight, [3, *summed])
     axes.settle(c, y)  # what shifts add varies from pixel to pixel
     y = replace(y, loose=())
-    y = axes.reshape(c, y, [batch, y.shape[1] * y.shape[2]])
+    sizes = [n * size for n, size in zip(lengths, kernel)] if transposed else y.shape[3:]
+    y = axes.reshape(c, y, [batch, y.shape[1] * y.shape[2], *sizes])
+    for axis, order in enumerate(meeting if transposed else ()):
+        y = _picked(c, y, 2 + axis, order)
     if bias is not None:
-        y = axes.add(c, (y, bias))
-    y = axes.with_fixed_axes(c, y, 2, c.shape[len(c.shape) - space :])
+        y = axes.add(c, (y, axes.reshape(c, bias, [-1, *[1] * len(meeting)])))
+    for axis in aside:
+        y = axes.with_fixed_axes(c, y, axis, [c.shape[axis - 2 - space]])
     return y if batched else axes.drop_axis(c, y, 0)
 
 
-def _without_space(c: Constraints, value: Value) -> Value:
-    """Pins all axes but the first two, and leaves them out."""
-    return axes.set_aside(c, value, range(2, len(value.axes)))
+def _order(
+    c: Constraints, x: Value, weight: Value, axis: int, transposed: bool, steps: Sequence[Any]
+) -> Any:
+    """Which pixel meets which tap, where no pixel (of the result, if transposed) meets several.
+
+    Returns:
+        For every pixel of the result and every tap the pixel of the argument, or (transposed) for
+        every pixel of the result the pair of a pixel and a tap; one beyond the last where it is
+        zero. None where pixels stay in place.
+    """
+    if not axes.may_move(c, x, axis):
+        return None
+    n, taps, after = x.shape[axis], weight.shape[axis], c.shape[axis]
+    stride, padding, dilation = (
+        s if isinstance(s, int | str) else s[axis] if len(s) > 1 else s[0] for s in steps
+    )
+    if isinstance(padding, str):
+        padding = dilation * (taps - 1) // 2 if padding == "same" else 0
+    starts = stride * np.arange(n if transposed else after) - padding
+    places = starts[:, None] + dilation * np.arange(taps)
+    inside = (places >= 0) & (places < (after if transposed else n))
+    if len(np.unique(places[inside])) < inside.sum():
+        return None
+    if not transposed:
+        return np.where(inside, places, n)
+    order = np.full(after, n * taps)
+    order[places[inside]] = np.arange(n * taps).reshape(n, taps)[inside]
+    return order
+
+
+def _picked(c: Constraints, x: Value, axis: int, order: Any) -> Value:
+    """Positions of an axis; zeros where one beyond the last is picked."""
+    if (order == x.shape[axis]).any():
+        sizes = [*x.shape[:axis], 1, *x.shape[axis + 1 :]]
+        zeros = Value(tuple((n,) if n != 1 else () for n in sizes), zero=True)
+        x = axes.concatenate(c, [x, zeros], axis)
+    return axes.take(c, x, axis, order)
 
 
 @rule("aten::bilinear")

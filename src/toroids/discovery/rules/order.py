@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from toroids.discovery import axes
 from toroids.discovery.axes import Names, Value
 from toroids.discovery.constraints import Constraints
@@ -81,6 +83,19 @@ def _ends(c: Constraints, counts: Value) -> Value:
     names = axes.names_along(c, counts, 0)
     names = None if names is None else replace(names, key=counts.counts, kind="ends")
     return replace(axes.fixed_value(c.shape), names=names)
+
+
+@rule("aten::trapezoid", "aten::trapz", "aten::cumulative_trapezoid")
+def trapezoid(c: Constraints, y: Value, x: Any = None, *, dx: float = 1, dim: int = -1) -> Any:
+    """A linear map along an axis, at whose steps all entries but the ends count alike."""
+    if x is not None or axes.is_open(dx):
+        return NotImplemented
+    size, total = y.shape[dim], c.name != "cumulative_trapezoid"
+    steps = np.eye(size - 1, size) + np.eye(size - 1, size, 1)
+    table = steps.sum(axis=0, keepdims=True) if total else steps.cumsum(axis=0)
+    axes.zero(c, y, channels=(axes.SHIFT,))
+    found = axes.through(c, axes.without(y, (axes.SHIFT,)), dim, table)
+    return replace(axes.drop_axis(c, found, dim) if total else found, name=None)
 
 
 @rule("aten::bucketize")

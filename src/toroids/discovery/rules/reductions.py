@@ -15,6 +15,7 @@ EXTREME = Law(scale=((1, 1),), shift=((1, 1),))
 PLACE = Law(scale=((1, 0),), shift=((1, 0),))
 VARIANCE = Law(scale=((1, 2),), sign=((1, 0),), shift=((1, 0),))
 DEVIATION = Law(scale=((1, 1),), sign=((1, 0),), shift=((1, 0),))
+SHARE = Law(scale=((1, 0, 1),), shift=((1, 0, 1),))
 LOGARITHM = Law(shift=((1, 1),))
 
 
@@ -100,6 +101,14 @@ def any_(c: Constraints, x: Value, dim: Any = None, keepdim: bool = False) -> Va
     return _of_entries(c, x, dim, keepdim, TRUTH)
 
 
+@rule("aten::hash_tensor")
+def hash_tensor(
+    c: Constraints, x: Value, dim: Any = None, *, keepdim: bool = False, **_: Any
+) -> Value:
+    """The exclusive or of all bits."""
+    return _of_entries(c, x, dim, keepdim, NONE)
+
+
 @rule("aten::count_nonzero")
 def count_nonzero(c: Constraints, x: Value, dim: Any = None) -> Value:
     """How many entries are not zero."""
@@ -155,8 +164,11 @@ def kthvalue(c: Constraints, x: Value, k: int, dim: int = -1, keepdim: bool = Fa
 def chosen(c: Constraints, x: Value, dim: int, keepdim: bool) -> list[Value]:
     """An entry by its size, and where it was: places stay where anybody reads those."""
     over = dims_of(x, dim)
-    names = chosen_names(c, x, over[0]) if over and c.used[1] else None
+    one = not any(x.dims(axis) for axis in over)  # then there is only that to be chosen
+    names = chosen_names(c, x, over[0]) if not one and c.used[1] else None
     y = symmetric(c, x, over, keepdim, EXTREME)
+    if one:
+        return [y, Value(y.axes, zero=True)]
     return [y, replace(axes.without(y, (0, 1, 2)), names=names)]
 
 
@@ -178,6 +190,22 @@ def chosen_names(c: Constraints, x: Value, axis: int) -> Names | None:
         places = names.places[names.places >= 0]
         c.chosen.append(Loss(c.operator, places))
     return names
+
+
+@rule("aten::quantile", "aten::nanquantile")
+def quantile(
+    c: Constraints, x: Value, q: Any, dim: Any = None, keepdim: bool = False, **_: Any
+) -> Value:
+    """Entries between two neighbours in the order, at every share that is asked for."""
+    over = dims_of(x, dim)
+    y = symmetric(c, x, over, keepdim, EXTREME)
+    one = not any(x.dims(axis) for axis in over)  # then that is what it is at all shares
+    if not isinstance(q, Value) or not q.axes:
+        return y if one or not isinstance(q, Value) else pointwise(c, [y, q], SHARE)
+    y = axes.insert_axis(y, 0)
+    if one:
+        return axes.uniform(y, 0, c.shape[0])
+    return pointwise(c, [y, axes.reshape(c, q, [-1, *[1] * (len(y.axes) - 1)])], SHARE)
 
 
 @rule("aten::dist")

@@ -120,9 +120,14 @@ def squeeze(c: Constraints, x: Value, dim: Any = None) -> Value:
 @rule("aten::expand", "aten::expand_as", "aten::broadcast_to")
 def expand(c: Constraints, x: Value, *_: Any, **__: Any) -> Value:
     """Axes of size one repeated: the value is uniform along them."""
-    while len(x.axes) < len(c.shape):
+    return broadcast(c, x, c.shape)
+
+
+def broadcast(c: Constraints, x: Value, shape: Sequence[int]) -> Value:
+    """Axes of size one repeated, and added in front, to give a value a shape."""
+    while len(x.axes) < len(shape):
         x = axes.insert_axis(x, 0)
-    for axis, size in enumerate(c.shape):
+    for axis, size in enumerate(shape):
         if x.shape[axis] != size:
             x = axes.insert_axis(axes.drop_axis(c, x, axis), axis)
             x = axes.uniform(x, axis, size)
