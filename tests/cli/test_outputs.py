@@ -196,6 +196,22 @@ def test_two_outputs_are_two_files(folder, capsys):
     assert "name another file with --picture" in capsys.readouterr().err
 
 
+def test_networks_with_other_heads_are_aligned_on_their_trunk(folder, capsys):
+    network = td.load_params(folder / "a.safetensors")
+    wide = network | {"2.weight": torch.randn(5, 4).double(), "2.bias": torch.randn(5).double()}
+    order = torch.tensor([2, 0, 3, 1])
+    wide |= {name: wide[name][order] for name in ("0.weight", "0.bias")}
+    wide["2.weight"] = wide["2.weight"][:, order]
+    td.save_params(wide, folder / "wide.safetensors")
+    words = ["align", "wide.safetensors", "a.safetensors", *COMMANDS["align"][1], "--raw"]
+    assert run(folder, *words, "--out", "moved") == 2
+    assert "2.weight" in capsys.readouterr().err
+    assert run(folder, *words, "--only", "0", "--out", "moved") == 0
+    moved = td.load_params(folder / "moved")
+    assert torch.equal(moved["0.weight"], network["0.weight"])
+    assert torch.equal(moved["2.weight"][:, order], wide["2.weight"])
+
+
 def test_weights_keep_their_metadata_and_are_read_by_others(folder):
     assert run(folder, *arguments("align", "moved.safetensors")) == 0
     assert run(folder, *arguments("canonicalize", "canonical.safetensors")) == 0

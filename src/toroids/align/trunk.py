@@ -5,7 +5,7 @@ groups move is the same; the heads follow the units that they read.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -44,6 +44,29 @@ def shared_names(group: SymmetryGroup, only: Sequence[str]) -> frozenset[str]:
             )
         found |= own
     return frozenset(found)
+
+
+def own_shapes(
+    held: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[int, ...]],
+    shared: Collection[str],
+) -> dict[str, tuple[int, ...]]:
+    """The shapes that the tensors of an architecture have in a file, where they may differ.
+
+    Args:
+        held: shapes in the file by name, perhaps with a prefix.
+        expected: shapes of the architecture by name.
+        shared: names of tensors whose shapes must be the architecture's.
+
+    Returns:
+        Shapes by the architecture's names.
+    """
+    found = {name: tuple(shape) for name, shape in expected.items()}
+    for name in found.keys() - set(shared):
+        own = [shape for other, shape in held.items() if f".{other}".endswith(f".{name}")]
+        if len(own) == 1:
+            found[name] = tuple(own[0])
+    return found
 
 
 def own_group(group: SymmetryGroup, network: Params, shared: Collection[str]) -> SymmetryGroup:

@@ -8,6 +8,7 @@ import typer
 
 from toroids.align.alignment import Alignment
 from toroids.align.alignment import align as aligned
+from toroids.align.trunk import own_shapes, shared_names
 from toroids.canonical.form import canonicalize as canonical_form
 from toroids.checkpoint import (
     open_checkpoint,
@@ -101,6 +102,13 @@ def align(
     output: OutputName = "values",
     output_key: OutputKey = None,
     method: Method = "descent",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A tensor, or a module with all of its tensors, that is compared; repeat it for "
+            "every part of a shared trunk. Heads of other shapes follow what they read."
+        ),
+    ] = None,
     budget: Annotated[
         float | None, typer.Option(help="Seconds to spend; the best so far is kept.")
     ] = None,
@@ -126,26 +134,35 @@ def align(
     group = discover(network, examples, mode, output_key=output_key)
     pieces = original_pieces(network)
     del network  # as large as what is aligned
-    b, a = (state_dict_names(x, group.shapes, group.tied, pieces) for x in sources)
+    shared = shared_names(group, only) if only else group.shapes
+    b, a = (
+        state_dict_names(x, own_shapes(x.shapes, group.shapes, shared), group.tied, pieces)
+        for x in sources
+    )
     with shown_progress(every=5.0) as progress:
         found = aligned(
-            group, b, a, method, bias, budget=budget, progress=progress, scratch=scratch
-        )
+            group, b, a, method, bias, budget=budget, progress=progress, scratch=scratch,
+            only=only or None,
+        )  # fmt: skip
     moved: Params = found.params
     if raw:
         moved = store(b, scratch)
-        group.apply_(found.element, moved)
+        found.group.apply_(found.element, moved)
     place.write_like(b.file_params(moved, keep_unused), sources[0])
     say(_measured(found, bias) + f"\nwritten to `{out}`")
 
 
 def _measured(alignment: Alignment, bias: bool) -> str:
     """What an alignment reached, one line per quantity."""
-    toroid = Toroid(alignment.group, bias)
+    group, toroid = alignment.compared, Toroid(alignment.compared, bias)
+    reference, start, params = (
+        x if group is alignment.group else {name: x[name] for name in group.shapes}
+        for x in (alignment.reference, alignment.start, alignment.params)
+    )
     lines = {
         "distance": (
-            f"{toroid.distance(alignment.reference, alignment.start):.6g} before, "
-            f"{toroid.distance(alignment.reference, alignment.params):.6g} after"
+            f"{toroid.distance(reference, start):.6g} before, "
+            f"{toroid.distance(reference, params):.6g} after"
         ),
         "similarity": (
             f"{alignment.similarity_before:.6g} before, {alignment.similarity:.6g} after; "
