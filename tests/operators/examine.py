@@ -147,9 +147,7 @@ def _missing(
     lacking: list[tuple[str, ...]] = []
     for whole in (True, False):
         found = brute_force.permutations(sample, drawn, whole)
-        names = [
-            s.name for s in found if not grants_permutation(group, named(s), named_alike(s))
-        ]
+        names = [s.name for s in found if not grants_permutation(group, named(s), named_alike(s))]
         lacking.append(tuple(dict.fromkeys(names)))
     for number in (brute_force.FACTOR, -1):
         found = brute_force.factors(sample, drawn, number)

@@ -106,7 +106,9 @@ def einsum(c: Constraints, equation: str, operands: Sequence[Value], **_: Any) -
         later = set("".join(letters[position + 1 :])) | set(output)
         joint = list(dict.fromkeys(have + own))
         gone = [i for i, letter in enumerate(joint) if letter not in later]
-        value = axes.contract(c, _spread(value, have, joint), _spread(other, own, joint), gone)
+        value = axes.contract(
+            c, _by_letters(value, have, joint), _by_letters(other, own, joint), gone
+        )
         have = "".join(letter for letter in joint if letter in later)
     for letter in [letter for letter in have if letter not in output]:
         axis = have.index(letter)
@@ -115,7 +117,7 @@ def einsum(c: Constraints, equation: str, operands: Sequence[Value], **_: Any) -
     return axes.permute(value, [have.index(letter) for letter in output])
 
 
-def _spread(value: Value, own: str, joint: Sequence[str]) -> Value:
+def _by_letters(value: Value, own: str, joint: Sequence[str]) -> Value:
     value = axes.permute(value, [own.index(letter) for letter in joint if letter in own])
     for axis, letter in enumerate(joint):
         if letter not in own:
@@ -152,7 +154,7 @@ def convolution(
 
 def _convolution(
     c: Constraints, x: Value, weight: Value, bias: Value | None, groups: int, transposed: bool,
-    steps: tuple[Any, Any, Any],
+    steps: Sequence[Any],
 ) -> Value:  # fmt: skip
     space = len(weight.axes) - 2
     batched = len(x.axes) == space + 2
@@ -161,30 +163,49 @@ def _convolution(
     aside = [2 + k for k, order in enumerate(orders) if order is None]
     x, weight = axes.set_aside(c, x, aside), axes.set_aside(c, weight, aside)
     meeting = [order for order in orders if order is not None]
-    for axis, order in enumerate(() if transposed else meeting):
-        x = _picked(c, x, 2 + 2 * axis, order.reshape(-1))
-        x = axes.reshape(c, x, [*x.shape[: 2 + 2 * axis], *order.shape, *x.shape[3 + 2 * axis :]])
-    batch, channels, *lengths = x.shape
-    first, second, *kernel = weight.shape
-    pixels = [n for pair in zip(lengths, [1] * len(lengths)) for n in pair] if transposed else lengths
-    x = axes.reshape(c, x, [batch, groups, 1, channels // groups, *pixels])
-    taps = [n for size in kernel for n in (1, size)]
-    weight = axes.reshape(c, weight, [1, groups, first // groups, second, *taps])
-    if transposed:
-        weight = axes.permute(weight, [0, 1, 3, 2, *range(4, len(weight.axes))])
-    summed = [] if transposed else [5 + 2 * axis for axis in range(len(kernel))]
-    y = axes.contract(c, x, weight, [3, *summed])
-    axes.settle(c, y)  # what shifts add varies from pixel to pixel
-    y = replace(y, loose=())
-    sizes = [n * size for n, size in zip(lengths, kernel)] if transposed else y.shape[3:]
-    y = axes.reshape(c, y, [batch, y.shape[1] * y.shape[2], *sizes])
-    for axis, order in enumerate(meeting if transposed else ()):
-        y = _picked(c, y, 2 + axis, order)
+    y = (_spread if transposed else _gathered)(c, x, weight, groups, meeting)
     if bias is not None:
         y = axes.add(c, (y, axes.reshape(c, bias, [-1, *[1] * len(meeting)])))
     for axis in aside:
         y = axes.with_fixed_axes(c, y, axis, [c.shape[axis - 2 - space]])
     return y if batched else axes.drop_axis(c, y, 0)
+
+
+def _gathered(c: Constraints, x: Value, weight: Value, groups: int, meeting: Any) -> Value:
+    """Every pixel of the result reads pixels of its own."""
+    for axis, order in zip(range(2, 2 + 2 * len(meeting), 2), meeting, strict=True):
+        x = _picked(c, x, axis, order.reshape(-1))
+        x = axes.reshape(c, x, [*x.shape[:axis], *order.shape, *x.shape[axis + 1 :]])
+    batch, channels, *pixels = x.shape
+    first, second, *kernel = weight.shape
+    x = axes.reshape(c, x, [batch, groups, 1, channels // groups, *pixels])
+    taps = [n for size in kernel for n in (1, size)]
+    weight = axes.reshape(c, weight, [1, groups, first // groups, second, *taps])
+    y = _contracted(c, x, weight, [3, *range(5, len(x.axes), 2)])
+    return axes.reshape(c, y, [batch, first, *y.shape[3:]])
+
+
+def _spread(c: Constraints, x: Value, weight: Value, groups: int, meeting: Any) -> Value:
+    """Every pixel writes pixels of its own."""
+    batch, channels, *pixels = x.shape
+    first, second, *kernel = weight.shape
+    apart = [n for size in pixels for n in (size, 1)]
+    x = axes.reshape(c, x, [batch, groups, 1, channels // groups, *apart])
+    taps = [n for size in kernel for n in (1, size)]
+    weight = axes.reshape(c, weight, [1, groups, first // groups, second, *taps])
+    weight = axes.permute(weight, [0, 1, 3, 2, *range(4, len(weight.axes))])
+    y = _contracted(c, x, weight, [3])
+    sizes = [n * size for n, size in zip(pixels, kernel, strict=True)]
+    y = axes.reshape(c, y, [batch, groups * second, *sizes])
+    for axis, order in enumerate(meeting):
+        y = _picked(c, y, 2 + axis, order)
+    return y
+
+
+def _contracted(c: Constraints, x: Value, weight: Value, summed: Sequence[int]) -> Value:
+    y = axes.contract(c, x, weight, summed)
+    axes.settle(c, y)  # what shifts add varies from pixel to pixel
+    return replace(y, loose=())
 
 
 def _order(
