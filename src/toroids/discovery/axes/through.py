@@ -86,7 +86,7 @@ def _classes(kinds: Ids) -> Ids:
     # a row is known by a sum of random numbers, of which only two terms change
     generator = np.random.default_rng(0)
     digits = generator.integers(2**62, size=int(kinds.max(initial=0)) + 1, dtype=np.uint64)
-    weights = generator.integers(2**62, size=count, dtype=np.uint64) | np.uint64(1)
+    weights = np.asarray(generator.integers(2**62, size=count, dtype=np.uint64))
     with np.errstate(over="ignore"):
         known = digits[kinds]
         hashes = (known * weights).sum(axis=1)

@@ -222,12 +222,13 @@ def _order(
         return None
     n, taps, after = x.shape[axis], weight.shape[axis], c.shape[axis]
     stride, padding, dilation = (
-        s if isinstance(s, int | str) else s[axis] if len(s) > 1 else s[0] for s in steps
+        x if isinstance(x, int | str) else x[axis] if len(x) > 1 else x[0] for x in steps
     )
-    if isinstance(padding, str):
-        padding = dilation * (taps - 1) // 2 if padding == "same" else 0
-    starts = stride * np.arange(n if transposed else after) - padding
-    places = starts[:, None] + dilation * np.arange(taps)
+    before = int(padding) if padding not in ("same", "valid") else 0
+    if padding == "same":
+        before = int(dilation) * (taps - 1) // 2
+    starts = int(stride) * np.arange(n if transposed else after) - before
+    places = starts[:, None] + int(dilation) * np.arange(taps)
     inside = (places >= 0) & (places < (after if transposed else n))
     if len(np.unique(places[inside])) < inside.sum():
         return None
