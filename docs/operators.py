@@ -43,7 +43,7 @@ inputs in float64.
 - *one row*: the same for two entries of one row only.
 - *rescale*, *flip*: slices that may be multiplied by a positive number, or by -1, of which the
   group does not say so. They do not count in the verdict.
-- *seconds*: the slowest `discover`.
+- *seconds*: the slowest `discover`, of the processor.
 
 | operator | verdict | permute | one row | rescale | flip | seconds | note |
 |---|---|---|---|---|---|---|---|

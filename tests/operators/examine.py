@@ -39,7 +39,7 @@ class Finding:
         random: whether two calls on the same arguments differ.
         note: what was refused or raised, or what the group says of an operator.
         deviation: the worst relative change of the outputs under a random element.
-        seconds: how long `discover` took.
+        seconds: how long `discover` took, of the processor.
     """
 
     sample: str
@@ -89,9 +89,9 @@ def examine(sample: Sample) -> Finding:
     model = Sandwich(sample, [result.numel() for result in results])
     params, x = fresh(model, place, generator)
     model.load_state_dict(params)
-    start = time.perf_counter()
+    start = time.process_time()
     group, found = _discovered(model, (x, *sample.others))
-    found = replace(found, sample=str(sample), random=random, seconds=time.perf_counter() - start)
+    found = replace(found, sample=str(sample), random=random, seconds=time.process_time() - start)
     return found if group is None else _judged(found, model, group, place, drawn)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Bundle, Value
 from toroids.discovery.constraints import Ids
 from toroids.discovery.exponents import Exponents, Vector, complement, first_units
-from toroids.discovery.in_place import kept_in_place
+from toroids.discovery.in_place import is_expected, kept_in_place
 from toroids.discovery.infer import Inference
 from toroids.discovery.numbering import in_order, numbered
 from toroids.discovery.orbits import Orbits
@@ -307,7 +307,8 @@ class Assembly:
         notes = list(dict.fromkeys(self.orbits.pinned))
         unit = self.orbits.unit
         costs: dict[str, int] = {}
-        for loss in self.inference.constraints.losses:
+        c = self.inference.constraints
+        for loss in [*c.losses, *(order for order in c.orders if not is_expected(order.reason))]:
             lost = np.unique(unit[loss.places])
             touched = 0
             for value in self.inference.parameters.values():

@@ -92,6 +92,7 @@ class Constraints:
         self.nonlinear: list[Ids] = []
         self.reads: list[Ids] = []
         self.losses: list[Loss] = []
+        self.orders: list[Loss] = []  # positions that an operator looks at in order
         self.norms: list[BatchNorm] = []
         self.ties: list[Ids] = []  # where a sign may meet a zero, which forbids flips
         self.given: list[Loss] = []  # what flips take for granted

@@ -47,7 +47,7 @@ def kept_in_place(
             for cause, forced in {causes.get(int(unit), ("", False)) for unit in units}:
                 # a place of its own, as of a kernel, moves with nothing: nobody misses it
                 met = forced and not alone[units].all()
-                if not cause.startswith("operator") or (_expected(cause) and not met):
+                if not cause.startswith("operator") or (is_expected(cause) and not met):
                     continue
                 if not any(k.startswith(cause) for k in known):
                     part = name if whole else f"axis {value.axis_of(dims[0])} of {name}"
@@ -77,7 +77,8 @@ def _causes(c: Constraints, found: Orbits) -> dict[int, tuple[str, bool]]:
     return causes
 
 
-def _expected(cause: str) -> bool:
+def is_expected(cause: str) -> bool:
+    """Whether nobody wonders that what an operator reads or writes stays in place."""
     return cause.partition("`")[2].partition("`")[0].removeprefix("aten::") in EXPECTED
 
 

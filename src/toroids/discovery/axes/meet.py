@@ -30,7 +30,7 @@ from toroids.discovery.axes.values import (
     settle,
     zero,
 )
-from toroids.discovery.constraints import CHANNELS, Constraints, Ids
+from toroids.discovery.constraints import CHANNELS, Constraints, Ids, Loss
 
 
 def drop_axis(c: Constraints, value: Value, axis: int) -> Value:
@@ -260,6 +260,10 @@ def set_aside(c: Constraints, value: Value, axes: Iterable[int]) -> Value:
     """Keeps axes in place, at whose positions an operator looks in order, and drops them."""
     rank = len(value.axes)
     for axis in sorted({axis % rank for axis in axes}, reverse=True):
+        for bundle in value.bundles_on(value.dims(axis)):
+            if not bundle.fixed:
+                places = bundle.places[bundle.places >= 0].ravel()
+                c.orders.append(Loss(f"{c.operator} looks at positions in order", places))
         pin(c, value, [axis])
         value = average_out(c, value, axis)
     return value

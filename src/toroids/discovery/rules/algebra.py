@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toroids.discovery import axes
-from toroids.discovery.axes import SCALE, SHIFT, Value
+from toroids.discovery.axes import SCALE, SHIFT, SIGN, Value
 from toroids.discovery.constraints import Constraints
 from toroids.discovery.rules.linear import matmul
 from toroids.discovery.rules.pointwise import NONE, Law, pointwise
@@ -73,11 +73,18 @@ def _inverse(c: Constraints, x: Value) -> Value:
 
 
 def _with_checks(c: Constraints, x: Value, y: Value) -> Any:
-    """A result with what else is returned of a matrix: in place, where anybody reads it."""
+    """A result with what else is returned of a matrix: in place, where anybody reads it.
+
+    Which pivot is zero, of a matrix that has no inverse, is told by its place.
+    """
     if len(c.shapes) == 1:
         return y
     if any(c.used[1:]):
-        axes.pin(c, x)
+        batch = axes.set_aside(c, x, (-2, -1))
+        axes.zero(c, x)
+        rank = len(batch.axes)
+        checks = [axes.with_fixed_axes(c, batch, rank, shape[rank:]) for shape in c.shapes[1:]]
+        return [y, *(axes.without(check, (SCALE, SIGN, SHIFT)) for check in checks)]
     return [y, *(axes.fixed_value(shape) for shape in c.shapes[1:])]
 
 

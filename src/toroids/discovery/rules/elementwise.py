@@ -18,6 +18,7 @@ from toroids.discovery.rules.pointwise import (
     as_value,
     pointwise,
 )
+from toroids.discovery.rules.reductions import reduced
 from toroids.discovery.rules.registry import rule
 
 # Minus infinity, and what stands for it: the exponential of anything beside it is zero.
@@ -235,6 +236,15 @@ def glu(c: Constraints, x: Value, dim: int = -1) -> Value:
 def addcmul(c: Constraints, x: Value, a: Value, b: Value, value: float = 1) -> Value:
     """X + value a b."""
     return axes.add(c, (x, axes.scaled(c, axes.multiply(c, (a, b)), value)))
+
+
+@rule("aten::hinge_embedding_loss")
+def hinge_embedding_loss(
+    c: Constraints, x: Value, target: Value, margin: float = 1, reduction: int = 1
+) -> Value:
+    """What is near, or what is not far enough, entry by entry, or the mean or sum of that."""
+    y = pointwise(c, [x, target], NONE)
+    return y if reduction == 0 else reduced(c, y, range(len(y.axes)))
 
 
 @rule("aten::frexp", "prims::frexp")
