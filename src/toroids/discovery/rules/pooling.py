@@ -29,9 +29,9 @@ def _rule_of_ranks(*names: str) -> Callable[[F], F]:
 
 def _resampled(c: Constraints, x: Value, given: Sequence[Any], named: dict[str, Any]) -> Value:
     """Axes of space in another size, each mapped by itself."""
-    for axis in _space(c, x.shape):
-        known = axes.may_move(c, x, axis)
-        table = _table(c, x.shape, axis, given, named) if known else None
+    shape = x.shape
+    for axis in _space(c, shape):
+        table = _table(c, shape, axis, given, named) if axes.may_move(c, x, axis) else None
         x = axes.in_order(c, x, axis, c.shape[axis]) if table is None else _map(c, x, axis, table)
     return replace(x, name=None)
 
