@@ -106,6 +106,7 @@ class Constraints:
         self.chosen: list[Loss] = []  # places that are chosen by size, where no two are equal
         self.conditions: set[str] = set()  # buffers whose numbers decide what is granted
         self.offsets: dict[str, float] = {}  # what is added to parameters wherever they are read
+        self.sized = False  # whether the inputs are of one size only
         self.measured = False  # whether a number that depends on lengths multiplies something
         # about the operator at hand, for its rule
         self.operator = ""

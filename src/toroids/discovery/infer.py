@@ -98,6 +98,9 @@ def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inferenc
     """
     state = Inference(Constraints(), stacks=stacks or {})
     state.constraints.offsets = offsets_of(programs)
+    state.constraints.sized = len(programs) == 1 and not (
+        programs[0].lengths or programs[0].twin is not None
+    )
     partial: list[list[np.ndarray[Any, Any]]] = []
     for number, program in enumerate(programs):
         state.constraints.partial = []

@@ -132,7 +132,8 @@ def solve_factored(c: Constraints, *given: Any, **named: Any) -> Any:
     position = RIGHT_SIDES[c.name]
     values = [x for x in given if isinstance(x, Value)]
     right, factors = values[position], [x for n, x in enumerate(values) if n != position]
-    in_order = -2 if named.get("left", True) and False not in given[3:4] else -1
+    left = named.get("left", given[3] if c.name == "ormqr" and len(given) > 3 else True)
+    in_order = -2 if left else -1
     batches = []
     for factor in factors:
         last = min(len(factor.axes), 2 if len(factor.axes) >= len(right.axes) else 1)

@@ -218,7 +218,8 @@ def _order(
         every pixel of the result the pair of a pixel and a tap; one beyond the last where it is
         zero. None where pixels stay in place.
     """
-    if not axes.may_move(c, x, axis):
+    # at another size taps may read pixels that are zeros, or none, at this one
+    if not c.sized or not axes.may_move(c, x, axis):
         return None
     n, taps, after = x.shape[axis], weight.shape[axis], c.shape[axis]
     stride, padding, dilation = (

@@ -145,7 +145,8 @@ def group_norm(
             for gain in affine
             if gain is not None
         ]
-        axes.together(c, [by_group, *gains], 1)
+        if gains:
+            axes.together(c, [by_group, *gains], 1)
     return _affine(c, _standardised(c, x, odd=groups == channels), *affine)
 
 
