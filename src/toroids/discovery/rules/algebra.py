@@ -73,13 +73,10 @@ def _inverse(c: Constraints, x: Value) -> Value:
 
 
 def _with_checks(c: Constraints, x: Value, y: Value) -> Any:
-    """A result with what else is returned of a matrix: in place, where anybody reads it.
-
-    Which pivot is zero, of a matrix that has no inverse, is told by its place.
-    """
+    """Adds what else is returned of a matrix, in place where anybody reads it."""
     if len(c.shapes) == 1:
         return y
-    if any(c.used[1:]):
+    if any(c.used[1:]):  # of a matrix without an inverse, the place of a pivot that is zero
         batch = axes.set_aside(c, x, (-2, -1))
         axes.zero(c, x)
         rank = len(batch.axes)
