@@ -1,5 +1,7 @@
 """Gains that are read as 1 + w scale and flip as other gains do, in every part of the library."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.discovery.function import Function
@@ -29,22 +31,22 @@ def _gain(forward, **more):
 
 
 CASES = {
-    "rms": (lambda: _gain(_root_mean_square), 1.0),
-    "layer norm": (lambda: _gain(_layer_norm, shift=nn.Parameter(torch.randn(6))), 1.0),
-    "twice": (lambda: _gain(_twice), -0.5),
+    "rms": (lambda: _gain(_root_mean_square), 1.0, 6 + 15),
+    "layer norm": (lambda: _gain(_layer_norm, shift=nn.Parameter(torch.randn(6))), 1.0, 12 + 10),
+    "twice": (lambda: _gain(_twice), -0.5, 6),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_sum_is_what_scales_and_flips(name):
-    make, offset = CASES[name]
+    make, offset, dimension = CASES[name]
     model, x = make(), torch.randn(40, 3, generator=torch.Generator().manual_seed(1))
     group = td.discover(model, x)
     legs = [leg for space in group.spaces for leg in space.legs if leg.offset]
     assert {(leg.tensor, leg.offset) for leg in legs} == {("gain", offset)}
     assert td.SymmetryGroup.from_json(group.to_json()) == group
     found = td.audit(model, x, group=group)
-    assert found.symmetry_dimension == group.dimension == 6
+    assert found.symmetry_dimension == group.dimension == dimension
 
     params = {key: value.double() for key, value in model.state_dict().items()}
     moved = group.apply(group.random(torch.Generator().manual_seed(2)), params)
@@ -84,20 +86,18 @@ def test_other_sums_stay_in_place(forward):
 
 
 def test_noise_acts_on_the_sum():
-    model = _gain(_root_mean_square)
+    model = _gain(_twice)
     x = torch.randn(200, 3, generator=torch.Generator().manual_seed(1))
     group = td.discover(model, x)
-    params = model.state_dict()
+    params = td.canonicalize(group, model.state_dict())
     data = (x, model(x).argmax(dim=1))
     choices = dict(group.identity().choices)
-    drawn = group.random(torch.Generator().manual_seed(2))
-    for name, choice in drawn.choices.items():  # permutations would meet other draws
-        home = choices[name].permutation
-        choices[name] = td.SpaceElement(home, log_scales=choice.log_scales, signs=choice.signs)
+    for name, choice in choices.items():
+        choices[name] = replace(choice, signs=-choice.signs)
     moved = group.apply(td.Element(choices), params)
-    assert not torch.allclose(moved["gain"], params["gain"])
+    assert torch.allclose(moved["gain"] - 0.5, 0.5 - params["gain"])
     curves = [
-        td.local_energy(model, p, data, (0.3,), 8, toroid=td.Toroid(group)).increase
+        td.local_energy(model, p, data, (0.5,), 8, toroid=td.Toroid(group)).increase
         for p in (params, moved)
     ]
     assert curves[0] > 0

@@ -119,9 +119,8 @@ class _Facts:
                         yield part.source, reader
 
     def _fits(self, name: str, bias: str, reader: Reader | None) -> bool:
-        if reader is None:
-            return self.biases[name] == self.biases[bias]
-        return self.biases[name] == self.shapes[reader.tensor][reader.out]
+        other = self.biases[bias] if reader is None else self.shapes[reader.tensor][reader.out]
+        return bool(self.biases[name] == other)
 
     def _linear(
         self, bias: str, entries: NDArray[np.int64], pairs: Sequence[Pair]
@@ -179,11 +178,11 @@ def _solved(
             if other != best:
                 table[other] -= table[other, column] * table[best]
         pivots.append((best, column))
-    used = {row for row, _ in pivots}
-    if any(abs(table[r, -1]) > SMALL for r in range(len(table)) if r not in used):
+    settled = {best for best, _ in pivots}
+    if any(abs(table[r, -1]) > SMALL for r in range(len(table)) if r not in settled):
         return None
-    for row, column in pivots:
-        solution[column] = table[row, -1]
+    for best, column in pivots:
+        solution[column] = table[best, -1]
     return [float(np.round(x, 12)) for x in solution]
 
 

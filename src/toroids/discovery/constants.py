@@ -209,8 +209,9 @@ class _Run:
         name = operator_name(node)
         name = name.removesuffix("_") if is_in_place(node) else name
         if node.target is operator.getitem:
-            held = self.values[node.args[0]]  # type: ignore[index]
-            return held[node.args[1]] if isinstance(held, list) else NOTHING
+            parts, position = node.args[:2]
+            held = self.values[parts]  # type: ignore[index]
+            return held[position] if isinstance(held, list) else NOTHING  # type: ignore[index]
         inputs = self._leaves(node.all_input_nodes)
         rule = RULES.get(name)
         if rule is not None and isinstance(value, Tensor):
@@ -345,8 +346,8 @@ def constant_along(index: Tensor, axes: Sequence[int]) -> bool:
 
 def _equations(terms: Sequence[Term]) -> list[Equation]:
     """One equation for every way in which terms meet."""
-    shape = torch.broadcast_shapes(*(term.index.shape for term in terms))
-    arrays = [term.index.expand(shape) for term in terms]
+    arrays = list(torch.broadcast_tensors(*(term.index for term in terms)))
+    shape = arrays[0].shape
     for axis in range(len(shape)):
         if all(constant_along(index, [axis]) for index in arrays):
             arrays = [index.narrow(axis, 0, 1) for index in arrays]
@@ -435,7 +436,7 @@ def _negative(run: _Run, node: fx.Node) -> Added | None:
 def _mean(run: _Run, node: fx.Node) -> Added | None:
     given: Any = node.args[0]
     rank = len(run.shape(given))
-    dims = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    dims: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
     dims = list(range(rank)) if dims is None else dims
     over = [int(d) % rank for d in (dims if isinstance(dims, list | tuple) else [dims])]
     return _kept_over(run, node, given, over)
@@ -471,14 +472,15 @@ def _pooled(run: _Run, node: fx.Node) -> Added | None:
 
 
 def _softmax(run: _Run, node: fx.Node) -> Added | None:
-    given, dim = node.args[0], node.args[1]
-    value: Added = run.values[given]  # type: ignore[index]
-    last = int(dim) % max(len(run.shape(node)), 1) == len(run.shape(node)) - 1  # type: ignore[call-overload]
+    args: Any = node.args
+    given, dim, rank = args[0], args[1], len(run.shape(node))
+    value: Added = run.values[given]
+    last = int(dim) % max(rank, 1) == rank - 1
     if value.terms:
-        run.values[given] = replace(value, hidden=())  # type: ignore[index]
-        run.vanish(given)  # type: ignore[arg-type]
+        run.values[given] = replace(value, hidden=())
+        run.vanish(given)
     if not last:
-        run.vanish_hidden([given])  # type: ignore[list-item]
+        run.vanish_hidden([given])
     # a row of which all is masked is a row of zeros to the safe one
     return Added(adds_up=last and operator_name(node) in ("aten::softmax", "aten::_softmax"))
 
@@ -615,7 +617,8 @@ def _matrix_of(run: _Run, node: Any) -> tuple[str, Tensor, Tensor] | None:
     for step in reversed(chain):
         name, target = operator_name(step), step.target
         if step.target is operator.getitem:
-            found = [x[step.args[1]] for x in found]  # type: ignore[index]
+            position: Any = step.args[1]
+            found = [x[position] for x in found]
         elif name in ARRANGING and len(step.all_input_nodes) == 1:
             rest, named = run.number(step.args[1:]), dict(step.kwargs)
             found = [target(x, *rest, **named) for x in found]  # type: ignore[operator]
@@ -663,28 +666,29 @@ def _shows_keys(run: _Run, mask: Any) -> bool:
 
 
 def _convolution(run: _Run, node: fx.Node) -> Added | None:
-    x, weight = node.args[:2]
+    args: Any = node.args
+    x, weight = args[:2]
     names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    given = {**dict(zip(names, args, strict=False)), **node.kwargs}
     bias = given.get("bias")
-    rank = len(run.shape(weight))  # type: ignore[arg-type]
-    run.vanish(weight)  # type: ignore[arg-type]
-    run.vanish_hidden([x])  # type: ignore[list-item]
+    rank = len(run.shape(weight))
+    run.vanish(weight)
+    run.vanish_hidden([x])
     padding = given.get("padding", 0)
     padded = padding != "valid" if isinstance(padding, str) else any(tree_leaves(padding))
     plain = not padded and given.get("groups", 1) == 1 and not given.get("transposed", False)
-    plain = plain and len(run.shape(x)) == rank and "transpose" not in operator_name(node)  # type: ignore[arg-type]
+    plain = plain and len(run.shape(x)) == rank and "transpose" not in operator_name(node)
     shape = run.shape(node)
     found: list[Term] = []
-    source = run.program.sources.get(weight.name) if weight.op == "placeholder" else None  # type: ignore[union-attr]
-    value: Added = run.values[x]  # type: ignore[index]
+    source = run.program.sources.get(weight.name) if weight.op == "placeholder" else None
+    value: Added = run.values[x]
     others = [axis for axis in range(len(shape)) if axis != 1]
     plain = plain and source is not None and source.kind == "parameter"
     if value.terms and not (plain and all(constant_along(t.index, others) for t in value.terms)):
-        run.vanish(x)  # type: ignore[arg-type]
-    for term in run.values[x].terms:  # type: ignore[index]
-        assert source is not None
-        routing = term.index.expand(run.shape(x)).movedim(1, 0).flatten(1)[:, 0]  # type: ignore[arg-type]
+        run.vanish(x)
+    for term in run.values[x].terms:
+        assert source is not None  # else what is added has just been told to vanish
+        routing = term.index.expand(run.shape(x)).movedim(1, 0).flatten(1)[:, 0]
         reader = Reader(source.name, 1, 0, tuple(routing.tolist()))
         index = torch.arange(shape[1], dtype=torch.int32).view(-1, *[1] * (rank - 2)).expand(shape)
         found.append(Term(term.source, (*term.word, reader), term.factor, index))

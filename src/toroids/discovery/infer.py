@@ -311,7 +311,7 @@ class _Run:
                 values[node] = axes.known(self.c, found) if isinstance(found, Tensor) else found
             elif node.op == "call_function":
                 values[node] = self._operator(node, look_up)
-                if not is_block(node):
+                if not is_block(node) and node not in self._offset_sums:
                     seen = tuple((n, look_up(n)) for n in node.all_input_nodes)
                     self.steps.append(Step(node, seen, tuple(_leaves([values[node]]))))
                 if is_in_place(node):
