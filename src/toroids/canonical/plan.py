@@ -139,7 +139,8 @@ class Plan:
                     "what they act on"
                 )
         # a bias comes after all that it absorbs
-        self.shifts = [step for circle in _ordered(shifts) for step in circle]
+        ordered = (step for circle in _ordered(shifts) for step in circle)
+        self.shifts = [step for step in ordered if isinstance(step, Pivot)]
         output = output_sphere(group)
         scale: list[Step] = [OutputScale(output)] if output else []
         self.scales = _ordered([*rescales, *mixes, *scale])

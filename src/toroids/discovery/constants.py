@@ -346,8 +346,8 @@ def constant_along(index: Tensor, axes: Sequence[int]) -> bool:
 
 def _equations(terms: Sequence[Term]) -> list[Equation]:
     """One equation for every way in which terms meet."""
-    arrays = list(torch.broadcast_tensors(*(term.index for term in terms)))
-    shape = arrays[0].shape
+    shape = np.broadcast_shapes(*(tuple(term.index.shape) for term in terms))
+    arrays = [term.index.expand(shape) for term in terms]
     for axis in range(len(shape)):
         if all(constant_along(index, [axis]) for index in arrays):
             arrays = [index.narrow(axis, 0, 1) for index in arrays]
