@@ -154,6 +154,7 @@ ORTHOGONAL = 1e-4
 
 
 def _check_rotation(space: Space, matrix: Tensor) -> None:
+    matrix = matrix.detach()
     eye = torch.eye(space.size, dtype=matrix.dtype, device=matrix.device)
     off = float((matrix @ matrix.transpose(1, 2) - eye).abs().max())
     if space.of("rotate")[0].fixes_mean:
