@@ -34,8 +34,8 @@ NORMING = {
     "layer_norm": True, "native_layer_norm": True, "rms_norm": False, "_fused_rms_norm": False,
 }  # fmt: skip
 CONTRACTING = (
-    "linear", "matmul", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "_grouped_mm", "grouped_mm_fallback", "einsum",
-    "conv1d", "conv2d", "conv3d", "convolution",
+    "linear", "matmul", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "_grouped_mm",
+    "grouped_mm_fallback", "einsum", "conv1d", "conv2d", "conv3d", "convolution",
 )  # fmt: skip
 
 
