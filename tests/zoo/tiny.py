@@ -67,7 +67,14 @@ def shrunk(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def generic(model: nn.Module) -> nn.Module:
-    """Draws every parameter: matrices of unit gain, everything else far from one and zero."""
+    """Draws every parameter: matrices of unit gain, everything else far from one and zero.
+
+    Norms get an eps that shows: with one of 1e-12 the scale before a norm is a symmetry up to 1e-12.
+    """
+    for module in model.modules():
+        for name in ("eps", "variance_epsilon"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.01)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:

@@ -3,8 +3,8 @@
 At a generic point the directions that leave all outputs on all inputs unchanged to first order are
 the null space of the Jacobian of the outputs by the parameters. Continuous symmetries lie in it.
 What else lies in it is dead (parameters on which no output depends), linear-redundant (directions
-within one layer, as the kernel of a layer whose reader subtracts the mean, or among biases alone,
-as one that the next bias absorbs), or unexplained.
+within one layer, as the kernel of a layer whose reader subtracts the mean, among biases alone, or
+among constants: what a layer norm's bias adds its readers can add as well), or unexplained.
 
 Where the Jacobian is too large, what neither symmetries nor dead entries explain is asked of narrow
 twins of the network.
@@ -31,6 +31,8 @@ from toroids.discovery.tangents import dimension_of, pulled, tangents_of
 from toroids.errors import DataError
 from toroids.params import Params
 from toroids.symmetry.group import SymmetryGroup, check_group
+from toroids.symmetry.space import Leg
+from toroids.symmetry.units import along
 
 # The Jacobian of as many parameters is decomposed in about a minute.
 DENSE = 8000
@@ -146,12 +148,62 @@ class _Subject:
                 layers.setdefault("", []).append(at)
         return [torch.cat(parts) for parts in layers.values()]
 
+    def constants(self) -> list[Tensor]:
+        """For every norm with a bias the directions that change constants: biases, and readers.
+
+        The columns of a reader, weighed by the inverse gains, add up to what multiplies the mean
+        that a layer norm makes zero: along their sum the reader does not see its input.
+
+        Returns:
+            (directions, entries of all parameters), for every norm.
+        """
+        found = []
+        for space in self.group.spaces:
+            for scale in space.of("rescale"):
+                legs = [(x, e) for x, e in zip(space.legs, scale.exponents, strict=True) if e]
+                single = [x for x, e in legs if e > 0 and self.point[x.tensor].ndim == 1]
+                readers = [x for x, e in legs if e < 0 and x.positions is None]
+                if len({x.tensor for x in single}) == 2 and space.copies == 1:
+                    found += [self._behind(gain, single, readers) for gain in single]
+        return found
+
+    def _behind(self, gain: Leg, single: Sequence[Leg], readers: Sequence[Leg]) -> Tensor:
+        """Directions of all biases, and of a norm's readers along its inverse gains."""
+        gains = {
+            space.legs[at].tensor for space in self.group.spaces for at in space.gains
+            if at is not None
+        } | {gain.tensor}  # fmt: skip
+        biases = {n for n in self.names if self.point[n].ndim == 1} - gains
+        weights = 1 / (self.point[gain.tensor] + gain.offset)
+        rows = []
+        for leg in readers:
+            tensor = self.point[leg.tensor]
+            column = along(weights, tensor, leg, 0.0).expand(tensor.shape)
+            ones = torch.eye(tensor.numel() // len(weights), dtype=torch.float64)
+            others = [n for axis, n in enumerate(tensor.shape) if axis != leg.axis]
+            chosen = ones.view(-1, *others).unsqueeze(1 + leg.axis)
+            rows.append(self._spread(leg.tensor, (chosen * column).reshape(len(ones), -1)))
+        for name in sorted(biases):
+            rows.append(self._spread(name, torch.eye(self.point[name].numel()).double()))
+        return torch.cat(rows)
+
+    def _spread(self, name: str, rows: Tensor) -> Tensor:
+        """Directions of one parameter as directions of all."""
+        pieces = [
+            rows if n == name else rows.new_zeros(len(rows), self.point[n].numel())
+            for n in self.names
+        ]
+        return torch.cat(pieces, dim=1)
+
 
 def _exact(asked: _Subject) -> Audit:
     sizes = {name: asked.point[name].numel() for name in asked.names}
     tangents = tangents_of(asked.group, asked.point, asked.names)
     blocks = asked.blocks(sizes)
-    return exact(Question(asked.outputs, asked.start, sizes, blocks, tangents, asked.latent))
+    constants = asked.constants()
+    return exact(
+        Question(asked.outputs, asked.start, sizes, blocks, constants, tangents, asked.latent)
+    )
 
 
 def _estimated(asked: _Subject) -> Audit:
@@ -205,6 +257,7 @@ def _twin(asked: _Subject, narrow: Narrow) -> Audit:
             start=narrow.free(small.start),
             sizes=sizes,
             blocks=small.blocks(sizes),
+            constants=[torch.stack([narrow.free(row) for row in x]) for x in small.constants()],
             symmetries=tangents_of(asked.group, narrow.point, asked.names, narrow.free),
             latent=narrow.free(asked.latent.double()) > 0,
         )

@@ -26,7 +26,8 @@ class Audit:
             weight of which only the sign is read is one.
         dead: entries on which no output depends to first order, as the weights of units that never
             fire, or thresholds before signs.
-        linear_redundant: further directions within one layer or among biases alone.
+        linear_redundant: further directions within one layer, among biases alone, or among what a
+            norm's bias and its readers add that is constant.
         unexplained: what is left of parameters - rank.
         lower_bound: whether the outputs are fewer than the parameters, so that the true rank may be
             larger and `unexplained` smaller.
@@ -77,6 +78,7 @@ class Question:
         start: where they are.
         sizes: how many of them every parameter has, by its name.
         blocks: which of them belong to one layer, for every layer, and to biases and gains.
+        constants: directions that change constants only, for every norm; (directions, numbers).
         symmetries: tangents, (directions, numbers).
         latent: which of them have a size that nobody reads.
     """
@@ -85,6 +87,7 @@ class Question:
     start: Tensor
     sizes: dict[str, int]
     blocks: Sequence[Tensor]
+    constants: Sequence[Tensor]
     symmetries: Tensor
     latent: Tensor
 
@@ -99,6 +102,7 @@ def exact(asked: Question) -> Audit:
     place = live.cumsum(0) - 1
     blocks = (place[block[live[block]]] for block in asked.blocks)
     kinds = [tangents, *(_within(jacobian, block) for block in blocks)]
+    kinds += [null_space(jacobian @ x[:, live].T, jacobian) @ x[:, live] for x in asked.constants]
     spans = [directions @ null.T for directions in kinds]
     moved = rank_of(asked.symmetries[:, ~asked.latent]) + int(asked.latent.sum())
     dead = total - int(live.sum()) + rank_of(spans[0]) - moved

@@ -37,6 +37,7 @@ def drop_axis(c: Constraints, value: Value, axis: int) -> Value:
     """Removes an axis of size one, or one along which nothing is indexed."""
     axis %= len(value.axes)
     gone = value.dims(axis)
+    value = _squeezed(value, gone)
     if value.bundles_on(gone):
         zero(c, value, dims=gone)
         value = reduce(c, value, gone)
@@ -47,6 +48,18 @@ def drop_axis(c: Constraints, value: Value, axis: int) -> Value:
     )
     rows = moved_rows(value.rows, lambda old: -1 if old == axis else old - (old > axis))
     return replace(rearranged(value, axes, order), loose=loose, rows=rows)
+
+
+def _squeezed(value: Value, dims: Sequence[int]) -> Value:
+    """Takes dimensions of size one out of bundles that index others as well."""
+    bundles = []
+    for bundle in value.bundles:
+        single = tuple(i for i, d in enumerate(bundle.dims) if d in dims and value.sizes[d] == 1)
+        kept = tuple(d for i, d in enumerate(bundle.dims) if i not in single)
+        if single and kept:
+            bundle = Bundle(kept, bundle.ids.squeeze(tuple(1 + i for i in single)))
+        bundles.append(bundle)
+    return replace(value, bundles=tuple(bundles))
 
 
 def _padded(value: Value, by: int) -> Value:
@@ -71,6 +84,7 @@ def with_same_dims(c: Constraints, values: Sequence[Value], skip: int | None = N
         for value in padded:
             if value.shape[axis] == 1 and size > 1 and value.axes[axis]:
                 dims = value.dims(axis)
+                value = _squeezed(value, dims)
                 zero(c, value, dims=dims) if value.bundles_on(dims) else None
                 value = drop_axis(c, value, axis)
                 value = insert_axis(value, axis)
