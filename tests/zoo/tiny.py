@@ -15,6 +15,7 @@ from zoo import architectures
 from zoo.architectures import ARCHITECTURES, Builder
 
 WIDTH, HEADS, LENGTH, WORDS, LABELS, SPARE = 8, 2, 8, 16, 16, 2.6
+MANY = 28  # words
 IMAGE, PATCH = 8, 4
 
 # What stands in configurations for the same thing, and how much of it there is.
@@ -41,8 +42,8 @@ SIZE_OF = {name: size for size, names in SIZES for name in names}
 Inputs = Callable[[int], dict[str, torch.Tensor]]
 
 
-def _words(*names: str) -> Inputs:
-    return lambda count: {n: torch.randint(0, WORDS, (count, LENGTH)) for n in names}
+def _words(*names: str, words: int = WORDS) -> Inputs:
+    return lambda count: {n: torch.randint(0, words, (count, LENGTH)) for n in names}
 
 
 def _pixels(count: int) -> dict[str, torch.Tensor]:
@@ -98,7 +99,8 @@ def _build(class_name: str, inputs: Inputs, settings: dict[str, Any]) -> tuple[n
         sum(v.numel() for n, v in first.items() if isinstance(v, torch.Tensor) and key in (None, n))
         / 2
     )
-    return model, inputs(1 + int(SPARE * size / each)), key
+    spare = SPARE if settings.get("vocab_size", WORDS) <= WORDS else 10
+    return model, inputs(1 + int(spare * size / each)), key
 
 
 def _smaller(builder: Builder, inputs: Inputs, **settings: Any) -> Builder:
@@ -115,6 +117,7 @@ def _decoder(class_name: str, **settings: Any) -> Builder:
     return _smaller(architectures._grouped(class_name), _words("input_ids"), **settings)
 
 
+_MANY = _words("input_ids", words=MANY)
 _TEXT, _PAIR = _words("input_ids"), _words("input_ids", "decoder_input_ids")
 _BUCKETS = {"relative_attention_num_buckets": 8, "relative_attention_max_distance": 8}
 _EXPERTS = {"num_experts": 2, "num_experts_per_tok": 1}
@@ -128,18 +131,22 @@ _LATENT = {
 TINY: dict[str, Builder] = {
     # Decoders.
     **_like(
-        "Llama, Mistral, Qwen2, Qwen3, Gemma, Gemma2, Gemma3, Phi3, OLMo, OLMo2, Granite, Cohere, "
-        "StableLM, SmolLM3, Starcoder2, Phi, GPTNeoX, GPTBigCode, OPT, BLOOM",
+        "Llama, Mistral, Qwen2, Qwen3, Gemma, Gemma2, Gemma3, Phi3, OLMo, OLMo2, Granite, SmolLM3, "
+        "Starcoder2, GPTBigCode, OPT, BLOOM",
         _TEXT,
     ),
-    **_like("GPT-2, GPT-J, CodeGen", _TEXT, n_inner=4),
+    "StableLM": _smaller(ARCHITECTURES["StableLM"], _TEXT, partial_rotary_factor=0.5),
+    "GPT-2": _smaller(ARCHITECTURES["GPT-2"], _TEXT, n_inner=4),
+    # Where attention and feed-forward stand side by side, the latter sees words only.
+    **_like("Cohere, Phi, GPTNeoX", _MANY, vocab_size=MANY),
+    **_like("GPT-J, CodeGen", _MANY, vocab_size=MANY, n_inner=4),
     "GPTNeo": _smaller(ARCHITECTURES["GPTNeo"], _TEXT, attention_types=[[["global"], 1]]),
     "Falcon": _smaller(ARCHITECTURES["Falcon"], _TEXT, ffn_hidden_size=4),
     "MPT": _smaller(ARCHITECTURES["MPT"], _TEXT, expansion_ratio=1),
     "GLM": _decoder("GlmForCausalLM", head_dim=4, pad_token_id=None),
     "Nemotron": _decoder("NemotronForCausalLM"),
     "Persimmon": _decoder("PersimmonForCausalLM"),
-    "Cohere2": _decoder("Cohere2ForCausalLM"),
+    "Cohere2": _smaller(architectures._grouped("Cohere2ForCausalLM"), _MANY, vocab_size=MANY),
     # Decoders with experts.
     "Mixtral": _smaller(
         ARCHITECTURES["Mixtral"],

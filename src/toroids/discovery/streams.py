@@ -29,6 +29,11 @@ PASSING = {name.removeprefix("aten::") for name in ARRANGING} - {"cat", "stack",
     "view_as", "reshape_as", "take_along_dim", "positive",
 }  # fmt: skip
 SHAPED_LIKE = ("expand_as", "view_as", "reshape_as", "type_as")  # a second argument's shape
+# Operators that cut an axis into pieces, or join pieces, and do nothing else.
+CUTTING = {
+    "slice", "narrow", "split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "cat",
+    "to", "_to_copy", "clone", "contiguous", "detach", "alias",
+}  # fmt: skip
 ADDING = ("add", "sub", "rsub", "cat", "stack", "where", "masked_fill", "constant_pad_nd", "pad")
 NORMING = {
     "layer_norm": True, "native_layer_norm": True, "rms_norm": False, "_fused_rms_norm": False,
@@ -80,6 +85,7 @@ class Look:
         self.products: set[fx.Node] = set()  # of two streams, about to be summed over the units
         self.raw: set[fx.Node] = set()  # the stream as it is written, before a norm
         self._axes: dict[int, tuple[Value, tuple[int, ...]]] = {}
+        self._parts: dict[int, list[int]] = {}  # axes on which other units lie as well
 
     def all(self, steps: Sequence[Step]) -> None:
         """Looks at all steps of a program.
@@ -90,11 +96,18 @@ class Look:
         for step in steps:
             inputs = {node: self._one(value) for node, value in step.inputs}
             results = [self.axes(value) for value in step.results]
-            met = any(inputs.values()) or any(results)
+            beside = any(map(self._beside, [v for _, v in step.inputs] + list(step.results)))
+            met = any(inputs.values()) or any(results) or beside
+            if step.node.target is operator.getitem and step.node.all_input_nodes[0] in self.raw:
+                self.raw.add(step.node)
             if not met or not results or step.node.target is operator.getitem:
                 continue  # what gives no tensor only looks at types, or has pinned what it reads
             name = short_name(step.node)
             name = name.removesuffix("_") if is_in_place(step.node) else name
+            if beside:
+                self._part(step, name)
+                if name in CUTTING:
+                    continue
             self._operator(step, name, inputs, results)
             self._follow(step, name, inputs, results)
 
@@ -127,6 +140,28 @@ class Look:
             if not gained:
                 self.raw.add(node)
 
+    def _part(self, step: Step, name: str) -> None:
+        """Axes on which the units lie beside others: written by one map, and cut into pieces."""
+        self.raw.add(step.node)  # whatever is written there may be the stream
+        if name in CUTTING:
+            return
+        letters, out = letters_of(step.node, name) if name in CONTRACTING else (None, "")
+        if letters is None or len(step.results) != 1:
+            raise Refused
+        values = dict(step.inputs)
+        written = {out[axis] for axis in self._beside(step.results[0])}
+        for operand, own in letters:
+            for axis in self._beside(values.get(operand)):
+                if own[axis] not in written:
+                    raise Refused
+
+    def _beside(self, value: Any) -> tuple[int, ...]:
+        """The axes of a value on which the units lie beside others."""
+        leaves = [v for v in tree_leaves(value) if isinstance(v, Value)]
+        for leaf in leaves:
+            self.axes(leaf)
+        return tuple(axis for leaf in leaves for axis in self._parts.get(id(leaf), ()))
+
     def axes(self, value: Value) -> tuple[int, ...]:
         """The axes of a value along which the units lie, each exactly once."""
         known = self._axes.get(id(value))
@@ -150,12 +185,13 @@ class Look:
             if not own.any():
                 continue
             axis = value.axis_of(bundle.dims[0])
-            whole = own.all() and moving.all() and len(bundle.dims) == 1
-            if not whole or len(np.unique(unit)) != places.size or places.size != self.stream.size:
+            once = len(np.unique(unit[own])) == own.sum() == self.stream.size
+            if not once or len(bundle.dims) != 1 or value.shape[axis] != places.size:
                 raise Refused
-            if value.shape[axis] != self.stream.size:
-                raise Refused
-            axes.append(axis)
+            if places.size == self.stream.size:
+                axes.append(axis)
+            else:
+                self._parts.setdefault(id(value), []).append(axis)
         return axes
 
     def _operator(
