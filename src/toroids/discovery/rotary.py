@@ -7,8 +7,10 @@ does not matter: pairs are found in the sparse linear maps that a module makes o
 (`linear_values`, `pairs`).
 """
 
-from collections.abc import Collection, Sequence
+import operator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -85,7 +87,7 @@ def rotary_pairs(explored: Explored, spaces: Sequence[Space]) -> RotaryPairs:
 
 
 def _multiplies(graph: fx.GraphModule, learned: Collection[str]) -> bool:
-    """Whether a graph multiplies what parameters write by numbers that vary along the last axis.
+    """Whether a graph multiplies what parameters write by numbers that may turn it.
 
     Args:
         graph: operators.
@@ -94,23 +96,42 @@ def _multiplies(graph: fx.GraphModule, learned: Collection[str]) -> bool:
     Returns:
         Whether it does.
     """
+    return any(_multiplied(graph, learned, []))
+
+
+def _multiplied(
+    graph: fx.GraphModule, learned: Collection[str], outputs: list[bool]
+) -> Iterator[bool]:
+    """For every product whether it may turn; says which outputs depend on parameters."""
     writes: set[fx.Node] = set()
+    blocks: dict[fx.Node, list[bool]] = {}
     for node in graph.graph.nodes:
         if node.op == "placeholder" and node.name in learned:
             writes.add(node)
-        elif node.op == "call_function" and not writes.isdisjoint(node.all_input_nodes):
+        elif node.op == "output":
+            outputs += [x in writes for x in node.args[0]]
+        elif node.op != "call_function" or writes.isdisjoint(node.all_input_nodes):
+            continue
+        elif is_block(node):
+            inner, given = body(node.args)
+            names = [n.name for n in inner.graph.nodes if n.op == "placeholder"]
+            own = {n for n, x in zip(names, given, strict=True) if x in writes}
+            blocks[node] = []
+            yield from _multiplied(inner, own, blocks[node])
             writes.add(node)
-            if is_block(node):
-                inner, given = body(node.args)
-                names = [n.name for n in inner.graph.nodes if n.op == "placeholder"]
-                own = {n for n, x in zip(names, given, strict=True) if x in writes}
-                if _multiplies(inner, own):
-                    return True
-            elif operator_name(node).rstrip("_") in MULTIPLYING:
-                others = [n.meta.get("val") for n in node.all_input_nodes if n not in writes]
-                if any(isinstance(x, Tensor) and x.ndim and x.shape[-1] != 1 for x in others):
-                    return True
-    return False
+        elif node.args[0] in blocks and node.target is operator.getitem:
+            if blocks[node.args[0]][node.args[1]]:
+                writes.add(node)
+        else:
+            writes.add(node)
+            if operator_name(node).rstrip("_") in MULTIPLYING:
+                others = [n for n in node.all_input_nodes if n not in writes]
+                yield any(_varies(n.meta.get("val")) for n in others)
+
+
+def _varies(value: Any) -> bool:
+    """Whether numbers may turn what they multiply: all that are not one for everything."""
+    return isinstance(value, Tensor) and any(size != 1 for size in value.shape)
 
 
 def _examples(explored: Explored, program: Program) -> list[Example]:
