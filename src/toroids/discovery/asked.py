@@ -30,7 +30,12 @@ TYPES = {"is_floating_point", "type", "element_size", "itemsize"}
 BETWEEN = ("torch.overrides", "torch._tensor")  # modules through which functions of PyTorch pass
 OURS = ("torch.", "toroids.evaluation.", "toroids.discovery.")  # whose questions decide nothing
 CALLER = "toroids.discovery.trace"  # which calls the module
-ATTRIBUTES = {Tensor.shape: "shape", Tensor.dtype: "dtype", Tensor.ndim: "dim"}
+ATTRIBUTES = {
+    Tensor.shape: "shape",
+    Tensor.nbytes: "nbytes",
+    Tensor.dtype: "dtype",
+    Tensor.ndim: "dim",
+}
 
 
 def symbol_of(axis: Axis) -> sympy.Symbol:
@@ -112,7 +117,7 @@ class Asked:
         return sorted(found, key=lambda question: question.guessed)
 
 
-class Asking(TorchFunctionMode):  # type: ignore[no-untyped-call]
+class Asking(TorchFunctionMode):
     """Notes in `asked` what code outside PyTorch asks of tensors while the mode is on."""
 
     def __init__(
@@ -122,12 +127,13 @@ class Asking(TorchFunctionMode):  # type: ignore[no-untyped-call]
         super().__init__()
         self.asked, self.example = asked, example
         self._inputs = {id(x): i for i, x in enumerate(inputs)}
-        self._held, self._ids = held, None
+        self._held = held
+        self._ids: set[int] | None = None
         self._open = True
 
     def __exit__(self, *error: Any) -> None:
         """Notes nothing any more: a length may be kept somewhere."""
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._open = False
 
     def __torch_function__(
@@ -146,7 +152,7 @@ class Asking(TorchFunctionMode):  # type: ignore[no-untyped-call]
         frame = _asking(sys._getframe(1))
         if frame is None:
             return result
-        if name in ("shape", *MEASURES):
+        if name in ("shape", "nbytes", *MEASURES):
             return self._lengths(name, args[0], result, frame)
         self.asked.layout |= name in LAYOUTS
         self.asked.kind |= name in TYPES or name == "dtype"
@@ -161,6 +167,11 @@ class Asking(TorchFunctionMode):  # type: ignore[no-untyped-call]
         if name == "__len__":  # Python takes whole numbers only: what follows is not seen
             self.ask_of_code(self._term(x, 0), int(x.shape[0]), frame)
             return result
+        if 0 in x.shape:  # as what is left of a short input behind its first entries
+            for axis in self.example.axes:
+                size = self.example.size(axis)
+                self._ask_all(symbol_of(axis), size, numbers_in(frame), frame)
+            return result
         if isinstance(result, torch.Size):
             return torch.Size([Length(n, self._term(x, i), self) for i, n in enumerate(result)])
         if not isinstance(result, int):
@@ -172,7 +183,8 @@ class Asking(TorchFunctionMode):  # type: ignore[no-untyped-call]
             if number is not None and len(places) == 1:
                 term = symbol_of((number, places[0]))
             return Length(result, term, self)
-        return Length(result, sympy.Mul(*(self._term(x, i) for i in range(x.ndim))), self)
+        share = result // max(x.numel(), 1)  # bytes of an entry
+        return Length(result, sympy.Mul(share, *(self._term(x, i) for i in range(x.ndim))), self)
 
     def _term(self, x: Tensor, axis: int) -> sympy.Expr:
         number = self._inputs.get(id(x))
@@ -259,7 +271,7 @@ def _asking(frame: FrameType | None) -> FrameType | None:
 
 def _callers(frame: FrameType | None) -> list[FrameType]:
     """The code that is running, up to what calls the module; none outside of the module."""
-    found = []
+    found: list[FrameType] = []
     while frame is not None:
         if frame.f_globals.get("__name__") == CALLER:
             return found
@@ -275,6 +287,7 @@ def numbers_in(frame: FrameType) -> Iterator[int]:
     named = [vars(module).get(name) for module in modules for name in code.co_names]
     values = [*code.co_consts, *named]
     flat = [x for v in values for x in (v if isinstance(v, tuple | list | frozenset) else [v])]
+    flat = [int(x) if isinstance(x, str) and x.isdecimal() and len(x) < 5 else x for x in flat]
     whole = dict.fromkeys(x for x in flat if type(x) is int and 1 <= x <= LONGEST)
     # roots, digits and numbers of bits may have been taken before
     found = [m for n in whole for m in (n, n * n, *((2**n, 2 ** (n - 1)) if n < 10 else ()))]

@@ -539,6 +539,8 @@ class _Run:
         else:
             return []
         before, after = self._shape(source.meta["val"]), self._shape(node.meta["val"])
+        if 0 in before:  # nothing lies there
+            return []
         return [
             axis
             for axis, size in enumerate(before)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from toroids.discovery.draws import drawn_inputs, drawn_params
 from toroids.discovery.example import shown_sizes
-from toroids.discovery.explore import Explored, Point
+from toroids.discovery.explore import Explored
+from toroids.discovery.holds import Point
 from toroids.discovery.program import Program
 from toroids.errors import DataError
 from toroids.params import Params
