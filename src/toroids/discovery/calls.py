@@ -54,7 +54,7 @@ class Caller:
                 found = self._called(counted, example, asked)
             self.asked.add(asked)
             return found
-        except torch.OutOfMemoryError:
+        except (RuntimeError, ValueError, IndexError):  # what does not fit
             raise
         except Exception:  # of the module, or because somebody listens
             with evaluation_mode(counted), quiet():
