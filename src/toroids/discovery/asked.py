@@ -92,12 +92,15 @@ class Asked:
         layout: whether it was asked how entries lie in memory.
         kind: whether it was asked which type an input or a value has.
         rank: whether it was asked how many axes there are.
+        path: what was called, in order, on what the module holds and on which numbers; lengths
+            count alike.
     """
 
     questions: dict[Any, Question] = field(default_factory=dict)
     layout: bool = False
     kind: bool = False
     rank: bool = False
+    path: int = 0
 
     def add(self, other: "Asked") -> None:
         """Adds what another call has asked."""
@@ -128,7 +131,7 @@ class Asking(TorchFunctionMode):
         self.asked, self.example = asked, example
         self._inputs = {id(x): i for i, x in enumerate(inputs)}
         self._held = held
-        self._ids: set[int] | None = None
+        self._ids: dict[int, int] | None = None
         self._open = True
 
     def __exit__(self, *error: Any) -> None:
@@ -144,6 +147,7 @@ class Asking(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Runs a function of PyTorch; lengths that it gives to the user's code are noted."""
+        self._follow(func, args, kwargs)
         self._ask_of_handler((args, kwargs), sys._getframe(1))
         result = func(*args, **(kwargs or {}))
         name = _name(func)
@@ -159,10 +163,23 @@ class Asking(TorchFunctionMode):
         self.asked.rank |= name == "dim"
         return result
 
-    def _lengths(self, name: str, x: Tensor, result: Any, frame: FrameType) -> Any:
+    def _follow(self, func: Any, args: Any, kwargs: Any) -> None:
         if self._ids is None:
-            self._ids = {id(held) for held in self._held()}
-        if id(x) in self._ids:
+            self._ids = {id(held): number for number, held in enumerate(self._held())}
+        name = getattr(func, "__qualname__", "") or str(func)
+        leaves = (self._told(x) for x in tree_leaves((args, kwargs)))
+        self.asked.path = hash((self.asked.path, name, *leaves))
+
+    def _told(self, x: Any) -> Any:
+        """What tells an argument from others of the same kind, whatever the lengths."""
+        if isinstance(x, Tensor) and self._ids is not None:
+            return self._ids.get(id(x))
+        if isinstance(x, slice):
+            return tuple(map(self._told, (x.start, x.stop, x.step)))
+        return str(x) if isinstance(x, int | float | str) and not isinstance(x, Length) else None
+
+    def _lengths(self, name: str, x: Tensor, result: Any, frame: FrameType) -> Any:
+        if id(x) in (self._ids or {}):
             return result
         if name == "__len__":  # Python takes whole numbers only: what follows is not seen
             self.ask_of_code(self._term(x, 0), int(x.shape[0]), frame)

@@ -33,6 +33,7 @@ class Caller:
         model: the module, left as it was by every call.
         params: what it is called with.
         asked: what it has asked of its inputs.
+        paths: what it has called at inputs of these sizes, as a number.
     """
 
     def __init__(self, model: nn.Module, params: Params, output_key: str | int | None) -> None:
@@ -41,6 +42,7 @@ class Caller:
         self._key = output_key
         self._lent = {f"model.{name}": tensor for name, tensor in params.items()}
         self.asked = Asked()
+        self.paths: dict[str, int] = {}
 
     def __call__(self, example: Example) -> list[Tensor]:
         """Calls the module, from its state as it is, and notes in `asked` what it asks.
@@ -53,6 +55,7 @@ class Caller:
             with evaluation_mode(counted), quiet():
                 found = self._called(counted, example, asked)
             self.asked.add(asked)
+            self.paths[example.sizes] = asked.path
             return found
         except (RuntimeError, ValueError, IndexError):  # what does not fit
             raise

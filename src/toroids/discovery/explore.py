@@ -206,7 +206,8 @@ class _Explorer:
         Args:
             example: where to look.
             given: what the module gives there, where it is known.
-            keep: whether the proof looks there, too, when a program does that there is.
+            keep: whether the proof looks there, too, when a program does that there is; if not,
+                a large network is not traced where it calls the same operators as elsewhere.
 
         Returns:
             Whether the module takes the example.
@@ -224,6 +225,8 @@ class _Explorer:
                 if self._was_closed(program, example):
                     break
                 return True
+        if not keep and self._is_large() and self._went(example):
+            return True
         program = self._traced(example)
         if program.lengths and not self.call.agrees(program, example, expected):
             program = trace(self.model, example, self.key)  # as where a length becomes a text
@@ -270,7 +273,7 @@ class _Explorer:
         self._check_stateless(min([self.example, other or self.example], key=_entries))
         if other is not None:
             self._look(other)
-        one = self._single() if len(self.programs[0].graph.graph.nodes) <= SMALL else None
+        one = None if self._is_large() else self._single()
         if one is not None:
             self._look(one)
         self._look_larger()
@@ -283,6 +286,15 @@ class _Explorer:
         self._look_where_asked()
         self._look_at_variants()
 
+    def _is_large(self) -> bool:
+        return len(self.programs[0].graph.graph.nodes) > SMALL
+
+    def _went(self, example: Example) -> bool:
+        """Whether a call took the same path through the code as one where a program stands."""
+        path = self.call.paths.get(example.sizes)
+        known = [self.call.paths.get(point.example.sizes) for point in self.points]
+        return path is not None and path in known
+
     def _look_far(self) -> None:
         """Looks at a long input where traces are as long as theirs: a loop may end, or change."""
         for axis in self.example.axes:
@@ -293,14 +305,14 @@ class _Explorer:
             closed = all(high is not None for _, high in ranges) and len(self.tried[axis]) > 1
             steps = len(self.programs[0].graph.graph.nodes) * long / max(size, 1)
             if closed and not self._is_image(axis) and size < long and steps < LONG:
-                self._look(self.example.resized({axis: long}))
+                self._look(self.example.resized({axis: long}), keep=False)
 
     def _look_at_variants(self) -> None:
         """Looks at the example in other forms, if the forward tells them apart."""
         asked, found = self.call.asked, [*of_other_lists(self.model, self.example)]
         if asked.layout:
             found += laid_out_otherwise(self.example)
-        if asked.rank and len(self.programs[0].graph.graph.nodes) <= SMALL:
+        if asked.rank and not self._is_large():
             found += of_other_rank(self.example)
         for example in found:
             self._look(example, keep=False)
@@ -318,7 +330,7 @@ class _Explorer:
         params = {
             n: x.double() if x.is_floating_point() else x for n, x in self.call.params.items()
         }
-        example = self.example.in_precision_of(wide)
+        example = self.programs[0].example.in_precision_of(wide)
         call = Caller(wide, params, self.key)
         expected = call.accepts(example)
         if expected is None or any(call.agrees(p, example, expected, True) for p in self._own()):
@@ -331,7 +343,7 @@ class _Explorer:
     def _look_where_asked(self) -> None:
         """Looks where the forward's questions in Python are answered the other way."""
         asked, done = self.call.asked, set[object]()
-        left = ASKED if len(self.programs[0].graph.graph.nodes) <= SMALL else ASKED // 4
+        left = ASKED // 4 if self._is_large() else ASKED
         while open_ := [q for q in asked.unanswered() if q.key not in done][:left]:
             for question in open_:
                 done.add(question.key)
