@@ -54,14 +54,16 @@ class Caller:
         try:
             with evaluation_mode(counted), quiet():
                 found = self._called(counted, example, asked)
-            self.asked.add(asked)
-            self.paths[example.sizes] = asked.path
-            return found
-        except (RuntimeError, ValueError, IndexError):  # what does not fit
+        except torch.OutOfMemoryError:
             raise
-        except Exception:  # of the module, or because somebody listens
+        except Exception:  # of the module, or because somebody listens, as to `torch.cond`
+            if self.paths:
+                raise
             with evaluation_mode(counted), quiet():
                 return self._called(counted, example)
+        self.asked.add(asked)
+        self.paths[example.sizes] = asked.path
+        return found
 
     def _called(
         self, counted: Counted, example: Example, asked: Asked | None = None
