@@ -14,7 +14,7 @@ from torch import nn
 from zoo import architectures
 from zoo.architectures import ARCHITECTURES, Builder
 
-WIDTH, HEADS, LENGTH, WORDS, LABELS, SPARE = 8, 2, 8, 16, 16, 2.6
+WIDTH, HEADS, LENGTH, WORDS, LABELS, SPARE = 8, 2, 8, 16, 16, 5.0
 MANY = 28  # words
 IMAGE, PATCH = 8, 4
 
@@ -39,6 +39,7 @@ SIZES: list[tuple[int, list[str]]] = [
     (LABELS, ["num_labels"]),
 ]  # fmt: skip
 SIZE_OF = {name: size for size, names in SIZES for name in names}
+KEYS = ("logits", "image_embeds")  # the output that counts
 Inputs = Callable[[int], dict[str, torch.Tensor]]
 
 
@@ -53,10 +54,6 @@ def _pixels(count: int) -> dict[str, torch.Tensor]:
 def _sound(count: int) -> dict[str, torch.Tensor]:
     features = torch.randn(count, SIZE_OF["num_mel_bins"], 2 * LENGTH)
     return {"input_features": features} | _words("decoder_input_ids")(count)
-
-
-def _both(count: int) -> dict[str, torch.Tensor]:
-    return _pixels(count) | _words("input_ids")(count)
 
 
 def shrunk(settings: dict[str, Any]) -> dict[str, Any]:
@@ -94,12 +91,9 @@ def _build(class_name: str, inputs: Inputs, settings: dict[str, Any]) -> tuple[n
     size = sum(p.numel() for p in model.parameters())
     with torch.no_grad():
         first = model(**inputs(2))
-    key = next((name for name in first if name.startswith("logits")), None)
-    each = (
-        sum(v.numel() for n, v in first.items() if isinstance(v, torch.Tensor) and key in (None, n))
-        / 2
-    )
-    spare = SPARE if settings.get("vocab_size", WORDS) <= WORDS else 10
+    key = next(name for name in KEYS if name in first)
+    each = first[key].numel() / 2
+    spare = SPARE if settings.get("vocab_size", WORDS) <= WORDS else 2 * SPARE
     return model, inputs(1 + int(spare * size / each)), key
 
 
@@ -115,6 +109,10 @@ def _like(names: str, inputs: Inputs, **settings: Any) -> dict[str, Builder]:
 
 def _decoder(class_name: str, **settings: Any) -> Builder:
     return _smaller(architectures._grouped(class_name), _words("input_ids"), **settings)
+
+
+def _vision(class_name: str, **settings: Any) -> Builder:
+    return _smaller(architectures._vit(class_name), _pixels, **settings)
 
 
 _MANY = _words("input_ids", words=MANY)
@@ -193,6 +191,5 @@ TINY: dict[str, Builder] = {
     "Whisper": _smaller(ARCHITECTURES["Whisper"], _sound),
     # Images.
     **_like("ViT, DeiT, BEiT, Dinov2", _pixels),
-    "CLIP": _smaller(ARCHITECTURES["CLIP"], _both, projection_dim=6),
-    "SigLIP": _smaller(ARCHITECTURES["SigLIP"], _both, projection_size=8),
+    "CLIP": _vision("CLIPVisionModelWithProjection", projection_dim=16),
 }

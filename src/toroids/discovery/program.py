@@ -393,11 +393,16 @@ def _looked_up(table: Tensor, rows: Tensor, *_: Any) -> Tensor:
     return torch.nn.functional.embedding(rows, table)
 
 
-# Operators that give the same by others, of which all slopes are known: an embedding hides those
-# of its padding row, a copy has none.
+def _viewed(x: Tensor, shape: Any) -> Tensor:
+    return x.view(shape) if isinstance(shape, torch.dtype) else x.reshape(shape)
+
+
+# Operators that give the same by others, with which all slopes are known: an embedding hides those
+# of its padding row, a copy has none, and attention whose mask is learned lies in memory otherwise.
 _WITH_SLOPES: dict[str, Callable[..., Tensor]] = {
     "aten::copy": _copied,
     "aten::embedding": _looked_up,
+    "aten::view": _viewed,
 }
 
 
