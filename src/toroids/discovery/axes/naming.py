@@ -30,7 +30,11 @@ def names_along(c: Constraints, value: Value, axis: int) -> Names | None:
 
 
 def named(c: Constraints, value: Value, axis: int, names: Names) -> Value:
-    """States that numbers name the places along an axis."""
+    """States that numbers name the places along an axis; they stay if that has other places."""
+    if value.shape[axis] != len(names.places):
+        pin(c, value, [axis])
+        c.same(names.places, fixed(len(names.places))[0])
+        return value
     value, dim = whole(c, value, axis)
     for bundle in value.bundles_on([dim]):
         if len(bundle.dims) == 1:
