@@ -58,3 +58,13 @@ def test_a_truncated_file_is_refused(tmp_path):
 def test_networks_that_do_not_fit_each_other_are_named(other, message):
     with pytest.raises(ParamsError, match=message):
         check_alike({"a": torch.ones(2), "b": torch.ones(2)}, other)
+
+
+def test_files_whose_length_looks_like_a_pickle_are_read(tmp_path):
+    path = tmp_path / "network.safetensors"
+    lengths = set()
+    for count in range(1, 200):
+        td.save_params({f"{number:04}": torch.zeros(1) for number in range(count)}, path)
+        lengths.add(path.read_bytes()[:2])
+        assert len(td.load_params(path)) == count
+    assert lengths & {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}

@@ -273,9 +273,11 @@ def refuse_pickle(path: Path) -> None:
         ParamsError: says how to convert it.
     """
     with open_file(path) as stream:
-        start = stream.read(2)
+        start = stream.read(9)
+    if start[8:] == b"{":  # safetensors: eight bytes of length, which may look like a pickle's
+        return
     # a zip archive, as torch.save makes; or pickle's protocol 2 to 5
-    if start == b"PK" or start in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+    if start[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise ParamsError(
             f"`{path}` is a pickle, which could execute code; convert it: safetensors.torch."
             "save_file(torch.load(path, weights_only=True), new_path)."

@@ -227,3 +227,17 @@ def test_what_later_biases_absorb(name):
     for bias in FOUND[name]:
         if bias not in ("b", "m.in_proj_bias"):  # in part
             assert one[bias].abs().max() < 1e-12
+
+
+def test_shifts_that_do_not_commute_are_not_granted_together():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 5), nn.Softmax(-1))
+    group = td.discover(model, torch.randn(2, 3))
+    assert any("which shifts on its own" in note for note in group.notes)
+    params = {key: x.double() for key, x in model.state_dict().items()}
+    one, other = (group.random(torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    moved = group.apply(one, params)
+    back = group.apply(group.inverse(one), moved)
+    twice = group.apply(group.compose(other, one), params)
+    for key, x in group.apply(other, moved).items():
+        torch.testing.assert_close(twice[key], x, atol=1e-10, rtol=1e-10)
+        torch.testing.assert_close(back[key], params[key], atol=1e-10, rtol=1e-10)

@@ -11,6 +11,7 @@ import torch
 
 from toroids.canonical.mix import balance
 from toroids.canonical.plan import Mix, Pivot, Plan, Step
+from toroids.errors import ParamsError
 from toroids.params import Params, precise
 from toroids.symmetry.action import identity_permutation, move_space
 from toroids.symmetry.element import SpaceElement
@@ -36,7 +37,13 @@ def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> list[
     notes = []
     for steps in plan.scales:
         for _ in range(CIRCLE_ROUNDS if len(steps) > 1 else 1):
-            change = max(fix(step, params) for step in steps)
+            try:
+                change = max(fix(step, params) for step in steps)
+            except torch.linalg.LinAlgError as error:  # of what is not finite any more
+                raise ParamsError(
+                    f"the canonical form runs away: {len(steps)} steps that depend on each other "
+                    "grow without end; leave one of their actions out of the group."
+                ) from error
             if change < tolerance(params):
                 break
         else:

@@ -47,6 +47,12 @@ def absorbed(programs: Sequence[Program], spaces: Sequence[Space]) -> tuple[list
         return list(spaces), []
     facts = _Facts([e for own in found for e in own or ()], programs)
     result, left = list(spaces), {}
+    # two shifts of which one moves what the other is read by do not commute: one is granted
+    moved = {
+        leg.tensor for space in spaces for shift in space.of("shift")
+        for leg, e in zip(space.legs, shift.exponents, strict=True) if e
+    }  # fmt: skip
+    crossed: dict[str, str] = {}
     for bias in facts.biases:
         reached = np.zeros(facts.biases[bias], bool)
         for position, space in enumerate(result):
@@ -56,7 +62,10 @@ def absorbed(programs: Sequence[Program], spaces: Sequence[Space]) -> tuple[list
                     continue
                 reached[entries] = True
                 generator = _generator(facts, space, leg, entries)
-                if generator is not None:
+                readers = {x.reader.tensor for x in generator.absorbed} if generator else set()
+                if readers & moved:
+                    crossed[bias] = min(readers & moved)
+                elif generator is not None:
                     space = result[position] = _with_shift(space, generator)
         if not reached.all() and facts.takers(bias, np.flatnonzero(~reached)):
             left[bias] = int((~reached).sum())
@@ -64,6 +73,11 @@ def absorbed(programs: Sequence[Program], spaces: Sequence[Space]) -> tuple[list
         f"later biases absorb what is added to `{bias}`, but {count} of its entries lie on no "
         "space, and stay in place"
         for bias, count in left.items()
+    ]
+    notes += [
+        f"later biases absorb what is added to `{bias}`, but by way of `{weight}`, which shifts on "
+        "its own; the bias stays in place"
+        for bias, weight in crossed.items()
     ]
     return result, notes
 

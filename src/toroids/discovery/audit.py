@@ -34,7 +34,7 @@ from toroids.symmetry.group import SymmetryGroup, check_group
 from toroids.symmetry.space import Leg
 from toroids.symmetry.units import along
 
-# The Jacobian of as many parameters is decomposed in about a minute.
+# More parameters have a Jacobian that takes minutes.
 DENSE = 8000
 # That of a narrow twin is in seconds. Its rank shows in a few outputs per parameter.
 NARROW = 2000
