@@ -4,16 +4,13 @@ import logging
 
 import pytest
 import torch
-from zoo.classic import CLASSIC
+from zoo.found import found, named
 
 import toroids as td
-from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
 
 transformers = pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)
 
-from zoo.architectures import ARCHITECTURES  # noqa: E402
 from zoo.weights import disturbed  # noqa: E402
 
 # Those of the canonical form's tests whose continuous symmetries it fixes without exception.
@@ -24,11 +21,10 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", named(NAMES))
 @pytest.mark.filterwarnings("ignore")
 def test_descent_undoes_a_planted_element(name):
-    model, inputs = {**CLASSIC, **ARCHITECTURES}[name]()
-    group = group_of(explore(model, inputs))
+    model, _, _, group = found(name)
     params = disturbed(model, group)
     moved = group.apply(group.random(torch.Generator().manual_seed(1)), params)
     alignment = td.align(group, moved, to=params)

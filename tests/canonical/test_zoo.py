@@ -3,16 +3,13 @@
 import logging
 
 import pytest
-from zoo.classic import CLASSIC
+from zoo.found import found, named
 
 import toroids as td
-from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
 
 transformers = pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)
 
-from zoo.architectures import ARCHITECTURES  # noqa: E402
 from zoo.weights import disturbed  # noqa: E402
 
 # One of every kind: batch norm, concatenation, depthwise, gates, fused and grouped heads, ties.
@@ -23,12 +20,10 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", named(NAMES))
 @pytest.mark.filterwarnings("ignore")
 def test_same_function_and_idempotent(name):
-    model, inputs = {**CLASSIC, **ARCHITECTURES}[name]()
-    explored = explore(model, inputs)
-    group = group_of(explored)
+    model, _, explored, group = found(name)
     params = disturbed(model, group)
     for batch_norm in ("keep", "fold"):
         check(group, explored.main, params, batch_norm)

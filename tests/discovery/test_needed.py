@@ -1,27 +1,37 @@
 """What people bring: what is found, and that a network in disguise is found again."""
 
+import functools
+
 import pytest
 import torch
 from discovery.beyond import Effort, beyond
 from discovery.needed import NEEDED
-from discovery.test_discover import facts
+from discovery.written import facts
 
 import toroids as td
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse")
 
 
-def built(name):
+# One worker discovers a module once, for both tests.
+names = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NEEDED]
+)
+
+
+@functools.cache
+def discovered(name):
+    """A module with its inputs and its group; looked at, not changed."""
     torch.manual_seed(0)
-    make, inputs, expected = NEEDED[name]
-    return make().eval(), inputs, expected
+    make, inputs, _ = NEEDED[name]
+    model = make().eval()
+    return model, inputs, td.discover(model, inputs)
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@names
 def test_spaces_are_those_written_down_and_hold_beyond_the_example(name):
-    model, inputs, expected = built(name)
-    group = td.discover(model, inputs)
-    assert facts(group) == sorted(expected), str(group)
+    model, inputs, group = discovered(name)
+    assert facts(group) == sorted(NEEDED[name][2]), str(group)
     others = [] if name in ("sparse product", "deformable") else [_more(inputs)]
     assert beyond(group, model, inputs, others, effort=Effort(trials=2, alone=2)) == []
 
@@ -31,10 +41,9 @@ def _more(inputs):
     return tuple(torch.cat([x, x.flip(0)]) if x.shape[0] != 2 or x.ndim > 2 else x for x in inputs)
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@names
 def test_a_disguise_is_taken_off(name):
-    model, inputs, _ = built(name)
-    group = td.discover(model, inputs)
+    model, _, group = discovered(name)
     params = {
         key: x.double() + 0.1 * torch.randn(x.shape, dtype=torch.float64)
         if x.is_floating_point() else x

@@ -7,10 +7,7 @@ import pytest
 from discovery.proven import deviation
 from discovery.said import beyond_sizes
 from zoo.classic import CLASSIC
-
-import toroids as td
-from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
+from zoo.found import found, named
 
 transformers = pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -30,11 +27,9 @@ SPACES = {
 }
 
 
-@pytest.mark.parametrize("name", CLASSIC)
+@pytest.mark.parametrize("name", named(CLASSIC))
 def test_classic_networks(name):
-    model, inputs = CLASSIC[name]()
-    explored = explore(model, inputs)
-    group = group_of(explored)
+    model, _, explored, group = found(name)
     assert deviation(explored, model, group, trials=1) < 1e-10
     # the proof can see a wrong symmetry of the first layer: two units swapped where they are
     # written, but not where they are read
@@ -48,22 +43,20 @@ def test_classic_networks(name):
     assert len(group.spaces) == SPACES.get(name, len(group.spaces))
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", named(ARCHITECTURES))
 @pytest.mark.filterwarnings("ignore")
 def test_architectures_of_transformers(name):
-    model, inputs = ARCHITECTURES[name]()
-    explored = explore(model, inputs)
-    group = group_of(explored)
+    model, _, explored, group = found(name)
     assert deviation(explored, model, group, trials=1) < 1e-10
     assert group.spaces
     if group.share_moved < 0.9:  # a reason is listed for whatever stays
         assert any(note.startswith("pinned") for note in group.notes)
 
 
+@pytest.mark.xdist_group("GPT-2")
 def test_a_small_gpt2_has_every_space_that_the_architecture_allows():
-    model, inputs = ARCHITECTURES["GPT-2"]()
-    group = td.discover(model, inputs)
-    found = sorted((s.size, s.copies, *sorted(s.actions)) for s in group.spaces)
+    *_, group = found("GPT-2")
+    spaces = sorted((s.size, s.copies, *sorted(s.actions)) for s in group.spaces)
     block = [
         (4, 1, "permute"),  # heads
         (8, 4, "mix", "permute", "shift"),  # queries with keys
@@ -71,4 +64,4 @@ def test_a_small_gpt2_has_every_space_that_the_architecture_allows():
         (128, 1, "permute"),  # the feed-forward layer, GELU
     ]
     stream = [(32, 1, "flip", "permute", "rescale")]
-    assert found == sorted(2 * block + stream)
+    assert spaces == sorted(2 * block + stream)

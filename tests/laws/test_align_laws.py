@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws.networks import element, largest_difference
 
@@ -8,6 +8,7 @@ import toroids as td
 from toroids.align.alignment import METHODS, METHODS_ON_DATA
 
 seeds = st.integers(0, 10_000)
+few = settings(max_examples=10)  # of each of ten networks, with each of three methods
 
 
 # activations need a probe; exact refuses most of these networks, and is held against all elements
@@ -24,6 +25,7 @@ def skip_what_greedy_cannot_see(case, method):
         pytest.skip("units with one incoming weight are tied for greedy")
 
 
+@few
 @given(seed=seeds)
 def test_a_planted_element_is_recovered(case, method, seed):
     skip_what_greedy_cannot_see(case, method)
@@ -34,6 +36,7 @@ def test_a_planted_element_is_recovered(case, method, seed):
     assert td.Toroid(case.group).distance(alignment.reference, alignment.params) < 1e-9
 
 
+@few
 @given(seed=seeds)
 def test_a_planted_element_is_recovered_under_noise(case, method, seed):
     skip_what_greedy_cannot_see(case, method)
@@ -49,17 +52,13 @@ def test_a_planted_element_is_recovered_under_noise(case, method, seed):
     assert largest_difference(case.group.apply(alignment.element, start), alignment.params) == 0
 
 
+@few
 @given(seed=seeds)
-def test_the_moved_network_computes_the_same_function(case, method, seed):
+def test_the_function_stays_and_similarity_is_the_inner_product(case, method, seed):
     a, b = case.other(seed), case.other(seed + 1)
     alignment = td.align(case.group, b, to=a, method=method)
     expected = case.outputs(td.canonicalize(case.group, b))
     assert (case.outputs(alignment.params) - expected).abs().max() < 1e-10
-
-
-@given(seed=seeds)
-def test_similarity_is_the_inner_product_of_the_canonical_networks(case, method, seed):
-    alignment = td.align(case.group, case.other(seed + 1), to=case.other(seed), method=method)
     product = sum(
         float((alignment.reference[name] * alignment.params[name]).sum())
         for name in alignment.reference

@@ -10,10 +10,11 @@ import logging
 
 import pytest
 import torch
-from discovery.beyond import Effort, violations
-from discovery.test_discover import EXPECTED, built
+from discovery.beyond import Effort, beyond, violations
 from discovery.test_generated import FEW
+from discovery.written import NAMES, found
 from zoo.classic import CLASSIC
+from zoo.found import named
 
 pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -111,21 +112,28 @@ def smallest(model, inputs):
 
 def check(model, inputs, start, effort):
     """Checks the group that is found from one start."""
-    everywhere = [inputs, *others(model, inputs)]
     example = inputs if start == "the example" else smallest(model, inputs)
-    assert len(everywhere) > 1, "no other sizes: nothing would be checked"
-    found = violations(model, example, everywhere, effort=effort)
+    found = violations(model, example, everywhere(model, inputs), effort=effort)
     assert not found, "\n".join(found)
 
 
-@starts
-@pytest.mark.parametrize("name", EXPECTED)
-def test_networks_written_down_by_hand(name, start):
-    model, inputs = built(name)
-    check(model, inputs, start, Effort())
+def everywhere(model, inputs):
+    """The example and inputs of other sizes."""
+    sizes = [inputs, *others(model, inputs)]
+    assert len(sizes) > 1, "no other sizes: nothing would be checked"
+    return sizes
 
 
-@pytest.mark.parametrize("name", CLASSIC)
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_written_down_by_hand(name):
+    model, inputs, _, group = found(name)
+    sizes = everywhere(model, inputs)
+    wrong = beyond(group, model, inputs, sizes)
+    wrong += violations(model, smallest(model, inputs), sizes, known=group)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", named(CLASSIC))
 def test_classic_networks(name, request):
     if name in DEEP:
         only_in_long_runs(request, "takes a minute")
@@ -135,7 +143,7 @@ def test_classic_networks(name, request):
 
 
 @starts
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", named(ARCHITECTURES))
 def test_architectures_of_transformers(name, start, request):
     if start == "the example" or name not in SHORT:
         only_in_long_runs(request, "some networks, from the smallest example, show most")

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from discovery.test_discover import EXPECTED
+from discovery.written import NAMES
 from laws.test_discovered_canonical_laws import difference, large, subject
 
 import toroids as td
 
 
-@pytest.fixture(params=EXPECTED, scope="module")
+@pytest.fixture(params=NAMES, scope="module")
 def name(request):
     return request.param
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from discovery.test_discover import EXPECTED, found
+from discovery.written import NAMES, found
 
 import toroids as td
 from toroids.canonical.balanced import LeastNorm
@@ -40,7 +40,7 @@ def difference(a, b, names):
     return max(float((a[n] - b[n]).abs().max()) for n in names)
 
 
-@pytest.fixture(params=EXPECTED, scope="module")
+@pytest.fixture(params=NAMES, scope="module")
 def name(request):
     return request.param
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from discovery.test_discover import EXPECTED, built, unsettled
+import zoo.found
+from discovery.written import NAMES, built, found, unsettled
 from probe import law
 from probe.law import check_law
 from probe.odd_networks import ODD
-from zoo.classic import CLASSIC
 from zoo.weights import disturbed
 
 import toroids as td
@@ -17,11 +17,11 @@ from toroids.discovery.discover import group_of
 from toroids.discovery.explore import explore
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("name", NAMES)
 def test_units_of_small_networks_move_with_the_parameters(name):
-    model, inputs = built(name)
+    model, inputs, _, group = found(name)
     params = {n: t.double() for n, t in model.state_dict().items()}
-    check_law(model, inputs, group_of(explore(model, inputs)), params)
+    check_law(model, inputs, group, params)
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -38,10 +38,9 @@ PUBLIC = ("ResNet-18", "ResNet-20, zero-padded shortcuts", "ShuffleNetV2", "ResN
           "U-Net", "MLP-Mixer", "LSTM classifier")  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("name", zoo.found.named(PUBLIC))
 def test_units_of_classic_networks_move_with_the_parameters(name):
-    model, inputs = CLASSIC[name]()
-    group = group_of(explore(model, inputs))
+    model, inputs, _, group = zoo.found.found(name)
     check_law(model, inputs, group, disturbed(model, group))
 
 
@@ -49,15 +48,12 @@ def test_units_of_classic_networks_move_with_the_parameters(name):
 TRANSFORMERS = ("GPT-2", "Llama", "BERT", "ViT", "T5", "Swin", "Qwen3", "Mamba")
 
 
-@pytest.mark.parametrize("name", TRANSFORMERS)
+@pytest.mark.parametrize("name", zoo.found.named(TRANSFORMERS))
 @pytest.mark.filterwarnings("ignore")
 def test_units_of_transformers_move_with_the_parameters(name):
     pytest.importorskip("transformers")
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    from zoo.architectures import ARCHITECTURES
-
-    model, inputs = ARCHITECTURES[name]()
-    group = group_of(explore(model, inputs))
+    model, inputs, _, group = zoo.found.found(name)
     check_law(model, inputs, group, disturbed(model, group))
 
 

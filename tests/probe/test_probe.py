@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from discovery.function import Function
-from discovery.test_discover import built, unsettled
+from discovery.written import built, unsettled
 from torch import nn
 
 import toroids as td

@@ -1,0 +1,25 @@
+"""Public architectures, explored once for all the tests of one."""
+
+import functools
+
+import pytest
+import torch
+from zoo.architectures import ARCHITECTURES
+from zoo.classic import CLASSIC
+
+from toroids.discovery.discover import group_of
+from toroids.discovery.explore import explore
+
+
+@functools.lru_cache(maxsize=2)  # all tests of one network follow each other, as `named` has it
+def found(name):
+    """A network with its inputs, what was explored of it, and the group; looked at, not changed."""
+    torch.manual_seed(0)
+    model, inputs = {**CLASSIC, **ARCHITECTURES}[name]()
+    explored = explore(model, inputs)
+    return model, inputs, explored, group_of(explored)
+
+
+def named(names):
+    """What to parametrise with: whatever is tested on one network is tested by one worker."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
