@@ -240,6 +240,9 @@ def quiet() -> Iterator[None]:
     loud = [log for log in map(logging.getLogger, LOUD) if not log.disabled]
     for log in loud:
         log.disabled = True
+    # where in the source every operator was called, nobody asks; older versions always say it
+    stacks = getattr(fx.config, "do_not_emit_stack_traces", False)
+    fx.config.do_not_emit_stack_traces = True
     try:
         # of what cannot be traced, torch prints the graph so far
         with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
@@ -247,6 +250,7 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        fx.config.do_not_emit_stack_traces = stacks
         for log in loud:
             log.disabled = False
 

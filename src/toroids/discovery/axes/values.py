@@ -6,6 +6,7 @@ viewing it back costs nothing. A bundle says which places index one or several d
 a bundle is uniform: the value is constant along it.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -158,7 +159,7 @@ class Value:
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes of the axes."""
-        return tuple(int(np.prod(sizes, dtype=np.int64)) for sizes in self.axes)
+        return tuple(int(math.prod(sizes)) for sizes in self.axes)
 
     @property
     def sizes(self) -> list[int]:
