@@ -21,7 +21,7 @@ SPACES = {
     "ResNet-50": 37,  # 32 inner, the stem, 4 residual streams
     "ResNet-20, zero-padded shortcuts": 12,  # 9 inner; streams of 16, and 16 more, and 32 more
     "DenseNet-121": 120,  # every convolution
-    "ShuffleNetV2": 86,
+    "ShuffleNetV2": 34,  # stem, end, 8 inner; a stage of n blocks is cut into 2^n parts: 4, 16, 4
     "MLP-Mixer": 9,  # the stream, and two per block
     "LSTM classifier": 3,  # the words' embedding and two layers
 }

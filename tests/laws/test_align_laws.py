@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from laws.networks import element, largest_difference
 
@@ -8,7 +8,6 @@ import toroids as td
 from toroids.align.alignment import METHODS, METHODS_ON_DATA
 
 seeds = st.integers(0, 10_000)
-few = settings(max_examples=10)  # of each of ten networks, with each of three methods
 
 
 # activations need a probe; exact refuses most of these networks, and is held against all elements
@@ -25,7 +24,6 @@ def skip_what_greedy_cannot_see(case, method):
         pytest.skip("units with one incoming weight are tied for greedy")
 
 
-@few
 @given(seed=seeds)
 def test_a_planted_element_is_recovered(case, method, seed):
     skip_what_greedy_cannot_see(case, method)
@@ -36,7 +34,6 @@ def test_a_planted_element_is_recovered(case, method, seed):
     assert td.Toroid(case.group).distance(alignment.reference, alignment.params) < 1e-9
 
 
-@few
 @given(seed=seeds)
 def test_a_planted_element_is_recovered_under_noise(case, method, seed):
     skip_what_greedy_cannot_see(case, method)
@@ -52,7 +49,6 @@ def test_a_planted_element_is_recovered_under_noise(case, method, seed):
     assert largest_difference(case.group.apply(alignment.element, start), alignment.params) == 0
 
 
-@few
 @given(seed=seeds)
 def test_the_function_stays_and_similarity_is_the_inner_product(case, method, seed):
     a, b = case.other(seed), case.other(seed + 1)

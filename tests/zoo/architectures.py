@@ -183,7 +183,7 @@ _SWIN = {
     "image_size": 32,
     "patch_size": 4,
     "embed_dim": 16,
-    "depths": [2, 2],
+    "depths": [2, 1],
     "num_heads": [2, 4],
     "window_size": 4,
 }

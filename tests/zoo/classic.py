@@ -185,7 +185,7 @@ class Shuffle(nn.Module):
 
 def shufflenet_v2():
     layers, width = [unit(3, 24, 3, 2), nn.MaxPool2d(3, 2, 1)], 24
-    for out, depth in ((48, 4), (96, 8), (192, 4)):
+    for out, depth in ((48, 2), (96, 4), (192, 2)):
         for block in range(depth):
             layers.append(Shuffle(width, out, 1 if block else 2))
             width = out
