@@ -169,7 +169,7 @@ NEEDED = {
     ),
     "complex rotary": (
         lambda: Function(rotary, q=L(8, 8), k=L(8, 8), v=L(8, 8), o=L(8, 8)),
-        (torch.randn(2, 3, 8),), [(2, 1, "p"), (4, 2, "mp")],
+        (torch.randn(2, 3, 8),), [(2, 1, "p"), (2, 2, "pr"), (4, 2, "mp")],
     ),
     "spectral norm": (
         lambda: nn.Sequential(P.spectral_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS, [(5, 1, "p")],
