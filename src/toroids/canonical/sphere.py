@@ -8,6 +8,7 @@ read. Where several generators act on a space each has its own v_i; see `plan`.
 from collections.abc import MutableMapping
 
 import torch
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from toroids.canonical.mix import balance
 from toroids.canonical.plan import Mix, Pivot, Plan, Step
@@ -39,7 +40,7 @@ def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> list[
         for _ in range(CIRCLE_ROUNDS if len(steps) > 1 else 1):
             try:
                 change = max(fix(step, params) for step in steps)
-            except torch.linalg.LinAlgError as error:  # of what is not finite any more
+            except LinAlgError as error:  # of what is not finite any more
                 raise ParamsError(
                     f"the canonical form runs away: {len(steps)} steps that depend on each other "
                     "grow without end; leave one of their actions out of the group."
