@@ -10,12 +10,13 @@ by a linear assignment. What reads a unit is not looked at: that is why one pass
 Where a unit can change its sign together with the gain of a norm behind it, the gain counts as one
 more entry: two filters that are alike up to a sign differ in what they let through.
 Where what writes a space depends on spaces that come later, as in recurrent layers and residual
-streams with tied embeddings, the weights that meet no such space count instead.
+streams with tied embeddings, the weights that meet no such space count instead. Where phases turn
+what heads hold, keys tell the phases first, and then queries the heads.
 """
 
 from collections.abc import Sequence
 
-from toroids.align.block import Block, blocks, cosines, products, rows_of
+from toroids.align.block import Block, Rows, Table, blocks, cosines, products, rows_of
 from toroids.align.choose import choose
 from toroids.align.problem import Found, Problem
 from toroids.canonical.mix import carried_twice
@@ -42,16 +43,41 @@ def greedy(problem: Problem) -> Found:
             return Found(position.element, 1, False, "greedy")
         effort.tell("greedy", done, len(all_blocks))
         known |= {space.name for space in block.spaces}
-        rows = rows_of(problem.reference, position.tensors)
-        tables = {}
-        for space in block.spaces:
-            telling = _telling(group, block, space, known)
-            parts = [(block.legs[space.name][leg], *rows(space, leg)) for leg in telling]
-            turns, inner = bool(space.matrix or space.of("phase")), space is not block.space
-            tables[space.name] = products(parts, inner) if turns or inner else cosines(parts)
-        for space, step in choose(block, tables).steps:
-            position.move(space, step)
+        later = _beside_phases(block)
+        for waiting in (later, set[str]()) if later else (later,):
+            rows = rows_of(problem.reference, position.tensors)
+            tables = _tables(group, block, known, waiting, rows)
+            for space, step in choose(block, tables).steps:
+                position.move(space, step)
     return Found(position.element, 1, True, "greedy")
+
+
+def _tables(
+    group: SymmetryGroup, block: Block, known: set[str], waiting: set[str], rows: Rows
+) -> dict[str, Table]:
+    """What tells the units of a block apart, but for spaces that wait."""
+    tables: dict[str, Table] = {}
+    wait = {leg.tensor for s in block.spaces if s.name in waiting for leg in block.legs[s.name]}
+    for space in block.spaces:
+        telling = [] if space.name in waiting else _telling(group, block, space, known)
+        if space.of("phase"):
+            telling = [leg for leg in telling or block.legs[space.name] if leg.tensor not in wait]
+            telling = telling or [x for x in block.legs[space.name] if x.tensor not in wait]
+        parts = [(block.legs[space.name][leg], *rows(space, leg)) for leg in telling]
+        turns, inner = bool(space.matrix or space.of("phase")), space is not block.space
+        tables[space.name] = products(parts, inner) if turns or inner else cosines(parts)
+    return tables
+
+
+def _beside_phases(block: Block) -> set[str]:
+    """The spaces of a block that permute what phases turn: queries, while keys tell the phases."""
+    turned = {x.tensor for s in block.spaces if s.of("phase") for x in block.legs[s.name]}
+    return {
+        space.name
+        for space in block.spaces
+        if space is not block.space and not space.matrix and not space.of("phase")
+        and turned & {leg.tensor for leg in block.legs[space.name]}
+    }  # fmt: skip
 
 
 def _telling(group: SymmetryGroup, block: Block, space: Space, known: set[str]) -> Sequence[Leg]:

@@ -220,6 +220,12 @@ class Plan:
             for leg in other.legs
         )
 
+    @cached_property
+    def _absorbing(self) -> set[str]:
+        """The biases that take back shifts."""
+        shifts = (shift for space in self.group.spaces for shift in space.of("shift"))
+        return {taken.bias for shift in shifts for taken in shift.absorbed}
+
     def _candidates(self, space: Space, action: Kind, table: Matrix) -> list[tuple[Leg, ...]]:
         """Groups legs that one operator writes and that move alike; the best candidates first."""
         group = self.group
@@ -243,7 +249,9 @@ class Plan:
         order = [legs for legs in order if legs]
         if action == "shift":
             # of two biases that add up, the later one becomes zero, and the earlier one the sum
-            return [(leg,) for legs in reversed(order) for leg in reversed(legs)]
+            pivots = [(leg,) for legs in reversed(order) for leg in reversed(legs)]
+            # a bias that absorbs another shift would not stay zero
+            return sorted(pivots, key=lambda legs: legs[0].tensor in self._absorbing)
         gains = {norm.weight for norm in space.norms}
         if action == "flip":  # a trained norm's gain is far from zero, where its sign would tie
             order.sort(key=lambda legs: legs[0].tensor not in gains)
