@@ -91,7 +91,9 @@ def test_flatness_of_several_networks(toroids, folder):
                 "--sigmas", "0.2,0.4", "--samples", 4)
     )  # fmt: skip
     model, _, a, _, data = digits()
-    energy = td.local_energy(model, a, data.train, (0.2, 0.4), samples=4)
+    group = td.discover(model, data.train[0][:2], output="classifier")
+    canonical, toroid = td.canonicalize(group, a), td.Toroid(group)
+    energy = td.local_energy(model, canonical, data.train, (0.2, 0.4), samples=4, toroid=toroid)
     assert f"a.safetensors: sigma 0.4  increase {energy.increase[1]:.4g}" in out
     assert "b.safetensors: 4 samples of multiplicative noise" in out
     page(folder / "f.html")

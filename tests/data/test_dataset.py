@@ -3,7 +3,7 @@ import torch
 
 import toroids as td
 from toroids.data import Dataset
-from toroids.errors import DataError
+from toroids.errors import ArgumentError, DataError
 
 
 def make(count=100, classes=4):
@@ -72,7 +72,9 @@ def test_labels_that_disagree_with_the_data(train, test, message):
 
 
 def test_settings_out_of_range():
-    for count in (0, 101, 2.5):
+    with pytest.raises(ArgumentError, match="`count` is 2.5; pass a whole number"):
+        make().subset(2.5)
+    for count in (0, 101):
         with pytest.raises(DataError, match=f"`count` is {count}; pass an integer, 1 to 100"):
             make().subset(count)
     for fraction in (-0.1, 1.1, float("nan")):

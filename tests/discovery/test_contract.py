@@ -82,7 +82,7 @@ MODULES = {
             lambda m, x: attention(m, x, m.t[: x.shape[1], : x.shape[1]]),
             **heads(t=learned(12, 12)),
         ),
-        TIME, LONGER, [(2, 1, "p"), (3, 2, "mps"), (3, 2, "mp")],
+        TIME, LONGER, [(2, 1, "p"), (3, 2, "mps"), (3, 2, "mps")],
     ),
     "a table of relative positions": (
         Function(
@@ -91,7 +91,7 @@ MODULES = {
             ),
             **heads(t=learned(2, 25)),
         ),
-        TIME, LONGER, [(2, 1, "ps"), (3, 2, "mps"), (3, 2, "mp")],
+        TIME, LONGER, [(2, 1, "ps"), (3, 2, "mps"), (3, 2, "mps")],
     ),
     "a kernel cut to the length": (
         Function(
@@ -133,7 +133,7 @@ MODULES = {
     ),
     "windows that differ from head to head": (
         Function(windowed, **heads()),
-        R(2, 2, 4), LONGER, [(3, 1, "mps"), (3, 1, "mps"), (3, 1, "mp"), (3, 1, "mp")],
+        R(2, 2, 4), LONGER, [(3, 1, "mps"), (3, 1, "mps"), (3, 1, "mps"), (3, 1, "mps")],
     ),
     "a mask of truth values": (
         Function(

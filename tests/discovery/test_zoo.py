@@ -60,8 +60,8 @@ def test_a_small_gpt2_has_every_space_that_the_architecture_allows():
     block = [
         (4, 1, "permute"),  # heads
         (8, 4, "mix", "permute", "shift"),  # queries with keys
-        (8, 4, "mix", "permute"),  # values with the output map
+        (8, 4, "mix", "permute", "shift"),  # values with the output map, whose bias absorbs theirs
         (128, 1, "permute"),  # the feed-forward layer, GELU
     ]
-    stream = [(32, 1, "flip", "permute", "rescale")]
+    stream = [(32, 1, "flip", "permute", "rescale", "shift")]  # the head is tied: no rotation
     assert spaces == sorted(2 * block + stream)

@@ -78,19 +78,23 @@ def densenet40():
 
 
 def vit():
-    """The residual stream; per encoder two heads, of 3 x 3 matrices between query and key and between value and output, and GELU units.
+    """The residual stream, which rotates; per encoder two heads, of 3 x 3 matrices between query and key and between value and output, and GELU units.
 
-    A key's bias adds to all scores of a query alike, which softmax does not see: a shift.
+    A key's bias adds to all scores of a query alike, which softmax does not see: a shift. Biases of
+    values and of norms are shifts that later biases absorb.
     """
-    encoder = [(2, 1, "p"), (3, 2, "mps"), (3, 2, "mp"), (8, 1, "p")]
+    encoder = [(2, 1, "p"), (3, 2, "mps"), (3, 2, "mps"), (8, 1, "p")]
     make = partial(m.vit, 3, size=8, dim=6, depth=2, heads=2, hidden=8)
-    return Network(make, (3, 8, 8), 3, [(6, 1, "fpr"), *encoder * 2])
+    return Network(make, (3, 8, 8), 3, [(6, 1, "fprrs"), *encoder * 2])
 
 
 def mlp_mixer():
-    """The residual stream; per mixer the GELU units across and those within tokens."""
+    """The residual stream; per mixer the GELU units across and those within tokens.
+
+    Units across look at every channel on its own, so that the stream does not rotate.
+    """
     make = partial(m.mlp_mixer, 3, size=8, dim=6, depth=2, across=5, within=9)
-    return Network(make, (3, 8, 8), 3, [(6, 1, "fpr"), *[(5, 1, "p"), (9, 1, "p")] * 2])
+    return Network(make, (3, 8, 8), 3, [(6, 1, "fprs"), *[(5, 1, "p"), (9, 1, "p")] * 2])
 
 
 NETWORKS = {

@@ -110,7 +110,8 @@ def test_some_of_the_units_and_some_of_the_signs_are_found():
     both = tuple((a + b) % 2 for a, b in zip(*(g.exponents for g in flips), strict=True))
     legs = tuple(replace(leg, positions=(4, 0, 2)) for leg in space.legs)
     mine = td.Space(
-        "mine", 3, 1, space.actions, legs, (*rescaled, td.Generator("flip", both))
+        "mine", 3, 1, frozenset({"permute", "rescale", "flip"}), legs,
+        (*rescaled, td.Generator("flip", both)),
     )  # fmt: skip
     shapes = {n: tuple(t.shape) for n, t in model.state_dict().items()}
     found = Probe(model, td.SymmetryGroup((mine,), shapes), inputs)(model.state_dict())["mine"]

@@ -91,7 +91,10 @@ def test_the_numbers_follow_from_the_stored_weights(run, rows, config):
     for network in of_kind(rows, "network"):
         if network["name"] == row["a"]:
             assert network["test_error"] == td.evaluate(model, a, data.test).error
-            energy = td.local_energy(model, a, data.train, (0.0, 0.5), samples=3)
+            canonical, toroid = td.canonicalize(group, a), td.Toroid(group)
+            energy = td.local_energy(
+                model, canonical, data.train, (0.0, 0.5), samples=3, toroid=toroid
+            )
             assert network["flatness"]["increase"] == energy.increase.tolist()
 
 

@@ -23,7 +23,7 @@ from toroids.discovery.linear_values import Failed, Meetings, Walk
 from toroids.discovery.maps import Features
 from toroids.discovery.pair_spaces import PairSpaces
 from toroids.discovery.pairs import units_of
-from toroids.discovery.program import Program, body, is_block, operator_name
+from toroids.discovery.program import Program, attribute, body, is_block, operator_name
 from toroids.symmetry.space import Space
 
 POINTS = 4  # sizes of the inputs at which every program is followed, of the smallest ones
@@ -113,7 +113,11 @@ def _multiplied(
         elif node.op != "call_function" or writes.isdisjoint(node.all_input_nodes):
             continue
         elif is_block(node):
-            inner, given = body(node.args)
+            whole = [
+                attribute(graph, a.target) if isinstance(a, fx.Node) and a.op == "get_attr" else a
+                for a in node.args
+            ]
+            inner, given = body(whole)
             names = [n.name for n in inner.graph.nodes if n.op == "placeholder"]
             own = {n for n, x in zip(names, given, strict=True) if x in writes}
             blocks[node] = []

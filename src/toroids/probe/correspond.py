@@ -41,7 +41,7 @@ class Match:
         )
 
 
-def correspond(space: Space, traced: Sequence[Space], shapes: Shapes) -> Match:
+def correspond(space: Space, traced: Sequence[Space], shapes: Shapes) -> Match | None:
     """Finds a space of a given group among the spaces of a traced module.
 
     Args:
@@ -50,7 +50,7 @@ def correspond(space: Space, traced: Sequence[Space], shapes: Shapes) -> Match:
         shapes: of its parameters and buffers.
 
     Returns:
-        The match.
+        The match; None where its units lie across those of traced spaces, as rotary pairs do.
 
     Raises:
         ToroidsError: no space has these units, or none of it takes these signs.
@@ -60,6 +60,9 @@ def correspond(space: Space, traced: Sequence[Space], shapes: Shapes) -> Match:
         units = _units(given, _held(other, shapes))
         if units is not None:
             return Match(other.name, units, _flips(space, other, int(units[0]), shapes))
+    known = {key for other in traced for key in _held(other, shapes)}
+    if given.keys() <= known:
+        return None
     legs = ", ".join(f"axis {leg.axis} of `{leg.tensor}`" for leg in space.legs[:3])
     raise ToroidsError(
         f"no units of the traced model lie as those of space `{space.name}` do ({legs}, ...); "

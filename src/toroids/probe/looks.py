@@ -59,13 +59,14 @@ def looks_of(
     inference = infer([program])
     assembly = Assembly([program], inference, solved(inference))
     traced = assembly.spaces()
-    matches = {space.name: correspond(space, traced, program.shapes) for space in group.spaces}
+    found = ((space.name, correspond(space, traced, program.shapes)) for space in group.spaces)
+    matches = {name: match for name, match in found if match is not None}
     acting: dict[int, set[str]] = {}
     for name, match in matches.items():
         acting.setdefault(assembly.cells[match.name], set()).add(name)
     seen = sightings(inference, assembly)
     looks: dict[fx.Node, list[Look]] = {}
-    for space in group.spaces:
+    for space in (space for space in group.spaces if space.name in matches):
         match = matches[space.name]
         cell = assembly.cells[match.name]
         chosen = choose(cell, seen.get(cell, []), assembly, set(acting))
