@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from toroids.align.block import Block, Pattern, Table, blocks, products, turned_pairs
-from toroids.align.choose import SIGN_GENERATORS, choose
+from toroids.align.choose import choose
+from toroids.align.signs import tries_all_signs
 from toroids.params import Params, precise
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
@@ -222,7 +223,7 @@ def _summed(
     block: Block, space: Space, tables: dict[str, list[tuple[Pattern, Tensor, Tensor]]]
 ) -> Table:
     table = products(tables.get(space.name, []), between=space is not block.space)
-    if len(space.of("flip")) <= SIGN_GENERATORS or not table:
+    if tries_all_signs(space) or not table:
         return table
     # more signs than are tried: each pattern takes its own
     none = (0.0,) * len(space.of("flip"))

@@ -16,13 +16,11 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from toroids.align.block import IMAGINARY, REAL, Block, Table
+from toroids.align.signs import best_signs, with_best_signs
 from toroids.params import precise
 from toroids.symmetry.action import identity_permutation, mean_first
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
-
-# Of more sign generators than this on one space, the others keep their signs.
-SIGN_GENERATORS = 6
 
 
 @dataclass(frozen=True)
@@ -98,12 +96,12 @@ def _on_copies(
     count = len(space.of("flip"))
     if not table and extra is not None:
         table = {(0.0,) * count: torch.zeros_like(extra)[None]}
-    values = _with_best_signs(count, table)
+    values = with_best_signs(space, table)
     values = values if extra is None else values + extra
     permutation = torch.stack([_matched(space, copy) for copy in values])
     index = permutation.to(values.device)[:, :, None]
     matched = {key: x.gather(2, index) for key, x in table.items()}
-    signs = _signs(matched, count) if count else None
+    signs = best_signs(space, matched) if count else None
     return SpaceElement(permutation, signs=signs), float(precise(values.gather(2, index)).sum())
 
 
@@ -154,53 +152,3 @@ def _matched(space: Space, values: Tensor) -> Tensor:
     costs -= costs.amin(dim=0)
     _, columns = linear_sum_assignment(costs.cpu().numpy())
     return torch.from_numpy(columns)
-
-
-def _with_best_signs(count: int, table: Table) -> Tensor:
-    """The largest sum over all signs of `count` generators."""
-    best: Tensor | None = None
-    for choice in _sign_choices(count - 1):
-        even, odd = (_signed(table, choice, power) for power in (0.0, 1.0))
-        parts = [x for x in (even, None if odd is None else odd.abs()) if x is not None]
-        value = torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0]
-        best = value if best is None else torch.maximum(value, best)
-    assert best is not None  # there is at least one choice
-    return best
-
-
-def _signed(table: Table, choice: tuple[float, ...], power: float) -> Tensor | None:
-    """The sum over patterns of that power in the first generator, with the others' signs."""
-    total: Tensor | None = None
-    for pattern, product in table.items():
-        if (pattern[0] if pattern else 0.0) != power:
-            continue
-        negative = sum(e for e, s in zip(pattern[1:], choice, strict=True) if s < 0) % 2
-        term = -product if negative else product
-        total = term if total is None else total + term
-    return total
-
-
-def _signs(matched: Table, count: int) -> Tensor:
-    """The best signs of matched units, (count, copies, size), from their products."""
-    best: Tensor | None = None
-    signs = torch.ones(0)
-    for first in (1.0, -1.0):
-        for choice in _sign_choices(count - 1):
-            even, odd = (_signed(matched, choice, power) for power in (0.0, 1.0))
-            value = sum(x for x in (even, None if odd is None else first * odd) if x is not None)
-            assert isinstance(value, Tensor)  # a table holds at least one product
-            value = value[..., 0]
-            full = value.new_tensor((first, *choice)).view(-1, 1, 1).expand(count, *value.shape)
-            if best is None:
-                best, signs = value, full
-            else:
-                signs = torch.where(value > best, full, signs)
-                best = torch.maximum(value, best)
-    return signs.double().cpu()
-
-
-def _sign_choices(count: int) -> list[tuple[float, ...]]:
-    """All signs of `count` generators; those beyond the limit stay."""
-    free = min(max(count, 0), SIGN_GENERATORS - 1)
-    rest = (1.0,) * (max(count, 0) - free)
-    return [(*some, *rest) for some in itertools.product((1.0, -1.0), repeat=free)]

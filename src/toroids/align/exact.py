@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from toroids.align.block import Block, blocks, rows_of, tables
-from toroids.align.choose import SIGN_GENERATORS, choose
+from toroids.align.choose import choose
 from toroids.align.problem import Found, Problem
+from toroids.align.signs import tries_all_signs
 from toroids.errors import ToroidsError
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
@@ -82,7 +83,7 @@ def _covers(cover: Sequence[Block], all_blocks: Sequence[Block]) -> bool:
     if any(space.matrix or space.of("phase") for block in cover for space in block.spaces):
         return False  # matrices cannot be tried one by one
     rest = [block for block in all_blocks if block not in cover]
-    many_signs = any(len(s.of("flip")) > SIGN_GENERATORS for b in rest for s in b.spaces)
+    many_signs = not all(tries_all_signs(space) for block in rest for space in block.spaces)
     names = [name for block in rest for name in block.tensors]
     return (
         len(set(names)) == len(names) and all(block.is_linear for block in rest) and not many_signs
