@@ -10,7 +10,7 @@ import numpy as np
 
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Bundle, Value
 from toroids.discovery.constraints import Ids
-from toroids.discovery.exponents import Exponents, Vector, complement, first_units
+from toroids.discovery.exponents import Exponents, Vector, complement, first_units, sparse
 from toroids.discovery.in_place import is_expected, kept_in_place
 from toroids.discovery.infer import Inference
 from toroids.discovery.numbering import in_order, numbered
@@ -173,9 +173,10 @@ class Assembly:
                 taken = {position: value % 2 for position, value in taken.items()}
             return {position: value for position, value in taken.items() if value}
 
-        kept = complement(
-            [on_parts(v) for v in basis], [on_parts(v) for v in inner], modulo_two=channel == SIGN
-        )
+        shown = [on_parts(vector) for vector in basis]
+        if channel == SIGN:
+            basis, shown = sparse(basis, shown)
+        kept = complement(shown, [on_parts(v) for v in inner], modulo_two=channel == SIGN)
         return [basis[position] for position in kept]
 
     def _space(self, cell: int, names: dict[int, str]) -> Space | None:

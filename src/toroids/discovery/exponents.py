@@ -5,6 +5,7 @@ shift; operators equate, add or forbid those. By symmetry one unit stands for al
 are solved exactly: over the rationals for scales and shifts, over GF(2) for signs.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from heapq import heapify, heappop, heappush
@@ -98,6 +99,35 @@ def null_space(rows: list[Row], wanted: Sequence[int], modulo_two: bool) -> list
         {name: value[root] for name, value in values.items() if root in value} for root in free
     ]
     return [vector for vector in basis if vector]
+
+
+def sparse(basis: list[Vector], shown: list[Vector]) -> tuple[list[Vector], list[Vector]]:
+    """Adds vectors of a basis modulo two to others wherever these then show less.
+
+    A method that tries one generator of signs at a time finds more where each moves few weights.
+
+    Args:
+        basis: vectors modulo two.
+        shown: what each of them does.
+
+    Returns:
+        The new basis, and what its vectors do.
+    """
+    own, found = [set(vector) for vector in basis], [set(vector) for vector in shown]
+    holders: dict[int, set[int]] = {}
+    for number, vector in enumerate(found):
+        for name in vector:
+            holders.setdefault(name, set()).add(number)
+    for i, vector in enumerate(found):
+        common = Counter(j for name in vector for j in holders[name] if j != i)
+        for j, count in common.items():
+            if 2 * count > len(vector):
+                for name in vector:
+                    holders[name] ^= {j}
+                found[j] ^= vector
+                own[j] ^= own[i]
+    one = Fraction(1)
+    return [dict.fromkeys(sorted(x), one) for x in own], [dict.fromkeys(x, one) for x in found]
 
 
 def complement(vectors: list[Vector], known: list[Vector], modulo_two: bool) -> list[int]:

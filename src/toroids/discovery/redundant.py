@@ -6,6 +6,8 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
+import numpy as np
+
 from toroids.discovery.exponents import Vector, complement
 from toroids.symmetry.space import Action, Generator, Leg, Space
 
@@ -67,7 +69,8 @@ def _kept(
     for action, saying in kinds:
         even = action == "flip"
         known = [vector(g, u, even) for kind in saying for g in by.of(kind) for u in near]
-        mine = space.of(action)
+        # those that move few weights stay
+        mine = sorted(space.of(action), key=lambda g: np.count_nonzero(g.exponents))
         free = complement([vector(g, own, even) for g in mine], known, modulo_two=even)
         dropped |= {g for i, g in enumerate(mine) if i not in free}
     return tuple(g for g in space.generators if g not in dropped)
