@@ -129,8 +129,8 @@ class Plan:
         mixes: list[Step] = []
         for space in group.spaces:
             shifts += self._pivots(space, "shift")
-            rescales += self._apart(self._pivots(space, "rescale", bias), rescales)
-            flips += self._apart(self._pivots(space, "flip"), flips)
+            rescales += self._apart(self._pivots(space, "rescale", bias, rescales), rescales)
+            flips += self._apart(self._pivots(space, "flip", earlier=flips), flips)
             if any(len(set(generator.exponents)) > 1 for generator in space.of("mix")):
                 mixes.append(Mix(space))
             elif space.of("mix"):
@@ -154,18 +154,30 @@ class Plan:
         ]
         return [family for family in families if family.coordinates(self.group) > 1]
 
-    def _pivots(self, space: Space, action: Kind, bias: bool = True) -> list[Pivot]:
-        """Chooses the pivots of one space, in topological order of the operators."""
+    def _pivots(
+        self, space: Space, action: Kind, bias: bool = True, earlier: Sequence[Pivot] = ()
+    ) -> list[Pivot]:
+        """Chooses the pivots of one space, in topological order of the operators.
+
+        Weights that lie on the spheres of `earlier` pivots come last.
+
+        Returns:
+            As many pivots as the generators allow, if enough weights have units of their own.
+        """
         generators = [g for g in space.of(action) if not self._is_inner(space, g)]
         if not generators:
             return []
         table = np.array([generator.exponents for generator in generators]).T
         chosen: list[tuple[Leg, ...]] = []
         rows: list[Matrix] = []
-        for legs in self._candidates(space, action, table):
-            row = table[space.legs.index(legs[0])]
+        taken = [leg for pivot in earlier for leg in pivot.legs]
+        candidates = [
+            (table[space.legs.index(legs[0])], self._shown(space, legs, taken))
+            for legs in self._candidates(space, action, table)
+        ]
+        for row, shown in sorted(candidates, key=lambda c: _meet(c[1], taken)):
             if independent([*rows, row], modulo_two=action == "flip"):
-                chosen.append(legs if bias else _without_bias(legs, self.group))
+                chosen.append(shown if bias else _without_bias(shown, self.group))
                 rows.append(row)
         missing = len(generators) - len(rows)
         if missing:
@@ -194,7 +206,7 @@ class Plan:
     def _apart(self, pivots: Sequence[Pivot], earlier: Sequence[Pivot]) -> list[Pivot]:
         """Drops pivots whose weights lie on another space's spheres, as rows and columns do."""
         taken = [leg for pivot in earlier for leg in pivot.legs]
-        kept = [p for p in pivots if not any(_overlap(x, y) for x in p.legs for y in taken)]
+        kept = [p for p in pivots if not _meet(p.legs, taken)]
         if len(kept) < len(pivots):
             self.notes.append(
                 f"space `{pivots[0].space.name}`: {len(pivots) - len(kept)} of {len(pivots)} "
@@ -245,8 +257,7 @@ class Plan:
                 moving = moving or (leg.role == "read" and self._is_free(tensor, space))
             if moving and tensor not in group.buffers and tensor not in group.tied:
                 found.setdefault((leg.operator, *row, *scale), []).append(leg)
-        order = [self._without_offsets(space, legs) for legs in found.values()]
-        order = [legs for legs in order if legs]
+        order = [tuple(legs) for legs in found.values() if self._shown(space, legs)]
         if action == "shift":
             # of two biases that add up, the later one becomes zero, and the earlier one the sum
             pivots = [(leg,) for legs in reversed(order) for leg in reversed(legs)]
@@ -254,7 +265,7 @@ class Plan:
             return sorted(pivots, key=lambda legs: legs[0].tensor in self._absorbing)
         gains = {norm.weight for norm in space.norms}
         if action == "flip":  # a trained norm's gain is far from zero, where its sign would tie
-            order.sort(key=lambda legs: legs[0].tensor not in gains)
+            order.sort(key=lambda legs: not legs[0].offset and legs[0].tensor not in gains)
         # the layers that also read the space lend only their biases, which may well be zero
         reading = {leg.operator for leg in space.legs if leg.role == "read"}
         order.sort(
@@ -264,15 +275,24 @@ class Plan:
         )
         return order
 
-    def _without_offsets(self, space: Space, legs: Sequence[Leg]) -> tuple[Leg, ...]:
-        """All legs; of those to which the network adds a number one of one coordinate per unit."""
+    def _shown(
+        self, space: Space, legs: Sequence[Leg], taken: Sequence[Leg] = ()
+    ) -> tuple[Leg, ...]:
+        """All legs; of those to which the network adds a number one coordinate of every unit."""
         # such a gain becomes one, or minus one, on no sphere: geometry knows no offsets
         gains = [leg for leg in legs if leg.offset]
         if not gains:
             return tuple(legs)
         units = space.copies * space.size
-        alone = [x for x in gains if entries_per_unit(self.group.shapes[x.tensor], x, units) == 1]
-        return tuple(alone[:1])
+        single: list[Leg] = []
+        for leg in gains:
+            entries = entries_per_unit(self.group.shapes[leg.tensor], leg, units)
+            if entries == 1:
+                single.append(leg)
+            elif leg.positions is not None and len(leg.positions) == units * entries:
+                places = [leg.positions[first::entries] for first in range(entries)]
+                single += [replace(leg, positions=some) for some in places]
+        return tuple(sorted(single, key=lambda leg: _meet([leg], taken))[:1])  # best one not taken
 
 
 def _powers(space: Space, generator: Generator) -> list[tuple[str, int, float]]:
@@ -290,6 +310,10 @@ def _overlap(a: Leg, b: Leg) -> bool:
     if (a.axis, a.span) != (b.axis, b.span) or a.positions is None or b.positions is None:
         return True
     return not set(a.positions).isdisjoint(b.positions)
+
+
+def _meet(legs: Iterable[Leg], others: Iterable[Leg]) -> bool:
+    return any(_overlap(x, y) for x in legs for y in others)
 
 
 def _ordered(steps: Sequence[Step]) -> list[list[Step]]:
