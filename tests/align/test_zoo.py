@@ -19,19 +19,11 @@ NAMES = (
     "Swin", "BERT", "ALBERT", "GPT-2", "GPTNeoX", "Llama", "T5", "Mamba", "CLIP", "Gemma3",
     "SmolLM3",
 )  # fmt: skip
-# Since rotary pairs turn as well, descent stops short of these.
-SHORT = {
-    "Llama": "phases and the stream settle each other by a factor per sweep, to 1e-7",
-    "SmolLM3": "query heads that share phases are not sorted out",
-    "Gemma3": "signs of gains behind norms of queries and keys are not sorted out",
-}
 
 
 @pytest.mark.parametrize("name", named(NAMES))
 @pytest.mark.filterwarnings("ignore")
-def test_descent_undoes_a_planted_element(name, request):
-    if name in SHORT:
-        request.applymarker(pytest.mark.xfail(reason=SHORT[name], strict=True))
+def test_descent_undoes_a_planted_element(name):
     model, _, _, group = found(name)
     params = disturbed(model, group)
     moved = group.apply(group.random(torch.Generator().manual_seed(1)), params)

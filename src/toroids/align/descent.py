@@ -5,6 +5,9 @@ exact where every tensor carries the space once; where one carries it twice, as 
 does, the step is that of the linearised objective. A step is taken only if the objective rises.
 """
 
+import math
+from typing import TypeAlias
+
 import torch
 
 from toroids.align.block import Block, blocks, rows_of, tables
@@ -14,10 +17,16 @@ from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.params import inner_product
 from toroids.symmetry.action import move_space
+from toroids.symmetry.element import SpaceElement
+from toroids.symmetry.space import Space
 
+Steps: TypeAlias = tuple[tuple[Space, SpaceElement], ...]
 SWEEPS = 100
 # A smaller gain, relative to the squared norm of the network that stays, is rounding.
 ROUNDINGS = 16
+# Of turns that gain no more than rounding, those between these are worth a further sweep.
+TURN_ROUNDINGS = 1000
+LARGE_TURN = 1e-2
 
 
 def descent(problem: Problem) -> Found:
@@ -44,6 +53,10 @@ def descent(problem: Problem) -> Found:
 def descend(problem: Problem, position: Position) -> tuple[int, bool]:
     """Moves `position` to where no step on one block gains.
 
+    Matrices and phases turn on for as long as every sweep turns them by less than half of the last:
+    blocks that share weights settle each other by a factor per sweep, and the objective, which is
+    flat at its maximum, tells only half of the digits.
+
     Args:
         problem: the two networks.
         position: where to begin; it is moved.
@@ -52,13 +65,13 @@ def descend(problem: Problem, position: Position) -> tuple[int, bool]:
         The number of sweeps over all blocks, the last one without a gain, and whether it was.
     """
     all_blocks = blocks(problem.group)
-    least = smallest_gain(problem)
+    least, rounding = smallest_gain(problem), _rounding(problem)
     # A block is looked at again only if a tensor that it counts has changed since.
     changed = dict.fromkeys(problem.group.parameters, 0)
     seen = [-1] * len(all_blocks)
-    clock = 0
+    clock, last = 0, math.inf
     for sweep in range(1, SWEEPS + 1):
-        gained = False
+        gained, turned = False, 0.0
         for number, block in enumerate(all_blocks):
             if all(changed[name] <= seen[number] for name in block.tensors):
                 continue
@@ -66,37 +79,77 @@ def descend(problem: Problem, position: Position) -> tuple[int, bool]:
                 return sweep, False
             problem.effort.tell(f"sweep {sweep}", number, len(all_blocks))
             seen[number] = clock
-            if _step(problem, block, position, least):
-                gained, clock = True, clock + 1
-                changed |= dict.fromkeys(block.tensors, clock)
-                # one step on tables that tell all cannot be improved on
-                seen[number] = clock if block.is_linear else clock - 1
-        if not gained:
+            steps, gain = _best(problem, block, position)
+            turn = 0.0 if gain < -least else _turn(steps, rounding)
+            if gain <= least and not turn:
+                continue
+            gained, turned, clock = gained or gain > least, max(turned, turn), clock + 1
+            for space, step in steps:
+                position.move(space, step)
+            changed |= dict.fromkeys(block.tensors, clock)
+            # one step on tables that tell all cannot be improved on
+            seen[number] = clock if block.is_linear else clock - 1
+        if not gained and (not turned or 2 * turned >= last):
             return sweep, True
+        last = math.inf if gained else turned
     return SWEEPS, False
 
 
 def smallest_gain(problem: Problem) -> float:
     """The gain below which a step is rounding."""
     names, reference = problem.group.parameters, problem.reference
-    kinds = {reference[name].dtype for name in names if reference[name].is_floating_point()}
-    rounding = max((torch.finfo(kind).eps for kind in kinds), default=0.0)
-    return ROUNDINGS * rounding * inner_product(reference, reference, names)
+    return ROUNDINGS * _rounding(problem) * inner_product(reference, reference, names)
 
 
-def _step(problem: Problem, block: Block, position: Position, least: float) -> bool:
-    """Takes the best step on one block if it gains."""
-    rows = rows_of(problem.reference, position.tensors)
-    choice = choose(block, tables(block, rows))
-    gain = choice.value - choice.before
-    if not block.is_linear:
+def _rounding(problem: Problem) -> float:
+    """The rounding of the network that stays."""
+    networks = (problem.reference[name] for name in problem.group.parameters)
+    kinds = {tensor.dtype for tensor in networks if tensor.is_floating_point()}
+    return max((torch.finfo(kind).eps for kind in kinds), default=0.0)
+
+
+def _best(problem: Problem, block: Block, position: Position) -> tuple[Steps, float]:
+    """The best steps on one block, and what they gain.
+
+    Where spaces move the same weights, as heads of queries and the phases that these share, each is
+    also tried alone, for tables take the others to be right.
+
+    Returns:
+        The steps that gain most, and their gain.
+    """
+    choice = choose(block, tables(block, rows_of(problem.reference, position.tensors)))
+    if block.is_linear:
+        return choice.steps, choice.value - choice.before
+    before = inner_product(position.tensors, problem.reference, block.tensors)
+    outer, *inner = choice.steps
+    alone = [(outer, step) for step in inner] if len(inner) > 1 else []
+    best: tuple[Steps, float] = (choice.steps, -math.inf)
+    for steps in (choice.steps, *alone):
         after = dict(position.tensors)
-        for space, step in choice.steps:
+        for space, step in steps:
             move_space(space, step, after)
-        gain = inner_product(after, problem.reference, block.tensors)
-        gain -= inner_product(position.tensors, problem.reference, block.tensors)
-    if gain <= least:
-        return False
-    for space, step in choice.steps:
-        position.move(space, step)
-    return True
+        gain = inner_product(after, problem.reference, block.tensors) - before
+        if gain > best[1]:
+            best = (steps, gain)
+    return best
+
+
+def _turn(steps: Steps, rounding: float) -> float:
+    """How far steps turn that gain nothing, as matrices or angles, if that is worth a step.
+
+    Returns:
+        The largest entry; 0 where they permute or flip, where it is rounding, and where it is so
+        large that it must be among directions in which there are no weights.
+    """
+    size = 0.0
+    for _, step in steps:
+        home = torch.arange(step.permutation.shape[1])
+        moved = bool((step.permutation.cpu() != home).any())
+        if moved or (step.signs is not None and bool((step.signs < 0).any())):
+            return 0.0
+        if step.mix is not None:
+            eye = torch.eye(step.mix.shape[1], dtype=step.mix.dtype)
+            size = max(size, float((step.mix - eye).abs().max()))
+        if step.phases is not None:
+            size = max(size, float(step.phases.abs().max()))
+    return size if TURN_ROUNDINGS * rounding < size < LARGE_TURN else 0.0
