@@ -80,19 +80,15 @@ def _held(name: str, value: Tensor, generator: torch.Generator, wide: bool) -> T
 
 def _near(value: Tensor, generator: torch.Generator, wide: bool) -> Tensor:
     # small enough that a trained network keeps its character, large enough at 1e-8
-    base = value if value.dtype == torch.float64 else value.float()
-    noise = _noise(value, generator).to(base.dtype)
-    near = (base * 0.1).add_(0.01).mul_(noise).add_(base)
-    return near.double() if wide else near.to(value.dtype)
-
-
-def _noise(value: Tensor, generator: torch.Generator) -> Tensor:
-    """Normal noise; in large tensors it comes again after a prime number of entries."""
-    if value.numel() <= PERIOD:
-        return torch.randn(value.shape, dtype=torch.float32, generator=generator)
-    noise = torch.randn(PERIOD, dtype=torch.float32, generator=generator)
-    times = -(-value.numel() // PERIOD)
-    return noise.repeat(times)[: value.numel()].view(value.shape)
+    kind = torch.float64 if value.dtype == torch.float64 else torch.float32
+    noise = torch.randn(min(value.numel(), PERIOD), generator=generator).to(kind)
+    factor, term = 1 + 0.1 * noise, 0.01 * noise
+    near = torch.empty(value.shape, dtype=torch.float64 if wide else value.dtype)
+    # in parts that stay in a processor's cache
+    for old, new in zip(*(x.reshape(-1).split(PERIOD) for x in (value, near)), strict=True):
+        count = len(old)
+        new.copy_(torch.addcmul(term[:count], old.to(kind), factor[:count]))
+    return near
 
 
 def _whole(value: Tensor, generator: torch.Generator) -> Tensor:
@@ -133,7 +129,7 @@ def _strengthening(tensor: Tensor) -> float:
     # a few layers: a wrong symmetry of the first ones would move the outputs by next to nothing.
     if tensor.ndim < 2 or tensor.numel() < 2:
         return 1.0
-    spread = float(tensor.float().square().mean().sqrt())
+    spread = float(torch.linalg.vector_norm(tensor)) / tensor.numel() ** 0.5
     wanted = (2 * tensor.shape[0] / tensor.numel()) ** 0.5
     return min(max(wanted / spread, 1.0), 10.0) if spread else 1.0
 
