@@ -7,7 +7,7 @@ A pivot comes after everything else that moves its weights: when a layer's rows 
 columns already carry the scales of the layer before.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -123,12 +123,11 @@ class Plan:
         """Plans for `group`; `bias` says whether biases are coordinates of the spheres."""
         self.group, self.bias = group, bias
         self.notes: list[str] = []
-        shifts: list[Pivot] = []
+        self.shifts = self._shift_pivots()
         rescales: list[Pivot] = []
         flips: list[Pivot] = []
         mixes: list[Step] = []
         for space in group.spaces:
-            shifts += self._pivots(space, "shift")
             rescales += self._apart(self._pivots(space, "rescale", bias, rescales), rescales)
             flips += self._apart(self._pivots(space, "flip", earlier=flips), flips)
             if any(len(set(generator.exponents)) > 1 for generator in space.of("mix")):
@@ -138,9 +137,6 @@ class Plan:
                     f"space `{space.name}`: its matrices are left as they are; no parameters read "
                     "what they act on"
                 )
-        # a bias comes after all that it absorbs
-        ordered = (step for circle in _ordered(shifts) for step in circle)
-        self.shifts = [step for step in ordered if isinstance(step, Pivot)]
         output = output_sphere(group)
         scale: list[Step] = [OutputScale(output)] if output else []
         self.scales = _ordered([*rescales, *mixes, *scale])
@@ -154,12 +150,34 @@ class Plan:
         ]
         return [family for family in families if family.coordinates(self.group) > 1]
 
+    def _shift_pivots(self) -> list[Pivot]:
+        """The pivots of shifts, those whose biases absorb others after these."""
+        early: set[str] = set()
+        while True:
+            notes = list(self.notes)
+            chosen = [p for s in self.group.spaces for p in self._pivots(s, "shift", early=early)]
+            circles = [[x for x in c if isinstance(x, Pivot)] for c in _ordered(chosen)]
+            names = {pivot.space.name for circle in circles if len(circle) > 1 for pivot in circle}
+            if names <= early:
+                break
+            # what an earlier bias shifts is all later than itself, so that none comes back to it
+            early |= names
+            self.notes = notes
+        if names:
+            self.notes.append(
+                f"spaces {sorted(names)}: their shifts are not fixed; what one takes from a bias "
+                "another gives back"
+            )
+        return [pivot for circle in circles for pivot in circle]
+
     def _pivots(
-        self, space: Space, action: Kind, bias: bool = True, earlier: Sequence[Pivot] = ()
-    ) -> list[Pivot]:
+        self, space: Space, action: Kind, bias: bool = True, earlier: Sequence[Pivot] = (),
+        early: Collection[str] = (),
+    ) -> list[Pivot]:  # fmt: skip
         """Chooses the pivots of one space, in topological order of the operators.
 
-        Weights that lie on the spheres of `earlier` pivots come last.
+        Weights that lie on the spheres of `earlier` pivots come last. On the spaces `early` the
+        first bias of several shows their shift.
 
         Returns:
             As many pivots as the generators allow, if enough weights have units of their own.
@@ -173,7 +191,7 @@ class Plan:
         taken = [leg for pivot in earlier for leg in pivot.legs]
         candidates = [
             (table[space.legs.index(legs[0])], self._shown(space, legs, taken))
-            for legs in self._candidates(space, action, table)
+            for legs in self._candidates(space, action, table, space.name in early)
         ]
         for row, shown in sorted(candidates, key=lambda c: _meet(c[1], taken)):
             if independent([*rows, row], modulo_two=action == "flip"):
@@ -238,7 +256,9 @@ class Plan:
         shifts = (shift for space in self.group.spaces for shift in space.of("shift"))
         return {taken.bias for shift in shifts for taken in shift.absorbed}
 
-    def _candidates(self, space: Space, action: Kind, table: Matrix) -> list[tuple[Leg, ...]]:
+    def _candidates(
+        self, space: Space, action: Kind, table: Matrix, early: bool = False
+    ) -> list[tuple[Leg, ...]]:
         """Groups legs that one operator writes and that move alike; the best candidates first."""
         group = self.group
         twice = carried_twice(space)
@@ -259,6 +279,8 @@ class Plan:
                 found.setdefault((leg.operator, *row, *scale), []).append(leg)
         order = [tuple(legs) for legs in found.values() if self._shown(space, legs)]
         if action == "shift":
+            if early:
+                return [(leg,) for legs in order for leg in legs]
             # of two biases that add up, the later one becomes zero, and the earlier one the sum
             pivots = [(leg,) for legs in reversed(order) for leg in reversed(legs)]
             # a bias that absorbs another shift would not stay zero
