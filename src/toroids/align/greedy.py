@@ -10,11 +10,13 @@ by a linear assignment. What reads a unit is not looked at: that is why one pass
 Where a unit can change its sign together with the gain of a norm behind it, the gain counts as one
 more entry: two filters that are alike up to a sign differ in what they let through.
 Where what writes a space depends on spaces that come later, as in recurrent layers and residual
-streams with tied embeddings, the weights that meet no such space count instead. Where phases turn
-what heads hold, keys tell the phases first, and then queries the heads.
+streams with tied embeddings, the weights that meet no such space count instead, and spaces that
+have none wait for the others. Where phases turn what heads hold, keys tell the phases first, and
+then queries the heads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from toroids.align.block import Block, Rows, Table, blocks, cosines, products, rows_of
 from toroids.align.choose import choose
@@ -22,6 +24,8 @@ from toroids.align.problem import Found, Problem
 from toroids.canonical.mix import carried_twice
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Leg, Space
+
+Meets: TypeAlias = Mapping[str, set[str]]  # for every tensor the names of the spaces on it
 
 
 def greedy(problem: Problem) -> Found:
@@ -38,28 +42,41 @@ def greedy(problem: Problem) -> Found:
     all_blocks = blocks(group)
     moving = {s.name for block in all_blocks for s in block.spaces}
     known = {space.name for space in group.spaces} - moving
-    for done, block in enumerate(all_blocks):
+    meets: dict[str, set[str]] = {}
+    for space in group.spaces:
+        for leg in space.legs:
+            meets.setdefault(leg.tensor, set()).add(space.name)
+    waits = list(all_blocks)
+    while waits:
         if effort.over:
             return Found(position.element, 1, False, "greedy")
-        effort.tell("greedy", done, len(all_blocks))
+        effort.tell("greedy", len(all_blocks) - len(waits), len(all_blocks))
+        block = next((b for b in waits if _is_told(meets, b, known)), waits[0])
+        waits.remove(block)
         known |= {space.name for space in block.spaces}
         later = _beside_phases(block)
         for waiting in (later, set[str]()) if later else (later,):
             rows = rows_of(problem.reference, position.tensors)
-            tables = _tables(group, block, known, waiting, rows)
+            tables = _tables(group, meets, block, known, waiting, rows)
             for space, step in choose(block, tables).steps:
                 position.move(space, step)
     return Found(position.element, 1, True, "greedy")
 
 
+def _is_told(meets: Meets, block: Block, known: set[str]) -> bool:
+    """Whether every space of a block has weights that meet no space but known ones and its own."""
+    known = known | {space.name for space in block.spaces}
+    return all(_settled(meets, block, space, known) for space in block.spaces)
+
+
 def _tables(
-    group: SymmetryGroup, block: Block, known: set[str], waiting: set[str], rows: Rows
+    group: SymmetryGroup, meets: Meets, block: Block, known: set[str], waiting: set[str], rows: Rows
 ) -> dict[str, Table]:
     """What tells the units of a block apart, but for spaces that wait."""
     tables: dict[str, Table] = {}
     wait = {leg.tensor for s in block.spaces if s.name in waiting for leg in block.legs[s.name]}
     for space in block.spaces:
-        telling = [] if space.name in waiting else _telling(group, block, space, known)
+        telling = [] if space.name in waiting else _telling(group, meets, block, space, known)
         if space.of("phase"):
             telling = [leg for leg in telling or block.legs[space.name] if leg.tensor not in wait]
             telling = telling or [x for x in block.legs[space.name] if x.tensor not in wait]
@@ -80,18 +97,25 @@ def _beside_phases(block: Block) -> set[str]:
     }  # fmt: skip
 
 
-def _telling(group: SymmetryGroup, block: Block, space: Space, known: set[str]) -> Sequence[Leg]:
+def _telling(
+    group: SymmetryGroup, meets: Meets, block: Block, space: Space, known: set[str]
+) -> Sequence[Leg]:
     """The legs that count: what writes the units, or what meets no space but known ones."""
     legs = block.legs[space.name]
-    unknown = {leg.tensor for s in group.spaces if s.name not in known for leg in s.legs}
-    unknown |= carried_twice(space)
-    settled = [leg for leg in legs if leg.tensor not in unknown]
+    settled = _settled(meets, block, space, known)
     if space.of("rotate"):  # a matrix takes as many weights as there are to be determined
         return settled or list(legs)
     writer = [leg for leg in space.writer if leg in legs]
     # gains of a norm, one number per unit, tell units apart less well than an embedding behind it
     telling = any(len(group.shapes[leg.tensor]) > 1 for leg in writer)
-    if telling and not any(leg.tensor in unknown for leg in writer):
+    if telling and set(writer) <= set(settled):
         gains = {norm.weight for norm in space.norms}
         return [*writer, *(leg for leg in settled if leg.tensor in gains and any(legs[leg]))]
     return settled or writer or list(legs)
+
+
+def _settled(meets: Meets, block: Block, space: Space, known: set[str]) -> list[Leg]:
+    """The legs of weights that meet no space but known ones, and this one once."""
+    twice = carried_twice(space)
+    legs = block.legs[space.name]
+    return [x for x in legs if meets[x.tensor] <= known and x.tensor not in twice]
