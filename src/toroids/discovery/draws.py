@@ -85,7 +85,8 @@ def _near(value: Tensor, generator: torch.Generator, wide: bool) -> Tensor:
     factor, term = 1 + 0.1 * noise, 0.01 * noise
     near = torch.empty(value.shape, dtype=torch.float64 if wide else value.dtype)
     # in parts that stay in a processor's cache
-    for old, new in zip(*(x.reshape(-1).split(PERIOD) for x in (value, near)), strict=True):
+    parts = (torch.split(x.reshape(-1), PERIOD) for x in (value, near))
+    for old, new in zip(*parts, strict=True):
         count = len(old)
         new.copy_(torch.addcmul(term[:count], old.to(kind), factor[:count]))
     return near
