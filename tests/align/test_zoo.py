@@ -11,6 +11,7 @@ import toroids as td
 transformers = pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)
 
+from zoo.tiny import TINY  # noqa: E402
 from zoo.weights import disturbed  # noqa: E402
 
 # Those of the canonical form's tests whose continuous symmetries it fixes without exception.
@@ -25,11 +26,24 @@ NAMES = (
 @pytest.mark.filterwarnings("ignore")
 def test_descent_undoes_a_planted_element(name):
     model, _, _, group = found(name)
-    params = disturbed(model, group)
+    undone(group, disturbed(model, group))
+
+
+def undone(group, params):
     moved = group.apply(group.random(torch.Generator().manual_seed(1)), params)
     alignment = td.align(group, moved, to=params)
+    assert alignment.bound < (1 + 1e-10) * alignment.similarity
     assert alignment.similarity_before < 0.99 * alignment.similarity
     for key in group.parameters:
         scale = alignment.reference[key].abs().max().clamp_min(1)
         error = (alignment.params[key] - alignment.reference[key]).abs().max()
         assert error < 1e-10 * scale, key
+
+
+# Heads that wait for their phases, shifts that would give each other back, gains 1 + w.
+@pytest.mark.parametrize("name", ["OLMo", "GLM", "ELECTRA", "Gemma2"])
+@pytest.mark.filterwarnings("ignore")
+def test_small_families_come_back_too(name):
+    model, inputs, key = TINY[name]()
+    group = td.discover(model, inputs, output_key=key)
+    undone(group, {k: x.double() for k, x in model.state_dict().items()})

@@ -272,6 +272,7 @@ class _Explorer:
         other = self._small()
         self._check_stateless(min([self.example, other or self.example], key=_entries))
         if other is not None:
+            self._look_at_other_counts(other)
             self._look(other)
         one = None if self._is_large() else self._single()
         if one is not None:
@@ -285,6 +286,14 @@ class _Explorer:
         self._look_far()
         self._look_where_asked()
         self._look_at_variants()
+
+    def _look_at_other_counts(self, other: Example) -> None:
+        """Looks at as many images as in `other`, of the example's size: a trace has one number."""
+        size, axes = self.example.size, self.example.axes
+        sizes = {axis: other.size(axis) for axis in axes if other.size(axis) != size(axis)}
+        counts = {axis: n for axis, n in sizes.items() if not axis[1]}
+        if not self.programs[0].lengths and counts and counts != sizes:
+            self._look(self.example.resized(counts))
 
     def _is_large(self) -> bool:
         return len(self.programs[0].graph.graph.nodes) > SMALL
@@ -342,13 +351,14 @@ class _Explorer:
 
     def _look_where_asked(self) -> None:
         """Looks where the forward's questions in Python are answered the other way."""
-        asked, done = self.call.asked, set[object]()
+        asked, done, taken = self.call.asked, set[object](), set[str]()
         left = ASKED // 4 if self._is_large() else ASKED
         while open_ := [q for q in asked.unanswered() if q.key not in done][:left]:
             for question in open_:
                 done.add(question.key)
                 for example in question.otherwise():
-                    if self._look(example, keep=False):
+                    if example.sizes in taken or self._look(example, keep=False):
+                        taken.add(example.sizes)
                         break
             left -= len(open_)
 
