@@ -56,11 +56,11 @@ def row(name: str, build: Callable[[], tuple[Any, Any, str | None]]) -> str:
     except td.ToroidsError as error:
         return f"| {name} | refused | | | | | | | | {_said(error)} |"
     seconds = time.process_time() - start
-    error, gap = planted(model, inputs, key)
+    distance, gap = planted(model, inputs, key)
     return (
         f"| {name} | {found.parameters:,} | {found.symmetry_dimension} | {found.dead} | "
         f"{found.linear_redundant:g} | {found.unexplained:g} | "
-        f"{error:.0e} | {gap:.0e} | {seconds:.1f} | {places(found)} |"
+        f"{distance:.0e} | {gap:.0e} | {seconds:.1f} | {places(found)} |"
     )
 
 
