@@ -17,16 +17,17 @@ def numbered(found: Orbits, cell: int, unit: Ids, role: Ids) -> tuple[Ids, Ids, 
 
     Returns:
         The copy of every place; its index in the copy; and, row by row, what tells it apart from
-        the other places of that copy and index: digits of other spaces, and its role.
+        the other places of that copy and index: digits of other spaces, its role, and its cell.
     """
     outer = found.chain[cell][:-1]
     copy, index = np.zeros(len(unit), np.int64), np.zeros(len(unit), np.int64)
-    rest = np.zeros((len(unit), 1 + max(len(chain) for chain in found.chain.values())), np.int64)
-    rest[:, -1] = role
+    rest = np.zeros((len(unit), 2 + max(len(chain) for chain in found.chain.values())), np.int64)
+    rest[:, -2] = role
     for kind in np.unique(found.cell[unit]):
         rows = np.flatnonzero(found.cell[unit] == kind)
         number = np.searchsorted(found.members[int(kind)], unit[rows])
         values = found.digits[int(kind)][number]
+        rest[rows, -1] = found.members[int(kind)][0]
         others = 0
         for position, x in enumerate(found.chain[int(kind)]):
             if x in outer:
