@@ -251,19 +251,10 @@ def _layer_norm(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str
     if found is None:
         return None
     walk.use(args[0])
-    if bias is None:
-        return found
-    if not isinstance(bias, Weight):
+    result = _biased(walk, found, bias)
+    if result is None:
         walk.use(found)
-        return None
-
-    def make() -> Map:
-        added = walk.as_map(bias)
-        if added is None:
-            raise ValueError("a bias too large to be followed")
-        return maps.added([found.make(), added])
-
-    return Later((*found.holders, bias.entries), make)
+    return result
 
 
 def operator_name_is_rms(node: fx.Node) -> bool:
