@@ -8,6 +8,7 @@ are solved exactly: over the rationals for scales and shifts, over GF(2) for sig
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from functools import cache
 from heapq import heapify, heappop, heappush
 
 import numpy as np
@@ -26,6 +27,11 @@ def first_units(orbits: Orbits) -> Ids:
     for cell, units in orbits.members.items():
         mark[units[(orbits.digits[cell] == 0).all(axis=1)]] = True
     return mark
+
+
+@cache
+def _fraction(factor: float) -> Fraction:
+    return Fraction(factor).limit_denominator(10**6)
 
 
 class Exponents:
@@ -50,7 +56,8 @@ class Exponents:
         for channel, factors, ids in c.equations:
             kept = ids[:, (status[ids] < 2).all(axis=0) & (self.cell[ids] >= 0).any(axis=0)]
             if kept.size:
-                for column in np.unique(kept, axis=1).T.tolist():
+                # equations are many and short, for which NumPy's own `unique` is slow
+                for column in sorted(set(map(tuple, kept.T.tolist()))):
                     self._state(channel, factors, column)
 
     def _state(self, channel: int, factors: Sequence[float], ids: Sequence[int]) -> None:
@@ -59,7 +66,7 @@ class Exponents:
             row: Row = {}
             for factor, i in zip(factors, ids, strict=True):
                 if self.cell[i] >= 0 and space in self.orbits.chain[int(self.cell[i])]:
-                    row[i] = row.get(i, Fraction(0)) + Fraction(factor).limit_denominator(10**6)
+                    row[i] = row.get(i, Fraction(0)) + _fraction(factor)
             self.rows.setdefault(space, []).append((channel, row))
 
     def generators(self, space: int, channel: int, wanted: Iterable[int]) -> list[Vector]:
