@@ -22,6 +22,7 @@ from toroids.discovery.axes.values import (
     Bundle,
     Loose,
     Value,
+    distinct,
     is_open,
     joined_rows,
     project,
@@ -42,7 +43,7 @@ def add(c: Constraints, values: Sequence[Value]) -> Value:
     for dims, cover in coverage(heads, values):
         ids = _equal_but_shift(c, cover, values)
         bundles.append(Bundle(dims, ids))
-    loose = tuple(x for value in values for x in value.loose)
+    loose = distinct(x for value in values for x in value.loose)
     zeros = all(v.zero for v in values)
     scalar, rows = equal_scalars(c, values), joined_rows(c, values)
     return Value(values[0].axes, tuple(bundles), scalar, zero=zeros, loose=loose, rows=rows)
@@ -140,7 +141,7 @@ def _loosened(
             if bundle.ids[1 + SHIFT].any():
                 own = tuple(value.axis_of(dim) for dim in bundle.dims)
                 found.append(Loose(bundle.ids[1 + SHIFT], own, varies))
-    return tuple(found)
+    return distinct(found)
 
 
 def _weighted(

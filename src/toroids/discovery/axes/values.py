@@ -80,6 +80,11 @@ class Loose:
         return Loose(self.ids, own, frozenset(to(axis) for axis in self.varies) - {-1})
 
 
+def distinct(loose: Iterable[Loose]) -> tuple[Loose, ...]:
+    """Leaves out what is said twice: a loop over time would double its state's at every step."""
+    return tuple({(id(x.ids), x.own, x.varies): x for x in loose}.values())
+
+
 @dataclass(frozen=True, eq=False)
 class Held:
     """Numbers that follow from buffers alone.
