@@ -13,8 +13,7 @@ from torch import Tensor, fx, nn
 
 from toroids.discovery.asked import Asked, Asking
 from toroids.discovery.example import Example
-from toroids.discovery.infer import draws_random
-from toroids.discovery.program import Program, first_line, operator_name
+from toroids.discovery.program import Program, draws_random, first_line, operator_name
 from toroids.discovery.trace import Counted, quiet
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.running import call, evaluation_mode

@@ -32,6 +32,7 @@ from toroids.discovery.program import (
     attribute,
     body,
     call,
+    draws_random,
     is_block,
     is_in_place,
     operator_name,
@@ -669,20 +670,6 @@ def _keep_open_axes(c: Constraints, value: Value, opened: Sequence[bool]) -> Non
         moving = {d for b in bundles for d in b.dims if not c.is_shuffled(b.places)}
         if dims and moving >= set(dims):
             axes.pin(c, value, [axis])
-
-
-def draws_random(node: fx.Node) -> bool:
-    """Whether an operator draws random numbers, as one of dropout in evaluation does not."""
-    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
-        return False
-    schema = node.target._schema.arguments  # type: ignore[union-attr]
-    given = {a.name: a.default_value for a in schema if a.has_default_value()}
-    given |= {a.name: value for a, value in zip(schema, node.args, strict=False)} | node.kwargs
-    return not any(given.get(name) == value for name, value in IDLE if name in given)
-
-
-# Settings with which an operator that can draw random numbers draws none.
-IDLE = (("p", 0), ("dropout_p", 0), ("train", False), ("training", False))
 
 
 def _known(value: Any) -> bool:

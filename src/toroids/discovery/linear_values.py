@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from toroids.discovery import maps
 from toroids.discovery.example import Example
-from toroids.discovery.infer import MEASURING, draws_random
+from toroids.discovery.infer import MEASURING
 from toroids.discovery.maps import TOKENS, Features, Holder, Map, Places
 from toroids.discovery.program import (
     Execution,
@@ -28,6 +28,7 @@ from toroids.discovery.program import (
     attribute,
     body,
     call,
+    draws_random,
     is_block,
     is_in_place,
     operator_name,

@@ -480,3 +480,17 @@ def first_line(error: Exception) -> str:
     """What an error says first, without its full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
+
+
+def draws_random(node: fx.Node) -> bool:
+    """Whether an operator draws random numbers, as one of dropout in evaluation does not."""
+    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
+        return False
+    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    given = {a.name: a.default_value for a in schema if a.has_default_value()}
+    given |= {a.name: value for a, value in zip(schema, node.args, strict=False)} | node.kwargs
+    return not any(given.get(name) == value for name, value in IDLE if name in given)
+
+
+# Settings with which an operator that can draw random numbers draws none.
+IDLE = (("p", 0), ("dropout_p", 0), ("train", False), ("training", False))
