@@ -20,7 +20,7 @@ from torch import nn
 
 import toroids as td
 from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
+from toroids.discovery.tracing.explore import explore
 
 X = torch.randn(2, 784)
 Build = Callable[[], tuple[nn.Module, Any]]

@@ -14,7 +14,7 @@ import torch
 import toroids as td
 from toroids import data, models, solvers, study
 from toroids.design.config import StudyConfig
-from toroids.discovery.verify import Verification
+from toroids.discovery.proof.verify import Verification
 from toroids.errors import ToroidsError
 from toroids.explore.explore import explore
 from toroids.report.page import write_report

@@ -8,11 +8,11 @@ from toroids.align.many import ManyAlignment, align_many
 from toroids.binary.layers import BinaryConv2d, BinaryLinear, Sign
 from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
-from toroids.discovery.audit import audit
-from toroids.discovery.counts import Audit
+from toroids.discovery.audit.audit import audit
+from toroids.discovery.audit.counts import Audit
 from toroids.discovery.discover import discover
+from toroids.discovery.proof.verify import Verification, verify
 from toroids.discovery.rules.registry import rule
-from toroids.discovery.verify import Verification, verify
 from toroids.discovery.widen import widen
 from toroids.errors import (
     ConfigError,

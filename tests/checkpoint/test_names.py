@@ -14,7 +14,7 @@ from toroids.checkpoint import (
     state_dict_names,
 )
 from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
+from toroids.discovery.tracing.explore import explore
 from toroids.errors import ParamsError
 
 SHAPES = {"base.a": (2, 3), "base.LayerNorm.weight": (3,), "head.w": (4, 3), "again.w": (4, 3)}

@@ -2,7 +2,7 @@
 
 import torch
 
-from toroids.discovery.proof import measure, subject_of
+from toroids.discovery.proof.proof import measure, subject_of
 
 
 def deviation(explored, model, group, trials=None):

@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 import toroids as td
 from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
+from toroids.discovery.tracing.explore import explore
 
 
 class Concatenated(nn.Module):

@@ -9,7 +9,7 @@ from discovery.function import Function
 from torch import nn
 
 from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
+from toroids.discovery.tracing.explore import explore
 
 torch.manual_seed(0)
 

@@ -12,8 +12,8 @@ from torch.utils import _pytree
 import toroids as td
 from toroids.discovery.axes import elementwise
 from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
 from toroids.discovery.rules import RULES
+from toroids.discovery.tracing.explore import explore
 
 
 def call(function, *arguments):
@@ -85,7 +85,7 @@ def test_a_rule_that_grants_too_little_is_incomplete(monkeypatch):
     found = examine(call(torch.relu, tensor(3, 4)))
     assert (found.verdict, set(found.rescale)) == ("complete", {"a.0", "a.1"})
     monkeypatch.delitem(RULES, "aten::relu")
-    monkeypatch.setattr("toroids.discovery.infer.decomposition", lambda node: None)
+    monkeypatch.setattr("toroids.discovery.inference.infer.decomposition", lambda node: None)
     found = examine(call(torch.relu, tensor(3, 4)))
     assert (found.verdict, set(found.permute)) == ("incomplete", {"a.0", "a.1"})
     assert set(found.copies) == {"a.0", "a.1"}

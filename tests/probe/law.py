@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 import toroids as td
-from toroids.discovery.proof import restless
+from toroids.discovery.proof.proof import restless
 from toroids.probe import Probe
 from toroids.probe.parity import Span
 from toroids.symmetry.action import identity_choice

@@ -14,7 +14,7 @@ from zoo.weights import disturbed
 
 import toroids as td
 from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
+from toroids.discovery.tracing.explore import explore
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,7 @@ from zoo.architectures import ARCHITECTURES
 from zoo.classic import CLASSIC
 
 from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
+from toroids.discovery.tracing.explore import explore
 
 
 @functools.lru_cache(maxsize=2)  # all tests of one network follow each other, as `named` has it

@@ -22,7 +22,7 @@ from toroids.canonical.exponents import Matrix
 from toroids.canonical.least_norm import LogScales, Mover, Squares, least_norm
 from toroids.canonical.plan import Plan
 from toroids.canonical.sphere import element, fix, tolerance
-from toroids.discovery.exponents import null_space
+from toroids.discovery.inference.exponents import null_space
 from toroids.params import precise
 from toroids.symmetry.action import move_space
 from toroids.symmetry.group import SymmetryGroup

@@ -31,8 +31,8 @@ from toroids.cli.shared import (
     shown_progress,
 )
 from toroids.discovery.discover import discover
-from toroids.discovery.proof import is_wide
-from toroids.discovery.verify import verify
+from toroids.discovery.proof.proof import is_wide
+from toroids.discovery.proof.verify import verify
 from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
 from toroids.params import Params, load_params

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from toroids.align.alignment import METHODS, METHODS_ON_DATA
-from toroids.discovery.example import Inputs
+from toroids.discovery.tracing.example import Inputs
 from toroids.errors import ConfigError
 from toroids.models.load import example
 from toroids.study.run import Progress as Callback

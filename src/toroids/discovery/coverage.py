@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from toroids.discovery.discover import group_of
-from toroids.discovery.explore import explore
-from toroids.discovery.verify import verify
+from toroids.discovery.proof.verify import verify
+from toroids.discovery.tracing.explore import explore
 from toroids.errors import ToroidsError
 
 Build = Callable[[], tuple[nn.Module, Any]]

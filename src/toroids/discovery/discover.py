@@ -15,13 +15,15 @@ import torch
 from torch import nn
 
 from toroids.arguments import checked
-from toroids.discovery.absorbed import absorbed
-from toroids.discovery.assemble import Assembly
-from toroids.discovery.example import Inputs
-from toroids.discovery.explore import Explored, explore
-from toroids.discovery.infer import Inference, infer
+from toroids.discovery.inference.absorbed import absorbed
+from toroids.discovery.inference.assemble import Assembly
+from toroids.discovery.inference.infer import Inference, infer
+from toroids.discovery.inference.shuffles import solved
+from toroids.discovery.inference.stacks import stacks_of
+from toroids.discovery.matrices.rotary import rotary_pairs
+from toroids.discovery.matrices.rotations import rotations
 from toroids.discovery.output import output_of
-from toroids.discovery.proof import (
+from toroids.discovery.proof.proof import (
     TOLERANCE,
     Atom,
     Deviation,
@@ -30,10 +32,8 @@ from toroids.discovery.proof import (
     violations,
     without_atoms,
 )
-from toroids.discovery.rotary import rotary_pairs
-from toroids.discovery.rotations import rotations
-from toroids.discovery.shuffles import solved
-from toroids.discovery.stacks import stacks_of
+from toroids.discovery.tracing.example import Inputs
+from toroids.discovery.tracing.explore import Explored, explore
 from toroids.errors import ProofWarning
 from toroids.symmetry.condition import Condition, digest_of
 from toroids.symmetry.group import SymmetryGroup

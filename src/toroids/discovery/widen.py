@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from toroids.arguments import checked
 from toroids.discovery.discover import group_of
-from toroids.discovery.draws import drawn_params
-from toroids.discovery.example import Inputs
-from toroids.discovery.explore import explore
-from toroids.discovery.proof import TOLERANCE, deviation
+from toroids.discovery.proof.proof import TOLERANCE, deviation
+from toroids.discovery.tracing.draws import drawn_params
+from toroids.discovery.tracing.example import Inputs
+from toroids.discovery.tracing.explore import explore
 from toroids.errors import ToroidsError
 from toroids.evaluation.running import check_module
 from toroids.params import Params, check_finite, check_shapes

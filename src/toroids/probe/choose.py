@@ -9,7 +9,7 @@ that shows it is added.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toroids.discovery.assemble import Assembly
+from toroids.discovery.inference.assemble import Assembly
 from toroids.probe.parity import Span
 from toroids.probe.sightings import PASSED, Sighting
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from toroids.discovery.constraints import Ids
+from toroids.discovery.axes.constraints import Ids
 from toroids.errors import ToroidsError
 from toroids.probe.parity import Span
 from toroids.symmetry.space import Generator, Leg, Space

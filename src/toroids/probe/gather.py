@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toroids.discovery.constraints import Ids
-from toroids.discovery.numbering import in_order, numbered
-from toroids.discovery.orbits import Orbits
+from toroids.discovery.axes.constraints import Ids
+from toroids.discovery.inference.numbering import in_order, numbered
+from toroids.discovery.inference.orbits import Orbits
 from toroids.probe.sightings import Sighting
 
 GOLDEN = (5**0.5 - 1) / 2

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from toroids.discovery.assemble import Assembly
-from toroids.discovery.infer import infer
-from toroids.discovery.program import Program
-from toroids.discovery.shuffles import solved
+from toroids.discovery.inference.assemble import Assembly
+from toroids.discovery.inference.infer import infer
+from toroids.discovery.inference.shuffles import solved
+from toroids.discovery.tracing.program import Program
 from toroids.errors import ToroidsError
 from toroids.probe.choose import Chosen, choose
 from toroids.probe.correspond import Match, correspond

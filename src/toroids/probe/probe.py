@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from toroids.arguments import checked_methods
-from toroids.discovery.calls import Caller
-from toroids.discovery.example import Inputs, example_of
-from toroids.discovery.program import CPU, Execution, LookUp, Watch
-from toroids.discovery.trace import trace
+from toroids.discovery.tracing.calls import Caller
+from toroids.discovery.tracing.example import Inputs, example_of
+from toroids.discovery.tracing.program import CPU, Execution, LookUp, Watch
+from toroids.discovery.tracing.trace import trace
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.running import check_module
 from toroids.params import Params

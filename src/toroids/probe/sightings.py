@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import fx
 
-from toroids.discovery.assemble import Assembly
 from toroids.discovery.axes import SIGN, Bundle, Value
-from toroids.discovery.constraints import Ids
-from toroids.discovery.infer import Inference
-from toroids.discovery.program import operator_name
+from toroids.discovery.axes.constraints import Ids
+from toroids.discovery.inference.assemble import Assembly
+from toroids.discovery.inference.infer import Inference
+from toroids.discovery.tracing.program import operator_name
 from toroids.probe.layers import RECURRENT
 
 READ, DROPPED, PASSED = range(3)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from toroids.discovery.axes.arrange import broadcast_ids
+from toroids.discovery.axes.constraints import SCALAR, Constraints, Ids
 from toroids.discovery.axes.meet import (
     _carried,
     coverage,
@@ -32,7 +33,6 @@ from toroids.discovery.axes.values import (
     zero,
     zero_scalar,
 )
-from toroids.discovery.constraints import SCALAR, Constraints, Ids
 
 
 def add(c: Constraints, values: Sequence[Value]) -> Value:

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from toroids.discovery.axes.constraints import CHANNELS, Constraints, Ids, Loss
 from toroids.discovery.axes.values import (
     Bundle,
     Loose,
@@ -19,7 +20,6 @@ from toroids.discovery.axes.values import (
     project,
     zero,
 )
-from toroids.discovery.constraints import CHANNELS, Constraints, Ids, Loss
 
 
 def permute(value: Value, order: Sequence[int]) -> Value:

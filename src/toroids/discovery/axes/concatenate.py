@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from toroids.discovery.axes.arrange import product_bundle, whole
+from toroids.discovery.axes.constraints import Constraints, Ids
 from toroids.discovery.axes.meet import (
     coverage,
     equal_exponents,
@@ -14,7 +15,6 @@ from toroids.discovery.axes.meet import (
     with_same_dims,
 )
 from toroids.discovery.axes.values import SHIFT, Bundle, Value, fixed, pin_bundle
-from toroids.discovery.constraints import Constraints, Ids
 
 
 def concatenate(c: Constraints, values: Sequence[Value], axis: int) -> Value:

@@ -17,6 +17,7 @@ from toroids.discovery.axes.arrange import (
     whole,
     with_fixed_axes,
 )
+from toroids.discovery.axes.constraints import CHANNELS, Constraints, Ids, Loss
 from toroids.discovery.axes.values import (
     SCALE,
     SHIFT,
@@ -30,7 +31,6 @@ from toroids.discovery.axes.values import (
     settle,
     zero,
 )
-from toroids.discovery.constraints import CHANNELS, Constraints, Ids, Loss
 
 
 def drop_axis(c: Constraints, value: Value, axis: int) -> Value:

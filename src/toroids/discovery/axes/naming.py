@@ -11,9 +11,9 @@ import numpy as np
 
 from toroids.discovery.axes.arithmetic import met
 from toroids.discovery.axes.arrange import insert_axis, whole
+from toroids.discovery.axes.constraints import CHANNELS, Constraints, Shuffle
 from toroids.discovery.axes.meet import average_out, set_aside
 from toroids.discovery.axes.values import Bundle, Names, Rows, Value, fixed, pin
-from toroids.discovery.constraints import CHANNELS, Constraints, Shuffle
 
 
 def names_along(c: Constraints, value: Value, axis: int) -> Names | None:

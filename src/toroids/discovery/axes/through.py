@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from toroids.discovery.axes.arrange import insert_axis, uniform, whole
+from toroids.discovery.axes.constraints import Constraints, Ids
 from toroids.discovery.axes.meet import average_out, in_order
 from toroids.discovery.axes.values import Bundle, Value, constant, project
-from toroids.discovery.constraints import Constraints, Ids
 
 # Comparisons of a pair of columns, row by row, that are worth their time: larger maps are taken for
 # ones that tell all positions apart.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toroids.discovery.constraints import CHANNELS, SCALAR, Constraints, Ids, Loss
+from toroids.discovery.axes.constraints import CHANNELS, SCALAR, Constraints, Ids, Loss
 
 SCALE, SIGN, SHIFT = range(len(CHANNELS))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from toroids.discovery import axes
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Value
-from toroids.discovery.constraints import Constraints
+from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.rules.linear import matmul
 from toroids.discovery.rules.pointwise import NONE, Law, pointwise
 from toroids.discovery.rules.reductions import dims_of, norm_over

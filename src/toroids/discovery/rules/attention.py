@@ -4,7 +4,7 @@ from typing import Any
 
 from toroids.discovery import axes
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Value
-from toroids.discovery.constraints import Constraints
+from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.rules.registry import rule
 from toroids.discovery.rules.structure import repeat_interleave
 

@@ -9,7 +9,7 @@ import numpy as np
 from toroids.binary.sign import OPERATOR
 from toroids.discovery import axes
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Value
-from toroids.discovery.constraints import Constraints, Loss
+from toroids.discovery.axes.constraints import Constraints, Loss
 from toroids.discovery.rules.pointwise import (
     HOMOGENEOUS,
     NONE,

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from toroids.discovery import axes
 from toroids.discovery.axes import Value
-from toroids.discovery.constraints import Constraints
+from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.rules.registry import rule
 from toroids.discovery.rules.structure import movedim
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from toroids.discovery import axes
 from toroids.discovery.axes import SHIFT, Names, Value
-from toroids.discovery.constraints import Constraints
+from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.rules.elementwise import where
 from toroids.discovery.rules.pointwise import ALIKE, EQUAL, NONE, ODD, as_value, pointwise
 from toroids.discovery.rules.registry import rule

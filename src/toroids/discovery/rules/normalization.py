@@ -6,7 +6,7 @@ from typing import Any
 
 from toroids.discovery import axes
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Bundle, Value
-from toroids.discovery.constraints import BatchNorm, Constraints
+from toroids.discovery.axes.constraints import BatchNorm, Constraints
 from toroids.discovery.rules.pointwise import NONE
 from toroids.discovery.rules.reductions import norm_over, symmetric
 from toroids.discovery.rules.registry import rule

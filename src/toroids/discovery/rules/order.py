@@ -7,7 +7,7 @@ import numpy as np
 
 from toroids.discovery import axes
 from toroids.discovery.axes import Names, Value
-from toroids.discovery.constraints import Constraints
+from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.rules.pointwise import NONE, as_value, pointwise
 from toroids.discovery.rules.reductions import EXTREME, LOGARITHM, chosen_names
 from toroids.discovery.rules.registry import rule

@@ -13,7 +13,7 @@ import torch
 
 from toroids.discovery import axes
 from toroids.discovery.axes import Value
-from toroids.discovery.constraints import Constraints
+from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.rules.registry import RULES, rule
 
 Generators = tuple[tuple[int, ...], ...]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from toroids.discovery import axes
 from toroids.discovery.axes import SHIFT, Value
-from toroids.discovery.constraints import Constraints
+from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.rules.pointwise import pointwise
 from toroids.discovery.rules.reductions import EXTREME, reduced
 from toroids.discovery.rules.registry import F, rule

@@ -8,7 +8,7 @@ import numpy as np
 
 from toroids.discovery import axes
 from toroids.discovery.axes import Value
-from toroids.discovery.constraints import Constraints
+from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.rules.linear import linear
 from toroids.discovery.rules.pointwise import HOMOGENEOUS, ODD, Law, pointwise
 from toroids.discovery.rules.registry import rule

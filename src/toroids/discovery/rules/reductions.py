@@ -6,7 +6,7 @@ from typing import Any
 
 from toroids.discovery import axes
 from toroids.discovery.axes import Names, Value
-from toroids.discovery.constraints import Constraints, Loss
+from toroids.discovery.axes.constraints import Constraints, Loss
 from toroids.discovery.rules.pointwise import ALIKE, HOMOGENEOUS, NONE, TRUTH, Law, pointwise
 from toroids.discovery.rules.registry import rule
 

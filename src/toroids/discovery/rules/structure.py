@@ -9,7 +9,7 @@ import torch
 
 from toroids.discovery import axes
 from toroids.discovery.axes import Names, Value
-from toroids.discovery.constraints import Constraints
+from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.rules.pointwise import ODD, pointwise
 from toroids.discovery.rules.registry import rule
 

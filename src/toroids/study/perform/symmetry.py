@@ -1,7 +1,7 @@
 """Finds and proves the symmetry group of an architecture."""
 
 from toroids.discovery.discover import discover
-from toroids.discovery.verify import verify
+from toroids.discovery.proof.verify import verify
 from toroids.errors import ToroidsError
 from toroids.statistics.row import Row
 from toroids.study.perform.setting import Setting

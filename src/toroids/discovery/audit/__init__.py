@@ -1,0 +1,1 @@
+"""Which directions of the weights leave the outputs, and which of them the group explains."""

@@ -1,0 +1,264 @@
+"""The audit: do weight directions leave the outputs unchanged that no space explains?
+
+At a generic point the directions that leave all outputs on all inputs unchanged to first order are
+the null space of the Jacobian of the outputs by the parameters. Continuous symmetries lie in it.
+What else lies in it is dead (parameters on which no output depends), linear-redundant (directions
+within one layer, as the kernel of a layer whose reader subtracts the mean, among biases alone, or
+among constants: what a layer norm's bias adds its readers can add as well), or unexplained.
+
+Where the Jacobian is too large, what neither symmetries nor dead entries explain is asked of narrow
+twins of the network.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from toroids.arguments import checked
+from toroids.discovery.audit.counts import Audit, Question, exact
+from toroids.discovery.audit.lanczos import estimated_rank
+from toroids.discovery.audit.narrow import Narrow, narrowed
+from toroids.discovery.audit.tangents import dimension_of, pulled, tangents_of
+from toroids.discovery.discover import group_of
+from toroids.discovery.inference.assemble import operator_of
+from toroids.discovery.tracing.draws import drawn_params
+from toroids.discovery.tracing.example import Inputs
+from toroids.discovery.tracing.explore import explore
+from toroids.discovery.tracing.program import Program
+from toroids.errors import DataError
+from toroids.params import Params
+from toroids.symmetry.group import SymmetryGroup, check_group
+from toroids.symmetry.space import Leg
+from toroids.symmetry.units import along
+
+# More parameters have a Jacobian that takes minutes.
+DENSE = 8000
+# That of a narrow twin is in seconds. Its rank shows in a few outputs per parameter.
+NARROW = 2000
+ROWS = 4
+
+
+@checked
+def audit(
+    model: nn.Module,
+    inputs: Inputs,
+    params: Params | None = None,
+    *,
+    group: SymmetryGroup | None = None,
+    output_key: str | int | None = None,
+) -> Audit:
+    """Counts the weight directions that leave the outputs, and those that the group explains.
+
+    Args:
+        model: the module; run in evaluation mode, not touched.
+        inputs: as many examples as give at least as many outputs as there are parameters.
+        params: where to audit; the model's own parameters, disturbed to a generic point, if None.
+        group: the group to compare with; the discovered one when None.
+        output_key: the entry of a structured output that counts.
+
+    Returns:
+        The counts: exact for networks of at most 8000 parameters. For larger ones symmetries and
+        dead entries are counted, and linear-redundant and unexplained directions are estimated: as
+        many per parameter as in a narrow twin, the same module at weights at which units are equal;
+        the standard error is the difference to a twin that is narrower still. Where no units can be
+        made equal the rank is estimated by stochastic Lanczos quadrature, which takes weak
+        directions for null and null ones for weak.
+
+    Raises:
+        DataError: the model gives no floating outputs, or they are not finite.
+        ParamsError: `params` or `group` is of another architecture.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> model = td.models.fully_connected([3, 4, 2], seed=0)
+        >>> inputs = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+        >>> found = td.audit(model, inputs)
+        >>> found.symmetry_dimension, found.unexplained
+        (4, 0.0)
+    """
+    explored = explore(model, inputs, output_key)
+    group = group_of(explored) if group is None else group
+    check_group(group)
+    group.check(model.state_dict(), "the model")
+    program, example = explored.points[0].program, explored.points[0].example
+    point = drawn_params(
+        {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
+        program.aliases, program.parameters, torch.Generator().manual_seed(0),
+        keep=[condition.buffer for condition in group.conditions],
+    )  # fmt: skip
+    if params is not None:
+        group.check(params)
+        point = {name: tensor.detach().cpu() for name, tensor in params.items()}
+    point = {n: t.double() if t.is_floating_point() else t for n, t in point.items()}
+    asked = _Subject(program, example.tensors, group, point)
+    if asked.outputs(asked.start).numel() == 0:
+        raise DataError("the model gives no floating outputs on these inputs; pass at least one.")
+    return _exact(asked) if len(asked.start) <= DENSE else _estimated(asked)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A network at a point, as a function of all its parameters as one vector."""
+
+    program: Program
+    inputs: Sequence[Tensor]
+    group: SymmetryGroup
+    point: dict[str, Tensor]
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters that are trained, tied ones once."""
+        program = self.program
+        first = {other: names[0] for names in program.aliases.values() for other in names}
+        learned = program.parameters - program.whole
+        return [n for n in program.shapes if n in learned and first.get(n, n) == n]
+
+    @property
+    def start(self) -> Tensor:
+        return torch.cat([self.point[name].reshape(-1) for name in self.names])
+
+    @property
+    def latent(self) -> Tensor:
+        """Which entries of all parameters have a size that nobody reads."""
+        held = [torch.full((self.point[n].numel(),), n in self.group.binary) for n in self.names]
+        return torch.cat(held)
+
+    def outputs(self, vector: Tensor) -> Tensor:
+        """All outputs as one vector."""
+        names, point = self.names, self.point
+        pieces = torch.split(vector, [point[name].numel() for name in names])
+        moved = {n: piece.view_as(point[n]) for n, piece in zip(names, pieces, strict=True)}
+        learned = self.program.parameters - self.program.whole
+        others = {n: t for n, t in point.items() if n not in learned}
+        found = self.program.run({**others, **moved}, gradients=True, inputs=self.inputs)
+        return torch.cat([value.reshape(-1) for value in found])
+
+    def blocks(self, sizes: dict[str, int]) -> list[Tensor]:
+        """Positions of every layer's parameters, and of all biases and gains together."""
+        layers: dict[str, list[Tensor]] = {}
+        start = 0
+        for name, size in sizes.items():
+            at = torch.arange(start, start + size)
+            start += size
+            layers.setdefault(operator_of(name), []).append(at)
+            if self.point[name].ndim == 1:
+                layers.setdefault("", []).append(at)
+        return [torch.cat(parts) for parts in layers.values()]
+
+    def constants(self) -> list[Tensor]:
+        """For every norm with a bias the directions that change constants: biases, and readers.
+
+        The columns of a reader, weighed by the inverse gains, add up to what multiplies the mean
+        that a layer norm makes zero: along their sum the reader does not see its input.
+
+        Returns:
+            (directions, entries of all parameters), for every norm.
+        """
+        found = []
+        for space in self.group.spaces:
+            for scale in space.of("rescale"):
+                legs = [(x, e) for x, e in zip(space.legs, scale.exponents, strict=True) if e]
+                single = [x for x, e in legs if e > 0 and self.point[x.tensor].ndim == 1]
+                readers = [x for x, e in legs if e < 0 and x.positions is None]
+                if len({x.tensor for x in single}) == 2 and space.copies == 1:
+                    found += [self._behind(gain, single, readers) for gain in single]
+        return found
+
+    def _behind(self, gain: Leg, single: Sequence[Leg], readers: Sequence[Leg]) -> Tensor:
+        """Directions of all biases, and of a norm's readers along its inverse gains."""
+        gains = {
+            space.legs[at].tensor for space in self.group.spaces for at in space.gains
+            if at is not None
+        } | {gain.tensor}  # fmt: skip
+        biases = {n for n in self.names if self.point[n].ndim == 1} - gains
+        weights = 1 / (self.point[gain.tensor] + gain.offset)
+        rows = []
+        for leg in readers:
+            tensor = self.point[leg.tensor]
+            column = along(weights, tensor, leg, 0.0).expand(tensor.shape)
+            ones = torch.eye(tensor.numel() // len(weights), dtype=torch.float64)
+            others = [n for axis, n in enumerate(tensor.shape) if axis != leg.axis]
+            chosen = ones.view(-1, *others).unsqueeze(1 + leg.axis)
+            rows.append(self._spread(leg.tensor, (chosen * column).reshape(len(ones), -1)))
+        for name in sorted(biases):
+            rows.append(self._spread(name, torch.eye(self.point[name].numel()).double()))
+        return torch.cat(rows)
+
+    def _spread(self, name: str, rows: Tensor) -> Tensor:
+        """Directions of one parameter as directions of all."""
+        pieces = [
+            rows if n == name else rows.new_zeros(len(rows), self.point[n].numel())
+            for n in self.names
+        ]
+        return torch.cat(pieces, dim=1)
+
+
+def _exact(asked: _Subject) -> Audit:
+    sizes = {name: asked.point[name].numel() for name in asked.names}
+    tangents = tangents_of(asked.group, asked.point, asked.names)
+    blocks = asked.blocks(sizes)
+    constants = asked.constants()
+    return exact(
+        Question(asked.outputs, asked.start, sizes, blocks, constants, tangents, asked.latent)
+    )
+
+
+def _estimated(asked: _Subject) -> Audit:
+    """Symmetries and what is dead are the network's; of the rest there is as much as in twins."""
+    start, latent = asked.start, asked.latent
+    total, count = len(start), asked.outputs(start).numel()
+    silent = _silent(asked.outputs, start)
+    dimension, among_silent = dimension_of(asked.group, asked.point, asked.names, silent)
+    dead = int((silent & ~latent).sum()) - among_silent
+    dimension += int(latent.sum())
+    found = Audit(total, count, 0.0, dimension, dead, 0.0, 0.0, count < total)
+    twins = [
+        _twin(asked, narrow) for narrow in narrowed(asked.group, asked.point, asked.names, NARROW)
+    ]
+    if not twins:
+        rank, error = estimated_rank(asked.outputs, start)
+        left = max(total - rank - dimension - dead, 0.0)
+        return replace(found, rank=rank, unexplained=left, rank_stderr=error)
+    # as many per parameter as in the widest twin; the next one says how far that is to be trusted
+    redundant = [total * twin.linear_redundant / twin.parameters for twin in twins]
+    other = [total * twin.unexplained / twin.parameters for twin in twins]
+    return replace(
+        found,
+        rank=total - dimension - dead - redundant[0] - other[0],
+        linear_redundant=redundant[0],
+        unexplained=other[0],
+        rank_stderr=math.hypot(redundant[0] - redundant[-1], other[0] - other[-1]),
+        where=twins[0].where,
+        twin=twins[0],
+    )
+
+
+def _silent(outputs: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
+    """On which entries no output depends: a random sum of all outputs does not."""
+    vector = start.clone().requires_grad_()
+    values = outputs(vector)
+    generator = torch.Generator().manual_seed(0)
+    return pulled(values, vector, torch.randn(len(values), generator=generator).double()) == 0
+
+
+def _twin(asked: _Subject, narrow: Narrow) -> Audit:
+    """The exact audit of a narrow twin, by some of its outputs."""
+    small = replace(asked, point=narrow.point)
+    sizes = dict(zip(asked.names, narrow.sizes, strict=True))
+    count = small.outputs(small.start).numel()
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(count, generator=generator)[: ROWS * sum(narrow.sizes)]
+    return exact(
+        Question(
+            outputs=lambda free: small.outputs(free[narrow.classes])[chosen],
+            start=narrow.free(small.start),
+            sizes=sizes,
+            blocks=small.blocks(sizes),
+            constants=[torch.stack([narrow.free(row) for row in x]) for x in small.constants()],
+            symmetries=tangents_of(asked.group, narrow.point, asked.names, narrow.free),
+            latent=narrow.free(asked.latent.double()) > 0,
+        )
+    )

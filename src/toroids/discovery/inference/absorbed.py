@@ -1,0 +1,289 @@
+"""Biases that later biases absorb: b + t, and what linear readers make of t taken back elsewhere.
+
+A value bias is absorbed by the output bias, since attention weights add up to one; the bias of a
+norm by those of all linear maps that read it. With t added to one bias, and -g W t or -g t to
+others, all equations of `constants` must hold for every t: linear equations for the numbers g.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toroids.discovery.inference.constants import Equation, Part, Reader, equations_of, is_bias_like
+from toroids.discovery.tracing.program import Program
+from toroids.symmetry.space import Absorbed, Generator, Leg, Space
+
+# Numbers g are quotients of numbers in the network; below this one is zero.
+SMALL = 1e-9
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """That a bias takes back g W t; g t where there is no reader."""
+
+    bias: str
+    reader: Reader | None
+    share: float
+
+
+# A bias, and the matrix through which it may take back a shift.
+Pair = tuple[str, Reader | None]
+
+
+def absorbed(programs: Sequence[Program], spaces: Sequence[Space]) -> tuple[list[Space], list[str]]:
+    """Finds shifts of biases that later biases absorb.
+
+    Args:
+        programs: the traced module, at all sizes.
+        spaces: as they are known so far.
+
+    Returns:
+        The spaces with these shifts, and notes on biases that lie on no space.
+    """
+    found = [equations_of(program) for program in programs]
+    if any(own is None for own in found):
+        return list(spaces), []
+    facts = _Facts([e for own in found for e in own or ()], programs)
+    result, left = list(spaces), {}
+    # two shifts of which one moves what the other is read by do not commute: one is granted
+    moved = {
+        leg.tensor for space in spaces for shift in space.of("shift")
+        for leg, e in zip(space.legs, shift.exponents, strict=True) if e
+    }  # fmt: skip
+    crossed: dict[str, str] = {}
+    for bias in facts.biases:
+        reached = np.zeros(facts.biases[bias], bool)
+        for position, space in enumerate(result):
+            for leg in space.legs:
+                entries = _entries(space, leg, len(reached)) if leg.tensor == bias else None
+                if entries is None or reached[entries].any():
+                    continue
+                reached[entries] = True
+                generator = _generator(facts, space, leg, entries)
+                readers = {x.reader.tensor for x in generator.absorbed} if generator else set()
+                if readers & moved:
+                    crossed[bias] = min(readers & moved)
+                elif generator is not None:
+                    space = result[position] = _with_shift(space, generator)
+        if not reached.all() and facts.takers(bias, np.flatnonzero(~reached)):
+            left[bias] = int((~reached).sum())
+    notes = [
+        f"later biases absorb what is added to `{bias}`, but {count} of its entries lie on no "
+        "space, and stay in place"
+        for bias, count in left.items()
+    ]
+    notes += [
+        f"later biases absorb what is added to `{bias}`, but by way of `{weight}`, which shifts on "
+        "its own; the bias stays in place"
+        for bias, weight in crossed.items()
+    ]
+    return result, notes
+
+
+class _Facts:
+    """The equations, by the biases that they are about.
+
+    Attributes:
+        biases: the lengths of the parameters that may take a shift, by first name.
+    """
+
+    def __init__(self, equations: Iterable[Equation], programs: Sequence[Program]) -> None:
+        self._about: dict[str, list[Equation]] = {}
+        for equation in equations:
+            for name in {part.source for part in equation}:
+                self._about.setdefault(name, []).append(equation)
+        self.aliases = programs[0].aliases
+        sources = [s for p in programs for s in p.sources.values() if s.kind == "parameter"]
+        self.shapes = {s.name: tuple(s.value.shape) for s in sources}
+        self.biases = {s.name: s.value.numel() for s in sources if is_bias_like(s.value)}
+
+    def takers(self, bias: str, entries: NDArray[np.int64]) -> list[_Taken]:
+        """The biases that absorb what is added to some entries of one; none where nothing may be.
+
+        Args:
+            bias: the bias.
+            entries: of it.
+
+        Returns:
+            What each takes back.
+        """
+        pairs = list(dict.fromkeys(self._pairs(bias, entries)))
+        pairs.sort(key=lambda pair: pair[1] is None)  # what a later matrix can do comes first
+        equations = set(self._linear(bias, entries, pairs))
+        shares = _solved(pairs, equations)
+        if shares is None:
+            return []
+        found = [_Taken(*pair, share) for pair, share in zip(pairs, shares, strict=True)]
+        return [taken for taken in found if taken.share]
+
+    def _pairs(self, bias: str, entries: NDArray[np.int64]) -> Iterable[Pair]:
+        """Biases that stand beside the shift, or beside what a single matrix makes of it."""
+        for equation in self._about.get(bias, ()):
+            made: dict[tuple[int, tuple[Reader, ...]], list[Reader | None]] = {}
+            for part in equation:
+                if part.source == bias and _meets(part, entries):
+                    made.setdefault((part.label, part.word), []).append(None)
+                    if part.word:
+                        made.setdefault((part.label, part.word[1:]), []).append(part.word[0])
+            for part in equation:
+                for reader in made.get((part.label, part.word), ()):
+                    if part.source != bias and self._fits(part.source, bias, reader):
+                        yield part.source, reader
+
+    def _fits(self, name: str, bias: str, reader: Reader | None) -> bool:
+        other = self.biases[bias] if reader is None else self.shapes[reader.tensor][reader.out]
+        return bool(self.biases[name] == other)
+
+    def _linear(
+        self, bias: str, entries: NDArray[np.int64], pairs: Sequence[Pair]
+    ) -> Iterable[tuple[float, tuple[tuple[int, float], ...]]]:
+        """What the shares must fulfil: a constant plus a sum over pairs is zero."""
+        by_bias: dict[str, list[int]] = {}
+        for number, (name, _) in enumerate(pairs):
+            by_bias.setdefault(name, []).append(number)
+        about = {
+            id(equation): equation
+            for name in (bias, *by_bias)
+            for equation in self._about.get(name, ())
+        }
+        for equation in about.values():
+            constants: dict[tuple[int, tuple[Reader, ...]], float] = {}
+            shares: dict[tuple[int, tuple[Reader, ...]], dict[int, float]] = {}
+            for part in equation:
+                if part.source == bias and _meets(part, entries):
+                    key = part.label, part.word
+                    constants[key] = constants.get(key, 0.0) + part.factor
+                for number in by_bias.get(part.source, ()):
+                    reader = pairs[number][1]
+                    word = part.word if reader is None else (reader, *part.word)
+                    own = shares.setdefault((part.label, word), {})
+                    own[number] = own.get(number, 0.0) - part.factor
+            for key in constants.keys() | shares.keys():
+                yield constants.get(key, 0.0), tuple(sorted(shares.get(key, {}).items()))
+
+
+def _meets(part: Part, entries: NDArray[np.int64]) -> bool:
+    """Whether a term is about some entries of its bias."""
+    read = np.array(part.word[0].routing) if part.word else part.entries
+    return bool(np.isin(read, entries).any())
+
+
+def _solved(
+    pairs: Sequence[Pair],
+    equations: set[tuple[float, tuple[tuple[int, float], ...]]],
+) -> list[float] | None:
+    """Solves linear equations; what is free is zero. None where they contradict each other."""
+    table = np.zeros((len(equations), len(pairs) + 1))
+    for row, (constant, shares) in zip(table, equations, strict=True):
+        row[-1] = -constant
+        for number, factor in shares:
+            row[number] += factor
+    solution = np.zeros(len(pairs))
+    pivots: list[tuple[int, int]] = []
+    for column in range(len(pairs)):
+        rest = [r for r in range(len(table)) if all(r != used for used, _ in pivots)]
+        best = max(rest, key=lambda r: abs(table[r, column]), default=None)
+        if best is None or abs(table[best, column]) < SMALL:
+            continue
+        table[best] /= table[best, column]
+        for other in range(len(table)):
+            if other != best:
+                table[other] -= table[other, column] * table[best]
+        pivots.append((best, column))
+    settled = {best for best, _ in pivots}
+    if any(abs(table[r, -1]) > SMALL for r in range(len(table)) if r not in settled):
+        return None
+    for best, column in pivots:
+        solution[column] = table[best, -1]
+    return [float(np.round(x, 12)) for x in solution]
+
+
+def _entries(space: Space, leg: Leg, length: int) -> NDArray[np.int64] | None:
+    """Which entries of a bias the units of a space are, one each; None where they hold more."""
+    units = space.copies * space.size
+    entries = np.arange(length) if leg.positions is None else np.array(leg.positions)
+    return entries if len(entries) == units else None
+
+
+def _generator(
+    facts: _Facts, space: Space, leg: Leg, entries: NDArray[np.int64]
+) -> Generator | None:
+    """The shift of the entries of a bias, one per unit, if later biases absorb it."""
+    takers = facts.takers(leg.tensor, entries)
+    if not takers:
+        return None
+    shifted = np.array([float(x.tensor == leg.tensor and _alike(x, leg)) for x in space.legs])
+    absorbed: list[Absorbed] = []
+    for taken in takers:
+        if taken.reader is None:
+            own = np.array([float(x.tensor == taken.bias and _alike(x, leg)) for x in space.legs])
+            if not own.any():
+                return None
+            shifted -= taken.share * own
+        else:
+            legs = _legs_of(facts, space, taken.reader, entries)
+            if legs is None:
+                return None
+            absorbed += (
+                Absorbed(x, name, taken.reader.out, taken.share)
+                for x in legs
+                for name in facts.aliases.get(taken.bias, (taken.bias,))
+            )
+    first = {name: names[0] for names in facts.aliases.values() for name in names}
+    at = {x.tensor: e for x, e in zip(space.legs, shifted.tolist(), strict=True) if e}
+    exponents = tuple(
+        at.get(first.get(x.tensor, x.tensor), 0.0) if _alike(x, leg) else 0.0 for x in space.legs
+    )
+    return Generator("shift", exponents, tuple(absorbed))
+
+
+def _alike(one: Leg, other: Leg) -> bool:
+    return one.positions == other.positions
+
+
+def _legs_of(
+    facts: _Facts, space: Space, reader: Reader, entries: NDArray[np.int64]
+) -> list[Leg] | None:
+    """The legs of a space on which a matrix reads its units; None where it reads something else."""
+    unit_of = np.full(max(int(entries.max()), max(reader.routing)) + 1, -1)
+    unit_of[entries] = np.arange(len(entries))
+    routing = np.array(reader.routing)
+    wanted = np.where(routing >= 0, unit_of[routing], -1)  # the unit at every position
+    left = {int(p) for p in np.flatnonzero(wanted >= 0)}
+    found = []
+    for leg in space.legs:
+        if (leg.tensor, leg.axis, leg.span) != (reader.tensor, reader.axis, 1):
+            continue
+        size = facts.shapes[reader.tensor][reader.axis]
+        positions = np.arange(size) if leg.positions is None else np.array(leg.positions)
+        units = np.repeat(np.arange(len(entries)), len(positions) // len(entries))
+        inside = positions < len(wanted)
+        if not inside.all() or (wanted[positions] != units).any():
+            return None
+        left -= set(positions.tolist())
+        found.append(leg)
+    return None if left else found
+
+
+def _with_shift(space: Space, generator: Generator) -> Space:
+    """The space with one shift more, unless others make it up."""
+    rows = [_row(g) for g in space.of("shift")] + [_row(generator)]
+    keys = sorted({key for row in rows for key in row}, key=repr)
+    table = np.array([[row.get(key, 0.0) for key in keys] for row in rows])
+    if np.linalg.matrix_rank(table) < len(rows):
+        return space
+    return replace(
+        space,
+        generators=(*space.generators, generator),
+        actions=space.actions | {"shift"},
+    )
+
+
+def _row(generator: Generator) -> Mapping[object, float]:
+    row: dict[object, float] = {i: e for i, e in enumerate(generator.exponents) if e}
+    for taken in generator.absorbed:
+        key = (taken.bias, taken.reader.tensor, taken.reader.axis, taken.reader.positions)
+        row[key] = row.get(key, 0.0) + taken.factor
+    return row

@@ -1,0 +1,431 @@
+"""Spaces, legs and generators, put together from the solved facts of a traced module."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+
+from toroids.discovery.axes import SCALE, SHIFT, SIGN, Bundle, Value
+from toroids.discovery.axes.constraints import Ids
+from toroids.discovery.inference.exponents import Exponents, Vector, complement, first_units, sparse
+from toroids.discovery.inference.in_place import is_expected, kept_in_place
+from toroids.discovery.inference.infer import Inference
+from toroids.discovery.inference.numbering import in_order, numbered
+from toroids.discovery.inference.orbits import Orbits
+from toroids.discovery.tracing.program import Program
+from toroids.symmetry.space import Action, Generator, Kind, Leg, Norm, Space
+
+CHANNEL_ACTIONS: dict[Kind, int] = {"rescale": SCALE, "flip": SIGN, "shift": SHIFT}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The places of one parameter that one space moves with equal exponents.
+
+    Attributes:
+        name: of the parameter.
+        bundle: which of its bundles.
+        mask: (sizes of the bundle), where the part is.
+        exponents: for every channel the unknowns of the unit that stands for all, to be added.
+        reads: whether the space is read here.
+    """
+
+    name: str
+    value: Value
+    bundle: Bundle
+    mask: Ids
+    exponents: tuple[tuple[int, ...], ...]
+    reads: bool
+
+
+# Families of scales times tensors on which they act: more than that nobody could look through.
+MOST = 1_000_000
+
+
+class Assembly:
+    """Spaces, legs and generators from solved facts.
+
+    Attributes:
+        orbits: the solved facts.
+        stands: (units,) whether a unit stands for its cell.
+        reads: (places,) whether a place of a parameter is summed over.
+        cells: the cell of every space, by the space's name.
+    """
+
+    def __init__(self, programs: Sequence[Program], inference: Inference, found: Orbits) -> None:
+        """Cuts every parameter into the parts that a space moves alike."""
+        self.program, self.inference, self.orbits = programs[0], inference, found
+        c = inference.constraints
+        self.exponents = Exponents(c, found)
+        self.stands = first_units(found)
+        reads = np.zeros(c.places, bool)
+        for places in c.reads:
+            reads[places[places >= 0]] = True
+        self.reads = reads
+        nonlinear = {
+            int(cell)
+            for places in c.nonlinear
+            for cell in np.unique(found.cell[found.unit[places[places >= 0]]])
+        }
+        self.nonlinear = {x for cell in nonlinear if cell >= 0 for x in found.chain[cell]}
+        self.parts: dict[int, list[_Part]] = {}
+        for name, value in inference.parameters.items():
+            for bundle in value.bundles:
+                self._collect(name, value, bundle)
+        self.bare: set[int] = set()
+        self.many: dict[int, int] = {}  # spaces with too many families to be written down
+        for space in self.parts:
+            self._fold(space)
+        self.found: dict[int, dict[int, list[Vector]]] = {}
+        self.cells: dict[str, int] = {}
+
+    def _collect(self, name: str, value: Value, bundle: Bundle) -> None:
+        """Cuts a bundle into parts: one for every cell and role."""
+        places = bundle.places
+        unit = self.orbits.unit[places]
+        cell, role = self.orbits.cell[unit], self.orbits.role[places]
+        moving = cell >= 0
+        for kind in np.unique(np.stack([cell[moving], role[moving]]), axis=1).T.tolist():
+            mask = (cell == kind[0]) & (role == kind[1])
+            first = np.argwhere(mask & self.stands[unit])[0]
+            ids = bundle.ids[(slice(1, None), *first)]
+            part = _Part(
+                name, value, bundle, mask, tuple((int(i),) for i in ids),
+                bool(self.reads[places[tuple(first)]]),
+            )  # fmt: skip
+            for space in self.orbits.chain[kind[0]]:
+                self.parts.setdefault(space, []).append(part)
+
+    def _fold(self, space: int) -> None:
+        """Where two bundles of one parameter share a dimension, the wider one moves all entries."""
+        for part in [p for p in self.parts[space] if len(p.bundle.dims) > 1]:
+            twins = [
+                other
+                for other in self.parts[space]
+                if other.value is part.value and other.bundle is not part.bundle
+                and set(other.bundle.dims) & set(part.bundle.dims)
+                and other.bundle.dims < part.bundle.dims
+            ]  # fmt: skip
+            if not twins:
+                continue
+            kept = [
+                p for p in self.parts[space] if p is not part and not any(p is t for t in twins)
+            ]
+            if len(twins) > 1 or any(p.bundle is part.bundle for p in kept):
+                self.bare.add(space)  # several roles: only permutations are followed
+            ids = tuple(a + b for a, b in zip(part.exponents, twins[0].exponents, strict=True))
+            self.parts[space] = [*kept, replace(part, exponents=ids)]
+
+    def spaces(self) -> list[Space]:
+        """The spaces, in order of their first writers."""
+        cells = self.orbits.spaces()
+        cells.sort(key=lambda cell: -len(self.orbits.chain[cell]))
+        for cell in cells:  # entries before the blocks that carry them
+            self.found[cell] = {
+                channel: self._generators(cell, channel) for channel in (SCALE, SIGN, SHIFT)
+            }
+        chain = self.orbits.chain
+        appears = {x: min(self.orbits.members[o][0] for o in chain if x in chain[o]) for x in cells}
+        cells.sort(key=lambda cell: (appears[cell], len(chain[cell])))
+        names: dict[int, str] = {}
+        spaces = [self._space(cell, names) for cell in cells]
+        self.cells = {name: cell for cell, name in names.items()}
+        return _closed([space for space in spaces if space is not None], self.program.shapes)
+
+    def signs_at(self, cell: int, exponents: Sequence[int]) -> list[tuple[int, ...]]:
+        """For every generator of "flip" of a space, in order, the powers that unknowns take."""
+        vectors = self._generators(cell, SIGN, exponents)
+        return [tuple(int(v.get(i, Fraction(0))) % 2 for i in exponents) for v in vectors]
+
+    def _generators(self, cell: int, channel: int, also: Sequence[int] = ()) -> list[Vector]:
+        """What acts on the legs of a space, with the powers that the unknowns `also` take."""
+        parts = self.parts.get(cell, [])
+        if cell in self.bare:
+            return []
+        wanted = {i for part in parts for i in part.exponents[channel] if i}
+        basis = self.exponents.generators(cell, channel, [*wanted, *(i for i in also if i)])
+        basis = [vector for vector in basis if not wanted.isdisjoint(vector)]
+        if len(basis) * len(parts) > MOST:
+            self.bare.add(cell)
+            self.many[cell] = len(basis)
+            return []
+        inner = [
+            vector
+            for other, solved in self.found.items()
+            if other != cell and cell in self.orbits.chain[other]
+            for vector in solved[channel]
+        ]
+
+        holds: dict[int, list[int]] = {}  # for every unknown the parts whose exponents it adds to
+        for position, part in enumerate(parts):
+            for i in part.exponents[channel]:
+                holds.setdefault(i, []).append(position)
+
+        def on_parts(vector: Vector) -> Vector:
+            taken: Vector = {}
+            for i, value in vector.items():
+                for position in holds.get(i, ()):
+                    taken[position] = taken.get(position, Fraction(0)) + value
+            if channel == SIGN:
+                taken = {position: value % 2 for position, value in taken.items()}
+            return {position: value for position, value in taken.items() if value}
+
+        shown = [on_parts(vector) for vector in basis]
+        if channel == SIGN:
+            basis, shown = sparse(basis, shown)
+        kept = complement(shown, [on_parts(v) for v in inner], modulo_two=channel == SIGN)
+        return [basis[position] for position in kept]
+
+    def _space(self, cell: int, names: dict[int, str]) -> Space | None:
+        found = self.orbits
+        size = found.size[cell]
+        parts = self.parts.get(cell, [])
+        if not parts:
+            return None
+        generators: list[tuple[Kind, Vector, int]] = [
+            (action, vector, channel)
+            for action, channel in CHANNEL_ACTIONS.items()
+            for vector in self.found[cell][channel]
+        ]
+        if self._mixes(cell, parts, size):
+            vector = self.found[cell][SCALE][0]
+            shifts = [g for g in generators if g[0] == "shift"]
+            generators = [("mix", vector, SCALE), *shifts]
+        actions: set[Action] = {action for action, _, _ in generators}
+        outer = found.chain[cell][:-1]
+        carries = any(cell in chain[:-1] for chain in found.chain.values())
+        if size > 1:
+            actions.add("permute")
+        if not actions and not carries:
+            return None
+        legs, exponents = self._legs(cell, parts, generators)
+        name = self._name(cell, legs, names, carries and not outer)
+        return Space(
+            name=name,
+            size=size,
+            copies=int(np.prod([found.size[x] for x in outer], dtype=np.int64)),
+            actions=frozenset(actions),
+            legs=legs,
+            generators=tuple(
+                Generator(action, values)
+                for (action, _, _), values in zip(generators, exponents, strict=True)
+            ),
+            within=tuple(names[x] for x in outer),
+            norms=self._norms(legs, generators, exponents),
+        )
+
+    def _mixes(self, cell: int, parts: Sequence[_Part], size: int) -> bool:
+        """Whether matrices may act: linear maps only, each with exponent 1 or -1."""
+        vectors = self.found[cell][SCALE]
+        if cell in self.nonlinear or len(vectors) != 1 or size < 2:
+            return False
+        return all(_taken(vectors[0], part, SCALE) in (1, -1) for part in parts)
+
+    def _legs(
+        self, cell: int, parts: Sequence[_Part], generators: Sequence[tuple[Kind, Vector, int]]
+    ) -> tuple[tuple[Leg, ...], list[tuple[float, ...]]]:
+        """One leg per bundle and exponents; parts that take the same ones are one leg."""
+        merged: dict[tuple[str, int, tuple[float, ...], bool], Ids] = {}
+        first: dict[tuple[str, int, tuple[float, ...], bool], _Part] = {}
+        for part in parts:
+            values = tuple(
+                float(_taken(vector, part, channel)) for _, vector, channel in generators
+            )
+            key = (part.name, id(part.bundle), values, part.reads)
+            merged[key] = merged[key] | part.mask if key in merged else part.mask
+            first.setdefault(key, part)
+        legs: list[Leg] = []
+        exponents: list[list[float]] = [[] for _ in generators]
+        for key, mask in merged.items():
+            part = first[key]
+            axis, span, index = self._positions(cell, part, mask)
+            offset = self.inference.constraints.offsets.get(part.name, 0.0)
+            for name in self.program.aliases.get(part.name, (part.name,)):
+                role: Literal["write", "read"] = "read" if part.reads else "write"
+                legs.append(Leg(name, axis, role, operator_of(name), span, index, offset))
+                for row, value in zip(exponents, key[2], strict=True):
+                    row.append(value)
+        return tuple(legs), [tuple(row) for row in exponents]
+
+    def _positions(
+        self, cell: int, part: _Part, mask: Ids
+    ) -> tuple[int, int, tuple[int, ...] | None]:
+        """Where the units of a space lie: (first axis, number of axes, positions)."""
+        found = self.orbits
+        owner = [axis for axis, sizes in enumerate(part.value.axes) for _ in sizes]
+        own = [owner[dim] for dim in part.bundle.dims]
+        axes = range(min(own), max(own) + 1)
+        dims = [dim for axis in axes for dim in part.value.dims(axis)]
+        sizes = [part.value.sizes[dim] for dim in dims]
+        shape = [s if d in part.bundle.dims else 1 for d, s in zip(dims, sizes, strict=True)]
+        inside = np.broadcast_to(mask.reshape(shape), sizes).ravel()
+        places = np.broadcast_to(part.bundle.places.reshape(shape), sizes).ravel()
+        at = np.flatnonzero(inside)
+        unit = found.unit[places[at]]
+        order = in_order(*numbered(found, cell, unit, found.role[places[at]]), at)
+        positions = at[order]
+        whole = len(positions) == found.size[cell] and len(positions) == int(np.prod(sizes))
+        copies = len(found.chain[cell]) > 1
+        if whole and not copies and (positions == np.arange(len(positions))).all():
+            return axes[0], len(axes), None
+        return axes[0], len(axes), tuple(positions.tolist())
+
+    def _name(self, cell: int, legs: Sequence[Leg], names: dict[int, str], blocks: bool) -> str:
+        writers = [leg for leg in legs if leg.role == "write"] or list(legs)
+        base = writers[0].operator + (":groups" if blocks else "")
+        name, number = base, 2
+        while name in names.values():
+            name, number = f"{base}:{number}", number + 1
+        names[cell] = name
+        return name
+
+    def _norms(
+        self, legs: Sequence[Leg], generators: Sequence[tuple[Kind, Vector, int]],
+        exponents: Sequence[tuple[float, ...]],
+    ) -> tuple[Norm, ...]:  # fmt: skip
+        moved = {
+            leg.tensor
+            for (action, _, _), values in zip(generators, exponents, strict=True)
+            for leg, value in zip(legs, values, strict=True)
+            if action == "rescale" and value
+        }
+        aliases = self.program.aliases
+        return tuple(
+            dict.fromkeys(
+                Norm(weight, norm.bias, norm.mean, variance, norm.eps)
+                for norm in self.inference.constraints.norms
+                for variance in aliases.get(norm.variance, (norm.variance,))
+                for weight in aliases.get(norm.weight, (norm.weight,))[:1]
+                if variance in moved
+            )
+        )
+
+    def notes(self) -> list[str]:
+        """What was given up and what it costs."""
+        notes = list(dict.fromkeys(self.orbits.pinned))
+        unit = self.orbits.unit
+        costs: dict[str, int] = {}
+        c = self.inference.constraints
+        for loss in [*c.losses, *(order for order in c.orders if not is_expected(order.reason))]:
+            lost = np.unique(unit[loss.places])
+            touched = 0
+            for value in self.inference.parameters.values():
+                touches = any(np.isin(unit[b.places], lost).any() for b in value.bundles)
+                touched += int(np.prod(value.shape, dtype=np.int64)) if touches else 0
+            costs[loss.reason] = max(costs.get(loss.reason, 0), touched)
+        notes += [
+            f"pinned: {reason}; this keeps {count} parameters from moving along what it reads"
+            for reason, count in costs.items()
+            if count
+        ]
+        notes += [
+            f"a space of {self.orbits.size[cell]} units has {count} families of scales, flips or "
+            "shifts, each on entries of its own; they are left in place, only permutations are told"
+            for cell, count in self.many.items()
+        ]
+        notes += kept_in_place(self.program, self.inference, self.orbits, costs)
+        tied = {x for places in self.inference.constraints.ties for x in self._innermost(places)}
+        notes += [
+            f"no flips of `{name}`: sums before its sign may be exactly zero, whose sign stays; "
+            "an odd number of signs, or a learned real threshold, never is"
+            for name, cell in self.cells.items()
+            if cell in tied
+        ]
+        given = [(g.reason, self._innermost(g.places)) for g in self.inference.constraints.given]
+        notes += dict.fromkeys(
+            f"flips of `{name}` are granted where {reason}"
+            for name, cell in self.cells.items()
+            for reason, cells in given
+            if cell in cells and self.found[cell][SIGN]
+        )
+        chosen = [(x.reason, self._innermost(x.places)) for x in self.inference.constraints.chosen]
+        notes += dict.fromkeys(
+            f"permutations of `{name}` are granted where no two of the numbers by which {reason} "
+            "chooses are equal"
+            for name, cell in self.cells.items()
+            for reason, cells in chosen
+            if cell in cells
+        )
+        used = {
+            name
+            for first in self.inference.parameters
+            for name in self.program.aliases.get(first, (first,))
+        }
+        idle = sorted(self.program.parameters - used)
+        if idle:
+            shown = ", ".join(f"`{name}`" for name in idle[:5])
+            more = f" and {len(idle) - 5} more" if len(idle) > 5 else ""
+            notes.append(f"unused in evaluation: {shown}{more}")
+        return notes
+
+    def _innermost(self, places: Ids) -> set[int]:
+        """The cells that move places, without those around them."""
+        cells = np.unique(self.orbits.cell[self.orbits.unit[places]]).tolist()
+        return {self.orbits.chain[cell][-1] for cell in cells if cell >= 0}
+
+
+def _closed(spaces: Sequence[Space], shapes: Mapping[str, tuple[int, ...]]) -> list[Space]:
+    """Leaves out shifts that other actions would turn into something else.
+
+    A shift is the same along all other axes of a tensor, and inside a unit, which permutations
+    keep; where scales, signs or matrices act on another axis, as on the columns of w in w + w^T, or
+    on parts of a unit, as on the entries of a head, it does not stay so.
+
+    Returns:
+        The spaces with what is left to them.
+    """
+    acting = [
+        (leg, space)
+        for space in spaces
+        for i, leg in enumerate(space.legs)
+        if any(g.exponents[i] for g in space.generators if g.action != "shift")
+    ]
+
+    def units(leg: Leg, space: Space) -> np.ndarray[Any, Any]:
+        length = math.prod(shapes[leg.tensor][leg.axis : leg.axis + leg.span])
+        held = np.arange(length) if leg.positions is None else np.array(leg.positions)
+        labels = np.full(length, -1)
+        count = space.copies * space.size
+        labels[held] = np.repeat(np.arange(count), len(held) // count)
+        return labels
+
+    def stays(leg: Leg, space: Space) -> bool:
+        for other, by in acting:
+            if other.tensor != leg.tensor:
+                continue
+            if not (other.axis <= leg.axis and leg.axis + leg.span <= other.axis + other.span):
+                return False
+            if (other.axis, other.span) == (leg.axis, leg.span):
+                own, others = units(leg, space), units(other, by)
+                pairs = np.unique(np.stack([own, others])[:, own >= 0], axis=1)
+                if len(np.unique(pairs[0])) < pairs.shape[1]:  # one acts on parts of a unit
+                    return False
+        return True
+
+    result = []
+    for space in spaces:
+        kept = tuple(
+            g
+            for g in space.generators
+            if g.action != "shift"
+            or all(stays(leg, space) for leg, e in zip(space.legs, g.exponents, strict=True) if e)
+        )
+        actions = {g.action for g in kept} | (space.actions & {"permute"})
+        result.append(replace(space, generators=kept, actions=frozenset(actions)))
+    carriers = {name for space in result for name in space.within}
+    return [space for space in result if space.actions or space.name in carriers]
+
+
+def _taken(vector: Vector, part: _Part, channel: int) -> Fraction:
+    """The exponent that a part takes in one generator."""
+    total = sum((vector.get(i, Fraction(0)) for i in part.exponents[channel]), Fraction(0))
+    return total % 2 if channel == SIGN else total
+
+
+def operator_of(tensor: str) -> str:
+    """The layer that holds a tensor."""
+    layer = tensor.rpartition(".")[0]
+    return layer or tensor

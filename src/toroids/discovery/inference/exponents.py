@@ -1,0 +1,169 @@
+"""The exponents that a space may carry: the null space of the operators' equations.
+
+On one unit of a space every entry of every value takes some power of the unit's scale, a sign, a
+shift; operators equate, add or forbid those. By symmetry one unit stands for all. The equations
+are solved exactly: over the rationals for scales and shifts, over GF(2) for signs.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from functools import cache
+from heapq import heapify, heappop, heappush
+
+import numpy as np
+
+from toroids.discovery.axes.constraints import SCALAR, Constraints, Ids
+from toroids.discovery.inference.orbits import Orbits
+
+Row = dict[int, Fraction]
+Vector = dict[int, Fraction]
+SIGN = 1
+
+
+def first_units(orbits: Orbits) -> Ids:
+    """Marks the units that stand for their cells: those whose digits are all zero."""
+    mark = np.zeros(len(orbits.cell), bool)
+    for cell, units in orbits.members.items():
+        mark[units[(orbits.digits[cell] == 0).all(axis=1)]] = True
+    return mark
+
+
+@cache
+def _fraction(factor: float) -> Fraction:
+    return Fraction(factor).limit_denominator(10**6)
+
+
+class Exponents:
+    """The equations of all spaces, and their solutions one space at a time."""
+
+    def __init__(self, c: Constraints, orbits: Orbits) -> None:
+        """Keeps the equations between the units that stand for all."""
+        self.orbits = orbits
+        place = np.concatenate(c.place_of)
+        on_axis = place >= 0
+        unit = np.zeros(len(place), np.int64)
+        unit[on_axis] = orbits.unit[place[on_axis]]
+        cell, stands = np.full(len(place), -1), np.zeros(len(place), bool)
+        cell[on_axis] = orbits.cell[unit[on_axis]]
+        stands[on_axis] = first_units(orbits)[unit[on_axis]]
+        # 0: zero, or never moves; 1: stands for its cell; 2: another unit, said already
+        status = np.where(cell < 0, 0, np.where(stands, 1, 2))
+        self.cell = np.where(status == 1, cell, -1)
+        self.channel = np.concatenate(c.channel_of)
+        self.scalar = place == SCALAR
+        self.rows: dict[int, list[tuple[int, Row]]] = {}
+        for channel, factors, ids in c.equations:
+            kept = ids[:, (status[ids] < 2).all(axis=0) & (self.cell[ids] >= 0).any(axis=0)]
+            if kept.size:
+                # equations are many and short, for which NumPy's own `unique` is slow
+                for column in sorted(set(map(tuple, kept.T.tolist()))):
+                    self._state(channel, factors, column)
+
+    def _state(self, channel: int, factors: Sequence[float], ids: Sequence[int]) -> None:
+        chains = {x for i in ids if self.cell[i] >= 0 for x in self.orbits.chain[int(self.cell[i])]}
+        for space in chains:
+            row: Row = {}
+            for factor, i in zip(factors, ids, strict=True):
+                if self.cell[i] >= 0 and space in self.orbits.chain[int(self.cell[i])]:
+                    row[i] = row.get(i, Fraction(0)) + _fraction(factor)
+            self.rows.setdefault(space, []).append((channel, row))
+
+    def generators(self, space: int, channel: int, wanted: Iterable[int]) -> list[Vector]:
+        """A basis of what one space may carry in one channel, on the exponents `wanted`."""
+        rows = [row for ch, row in self.rows.get(space, []) if ch == channel]
+        return null_space(rows, sorted(set(wanted)), modulo_two=channel == SIGN)
+
+
+def null_space(rows: list[Row], wanted: Sequence[int], modulo_two: bool) -> list[Vector]:
+    """Basis vectors restricted to `wanted`; those that vanish there are left out."""
+    solved: dict[int, Row] = {}  # an exponent in terms of earlier ones that are free
+
+    def reduced(row: Row) -> Row:
+        result: Row = {}
+        pending = list(row.items())
+        while pending:
+            name, factor = pending.pop()
+            if name in solved:
+                pending += [(other, factor * f) for other, f in solved[name].items()]
+                continue
+            total = result.get(name, Fraction(0)) + factor
+            result[name] = total % 2 if modulo_two else total
+        return {name: factor for name, factor in result.items() if factor}
+
+    for row in sorted(rows, key=len):
+        if modulo_two:
+            row = {name: factor % 2 for name, factor in row.items() if factor.denominator == 1}
+        rest = reduced(row)
+        if not rest:
+            continue
+        latest = max(rest)  # what is written first stays free
+        factor = rest.pop(latest)
+        solved[latest] = {name: -f / factor for name, f in rest.items()}
+    values = {name: reduced({name: Fraction(1)}) for name in wanted}
+    free = sorted({root for value in values.values() for root in value})
+    basis = [
+        {name: value[root] for name, value in values.items() if root in value} for root in free
+    ]
+    return [vector for vector in basis if vector]
+
+
+def sparse(basis: list[Vector], shown: list[Vector]) -> tuple[list[Vector], list[Vector]]:
+    """Adds vectors of a basis modulo two to others wherever these then show less.
+
+    A method that tries one generator of signs at a time finds more where each moves few weights.
+
+    Args:
+        basis: vectors modulo two.
+        shown: what each of them does.
+
+    Returns:
+        The new basis, and what its vectors do.
+    """
+    own, found = [set(vector) for vector in basis], [set(vector) for vector in shown]
+    holders: dict[int, set[int]] = {}
+    for number, vector in enumerate(found):
+        for name in vector:
+            holders.setdefault(name, set()).add(number)
+    for i, vector in enumerate(found):
+        common = Counter(j for name in vector for j in holders[name] if j != i)
+        for j, count in common.items():
+            if 2 * count > len(vector):
+                for name in vector:
+                    holders[name] ^= {j}
+                found[j] ^= vector
+                own[j] ^= own[i]
+    one = Fraction(1)
+    return [dict.fromkeys(sorted(x), one) for x in own], [dict.fromkeys(x, one) for x in found]
+
+
+def complement(vectors: list[Vector], known: list[Vector], modulo_two: bool) -> list[int]:
+    """Positions of those `vectors` that are independent of `known` and of each other."""
+    rows: dict[int, Vector] = {}  # by their last name, on which they are pivots
+
+    def rest(vector: Vector) -> Vector:
+        left = dict(vector)
+        ahead = [-name for name in left]
+        heapify(ahead)
+        while ahead:
+            pivot = -heappop(ahead)
+            row = rows.get(pivot)
+            if row is None or not left.get(pivot):
+                continue
+            factor = left[pivot] / row[pivot]
+            for name, value in row.items():
+                if name not in left:
+                    heappush(ahead, -name)
+                left[name] = left.get(name, Fraction(0)) - factor * value
+                if modulo_two:
+                    left[name] %= 2
+        return {name: value for name, value in left.items() if value}
+
+    result = []
+    for position, vector in enumerate([*known, *vectors]):
+        left = rest(vector)
+        if left:
+            rows[max(left)] = left
+            if position >= len(known):
+                result.append(position - len(known))
+    return result

@@ -1,0 +1,797 @@
+"""Runs the rules over traced modules: every operator states its facts, in order.
+
+A module may have been traced at several sizes of its inputs. The programs share their parameters,
+so that what all of them state together holds at every size.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+from torch.fx.node import map_aggregate
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
+
+from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
+from toroids.discovery import axes
+from toroids.discovery.axes import SIGN, Held, OpenFloat, OpenInt, Value
+from toroids.discovery.axes.constraints import Constraints, Loss
+from toroids.discovery.axes.values import MASKS
+from toroids.discovery.inference.decompose import decomposition, variants
+from toroids.discovery.inference.offsets import offsets_of, sums_with
+from toroids.discovery.inference.stacks import Stacks
+from toroids.discovery.inference.templates import expand
+from toroids.discovery.inference.ties import sums, untied_signs
+from toroids.discovery.inference.unread import ARRANGING, pin_partial, pin_unread
+from toroids.discovery.rules import RULES
+from toroids.discovery.rules.structure import view
+from toroids.discovery.tracing.program import (
+    SIGNS,
+    Execution,
+    Program,
+    Sizes,
+    Source,
+    attribute,
+    body,
+    call,
+    draws_random,
+    is_block,
+    is_in_place,
+    operator_name,
+    pair_graphs,
+    varies,
+)
+
+LookUp = Callable[[fx.Node], Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator of a program, with its values as they were before and after it.
+
+    Attributes:
+        node: the operator.
+        inputs: the nodes that it looks at, and their values.
+        results: the values that it gives.
+    """
+
+    node: fx.Node
+    inputs: tuple[tuple[fx.Node, Any], ...]
+    results: tuple[Value, ...]
+
+
+@dataclass
+class Inference:
+    """The facts about a module.
+
+    Attributes:
+        constraints: all statements.
+        parameters: the parameters and buffers that were used, by first name.
+        outputs: the values that the first program returns.
+        inputs: the values that the first program takes.
+        steps: for every program its operators in order, blocks opened.
+        untied: signs that never meet a zero, and what that takes for granted.
+        stacks: pairs of axes of parameters that have joint places.
+    """
+
+    constraints: Constraints
+    parameters: dict[str, Value] = field(default_factory=dict)
+    outputs: list[Any] = field(default_factory=list)
+    inputs: list[Value] = field(default_factory=list)
+    steps: list[list[Step]] = field(default_factory=list)
+    untied: dict[fx.Node, frozenset[str]] = field(default_factory=dict)
+    stacks: Stacks = field(default_factory=dict)
+
+
+def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inference:
+    """States the facts of every operator of every program, and pins their outputs.
+
+    Args:
+        programs: one module, traced at one or several sizes of its inputs.
+        stacks: pairs of axes of parameters that have joint places.
+
+    Returns:
+        The facts that hold at all sizes.
+    """
+    state = Inference(Constraints(), stacks=stacks or {})
+    state.constraints.offsets = offsets_of(programs)
+    state.constraints.sized = len(programs) == 1 and not (
+        programs[0].lengths or programs[0].twin is not None
+    )
+    partial: list[list[np.ndarray[Any, Any]]] = []
+    for number, program in enumerate(programs):
+        state.constraints.partial = []
+        state.constraints.measured = False
+        run = _Run(state, program, Sizes(program))
+        outputs = run.whole()
+        state.steps.append(run.steps)
+        if number == 0:
+            state.outputs, state.inputs = outputs, run.inputs
+        partial.append(state.constraints.partial)
+        if not state.constraints.measured:
+            continue
+        # a sum of shifts, weighed by a length, may vanish at that length by chance
+        if program.twin is not None:
+            _Run(state, program.twin.program, Sizes(program.twin.program)).whole()
+        elif program.lengths:
+            _Run(state, program, Sizes(program, _other_sizes(program))).whole()
+    expand(state.constraints)
+    pin_partial(state.constraints, state.parameters, partial)
+    pin_unread(state.constraints, state.parameters)
+    for name in sorted(state.constraints.conditions & state.parameters.keys()):
+        state.constraints.operator = f"the condition on `{name}`"
+        axes.pin(state.constraints, state.parameters[name])
+    return state
+
+
+def _other_sizes(program: Program) -> dict[Any, int]:
+    """Lengths of all free axes that differ from the example's, where one more is allowed."""
+    found = {}
+    for axis, length in program.lengths.items():
+        size = program.example.size(axis)
+        _, most = program.ranges.get(str(length), (2, size))
+        found[axis] = size + 1 if most is None or size < most else size
+    return found
+
+
+@dataclass(frozen=True)
+class _Lazy:
+    """A parameter or buffer before its first use: places are numbered in the order of use."""
+
+    source: Source
+    groups: int | None
+    moves: bool  # whether nothing but the operators decides how it scales, flips and shifts
+
+    def value(self, state: Inference) -> Value:
+        name, shape = self.source.name, tuple(self.source.value.shape)
+        if name not in state.parameters:
+            c = state.constraints
+            if not self.moves:
+                numbers = Held(frozenset({name}), lambda: self.source.value)
+                found = axes.buffer(c, name, shape, numbers)
+                found = replace(found, mask=self.source.value.dtype in MASKS)
+            elif name in state.stacks and self.groups is None:
+                found = axes.stacked_parameter(c, name, shape, state.stacks[name])
+            elif self.groups is None:
+                found = axes.parameter(c, name, shape)
+            else:
+                found = axes.grouped_parameter(c, name, shape, self.groups)
+            state.parameters[name] = found
+        return state.parameters[name]
+
+
+def _binary(program: Program) -> set[str]:
+    """Parameters of which only the signs are read."""
+    read: dict[str, bool] = {}
+    for node in program.graph.graph.nodes:
+        source = program.sources.get(node.name) if node.op == "placeholder" else None
+        if source is not None and source.kind == "parameter" and node.users:
+            signed = all(
+                u.op == "call_function" and operator_name(u) in SIGNS and not is_in_place(u)
+                for u in node.users
+            )
+            read[source.name] = read.get(source.name, True) and signed
+    return {name for name, signed in read.items() if signed}
+
+
+NORMS = ("aten::batch_norm", "aten::instance_norm", "aten::_native_batch_norm_legit_no_training")
+
+
+def _special_uses(program: Program) -> tuple[dict[str, int], set[str]]:
+    """Weights that only one grouped convolution reads, and running statistics of batch norms."""
+    grouped: dict[str, int] = {}
+    statistics: set[str] = set()
+    elsewhere: set[str] = set()
+    for node in program.graph.graph.nodes:
+        name = operator_name(node) if node.op == "call_function" else ""
+        moved: list[Any] = []
+        if name in NORMS:
+            moved = [a for a in node.args[3:5] if isinstance(a, fx.Node)]
+            statistics |= {a.name for a in moved}
+        elif name.startswith("aten::conv") and len(node.args) > 1:
+            groups = _groups(node)
+            weight = node.args[1]
+            if groups > 1 and isinstance(weight, fx.Node) and len(weight.users) == 1:
+                if weight.meta["val"].shape[1] > 1:
+                    grouped[weight.name] = groups
+        elsewhere |= {a.name for a in node.all_input_nodes if a not in moved}
+    return grouped, statistics - elsewhere
+
+
+def _groups(node: fx.Node) -> int:
+    names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
+    position = names.index("groups")
+    value = node.args[position] if position < len(node.args) else node.kwargs.get("groups", 1)
+    return int(value)  # type: ignore[arg-type]
+
+
+class _Run:
+    """One pass over the operators of one program."""
+
+    def __init__(self, state: Inference, program: Program, sizes: Sizes) -> None:
+        self.state, self.program, self.sizes = state, program, sizes
+        self.c = state.constraints
+        self.finest = _finest(program)
+        self.steps: list[Step] = []
+        self.inputs: list[Value] = []
+        self._numbers: dict[fx.Node, Any] = {}
+        self._longer: Sizes | None = None
+        self._offset_sums = sums_with(program, self.c.offsets)
+
+    def whole(self) -> list[Any]:
+        """Runs the program; pins its outputs, and closes the loop of buffers that it replaces."""
+        program, c = self.program, self.c
+        nodes = [n for n in program.graph.graph.nodes if n.op == "placeholder"]
+        c.binary |= _binary(program)
+        self.state.untied |= untied_signs(
+            program.graph, {n: program.sources[n.name] for n in nodes}
+        )
+        grouped, statistics = _special_uses(program)
+        environment = {n.name: self._source(n, grouped, statistics) for n in nodes}
+        outputs, last = self._run(program.graph, environment)
+        counted = [name for name in program.outputs if name is not None]
+        for value, output in zip(outputs, program.outputs, strict=True):
+            if output is not None and isinstance(value, Value):
+                c.operator = f"output `{output}`"
+                c.seen += [b.places[b.places >= 0].ravel() for b in value.bundles]
+                axes.pin(c, value)
+                places = [b.places[b.places >= 0].ravel() for b in value.bundles]
+                if len(counted) > 1 and any(found.size for found in places):
+                    reason = f"output `{output}` is preserved (name one output with output_key)"
+                    c.losses.append(Loss(reason, np.concatenate(places)))
+        self._close(nodes, environment, outputs, last)
+        return outputs
+
+    def _source(self, node: fx.Node, grouped: Mapping[str, int], statistics: set[str]) -> Any:
+        """What a placeholder is before any operator."""
+        source = self.program.sources[node.name]
+        if not isinstance(source.value, Tensor):
+            return source.value
+        if self.program.twin is not None and node in self.program.twin.constants:
+            return axes.fixed_value(source.value.shape)
+        if source.kind == "input":
+            value = axes.fixed_value(self._shape(node.meta["val"]))
+            value = replace(value, mask=source.value.dtype in MASKS)
+            self.inputs.append(value)
+            return value
+        if source.kind == "parameter":
+            return _Lazy(source, grouped.get(node.name), source.value.is_floating_point())
+        if source.kind == "buffer" and source.name in self.program.shapes:
+            return _Lazy(source, None, node.name in statistics)
+        if source.kind == "buffer" and source.value.numel() > 1:
+            return self._outside(source)
+        return axes.known(self.c, source.value)
+
+    def _outside(self, source: Source) -> Value:
+        """A buffer that no state dict holds: its numbers may change, so its units stay."""
+        numbers = Held(frozenset({source.name}), lambda: source.value)
+        return replace(axes.fixed_value(source.value.shape), held=numbers)
+
+    def _close(
+        self, nodes: Sequence[fx.Node], before: Mapping[str, Any], outputs: Sequence[Any],
+        last: Mapping[fx.Node, Any],
+    ) -> None:  # fmt: skip
+        """A buffer that a call replaces is read by the next one: both are indexed alike."""
+        after = {
+            name: value
+            for name, value in zip(self.program.mutated, outputs, strict=True)
+            if name is not None
+        }
+        for node in nodes:
+            source = self.program.sources[node.name]
+            value = after.get(source.name, last[node])
+            if source.kind in ("buffer", "parameter") and value is not before[node.name]:
+                self.c.operator = f"what `{source.name}` holds for the next call"
+                start = before[node.name]
+                start = start.value(self.state) if isinstance(start, _Lazy) else start
+                for leaf in _leaves([value]):
+                    self.c.seen += [b.places[b.places >= 0].ravel() for b in leaf.bundles]
+                    axes.settle(self.c, leaf)
+                    leaf = axes.unnamed(self.c, leaf)
+                    axes.equate(self.c, start, leaf)
+
+    def _run(
+        self, graph: fx.GraphModule, environment: Mapping[str, Any]
+    ) -> tuple[list[Any], dict[fx.Node, Any]]:
+        values: dict[fx.Node, Any] = {}
+
+        def look_up(node: fx.Node) -> Any:
+            value = values[node]
+            return value.value(self.state) if isinstance(value, _Lazy) else value
+
+        outputs: list[Any] = []
+        for node in graph.graph.nodes:
+            if node.op == "placeholder":
+                values[node] = environment[node.name]
+            elif node.op == "get_attr":
+                found = attribute(graph, node.target)
+                values[node] = axes.known(self.c, found) if isinstance(found, Tensor) else found
+            elif node.op == "call_function":
+                values[node] = self._operator(node, look_up)
+                if not is_block(node) and node not in self._offset_sums:
+                    seen = tuple((n, look_up(n)) for n in node.all_input_nodes)
+                    self.steps.append(Step(node, seen, tuple(_leaves([values[node]]))))
+                if is_in_place(node):
+                    values[node.args[0]] = values[node]
+            elif node.op == "output":
+                outputs = [fx.map_arg(a, look_up) for a in node.args[0]]
+        return outputs, values
+
+    def _operator(self, node: fx.Node, look_up: LookUp) -> Any:
+        c, name = self.c, operator_name(node)
+        if is_block(node) or name == "cond":
+            return self._block(node, look_up) if is_block(node) else self._cond(node, look_up)
+        inputs = [look_up(n) for n in node.all_input_nodes]
+        if node in self._offset_sums:  # what the parameter's legs say is added
+            return inputs[0]
+        if node.target is operator.getitem and not isinstance(inputs[0], Value):
+            return inputs[0][node.args[1]]
+        if all(_known(value) for value in inputs) and not draws_random(node):
+            if not self._varies(node):
+                return _folded(c, node, look_up)
+        c.operator = f"operator `{name}`{_where(node)}"
+        c.shapes, c.open = self._shapes(node), self._opened(node)
+        c.arguments = tuple(value for n in node.all_input_nodes for value in _tensors(n))
+        c.arguments_open = tuple(sizes for n in node.all_input_nodes for sizes in self._opened(n))
+        c.used = _used(node, len(c.shapes))
+        c.kind = next((value.dtype for value in _tensors(node)), torch.float32)
+        c.narrows = _narrows(node, self.finest)
+        if name not in ARRANGING:
+            for value in _leaves(inputs):
+                c.seen += [b.places[b.places >= 0].ravel() for b in value.bundles]
+        if not c.shapes:
+            return self._number(node, inputs)
+        result = self._ruled(node, name, inputs, look_up)
+        result = self._with_numbers(node, inputs, result, look_up)
+        for value, opened in zip(_leaves([result]), c.open, strict=True):
+            _keep_open_axes(c, value, opened)
+        return result
+
+    def _ruled(self, node: fx.Node, name: str, inputs: Sequence[Any], look_up: LookUp) -> Any:
+        """Asks the operator's rule; pins everything where there is none that fits."""
+        c = self.c
+        known = next((own for own in variants(name) if own in RULES), None)
+        if known is None:
+            return self._decomposed(node, inputs, look_up, "has no rule")
+        rule, c.name = RULES[known], known.partition("::")[2]
+        if name.removesuffix("_") not in CARRIES_LOOSE:
+            look_up = self._settled(look_up)
+        if name.removesuffix("_") not in KNOWS_NAMES:
+            look_up = self._unnamed(look_up)
+        given, named = self._with_open_numbers(node)
+        arguments, keywords = fx.map_arg(given, look_up), fx.map_arg(named, look_up)
+        c.never_zero = self.state.untied.get(node)
+        if name == SIGN_WITHOUT_ZERO and c.never_zero is None:
+            _keep_zeros(c, node.all_input_nodes[0], look_up)
+        if rule is view and isinstance(inputs[0], Value):
+            axes.pin(c, inputs[0], self._torn(node))
+        try:
+            result = rule(c, *arguments, **keywords)
+        except Exception as error:  # whatever it is: what is not understood stays in place
+            single = _of_single_numbers(c, rule, arguments, keywords)
+            if single is not None:
+                return _stamped(node, single)
+            why = f"is used in a way that its rule fails on ({type(error).__name__}: {error})"
+            return self._decomposed(node, inputs, look_up, why)
+        if not _fits(result, c.shapes):
+            why = "is used in a way that its rule does not know"
+            return self._decomposed(node, inputs, look_up, why)
+        return map_aggregate(_stamped(node, result), lambda x: _renamed(c, name, x))
+
+    def _decomposed(self, node: fx.Node, inputs: Sequence[Any], look_up: LookUp, why: str) -> Any:
+        """Follows what an operator is made of; pins everything where nothing is known of that."""
+        twin = self._twin(node)
+        parts = decomposition(node)
+        if parts is None:
+            return self._unknown(node, inputs, why)
+        if twin is not None:
+            other, pairs = decomposition(twin), dict[fx.Node, fx.Node]()
+            if other is None or not pair_graphs(parts, other, pairs):
+                return self._unknown(node, inputs, why)
+            self.program.twin.nodes.update(pairs)  # type: ignore[union-attr]
+        names = [n.name for n in parts.graph.nodes if n.op == "placeholder"]
+        given = [look_up(n) for n in node.all_input_nodes]
+        steps, self.steps = self.steps, []  # the operator itself is the step
+        operator_, opened, shapes = self.c.operator, self.c.open, self.c.shapes
+        results = self._run(parts, dict(zip(names, given, strict=True)))[0]
+        self.steps = steps
+        self.c.operator, self.c.open, self.c.shapes = operator_, opened, shapes
+        several = isinstance(node.meta.get("val"), list | tuple)
+        return results if several else results[0]
+
+    def _settled(self, look_up: LookUp) -> LookUp:
+        """Looks up values to which no shift has added anything, as it states."""
+
+        def settled(value: Any) -> Any:
+            if not isinstance(value, Value) or not value.loose:
+                return value
+            axes.settle(self.c, value)
+            return replace(value, loose=())
+
+        return lambda node: map_aggregate(look_up(node), settled)
+
+    def _unnamed(self, look_up: LookUp) -> LookUp:
+        """Looks up values whose entries name nothing that moves, as it states."""
+
+        def plain(value: Any) -> Any:
+            return axes.unnamed(self.c, value) if isinstance(value, Value) else value
+
+        return lambda node: map_aggregate(look_up(node), plain)
+
+    def _with_numbers(
+        self, node: fx.Node, inputs: Sequence[Any], result: Any, look_up: LookUp
+    ) -> Any:
+        """Adds to what follows from buffers and constants alone how its numbers are computed."""
+        values = _leaves(inputs)
+        held = [value.held for value in values if value.held is not None]
+        if not held or any(v.held is None and v.tensor is None for v in values):
+            return result
+        if draws_random(node) or any(map(axes.is_open, inputs)) or self._varies(node):
+            return result
+        buffers = frozenset[str]().union(*(x.buffers for x in held))
+
+        def numbers(position: int | None) -> Tensor:
+            if node not in self._numbers:
+                self._numbers[node] = _computed(node, look_up)
+            found: Any = self._numbers[node]
+            return found if position is None else found[position]  # type: ignore[no-any-return]
+
+        if isinstance(result, Value):
+            return replace(result, held=Held(buffers, lambda: numbers(None)))
+        return [
+            replace(value, held=Held(buffers, lambda i=i: numbers(i)))  # type: ignore[misc]
+            if isinstance(value, Value) else value
+            for i, value in enumerate(result)
+        ]  # fmt: skip
+
+    def _number(self, node: fx.Node, inputs: Sequence[Any]) -> Any:
+        """A number that an operator gives: of lengths, or read from a tensor; None for a check."""
+        if node.meta.get("val") is None:
+            return None
+        for value in _leaves(inputs):
+            numbers = axes.numbers_of(self.c, value)
+            if numbers is not None and numbers.numel() == 1 and operator_name(node) == "aten::item":
+                return numbers.item()
+            if operator_name(node) not in MEASURING:
+                axes.pin(self.c, value)
+        return self.sizes(node.meta.get("val"))
+
+    def _block(self, node: fx.Node, look_up: LookUp) -> Any:
+        arguments = fx.map_arg(node.args, look_up)
+        graph, inputs = body(arguments)
+        names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
+        if len(names) != len(inputs):
+            values = [a for a in arguments if isinstance(a, Value)]
+            return self._unknown(node, values, "has no rule")
+        return self._run(graph, dict(zip(names, inputs, strict=True)))[0]
+
+    def _cond(self, node: fx.Node, look_up: LookUp) -> Any:
+        """`torch.cond`: both branches, and either's results."""
+        given: Any = fx.map_arg(node.args, look_up)
+        condition, yes, no, inputs = given
+        for value in _leaves([condition]):
+            axes.pin(self.c, value)
+        found = []
+        for graph in (yes, no):
+            names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
+            found.append(self._run(graph, dict(zip(names, inputs, strict=True)))[0])
+        self.c.operator = f"operator `cond`{_where(node)}"
+        return [
+            axes.either(self.c, (a, b)) if isinstance(a, Value) and isinstance(b, Value) else a
+            for a, b in zip(*found, strict=True)
+        ]
+
+    def _shape(self, value: Tensor) -> tuple[int, ...]:
+        return tuple(int(self.sizes(s)) for s in value.shape)
+
+    def _shapes(self, node: fx.Node) -> tuple[tuple[int, ...], ...]:
+        return tuple(self._shape(value) for value in _tensors(node))
+
+    def _varies(self, node: fx.Node) -> bool:
+        """Whether an operator's sizes, or the numbers that it is given, depend on the inputs'."""
+        arguments, named = self._with_open_numbers(node)
+        given = tree_leaves((arguments, named))
+        opened = any(any(sizes) for sizes in self._opened(node))
+        return opened or self._open(node.meta.get("val")) or any(map(axes.is_open, given))
+
+    def _opened(self, node: fx.Node) -> tuple[tuple[bool, ...], ...]:
+        """For every tensor that an operator gives, which of its sizes depend on the inputs'."""
+        twin = self._twin(node)
+        if twin is None:
+            return tuple(
+                tuple(self._open(size) for size in value.shape) for value in _tensors(node)
+            )
+        return tuple(
+            tuple(a != b for a, b in zip(value.shape, other.shape, strict=True))
+            for value, other in zip(_tensors(node), _tensors(twin), strict=True)
+        )
+
+    def _open(self, value: Any) -> bool:
+        """Whether sizes, or a number, depend on the inputs."""
+        if isinstance(value, list | tuple):
+            return any(map(self._open, value))
+        if isinstance(value, Tensor):
+            return any(map(self._open, value.shape))
+        symbolic = isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool)
+        return symbolic and varies(value.node.expr.xreplace(self.program.equal))
+
+    def _with_open_numbers(self, node: fx.Node) -> tuple[Any, Any]:
+        """Arguments of an operator; numbers that depend on the sizes of the inputs are marked."""
+        twin = self._twin(node)
+        if twin is None:
+            return node.args, dict(node.kwargs)
+        return _marked(node.args, twin.args), _marked(dict(node.kwargs), dict(twin.kwargs))
+
+    def _torn(self, node: fx.Node) -> list[int]:
+        """The axes of a view's argument that come elsewhere at other lengths, or in pieces."""
+        source: Any = node.args[0]
+        twin = self._twin(node)
+        if twin is not None:
+            others: Any = (twin.args[0].meta["val"].shape, twin.meta["val"].shape)  # type: ignore[union-attr]
+        elif self.program.lengths:
+            self._longer = self._longer or Sizes(self.program, _other_sizes(self.program))
+            others = [
+                tuple(int(self._longer(s)) for s in n.meta["val"].shape) for n in (source, node)
+            ]
+        else:
+            return []
+        before, after = self._shape(source.meta["val"]), self._shape(node.meta["val"])
+        if 0 in before:  # nothing lies there
+            return []
+        return [
+            axis
+            for axis, size in enumerate(before)
+            if size > 1
+            and _fate(before, after, axis) not in (None, _fate(others[0], others[1], axis))
+        ]
+
+    def _twin(self, node: fx.Node) -> fx.Node | None:
+        return None if self.program.twin is None else self.program.twin.nodes.get(node)
+
+    def _unknown(self, node: fx.Node, inputs: Sequence[Any], why: str) -> Any:
+        """Pins what an operator reads and returns; says what that costs."""
+        c = self.c
+        places = []
+        for value in _leaves(inputs):
+            axes.pin(c, value)
+            places += [b.places[b.places >= 0].ravel() for b in value.bundles]
+        if places:
+            c.losses.append(Loss(f"{c.operator} {why}", np.concatenate(places)))
+        results = iter([axes.fixed_value(shape) for shape in c.shapes])
+        return tree_map_only(Tensor, lambda _: next(results), node.meta.get("val"))
+
+
+def _fate(before: Sequence[int], after: Sequence[int], axis: int) -> tuple[int, int] | None:
+    """In which axes of a view an axis lies, from the first to the last; None where it is torn."""
+    size, inner = before[axis], math.prod(before[axis + 1 :])
+    steps = [math.prod(after[k + 1 :]) for k in range(len(after))]
+    for k, step in enumerate(steps):
+        if step and inner % step == 0 and (step * after[k]) % (inner * size) == 0:
+            return k, k
+    for k, step in enumerate(steps):
+        if step == inner:
+            for first in range(k + 1):
+                if math.prod(after[first : k + 1]) == size:
+                    return first, k
+    return None
+
+
+# Operators whose rules pass on what shifts have added, for a softmax that may not see it.
+CARRIES_LOOSE = {
+    f"aten::{name}"
+    for name in (
+        "add", "sub", "rsub", "mul", "div", "linear", "matmul", "mm", "bmm", "einsum", "baddbmm",
+        "addmm", "view", "reshape", "flatten", "unflatten", "permute",
+        "transpose", "unsqueeze", "squeeze", "to", "_to_copy", "clone", "contiguous", "dropout",
+        "expand", "where", "masked_fill", "softmax", "_softmax", "log_softmax", "_log_softmax",
+        "_safe_softmax", "neg", "_unsafe_view", "scaled_dot_product_attention", "detach", "alias",
+        "movedim", "swapaxes", "t", "mT", "topk", "sort",
+    )
+}  # fmt: skip
+# Operators that give the same entries in another shape.
+ARRANGED = {
+    f"aten::{name}"
+    for name in (
+        "view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t",
+        "movedim", "unsqueeze", "squeeze", "clone", "contiguous", "detach", "alias", "to",
+        "_to_copy", "sort", "argsort",
+    )
+}  # fmt: skip
+SHAPED = {
+    f"aten::{name}"
+    for name in ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "unsqueeze", "squeeze")
+}
+COPIED = {f"aten::{name}" for name in ("clone", "contiguous", "detach", "alias", "to", "_to_copy")}
+# Operators whose rules know that numbers name places along an axis.
+KNOWS_NAMES = ARRANGED | {"transformers::grouped_mm_fallback"} | {
+    f"aten::{name}"
+    for name in (
+        "expand", "slice", "select", "split", "split_with_sizes", "chunk", "unbind", "narrow",
+        "index", "index_select", "gather", "scatter", "scatter_add", "index_add", "index_copy",
+        "index_put", "one_hot", "eq", "histc", "_grouped_mm", "cat", "concat", "concatenate",
+    )
+}  # fmt: skip
+MAKES_NAMES = {
+    f"aten::{name}" for name in ("sort", "argsort", "arange", "cumsum", "index_put", "scatter")
+}
+# Operators that look at the size of a tensor, not at its entries, or only raise an error.
+MEASURING = (
+    "aten::_linalg_check_errors", "aten::size", "aten::sym_size", "aten::sym_numel",
+    "aten::sym_stride", "aten::sym_storage_offset",
+)  # fmt: skip
+
+
+def _finest(program: Program) -> float:
+    """The relative step of the most precise parameter."""
+    kinds = {s.value.dtype for s in program.sources.values() if s.kind == "parameter"}
+    return min((torch.finfo(kind).eps for kind in kinds if kind.is_floating_point), default=0.0)
+
+
+def _narrows(node: fx.Node, finest: float) -> bool:
+    """Whether an operator rounds its argument to a type that is narrower than the parameters."""
+    before = (
+        node.args[0].meta.get("val") if node.args and isinstance(node.args[0], fx.Node) else None
+    )
+    after = node.meta.get("val")
+    if not isinstance(before, Tensor) or not isinstance(after, Tensor):
+        return False
+    steps = [torch.finfo(x.dtype).eps if _is_inexact(x) else 0.0 for x in (before, after)]
+    return 0 < steps[0] < steps[1] and steps[1] > finest
+
+
+def _is_inexact(x: Tensor) -> bool:
+    return x.is_floating_point() or x.is_complex()
+
+
+def _keep_zeros(c: Constraints, node: fx.Node, look_up: LookUp) -> None:
+    """States that the factors of a product that may be zero keep their signs: 0 x -1 is -0."""
+    # up to sums, whose zeros are positive
+    before, done = [node], {node}
+    while before:
+        current = before.pop()
+        if current.op == "get_attr":
+            continue
+        for value in _leaves([look_up(current)]):
+            axes.zero(c, value, channels=(SIGN,))
+        if current.op == "call_function" and not sums(current):
+            before += [n for n in current.all_input_nodes if n not in done]
+            done.update(current.all_input_nodes)
+
+
+def _keep_open_axes(c: Constraints, value: Value, opened: Sequence[bool]) -> None:
+    """Pins what lies along an axis that is as long as the inputs: it was cut to their length."""
+    for axis, is_open in enumerate(opened):
+        dims = value.dims(axis) if is_open else ()
+        bundles = [b for b in value.bundles_on(dims) if not b.fixed]
+        moving = {d for b in bundles for d in b.dims if not c.is_shuffled(b.places)}
+        if dims and moving >= set(dims):
+            axes.pin(c, value, [axis])
+
+
+def _known(value: Any) -> bool:
+    if isinstance(value, Value):
+        return value.tensor is not None
+    if isinstance(value, list | tuple):
+        return all(_known(v) for v in value)
+    return not axes.is_open(value)
+
+
+def _folded(c: Constraints, node: fx.Node, look_up: LookUp) -> Any:
+    """Runs an operator on known numbers."""
+    result = _computed(node, look_up)
+    if isinstance(result, list | tuple):
+        return [axes.known(c, r) if isinstance(r, Tensor) else r for r in result]
+    return axes.known(c, result) if isinstance(result, Tensor) else result
+
+
+def _computed(node: fx.Node, look_up: LookUp) -> Any:
+    def numbers(n: fx.Node) -> Any:
+        return map_aggregate(look_up(n), _bare)
+
+    with torch.no_grad():
+        return call(node, numbers, Execution(wide=False))
+
+
+def _bare(value: Any) -> Any:
+    if not isinstance(value, Value):
+        return value
+    return value.held.numbers() if value.held is not None else value.tensor
+
+
+def _tensors(node: fx.Node) -> list[Tensor]:
+    return [v for v in tree_leaves(node.meta.get("val")) if isinstance(v, Tensor)]
+
+
+def _marked(a: Any, b: Any) -> Any:
+    """Numbers of `a` that are other ones in `b` as open ones; all else as it is."""
+    if isinstance(a, fx.Node) or isinstance(a, bool):
+        return a
+    if isinstance(a, dict):
+        return {name: _marked(value, b[name]) for name, value in a.items()}
+    if isinstance(a, list | tuple):
+        return [_marked(x, y) for x, y in zip(a, b, strict=True)]
+    if isinstance(a, int) and a != b:
+        return OpenInt(a)
+    return OpenFloat(a) if isinstance(a, float) and a != b else a
+
+
+def _fits(result: Any, shapes: Sequence[tuple[int, ...]]) -> bool:
+    values = tree_leaves(result)
+    return len(values) == len(shapes) and all(
+        isinstance(value, Value) and value.shape == shape
+        for value, shape in zip(values, shapes, strict=True)
+    )
+
+
+def _leaves(values: Any) -> list[Value]:
+    return [value for value in tree_leaves(values) if isinstance(value, Value)]
+
+
+def _of_single_numbers(c: Constraints, rule: Any, arguments: Any, keywords: Any) -> Any:
+    """Tries a rule on tensors without axes as on vectors of one entry; None where it fails too."""
+    values = _leaves([*arguments, *keywords.values()])
+    if not values or any(value.axes for value in values) or any(c.shapes):
+        return None
+
+    def vector(value: Any) -> Any:
+        return axes.insert_axis(value, 0) if isinstance(value, Value) else value
+
+    c.shapes = ((1,),) * len(c.shapes)
+    try:
+        result = rule(c, *tree_map(vector, arguments), **tree_map(vector, keywords))
+        fits = _fits(result, c.shapes)
+    except Exception:
+        return None
+    finally:
+        c.shapes = ((),) * len(c.shapes)
+    if not fits:
+        return None
+    return tree_map_only(Value, lambda value: axes.drop_axis(c, value, 0), result)
+
+
+def _renamed(c: Constraints, name: str, value: Any) -> Any:
+    """What an operator leaves of what is known of names and counts of them."""
+    if not isinstance(value, Value):
+        return value
+    value = axes.keep_rows(c, value)
+    name = name.removesuffix("_")
+    if value.counts is not None and name not in COPIED | {"aten::histc"}:
+        value = replace(value, counts=None)
+    if value.names is None or name in MAKES_NAMES or name in COPIED:
+        return value
+    kind = "index" if value.names.kind == "order" else value.names.kind
+    key = value.names.key if name in ARRANGED else object()
+    rows = value.names.rows if name in SHAPED else object()
+    return replace(value, names=replace(value.names, kind=kind, key=key, rows=rows))
+
+
+def _used(node: fx.Node, count: int) -> tuple[bool, ...]:
+    """Which of the tensors that an operator gives anybody reads."""
+    if any(user.target is not operator.getitem for user in node.users):
+        return (True,) * count
+    read = {user.args[1] for user in node.users if any(map(_looks, user.users))}
+    return tuple(position in read for position in range(count))
+
+
+def _looks(node: fx.Node) -> bool:
+    """Whether an operator does more than to raise an error."""
+    return node.op != "call_function" or operator_name(node) not in MEASURING
+
+
+def _stamped(node: fx.Node, result: Any) -> Any:
+    """Says of a result whether it is true or false."""
+    if isinstance(result, Value):
+        kinds = [value.dtype for value in _tensors(node)]
+        return replace(result, mask=kinds[0] in MASKS)
+    return result
+
+
+def _where(node: fx.Node) -> str:
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path = str(stack[-1][0]) if stack else ""
+    path = path.replace("L['self'].", "").removeprefix("model").lstrip(".")
+    return f" in `{path}`" if path else ""

@@ -1,0 +1,77 @@
+"""Parameters that are read plus a number, as gains 1 + w: the sum is what scales and flips.
+
+A forward that adds a number to a parameter wherever it reads it has the symmetries of one that
+reads the sum. So the sum is treated as the parameter, and the parameter's legs say what is added.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from torch import fx
+
+from toroids.discovery.tracing.program import Program, operator_name
+
+# What may stand between a parameter and the sum: the same numbers, in another type or shape.
+CONVERSIONS = {
+    f"aten::{name}"
+    for name in (
+        "to", "_to_copy", "view", "reshape", "_unsafe_view", "unsqueeze", "squeeze", "flatten",
+        "clone", "contiguous", "detach", "alias", "lift_fresh_copy",
+    )
+}  # fmt: skip
+
+
+def offsets_of(programs: Sequence[Program]) -> dict[str, float]:
+    """Finds the parameters to which one and the same number is added wherever they are read.
+
+    Args:
+        programs: one module, as it was traced.
+
+    Returns:
+        The numbers, by the parameters' first names; only of parameters with a single axis, so that
+        one number of every unit is what a scale acts on.
+    """
+    found: dict[str, set[float]] = {}
+    for program in programs:
+        for node in program.graph.graph.nodes:
+            source = program.sources.get(node.name) if node.op == "placeholder" else None
+            if source is None or source.kind != "parameter":
+                continue
+            single = sum(size > 1 for size in source.value.shape) <= 1
+            numbers = {number for _, number in _sums(node)} if single else {0.0}
+            found[source.name] = found.get(source.name, set()) | numbers
+    return {name: min(numbers) for name, numbers in found.items() if _is_offset(numbers)}
+
+
+def _is_offset(numbers: set[float]) -> bool:
+    return len(numbers) == 1 and 0.0 not in numbers and math.isfinite(min(numbers))
+
+
+def sums_with(program: Program, offsets: dict[str, float]) -> set[fx.Node]:
+    """The operators of a program that add the offsets to their parameters."""
+    return {
+        total
+        for node in program.graph.graph.nodes
+        if node.op == "placeholder" and program.sources[node.name].name in offsets
+        for total, _ in _sums(node)
+    }
+
+
+def _sums(node: fx.Node) -> Iterator[tuple[fx.Node, float]]:
+    """Who reads a parameter, and what number is added there; 0 for who reads it as it is."""
+    for user in node.users:
+        name = operator_name(user) if user.op == "call_function" else ""
+        checks = user.op == "call_function" and user.meta.get("val") is None
+        if name in CONVERSIONS:
+            yield from _sums(user)
+        elif not checks and not name.startswith("aten::sym_"):  # looks at no number
+            yield user, _added(user, name)
+
+
+def _added(node: fx.Node, name: str) -> float:
+    if name not in ("aten::add", "aten::sub") or node.kwargs.get("alpha", 1) != 1:
+        return 0.0
+    first, second = node.args
+    if isinstance(second, int | float):
+        return -float(second) if name == "aten::sub" else float(second)
+    return float(first) if isinstance(first, int | float) and name == "aten::add" else 0.0

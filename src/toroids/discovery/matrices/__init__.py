@@ -1,0 +1,1 @@
+"""Matrices and phases: residual streams that rotate, rotary pairs that turn."""

@@ -1,0 +1,103 @@
+"""Where two sparse linear maps meet in a product over an axis, as queries and keys do."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toroids.discovery.matrices.linear_values import Product, Unknown, Walk
+from toroids.discovery.matrices.maps import TOKENS, Map, unique
+
+# Rows and columns of a product that are looked at, in every one of several draws: two positions
+# leave one distance, three leave three.
+PLACES = 3
+
+
+def meet(walk: Walk, a: Map | None, b: Map | None, equation: tuple[str, str, str]) -> Any:
+    """Notes which features a product of two values multiplies, and by what.
+
+    Args:
+        walk: takes the notes.
+        a: the first value.
+        b: the second one.
+        equation: letters of the axes of both, and of the result.
+
+    Returns:
+        A value that is linear in neither; None where nothing is summed over, or one is no map.
+    """
+    if a is None or b is None:
+        return None
+    first, second, out = equation
+    shared = [x for x in first if x in second]
+    batch, over = [x for x in shared if x in out], [x for x in shared if x not in out]
+    rows, columns = ([x for x in own if x not in shared] for own in (first, second))
+    if not over or not set(rows + columns) <= set(out):
+        return None
+    if any(numbers.is_complex() for _, numbers in (*a.terms, *b.terms)):
+        return None
+    sizes: dict[str, int] = {}
+    for letters, value in ((first, a), (second, b)):
+        for letter, size in zip(letters, value.shape, strict=True):
+            sizes[letter] = max(size, sizes.get(letter, 1))
+    left = _arranged(walk, a, first, (batch, rows, over), sizes)
+    right = _arranged(walk, b, second, (batch, columns, over), sizes)
+    features = walk.meetings.features
+    for value, kept in ((a, left), (b, right)):
+        held = set(value.features.tolist())
+        walk.meetings.meeting[-1].update(held)
+        if not _is_plain(walk, kept) or not held <= set(kept.features.tolist()):
+            walk.meetings.lost.update(held)
+        for holder in {features.holder(f) for f in held}:
+            walk.meetings.fed.setdefault(holder, set()).update(a.buffers | b.buffers)
+    _note(walk, left, right)
+    return Unknown()
+
+
+def _arranged(
+    walk: Walk, value: Map, letters: str, groups: tuple[list[str], ...], sizes: dict[str, int]
+) -> Map:
+    """A value as (batch, rows, summed), with a few rows of it."""
+    order = [letters.index(x) for group in groups for x in group]
+    counts = [int(np.prod([sizes[x] for x in group], dtype=np.int64)) for group in groups]
+    kept = torch.randperm(counts[1], generator=walk.generator)[:PLACES]
+
+    def arrange(x: Tensor) -> Tensor:
+        whole = x.permute(order).expand([sizes[y] for group in groups for y in group])
+        return whole.reshape(counts).index_select(1, kept)
+
+    return value.each(arrange)
+
+
+def _is_plain(walk: Walk, value: Map) -> bool:
+    """Whether every row holds rows of a weight times one and the same vector."""
+    found = []
+    for ids, numbers in value.terms:
+        part, row, _ = np.nonzero(numbers.numpy())
+        held = ids.numpy()[numbers.numpy() != 0]
+        found.append(np.stack([part * value.shape[1] + row, held >> TOKENS, held % (1 << TOKENS)]))
+    place, feature, use = np.concatenate(found, axis=1)
+    features = walk.meetings.features
+    holder = features.holder_numbers(feature)
+    turning = np.array([x.turns and not x.single for x in features.holders], bool)[holder]
+    uses, _ = unique(np.stack([place, holder, use])[:, turning])
+    return len(uses[0]) == len(unique(uses[:2])[0][0])
+
+
+def _note(walk: Walk, left: Map, right: Map) -> None:
+    """Adds up by what every two features are multiplied, at every row and column."""
+    found = []
+    for ids, numbers in left.terms:
+        for others, factors in right.terms:
+            weight = numbers[:, :, None] * factors[:, None]
+            part, row, column, _ = np.nonzero(weight.numpy())
+            kept = weight.numpy() != 0
+            first = ((ids[:, :, None] >> TOKENS).expand(weight.shape)).numpy()[kept]
+            second = ((others[:, None] >> TOKENS).expand(weight.shape)).numpy()[kept]
+            place = row * weight.shape[2] + column
+            found.append((np.stack([part, place, first, second]), weight.numpy()[kept]))
+    keys, weights = (np.concatenate(x, axis=-1) for x in zip(*found, strict=True))
+    if weights.size:
+        keys, at = unique(keys)
+        total = np.bincount(at, weights, keys.shape[1])
+        walk.meetings.products.append(Product(keys[0], keys[1], keys[2], keys[3], total))

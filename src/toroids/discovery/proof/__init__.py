@@ -1,0 +1,1 @@
+"""The proof that a group preserves the function of a module."""

@@ -1,0 +1,400 @@
+"""Numerical proof that the elements of a group leave a module's function as it is.
+
+The module is run as traced graphs in which casts to narrow types are rewritten to float64: at every
+size of the inputs that was looked at, on weights, buffers and inputs that are drawn, so that zero
+biases, unit gains and masks of ones hide nothing. Every entry of every output counts on its own.
+"""
+
+import math
+import os
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from toroids.discovery.tracing.draws import drawn_inputs, drawn_params
+from toroids.discovery.tracing.example import shown_sizes
+from toroids.discovery.tracing.explore import Explored
+from toroids.discovery.tracing.holds import Point
+from toroids.discovery.tracing.program import Program
+from toroids.errors import DataError
+from toroids.params import Params
+from toroids.symmetry.action import identity_choice, random_choice
+from toroids.symmetry.element import PARTS, Element, SpaceElement
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Action, Space
+
+# Rounding in float64 leaves about 1e-14; a wrong symmetry of a trained network shows at 1e-4.
+TOLERANCE = 1e-8
+# In a network's own precision, used where float64 does not fit into memory.
+NARROW_TOLERANCE = 1e-2
+# Networks of more entries are drawn once: a second draw would take as long and show no more.
+LARGE = 2**25
+# Sizes of entries that lie so far apart are judged apart: what a mask fills hides nothing else.
+GAP = 1e4
+SAMPLE = 100_000
+
+Outputs = Callable[[Params], list[Tensor]]
+Atom: TypeAlias = tuple[str, Action]  # one action of one space
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One place where the outputs must not change.
+
+    Attributes:
+        name: the sizes of the inputs, as text.
+        outputs: computes them.
+        named: what the outputs are called.
+        before: the outputs of the weights that were drawn.
+    """
+
+    name: str
+    outputs: Outputs
+    named: tuple[str, ...]
+    before: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Weights and buffers, and the cases at which they are looked at."""
+
+    params: Params
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A module as a function of its parameters.
+
+    Attributes:
+        trials: drawn weights and inputs.
+        logits: the position of the output that a classifier's reader sees.
+        tolerance: the deviation above which a symmetry is wrong.
+    """
+
+    trials: tuple[Trial, ...]
+    logits: int = 0
+    tolerance: float = TOLERANCE
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """The largest deviation of an entry of an output, and where it is.
+
+    Attributes:
+        size: relative to the entry, or to others of its order of magnitude where it is small.
+        where: the sizes of the inputs, the output and the entry, as text.
+    """
+
+    size: float = 0.0
+    where: str = "nowhere"
+
+
+def subject_of(
+    explored: Explored,
+    model: nn.Module,
+    generator: torch.Generator,
+    trials: int | None = None,
+    keep: Collection[str] = (),
+) -> Subject:
+    """Draws weights, buffers and inputs for a proof.
+
+    Args:
+        explored: the module's programs and where they were looked at.
+        model: gives weights and buffers to draw from; not touched.
+        generator: on the CPU.
+        trials: how many times to draw; by default twice, once where the network is large.
+        keep: buffers that keep their values, on which the group depends.
+
+    Returns:
+        The subject.
+    """
+    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    wide = is_wide(model)
+    if trials is None:
+        trials = 1 if sum(tensor.numel() for tensor in state.values()) > LARGE else 2
+    made: list[Trial] = []
+    for number in range(trials):
+        # every point is looked at in one of the draws
+        points = explored.points[number::trials] or explored.points[:1]
+        made.append(_trial(points, explored.main, state, generator, keep, wide))
+    names = [name for name in explored.main.outputs if name is not None]
+    logits = names.index("logits") if "logits" in names else 0
+    return Subject(tuple(made), logits, TOLERANCE if wide else NARROW_TOLERANCE)
+
+
+def is_wide(model: nn.Module) -> bool:
+    """Whether a module is proven in float64 on this machine."""
+    size = sum(tensor.numel() for tensor in model.state_dict().values())
+    return bool(5 * 8 * size < _memory())  # the parameters, the moved ones, and what runs
+
+
+def _memory() -> int:
+    try:
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (ValueError, OSError, AttributeError):  # not POSIX
+        return 8 << 30
+
+
+def _trial(
+    points: Sequence[Point],
+    main: Program,
+    state: Params,
+    generator: torch.Generator,
+    keep: Collection[str],
+    wide: bool,
+) -> Trial:
+    """Draws weights and buffers; where that gives NaN, as under a mask of zeros, fewer buffers."""
+    buffers = [name for name in state if name not in main.parameters]
+    masks = [name for name in buffers if not state[name].is_floating_point()]
+    for kept in (keep, {*keep, *masks}, {*keep, *buffers}):
+        params = drawn_params(state, main.aliases, main.parameters, generator, wide=wide, keep=kept)
+        cases = tuple(_case(point, params, generator, wide) for point in points)
+        outputs = [output for case in cases for output in case.before]
+        if not buffers or not any(bool(x.isnan().any()) for x in outputs):
+            break
+    return Trial(params, cases)
+
+
+def _case(point: Point, params: Params, generator: torch.Generator, wide: bool) -> Case:
+    """One point at inputs that are drawn, or at its own where the drawn ones give NaN."""
+    program = point.program
+    inputs: Sequence[Tensor] = drawn_inputs(point.example.tensors, generator)
+    try:
+        before = program.run(params, wide, inputs=inputs)
+        bad = any(bool(x.isnan().any()) for x in before)
+    except DataError:  # as a number that is no row of a table
+        bad = True
+    if bad:
+        inputs = point.example.tensors
+        before = program.run(params, wide, inputs=inputs)
+    sizes = shown_sizes(inputs)
+    names = tuple(name for name in program.outputs if name is not None)
+    return Case(sizes, lambda p: program.run(p, wide, inputs=inputs), names, tuple(before))
+
+
+def measure(group: SymmetryGroup, subject: Subject, generator: torch.Generator) -> Deviation:
+    """Finds the worst deviation that a random element of `group` makes in every trial.
+
+    Args:
+        group: the group.
+        subject: the module.
+        generator: draws the elements.
+
+    Returns:
+        The deviation.
+
+    """
+    worst = Deviation()
+    for trial in subject.trials:
+        moved = group.apply(restless(group, generator), trial.params)
+        worst = max(worst, _deviation_of(trial, moved), key=_order)
+    if group.output.mode != "values":
+        worst = max(worst, _output_deviation(subject, group), key=_order)
+    return worst
+
+
+def _order(deviation: Deviation) -> float:
+    return float("inf") if deviation.size != deviation.size else deviation.size
+
+
+def _deviation_of(trial: Trial, moved: Params) -> Deviation:
+    worst = Deviation()
+    for case in trial.cases:
+        for name, a, b in zip(case.named, case.outputs(moved), case.before, strict=True):
+            size, entry = deviation(a, b)
+            where = f"`{name}`{list(entry)} on inputs of sizes {case.name}"
+            worst = max(worst, Deviation(size, where), key=_order)
+    return worst
+
+
+def deviation(found: Tensor, expected: Tensor) -> tuple[float, tuple[int, ...]]:
+    """The largest deviation of an entry, relative to its own size or that of others like it.
+
+    Args:
+        found: an output.
+        expected: what it should be; NaN and infinities must stand at the same places.
+
+    Returns:
+        The deviation and the entry; NaN where no entry is finite.
+    """
+    if expected.numel() == 0:
+        return 0.0, ()
+    if not torch.isfinite(expected).any():
+        return math.nan, ()
+    same = (found == expected) | (found.isnan() & expected.isnan())
+    finite = torch.isfinite(expected)
+    shares = (found - expected).abs() / _scales(expected, finite)
+    shares = torch.where(same, 0.0, torch.where(finite, shares, torch.inf)).nan_to_num(torch.inf)
+    position = int(shares.argmax())
+    entry = torch.unravel_index(torch.tensor(position), shares.shape)
+    return float(shares.reshape(-1)[position]), tuple(int(i) for i in entry)
+
+
+def _scales(expected: Tensor, finite: Tensor) -> Tensor:
+    """For every entry its size, or the median of entries of its order where it is smaller."""
+    sizes = torch.where(finite, expected.abs(), 0.0)
+    flat = sizes.reshape(-1)
+    some = flat[:: max(len(flat) // SAMPLE, 1)]
+    levels = torch.unique(some[some > 0])  # what a mask fills counts once
+    if not len(levels):
+        return torch.ones_like(sizes)
+    cuts = (torch.nonzero(levels[1:] > GAP * levels[:-1]) + 1).reshape(-1).tolist()
+    parts = [part for part in torch.tensor_split(levels, cuts) if len(part)]
+    floor = sizes
+    lower = torch.tensor(0.0, dtype=sizes.dtype)
+    few = max(len(levels) // 100, 2)
+    for part in parts:
+        # a few small entries are zero but for rounding: they belong to the next larger ones
+        if len(part) <= few and part is not parts[-1]:
+            continue
+        inside = (sizes >= lower) & (sizes <= part[-1])
+        floor = torch.where(inside, floor.clamp_min(float(part.median())), floor)
+        lower = part[-1]
+    return floor
+
+
+def restless(group: SymmetryGroup, generator: torch.Generator) -> Element:
+    """A random element whose permutations are cycles of all units, so that none stays in place."""
+    choices = {}
+    for space in group.spaces:
+        choice = random_choice(space, generator)
+        if "permute" in space.actions:
+            order = choice.permutation
+            cycle = torch.empty_like(order).scatter_(1, order, order.roll(1, dims=1))
+            choice = replace(choice, permutation=cycle)
+        choices[space.name] = choice
+    return Element(choices)
+
+
+def atoms_of(group: SymmetryGroup) -> list[Atom]:
+    """All actions of all spaces."""
+    return [(space.name, action) for space in group.spaces for action in sorted(space.actions)]
+
+
+def _only(space: Space, choice: SpaceElement, actions: Collection[Action]) -> SpaceElement:
+    """A choice of which only some actions act."""
+    rest = identity_choice(space)
+    others = {
+        PARTS[action]: getattr(rest, PARTS[action])
+        for action in space.actions
+        if action not in actions
+    }
+    return replace(choice, **others)
+
+
+def violations(
+    group: SymmetryGroup, subject: Subject, generator: torch.Generator
+) -> tuple[list[Atom], Deviation]:
+    """Names the actions that change the outputs, found by bisection; none for a sound group.
+
+    Args:
+        group: the group to prove.
+        subject: the module.
+        generator: draws elements.
+
+    Returns:
+        Actions of spaces, ("output", ...) among them where what is said of the outputs does not
+        hold; and the worst deviation.
+
+    Raises:
+        DataError: the outputs are NaN, or there are none.
+    """
+    worst = measure(group, subject, generator)
+    if worst.size <= subject.tolerance:
+        return [], worst
+    _check_finite(subject)
+
+    def changes(atoms: Sequence[Atom]) -> bool:
+        for trial in subject.trials:
+            drawn = restless(group, generator).choices
+            element = Element(
+                {
+                    space.name: _only(
+                        space, drawn[space.name], [a for name, a in atoms if name == space.name]
+                    )
+                    for space in group.spaces
+                }
+            )
+            moved = group.apply(element, trial.params)
+            if not _deviation_of(trial, moved).size <= subject.tolerance:
+                return True
+        return False
+
+    def suspects(atoms: list[Atom]) -> list[Atom]:
+        if not atoms or not changes(atoms):
+            return []
+        if len(atoms) == 1:
+            return atoms
+        half = len(atoms) // 2
+        # two halves that are innocent alone are guilty together
+        return suspects(atoms[:half]) + suspects(atoms[half:]) or atoms
+
+    found = suspects(atoms_of(group))
+    return found or [("output", "shift")], worst
+
+
+def _check_finite(subject: Subject) -> None:
+    for trial in subject.trials:
+        for case in trial.cases:
+            if all(bool(output.isnan().all()) for output in case.before if output.numel()):
+                raise DataError(
+                    "the outputs on these inputs are NaN, so that nothing can be proven; pass "
+                    "finite inputs and weights."
+                )
+
+
+def without_atoms(group: SymmetryGroup, bad: Collection[Atom]) -> SymmetryGroup:
+    """The group without some actions; what they acted on stays in place.
+
+    Args:
+        group: a group.
+        bad: actions of its spaces, or what is said of the outputs.
+
+    Returns:
+        The rest of it.
+    """
+    carriers = {name for space in group.spaces for name in space.within}
+    spaces = []
+    for space in group.spaces:
+        gone = {action for name, action in bad if name == space.name}
+        actions = space.actions - gone
+        generators = tuple(g for g in space.generators if g.action in actions)
+        if actions or space.name in carriers:
+            spaces.append(replace(space, actions=actions, generators=generators))
+    output = type(group.output)() if any(name == "output" for name, _ in bad) else group.output
+    return replace(group, spaces=tuple(spaces), output=output)
+
+
+def _output_deviation(subject: Subject, group: SymmetryGroup) -> Deviation:
+    """Shifts all classes up and down and, for a classifier, triples them: would a reader see it?"""
+    trial = subject.trials[0]
+    case = trial.cases[0]
+    before = case.before[subject.logits]
+    size = 1 + before.abs().max()  # large enough for whatever clips outputs to do so
+    worst = Deviation()
+    for shift in (size, -size):
+        scale = 1.0 if group.output.mode == "logits" else 3.0
+        moved = _with_other_outputs(group, trial.params, scale, shift)
+        after = case.outputs(moved)[subject.logits]
+        if group.output.mode == "logits":
+            seen, _ = deviation(after.softmax(dim=-1), before.softmax(dim=-1))
+        else:
+            seen = float((after.argmax(dim=-1) != before.argmax(dim=-1)).double().mean())
+        where = f"the outputs' {group.output.mode} on inputs of sizes {case.name}"
+        worst = max(worst, Deviation(seen, where), key=_order)
+    return worst
+
+
+def _with_other_outputs(
+    group: SymmetryGroup, params: Params, scale: float, shift: Tensor
+) -> dict[str, Tensor]:
+    """Scales the legs that write the outputs and adds the same number to every class."""
+    written = {leg.tensor for leg in group.output.legs}
+    return {
+        name: scale * tensor + shift if name in written else tensor
+        for name, tensor in params.items()
+    }

@@ -1,0 +1,1 @@
+"""A module called and traced at many sizes: programs, and where they hold."""

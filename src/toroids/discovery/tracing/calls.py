@@ -1,0 +1,286 @@
+"""Calls of the module itself, beside which its trace must stand.
+
+A trace is one run of the forward pass, written down. What the module does besides computing, as to
+keep a state between calls, to draw random numbers, or to read numbers in Python, is not in it: such
+a module gives other outputs than its trace, and is refused with the cause.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from toroids.discovery.tracing.asked import Asked, Asking
+from toroids.discovery.tracing.example import Example
+from toroids.discovery.tracing.program import Program, draws_random, first_line, operator_name
+from toroids.discovery.tracing.trace import Counted, quiet
+from toroids.errors import DataError, ToroidsError
+from toroids.evaluation.running import call, evaluation_mode
+from toroids.evaluation.writes import is_of_torch
+from toroids.params import Params
+
+MANY = 1000  # calls that numbers and lists are made as large as after
+# Shares of an output by which two runs of the same operators may differ in their own precision.
+ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3}
+
+
+class Caller:
+    """Calls one module at several inputs and compares what it gives with its trace.
+
+    Attributes:
+        model: the module, left as it was by every call.
+        params: what it is called with.
+        asked: what it has asked of its inputs.
+        paths: what it has called at inputs of these sizes, as a number.
+    """
+
+    def __init__(self, model: nn.Module, params: Params, output_key: str | int | None) -> None:
+        """Keeps what is needed for calls."""
+        self.model, self.params = model, params
+        self._key = output_key
+        self._lent = {f"model.{name}": tensor for name, tensor in params.items()}
+        self.asked = Asked()
+        self.paths: dict[str, int] = {}
+
+    def __call__(self, example: Example) -> list[Tensor]:
+        """Calls the module, from its state as it is, and notes in `asked` what it asks.
+
+        Returns:
+            The tensors of the output.
+        """
+        counted, asked = Counted(self.model, example, self._key), Asked()
+        try:
+            with evaluation_mode(counted), quiet():
+                found = self._called(counted, example, asked)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # of the module, or because somebody listens, as to `torch.cond`
+            if self.paths:
+                raise
+            with evaluation_mode(counted), quiet():
+                return self._called(counted, example)
+        self.asked.add(asked)
+        self.paths[example.sizes] = asked.path
+        return found
+
+    def _called(
+        self, counted: Counted, example: Example, asked: Asked | None = None
+    ) -> list[Tensor]:
+        """What the module gives in the state in which it is."""
+        copies = tuple(tensor.clone() for tensor in example.tensors)  # a call may write into them
+        if asked is None:
+            return list(call(counted, self._lent, copies, {}))
+        with Asking(asked, example, copies, lambda: [*counted.parameters(), *counted.buffers()]):
+            return list(call(counted, self._lent, copies, {}))
+
+    def accepts(self, example: Example) -> list[Tensor] | None:
+        """The outputs at an example; None where the module fails on it."""
+        try:
+            return self(example)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:
+            return None
+
+    def first(self, example: Example) -> list[Tensor]:
+        """The outputs at the example that the user gave.
+
+        Returns:
+            The tensors of the output.
+
+        Raises:
+            DataError: the module fails on it; says how.
+        """
+        try:
+            return self(example)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            shown = [f"{tuple(x.shape)} of {x.dtype}" for x in example.tensors]
+            known = "" if self._key is None else ", and an output_key that its output has"
+            raise DataError(
+                f"`{type(self.model).__name__}` fails on the inputs {', '.join(shown)}: "
+                f"{first_line(error)}; pass an example that it runs on{known}."
+            ) from error
+
+    def agrees(
+        self, program: Program, example: Example, expected: Sequence[Tensor], wide: bool = False
+    ) -> bool:
+        """Whether a traced program computes, perhaps in float64, what the module gave there."""
+        try:
+            found = program.run(self.params, wide, inputs=example.tensors)
+        except (DataError, ToroidsError, RuntimeError, ValueError, TypeError, IndexError):
+            return False
+        return _alike(found, [_comparable(x) for x in expected])
+
+    def check_stateless(self, first: Example, expected: Sequence[Tensor], second: Example) -> None:
+        """Raises where outputs depend on the calls before.
+
+        Args:
+            first: an example.
+            expected: what the module gives there when nothing was called before.
+            second: another example, of the same sizes.
+
+        Raises:
+            ToroidsError: names what the module keeps.
+        """
+        fresh = self.accepts(second)
+        if fresh is None:  # as numbers that are no rows of a table
+            second, fresh = first, list(expected)
+        counted = Counted(self.model, first, self._key)
+        with evaluation_mode(counted), quiet():
+            before = _states(self.model)
+            a = self._called(counted, first)
+            kept = _changes(before, _states(self.model))
+            b, again = self._called(counted, second), self._called(counted, first)
+        alike = _alike(a, expected) and _alike(again, expected) and _alike(b, fresh)
+        if alike and not (kept and self._remembers(first, expected)):
+            return
+        named = f" (as `{kept[0]}`)" if kept else ""
+        raise ToroidsError(
+            f"`{type(self.model).__name__}` keeps something between calls{named}, or draws numbers "
+            "outside PyTorch: at the same inputs it gives other outputs when it is called again. "
+            "Return what it keeps and take it as an input, or keep it in a buffer of the state "
+            "dict, which moves with the weights."
+        )
+
+    def _remembers(self, example: Example, expected: Sequence[Tensor]) -> bool:
+        """Whether what a module keeps changes its outputs, if not in the next call.
+
+        Numbers and containers that a call makes larger are made larger still, as a thousand calls
+        would do; and the module is called with other weights after it has been called with its own.
+
+        Returns:
+            Whether either gives something else than a module that has kept nothing.
+        """
+        other = Caller(self.model, _other(self.params), self._key)
+        counted = Counted(self.model, example, self._key)
+        fresh = other.accepts(example)
+        modules = [m for m in self.model.modules() if not is_of_torch(m)]
+        with evaluation_mode(counted), quiet():
+            before = [dict(vars(module)) for module in modules]
+            sizes = [{k: _length(v) for k, v in held.items()} for held in before]
+            self._called(counted, example)
+            if fresh is not None and not _alike(other._called(counted, example), fresh):
+                return True
+            for module, held, size in zip(modules, before, sizes, strict=True):
+                _advance(module, held, size)
+            try:
+                later = self._called(counted, example)
+            except Exception:  # whatever it says to what it was never meant to keep
+                return False
+            return not _alike(later, expected)
+
+
+def _other(params: Params) -> Params:
+    """Other weights: every second one is made larger."""
+    return {
+        name: x * (1 + 0.3 * (torch.arange(x.numel(), device=x.device) % 2)).to(x).view_as(x)
+        if x.is_floating_point()
+        else x
+        for name, x in params.items()
+    }
+
+
+def _advance(module: nn.Module, before: dict[str, Any], sizes: dict[str, int]) -> None:
+    """Does to the numbers and lists of a module what many more calls would do."""
+    for name, value in list(vars(module).items()):
+        old = before.get(name, 0)
+        if isinstance(value, int) and not isinstance(value, bool) and isinstance(old, int):
+            if value != old:
+                vars(module)[name] = value + MANY * (value - old)
+        elif isinstance(value, list) and len(value) > sizes.get(name, 0):
+            value.extend(value * MANY)
+
+
+def _state(module: nn.Module) -> dict[str, tuple[int, int]]:
+    """What tells whether an attribute was replaced or written into."""
+    skipped = ("_parameters", "_modules", "training")
+    held = {**vars(module), **module._buffers}
+    return {
+        name: (id(value), value._version if isinstance(value, Tensor) else _length(value))
+        for name, value in held.items()
+        if name not in skipped and not name.endswith("_hooks")
+    }
+
+
+def _states(model: nn.Module) -> dict[str, dict[str, tuple[int, int]]]:
+    return {name: _state(module) for name, module in model.named_modules()}
+
+
+def _changes(
+    before: dict[str, dict[str, tuple[int, int]]], after: dict[str, dict[str, tuple[int, int]]]
+) -> list[str]:
+    """Attributes that were replaced or written into."""
+    return [
+        f"{name}.{key}".lstrip(".")
+        for name, held in after.items()
+        for key, value in held.items()
+        if key not in before[name] or before[name][key] != value
+    ]
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, list | dict | set) else 0
+
+
+# Operators that read beyond their memory, and end the process, where integers do not fit.
+UNCHECKED = (
+    "aten::segment_reduce", "aten::_segment_reduce_backward", "aten::lu_unpack", "aten::lu_solve",
+    "aten::linalg_lu_solve", "aten::linalg_ldl_solve",
+)  # fmt: skip
+
+
+def check_operators(model: nn.Module, program: Program) -> None:
+    """Raises where a forward draws random numbers in evaluation, or cannot be run on other inputs.
+
+    Args:
+        model: whose name is said.
+        program: its trace, without what no output reads.
+
+    Raises:
+        ToroidsError: names the operator.
+    """
+    for part in program.graph.modules():
+        for node in part.graph.nodes if isinstance(part, fx.GraphModule) else ():
+            if node.op != "call_function":
+                continue
+            if operator_name(node) in UNCHECKED and any(map(_is_given, node.all_input_nodes)):
+                raise ToroidsError(
+                    f"`{type(model).__name__}` uses `{operator_name(node)}`, which may end the "
+                    "process on lengths or pivots that do not fit, so that nothing can be proven "
+                    "of it; compute them in the module, or use another operator."
+                )
+            if draws_random(node):
+                raise ToroidsError(
+                    f"`{type(model).__name__}` draws random numbers in evaluation mode "
+                    f"(`{operator_name(node)}`), so that its outputs are no function of its "
+                    "inputs; take them as an input."
+                )
+
+
+def _is_given(node: fx.Node) -> bool:
+    """Whether integers are an input of the module."""
+    value = node.meta.get("val")
+    return node.op == "placeholder" and isinstance(value, Tensor) and not value.is_floating_point()
+
+
+def _comparable(x: Tensor) -> Tensor:
+    x = x.detach().cpu()
+    return torch.view_as_real(x).double() if x.is_complex() else x.double()
+
+
+def _alike(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+    """Whether outputs are equal up to rounding in their own precision."""
+    if len(found) != len(expected):
+        return False
+    for a, b in zip(found, expected, strict=True):
+        if a.shape != b.shape:
+            return False
+        share = ROUNDING.get(b.dtype, 5e-2) if not a.dtype == b.dtype == torch.float64 else 1e-3
+        x, y = _comparable(a), _comparable(b)
+        size = y[torch.isfinite(y)].abs().median() if torch.isfinite(y).any() else torch.zeros(())
+        if not torch.allclose(x, y, rtol=share, atol=share * float(size), equal_nan=True):
+            return False
+    return True

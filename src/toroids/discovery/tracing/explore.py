@@ -1,0 +1,512 @@
+"""Looks at a module beyond its example: for which sizes of the inputs is it what program?
+
+What is found on one example must hold on every input that the module accepts. Lengths stay open in
+the trace where they can. Where they cannot, and beyond what the trace allows, the module is called
+at other sizes; where it gives something else than the trace that is there, it is traced again.
+"""
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from toroids.discovery.tracing.assumed import excluded
+from toroids.discovery.tracing.calls import Caller, check_operators
+from toroids.discovery.tracing.draws import drawn_inputs, drawn_params, in_own_precision
+from toroids.discovery.tracing.example import Axis, Example, Inputs, example_of
+from toroids.discovery.tracing.holds import Point, Sizes, left_out, range_of
+from toroids.discovery.tracing.program import Program, twin_of
+from toroids.discovery.tracing.supported import check_supported
+from toroids.discovery.tracing.trace import ALL_PRESENT, alias_names, trace
+from toroids.discovery.tracing.variants import laid_out_otherwise, of_other_lists, of_other_rank
+from toroids.errors import DataError, ToroidsError
+from toroids.evaluation.running import check_module
+
+# A trace with open lengths takes several times as long as one without, minutes for some networks
+# on images. So larger graphs, and inputs of more axes, which are images or films, are traced at two
+# sizes instead: what differs between them depends on the size.
+SEQUENCE, SMALL = 3, 250
+# Sizes up to which it is tried whether a module accepts more than its trace allows, and how often.
+LONGEST, BEYOND = 600, 3
+# How often every place is looked at again where a trace takes everything for present.
+DRAWS = 3
+# Questions about lengths that are answered the other way.
+ASKED = 48
+# Lengths of the first and of other axes at which loops are looked at, and operators at most there.
+FAR, LONG = (17, 33), 2000
+# Networks of more entries are not looked at in another precision.
+LARGE = 2**24
+# Traces of lengths that another trace took for numbers.
+CLOSED = 4
+# Images of at most twice as many pixels are looked at larger, too.
+IMAGE = 64
+# Lengths of open axes when the module is looked at again: small, unlike, even and odd.
+SHORT = (3, 5, 4, 6, 7, 9)
+
+
+@dataclass(frozen=True, eq=False)
+class Explored:
+    """A module as its programs.
+
+    Attributes:
+        programs: the first is that of the example.
+        points: where the module gave what a program gives, the example first.
+        notes: what the programs leave out, and for what the whole holds.
+    """
+
+    programs: tuple[Program, ...]
+    points: tuple[Point, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def main(self) -> Program:
+        """The program of the example."""
+        return self.programs[0]
+
+
+def explore(
+    model: nn.Module,
+    inputs: Inputs,
+    output_key: str | int | None = None,
+    also: Sequence[Inputs] = (),
+) -> Explored:
+    """Traces a module at as many sizes of its inputs as it needs.
+
+    Args:
+        model: left as it was.
+        inputs: a tensor, a tuple of positional or a mapping of keyword arguments.
+        output_key: the entry of a structured output that counts; all when None.
+        also: further inputs to look at, of the same structure.
+
+    Returns:
+        Its programs.
+
+    Raises:
+        ParamsError: `model` is no module.
+        DataError: it fails on these inputs; says how.
+        ToroidsError: it cannot be traced, or is no function of its inputs; says why.
+    """
+    check_module(model)
+    check_supported(model)
+    example = example_of(model, inputs)
+    if not isinstance(also, list | tuple):
+        raise ToroidsError(
+            f"also is a {type(also).__name__}; pass a list of further inputs, each like the first."
+        )
+    further = [example_of(model, other) for other in also]
+    if any(e.spec != example.spec or len(e.axes) != len(example.axes) for e in further):
+        raise ToroidsError(
+            "further inputs are of another structure than the example; pass tensors of as many "
+            "axes, under the same names."
+        )
+    with torch.random.fork_rng():  # a forward may draw; the user's sequence goes on as it would
+        return _Explorer(model, example, output_key).explored(further)
+
+
+class _Explorer:
+    def __init__(self, model: nn.Module, example: Example, key: str | int | None) -> None:
+        self.model, self.example, self.key = model, example, key
+        state = model.state_dict()
+        generator = torch.Generator().manual_seed(1)
+        keep = [name for name, x in state.items() if not x.is_floating_point()]
+        names, _ = alias_names(model)
+        parameters = {n for n, _ in model.named_parameters(remove_duplicate=False)}
+        drawn = drawn_params(state, names, parameters, generator, wide=False, keep=keep)
+        self.call = Caller(model, in_own_precision(drawn, state), key)
+        self.programs: list[Program] = []
+        self.points: list[Point] = []
+        self.tried: dict[Axis, set[int]] = {}
+        self.notes: list[str] = []
+
+    def explored(self, also: Sequence[Example]) -> Explored:
+        """Looks at the example, at others, and wherever that leaves something open."""
+        first = self._first()
+        grown = self._grown()
+        self.programs.append(self._traced(grown))
+        check_operators(self.model, self.programs[0])
+        if grown is not self.example:
+            self._look(grown)
+        self._look(self.example, first)
+        self.points.reverse()
+        for other in also:
+            self._look(other, self.call.first(other))
+        self._look_further()
+        if ALL_PRESENT in self.programs[0].notes:
+            self._look_at_other_numbers()
+        notes = [
+            *Sizes(self.example, self.points).notes(),
+            *left_out(self.model, self.example),
+            *self.notes,
+            *(note for program in self.programs for note in program.notes),
+        ]
+        return Explored(tuple(self.programs), tuple(self.points), tuple(dict.fromkeys(notes)))
+
+    def _first(self) -> list[Tensor]:
+        """Calls the module on the example; in its own precision where that of the inputs fails."""
+        found = self.call.accepts(self.example)
+        if found is None:
+            other = self.example.in_precision_of(self.model)
+            found = self.call.accepts(other)
+            if found is None:
+                return self.call.first(self.example)  # says what is wrong
+            self.example = other
+        if not any(output.numel() for output in found):
+            raise DataError(
+                "the model gives no outputs on these inputs; pass at least one example."
+            )
+        return found
+
+    def _traced(self, example: Example) -> Program:
+        """Traces at an example, with open lengths where that takes no minutes."""
+        asks = bool(self.programs) and ALL_PRESENT in self.programs[0].notes
+        axes = [
+            (i, axis)
+            for i, axis in example.axes
+            if example.size((i, axis)) > 1 and example.tensors[i].ndim <= SEQUENCE
+        ]
+        program = self.programs[0] if self.programs else trace(self.model, example, self.key)
+        if axes and len(program.graph.graph.nodes) <= SMALL:
+            # not where a forward counts its inputs in Python
+            with contextlib.suppress(ToroidsError):
+                asks = asks or ALL_PRESENT in program.notes
+                return trace(self.model, example, self.key, axes, asks)
+        return trace(self.model, example, self.key, present=asks) if self.programs else program
+
+    def _grown(self) -> Example:
+        """The example with more than one position along every axis that allows it."""
+        single = [
+            axis
+            for axis in self.example.axes
+            if self.example.size(axis) == 1 and self.example.tensors[axis[0]].ndim <= SEQUENCE
+        ]
+        grown: dict[Axis, int] = {}
+        whole = {axis: 2 + axis[1] for axis in single}
+        if single and self._accepted(whole):
+            return self.example.resized(whole)
+        for position, group in groupby(sorted(single, key=_position), key=_position):
+            more = {axis: 2 + position for axis in group}
+            for some in (more, *({axis: n} for axis, n in more.items())):
+                if not some.keys() & grown.keys() and self._accepted({**grown, **some}):
+                    grown |= some
+        return self.example.resized(grown) if grown else self.example
+
+    def _accepted(self, sizes: Mapping[Axis, int], of: Example | None = None) -> bool:
+        found = self.call.accepts((of or self.example).resized(sizes))
+        return found is not None and any(x.numel() for x in found)
+
+    def _look(
+        self, example: Example, given: Sequence[Tensor] | None = None, keep: bool = True
+    ) -> bool:
+        """Finds, or traces, the program that computes what the module gives at an example.
+
+        Args:
+            example: where to look.
+            given: what the module gives there, where it is known.
+            keep: whether the proof looks there, too, when a program does that there is; if not,
+                a large network is not traced where it calls the same operators as elsewhere.
+
+        Returns:
+            Whether the module takes the example.
+        """
+        expected = self.call.accepts(example) if given is None else given
+        if expected is None:
+            return False
+        like = example.is_like(self.example)
+        for axis in example.axes if like else ():
+            self.tried.setdefault(axis, set()).add(example.size(axis))
+        for program in self.programs:
+            if program.example.is_like(example) and self.call.agrees(program, example, expected):
+                if keep or program not in [point.program for point in self.points]:
+                    self.points.append(Point(program, example))
+                if self._was_closed(program, example):
+                    break
+                return True
+        if not keep and self._is_large() and self._went(example):
+            return True
+        program = self._traced(example)
+        if program.lengths and not self.call.agrees(program, example, expected):
+            program = trace(self.model, example, self.key)  # as where a length becomes a text
+        if not self.call.agrees(program, example, expected):
+            self._check_stateless(example)
+            raise ToroidsError(
+                f"`{type(self.model).__name__}` gives something else than its trace at the same "
+                "inputs and weights: its forward pass reads numbers in Python (as through NumPy, "
+                "tolist or a cache of values computed from other weights), which a trace keeps as "
+                "they are; change it, or pass a group written by hand."
+            )
+        self.points.append(Point(program, example))
+        main = self.programs[0]
+        twin = twin_of(main, program) if main.twin is None and not main.lengths else None
+        if twin is None:
+            self.programs.append(program)
+        else:
+            self.programs[0] = replace(main, twin=twin)
+            self.points = [
+                replace(point, program=self.programs[0]) if point.program is main else point
+                for point in self.points
+            ]
+        return True
+
+    def _was_closed(self, program: Program, example: Example) -> bool:
+        """Whether a trace with open lengths took a length for a number, which is another one here.
+
+        So it does where two lengths of the example are equal by chance.
+
+        Returns:
+            Whether to trace again at this example.
+        """
+        if not program.lengths or len(self.programs) > CLOSED:
+            return False
+        size = program.example.size
+        return any(
+            axis not in program.lengths and size(axis) not in (1, example.size(axis))
+            for axis in example.axes
+        )
+
+    def _look_further(self) -> None:
+        """Looks at other sizes: small ones, single ones, and those beyond what a trace allows."""
+        other = self._small()
+        self._check_stateless(min([self.example, other or self.example], key=_entries))
+        if other is not None:
+            self._look_at_other_counts(other)
+            self._look(other)
+        one = None if self._is_large() else self._single()
+        if one is not None:
+            self._look(one)
+        self._look_larger()
+        for example in self._excluded():
+            self._look(example)
+        for _ in range(BEYOND):
+            if not any([self._look(example) for example in list(self._beyond())]):
+                break
+        self._look_far()
+        self._look_where_asked()
+        self._look_at_variants()
+
+    def _look_at_other_counts(self, other: Example) -> None:
+        """Looks at as many images as in `other`, of the example's size: a trace has one number."""
+        size, axes = self.example.size, self.example.axes
+        sizes = {axis: other.size(axis) for axis in axes if other.size(axis) != size(axis)}
+        counts = {axis: n for axis, n in sizes.items() if not axis[1]}
+        if not self.programs[0].lengths and counts and counts != sizes:
+            self._look(self.example.resized(counts))
+
+    def _is_large(self) -> bool:
+        return len(self.programs[0].graph.graph.nodes) > SMALL
+
+    def _went(self, example: Example) -> bool:
+        """Whether a call took the same path through the code as one where a program stands."""
+        path = self.call.paths.get(example.sizes)
+        known = [self.call.paths.get(point.example.sizes) for point in self.points]
+        return path is not None and path in known
+
+    def _look_far(self) -> None:
+        """Looks at a long input where traces are as long as theirs: a loop may end, or change."""
+        for axis in self.example.axes:
+            if Sizes(self.example, self.points).is_paired(axis):
+                continue
+            size, long = self.example.size(axis), FAR[min(axis[1], 1)]
+            ranges = [range_of(p, axis) for p in self._own()]
+            closed = all(high is not None for _, high in ranges) and len(self.tried[axis]) > 1
+            steps = len(self.programs[0].graph.graph.nodes) * long / max(size, 1)
+            if closed and not self._is_image(axis) and size < long and steps < LONG:
+                self._look(self.example.resized({axis: long}), keep=False)
+
+    def _look_at_variants(self) -> None:
+        """Looks at the example in other forms, if the forward tells them apart."""
+        asked, found = self.call.asked, [*of_other_lists(self.model, self.example)]
+        if asked.layout:
+            found += laid_out_otherwise(self.example)
+        if asked.rank and not self._is_large():
+            found += of_other_rank(self.example)
+        for example in found:
+            self._look(example, keep=False)
+        if asked.kind:
+            self._look_wide()
+
+    def _look_wide(self) -> None:
+        """Looks at the module in float64, if it asks for types."""
+        if sum(x.numel() for x in self.call.params.values()) > LARGE:
+            return
+        try:
+            wide = copy.deepcopy(self.model).double()
+        except Exception:  # of a module that cannot be copied
+            return
+        params = {
+            n: x.double() if x.is_floating_point() else x for n, x in self.call.params.items()
+        }
+        example = self.programs[0].example.in_precision_of(wide)
+        call = Caller(wide, params, self.key)
+        expected = call.accepts(example)
+        if expected is None or any(call.agrees(p, example, expected, True) for p in self._own()):
+            return
+        program = trace(wide, example, self.key)
+        if call.agrees(program, example, expected, True):
+            self.programs.append(program)
+            self.points.append(Point(program, example))
+
+    def _look_where_asked(self) -> None:
+        """Looks where the forward's questions in Python are answered the other way."""
+        asked, done, taken = self.call.asked, set[object](), set[str]()
+        left = ASKED // 4 if self._is_large() else ASKED
+        while open_ := [q for q in asked.unanswered() if q.key not in done][:left]:
+            for question in open_:
+                done.add(question.key)
+                for example in question.otherwise():
+                    if example.sizes in taken or self._look(example, keep=False):
+                        taken.add(example.sizes)
+                        break
+            left -= len(open_)
+
+    def _look_at_other_numbers(self) -> None:
+        """Looks at inputs of few entries, of which data leave much out, and at many."""
+        for seed, point in enumerate([*self.points] * DRAWS):
+            drawn = drawn_inputs(point.example.tensors, torch.Generator().manual_seed(10 + seed))
+            self._look(point.example.with_tensors(drawn))
+
+    def _check_stateless(self, example: Example) -> None:
+        """Calls the module at an example and at other numbers of the same sizes."""
+        drawn = drawn_inputs(example.tensors, torch.Generator().manual_seed(2))
+        like = [x.to(y.device) for x, y in zip(drawn, example.tensors, strict=True)]
+        expected = self.call.first(example)
+        self.call.check_stateless(example, expected, example.with_tensors(like))
+
+    def _small(self) -> Example | None:
+        """The example at other lengths of all axes that have some."""
+        main = self.programs[0]
+        sizes: dict[Axis, int] = {}
+        for axes, _ in self._open_groups(main):
+            if len(self.tried[axes[0]]) < 2:
+                lengths = [n for n in SHORT if n not in sizes.values()]
+                sizes |= self._other([*lengths, *self._others(axes[0])], axes, sizes)
+        for axes in self._closed_groups(main, sizes):
+            if len(self.tried[axes[0]]) < 2 or self._is_image(axes[0]):
+                sizes |= self._other(self._others(axes[0]), axes, sizes)
+        return self.example.resized(sizes) if sizes else None
+
+    def _excluded(self) -> Iterator[Example]:
+        """Lengths that the traces take for impossible, where the module takes them."""
+        seen = {point.example.sizes for point in self.points}
+        for program in self._own():
+            axes = {axis: x for axis, x in program.lengths.items() if x.is_Symbol}
+            numbers = {x: program.example.size(axis) for axis, x in axes.items()}
+            choices = [
+                {axis: choice[x] for axis, x in axes.items() if x in choice}
+                for choice in excluded(program.guards, numbers)
+            ]
+            for axis, x in axes.items():  # lengths that were equal
+                if any(other != axis and y == x for other, y in axes.items()):
+                    choices.append({axis: program.example.size(axis) + 1})
+            for sizes in choices:
+                example = program.example.resized(sizes)
+                if example.sizes not in seen:
+                    yield example
+                seen.add(example.sizes)
+
+    def _look_larger(self) -> None:
+        """Small images made larger: what sees one token of a small one sees several of these."""
+        space = [axis for axis in self.example.axes if self._is_image(axis) and axis[1] > 1]
+        size = self.example.size
+        small = [axis for axis in space if size(axis) <= 2 * IMAGE]
+        if not small:
+            if len(space) > 1:
+                self._look(self.example.resized({space[-1]: size(space[-1]) // 2}))
+            return
+        double = {axis: max(2 * size(axis), IMAGE) for axis in small}
+        more = {axis: max(size(axis) * 3 // 2, IMAGE + IMAGE // 2) for axis in small}
+        self._look(self.example.resized(double))
+        if not self._look(self.example.resized({**more, small[-1]: double[small[-1]]})):
+            self._look(self.example.resized(more))  # where images must be square
+
+    def _other(
+        self, lengths: Sequence[int], axes: Sequence[Axis], sizes: Mapping[Axis, int]
+    ) -> dict[Axis, int]:
+        """Another length of some axes, beside other sizes; nothing where there is none."""
+        for n in lengths:
+            more = dict.fromkeys(axes, n)
+            if n != self.example.size(axes[0]) and self._accepted({**sizes, **more}):
+                return more
+        return {}
+
+    def _others(self, axis: Axis) -> list[int]:
+        """Other lengths to try, of unlike parity first; images are rather made smaller."""
+        size = self.example.size(axis)
+        smaller = [n for n in (size // 2, size - 1) if n >= 2]
+        larger = [size + 1, 2 * size]
+        if self._is_image(axis):
+            return list(dict.fromkeys([*(n for n in (size // 4,) if n > 7), *smaller, *larger]))
+        if self.example.tensors[axis[0]].ndim > SEQUENCE:
+            return [n for n in (2, 3, 1) if n != size]
+        short = [n for n in SHORT[axis[1] % 2 :] if n < size]  # unlike along unlike axes
+        return list(dict.fromkeys([*short, *larger, *smaller]))
+
+    def _is_image(self, axis: Axis) -> bool:
+        return axis[1] > 0 and self.example.tensors[axis[0]].ndim > SEQUENCE
+
+    def _open_groups(self, program: Program) -> Iterator[tuple[list[Axis], str]]:
+        """Axes that the trace left open, those of one length together."""
+        by_length: dict[str, list[Axis]] = {}
+        for axis, length in program.lengths.items():
+            if length.is_Symbol:
+                by_length.setdefault(str(length), []).append(axis)
+        yield from ((axes, name) for name, axes in by_length.items())
+
+    def _closed_groups(self, program: Program, taken: Mapping[Axis, int]) -> Iterator[list[Axis]]:
+        """Axes that the trace did not leave open: each alone, then those of one size together."""
+        rest = [axis for axis in self.example.axes if axis not in program.lengths]
+        yield from ([axis] for axis in rest)
+        size = self.example.size
+        for _, group in groupby(sorted(rest, key=size), key=size):
+            axes = [axis for axis in group if axis not in taken]
+            if len(axes) > 1:
+                yield axes
+
+    def _single(self) -> Example | None:
+        """The example with a single position along every free axis that allows it."""
+        sizes: dict[Axis, int] = {}
+        main = self.programs[0]
+        closed = [
+            [a]
+            for a in self.example.axes
+            if Sizes(self.example, self.points).is_paired(a) and not self._is_image(a)
+        ]
+        for axes in [*(axes for axes, _ in self._open_groups(main)), *closed]:
+            if 1 not in self.tried[axes[0]] and self._accepted({**sizes, **dict.fromkeys(axes, 1)}):
+                sizes |= dict.fromkeys(axes, 1)
+        return self.example.resized(sizes) if sizes else None
+
+    def _beyond(self) -> Iterator[Example]:
+        """Examples just below and above the lengths that the traces allow."""
+        for program in self._own():
+            for axes, name in self._open_groups(program):
+                low, high = program.ranges[name]
+                for n in (low - 1, None if high is None else high + 1):
+                    if n is None or n < 1 or n > LONGEST or self._covered(axes[0], n):
+                        continue
+                    self.tried.setdefault(axes[0], set()).add(n)
+                    yield program.example.resized(dict.fromkeys(axes, n))
+
+    def _own(self) -> list[Program]:
+        """The programs for inputs of the example's structure."""
+        return [p for p in self.programs if p.example.is_like(self.example)]
+
+    def _covered(self, axis: Axis, size: int) -> bool:
+        if size in self.tried.get(axis, set()):
+            return True
+        return any(
+            low <= size and (high is None or size <= high)
+            for program in self._own()
+            for low, high in [range_of(program, axis)]
+        )
+
+
+def _entries(example: Example) -> int:
+    return sum(tensor.numel() for tensor in example.tensors)
+
+
+def _position(axis: Axis) -> int:
+    return axis[1]

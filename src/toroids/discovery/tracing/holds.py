@@ -1,0 +1,113 @@
+"""For which inputs a group holds, as its notes say."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from toroids.discovery.tracing.example import Axis, Example, parameters_of
+from toroids.discovery.tracing.program import Program
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A place where a module was looked at, and the program that computes the same there."""
+
+    program: Program
+    example: Example
+
+
+class Sizes:
+    """What is known of the sizes of a module's inputs once it was looked at."""
+
+    def __init__(self, example: Example, points: Sequence[Point]) -> None:
+        """Takes the example and where the module was looked at, inputs of other structure too."""
+        self.example = example
+        kinds = [x.dtype for x in example.tensors]
+        alike = [
+            p.example.is_like(example) and [x.dtype for x in p.example.tensors] == kinds
+            for p in points
+        ]
+        self.points = [p for p, same in zip(points, alike, strict=True) if same]
+        self.others = [p for p, same in zip(points, alike, strict=True) if not same]
+        programs = [p.program for p in self.points]
+        self.programs = list(dict.fromkeys(programs))
+
+    def is_paired(self, axis: Axis) -> bool:
+        """Whether the one program that there is gives what the module gives at several lengths."""
+        main = self.programs[0]
+        seen = {point.example.size(axis) for point in self.points}
+        return len(self.programs) == 1 and axis not in main.lengths and len(seen) > 1
+
+    def notes(self) -> Iterator[str]:
+        """For which sizes of the inputs the programs stand."""
+        shown, symbolic = [], []
+        for i, (name, tensor) in enumerate(
+            zip(self.example.names, self.example.tensors, strict=True)
+        ):
+            sizes = ", ".join(self._size((i, axis)) for axis in range(tensor.ndim))
+            shown.append(f"`{name}` ({sizes})")
+            free = [axis for axis in range(tensor.ndim) if self._is_open((i, axis))]
+            if free:
+                symbolic.append(f"{_axes(free)} of `{name}`")
+        said = f"; symbolic: {', '.join(symbolic)}" if symbolic else ""
+        if any(self.is_paired(axis) for axis in self.example.axes):
+            looked = dict.fromkeys(point.example.sizes for point in self.points)
+            said += f"; looked at {' and '.join(looked)}"
+        if self.others:
+            looked = dict.fromkeys(map(_form, (point.example for point in self.others)))
+            said += f"; also for inputs as {' and '.join(looked)}"
+        yield f"holds for inputs of the sizes {', '.join(shown)}{said}"
+        for name, value in self.example.settings:
+            yield f"holds for `{name}` = {value!r}, as in the example"
+
+    def _size(self, axis: Axis) -> str:
+        seen = sorted({point.example.size(axis) for point in self.points})
+        if self.is_paired(axis):
+            return "any"
+        ranges = [range_of(program, axis) for program in self.programs if axis in program.lengths]
+        if not ranges:
+            return " or ".join(map(str, seen))
+        low = min(r[0] for r in ranges)
+        high = None if any(h is None for _, h in ranges) else max(h or 0 for _, h in ranges)
+        while low - 1 in seen:
+            low -= 1
+        if high is None:
+            return "any" if low == 1 else f"{low} or more"
+        return f"{low} to {high}"
+
+    def _is_open(self, axis: Axis) -> bool:
+        return self.is_paired(axis) or any(axis in p.lengths for p in self.programs)
+
+
+def left_out(model: nn.Module, example: Example) -> Iterator[str]:
+    """Says which arguments of a forward the example does not give."""
+    named = parameters_of(model)
+    args, kwargs = example.arguments(example.tensors)
+    passed = {p.name: x for p, x in zip(named, args, strict=False)} | kwargs
+    given = {name for name, value in passed.items() if value is not None}
+    omitted = [p.name for p in named if p.name not in given and p.default is not p.empty]
+    if omitted:
+        shown = ", ".join(f"`{name}`" for name in omitted[:3])
+        rest = f" and {len(omitted) - 3} more" if len(omitted) > 3 else ""
+        are = "is" if len(omitted) == 1 else "are"
+        yield f"holds where {shown}{rest} {are} left out, as in the example"
+
+
+def range_of(program: Program, axis: Axis) -> tuple[int, int | None]:
+    """The lengths that a program allows along an axis."""
+    size = program.example.size(axis)
+    if axis not in program.lengths:
+        return size, size
+    return program.ranges.get(str(program.lengths[axis]), (size, size))
+
+
+def _form(example: Example) -> str:
+    kinds = dict.fromkeys(str(x.dtype).removeprefix("torch.") for x in example.tensors)
+    return f"{example.sizes} of {' and '.join(kinds)}"
+
+
+def _axes(numbers: Sequence[int]) -> str:
+    """One axis or several, as a sentence has it: axis 0; axes 0, 2 and 3."""
+    *most, last = map(str, numbers)
+    return f"axes {', '.join(most)} and {last}" if most else f"axis {last}"

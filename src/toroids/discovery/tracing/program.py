@@ -1,0 +1,496 @@
+"""A traced module: tensor operators in their order, and how they are run on any parameters.
+
+In float64, whatever the module's own precision, so that what is compared differs by rounding only.
+"""
+
+import itertools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import sympy
+import torch
+from torch import Tensor, fx
+from torch.fx.node import map_aggregate
+
+from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
+from toroids.discovery.axes.values import OpenFloat, OpenInt
+from toroids.discovery.tracing.example import Axis, Example
+from toroids.errors import DataError
+from toroids.params import Params
+
+WIDE = {
+    torch.float32: torch.float64, torch.float16: torch.float64, torch.bfloat16: torch.float64,
+    torch.complex64: torch.complex128, torch.complex32: torch.complex128,
+}  # fmt: skip
+CPU = torch.device("cpu")
+SIGNS = ("aten::sign", "aten::sgn", SIGN_WITHOUT_ZERO)  # operators that keep only the sign
+LookUp = Callable[[fx.Node], Any]
+Watch = Callable[[fx.Node, LookUp], None]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a graph is run.
+
+    Attributes:
+        wide: whether casts to narrow types are rewritten to float64.
+        device: where everything lies, whatever device was traced on.
+        watch: called before every operator with its node and a function that gives the values of
+            its inputs; it must not change them.
+    """
+
+    wide: bool = True
+    device: torch.device = CPU
+    watch: Watch | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a placeholder of the graph stands for.
+
+    Attributes:
+        kind: "parameter", "buffer", "constant" or "input".
+        name: of the parameter or buffer, under which its first use in the module is known.
+        value: the tensor at tracing time; of inputs, the example.
+        number: of an input, which tensor of the example it is.
+    """
+
+    kind: str
+    name: str
+    value: Any
+    number: int = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A traced module.
+
+    Attributes:
+        graph: the operators.
+        sources: what every placeholder stands for, by the placeholder's name.
+        shapes: of everything in the state dict.
+        aliases: all names of every tensor that has several.
+        parameters: names in `shapes` that are parameters.
+        whole: those of them that hold integers, which nothing trains.
+        outputs: names of the outputs, in order; None for those that are not counted.
+        mutated: for outputs that are not counted, the buffer that takes their value.
+        example: the inputs that were traced.
+        lengths: of the axes of the inputs that were traced as free: symbols, or terms in them.
+        ranges: the least and the largest number (None: no limit) that a symbol may stand for.
+        guards: conditions on the symbols under which it was traced.
+        equal: symbols for which others, or numbers, stand.
+        twin: a trace at other sizes of the inputs that differs in numbers only, where there is one.
+        notes: what was not counted.
+    """
+
+    graph: fx.GraphModule
+    sources: dict[str, Source]
+    shapes: dict[str, tuple[int, ...]]
+    aliases: dict[str, tuple[str, ...]]
+    parameters: frozenset[str]
+    whole: frozenset[str]
+    outputs: tuple[str | None, ...]
+    mutated: tuple[str | None, ...]
+    example: Example
+    lengths: dict[Axis, sympy.Expr]
+    ranges: dict[str, tuple[int, int | None]]
+    guards: tuple[sympy.Basic, ...]
+    equal: dict[sympy.Symbol, sympy.Expr]
+    twin: "Twin | None"
+    notes: tuple[str, ...]
+
+    def run(
+        self,
+        params: Params,
+        wide: bool = True,
+        gradients: bool = False,
+        inputs: Sequence[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """Computes the outputs.
+
+        Args:
+            params: values for parameters and buffers that replace those of the module. Of several
+                names of one tensor the last in `params` counts, as in `load_state_dict`.
+            wide: compute in float64, else in each tensor's own precision.
+            gradients: whether to record gradients.
+            inputs: the example's tensors, or others in their place.
+
+        Returns:
+            The tensors that count, in order, in float64.
+        """
+        with torch.set_grad_enabled(gradients):
+            found = self.execute(params, Execution(wide), inputs)
+        kept = [
+            value
+            for value, name in zip(found, self.outputs, strict=True)
+            if name is not None and isinstance(value, Tensor)
+        ]
+        return [torch.view_as_real(v) if v.is_complex() else v.double() for v in kept]
+
+    def execute(
+        self, params: Params, how: Execution, inputs: Sequence[Tensor] | None = None
+    ) -> list[Any]:
+        """Runs the graph, as told.
+
+        Args:
+            params: values for parameters and buffers that replace those of the module.
+            how: in which precision, where, and who watches.
+            inputs: the example's tensors, or others in their place.
+
+        Returns:
+            Whatever the graph returns.
+
+        Raises:
+            DataError: an operator does not take what it is given, as integers where it was traced
+                for floating inputs.
+        """
+        last: dict[str, Tensor] = {}
+        first = {other: names[0] for names in self.aliases.values() for other in names}
+        for name, tensor in params.items():
+            last[first.get(name, name)] = tensor
+        environment: dict[str, Any] = {}
+        for name, source in self.sources.items():
+            value = source.value
+            if source.kind in ("parameter", "buffer"):
+                value = last.get(source.name, value)
+            elif source.kind == "input" and inputs is not None and source.number >= 0:
+                value = inputs[source.number]
+            if isinstance(value, Tensor):
+                value = value.to(how.device)
+            environment[name] = prepared(value, how.wide, source.kind != "parameter")
+        try:
+            return run_graph(self.graph, environment, how)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+            raise DataError(
+                f"the model cannot run on these inputs: {first_line(error)}; pass an example that "
+                "it runs on."
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class Twin:
+    """A trace of the same module at other sizes of its inputs, which differs in numbers only.
+
+    Attributes:
+        program: the trace.
+        nodes: for every operator of the first trace its like.
+        constants: placeholders and attributes whose values differ.
+    """
+
+    program: Program
+    nodes: dict[fx.Node, fx.Node]
+    constants: frozenset[fx.Node]
+
+
+def twin_of(one: Program, other: Program) -> Twin | None:
+    """Pairs the operators of two traces of one module at other sizes of its inputs.
+
+    Args:
+        one: a trace.
+        other: another one.
+
+    Returns:
+        The second as a twin of the first; None where they differ in more than numbers, as a loop
+        over time does.
+    """
+    nodes: dict[fx.Node, fx.Node] = {}
+    if one.outputs != other.outputs or not pair_graphs(one.graph, other.graph, nodes):
+        return None
+    differing = {
+        a
+        for a, b in nodes.items()
+        if a.op == "placeholder" and a.name in one.sources
+        and one.sources[a.name].kind not in ("input", "parameter", "buffer")
+        and not _equal(one.sources[a.name].value, other.sources[b.name].value)
+    }  # fmt: skip
+    return Twin(other, nodes, frozenset(differing))
+
+
+def pair_graphs(a: fx.GraphModule, b: fx.GraphModule, pairs: dict[fx.Node, fx.Node]) -> bool:
+    """Notes in `pairs` the like of every node; False where graphs differ in more than numbers."""
+    first, second = list(a.graph.nodes), list(b.graph.nodes)
+    if len(first) != len(second):
+        return False
+    for x, y in zip(first, second, strict=True):
+        pairs[x] = y
+        same = x.op == y.op and (x.op == "output" or str(x.target) == str(y.target))
+        if not same or _ranks(x) != _ranks(y):
+            return False
+        if not _pair_arguments((x.args, dict(x.kwargs)), (y.args, dict(y.kwargs)), pairs):
+            return False
+        if x.op == "get_attr":
+            parts = attribute(a, x.target), attribute(b, y.target)
+            if all(isinstance(part, fx.GraphModule) for part in parts):
+                if not pair_graphs(parts[0], parts[1], pairs):
+                    return False
+            elif not _equal(*parts):
+                return False
+    return True
+
+
+def _ranks(node: fx.Node) -> list[int]:
+    """Numbers of axes of the tensors that a node gives."""
+    value = node.meta.get("val")
+    values = value if isinstance(value, list | tuple) else [value]
+    return [v.ndim for v in values if isinstance(v, Tensor)]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and bool(torch.equal(a, b))
+    return bool(a == b)
+
+
+def _pair_arguments(a: Any, b: Any, pairs: Mapping[fx.Node, fx.Node]) -> bool:
+    """Whether arguments are the same but for numbers."""
+    if isinstance(a, fx.Node) or isinstance(b, fx.Node):
+        return pairs.get(a) is b
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(
+            _pair_arguments(x, y, pairs) for x, y in zip(a, b, strict=True)
+        )
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_pair_arguments(a[k], b[k], pairs) for k in a)
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    return (isinstance(a, int | float) and isinstance(b, int | float)) or bool(a == b)
+
+
+@cache
+def varies(expression: sympy.Expr) -> bool:
+    """Whether an expression of lengths depends on them, as 16 s // (4 s) does not."""
+    symbols = sorted(expression.free_symbols, key=str)
+    found = set()
+    for first in (5, 12, 41):  # unlike lengths, for every symbol another one
+        numbers = {x: sympy.Integer(first + 6 * n + n % 2) for n, x in enumerate(symbols)}
+        try:
+            found.add(expression.xreplace(numbers))
+        except ZeroDivisionError:
+            return True
+    return len(found) > 1
+
+
+class Sizes:
+    """The numbers that lengths stand for, in one call of a traced module.
+
+    A length that depends on data, as the number of entries that are not zero, stands for a number
+    of its own.
+    """
+
+    def __init__(self, program: Program, sizes: Mapping[Axis, int] | None = None) -> None:
+        """Takes the lengths of the example, or others."""
+        self._numbers: dict[sympy.Symbol, sympy.Integer] = {}
+        self._equal = program.equal
+        self._known: dict[sympy.Expr, Any] = {}
+        self._data = itertools.count(101, 2)
+        for axis, length in program.lengths.items():
+            size = program.example.size(axis) if sizes is None else sizes[axis]
+            for symbol in length.free_symbols - self._numbers.keys():
+                found = sympy.solve(sympy.Eq(length, size), symbol) if length != symbol else [size]
+                if len(length.free_symbols) == 1 and found:
+                    self._numbers[symbol] = sympy.Integer(found[0])
+
+    def __call__(self, x: Any) -> Any:
+        """A size as a number, open where it depends on the inputs; anything else as it is."""
+        if not isinstance(x, torch.SymInt | torch.SymFloat | torch.SymBool):
+            return x
+        expression = x.node.expr.xreplace(self._equal)
+        if expression not in self._known:
+            for symbol in sorted(expression.free_symbols - self._numbers.keys(), key=str):
+                self._numbers[symbol] = sympy.Integer(next(self._data))
+            number = expression.xreplace(self._numbers)
+            if isinstance(x, torch.SymBool):
+                self._known[expression] = bool(number)
+            elif isinstance(x, torch.SymInt):
+                closed = not varies(expression)
+                self._known[expression] = int(number) if closed else OpenInt(number)
+            else:
+                self._known[expression] = OpenFloat(number)
+        return self._known[expression]
+
+
+def on_cpu(value: Any) -> Any:
+    """A tensor on the CPU, without its history; anything else as it is."""
+    return value.detach().cpu() if isinstance(value, Tensor) else value
+
+
+def prepared(value: Any, wide: bool, own: bool) -> Any:
+    """A tensor in float64 where asked for; a copy where the graph may write into it."""
+    if not isinstance(value, Tensor):
+        return value
+    if wide and value.is_floating_point() and value.dtype != torch.float64:
+        return value.double()
+    return value.clone() if own else value
+
+
+def run_graph(graph: fx.GraphModule, environment: dict[str, Any], how: Execution) -> list[Any]:
+    """Runs a graph; frees what is not used again.
+
+    Args:
+        graph: operators as `torch.export` gives them.
+        environment: values by name of placeholder.
+        how: in which precision, where, and who watches.
+
+    Returns:
+        What the graph returns.
+    """
+    last: dict[fx.Node, fx.Node] = {}
+    for node in graph.graph.nodes:
+        for used in node.all_input_nodes:
+            last[used] = node
+    values: dict[fx.Node, Any] = {}
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            values[node] = environment[node.name]
+        elif node.op == "get_attr":
+            found = attribute(graph, node.target)
+            found = found.to(how.device) if isinstance(found, Tensor) else found
+            values[node] = prepared(found, how.wide, False)
+        elif node.op == "call_function":
+            if how.watch is not None:
+                how.watch(node, values.__getitem__)
+            values[node] = call(node, values.__getitem__, how)
+        elif node.op == "output":
+            return [values[a] if isinstance(a, fx.Node) else a for a in node.args[0]]
+        for used in node.all_input_nodes:
+            if last[used] is node:
+                values.pop(used, None)
+    return []
+
+
+def call(node: fx.Node, look_up: LookUp, how: Execution) -> Any:
+    """Runs one operator on values that `look_up` gives for its inputs."""
+    arguments = fx.map_arg(node.args, look_up)
+    keywords = fx.map_arg(dict(node.kwargs), look_up)
+    if is_block(node):
+        graph, inputs = body(arguments)
+        names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
+        with _mode(node, arguments, how):
+            return tuple(run_graph(graph, dict(zip(names, inputs, strict=True)), how))
+    if operator_name(node) == "while_loop":
+        return _looped(arguments, how)
+    if isinstance(node.target, torch._ops.HigherOrderOperator):  # torch.cond, map, scan
+        arguments = map_aggregate(arguments, lambda a: _branch(a, how))
+    arguments, keywords = _rewritten(arguments, how), _rewritten(keywords, how)
+    run = _WITH_SLOPES.get(operator_name(node), node.target)
+    result = run(*arguments, **keywords)  # type: ignore[operator]
+    if how.wide and isinstance(result, Tensor) and result.dtype in WIDE:
+        return result.to(WIDE[result.dtype])
+    return result
+
+
+def _copied(into: Tensor, source: Tensor, *_: Any) -> Tensor:
+    return source.to(into.dtype).expand_as(into).clone()
+
+
+def _looked_up(table: Tensor, rows: Tensor, *_: Any) -> Tensor:
+    return torch.nn.functional.embedding(rows, table)
+
+
+def _viewed(x: Tensor, shape: Any) -> Tensor:
+    return x.view(shape) if isinstance(shape, torch.dtype) else x.reshape(shape)
+
+
+# Operators that give the same by others, with which all slopes are known: an embedding hides those
+# of its padding row, a copy has none, and attention whose mask is learned lies in memory otherwise.
+_WITH_SLOPES: dict[str, Callable[..., Tensor]] = {
+    "aten::copy": _copied,
+    "aten::embedding": _looked_up,
+    "aten::view": _viewed,
+}
+
+
+def is_block(node: fx.Node) -> bool:
+    """Whether a node runs a graph as it is, under a mode: `no_grad`, `autocast`."""
+    higher = isinstance(node.target, torch._ops.HigherOrderOperator)
+    return higher and "wrap_with" in str(node.target)
+
+
+def _mode(node: fx.Node, arguments: Sequence[Any], how: Execution) -> AbstractContextManager[Any]:
+    """The mode in which a block runs: `autocast`, except where all is computed in float64."""
+    if how.wide or "autocast" not in str(node.target):
+        return nullcontext()
+    _, kind, enabled, cached = arguments[:4]
+    return torch.autocast(how.device.type, kind, bool(enabled), cached)
+
+
+def _branch(argument: Any, how: Execution) -> Any:
+    """A graph of `torch.cond` and the like as a function of its inputs; anything else as it is."""
+    if not isinstance(argument, fx.GraphModule):
+        return argument
+    names = [n.name for n in argument.graph.nodes if n.op == "placeholder"]
+    return lambda *inputs: tuple(run_graph(argument, dict(zip(names, inputs, strict=True)), how))
+
+
+def _looped(arguments: Sequence[Any], how: Execution) -> tuple[Any, ...]:
+    """What `while_loop` returns."""
+    holds, step = (_branch(graph, how) for graph in arguments[:2])
+    carried, others = tuple(arguments[2]), tuple(arguments[3])
+    while bool(holds(*carried, *others)[0]):
+        carried = step(*carried, *others)
+    return carried
+
+
+def body(arguments: Sequence[Any]) -> tuple[fx.GraphModule, Sequence[Any]]:
+    """The graph that a block (`no_grad`, `autocast`) runs, and what it runs on."""
+    position = next(i for i, a in enumerate(arguments) if isinstance(a, fx.GraphModule))
+    return arguments[position], arguments[position + 1 :]
+
+
+def _rewritten(arguments: Any, how: Execution) -> Any:
+    """Arguments with narrow types made float64 where asked for, and every device the one asked."""
+    if isinstance(arguments, dict):
+        return {key: _rewritten(value, how) for key, value in arguments.items()}
+    if isinstance(arguments, list | tuple):
+        return type(arguments)(_rewritten(value, how) for value in arguments)
+    if how.wide and isinstance(arguments, torch.dtype) and arguments in WIDE:
+        return WIDE[arguments]
+    return how.device if isinstance(arguments, torch.device) else arguments
+
+
+def attribute(graph: fx.GraphModule, target: Any) -> Any:
+    """What a graph holds under a dotted name."""
+    value: Any = graph
+    for part in str(target).split("."):
+        value = getattr(value, part)
+    return on_cpu(value)
+
+
+def is_in_place(node: fx.Node) -> bool:
+    """Whether an operator writes into its first argument."""
+    name = operator_name(node)
+    return name.endswith("_") and not name.endswith("__") and "::" in name
+
+
+def operator_name(node: fx.Node) -> str:
+    """The name of a node's operator, its overload left out."""
+    if node.target is operator.getitem:
+        return "getitem"
+    schema = getattr(node.target, "_schema", None)
+    return str(schema.name) if schema is not None else str(node.target)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, without its full stop."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
+
+
+def draws_random(node: fx.Node) -> bool:
+    """Whether an operator draws random numbers, as one of dropout in evaluation does not."""
+    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
+        return False
+    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    given = {a.name: a.default_value for a in schema if a.has_default_value()}
+    given |= {a.name: value for a, value in zip(schema, node.args, strict=False)} | node.kwargs
+    return not any(given.get(name) == value for name, value in IDLE if name in given)
+
+
+# Settings with which an operator that can draw random numbers draws none.
+IDLE = (("p", 0), ("dropout_p", 0), ("train", False), ("training", False))

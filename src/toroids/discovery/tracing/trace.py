@@ -1,0 +1,314 @@
+"""A module as a graph of tensor operators: `torch.export` in evaluation mode."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import sympy
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind, InputSpec, OutputKind
+
+from toroids.discovery.tracing.assumed import equal_lengths, guards_of
+from toroids.discovery.tracing.example import Axis, Example
+from toroids.discovery.tracing.presence import Present, asks_data, remove_checks
+from toroids.discovery.tracing.program import (
+    Program,
+    Source,
+    first_line,
+    is_in_place,
+    on_cpu,
+    operator_name,
+)
+from toroids.errors import ToroidsError
+from toroids.evaluation.running import evaluation_mode, has_own_modes
+
+UNBOUNDED = 2**40  # no axis is longer; where PyTorch knows no limit, it writes a larger number
+
+
+class _Found:
+    """What a trace says of a call; an object of its own, which tracing does not restore."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+        self.skipped: list[str] = []
+        self.present = False  # whether questions about data are answered as if all were there
+
+
+class Counted(nn.Module):
+    """Calls a module and returns the tensors of its output, caches left out, in a flat tuple."""
+
+    def __init__(self, model: nn.Module, example: Example, output_key: str | int | None) -> None:
+        """Wraps a module that is called as in the example."""
+        super().__init__()
+        self.model = model
+        self._arguments = example.arguments
+        self._key = output_key
+        self._refresh = has_own_modes(model)
+        self.found = _Found()
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Calls the module on the example with these tensors."""
+        args, kwargs = self._arguments(tensors)
+        if self._refresh:  # what it kept in evaluation mode may be of other parameters
+            self.model.train()
+            self.model.eval()
+        with Present() if self.found.present else contextlib.nullcontext():
+            output = self.model(*args, **kwargs)
+        if self._key is not None:
+            output = output[self._key]
+        self.found.kept.clear()
+        self.found.skipped.clear()
+        return tuple(self._collect("" if self._key is None else str(self._key), output))
+
+    def _collect(self, name: str, output: Any) -> Iterator[Tensor]:
+        if isinstance(output, Tensor):
+            self.found.kept.append(name or "output")
+            yield output
+        elif isinstance(output, Mapping):
+            for key, value in output.items():
+                yield from self._collect(f"{name}.{key}".lstrip("."), value)
+        elif isinstance(output, list | tuple):
+            for key, value in enumerate(output):
+                yield from self._collect(f"{name}.{key}".lstrip("."), value)
+        elif output is not None and not isinstance(output, bool | int | float | str):
+            self.found.skipped.append(f"{name or 'output'} ({type(output).__name__})")
+
+
+def trace(
+    model: nn.Module,
+    example: Example,
+    output_key: str | int | None = None,
+    free: Collection[Axis] = (),
+    present: bool = False,
+) -> Program:
+    """Traces a module in evaluation mode.
+
+    Args:
+        model: left as it was, also its mode.
+        example: what it is traced on.
+        output_key: the entry of a structured output that counts; all when None.
+        free: axes of the inputs whose lengths, two or more, are to stay open where they can.
+        present: whether to answer at once what the forward asks its data, as if all were there.
+
+    Returns:
+        The traced program.
+
+    Raises:
+        ToroidsError: it cannot be traced; says why.
+    """
+    counted = Counted(model, example, output_key)
+    counted.found.present = present
+    open_axes = tuple(
+        {axis: Dim.AUTO for number, axis in free if number == i}
+        for i in range(len(example.tensors))
+    )
+    with evaluation_mode(counted), quiet():
+        try:
+            exported = _exported(counted, example, {"tensors": open_axes} if free else None)
+            if _mutates_views(exported.graph) or _transforms(exported.graph):
+                exported = exported.run_decompositions({})
+            kept, skipped = list(counted.found.kept), list(counted.found.skipped)
+            present = counted.found.present
+        except Exception as error:
+            raise ToroidsError(_refusal(model, error)) from error
+    graph = exported.graph_module
+    remove_checks(graph.graph)
+    graph.graph.eliminate_dead_code()  # what no counted output reads restricts nothing
+    aliases, first = alias_names(model)
+    sources: dict[str, Source] = {}
+    numbers = iter(range(len(example.tensors)))
+    for spec in exported.graph_signature.input_specs:
+        placeholder = str(getattr(spec.arg, "name", ""))
+        if spec.kind is InputKind.USER_INPUT:
+            number = next(numbers)
+            value = on_cpu(example.tensors[number])
+            sources[placeholder] = Source("input", placeholder, value, number)
+            continue
+        sources[placeholder] = _held(exported, spec, first)
+    mutated = tuple(
+        str(s.target).removeprefix("model.") if s.kind is OutputKind.BUFFER_MUTATION else None
+        for s in exported.graph_signature.output_specs
+        if s.kind is not OutputKind.USER_OUTPUT
+    )
+    guards = guards_of(graph) if free else ()
+    equal = equal_lengths(guards)
+    lengths = {a: length.xreplace(equal) for a, length in _lengths(graph, sources).items()}
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return Program(
+        graph=graph,
+        sources=sources,
+        shapes={name: tuple(t.shape) for name, t in model.state_dict().items()},
+        aliases=aliases,
+        parameters=frozenset(parameters),
+        whole=frozenset(n for n, x in parameters.items() if not x.is_floating_point()),
+        outputs=(*(None,) * len(mutated), *kept),
+        mutated=(*mutated, *(None,) * len(kept)),
+        example=example,
+        lengths=lengths,
+        ranges=_ranges(exported, lengths),
+        guards=tuple(dict.fromkeys(guard.xreplace(equal) for guard in guards)),
+        equal=equal,
+        twin=None,
+        notes=(
+            *(f"output `{name}` is not counted: it is not a tensor" for name in skipped),
+            *((ALL_PRESENT,) if present else ()),
+        ),
+    )
+
+
+ALL_PRESENT = (
+    "where the forward asks its data what there is, as which experts are hit, everything was taken "
+    "to be there; holds where what is skipped gives nothing, as on all inputs that were looked at"
+)
+
+
+def _exported(
+    counted: Counted, example: Example, free: dict[str, Any] | None
+) -> ExportedProgram:  # fmt: skip
+    """Exports a module; where it asks its data what there is, as if everything were."""
+
+    def export() -> ExportedProgram:
+        inputs = tuple(x.detach() for x in example.tensors)  # it is marked which axes are open
+        return torch.export.export(counted, inputs, dynamic_shapes=free, strict=False)
+
+    try:
+        return export()
+    except Exception as error:
+        if counted.found.present or not asks_data(error):
+            raise
+    counted.found.present = True
+    return export()
+
+
+def _transforms(graph: fx.Graph) -> bool:
+    """Whether a graph calls `torch.vmap` or another transform instead of what it becomes."""
+    return any("functorch" in str(getattr(node.target, "__module__", "")) for node in graph.nodes)
+
+
+def _held(exported: ExportedProgram, spec: InputSpec, first: Mapping[str, str]) -> Source:
+    """What a placeholder that is no input stands for."""
+    kinds = {InputKind.PARAMETER: "parameter", InputKind.BUFFER: "buffer"}
+    kind = kinds.get(spec.kind, "constant")
+    target = str(spec.target or "")
+    known = exported.state_dict if target in exported.state_dict else exported.constants
+    value = known[target]
+    if kind != "parameter":  # known numbers are computed with, on the CPU
+        value = on_cpu(value)
+    name = target.removeprefix("model.")
+    return Source(kind, first.get(name, name), value)
+
+
+def _lengths(graph: fx.GraphModule, sources: Mapping[str, Source]) -> dict[Axis, sympy.Expr]:
+    """The lengths of the axes of the inputs that stayed open."""
+    found: dict[Axis, sympy.Expr] = {}
+    for node in graph.graph.nodes:
+        source = sources.get(node.name) if node.op == "placeholder" else None
+        if source is not None and source.kind == "input" and isinstance(source.value, Tensor):
+            for axis, length in enumerate(node.meta["val"].shape):
+                if isinstance(length, torch.SymInt) and length.node.expr.free_symbols:
+                    found[source.number, axis] = length.node.expr
+    return found
+
+
+def _ranges(
+    exported: ExportedProgram, lengths: Mapping[Axis, sympy.Expr]
+) -> dict[str, tuple[int, int | None]]:
+    symbols = {symbol for length in lengths.values() for symbol in length.free_symbols}
+    found = {}
+    for symbol in symbols:
+        limits = exported.range_constraints.get(symbol)
+        low = int(limits.lower) if limits is not None else 2
+        bounded = limits is not None and limits.upper.is_finite and limits.upper < UNBOUNDED
+        found[str(symbol)] = (low, int(limits.upper) if bounded else None)
+    return found
+
+
+LOUD = ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Traces without warnings of third parties, gradients, or fused attention that hides values."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    # They log what fails, stack and all, before it is raised.
+    loud = [log for log in map(logging.getLogger, LOUD) if not log.disabled]
+    for log in loud:
+        log.disabled = True
+    # where in the source every operator was called, nobody asks; older versions always say it
+    stacks = getattr(fx.config, "do_not_emit_stack_traces", False)
+    fx.config.do_not_emit_stack_traces = True
+    try:
+        # of what cannot be traced, torch prints the graph so far
+        with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        fx.config.do_not_emit_stack_traces = stacks
+        for log in loud:
+            log.disabled = False
+
+
+VIEWS = (
+    "slice", "select", "view", "narrow", "transpose", "permute", "chunk", "split", "unbind",
+    "reshape", "expand", "squeeze", "unsqueeze", "flatten", "t", "getitem", "alias", "detach",
+)  # fmt: skip
+
+
+def _mutates_views(graph: fx.Graph) -> bool:
+    """Whether an in-place operator changes a part of something, or something used elsewhere."""
+    for node in graph.nodes:
+        if node.op != "call_function" or not is_in_place(node):
+            continue
+        target = node.args[0]
+        if not isinstance(target, fx.Node) or target.op != "call_function":
+            return True
+        if _is_view(target) or any(_is_view(user) for user in target.users if user is not node):
+            return True
+    return False
+
+
+def _is_view(node: fx.Node) -> bool:
+    """Whether an operator may return its argument's memory, as some copies do."""
+    if node.op != "call_function":
+        return False
+    if operator_name(node).split("::")[-1].rstrip("_") in VIEWS:
+        return True
+    schema = getattr(node.target, "_schema", None)
+    aliases = [found.alias_info for found in schema.returns] if schema is not None else []
+    return any(alias is not None and not alias.is_write for alias in aliases)
+
+
+def alias_names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """All names of tensors that have several, and the first name of every tensor.
+
+    Returns:
+        Both, by the first name and by every name.
+    """
+    by_place: dict[Any, list[str]] = {}
+    tensors = [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]
+    for name, tensor in tensors:
+        place: Any = (
+            (tensor.data_ptr(), tuple(tensor.shape), tensor.stride()) if tensor.numel() else name
+        )
+        if tensor.is_meta:
+            place = id(tensor)
+        by_place.setdefault(place, []).append(name)
+    aliases = {names[0]: tuple(names) for names in by_place.values() if len(names) > 1}
+    return aliases, {name: names[0] for names in by_place.values() for name in names}
+
+
+def _refusal(model: nn.Module, error: Exception) -> str:
+    return (
+        f"`{type(model).__name__}` cannot be traced: {first_line(error)}. Discovery needs a "
+        "forward pass that does not branch on its data; change it, or pass a group written by hand."
+    )

@@ -1,0 +1,181 @@
+"""Rotary pairs: found in whatever way they are written, and nowhere else."""
+
+import torch
+from discovery.function import Function
+from discovery.proven import deviation
+from discovery.rotary import (
+    HEAD,
+    Attention,
+    angles,
+    bent,
+    complex_product,
+    half_split,
+    interleaved,
+    none,
+    partial,
+    swapped,
+    uneven,
+    written,
+)
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention as attend
+
+from toroids.discovery.discover import group_of
+from toroids.discovery.tracing.example import example_of
+from toroids.discovery.tracing.explore import Explored
+from toroids.discovery.tracing.holds import Point
+from toroids.discovery.tracing.trace import trace
+
+X = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
+PHASE, GAIN = ["phase", "rescale"], ["flip", "rescale"]
+# how it is written, and size, copies and actions of the pairs
+WRITTEN = {
+    "half_split": (dict(turn=half_split), (2, 1, PHASE)),
+    "interleaved": (dict(turn=interleaved, heads=4, keys=2), (2, 2, PHASE)),
+    "complex": (dict(turn=complex_product, keys=2, fused=True), (2, 2, PHASE)),
+    "partial": (dict(turn=partial, keys=2, bias=True, matmul=True), (1, 2, PHASE)),
+    "gains": (dict(turn=half_split, gains=True), (2, 1, GAIN)),
+    "swapped": (dict(turn=half_split, turn_keys=swapped), (2, 1, PHASE)),
+    "buffer": (dict(turn=half_split, positions=torch.arange(3, 20)), (2, 1, PHASE)),
+    "none": (dict(turn=none), None),
+    "uneven": (dict(turn=uneven), None),
+    "bent": (dict(turn=bent), None),
+}
+
+
+def pairs_of(group):
+    """The spaces of pairs."""
+    return [space for space in group.spaces if ":pairs" in space.name]
+
+
+def found(model, *inputs, free=()):
+    """The group of a module, proven, and its spaces of pairs as they are written down."""
+    example = example_of(model, inputs)
+    program = trace(model, example, free=free)
+    shorter = [example.resized(dict.fromkeys(free, 3))] if free else []
+    points = tuple(Point(program, x) for x in (example, *shorter))
+    explored = Explored((program,), points, ())
+    group = group_of(explored)
+    assert deviation(explored, model, group) < 1e-10
+    return group, [(s.size, s.copies, sorted(s.actions)) for s in pairs_of(group)]
+
+
+def check_laws(group, params):
+    """Composition and inverse, of elements of the whole group."""
+    generator = torch.Generator().manual_seed(1)
+    a, b = group.random(generator), group.random(generator)
+    once, twice = group.apply(group.compose(a, b), params), group.apply(a, group.apply(b, params))
+    back = group.apply(group.inverse(a), group.apply(a, params))
+    for name, tensor in params.items():
+        torch.testing.assert_close(once[name], twice[name])
+        torch.testing.assert_close(back[name], tensor)
+
+
+def test_pairs_are_found_in_whatever_way_they_are_written_and_nowhere_else():
+    blocks = {name: Attention(**settings) for name, (settings, _) in WRITTEN.items()}
+    model = Function(lambda self, x: sum(getattr(self, n)(x) for n in blocks), **blocks)
+    model = model.double().eval()
+    group, _ = found(model, X.double())
+    pairs = {space.name.partition(".")[0]: space for space in pairs_of(group)}
+    assert {n: (s.size, s.copies, sorted(s.actions)) for n, s in pairs.items()} == {
+        name: expected for name, (_, expected) in WRITTEN.items() if expected
+    }
+    assert pairs["interleaved"].dimension == 8  # of two heads two scales and two angles
+    assert pairs["gains"].dimension == 2
+    params = model.state_dict()
+    check_laws(group, params)
+    moved = group.apply(group.random(torch.Generator().manual_seed(2)), params)
+    for length in (1, 7):
+        x = torch.randn(1, length, 6, dtype=torch.float64)
+        torch.testing.assert_close(torch.func.functional_call(model, moved, (x,)), model(x))
+
+
+def test_positions_may_be_an_input_of_any_length():
+    model = Attention(half_split, keys=2).eval()
+    free = [(0, 1), (1, 0)]
+    assert found(model, X, torch.arange(5) + 2, free=free)[1] == [(2, 2, PHASE)]
+
+
+def test_halves_may_be_written_into_an_empty_tensor():
+    assert found(Attention(written).eval(), X)[1] == [(2, 1, PHASE)]
+
+
+def test_features_that_are_read_elsewhere_stay():
+    def forward(self, x):
+        at = angles(torch.arange(x.shape[1]))
+        q, k = (half_split(y(x), at) for y in (self.q, self.k))
+        return attend(q, k, x) + self.q(x)[..., :1].tanh()
+
+    model = Function(forward, q=nn.Linear(6, HEAD), k=nn.Linear(6, HEAD)).eval()
+    assert found(model, X)[1] == [(1, 1, PHASE)]  # of two, for one is read
+
+
+def _with_tables(size):
+    """Cosines and sines as buffers, for every entry or for every pair."""
+
+    def forward(self, x):
+        cos, sin = (y[: x.shape[1]] for y in (self.cos, self.sin))
+        times = HEAD // cos.shape[1]
+        cos, sin = cos.repeat(1, times), sin.repeat(1, times)
+        q, k = (
+            y * cos + torch.cat([-y[..., 2:], y[..., :2]], -1) * sin for y in (self.q(x), self.k(x))
+        )
+        return attend(q, k, x)
+
+    at = angles(torch.arange(16)).repeat(1, size // 2)
+    parts = {"q": nn.Linear(6, HEAD), "k": nn.Linear(6, HEAD)}
+    return Function(forward, cos=at.cos(), sin=at.sin(), **parts).eval()
+
+
+def test_tables_are_conditions_where_only_their_numbers_make_rotations():
+    group, pairs = found(_with_tables(2), X)
+    assert pairs == [(1, 2, PHASE)]  # of two pairs that change places with the tables' columns
+    assert group.conditions == ()
+    model = _with_tables(4)
+    group, pairs = found(model, X)
+    assert pairs == []
+    assert any("turn as long as `cos`" in note for note in group.notes)
+    for name in ("cos", "sin"):  # no state dict holds them
+        model.register_buffer(name, getattr(model, name), persistent=False)
+    group, pairs = found(model, X)
+    assert pairs == [(2, 1, PHASE)]
+    assert any("as long as `cos`, which no state dict holds" in note for note in group.notes)
+
+
+def test_a_key_without_a_head_turns_with_all_queries():
+    """As in multi-head latent attention: one rotary key, beside keys of every head."""
+
+    def forward(self, x):
+        at = angles(torch.arange(x.shape[1]))
+        q = self.q(x).unflatten(-1, (2, 6)).transpose(1, 2)
+        low = self.down(x)
+        k = self.up(low[..., :3].tanh()).unflatten(-1, (2, 2)).transpose(1, 2)
+        turned = interleaved(low[:, None, :, 3:], at).expand(-1, 2, -1, -1)
+        q = torch.cat([q[..., :2], interleaved(q[..., 2:], at)], -1)
+        return attend(q, torch.cat([k, turned], -1), x[:, None])
+
+    model = Function(forward, q=nn.Linear(6, 12), down=nn.Linear(6, 7), up=nn.Linear(3, 4))
+    group, pairs = found(model.eval(), X)
+    assert pairs == [(2, 1, PHASE)]
+    (space,) = pairs_of(group)
+    held = {leg.tensor: leg.positions for leg in space.legs}
+    assert held["down.weight"] == (3, 4, 5, 6)
+    assert held["q.weight"] == (2, 3, 8, 9, 4, 5, 10, 11)
+
+
+def test_one_plus_w_is_scaled_as_a_gain():
+    def forward(self, x):
+        at = angles(torch.arange(x.shape[1]))
+        q, k = (
+            half_split(
+                y(x) * torch.rsqrt(y(x).square().mean(-1, keepdim=True) + 1e-6) * (1 + w), at
+            )
+            for y, w in ((self.q, self.a), (self.k, self.b))
+        )
+        return attend(q, k, x)
+
+    gains = {name: nn.Parameter(torch.randn(HEAD)) for name in "ab"}
+    layers = {name: nn.Linear(6, HEAD) for name in "qk"}
+    group, pairs = found(Function(forward, **gains, **layers).eval(), X)
+    assert pairs == [(2, 1, GAIN)]
+    assert {leg.offset for leg in pairs_of(group)[0].legs} == {1.0}

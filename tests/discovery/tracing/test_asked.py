@@ -1,0 +1,237 @@
+"""Forwards that ask in Python how long their inputs are, what they kept, or what they were given."""
+
+import copy
+
+import pytest
+import sympy
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import toroids as td
+from toroids.discovery.tracing.asked import Asked, Asking, Length
+from toroids.discovery.tracing.assumed import equal_lengths, excluded
+from toroids.errors import ToroidsError
+
+
+class Either(nn.Module):
+    """A ReLU, or, where asked, a tanh: scales hold for the first, flips for the second."""
+
+    def __init__(self, asked, image=False):
+        super().__init__()
+        self.a = nn.Conv2d(3, 6, 1) if image else nn.Linear(3, 6)
+        self.c = nn.Conv2d(6, 2, 1) if image else nn.Linear(6, 2)
+        self.asked = asked
+
+    def forward(self, x):
+        return self.c(self.a(x).tanh() if self.asked(x) else self.a(x).relu())
+
+
+ASKED = {
+    "equal": lambda x: x.shape[1] == 7,
+    "far": lambda x: x.shape[1] == 100,
+    "among": lambda x: x.shape[1] in (7, 11, 13),
+    "unequal": lambda x: x.shape[1] != 5,
+    "batch": lambda x: x.shape[0] == 7,
+    "remainder": lambda x: x.shape[1] % 7 == 0,
+    "quotient": lambda x: x.shape[1] // 8 == 2,
+    "entries": lambda x: x.numel() > 100,
+    "product": lambda x: x.shape[0] * x.shape[1] > 100,
+    "longer than many": lambda x: x.shape[0] > x.shape[1],
+    "all at once": lambda x: tuple(x.shape) == (7, 9, 3),
+    "some at once": lambda x: x.shape[1:] == (11, 3),
+    "length": lambda x: len(x) == 9,
+    "root": lambda x: int(x.shape[1] ** 0.5) == 4,
+    "bits": lambda x: x.shape[1].bit_length() > 4,
+    "key": lambda x: {13: True}.get(x.shape[1], False),
+    "text": lambda x: str(x.shape[1]) == "13",
+    "handled": lambda x: fits(x),
+    "memory": lambda x: not x.is_contiguous(),
+    "strides": lambda x: x.stride()[0] < x.stride()[1],
+    "type": lambda x: x.dtype == torch.float64,
+    "axes": lambda x: x.ndim == 4,
+    "bytes": lambda x: x.nbytes > 1000,
+    "rest": lambda x: x[:, 10:].numel() > 0,
+    "pieces": lambda x: len(x.split(4, 1)) > 3,
+}
+
+
+def fits(x):
+    try:
+        return x.view(40, 3) is not None
+    except RuntimeError:
+        return False
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_is_asked_of_lengths_is_asked_again(name):
+    (space,) = td.discover(Either(ASKED[name]), torch.randn(2, 5, 3)).spaces
+    assert space.actions == {"permute"}
+
+
+@pytest.mark.parametrize(
+    "asked", [lambda x: x.shape[2] != x.shape[3], lambda x: x.shape[2] > x.shape[3]]
+)
+def test_images_need_not_be_square(asked):
+    (space,) = td.discover(Either(asked, image=True), torch.randn(2, 3, 8, 8)).spaces
+    assert space.actions == {"permute"}
+
+
+def test_graphs_of_many_operators_are_asked_too(monkeypatch):
+    monkeypatch.setattr("toroids.discovery.tracing.explore.SMALL", 2)  # no trace with open lengths
+    for name in ("far", "all at once", "entries"):
+        (space,) = td.discover(Either(ASKED[name]), torch.randn(2, 5, 3)).spaces
+        assert space.actions == {"permute"}
+
+
+def test_loops_are_looked_at_at_a_long_input():
+    class Loop(Either):
+        def forward(self, x):
+            h = 0
+            for t in range(x.shape[1]):
+                h = (self.a(x[:, t]) + h).relu() if t != 7 else self.a(x[:, t]).tanh()
+            return self.c(h)
+
+    (space,) = td.discover(Loop(None), torch.randn(2, 5, 3)).spaces
+    assert space.actions == {"permute"}
+
+
+def test_lists_may_have_another_length():
+    class Listed(Either):
+        def forward(self, xs):
+            first, *rest = (self.a(x) for x in xs)
+            return self.c(first.relu() + sum(h.relu() if len(rest) < 3 else h.tanh() for h in rest))
+
+    group = td.discover(Listed(None), ([torch.randn(2, 3)] * 3,))
+    assert [space.actions for space in group.spaces] == [{"permute"}]
+    assert "also for inputs as (2, 3), (2, 3), (2, 3), (2, 3) of float32" in group.notes[0]
+
+
+def test_a_length_that_is_kept_asks_nothing_later():
+    model = Keeps(lambda m, x: m.c(m.a(x).relu()))
+    model.register_forward_hook(lambda m, args, y: m.seen.append(args[0].shape[1]))
+    td.discover(model, torch.randn(2, 5, 3))
+    length = Length(5, sympy.Symbol("n"), Asking(Asked(), None, (), list))
+    assert (length + 2, length // 2, -length, length == 5, length in (5, 7)) == (
+        7,
+        2,
+        -5,
+        True,
+        True,
+    )
+    assert type(copy.copy(length)) is int
+
+
+def test_two_inputs_whose_lengths_are_compared():
+    class Two(Either):
+        def forward(self, x, y):
+            if x.shape[1] == y.shape[1]:
+                return self.c(self.a(x).relu() + self.a(y).relu())
+            return self.c(self.a(x).tanh())
+
+    inputs = torch.randn(2, 5, 3), torch.randn(2, 5, 3)
+    assert all(s.actions == {"permute"} for s in td.discover(Two(None), inputs).spaces)
+
+
+def test_guards_say_which_lengths_are_equal_and_which_excluded():
+    a, b, c = sympy.symbols("a b c", integer=True, positive=True)
+    assert equal_lengths([sympy.Eq(8 * a * c, 8 * c * b), sympy.Eq(c, 3)]) == {a: b, c: 3}
+    assert equal_lengths([sympy.Ne(a, b), a < b]) == {}
+    assert list(excluded([sympy.Ne(a, 7)], {a: 5})) == [{a: 7}]
+    assert list(excluded([a <= b], {a: 2, b: 5})) == [{a: 6}]
+    assert list(excluded([sympy.Ne(c, 7)], {a: 5})) == []
+
+
+class Keeps(Either):
+    """Keeps what the test says."""
+
+    def __init__(self, forward):
+        super().__init__(None)
+        self.n, self.seen, self.merged, self.run = 0, [], None, forward
+
+    def forward(self, x):
+        return self.run(self, x)
+
+
+def counts(m, x):
+    m.n += 1
+    return m.c(m.a(x).relu() if m.n < 50 else m.a(x).tanh())
+
+
+def lists(m, x):
+    m.seen.append(1)
+    return m.c(m.a(x).relu() if len(m.seen) < 8 else m.a(x).tanh())
+
+
+def merges(m, x):
+    if m.merged is None:
+        m.merged = m.a.weight.detach().clone()
+    return m.c(F.linear(x, m.merged, m.a.bias).relu())
+
+
+@pytest.mark.parametrize(("forward", "kept"), [(counts, "n"), (lists, "seen"), (merges, "merged")])
+def test_what_is_kept_and_read_much_later_is_refused(forward, kept):
+    model = Keeps(forward)
+    with pytest.raises(ToroidsError, match=rf"keeps something between calls \(as `{kept}`\)"):
+        td.discover(model, torch.randn(2, 5, 3))
+    assert (model.n, model.seen, model.merged) == (0, [], None)
+
+
+def test_a_count_that_nobody_reads_is_no_harm():
+    def harmless(m, x):
+        m.n += 1
+        return m.c(m.a(x).relu())
+
+    (space,) = td.discover(Keeps(harmless), torch.randn(2, 5, 3)).spaces
+    assert space.actions == {"permute", "rescale"}
+
+
+def test_arguments_that_the_example_leaves_out_are_told():
+    class Optional(Either):
+        def forward(self, x, mask=None, flag=False):
+            return self.c(self.a(x).tanh() if flag else self.a(x).relu())
+
+    note = "holds where `mask`, `flag` are left out, as in the example"
+    for inputs in (torch.randn(2, 5, 3), (torch.randn(2, 5, 3), None)):
+        assert note in td.discover(Optional(None), inputs).notes
+
+
+def test_attention_across_two_inputs():
+    class Cross(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.m = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x, y):
+            return self.m(x, y, y)[0]
+
+    group = td.discover(Cross(), (torch.randn(2, 3, 8), torch.randn(2, 5, 8)))
+    actions = sorted(("".join(sorted(a[0] for a in s.actions)), s.copies) for s in group.spaces)
+    assert actions == [("mps", 2), ("mps", 2), ("p", 1)]  # values shift what the output adds
+
+
+@pytest.mark.parametrize(
+    ("view", "shape"),
+    [
+        (lambda h: h.reshape(h.shape[0], 6, h.shape[1]).sum(1), (2, 5, 3)),
+        (lambda h: h.reshape(h.shape[0], 6, -1).softmax(1).sum(2), (2, 6, 3)),
+    ],
+)
+def test_views_that_mix_units_with_a_length_keep_them_in_place(view, shape):
+    model = Either(None)
+    model.forward = lambda x: view(model.a(x).relu())
+    assert td.discover(model, torch.randn(shape)).spaces == ()
+
+
+def test_the_users_random_numbers_go_on_as_they_would():
+    class Draws(Either):
+        def forward(self, x):
+            return self.c(self.a(x) + torch.rand(6))
+
+    model, inputs = Draws(None), torch.randn(2, 3)
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    with pytest.raises(ToroidsError, match="draws random numbers"):
+        td.discover(model, inputs)
+    assert torch.equal(torch.rand(3), expected)
