@@ -102,7 +102,9 @@ def average_pool(c: Constraints, x: Value, *given: Any, **named: Any) -> Value:
 def max_pool(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
     """The largest of neighbouring pixels: homogeneous, not odd."""
     axes.unmixed(c, x)
-    if "adaptive" in c.name and c.shape == x.shape and not c.ordered:  # windows of one pixel
+    of_one_size = not any(c.arguments_open[0][axis] for axis in _space(c, x.shape))
+    # windows of one pixel, wherever the module runs
+    if "adaptive" in c.name and c.shape == x.shape and of_one_size and not c.ordered:
         return [x, axes.fixed_value(x.shape)]
     if len(c.shapes) > 1 and c.used[1]:  # where each maximum was is told too
         for axis in _space(c, x.shape):

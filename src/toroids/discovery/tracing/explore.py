@@ -137,6 +137,7 @@ class _Explorer:
         self._look_further()
         if ALL_PRESENT in self.programs[0].notes:
             self._look_at_other_numbers()
+        self._tell_sizes_from_numbers()
         notes = [
             *Sizes(self.example, self.points).notes(),
             *left_out(self.model, self.example),
@@ -245,10 +246,7 @@ class _Explorer:
             self.programs.append(program)
         else:
             self.programs[0] = replace(main, twin=twin)
-            self.points = [
-                replace(point, program=self.programs[0]) if point.program is main else point
-                for point in self.points
-            ]
+            self._replace_in_points(main)
         return True
 
     def _was_closed(self, program: Program, example: Example) -> bool:
@@ -367,6 +365,29 @@ class _Explorer:
         for seed, point in enumerate([*self.points] * DRAWS):
             drawn = drawn_inputs(point.example.tensors, torch.Generator().manual_seed(10 + seed))
             self._look(point.example.with_tensors(drawn))
+
+    def _tell_sizes_from_numbers(self) -> None:
+        """Gives the first program a twin that differs in every size at which the program holds.
+
+        A trace has numbers for the sizes of images, and rules take for a number what has no other
+        one in a twin: a window as large as its image is none at other sizes.
+        """
+        main = self.programs[0]
+        own = [point.example for point in self.points if point.program is main]
+        other = max(own, key=lambda e: _count_differing(e, main.example), default=main.example)
+        known = main.example if main.twin is None else main.twin.program.example
+        count = _count_differing(other, main.example)
+        if main.lengths or count <= _count_differing(known, main.example):
+            return
+        with contextlib.suppress(ToroidsError):
+            twin = twin_of(main, trace(self.model, other, self.key))
+            if twin is not None:
+                self.programs[0] = replace(main, twin=twin)
+                self._replace_in_points(main)
+
+    def _replace_in_points(self, old: Program) -> None:
+        new = self.programs[0]
+        self.points = [replace(p, program=new) if p.program is old else p for p in self.points]
 
     def _check_stateless(self, example: Example) -> None:
         """Calls the module at an example and at other numbers of the same sizes."""
@@ -506,6 +527,11 @@ class _Explorer:
 
 def _entries(example: Example) -> int:
     return sum(tensor.numel() for tensor in example.tensors)
+
+
+def _count_differing(one: Example, other: Example) -> int:
+    """In how many sizes two examples of the same structure differ."""
+    return sum(one.size(axis) != other.size(axis) for axis in one.axes)
 
 
 def _position(axis: Axis) -> int:
