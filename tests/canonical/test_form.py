@@ -150,3 +150,17 @@ def test_a_generator_without_a_writer_is_left_and_reported():
         "only write the space tell them apart",
     )
     assert all(torch.equal(canonical[n], t) for n, t in model.state_dict().items())
+
+
+def test_scales_that_chase_each_other_are_refused():
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(4, 4, 2),
+        torch.nn.Conv2d(4, 16, 2, groups=4),
+        torch.nn.Conv2d(16, 2, 1, groups=2, bias=False),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Flatten(),
+        torch.nn.Linear(2, 1),
+    )
+    group = td.discover(model, torch.randn(2, 4, 4, 4))
+    with pytest.raises(ParamsError, match="runs away"):
+        td.canonicalize(group, model.state_dict())

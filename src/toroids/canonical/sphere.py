@@ -5,6 +5,7 @@ exponent e are multiplied by n_i^(-e): v_i / n_i where it is written, n_i times 
 read. Where several generators act on a space each has its own v_i; see `plan`.
 """
 
+import math
 from collections.abc import MutableMapping
 
 import torch
@@ -37,19 +38,23 @@ def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> list[
     """
     notes = []
     for steps in plan.scales:
+        change = math.inf
         for _ in range(CIRCLE_ROUNDS if len(steps) > 1 else 1):
             try:
                 change = max(fix(step, params) for step in steps)
-            except LinAlgError as error:  # of what is not finite any more
-                raise ParamsError(
-                    f"the canonical form runs away: {len(steps)} steps that depend on each other "
-                    "grow without end; leave one of their actions out of the group."
-                ) from error
-            if change < tolerance(params):
+            except LinAlgError:  # of what is not finite any more
+                change = math.nan
+            if change < tolerance(params) or math.isnan(change):
                 break
         else:
             if len(steps) > 1:
                 notes.append(f"{len(steps)} steps that depend on each other did not converge")
+        moved = {leg.tensor for step in steps for leg in step.moves}
+        if len(steps) > 1 and not all(bool(params[x].isfinite().all()) for x in moved):
+            raise ParamsError(
+                f"the canonical form runs away: {len(steps)} steps that depend on each other grow "
+                "without end; leave one of their actions out of the group."
+            )
     return notes
 
 
