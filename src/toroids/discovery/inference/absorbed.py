@@ -15,7 +15,7 @@ from toroids.discovery.inference.constants import Equation, Part, Reader, equati
 from toroids.discovery.tracing.program import Program
 from toroids.symmetry.space import Absorbed, Generator, Leg, Space
 
-# Numbers g are quotients of numbers in the network; below this one is zero.
+# Numbers g are quotients of numbers in the network, relative to which this is zero.
 SMALL = 1e-9
 
 
@@ -151,17 +151,22 @@ class _Facts:
         for equation in about.values():
             constants: dict[tuple[int, tuple[Reader, ...]], float] = {}
             shares: dict[tuple[int, tuple[Reader, ...]], dict[int, float]] = {}
+            sizes: dict[tuple[int, tuple[Reader, ...]], float] = {}
             for part in equation:
                 if part.source == bias and _meets(part, entries):
                     key = part.label, part.word
                     constants[key] = constants.get(key, 0.0) + part.factor
+                    sizes[key] = max(sizes.get(key, 0.0), abs(part.factor))
                 for number in by_bias.get(part.source, ()):
                     reader = pairs[number][1]
                     word = part.word if reader is None else (reader, *part.word)
                     own = shares.setdefault((part.label, word), {})
                     own[number] = own.get(number, 0.0) - part.factor
-            for key in constants.keys() | shares.keys():
-                yield constants.get(key, 0.0), tuple(sorted(shares.get(key, {}).items()))
+                    key = part.label, word
+                    sizes[key] = max(sizes.get(key, 0.0), abs(part.factor))
+            for key, size in sizes.items():  # of terms of any size, what is left of them counts
+                terms = sorted(shares.get(key, {}).items())
+                yield constants.get(key, 0.0) / size, tuple((n, x / size) for n, x in terms)
 
 
 def _meets(part: Part, entries: NDArray[np.int64]) -> bool:
