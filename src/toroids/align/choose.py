@@ -87,6 +87,9 @@ def _on_copies(
     home = identity_permutation(space)
     if not table and extra is None:
         return SpaceElement(home), 0.0
+    if space.matrix is not None and not table:  # what lies inside may move, its units do not
+        assert extra is not None  # without both there is nothing to choose
+        return SpaceElement(home), float(precise(extra.diagonal(dim1=-2, dim2=-1)).sum())
     if space.matrix is not None:
         matrix, value = _procrustes(space, precise(sum(table.values(), torch.zeros(()))))
         return SpaceElement(home, mix=matrix.double().cpu()), value

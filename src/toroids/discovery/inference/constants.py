@@ -24,7 +24,9 @@ from toroids.discovery.tracing.program import (
     Program,
     Sizes,
     call,
+    finest_of,
     is_in_place,
+    narrows,
     operator_name,
 )
 
@@ -162,6 +164,7 @@ class _Run:
         self.values: dict[fx.Node, Any] = {}
         self._known: dict[fx.Node, Any] = {}
         self.written = _written_into(program)
+        self.finest = finest_of(program)
 
     def whole(self) -> None:
         program = self.program
@@ -227,7 +230,8 @@ class _Run:
                 return found
         if not any(x.seen or x.adds_up for x in inputs):
             return NOTHING
-        if name in KEEPING and isinstance(value, Tensor) and value.is_floating_point():
+        keeps = name in KEEPING and isinstance(value, Tensor) and value.is_floating_point()
+        if keeps and not narrows(node, self.finest):
             return self.values[node.args[0]]  # type: ignore[index]
         others = [n for n in node.all_input_nodes if n is not node.args[0]]
         numbered = name in INDEXING and all(self.known(n) is not None for n in others)
@@ -472,7 +476,8 @@ def _pooled(run: _Run, node: fx.Node) -> Added | None:
     given: Any = node.args[0]
     if "avg_pool" in name and "adaptive" not in name:
         padding = node.args[3] if len(node.args) > 3 else 0
-        if any(tree_leaves(padding)):
+        divisor = node.args[6] if len(node.args) > 6 else node.kwargs.get("divisor_override")
+        if any(tree_leaves(padding)) or divisor is not None:
             return None
     rank = len(run.shape(given))
     return _kept_over(run, node, given, range(rank - space, rank))

@@ -31,7 +31,9 @@ def first_units(orbits: Orbits) -> Ids:
 
 @cache
 def _fraction(factor: float) -> Fraction:
-    return Fraction(factor).limit_denominator(10**6)
+    exact = Fraction(factor)
+    short = exact.limit_denominator(10**6)  # of thirds and tenths, which are rounded
+    return short if abs(short - exact) <= abs(exact) / 10**6 else exact
 
 
 class Exponents:

@@ -39,8 +39,10 @@ from toroids.discovery.tracing.program import (
     body,
     call,
     draws_random,
+    finest_of,
     is_block,
     is_in_place,
+    narrows,
     operator_name,
     pair_graphs,
     varies,
@@ -215,7 +217,7 @@ class _Run:
     def __init__(self, state: Inference, program: Program, sizes: Sizes) -> None:
         self.state, self.program, self.sizes = state, program, sizes
         self.c = state.constraints
-        self.finest = _finest(program)
+        self.finest = finest_of(program)
         self.steps: list[Step] = []
         self.inputs: list[Value] = []
         self._numbers: dict[fx.Node, Any] = {}
@@ -339,7 +341,7 @@ class _Run:
         c.arguments_open = tuple(sizes for n in node.all_input_nodes for sizes in self._opened(n))
         c.used = _used(node, len(c.shapes))
         c.kind = next((value.dtype for value in _tensors(node)), torch.float32)
-        c.narrows = _narrows(node, self.finest)
+        c.narrows = narrows(node, self.finest)
         if name not in ARRANGING:
             for value in _leaves(inputs):
                 c.seen += [b.places[b.places >= 0].ravel() for b in value.bundles]
@@ -623,28 +625,6 @@ MEASURING = (
     "aten::_linalg_check_errors", "aten::size", "aten::sym_size", "aten::sym_numel",
     "aten::sym_stride", "aten::sym_storage_offset",
 )  # fmt: skip
-
-
-def _finest(program: Program) -> float:
-    """The relative step of the most precise parameter."""
-    kinds = {s.value.dtype for s in program.sources.values() if s.kind == "parameter"}
-    return min((torch.finfo(kind).eps for kind in kinds if kind.is_floating_point), default=0.0)
-
-
-def _narrows(node: fx.Node, finest: float) -> bool:
-    """Whether an operator rounds its argument to a type that is narrower than the parameters."""
-    before = (
-        node.args[0].meta.get("val") if node.args and isinstance(node.args[0], fx.Node) else None
-    )
-    after = node.meta.get("val")
-    if not isinstance(before, Tensor) or not isinstance(after, Tensor):
-        return False
-    steps = [torch.finfo(x.dtype).eps if _is_inexact(x) else 0.0 for x in (before, after)]
-    return 0 < steps[0] < steps[1] and steps[1] > finest
-
-
-def _is_inexact(x: Tensor) -> bool:
-    return x.is_floating_point() or x.is_complex()
 
 
 def _keep_zeros(c: Constraints, node: fx.Node, look_up: LookUp) -> None:

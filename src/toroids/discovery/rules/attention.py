@@ -1,5 +1,6 @@
 """Softmax and attention."""
 
+from dataclasses import replace
 from typing import Any
 
 from toroids.discovery import axes
@@ -26,7 +27,7 @@ def softmax(c: Constraints, x: Value, dim: int, *_: Any, **__: Any) -> Value:
         axes.unseen(c, loose, axis)
     if x.dims(axis):
         axes.zero(c, x, channels=(SHIFT,), dims=x.dims(axis))
-    return axes.without(x, (SCALE, SIGN, SHIFT))
+    return replace(axes.without(x, (SCALE, SIGN, SHIFT)), zero=False)
 
 
 @rule("aten::scaled_dot_product_attention")

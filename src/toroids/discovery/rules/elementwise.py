@@ -81,14 +81,21 @@ def nan_to_num(
     return pointwise(c, [x], ODD if odd else NONE)
 
 
-@rule("aten::hardtanh", "aten::clamp", "aten::clip")
+@rule("aten::hardtanh")
+def hardtanh(c: Constraints, x: Value, low: Any = -1.0, high: Any = 1.0) -> Any:
+    """Bounded by numbers, which a trace leaves out where they are -1 and 1."""
+    return clamp(c, x, low, high)
+
+
+@rule("aten::clamp", "aten::clip")
 def clamp(c: Constraints, x: Value, low: Any = None, high: Any = None) -> Any:
     """Odd where the bounds are opposite; a ReLU where the only bound is zero."""
     if isinstance(low, Value) or isinstance(high, Value):
         return NotImplemented
     if (low, high) in ((0, None), (None, 0)):
         return relu(c, x)
-    return axes.elementwise(c, x, sign=low is not None and high is not None and low == -high)
+    odd = low is not None and high is not None and low == -high and low <= high
+    return axes.elementwise(c, x, sign=odd)
 
 
 @rule("aten::clamp_min")

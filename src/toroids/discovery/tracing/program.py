@@ -494,3 +494,25 @@ def draws_random(node: fx.Node) -> bool:
 
 # Settings with which an operator that can draw random numbers draws none.
 IDLE = (("p", 0), ("dropout_p", 0), ("train", False), ("training", False))
+
+
+def finest_of(program: Program) -> float:
+    """The relative step of the most precise parameter."""
+    kinds = {s.value.dtype for s in program.sources.values() if s.kind == "parameter"}
+    return min((torch.finfo(kind).eps for kind in kinds if kind.is_floating_point), default=0.0)
+
+
+def narrows(node: fx.Node, finest: float) -> bool:
+    """Whether an operator rounds its argument to a type that is narrower than the parameters."""
+    before = (
+        node.args[0].meta.get("val") if node.args and isinstance(node.args[0], fx.Node) else None
+    )
+    after = node.meta.get("val")
+    if not isinstance(before, Tensor) or not isinstance(after, Tensor):
+        return False
+    steps = [torch.finfo(x.dtype).eps if _is_inexact(x) else 0.0 for x in (before, after)]
+    return 0 < steps[0] < steps[1] and steps[1] > finest
+
+
+def _is_inexact(x: Tensor) -> bool:
+    return x.is_floating_point() or x.is_complex()
