@@ -22,6 +22,7 @@ from toroids.discovery.axes import SIGN, Held, OpenFloat, OpenInt, Value
 from toroids.discovery.axes.constraints import Constraints, Loss
 from toroids.discovery.axes.values import MASKS
 from toroids.discovery.inference.decompose import decomposition, variants
+from toroids.discovery.inference.levels import levelling
 from toroids.discovery.inference.offsets import offsets_of, sums_with
 from toroids.discovery.inference.stacks import Stacks
 from toroids.discovery.inference.templates import expand
@@ -367,6 +368,7 @@ class _Run:
         given, named = self._with_open_numbers(node)
         arguments, keywords = fx.map_arg(given, look_up), fx.map_arg(named, look_up)
         c.never_zero = self.state.untied.get(node)
+        c.levelling = levelling(node)
         if name == SIGN_WITHOUT_ZERO and c.never_zero is None:
             _keep_zeros(c, node.all_input_nodes[0], look_up)
         if rule is view and isinstance(inputs[0], Value):

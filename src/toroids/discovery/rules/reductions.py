@@ -178,12 +178,15 @@ def chosen_names(c: Constraints, x: Value, axis: int) -> Names | None:
     Args:
         c: takes the statements.
         x: of whose entries no two that are chosen from are equal.
-        axis: of the value; it stays where its places move in other ways than one by one.
+        axis: of the value; it stays where its places move in other ways than one by one, and where
+            an operator before makes numbers equal, so that the first of those is chosen.
 
     Returns:
         The names; None where the axis stays.
     """
-    names = axes.names_along(c, x, axis)
+    names = None if c.levelling else axes.names_along(c, x, axis)
+    if c.levelling:
+        c.operator += f", which chooses among numbers that `{c.levelling}` makes equal,"
     if names is None:
         axes.pin(c, x, [axis])
     else:
