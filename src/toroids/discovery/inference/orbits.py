@@ -110,6 +110,8 @@ class _Solver:
             x[free] for x in (self.same_kind, self.same_a, self.same_b)
         )
         inside = self.child >= 0
+        held = self.parent[~inside]  # what never moves keeps what it lies in
+        self.fixed[held[held >= 0]] = True
         self.under_kind, self.child, self.parent = (
             x[inside] for x in (self.under_kind, self.child, self.parent)
         )
