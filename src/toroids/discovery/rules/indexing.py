@@ -86,6 +86,7 @@ def _masked(c: Constraints, x: Value, at: int, mask: Value) -> Value:
 def nonzero(c: Constraints, x: Value, *masks: Value) -> Any:
     """As many entries as numbers decide, in order."""
     for value in (x, *masks):
+        axes.set_aside(c, value, range(len(value.axes)))  # says why its places stay
         axes.pin(c, value)
     found = [axes.fixed_value(shape) for shape in c.shapes]
     return found if c.name == "nonzero_numpy" else found[0]

@@ -161,6 +161,31 @@ def kthvalue(c: Constraints, x: Value, k: int, dim: int = -1, keepdim: bool = Fa
     return chosen(c, x, dim, keepdim)
 
 
+@rule("aten::_unique2")
+def unique(c: Constraints, x: Value, sorted: bool = True, *_: Any, **__: Any) -> Any:
+    """All numbers that occur, by size: a function of a set."""
+    return NotImplemented if not sorted else _set(c, x, dims_of(x, None))
+
+
+@rule("aten::unique_dim")
+def unique_rows(c: Constraints, x: Value, dim: int, *_: Any, **__: Any) -> Any:
+    """All slices that occur, by the size of their entries in turn."""
+    axes.pin(c, x, [axis for axis in range(len(x.axes)) if axis != dim % len(x.axes)])
+    return _set(c, x, dims_of(x, dim))
+
+
+def _set(c: Constraints, x: Value, over: list[int]) -> Any:
+    at = over[0] if over else 0
+    found = axes.with_fixed_axes(c, symmetric(c, x, over, False, EXTREME), at, c.shape[at:][:1])
+    inverse = axes.fixed_value(c.shapes[1])
+    if c.used[1]:  # which of them stands where: it moves with what stands there
+        rest = sorted(set(range(len(x.axes))) - set(over), reverse=True)
+        inverse = axes.without(x, (0, 1, 2))
+        for axis in rest:
+            inverse = axes.average_out(c, inverse, axis)
+    return [found, inverse, axes.fixed_value(c.shapes[2])]
+
+
 def chosen(c: Constraints, x: Value, dim: int, keepdim: bool) -> list[Value]:
     """An entry by its size, and where it was: places stay where anybody reads those."""
     over = dims_of(x, dim)
