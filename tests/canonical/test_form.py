@@ -164,3 +164,11 @@ def test_scales_that_chase_each_other_are_refused():
     group = td.discover(model, torch.randn(2, 4, 4, 4))
     with pytest.raises(ParamsError, match="runs away"):
         td.canonicalize(group, model.state_dict())
+    rest = group.without("0:groups", "rescale")
+    assert rest.dimension < group.dimension
+    td.canonicalize(rest, model.state_dict())
+
+
+def test_an_unknown_space_is_said(params):
+    with pytest.raises(ToroidsError, match="there is no space `q`; pass one of "):
+        td.fully_connected_group(params).without("q", "permute")

@@ -125,7 +125,7 @@ def canonicalize(
         notes += folded.notes
     for name in group.binary:
         fixed[name] = signs_of(name, fixed[name])
-    notes += sphere_gauge(plan, fixed)
+    sphere_gauge(plan, fixed)
     fix_signs(plan, fixed)
     notes += degenerate_units(plan, fixed)
     if gauge == "balanced":

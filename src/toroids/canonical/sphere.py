@@ -6,7 +6,7 @@ read. Where several generators act on a space each has its own v_i; see `plan`.
 """
 
 import math
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 
 import torch
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
@@ -22,12 +22,11 @@ from toroids.symmetry.space import Space
 # Steps that depend on each other in a circle, as matrices on two sides of one linear map, are
 # repeated until none moves by more than this, relative to the weights, or than their rounding.
 CIRCLE_TOLERANCE = 1e-13
-CIRCLE_ROUNDS = 1000
-# What still moves by more than this in the last round does not come to rest.
-LOST = 1e-3
+# In so many rounds what they move must become half as much.
+PATIENCE = 20
 
 
-def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> list[str]:
+def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> None:
     """Fixes the scale of every hidden unit, replacing tensors in `params`.
 
     Args:
@@ -35,30 +34,42 @@ def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> list[
         params: checked parameters; gradients flow through scales, not through matrices. Units of
             zero norm, which have no scale to fix, are left as they are.
 
-    Returns:
-        What did not converge.
+    Raises:
+        ParamsError: steps that depend on each other do not come to rest.
     """
-    notes = []
     for steps in plan.scales:
-        change = math.inf
-        for _ in range(CIRCLE_ROUNDS if len(steps) > 1 else 1):
+        if len(steps) == 1:
+            fix(steps[0], params)
+        elif not _settle(steps, params):
+            pivot = next(step for step in steps if isinstance(step, Pivot))
+            raise ParamsError(
+                f"the canonical form runs away: {len(steps)} steps that depend on each other do "
+                "not come to rest; leave an action out of the group, as by "
+                f'group.without("{pivot.space.name}", "{pivot.action}").'
+            )
+
+
+def _settle(steps: Sequence[Step], params: MutableMapping[str, torch.Tensor]) -> bool:
+    """Repeats steps until none moves anything.
+
+    Those that run away lose digits of the network on their way, and may come to rest after that.
+
+    Returns:
+        Whether they came nearer to that in time.
+    """
+    before = math.inf
+    while True:
+        for _ in range(PATIENCE):
             try:
                 change = max(fix(step, params) for step in steps)
             except LinAlgError:  # of what is not finite any more
-                change = math.nan
-            if change < tolerance(params) or math.isnan(change):
-                break
-        else:
-            if len(steps) > 1:
-                notes.append(f"{len(steps)} steps that depend on each other did not converge")
-        moved = {leg.tensor for step in steps for leg in step.moves}
-        lost = change > LOST or not all(bool(params[x].isfinite().all()) for x in moved)
-        if len(steps) > 1 and lost:
-            raise ParamsError(
-                f"the canonical form runs away: {len(steps)} steps that depend on each other grow "
-                "without end; leave one of their actions out of the group."
-            )
-    return notes
+                return False
+            if change < tolerance(params):
+                moved = {leg.tensor for step in steps for leg in step.moves}
+                return all(bool(params[name].isfinite().all()) for name in moved)
+        if not 2 * change < before:
+            return False
+        before = change
 
 
 def tolerance(params: Params) -> float:

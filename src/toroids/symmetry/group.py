@@ -38,7 +38,7 @@ from toroids.symmetry.action import (
 )
 from toroids.symmetry.condition import Condition, check_conditions
 from toroids.symmetry.element import Element, SpaceElement
-from toroids.symmetry.space import Absorbed, Leg, Output, Space
+from toroids.symmetry.space import Absorbed, Action, Leg, Output, Space
 from toroids.symmetry.table import table
 from toroids.symmetry.units import along, vectors
 
@@ -222,6 +222,39 @@ class SymmetryGroup:
         check_shapes(params, self.shapes, what, "the group")
         check_finite(params, what)
         check_conditions(self.conditions, params, what)
+
+    def without(self, space: str, action: Action) -> "SymmetryGroup":
+        """The group without an action of one space; what that acted on stays in place.
+
+        Args:
+            space: its name.
+            action: of the space.
+
+        Returns:
+            The rest of it. A space to which nothing is left goes, unless others lie in it.
+
+        Raises:
+            ToroidsError: there is no such space.
+
+        Example:
+            >>> import torch, toroids as td
+            >>> group = td.discover(td.models.fully_connected((4, 3, 2)), torch.randn(1, 4))
+            >>> sorted(group.without("hidden1", "rescale").spaces[0].actions)
+            ['permute']
+        """
+        if all(own.name != space for own in self.spaces):
+            names = ", ".join(f"`{own.name}`" for own in self.spaces)
+            raise ToroidsError(f"there is no space `{space}`; pass one of {names}.")
+        carriers = {name for own in self.spaces for name in own.within}
+        spaces = []
+        for own in self.spaces:
+            kept = own.actions - {action}
+            generators = tuple(g for g in own.generators if g.action in kept)
+            if own.name != space:
+                spaces.append(own)
+            elif kept or space in carriers:
+                spaces.append(replace(own, actions=kept, generators=generators))
+        return replace(self, spaces=tuple(spaces))
 
     def identity(self) -> Element:
         """Returns the element that moves nothing."""

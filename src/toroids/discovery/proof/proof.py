@@ -357,16 +357,11 @@ def without_atoms(group: SymmetryGroup, bad: Collection[Atom]) -> SymmetryGroup:
     Returns:
         The rest of it.
     """
-    carriers = {name for space in group.spaces for name in space.within}
-    spaces = []
-    for space in group.spaces:
-        gone = {action for name, action in bad if name == space.name}
-        actions = space.actions - gone
-        generators = tuple(g for g in space.generators if g.action in actions)
-        if actions or space.name in carriers:
-            spaces.append(replace(space, actions=actions, generators=generators))
+    for name, action in bad:
+        if any(space.name == name for space in group.spaces):
+            group = group.without(name, action)
     output = type(group.output)() if any(name == "output" for name, _ in bad) else group.output
-    return replace(group, spaces=tuple(spaces), output=output)
+    return replace(group, output=output)
 
 
 def _output_deviation(subject: Subject, group: SymmetryGroup) -> Deviation:
