@@ -7,9 +7,11 @@ two arguments demand of each other) the function itself checks.
 
 import functools
 import inspect
+import os
 import re
 import types
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -288,6 +290,8 @@ def _several(origin: Any, args: tuple[Any, ...], name: str) -> _Rule | None:
 
 def _plural(words: str) -> str:
     """Of "a number up to 3" "numbers up to 3"."""
+    if found := re.match(r"(?:a )?(list|dict|frozenset) of ", words):
+        return f"{found[1]}s of {words[found.end() :]}"
     return re.sub(r"^(?:an? )?(.*?)( up to .*| below .*| that .*|$)", r"\1s\2", words, count=1)
 
 
@@ -347,7 +351,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_path(value: Any) -> bool:
-    return isinstance(value, str | PathLike) and "\0" not in str(value)
+    if not isinstance(value, str | PathLike) or "\0" in str(value):
+        return False
+    with suppress(UnicodeEncodeError):  # of half of a character, as "\ud800"
+        os.fsencode(value)
+        return True
+    return False
 
 
 def _is_protocol(kind: type) -> bool:

@@ -2,6 +2,32 @@
 
 import re
 
+HEAD, TAIL = 2000, 1000  # characters of a sentence that are kept: what it is about, and what to do
+LONG = re.compile(r"\S{500,}")  # no word, and hardly a path: it would bury what is said about it
+# What steers a terminal, ends a line, or is no character: a byte of a name that is none.
+UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def one_line(sentence: object) -> str:
+    r"""Brings a sentence to one line of bounded length, whatever names and values it repeats.
+
+    Args:
+        sentence: also one that quotes an error of several lines.
+
+    Returns:
+        The text, with what is long cut and what steers a terminal escaped.
+
+    Example:
+        >>> one_line("no file `a\rb`;\n name another.")
+        'no file `a\\rb`; name another.'
+    """
+    text = str(sentence)
+    if len(text) > HEAD + TAIL:
+        text = f"{text[:HEAD]}[...]{text[-TAIL:]}"
+    text = re.sub(r"\s*\n\s*", " ", text)
+    text = LONG.sub(lambda found: f"{found[0][:60]}[...]{found[0][-2:]}", text)
+    return UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
 
 class ToroidsError(ValueError):
     """A request that cannot be carried out; its text is meant to be read by a person.
@@ -16,8 +42,8 @@ class ToroidsError(ValueError):
     """
 
     def __init__(self, sentence: object = "") -> None:
-        """Keeps the sentence on one line, also where it quotes an error of several."""
-        super().__init__(re.sub(r"\s*\n\s*", " ", str(sentence)))
+        """Keeps the sentence on one line, and short where it repeats something long."""
+        super().__init__(one_line(sentence))
 
 
 class ArgumentError(ToroidsError):

@@ -239,6 +239,26 @@ def test_tables_are_replaced_all_or_none(run_folder, tmp_path, capsys):
     assert is_sealed(tmp_path / "t" / name)
 
 
+def test_tables_go_into_a_run_but_onto_nothing_of_it(run_folder, tmp_path, capsys):
+    shutil.copytree(run_folder, tmp_path / "r")
+    assert run(tmp_path, "export", "r") == 0
+    assert run(tmp_path, "export", "r") == 0
+    assert is_sealed(tmp_path / "r" / "tables" / "networks.parquet")
+    capsys.readouterr()
+    before = contents(tmp_path / "r")
+    for place, target in (("r", "run.json"), ("r/tables", "../results"), ("x", "../r/report.html")):
+        link = tmp_path / place / "networks.parquet"
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)
+        target = next((link.parent / target).glob("*")) if "results" in target else target
+        link.symlink_to(target)
+        assert run(tmp_path, "export", "r", "--out", place, "--force") == 2, place
+        assert "is what the command reads" in capsys.readouterr().err
+        link.unlink()
+    after = contents(tmp_path / "r")
+    assert {name: before[name] for name in after} == after
+
+
 @pytest.fixture
 def run_folder(request):
     return request.getfixturevalue("run")

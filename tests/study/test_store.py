@@ -21,6 +21,7 @@ def outcome(value=1.0):
 
 def kept(folder, value=1.0):
     with Store(folder) as store:
+        store.describe({})
         store.keep(TASK, outcome(value))
     return store
 
@@ -110,14 +111,18 @@ def test_two_runs_at_once_are_refused(tmp_path):
 
 def test_what_a_killed_write_left_is_removed_and_nothing_else(tmp_path):
     kept(tmp_path / "r")
-    for place in ("results/.x.json-1.tmp", "networks/.y-2.tmp", ".run.json-3.tmp"):
+    for place in (
+        "results/.x.json-abcd123_.tmp", "networks/.y-abcdefgh.tmp", ".run.json-01234567.tmp"
+    ):  # fmt: skip
         (tmp_path / "r" / place).write_text("half")
     (tmp_path / "r" / "notes.txt").write_text("mine")
-    (tmp_path / "r" / "results" / "notes.tmp").write_text("mine")
+    mine = [".notes-abcdefgh.tmp", ".notes.tmp", "results/.notes.tmp", "results/notes.tmp"]
+    for name in mine:
+        (tmp_path / "r" / name).write_text("mine")
     with Store(tmp_path / "r"):
         pass
-    left = sorted(path.name for path in (tmp_path / "r").rglob("*") if path.suffix == ".tmp")
-    assert left == ["notes.tmp"]
+    left = sorted(str(path.relative_to(tmp_path / "r")) for path in (tmp_path / "r").rglob("*.tmp"))
+    assert left == mine
     assert (tmp_path / "r" / "notes.txt").read_text() == "mine"
 
 
@@ -126,6 +131,28 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(ToroidsError, match="holds `thesis.tex` and is no run"), Store(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["run.json", "derived.json", ".draft.tmp", ".draft-abcdefgh.tmp", ".lock", "results/a.json",
+     "results/b", "networks/c"],
+)  # fmt: skip
+def test_a_folder_is_no_run_by_its_names(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text('{"mine": 1}')
+    with pytest.raises(ToroidsError, match=f"holds `{name}` and is no run"), Store(tmp_path):
+        pass
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
+    assert (tmp_path / name).read_text() == '{"mine": 1}'
+
+
+def test_a_run_that_was_killed_before_its_first_file_is_gone_on_with(tmp_path):
+    with Store(tmp_path / "r"):
+        (tmp_path / "r" / "networks").mkdir()
+        (tmp_path / "r" / ".run.json-abcdefgh.tmp").write_text("half")
+    kept(tmp_path / "r")
+    assert not list((tmp_path / "r").glob("*.tmp"))
 
 
 def test_places_that_cannot_be_a_run(tmp_path):

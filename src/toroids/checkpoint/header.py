@@ -18,6 +18,7 @@ from toroids.errors import ParamsError
 from toroids.files.reading import open_file
 
 LARGEST = 100_000_000  # bytes of a header, the limit of the format
+MOST_AXES = 1000  # of a tensor
 POINTER = b"version https://git-lfs"  # what a clone without Git LFS holds in place of a large file
 DTYPES = {
     "F64": torch.float64,
@@ -91,7 +92,10 @@ def read_header(path: Path) -> Header:
             if len(start) < 8 or size > min(LARGEST, length - 8):
                 raise ValueError("it ends before its header does")
             stream.seek(8)
-            data = json.loads(stream.read(size))
+            content = stream.read(size)
+            data = json.loads(content)
+            if b"\\u" in content:  # which may be half of a character, and cannot be written
+                json.dumps(data, ensure_ascii=False).encode()
         metadata = data.pop("__metadata__", None) or {}
         if not all(isinstance(text, str) for text in metadata.values()):
             raise ValueError("its metadata is not text")
@@ -144,6 +148,10 @@ def _entries(data: dict[str, Any], start: int, length: int) -> Iterator[tuple[st
         shape = tuple(entry["shape"])
         if not all(type(size) is int and size >= 0 for size in (*shape, begin, end)):
             raise ValueError(f"the shape {shape} or the place of `{name}` is no row of sizes")
+        # also of no entries: what PyTorch multiplies of their strides has to fit
+        sizes = [max(size, 1) for size in shape]
+        if len(sizes) > MOST_AXES or math.prod(sizes) * dtype.itemsize >= 2**63:
+            raise ValueError(f"`{name}` of shape {shape} is larger than any tensor")
         if begin != position or end - begin != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"`{name}` of shape {shape} does not fill its {end - begin} bytes")
         position = end

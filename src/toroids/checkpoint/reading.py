@@ -156,7 +156,7 @@ def _single(path: Path, alone: bool = False) -> Checkpoint:
 
 
 def _indexed(path: Path) -> Checkpoint:
-    places = _weight_map(path)
+    places = weight_map(path)
     headers = {}
     for file in dict.fromkeys(places.values()):
         place = path.parent / file
@@ -179,7 +179,18 @@ def _indexed(path: Path) -> Checkpoint:
     return Checkpoint(path.parent, headers, index=path.name)
 
 
-def _weight_map(path: Path) -> dict[str, str]:
+def weight_map(path: Path) -> dict[str, str]:
+    """Reads an index.
+
+    Args:
+        path: as `model.safetensors.index.json`.
+
+    Returns:
+        The shard by the name of its tensor, all of them below the index's own folder.
+
+    Raises:
+        ParamsError: it is no index, or names a file elsewhere.
+    """
     try:
         data = json.loads(read_file(path, LARGEST))
         places = data["weight_map"]

@@ -122,14 +122,14 @@ def _unknown(params: Params, like: Checkpoint) -> set[str]:
 
 
 def _check_file(out: Path, source: Path) -> None:
-    if out.is_dir():
+    if os.path.isdir(out):
         raise ToroidsError(f"`{out}` is a folder; name a file, as the checkpoint is one file.")
-    if out.exists() and out.samefile(source):
+    if os.path.exists(out) and out.samefile(source):
         raise ToroidsError(f"`{out}` is the checkpoint itself; write to another file.")
 
 
 def _check_folder(out: Path, source: Path) -> None:
-    if not out.exists():
+    if not os.path.exists(out):
         return
     if not out.is_dir():
         raise ToroidsError(f"`{out}` is a file; name a folder, as the checkpoint is a folder.")

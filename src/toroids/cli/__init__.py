@@ -1,13 +1,11 @@
 """The shell commands: parse, call one public function, print."""
 
-import re
+import io
 import sys
 
 from toroids.cli.interrupts import Interrupts
-from toroids.errors import NotEnoughMemory, ToroidsError, is_out_of_memory
+from toroids.errors import NotEnoughMemory, ToroidsError, is_out_of_memory, one_line
 from toroids.files.writing import FULL
-
-LONG = re.compile(r"\S{500,}")  # no word, and hardly a path: it would bury what is said about it
 
 
 def main() -> None:
@@ -15,6 +13,8 @@ def main() -> None:
 
     A user's mistake is one sentence on stderr and exit code 2; Ctrl-C is exit code 130.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what is no character
     with Interrupts():
         try:
             from toroids.cli.app import (
@@ -43,6 +43,5 @@ def _unusable(error: OSError) -> str:
 
 
 def _refuse(sentence: str) -> None:
-    short = LONG.sub(lambda found: f"{found[0][:60]}[...]", sentence)
-    print(f"toroids: {short}", file=sys.stderr)
+    print(f"toroids: {one_line(sentence)}", file=sys.stderr)
     sys.exit(2)

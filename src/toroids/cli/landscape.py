@@ -31,7 +31,7 @@ from toroids.cli.loaded import (
     data_files,
     names_of,
 )
-from toroids.cli.outputs import Force, Output, model_files
+from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     MODEL,
     Method,
@@ -103,7 +103,9 @@ def profile(
     force: Force = False,
 ) -> None:
     """Measure the error along paths between two networks, and draw it."""
-    place = Output(out, [start, end, *data_files(data, train), *model_files(model)], force)
+    place = Output(
+        out, [*weight_files(start, end), *data_files(data, train), *model_files(model)], force
+    )
     place.check()
     check_method(method)
     metric_named(metric)
@@ -214,7 +216,7 @@ def flatness(
     force: Force = False,
 ) -> None:
     """Measure how much noise on the weights raises the error of networks, and draw it."""
-    place = Output(out, [*weights, *data_files(data), *model_files(model)], force)
+    place = Output(out, [*weight_files(*weights), *data_files(data), *model_files(model)], force)
     place.check()
     metric_named(metric)
     sizes = None if sigmas is None else _numbers(sigmas)
@@ -284,7 +286,9 @@ def section(
 
     Of binary weights on the three faces around the median, in Hamming distances.
     """
-    place = Output(out, [*weights, *data_files(data, train), *model_files(model)], force)
+    place = Output(
+        out, [*weight_files(*weights), *data_files(data, train), *model_files(model)], force
+    )
     place.check()
     check_method(method)
     metric_named(metric)

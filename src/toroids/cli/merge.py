@@ -16,7 +16,7 @@ from toroids.cli.loaded import (
     data_files,
     names_of,
 )
-from toroids.cli.outputs import Force, Output, model_files
+from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     MODEL,
     Method,
@@ -69,7 +69,7 @@ def merge(
         raise ConfigError(f"there are {len(weights)} networks to merge; pass two or more.")
     if picture is not None and data is None:
         raise ConfigError("a picture compares errors; pass --data.")
-    read = [*weights, *data_files(data, train), *model_files(model)]
+    read = [*weight_files(*weights), *data_files(data, train), *model_files(model)]
     place, drawn = Output(out, read, force), None
     if picture is not None:
         drawn = Output(picture, [*read, out], force, "--picture")

@@ -16,7 +16,7 @@ from toroids.checkpoint import (
     state_dict_names,
     store,
 )
-from toroids.cli.outputs import Force, Output, model_files
+from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     MODEL,
     Method,
@@ -79,7 +79,7 @@ def canonicalize(
 ) -> None:
     """Bring a network to its canonical form: the same function, its symmetries removed."""
     mode, examples = output_mode(output), example_inputs(inputs, tokens)
-    place = Output(out, [weights, *model_files(model)], force)
+    place = Output(out, [*weight_files(weights), *model_files(model)], force)
     place.check()
     params = load_params(weights)
     group = discover(load_model(model), examples, mode, output_key=output_key)
@@ -128,7 +128,7 @@ def align(
     mode, examples = output_mode(output), example_inputs(inputs, tokens)
     check_method(method)
     sources = open_checkpoint(moving), open_checkpoint(reference)
-    place = Output(out, [moving, reference, *model_files(model)], force)
+    place = Output(out, [*weight_files(moving, reference), *model_files(model)], force)
     place.check_like(sources[0])
     network = load_model(model)
     group = discover(network, examples, mode, output_key=output_key)

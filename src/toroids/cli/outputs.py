@@ -46,9 +46,7 @@ class Output:
             option: which names the path, for messages.
         """
         self.path, self._force, self._option = path, force, option
-        # of an index the shards, which lie beside it, are read as well
-        paths = [Path(each) for each in inputs]
-        self._inputs = [path.parent if path.suffix == ".json" else path for path in paths]
+        self._inputs = [Path(each) for each in inputs]
 
     def check(self) -> None:
         """Raises, before long work, unless a file may be written here.
@@ -165,6 +163,11 @@ def _imported(found: os.stat_result | None) -> Iterator[str]:
                 yield name
 
 
+def weight_files(*weights: Path) -> list[Path]:
+    """What weights are read from: of an index also the shards, which lie beside it."""
+    return [path.parent if path.suffix == ".json" else path for path in weights]
+
+
 def model_files(model: str) -> list[Path]:
     """What a model is read from: a folder, or the file of the module that builds it.
 
@@ -176,7 +179,7 @@ def model_files(model: str) -> list[Path]:
     Returns:
         Their paths; none where nothing is of that name.
     """
-    if Path(model).is_dir():
+    if os.path.isdir(model):
         return [Path(model)]
     with suppress(Exception, SystemExit):  # whoever builds the model will say what is wrong
         imported(model)

@@ -18,7 +18,7 @@ from toroids.study.export import parquet_files
 from toroids.study.listing import list_runs
 from toroids.study.rows import read_rows
 from toroids.study.run import RETRIES, TasksFailed, run_study
-from toroids.study.store import FILES
+from toroids.study.store import FILES, Store
 from toroids.study.work import estimate
 
 Changed = Annotated[
@@ -142,10 +142,10 @@ def export(
 ) -> None:
     """Write the measurements of a run, finished or not, as parquet files."""
     folder = out or run / "tables"
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise ConfigError(f"`{folder}` is a file; name a folder for the tables with --out.")
     contents = parquet_files(run, SEAL)
-    held = [file for file in run.rglob("*") if file.is_file() and folder not in file.parents]
+    held = Store(run).files()
     places = {name: Output(folder / name, held, force) for name in contents}
     for place in places.values():  # all of them before the first is written
         place.check()

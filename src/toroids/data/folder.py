@@ -1,5 +1,6 @@
 """Images from a local folder, in the parquet files of the Hugging Face hub or as image files."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -43,7 +44,7 @@ def folder(path: str | Path, image: str | None = None, label: str | None = None)
         >>> data = td.data.folder("copied/mnist")  # doctest: +SKIP
     """
     path = Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise DataError(f"there is no folder `{path}`; {EXPECTED}.")
     files = sorted(file for file in path.rglob("*.parquet") if file.is_file())
     return read_parquet(path, files, image, label) if files else _from_images(path)

@@ -47,6 +47,8 @@ def open_file(path: str | Path) -> BufferedReader:
     try:
         _check(os.stat(name), name)  # first: to open some devices does something
         handle = os.open(name, FLAGS)
+    except UnicodeEncodeError as error:
+        raise OSError(errno.EINVAL, "its name holds half of a character", name) from error
     except OSError as error:
         raise OSError(error.errno, REASONS.get(error.errno or 0, error.strerror), name) from error
     try:

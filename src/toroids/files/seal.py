@@ -61,7 +61,8 @@ def sealing(path: str | Path) -> Iterator[Sealing]:
 def sealed_page(page: str) -> bytes:
     """Puts a seal, which is to be filled in, below the first line of a page of HTML."""
     first, _, rest = page.partition("\n")
-    return f"{first}\n<!-- {BLANK} -->\n{rest}".encode()
+    # a name may hold what is no character
+    return f"{first}\n<!-- {BLANK} -->\n{rest}".encode(errors="backslashreplace")
 
 
 def check_ours(path: str | Path, advice: str) -> None:

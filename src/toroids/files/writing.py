@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -16,6 +17,8 @@ from toroids.files.reading import KINDS, REASONS
 # What a disk without room says.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHORT = 40  # characters
+# What `tempfile` adds to the beginning of a name.
+TEMPORARY = re.compile(rf"\.(.{{1,{SHORT}}})-[a-z0-9_]{{8}}\.tmp", re.DOTALL)
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -65,6 +68,33 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException:  # also Ctrl-C: the neighbour must not stay behind
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, with those that hold it, where there is none.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        ToroidsError: no folder can be there.
+    """
+    with _told(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def temporaries(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Finds the temporary neighbours in a folder that writes have left which were killed.
+
+    Args:
+        folder: where, or nothing yet.
+
+    Yields:
+        Each, and how the name of the file begins that it was to become.
+    """
+    for path in folder.glob(".*.tmp"):
+        if (found := TEMPORARY.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
+            yield path, found[1]
 
 
 def check_replaceable(path: str | Path) -> None:

@@ -3,6 +3,8 @@
 import importlib
 import json
 import math
+import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -12,12 +14,16 @@ import torch
 from torch import nn
 
 from toroids.arguments import LARGEST, shown
+from toroids.checkpoint.reading import weight_map
 from toroids.errors import ConfigError
 from toroids.files.reading import open_file, read_file
 
 # Of a folder in the Hugging Face format, what is read of it; and bytes of its configuration.
 READ = (".json", ".safetensors")
 MOST_BYTES = 16_000_000
+# Settings that count what is built one by one.
+REPEATED = re.compile("(layers?|depth|blocks|experts)$")
+MOST_LAYERS = 10_000
 
 
 def load_model(name: str) -> nn.Module:
@@ -34,7 +40,7 @@ def load_model(name: str) -> nn.Module:
     Raises:
         ConfigError: nothing of that name, it fails, or it gives no module.
     """
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         return _pretrained(Path(name))
     if not all(name.partition(":")):
         raise ConfigError(
@@ -144,13 +150,26 @@ def _architecture(folder: Path) -> str:
         for path in folder.iterdir():  # transformers would wait for a pipe
             if path.suffix in READ and not path.is_dir():
                 open_file(path).close()
-        names = json.loads(read_file(folder / "config.json", MOST_BYTES))["architectures"]
-        return str(names[0])
+        for index in folder.glob("*.safetensors.index.json"):
+            for shard in set(weight_map(index).values()):
+                open_file(folder / shard).close()
+        settings = json.loads(read_file(folder / "config.json", MOST_BYTES))
+        _check_size(settings)
+        return str(settings["architectures"][0])
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise ConfigError(
             f"`{folder}` holds no readable config.json with an architecture "
             f"({type(error).__name__}: {error}); pass a folder as save_pretrained writes it."
         ) from error
+
+
+def _check_size(settings: Any) -> None:
+    """Raises where layers, which are built one by one, are more than anybody has."""
+    if isinstance(settings, dict):
+        for name, value in settings.items():
+            _check_size(value)
+            if REPEATED.search(name) and type(value) is int and value > MOST_LAYERS:
+                raise ValueError(f"{name} is {shown(value)}, more than {MOST_LAYERS:,}")
 
 
 def example(shape: str, integers: int | None = None) -> torch.Tensor:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from toroids.arguments import check_fields, checked_methods
+from toroids.arguments import LARGEST_OF_ALL, check_fields, checked_methods
 from toroids.errors import ToroidsError
 
 SCHEDULES = ("cosine", "constant", "step")
@@ -59,10 +59,9 @@ class Recipe:
             raise ToroidsError(f"weight_decay is {self.weight_decay}; pass 0 or more.")
         if self.schedule not in SCHEDULES:
             raise ToroidsError(f"there is no schedule {self.schedule!r}; choose from {SCHEDULES}.")
-        for name in ("clip", "seconds"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ToroidsError(f"{name} is {value}; pass a positive number, or None.")
+        if self.clip is not None and not self.clip > 0:
+            raise ToroidsError(f"clip is {self.clip}; pass a positive number, or None.")
+        check_seconds(self.seconds)
 
     def rate(self, epoch: int) -> float:
         """Learning rate of `epoch`, counted from 0; a cosine is lr (1 + cos(pi e / budget)) / 2."""
@@ -75,3 +74,11 @@ class Recipe:
         """A strength in `epoch`, counted from 0: geometric from one end to the other."""
         first, last = ends
         return float(first * (last / first) ** (epoch / max(self.budget - 1, 1)))
+
+
+def check_seconds(seconds: float | None) -> None:
+    """Raises unless `seconds` is None or a positive number of seconds that somebody may wait."""
+    if seconds is not None and not 0 < seconds <= LARGEST_OF_ALL:
+        raise ToroidsError(
+            f"seconds is {seconds}; pass a positive number up to {LARGEST_OF_ALL:,}, or None."
+        )

@@ -14,6 +14,7 @@ from toroids.binary.layers import BinaryLinear, Sign
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.evaluator import Evaluator
+from toroids.solvers.recipe import check_seconds
 from toroids.solvers.training import Ended, Epoch, MakeModel, Trained, prepare
 
 WEIGHT = "hidden.weight"
@@ -59,8 +60,7 @@ class Votes:
         """
         if budget < 1:
             raise ToroidsError(f"budget is {budget}; pass at least 1.")
-        if seconds is not None and not seconds > 0:
-            raise ToroidsError(f"seconds is {seconds}; pass a positive number, or None.")
+        check_seconds(seconds)
         self._end = math.inf if seconds is None else time.monotonic() + seconds
         (model,), (inputs, labels) = prepare(make_model, data, [seed], device)
         latent = _hidden(model).weight.detach()

@@ -1,5 +1,6 @@
 """A run as parquet files, for pandas, DuckDB and other readers of tables."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def export_run(folder: str | Path, out: str | Path) -> list[Path]:
         'networks.parquet'
     """
     out = Path(out)
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise ToroidsError(f"`{out}` is a file; name a folder for the tables.")
     contents = parquet_files(folder)
     for name, content in contents.items():

@@ -1,5 +1,6 @@
 """Which runs lie in a folder, and how far they are."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def list_runs(root: str | Path = "runs") -> tuple[Listed, ...]:
         ToroidsError: there is no such folder.
     """
     root = Path(root)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise ToroidsError(f"there is no folder `{root}`; name the one that holds your runs.")
     folders = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
     return tuple(_listed(folder) for folder in folders)

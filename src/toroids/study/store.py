@@ -10,11 +10,13 @@
 
 Everything is written to a temporary neighbour and renamed, and carries its checksum, so that a run
 that was killed at any moment, or whose files were damaged, is taken up where it was: a result that
-is missing or not whole is computed again. Nothing is ever removed but temporary files of our own.
+is missing or not whole is computed again. Nothing is ever removed but temporary files of our own,
+and nothing is written among the files of somebody else.
 """
 
 import json
 import math
+import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -28,7 +30,7 @@ from torch import Tensor
 
 from toroids.design.task import Outcome, Task
 from toroids.errors import ParamsError, ToroidsError
-from toroids.files.writing import write_atomically
+from toroids.files.writing import make_folder, temporaries, write_atomically
 from toroids.statistics.row import Row
 from toroids.study.complete import Manifest, Result, Stamp, fits, is_complete
 from toroids.study.sealed import (
@@ -76,7 +78,7 @@ class Store:
 
     def __enter__(self) -> Self:
         self._check_place()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
@@ -86,7 +88,7 @@ class Store:
         try:
             self.check_version()
             for folder in (self.folder, *(self.folder / name for name in FOLDERS)):
-                for left in folder.glob(".*.tmp"):  # of a write that was killed
+                for left in self._left(folder):
                     left.unlink(missing_ok=True)
         except BaseException:
             self._lock.release()
@@ -103,19 +105,39 @@ class Store:
 
     def _check_place(self) -> None:
         """Raises where a run would come to lie among files of somebody else."""
-        if not self.folder.exists():
+        if not os.path.exists(self.folder):
             return
-        if not self.folder.is_dir():
+        if not os.path.isdir(self.folder):
             raise ToroidsError(f"`{self.folder}` exists and is not a folder; choose another --out.")
         if (self.folder / LOCK).is_symlink():  # to lock it would empty what it leads to
             raise ToroidsError(f"`{self.folder / LOCK}` is a link; remove it.")
-        inside = sorted(path.name for path in self.folder.iterdir())
-        ours = {*FILES, RESULTS, LOCK, NETWORKS, CHECKPOINTS}
-        foreign = [name for name in inside if name not in ours and not name.endswith(".tmp")]
-        if foreign and not {MANIFEST, RESULTS} & set(inside):
+        if self._stamp() is None and not self._is_old() and (foreign := self._foreign()):
             raise ToroidsError(
-                f"`{self.folder}` holds `{foreign[0]}` and is no run; choose another --out."
+                f"`{self.folder}` holds `{foreign}` and is no run, or one whose results are lost; "
+                "choose another --out."
             )
+
+    def _foreign(self) -> str | None:
+        """A file that no run leaves before its manifest; names alone tell not whose a file is."""
+        folders = [path for name in FOLDERS if (path := self.folder / name).is_dir()]
+        for folder in (self.folder, *folders):
+            left = set(self._left(folder))
+            for path in sorted(folder.iterdir()):
+                empty = path == self.folder / LOCK and not path.stat().st_size
+                if not (empty or path in left or path in folders):
+                    return str(path.relative_to(self.folder))
+        return None
+
+    def _left(self, folder: Path) -> Iterator[Path]:
+        """What writes that were killed have left in a folder of the run."""
+        for path, begun in temporaries(folder):
+            if folder != self.folder or begun in FILES:
+                yield path
+
+    def files(self) -> list[Path]:
+        """All files of the run, those that it may get included."""
+        inner = (path for name in FOLDERS for path in (self.folder / name).rglob("*"))
+        return [*(self.folder / name for name in FILES), *(x for x in inner if x.is_file())]
 
     def check_version(self) -> None:
         """Raises unless what lies here was written by the same versions, or nothing does.
@@ -125,7 +147,7 @@ class Store:
         """
         found = self._stamp()
         if found is None:
-            if (self.folder / ROWS).exists() and not (self.folder / RESULTS).exists():
+            if self._is_old():
                 raise ToroidsError(
                     f"`{self.folder}` was written by an earlier toroids, whose runs cannot be gone "
                     "on with; nothing was changed, choose another --out."
@@ -272,6 +294,10 @@ class Store:
             ) from error
         except NotADirectoryError as error:
             raise ToroidsError(f"`{self.folder}` is not a folder; pass that of a study.") from error
+        except OSError as error:  # a name that is too long, or a folder that may not be read
+            raise ToroidsError(
+                f"`{self.folder}` cannot be read: {error.strerror}; pass the folder of a study."
+            ) from error
         written = found.get("format") if isinstance(found, dict) else None
         if written not in (None, FORMAT):
             raise ToroidsError(
@@ -286,7 +312,7 @@ class Store:
         return manifest
 
     def _is_old(self) -> bool:
-        return (self.folder / ROWS).is_file()
+        return (self.folder / ROWS).is_file() and not (self.folder / RESULTS).exists()
 
     def write_rows(self, rows: Iterable[Row]) -> None:
         """Writes all rows of a finished study, one JSON object per line."""

@@ -7,6 +7,7 @@ that what is counted for them is the most they can take; alignments are not coun
 """
 
 import json
+import os
 import statistics
 import time
 from collections import Counter
@@ -84,7 +85,7 @@ def estimate(config: StudyConfig, folder: str | Path) -> tuple[Work, ...]:
         >>> [(work.kind, work.tasks) for work in estimate(study, "runs/that-is-not-there")]
         [('symmetry', 1), ('train', 2), ('measure', 2), ('pair', 1)]
     """
-    if Path(folder).exists() and not Path(folder).is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise ToroidsError(f"`{folder}` is a file; name the folder of a run, or a new one.")
     store = Store(folder)
     store.check_version()

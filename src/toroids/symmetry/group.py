@@ -451,7 +451,7 @@ class SymmetryGroup:
         """
         try:
             data = json.loads(text)
-        except (json.JSONDecodeError, RecursionError, TypeError) as error:
+        except (ValueError, RecursionError, TypeError) as error:
             raise ToroidsError(
                 f"the group is not JSON: {error}; pass the text that to_json wrote."
             ) from error

@@ -79,6 +79,11 @@ def test_lines(text, path, line):
     assert not path or by_prefixes(text, path) == line
 
 
+def test_long_values_take_time_as_they_are_long():
+    seeds = "".join(f"{seed},\n" for seed in range(20_000))  # quadratic: minutes
+    assert lines_of(f"seeds = [\n{seeds}]\nlast = 1\n")[("last",)] == 20_003
+
+
 def test_what_is_not_there_has_no_line():
     assert ("a", "b") not in lines_of("a = 1\n")
 

@@ -120,6 +120,17 @@ def test_defaults_fill_what_is_not_said(tmp_path):
         (GOOD.replace("[0, 1]", "[" * 5000 + "]" * 5000), "is not TOML"),
         (GOOD + "\n" + ".".join(["a"] * 100_000) + " = 1", "a key has more than 50 parts"),
         (GOOD + "\n[" + ".".join(["a"] * 5000) + "]\nx = 1", "a key has more than 50 parts"),
+        (GOOD + '"x,y"' + ".a" * 40_000 + " = 1", "a key has more than 50 parts"),
+        (GOOD + "'='" + " . a" * 40_000 + " = 1", "a key has more than 50 parts"),
+        (GOOD + "x = {a" + ".a" * 40_000 + " = 1}", "a key has more than 50 parts"),
+        (GOOD + "['='" + ".a" * 40_000 + "]", "a key has more than 50 parts"),
+        (GOOD + f"x = {'{a.a.a=' * 200}1{'}' * 200}", "lie more than 500 deep within each other"),
+        (GOOD + f"budget = 0x{'f' * 100_000}", "not TOML: a number has more than 4,000 digits"),
+        (GOOD + f"budget = {'9' * 5000}", "not TOML: a number has more than 4,000 digits"),
+        (
+            GOOD + "".join(f"k{n} = 1\n" for n in range(99)),
+            r"`solvers.sgd.k9` [^;]*;[^;]*; and 89 more\.$",
+        ),
         (
             GOOD + MLP + 'bias = "no"\n',
             "line 7: `networks.mlp.bias`: input should be a valid boolean",

@@ -20,6 +20,7 @@ from toroids.errors import ConfigError
         ('"a=b".c=1', ("a=b", "c"), 1),
         ("a.'b.c'.d=1", ("a", "b.c", "d"), 1),
         ("a=.5", ("a",), ".5"),
+        ("""'a"='.b=1""", ('a"=', "b"), 1),
     ],
 )
 def test_overrides_are_read(text, path, value):
@@ -41,6 +42,9 @@ def test_overrides_are_read(text, path, value):
         ("a='b", "is neither"),
         ("a={", "is neither"),
         ("a=" + "[" * 5000 + "]" * 5000, "is neither"),
+        ("a" + ".a" * 30_000 + "=1", "a key has more than 50 parts"),
+        ("x={a" + ".a" * 30_000 + "=1}", "a key has more than 50 parts"),
+        ('"' + "=" * 100_000, "write KEY=VALUE"),
         ("a=1" + "0" * 6000, None),
     ],
 )

@@ -1,5 +1,6 @@
 """Which data a study is about: `[data]`, one kind of table for every set of `toroids.data`."""
 
+import os
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
@@ -263,7 +264,7 @@ class FolderConfig(AnyDataConfig):
     @pydantic.field_validator("path")
     @classmethod
     def _there(cls, path: str, info: ValidationInfo) -> str:
-        if is_here(info) and not Path(path).is_dir():
+        if is_here(info) and not os.path.isdir(path):
             raise ValueError("there is no such folder; name one, from the current folder on")
         return path
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from toroids.design.config.faults import KeyPath
+from toroids.design.config.toml import statements
 
 
 def lines_of(text: str) -> dict[KeyPath, int]:
     r"""Finds the lines of all tables, keys and places in arrays.
 
-    tomllib tells no positions. But it does tell whether a text is complete, and so where each
-    header of a table and each `key = value` ends; what one of these says alone is where it stands.
+    tomllib tells no positions. But what a header of a table or a `key = value` says alone is where
+    it stands.
 
     Args:
         text: a whole TOML file without mistakes.
@@ -30,7 +31,9 @@ def lines_of(text: str) -> dict[KeyPath, int]:
     found: dict[KeyPath, int] = {(): 1}
     table: KeyPath = ()
     arrays: dict[KeyPath, int] = {}
-    for line, statement, tree in _statements(text):
+    tomllib.loads(text)
+    for line, statement in statements(text):
+        tree = tomllib.loads(statement)
         if statement.lstrip().startswith("["):
             table = _header(tree, arrays)
             for length in range(1, len(table) + 1):
@@ -39,21 +42,6 @@ def lines_of(text: str) -> dict[KeyPath, int]:
         for path in _paths(tree):
             found.setdefault(table + path, line)
     return found
-
-
-def _statements(text: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Cuts a file into its statements, each with its first line and what it says alone."""
-    tomllib.loads(text)
-    first, statement = 1, ""
-    # not splitlines, which also cuts at characters that TOML allows within a line
-    for number, line in enumerate(text.split("\n"), start=1):
-        statement += line + "\n"
-        try:
-            tree = tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
-            continue
-        yield first, statement, tree
-        first, statement = number + 1, ""
 
 
 def _header(tree: dict[str, Any], arrays: dict[KeyPath, int]) -> KeyPath:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -18,12 +17,14 @@ from toroids.design.config.networks import AnyNetwork
 from toroids.design.config.overrides import Override, origin, parse_override, set_override
 from toroids.design.config.solvers import AnySolver
 from toroids.design.config.study import StudyConfig
+from toroids.design.config.toml import parse
 from toroids.errors import ConfigError
 from toroids.files.reading import read_file, told
 
 # TOML of this length is read in a second or two. A study of a million seeds, which nobody can run,
 # has seven million bytes, and is refused at once.
 MOST_BYTES = 1_000_000
+SHOWN = 10  # faults
 
 
 def _choices(tables: Any, chooser: str) -> list[str]:
@@ -78,12 +79,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
     study, faults = _validated(tree)
     said = [*_placed(faults, text, settings), *wrong]
     if study is None or said:
-        raise ConfigError(f"`{path}` is not a study: {'; '.join(said)}.")
+        more = [f"and {len(said) - SHOWN} more"] if len(said) > SHOWN else []
+        raise ConfigError(f"`{path}` is not a study: {'; '.join([*said[:SHOWN], *more])}.")
     return study
-
-
-# Parts of a key, as three in solvers.sgd.lr.
-DEEPEST = 50
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
@@ -92,10 +90,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         # not as text, which would change the ends of lines
         text = content.decode("utf-8-sig")
-        keys = (line.partition("=")[0] for line in text.splitlines())
-        if any("," not in key and key.count(".") > DEEPEST for key in keys):
-            raise ValueError(f"a key has more than {DEEPEST} parts")  # takes tomllib hours
-        return text, tomllib.loads(text)
+        return text, parse(text)
     except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
         raise ConfigError(f"`{path}` is not TOML: {error}.") from error
 
@@ -120,11 +115,12 @@ def _validated(tree: dict[str, Any]) -> tuple[StudyConfig | None, list[Fault]]:
         text = json.dumps(tree, default=str)
         return StudyConfig.model_validate_json(text, strict=True, context=HERE), []
     except pydantic.ValidationError as error:
-        faults = [fault for item in error.errors() for fault in faults_of(item, CHOICES)]
+        found = (fault for item in error.errors() for fault in faults_of(item, CHOICES))
+        faults = dict.fromkeys(found)  # each once, in order
     # Where one network or solver is wrong, pydantic does not ask what the others demand.
     kept = _without(tree, {fault.path[:2] for fault in faults})
     more = _validated(kept)[1] if kept != tree else []
-    return None, faults + [fault for fault in more if fault not in faults]
+    return None, list(faults | dict.fromkeys(more))
 
 
 def _without(tree: dict[str, Any], paths: set[KeyPath]) -> dict[str, Any]:

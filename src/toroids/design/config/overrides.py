@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toroids.design.config.faults import KeyPath, key
+from toroids.design.config.toml import key_end, parse
 from toroids.errors import ConfigError
 
 # What is no TOML is a word, unless it begins like an array, a table or a string that is left open.
@@ -43,13 +44,14 @@ def parse_override(text: str) -> Override:
         >>> parse_override("device=cuda").value
         'cuda'
     """
-    for equals in (match.start() for match in re.finditer("=", text)):
-        try:
-            path = _path(tomllib.loads(f"{text[:equals].strip()} = 0"))
-        except tomllib.TOMLDecodeError:
-            continue  # this = is within quotes
-        return Override(text, path, _value(text[equals + 1 :].strip()))
-    raise ConfigError("write KEY=VALUE, for example solvers.sgd.lr=0.1")
+    equals = key_end(text)
+    try:
+        path = _path(parse(f"{text[:equals].strip()} = 0"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("write KEY=VALUE, for example solvers.sgd.lr=0.1") from error
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return Override(text, path, _value(text[equals + 1 :].strip()))
 
 
 def set_override(tree: dict[str, Any], override: Override) -> None:
@@ -90,7 +92,7 @@ def _path(tree: dict[str, Any]) -> tuple[str, ...]:
 
 def _value(text: str) -> Any:
     try:
-        tree = tomllib.loads(f"value = {text}")
+        tree = parse(f"value = {text}")
     except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
         if _WORD.fullmatch(text):
             return text

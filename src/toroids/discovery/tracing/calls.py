@@ -20,6 +20,7 @@ from toroids.evaluation.running import call, evaluation_mode
 from toroids.evaluation.writes import is_of_torch
 from toroids.params import Params
 
+SHOWN = 5  # inputs in a sentence
 MANY = 1000  # calls that numbers and lists are made as large as after
 # Shares of an output by which two runs of the same operators may differ in their own precision.
 ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3}
@@ -98,6 +99,7 @@ class Caller:
             raise
         except Exception as error:
             shown = [f"{tuple(x.shape)} of {x.dtype}" for x in example.tensors]
+            shown[SHOWN:] = [f"and {len(shown) - SHOWN} more"] if len(shown) > SHOWN else []
             known = "" if self._key is None else ", and an output_key that its output has"
             raise DataError(
                 f"`{type(self.model).__name__}` fails on the inputs {', '.join(shown)}: "
