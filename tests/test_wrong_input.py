@@ -308,3 +308,39 @@ def test_studies(tmp_path):
 
 def test_a_folder_where_a_file_belongs(params, tmp_path):
     refuses("is a folder; name a file that may be replaced", td.save_params, params, tmp_path)
+
+
+def test_kinds_within_kinds_have_one_plural():
+    refuses("pass a dict of lists of whole numbers up to", td.SymmetryGroup, (), {"a": 3})
+
+
+LONG = "x" * 100_000
+STUDY = StudyConfig.model_validate(
+    {"name": "s", "seeds": [0], "solvers": {"sgd": {"method": "sgd", "budget": 1}}}
+)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: study.open_run(LONG),
+        lambda: study.list_runs(LONG),
+        lambda: study.run_study(STUDY, LONG),
+        lambda: study.export_run("\ud800", "x"),
+        lambda: study.export_run("x", "\ud800"),
+        lambda: td.load_params("\ud800"),
+        lambda: td.Element.load("\ud800"),
+        lambda: td.save_params({}, LONG),
+        lambda: td.models.lenet(activation=LONG),
+        lambda: td.models.lenet(activation=f"a\rb {'x ' * 1_000_000}"),
+        lambda: td.SymmetryGroup.from_json(f'{{"a": {"9" * 5000}}}'),
+        lambda: study.load_config("\ud800"),
+        lambda: td.discover(nn.Linear(4, 3), (X,) * 1000),
+    ],
+)
+def test_what_is_long_or_no_text_is_told_in_a_short_sentence(call):
+    with pytest.raises(ToroidsError) as raised:
+        call()
+    sentence = str(raised.value)
+    assert len(sentence) < 3500
+    assert sentence.isprintable()

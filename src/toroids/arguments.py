@@ -289,10 +289,12 @@ def _several(origin: Any, args: tuple[Any, ...], name: str) -> _Rule | None:
 
 
 def _plural(words: str) -> str:
-    """Of "a number up to 3" "numbers up to 3"."""
-    if found := re.match(r"(?:a )?(list|dict|frozenset) of ", words):
+    """Of "a number up to 3" "numbers up to 3"; what has no article stays as it is."""
+    if words[0].isdigit():
+        return f"lists of {words}"
+    if found := re.match(r"a (list|dict|frozenset) of ", words):
         return f"{found[1]}s of {words[found.end() :]}"
-    return re.sub(r"^(?:an? )?(.*?)( up to .*| below .*| that .*|$)", r"\1s\2", words, count=1)
+    return re.sub(r"^an? (.*?)( up to .*| below .*| that .*|$)", r"\1s\2", words, count=1)
 
 
 def _tuple(rules: Sequence[_Rule | None]) -> _Rule | None:

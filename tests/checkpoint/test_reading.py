@@ -203,6 +203,11 @@ ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         ({"a": ENTRY}, bytes(9)),
         ({"__metadata__": {"format": 3}, "a": ENTRY}, bytes(8)),
         ({"__metadata__": ["x"], "a": ENTRY}, bytes(8)),
+        ({"__metadata__": {"x": "\ud800"}, "a": ENTRY}, bytes(8)),
+        ({"\ud800": ENTRY}, bytes(8)),
+        ({"a": {**ENTRY, "shape": [0, 10**20], "data_offsets": [0, 0]}}, b""),
+        ({"a": {**ENTRY, "shape": [0, 2**62, 2**62], "data_offsets": [0, 0]}}, b""),
+        ({"a": {**ENTRY, "shape": [1] * 2000, "data_offsets": [0, 4]}}, bytes(4)),
     ],
 )
 def test_a_wrong_header_is_refused(tmp_path, entries, data):

@@ -57,6 +57,16 @@ def test_what_a_command_reads_is_never_written(folder, command, capsys):
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("command", ["align", "profile", "flatness", "section", "merge"])
+def test_a_name_may_hold_what_is_no_character(folder, command, capsys):
+    strange = "\udcff.safetensors"  # the byte 0xff
+    (folder / "a.safetensors").rename(folder / strange)
+    words = [strange if word == "a.safetensors" else word for word in arguments(command, "\udcfe")]
+    assert run(folder, *words) == 0
+    assert "\\udcfe" in capsys.readouterr().out
+    assert os.path.getsize(folder / "\udcfe")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_others_wrote_is_replaced_only_with_force(folder, command, capsys):
     (folder / "notes.txt").write_text("mine")

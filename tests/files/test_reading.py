@@ -93,6 +93,13 @@ def test_inside_of_folders(kind, tmp_path):
     make(kind, folder / "config.json")
     with at_once(), pytest.raises(ToroidsError, match="no readable config.json"):
         load_model(str(folder))
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text('{"architectures": ["GPT2Model"]}')
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "in/shard"}}')
+    (folder / "in").mkdir()
+    make(kind, folder / "in" / "shard")
+    with at_once(), pytest.raises(ToroidsError, match=KINDS[kind]):
+        load_model(str(folder))
     index = tmp_path / "model.safetensors.index.json"
     index.write_text('{"weight_map": {"a": "shard.safetensors"}}')
     make(kind, tmp_path / "shard.safetensors")

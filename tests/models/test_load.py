@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 
@@ -52,6 +54,10 @@ def test_a_hugging_face_folder_is_read_without_executing_it(tmp_path):
     assert all(torch.equal(loaded.state_dict()[n], t) for n, t in model.state_dict().items())
     (tmp_path / "config.json").write_text('{"architectures": ["Nothing"]}')
     with pytest.raises(ConfigError, match="expected an architecture"):
+        load_model(str(tmp_path))
+    layers = {"architectures": ["GPT2LMHeadModel"], "sub": {"n_layer": 10**9}}
+    (tmp_path / "config.json").write_text(json.dumps(layers))
+    with pytest.raises(ConfigError, match="n_layer is 1000000000, more than 10,000"):
         load_model(str(tmp_path))
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ConfigError, match=r"no readable config\.json"):

@@ -336,7 +336,9 @@ def test_a_checkpoint_that_cannot_be_used_is_thrown_away(content, config, rows, 
         model, data = td.models.fully_connected((64, 12, 10)), td.data.digits(100)
         td.solvers.sgd(lambda _: model, data.train, 1, budget=1, checkpoint=tmp_path / "a.pt")
         content = (tmp_path / "a.pt").read_bytes()
-    (tmp_path / "r" / "checkpoints").mkdir(parents=True)
+    with Store(tmp_path / "r") as store:
+        store.describe({})
+    (tmp_path / "r" / "checkpoints").mkdir()
     for task in make_plan(config).of_kind("train"):
         Store(tmp_path / "r").checkpoint(task).write_bytes(content)
     run_study(config, tmp_path / "r")
