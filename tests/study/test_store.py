@@ -161,6 +161,8 @@ def test_places_that_cannot_be_a_run(tmp_path):
         pass
     with pytest.raises(ToroidsError, match="name a folder below it"):
         Store("/")
+    with pytest.raises(ToroidsError, match="its path is not UTF-8"):
+        Store("\udcff")
     with pytest.raises(ToroidsError, match="holds no run"):
         Store(tmp_path).manifest()
     with pytest.raises(ToroidsError, match="is not a folder"):

@@ -74,6 +74,12 @@ class Store:
         self.folder = Path(folder)
         if not self.folder.resolve().name:
             raise ToroidsError(f"`{folder}` cannot be a run; name a folder below it.")
+        try:
+            str(self.folder.absolute()).encode()
+        except UnicodeEncodeError as error:  # safetensors opens no file there
+            raise ToroidsError(
+                f"`{folder}` cannot be a run, since its path is not UTF-8; name another folder."
+            ) from error
         self._lock = FileLock(self.folder / LOCK)
 
     def __enter__(self) -> Self:
