@@ -71,7 +71,7 @@ def test_restarts_from_different_seeds_agree():
 @pytest.mark.parametrize("budget", [0, -1.0, float("nan")])
 def test_a_budget_must_be_positive(budget):
     a = fully_connected(0).state_dict()
-    with pytest.raises(ToroidsError, match="pass a positive number, or None"):
+    with pytest.raises(ToroidsError, match="pass a positive number up to 1,000,000,000, or None"):
         td.align(td.fully_connected_group(a), a, to=a, budget=budget)
 
 
