@@ -4,8 +4,10 @@ It does what it is for, or it raises a ToroidsError of one sentence; never anyth
 """
 
 import inspect
+import itertools
 import math
 import types
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from toroids.report.page import write_report
 
 # A user's function that takes the arguments may raise what it likes, and a network is one.
 # Right numbers in these places: wide networks, and seconds that are used up.
-LONG, RIGHT = ("width", "budget"), ("whole", "fraction")
+LONG, RIGHT = ("width", "budget"), ("whole", "fraction", "numpy", "ratio")
 OWN = ("metric", "progress", "make_model", "path", "join", "ready")
 
 
@@ -240,7 +242,25 @@ WRONG = {
     "sparse": {name: tensor.to_sparse() for name, tensor in A.items()},
     "not finite": {name: tensor * math.nan for name, tensor in A.items()},
     "generator": torch.Generator(),
+    "endless": itertools.count(),
+    "long list": range(10**12),
+    "wide": torch.ones(1).expand(10**12),
+    "large": 1e300,
+    "ratio": Fraction(1, 3),
+    "numpy": np.int64(3),
+    "large ratio": Fraction(10**400),
+    "numbered": {1: torch.ones(1)},
+    "nameless": {},
+    "packed": torch.ones(2).to_sparse(),
+    "no entries": torch.empty(0),
+    "nested weights": {name: torch.nested.nested_tensor([t, t], layout=torch.jagged) for name, t in A.items()},
+    "meta data": (X.to("meta"), Y),
+    "sparse data": (X.to_sparse(), Y),
+    "scalar array": np.array(1.0),
+    "lazy": torch.nn.LazyLinear(3),
 }
+WRONG["in itself"] = [WRONG["list"]]
+WRONG["in itself"].append(WRONG["in itself"])
 CASES = [
     pytest.param(function, argument, id=f"{function.__name__}-{argument}")
     for function in CALLS
@@ -254,7 +274,7 @@ CASES = [
 def test_it_is_done_or_refused_in_one_sentence(function, argument, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for kind, value in WRONG.items():
-        if (argument in OWN and kind == "module") or (argument in LONG and kind in RIGHT):
+        if (argument in OWN and kind in ("module", "lazy")) or (argument in LONG and kind in RIGHT):
             continue
         try:
             function(**{**CALLS[function], argument: value})

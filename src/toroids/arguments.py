@@ -7,12 +7,15 @@ two arguments demand of each other) the function itself checks.
 
 import functools
 import inspect
+import math
 import os
 import re
+import sys
 import types
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
+from itertools import chain
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -20,6 +23,7 @@ from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, Union, cast, get
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from toroids.errors import (
     ArgumentError,
@@ -48,6 +52,8 @@ LARGEST = {
     "seed": 2**63 - 1,
 }
 LARGEST_OF_ALL = 10**9  # where nothing else is said
+LARGEST_FLOAT = torch.finfo(torch.float32).max  # most networks compute in float32
+LONGEST = 10_000_000  # of lists, which are read item by item
 # What makes a thing of a kind, where its name does not tell.
 MADE_BY = {
     "SymmetryGroup": "as td.discover(model, inputs) gives it",
@@ -62,30 +68,48 @@ MADE_BY = {
 }
 
 
+class _Unfit(Exception):
+    """A value does not fit a rule; what came and what to do, where the rule's words do not tell."""
+
+
 @dataclass(frozen=True)
 class _Rule:
     """What an argument must be.
 
     Attributes:
         words: completes "pass ...".
-        fits: whether a value is that.
+        read: gives a value that fits as Python's own numbers and lists, which is the value itself
+            where it is made of these; raises _Unfit for any other.
         refuse: raises an error of its own, where there is a better one than the general.
         hint: how to get one.
     """
 
     words: str
-    fits: Callable[[Any], bool]
+    read: Callable[[Any], Any]
     refuse: Callable[[str, Any], None] | None = None
     hint: str = ""
 
-    def check(self, name: str, value: Any, error: type[ArgumentError] = ArgumentError) -> None:
-        """Raises unless a value fits."""
-        if self.fits(value):
-            return
-        if self.refuse is not None:
-            self.refuse(name, value)
-        hint = f", {self.hint}" if self.hint else ""
-        raise error(name, shown(value), f"pass {self.words}{hint}")
+    def check(self, name: str, value: Any, error: type[ArgumentError] = ArgumentError) -> Any:
+        """The value as a function takes it; raises unless it fits."""
+        try:
+            return self.read(value)
+        except _Unfit as unfit:
+            if self.refuse is not None:
+                self.refuse(name, value)
+            hint = f", {self.hint}" if self.hint else ""
+            said = unfit.args or (shown(value), f"pass {self.words}{hint}")
+        raise error(name, *said)
+
+
+def _where(fits: Callable[[Any], bool]) -> Callable[[Any], Any]:
+    """Reads what fits as it is."""
+
+    def read(value: Any) -> Any:
+        if not fits(value):
+            raise _Unfit
+        return value
+
+    return read
 
 
 def checked(function: Callable[P, R], error: type[ArgumentError] = ArgumentError) -> Callable[P, R]:
@@ -128,14 +152,14 @@ def _call(
     **kwargs: Any,
 ) -> R:
     try:
-        given = signature.bind(*args, **kwargs).arguments
+        bound = signature.bind(*args, **kwargs)
     except TypeError:  # too few or too many: Python itself says so
         return function(*args, **kwargs)
-    for name in [name for name in given if name in rules]:
-        if given[name] is not signature.parameters[name].default:
-            rules[name].check(name, given[name], error)
     try:
-        return function(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            if name in rules and value is not signature.parameters[name].default:
+                bound.arguments[name] = rules[name].check(name, value, error)
+        return function(*bound.args, **bound.kwargs)
     except (RuntimeError, MemoryError) as raised:
         if isinstance(raised, NotEnoughMemory) or not is_out_of_memory(raised):
             raise
@@ -167,7 +191,7 @@ def _is_made(kind: type, name: str) -> bool:
 
 
 def check_fields(made: Any, bounded: bool = True) -> None:
-    """Refuses fields of a dataclass of other kinds than their annotations say.
+    """Refuses fields of a dataclass of other kinds than their annotations say; reads the others.
 
     Args:
         made: the dataclass.
@@ -177,7 +201,9 @@ def check_fields(made: Any, bounded: bool = True) -> None:
         ArgumentError: names the field.
     """
     for name, rule in _fields(cast(Hashable, type(made)), bounded):
-        rule.check(name, getattr(made, name))
+        value = getattr(made, name)
+        if (read := rule.check(name, value)) is not value:
+            object.__setattr__(made, name, read)
 
 
 @functools.cache
@@ -203,10 +229,10 @@ def _rule(annotation: Any, name: str) -> _Rule | None:
     if annotation in SIMPLE:
         return SIMPLE[annotation]
     if annotation == Params:
-        return _Rule("tensors by name", _are_params, _refuse_params)
+        return _Rule("tensors by name", _where(_are_params), _refuse_params)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Literal:  # which of them, functions check themselves
-        return _Rule(f"one of {', '.join(map(repr, args))}", SIMPLE[str].fits)
+        return _Rule(f"one of {', '.join(map(repr, args))}", SIMPLE[str].read)
     if origin in (Union, types.UnionType):
         kinds = [each for each in args if each is not str or Path not in args]
         return _any_of([_rule(each, name) for each in kinds])
@@ -215,7 +241,7 @@ def _rule(annotation: Any, name: str) -> _Rule | None:
     if origin in (dict, Mapping):
         return _named(_rule(args[1], name))
     if origin is Iterable and args[0] is str:
-        return _Rule("names", _are_names)
+        return _Rule("names", _names)
     if origin in (tuple, list, Sequence, frozenset):
         return _several(origin, args, name)
     named = isinstance(annotation, type) and origin is None and not _is_protocol(annotation)
@@ -223,7 +249,8 @@ def _rule(annotation: Any, name: str) -> _Rule | None:
         kind = annotation.__name__
         hint = MADE_BY.get(kind, "")
         article = "an" if kind[0] in "AEIOU" else "a"
-        return _Rule(f"{article} {kind}", lambda value: isinstance(value, annotation), hint=hint)
+        is_one = _where(lambda value: isinstance(value, annotation))
+        return _Rule(f"{article} {kind}", is_one, hint=hint)
     return None
 
 
@@ -231,7 +258,7 @@ def _function(arguments: Any) -> _Rule:
     count = len(arguments) if isinstance(arguments, list) else None
     words = "a function" if count is None else f"a function of {count} arguments"
 
-    return _Rule(words, lambda value: takes(value, count) if count is not None else callable(value))
+    return _Rule(words, _where(callable if count is None else lambda value: takes(value, count)))
 
 
 def takes(value: Any, count: int) -> bool:
@@ -254,38 +281,61 @@ def _any_of(rules: Sequence[_Rule | None]) -> _Rule | None:
     words = " or ".join(rule.words for rule in known)
     own = next((rule.refuse for rule in known if rule.refuse is not None), None)
     hint = next((rule.hint for rule in known if rule.hint), "")
-    return _Rule(words, lambda value: any(rule.fits(value) for rule in known), own, hint)
+
+    def read(value: Any) -> Any:
+        found, unfit = [], _Unfit()
+        for rule in known:
+            try:
+                found.append(rule.read(value))
+            except _Unfit as error:
+                unfit = error if error.args else unfit
+        if not found:
+            raise unfit
+        return value if any(each is value for each in found) else found[0]
+
+    return _Rule(words, read, own, hint)
 
 
 def _named(each: _Rule | None) -> _Rule:
     """A mapping, whose names are texts and whose values are of a kind, where that is known."""
 
-    def fits(value: Any) -> bool:
+    def read(value: Any) -> Any:
         if not isinstance(value, Mapping):
-            return False
-        named = all(isinstance(name, str) for name in value)
-        return each is None or (named and all(map(each.fits, value.values())))
+            raise _Unfit
+        if each is None:
+            return value
+        if not all(isinstance(name, str) for name in value):
+            raise _Unfit
+        found = {name: each.read(item) for name, item in value.items()}
+        return value if _same(found.values(), value.values()) else found
 
     words = "a dict" if each is None else f"a dict of {_plural(each.words)}"
-    return _Rule(words, fits)
+    return _Rule(words, read)
 
 
 def _several(origin: Any, args: tuple[Any, ...], name: str) -> _Rule | None:
     if origin is tuple and args[-1] is not ...:
         return _tuple([_rule(each, name) for each in args])
     if args[0] == Params:
-        return _Rule("a list of state dicts", _are_networks, _refuse_networks)
+        return _Rule("a list of state dicts", _where(_are_networks), _refuse_networks)
     each, is_set = _rule(args[0], name), origin is frozenset
     if each is None:
-        return _Rule("a list", lambda value: _items(value) is not None)
+        return _Rule("a list", _items)
 
-    def fits(value: Any) -> bool:
+    def read(value: Any) -> Any:
         if is_set and not isinstance(value, frozenset | set):
-            return False
+            raise _Unfit
         items = value if is_set else _items(value)
-        return items is not None and all(map(each.fits, items))
+        found = [each.read(item) for item in items]
+        if _same(found, items):
+            return items
+        return frozenset(found) if is_set else tuple(found)
 
-    return _Rule(f"a {'frozenset' if is_set else 'list'} of {_plural(each.words)}", fits)
+    return _Rule(f"a {'frozenset' if is_set else 'list'} of {_plural(each.words)}", read)
+
+
+def _same(found: Iterable[Any], items: Iterable[Any]) -> bool:
+    return all(a is b for a, b in zip(found, items, strict=True))
 
 
 def _plural(words: str) -> str:
@@ -303,32 +353,58 @@ def _tuple(rules: Sequence[_Rule | None]) -> _Rule | None:
     if len(known) < len(rules):
         return None
 
-    def fits(value: Any) -> bool:
+    def read(value: Any) -> Any:
         if not isinstance(value, tuple | list) or len(value) != len(known):
-            return False
-        return all(rule.fits(item) for rule, item in zip(known, value, strict=True))
+            raise _Unfit
+        found = tuple(rule.read(item) for rule, item in zip(known, value, strict=True))
+        return value if _same(found, value) else found
 
-    return _Rule(f"{len(known)} {_plural(known[0].words)}", fits)
-
-
-def _are_names(value: Any) -> bool:
-    listed = isinstance(value, Iterable) and not isinstance(value, str | bytes)
-    return listed and (isinstance(value, Iterator) or all(isinstance(x, str) for x in value))
+    return _Rule(f"{len(known)} {_plural(known[0].words)}", read)
 
 
-def _items(value: Any) -> Sequence[Any] | None:
-    """What a list, a tuple, or an array of one axis holds; None for anything else."""
-    if hasattr(value, "tolist") and getattr(value, "ndim", 0) == 1 and not _is_meta(value):
-        value = value.tolist()
-    return value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else None
+def _names(value: Any) -> Any:
+    """Any iterable of texts; one that is no collection as a list, since it is read only once."""
+    if isinstance(value, str | bytes | torch.Tensor) or not isinstance(value, Iterable):
+        raise _Unfit
+    if getattr(value, "ndim", 1) == 0:  # an array, which says that it is iterable
+        raise _Unfit
+    names: list[str] = []
+    for name in value:
+        if not isinstance(name, str):
+            raise _Unfit
+        if len(names) == LONGEST:
+            raise _too_long(value)
+        names.append(name)
+    return value if isinstance(value, Sequence | Set | Mapping) else names
+
+
+def _items(value: Any) -> Sequence[Any]:
+    """A list or a tuple, or what an array of one axis holds."""
+    is_array = hasattr(value, "tolist") and getattr(value, "ndim", 0) == 1 and not is_hollow(value)
+    if not is_array and (not isinstance(value, Sequence) or isinstance(value, str | bytes)):
+        raise _Unfit
+    try:
+        short = len(value) <= LONGEST
+    except OverflowError:  # of a range
+        short = False
+    if not short:
+        raise _too_long(value)
+    return cast(Sequence[Any], value.tolist() if is_array else value)
+
+
+def _too_long(value: Any) -> _Unfit:
+    return _Unfit(f"a {type(value).__name__} of too many", f"pass at most {LONGEST:,}")
 
 
 def _whole(most: int) -> _Rule:
     limit = f" up to {most:,}" if most < 2**63 - 1 else " below 2^63"
-    return _Rule(
-        f"a whole number{limit}",
-        lambda value: _is_whole(value) and abs(int(value)) <= most,
-    )
+
+    def read(value: Any) -> int:
+        if not _is_whole(value) or abs(int(value)) > most:
+            raise _Unfit
+        return value if type(value) is int else int(value)
+
+    return _Rule(f"a whole number{limit}", read)
 
 
 def _is_whole(value: Any) -> bool:
@@ -341,15 +417,35 @@ def _is_bool(value: Any) -> bool:
     return isinstance(value, bool) or type(value).__name__ == "bool"  # numpy's as well
 
 
-def _is_meta(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and (value.is_meta or value.layout != torch.strided)
+def is_hollow(value: Any) -> bool:
+    """Whether a value is a tensor whose entries do not lie in memory one by one."""
+    return isinstance(value, torch.Tensor) and hollow_kind(value) != ""
 
 
-def _is_number(value: Any) -> bool:
+def hollow_kind(tensor: torch.Tensor) -> str:
+    """How the entries of a tensor are missing or packed, in a word; nothing where they are not."""
+    if tensor.is_meta:
+        return "on meta"
+    if tensor.is_quantized:
+        return "quantized"
+    if tensor.is_nested:
+        return "nested"
+    return "" if tensor.layout == torch.strided else str(tensor.layout).removeprefix("torch.")
+
+
+def _number(value: Any) -> Any:
     """Also NaN, which every bound of a function refuses."""
     if not isinstance(value, Real) or _is_bool(value):
-        return False
-    return not isinstance(value, Integral) or abs(int(value)) < 2**63  # torch takes none larger
+        raise _Unfit
+    if isinstance(value, Integral):
+        return _whole(2**63 - 1).read(value)  # torch takes none larger
+    try:
+        number = float(value)  # itself where it is Python's own
+    except OverflowError:  # of a fraction
+        number = sys.float_info.max
+    if LARGEST_FLOAT < abs(number) < math.inf:
+        raise _Unfit(shown(value), f"pass a number up to {LARGEST_FLOAT:.2g}")
+    return number
 
 
 def _is_path(value: Any) -> bool:
@@ -366,21 +462,21 @@ def _is_protocol(kind: type) -> bool:
 
 
 SIMPLE: dict[Any, _Rule] = {
-    bool: _Rule("True or False", _is_bool),
-    float: _Rule("a number", _is_number),
-    str: _Rule("a text", lambda value: isinstance(value, str)),
-    Path: _Rule("a path", _is_path),
-    type(None): _Rule("None", lambda value: value is None),
+    bool: _Rule("True or False", _where(_is_bool)),
+    float: _Rule("a number", _number),
+    str: _Rule("a text", _where(lambda value: isinstance(value, str))),
+    Path: _Rule("a path", _where(_is_path)),
+    type(None): _Rule("None", _where(lambda value: value is None)),
     nn.Module: _Rule(
-        "an instance of torch.nn.Module", lambda value: isinstance(value, nn.Module),
-        lambda name, value: _refuse_module(name, value),
+        "an instance of torch.nn.Module", _where(lambda value: _is_ready(value)),
+        lambda name, value: check_module(value, f"the {name}"),
     ),
     torch.Tensor: _Rule(
         "a dense tensor that holds its values",
-        lambda value: isinstance(value, torch.Tensor) and not _is_meta(value),
+        _where(lambda value: isinstance(value, torch.Tensor) and not is_hollow(value)),
     ),
     torch.Generator: _Rule(
-        "a torch.Generator", lambda value: isinstance(value, torch.Generator)
+        "a torch.Generator", _where(lambda value: isinstance(value, torch.Generator))
     ),
 }  # fmt: skip
 
@@ -399,9 +495,32 @@ def shown(value: Any) -> str:
     return text if text and len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
 
 
-def _refuse_module(name: str, value: Any) -> None:
-    kind = shown(value) if isinstance(value, type) else type(value).__name__
-    raise ParamsError(f"the {name}: expected a torch.nn.Module, got {kind}; pass an instance.")
+def check_module(model: object, what: str = "the model") -> None:
+    """Raises unless `model` is a module, not the class of one, whose parameters have shapes.
+
+    Args:
+        model: what came as a model.
+        what: how the message calls it.
+
+    Raises:
+        ParamsError: it is something else, or a lazy module that never ran.
+    """
+    if not isinstance(model, nn.Module):
+        kind = shown(model) if isinstance(model, type) else type(model).__name__
+        raise ParamsError(f"{what}: expected a torch.nn.Module, got {kind}; pass an instance.")
+    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(tensor):
+            raise ParamsError(
+                f"`{name}` in {what} has no shape yet; run it once, as model(inputs), before."
+            )
+
+
+def _is_ready(value: Any) -> bool:
+    try:
+        check_module(value)
+    except ParamsError:
+        return False
+    return True
 
 
 def _are_params(value: Any) -> bool:
@@ -445,14 +564,17 @@ def check_named(params: object, what: str = "the parameters") -> None:
             advice = "pass what td.load_params(path) reads"
         raise ParamsError(f"{what}: expected a state dict, got a {_kind(params)}; {advice}.")
     for name, tensor in params.items():
+        if not isinstance(name, str):
+            raise ParamsError(
+                f"{what} have the name {shown(name)}; pass tensors by names that are texts, as "
+                "model.state_dict() gives them."
+            )
         if not isinstance(tensor, torch.Tensor):
             raise ParamsError(
                 f"`{name}` in {what} is a {_kind(tensor)}; pass a tensor, as torch.as_tensor "
                 "makes of an array."
             )
-        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
-            kind = "on meta" if tensor.is_meta else str(tensor.layout).removeprefix("torch.")
-            kind = "quantized" if tensor.is_quantized else kind
+        if kind := hollow_kind(tensor):
             raise ParamsError(
                 f"`{name}` in {what} is {kind}; pass dense tensors that hold their values, as "
                 "tensor.to_dense() or tensor.dequantize() makes them."

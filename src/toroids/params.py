@@ -63,6 +63,22 @@ def check_floating(params: Params, names: Iterable[str], what: str = "the parame
             )
 
 
+def check_complete(params: Params, names: Iterable[str]) -> None:
+    """Raises unless every name is that of a parameter.
+
+    Args:
+        params: parameters and buffers by name.
+        names: those that are needed.
+
+    Raises:
+        ParamsError: names those that are missing.
+    """
+    if missing := sorted(set(names) - params.keys()):
+        raise ParamsError(
+            f"the parameters lack {_listed(missing)}; pass the state dict of the same architecture."
+        )
+
+
 def check_shapes(
     params: Params, shapes: Mapping[str, tuple[int, ...]], what: str, expected_by: str
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from toroids.arguments import hollow_kind
 from toroids.errors import DataError
 
 # One tensor, or several by the names of keyword arguments.
@@ -40,12 +41,13 @@ def batches(data: Data, batch_size: int) -> Iterable[Batch]:
         raise DataError(f"batch_size is {batch_size!r}; pass a whole number, at least 1.")
     if _is_pair(data):
         return _cut(check_pair(data), batch_size)
-    if isinstance(data, Tensor | Mapping) or not isinstance(data, Iterable):
+    plain = isinstance(data, Tensor | Mapping | str | bytes) or hasattr(data, "__array__")
+    if plain or not isinstance(data, Iterable):
         train = " pass its .train or .test;" if hasattr(data, "train") else ""
         raise DataError(f"the data is a {type(data).__name__};{train} {_EXPECTED}.")
     rest: Iterable[Any] = data
     # a generator can be run through only once
-    return list(rest) if iter(rest) is rest else rest
+    return [check_pair(batch) for batch in rest] if iter(rest) is rest else rest
 
 
 def check_pair(batch: object) -> Batch:
@@ -70,6 +72,11 @@ def check_pair(batch: object) -> Batch:
     if not all(isinstance(part, Tensor) and part.ndim for part in tensors):
         raise DataError(f"a batch is not a pair of tensors with an axis of examples; {_EXPECTED}.")
     for part in tensors:
+        if kind := hollow_kind(part):
+            raise DataError(
+                f"a tensor of a batch is {kind}; pass dense tensors that hold their values, as "
+                "tensor.to_dense() or tensor.dequantize() makes them."
+            )
         if len(part) != len(targets):
             raise DataError(
                 f"there are {len(part)} inputs but {len(targets)} labels; pass one label each."

@@ -22,7 +22,7 @@ from toroids.evaluation.metrics import (
 )
 from toroids.evaluation.running import check_module, evaluation_mode, owners_of, run, select_output
 from toroids.evaluation.summary import Evaluation, joined, summarise
-from toroids.params import Params, check_floating, precise
+from toroids.params import Params, check_complete, check_floating, precise
 
 # Networks of at most so many entries are run together on a GPU, which one of them would not fill.
 SMALL, TOGETHER = 2**22, 32
@@ -236,9 +236,11 @@ class Evaluator:
             parameter of the model, as tied weights do, have one gradient, the sum over its uses.
 
         Raises:
+            ParamsError: parameters of the model that are missing, or no real numbers.
             DataError: no examples, or a loss that is not finite or has no gradient.
         """
         owners = owners_of(self.model)
+        check_complete(params, owners.values())
         check_floating(params, owners.values())
         leaves = {n: params[n].detach().clone().requires_grad_() for n in set(owners.values())}
         lent = {**params, **{name: leaves[owner] for name, owner in owners.items()}}

@@ -8,26 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from toroids.errors import DataError, ParamsError
+from toroids.arguments import check_module as check_module
+from toroids.errors import DataError
 from toroids.evaluation.batches import Inputs, map_inputs
 from toroids.evaluation.state import Kept
 from toroids.evaluation.writes import run_unless_written, writes_parameters
 from toroids.params import Params, check_finite, check_shapes
-
-
-def check_module(model: object, what: str = "the model") -> None:
-    """Raises unless `model` is a module, and not the class of one.
-
-    Args:
-        model: what came as a model.
-        what: how the message calls it.
-
-    Raises:
-        ParamsError: it is something else.
-    """
-    if not isinstance(model, nn.Module):
-        kind = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-        raise ParamsError(f"{what}: expected a torch.nn.Module, got {kind}; pass an instance.")
 
 
 def check_params(model: nn.Module, params: Params, what: str = "the parameters") -> None:
