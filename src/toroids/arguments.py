@@ -30,7 +30,10 @@ from toroids.errors import (
     DataArgumentError,
     NotEnoughMemory,
     ParamsError,
+    ToroidsError,
+    first_line,
     is_out_of_memory,
+    said,
 )
 
 P = ParamSpec("P")
@@ -161,6 +164,11 @@ def _call(
                 bound.arguments[name] = rules[name].check(name, value, error)
         return function(*bound.args, **bound.kwargs)
     except (RuntimeError, MemoryError) as raised:
+        if "without overflow" in said(raised):  # of torch, where a number meets a tensor
+            raise ToroidsError(
+                f"a number is too large for the precision of the weights ({first_line(raised)}); "
+                "pass a smaller one, or weights of float32."
+            ) from raised
         if isinstance(raised, NotEnoughMemory) or not is_out_of_memory(raised):
             raise
         raise NotEnoughMemory(raised) from raised
@@ -278,7 +286,7 @@ def _any_of(rules: Sequence[_Rule | None]) -> _Rule | None:
     known = [rule for rule in rules if rule is not None]
     if len(known) < len(rules):
         return None
-    words = " or ".join(rule.words for rule in known)
+    words = " or ".join(dict.fromkeys(rule.words for rule in known))
     own = next((rule.refuse for rule in known if rule.refuse is not None), None)
     hint = next((rule.hint for rule in known if rule.hint), "")
 
@@ -393,7 +401,7 @@ def _items(value: Any) -> Sequence[Any]:
 
 
 def _too_long(value: Any) -> _Unfit:
-    return _Unfit(f"a {type(value).__name__} of too many", f"pass at most {LONGEST:,}")
+    return _Unfit(f"a {type(value).__name__} of more than {LONGEST:,}", "pass a shorter list")
 
 
 def _whole(most: int) -> _Rule:

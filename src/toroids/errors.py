@@ -74,8 +74,9 @@ class NotEnoughMemory(ToroidsError, MemoryError):
 
     def __init__(self, error: BaseException) -> None:
         """Keeps what the system said."""
-        said = str(error).split("\n")[0].strip(" .") or type(error).__name__
-        super().__init__(f"there is not enough memory for this ({said}); ask for less at once.")
+        super().__init__(
+            f"there is not enough memory for this ({first_line(error)}); ask for less at once."
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -86,7 +87,21 @@ def is_out_of_memory(error: BaseException) -> bool:
         "calculation overflowed",
         "multiplication overflow",
     )
-    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
+    return isinstance(error, MemoryError) or any(sign in said(error) for sign in signs)
+
+
+def said(error: BaseException) -> str:
+    """What an error says; nothing where that fails, as it may in a user's own."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, without its full stop; its kind where it says nothing."""
+    lines = [line.strip() for line in said(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300].rstrip(" .")
 
 
 class ParamsError(ToroidsError):

@@ -10,7 +10,7 @@ import torch
 from toroids.arguments import Params as Params
 from toroids.arguments import check_named as check_named
 from toroids.arguments import checked
-from toroids.errors import ParamsError
+from toroids.errors import ParamsError, first_line
 from toroids.files.reading import open_file, told
 from toroids.files.writing import check_replaceable, write_atomically
 
@@ -274,7 +274,7 @@ def load_params(path: str | Path, device: str | torch.device = "cpu") -> dict[st
 
 def unusable(device: str | torch.device, error: Exception) -> str:
     """The sentence for a device that is not there."""
-    cause = str(error).splitlines()[0].rstrip(".")
+    cause = first_line(error)
     return f"the device {str(device)!r} cannot be used: {cause}; pass one that is here, as 'cpu'."
 
 

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -140,6 +141,10 @@ def test_labels_of_any_integer_type(model, data, dtype):
     [
         (lambda x, y: (x.numpy(), y.numpy()), "expected a pair of tensors"),
         (lambda x, y: x, "the data is a Tensor"),
+        (lambda x, y: itertools.count(), "a batch is a int, not a pair"),
+        (lambda x, y: x.numpy(), "the data is a ndarray; make tensors of arrays"),
+        (lambda x, y: (x.to_sparse(), y), "a tensor of a batch is sparse_coo; pass dense"),
+        (lambda x, y: (x, y.to("meta")), "a tensor of a batch is on meta; pass dense"),
         (lambda x, y: None, "the data is a NoneType"),
         (lambda x, y: [{"x": x, "y": y}], "a batch is a dict, not a pair"),
         (lambda x, y: [(x, y, y)], "not a pair"),
@@ -213,6 +218,18 @@ def test_the_gradient_is_that_of_autograd_in_batches():
         expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         assert torch.allclose(gradient[name], expected, rtol=1e-12, atol=1e-15)
     assert gradient.keys() == dict(model.named_parameters(remove_duplicate=False)).keys()
+
+
+def test_the_gradient_names_weights_that_are_missing(model, data):
+    params = {k: v for k, v in model.state_dict().items() if k != "output.bias"}
+    with pytest.raises(ParamsError, match="the parameters lack `output.bias`; pass the state dict"):
+        td.Evaluator(model, data).gradient(params)
+
+
+def test_inputs_get_no_gradient(model, data):
+    inputs = data[0].clone().requires_grad_()
+    td.Evaluator(model, (inputs, data[1]), batch_size=30).gradient(model.state_dict())
+    assert inputs.grad is None
 
 
 def test_the_gradient_refuses_what_is_not_finite():

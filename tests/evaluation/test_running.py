@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import toroids as td
+from toroids.errors import DataError, ParamsError
 from toroids.evaluation.running import call, evaluation_mode, once
 from toroids.evaluation.state import Kept
 
@@ -166,3 +167,39 @@ def test_networks_are_not_changed_by_a_forward_that_writes_into_its_weights():
         td.evaluate(model, params, (X, Y))
         assert torch.equal(params["weight"], before)
         assert len(calls) == number  # found out without running twice
+
+
+class Failing(nn.Linear):
+    def __init__(self, failure):
+        super().__init__(4, 2)
+        self.failure = failure
+
+    def forward(self, x):
+        raise self.failure
+
+
+class Mute(RuntimeError):
+    def __str__(self):
+        raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (SystemExit(5), r"the forward of the model calls sys.exit\(5\)"),
+        (Mute(), r"on .*\(.*, 4\).*: Mute"),
+        (RuntimeError(), r"on .*\(.*, 4\).*: RuntimeError"),
+    ],
+)
+def test_a_forward_that_exits_or_fails_without_a_word(failure, message):
+    model = Failing(failure)
+    with pytest.raises(DataError, match=message):
+        td.evaluate(model, model.state_dict(), (X, Y))
+    with pytest.raises(DataError, match=message):
+        td.discover(model, X)
+
+
+def test_a_lazy_module_is_refused():
+    model = nn.LazyLinear(3)
+    with pytest.raises(ParamsError, match="`weight` in the model has no shape yet; run it once"):
+        td.evaluate(model, {}, (X, Y))

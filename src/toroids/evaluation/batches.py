@@ -43,11 +43,11 @@ def batches(data: Data, batch_size: int) -> Iterable[Batch]:
         return _cut(check_pair(data), batch_size)
     plain = isinstance(data, Tensor | Mapping | str | bytes) or hasattr(data, "__array__")
     if plain or not isinstance(data, Iterable):
-        train = " pass its .train or .test;" if hasattr(data, "train") else ""
-        raise DataError(f"the data is a {type(data).__name__};{train} {_EXPECTED}.")
+        raise DataError(f"the data is a {type(data).__name__};{_advice(data)} {_EXPECTED}.")
     rest: Iterable[Any] = data
     # a generator can be run through only once
-    return [check_pair(batch) for batch in rest] if iter(rest) is rest else rest
+    listed = isinstance(rest, list | tuple) or iter(rest) is rest
+    return [check_pair(batch) for batch in rest] if listed else rest
 
 
 def check_pair(batch: object) -> Batch:
@@ -63,10 +63,8 @@ def check_pair(batch: object) -> Batch:
         DataError: it is something else.
     """
     if not isinstance(batch, tuple | list) or len(batch) != 2 or not _is_pair(batch):
-        advice = " pass its .train or .test;" if hasattr(batch, "train") else ""
-        if hasattr(batch, "__array__"):
-            advice = " make tensors of arrays by torch.as_tensor;"
-        raise DataError(f"a batch is a {type(batch).__name__}, not a pair;{advice} {_EXPECTED}.")
+        kind = type(batch).__name__
+        raise DataError(f"a batch is a {kind}, not a pair;{_advice(batch)} {_EXPECTED}.")
     inputs, targets = batch
     tensors = [*(inputs.values() if isinstance(inputs, Mapping) else (inputs,)), targets]
     if not all(isinstance(part, Tensor) and part.ndim for part in tensors):
@@ -82,6 +80,13 @@ def check_pair(batch: object) -> Batch:
                 f"there are {len(part)} inputs but {len(targets)} labels; pass one label each."
             )
     return inputs, targets
+
+
+def _advice(data: object) -> str:
+    if hasattr(data, "train"):
+        return " pass its .train or .test;"
+    array = hasattr(data, "__array__") and not isinstance(data, Tensor)
+    return " make tensors of arrays by torch.as_tensor;" if array else ""
 
 
 def check_tensors(data: object) -> TensorPair:
@@ -106,7 +111,9 @@ def to_place(batch: Batch, device: torch.device, dtype: torch.dtype) -> Batch:
     """Moves a batch to a device; what is floating gets the precision, integers become int64."""
 
     def moved(tensor: Tensor) -> Tensor:
-        return tensor.to(device, dtype if tensor.is_floating_point() else None, non_blocking=True)
+        return tensor.detach().to(
+            device, dtype if tensor.is_floating_point() else None, non_blocking=True
+        )
 
     inputs, targets = batch
     targets = moved(targets) if targets.is_floating_point() else targets.to(device, torch.long)

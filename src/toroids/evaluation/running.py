@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from toroids.arguments import check_module as check_module
-from toroids.errors import DataError
+from toroids.errors import DataError, first_line
 from toroids.evaluation.batches import Inputs, map_inputs
 from toroids.evaluation.state import Kept
 from toroids.evaluation.writes import run_unless_written, writes_parameters
@@ -66,7 +66,7 @@ def run(model: nn.Module, params: Params, inputs: Inputs) -> Any:
     except RuntimeError as error:
         shown = map_inputs(lambda x: f"shape {tuple(x.shape)} and type {x.dtype}", inputs)
         raise DataError(
-            f"the model cannot run on inputs of {shown}: {str(error).splitlines()[0]}."
+            f"the model cannot run on inputs of {shown}: {first_line(error)}."
         ) from error
 
 
@@ -81,6 +81,9 @@ def call(model: nn.Module, params: Params, args: tuple[Any, ...], kwargs: Mappin
 
     Returns:
         What the module returns.
+
+    Raises:
+        DataError: it ends the program instead.
     """
     # A forward that changes its buffers in place must not reach the caller's tensors.
     buffers = model.named_buffers(remove_duplicate=False)
@@ -92,7 +95,13 @@ def call(model: nn.Module, params: Params, args: tuple[Any, ...], kwargs: Mappin
         own = {f"model.{name}" for name in own}
 
     def called(lent: Params) -> Any:
-        return functional_call(callee, dict(lent), args, dict(kwargs), tie_weights=False)
+        try:
+            return functional_call(callee, dict(lent), args, dict(kwargs), tie_weights=False)
+        except SystemExit as error:
+            raise DataError(
+                f"the forward of the model calls sys.exit({error.code}); pass a model that gives "
+                "outputs."
+            ) from error
 
     # some write into their weights: clamp them, or merge others into them with the mode
     writes = writes_parameters(model)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from toroids.arguments import checked
 from toroids.canonical.form import canonicalize
-from toroids.errors import ToroidsError
+from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import Metric
@@ -144,6 +144,11 @@ def curvature(
         image = hessian(tangent)
         forms.append(float(tangent @ image))
         squares.append(float(image @ image))
+    if not all(map(math.isfinite, forms + squares)):
+        raise NotFiniteError(
+            f"the second derivative of the loss is NaN or infinite at temperature {scale:.3g}; "
+            "pass a larger temperature, or smaller inputs."
+        )
     start = hessian.vector(toroid.random_tangent(centre, generator))
     # the root mean square length of the images is at least every eigenvalue, up to its noise
     eigenvalues, vectors, converged = _leading(hessian, count, 2 * math.sqrt(max(squares)), start)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from toroids.errors import ToroidsError
+from toroids.errors import ToroidsError, first_line, said
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.metrics import score
 from toroids.evaluation.running import evaluation_mode, run, select_output
@@ -150,10 +150,10 @@ def _twice(loss: Tensor, leaves: Sequence[Tensor], towards: Sequence[Tensor]) ->
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        if not any(text in str(error) for text in NO_SECOND):
+        if not any(text in said(error) for text in NO_SECOND):
             raise
         raise ToroidsError(
-            f"torch cannot differentiate the network twice: {str(error).splitlines()[0]}; build it "
+            f"torch cannot differentiate the network twice: {first_line(error)}; build it "
             "of operators that have second derivatives."
         ) from error
 

@@ -60,6 +60,11 @@ class Plane:
             for pair, step in zip(squares, (b - a, c - a, c - b), strict=True):
                 squares[pair] += float(step @ step)
         for pair, square in squares.items():
+            if not math.isfinite(square):
+                raise ToroidsError(
+                    f"networks {pair} are too far apart for their distance to be a number; pass "
+                    "three networks of weights that are near 1 in size."
+                )
             if square == 0:
                 raise ToroidsError(f"networks {pair} have the same parameters; {_PASS}.")
         base, side = math.sqrt(squares["a and b"]), math.sqrt(squares["a and c"])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from toroids.arguments import checked
-from toroids.errors import DataError, ToroidsError
+from toroids.errors import DataError, ToroidsError, said
 from toroids.evaluation.batches import Data
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.running import check_params, evaluation_mode, run
@@ -177,7 +177,7 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
     try:
         yield
     except ValueError as error:  # torch's own, for one value per channel
-        if isinstance(error, DataError) or "more than 1 value per channel" not in str(error):
+        if isinstance(error, DataError) or "more than 1 value per channel" not in said(error):
             raise
         raise DataError(
             "a batch gives a batch norm a single value per channel, which has no variance; pass "

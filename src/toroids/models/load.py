@@ -15,7 +15,7 @@ from torch import nn
 
 from toroids.arguments import LARGEST, shown
 from toroids.checkpoint.reading import weight_map
-from toroids.errors import ConfigError
+from toroids.errors import ConfigError, said
 from toroids.files.reading import open_file, read_file
 
 # Of a folder in the Hugging Face format, what is read of it; and bytes of its configuration.
@@ -112,7 +112,8 @@ def called(name: str, function: Any, **arguments: Any) -> nn.Module:
 def _failed(name: str, error: BaseException) -> str:
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f" in line {place.lineno} of `{place.filename}`" if place.filename != __file__ else ""
-    return f"`{name}` failed{where}: {type(error).__name__}: {error}; mend it, or name another."
+    what = f"{type(error).__name__}: {said(error) or 'no message'}"
+    return f"`{name}` failed{where}: {what}; mend it, or name another."
 
 
 def _pretrained(folder: Path) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from toroids.errors import DataError, ToroidsError
+from toroids.errors import DataError, ToroidsError, said
 from toroids.evaluation.batches import TensorPair, check_tensors
 from toroids.evaluation.evaluator import Evaluator
 from toroids.evaluation.running import check_module, select_output
@@ -152,7 +152,7 @@ def prepare(
         Evaluator(model, (inputs, labels))(model.state_dict())
         model.train()
     dtype = next(models[0].parameters()).dtype
-    inputs = inputs.to(device, dtype if inputs.is_floating_point() else None)
+    inputs = inputs.detach().to(device, dtype if inputs.is_floating_point() else None)
     return models, (inputs, labels.to(device, torch.long))
 
 
@@ -192,7 +192,7 @@ def backward(model: nn.Module, batch: TensorPair, clip: float | None = None) -> 
     try:
         outputs = select_output(model(inputs))
     except ValueError as error:  # torch's own, of a batch norm
-        if "more than 1 value per channel" not in str(error):
+        if "more than 1 value per channel" not in said(error):
             raise
         raise DataError(
             f"a mini-batch of {len(labels)} example gives a batch norm a single value per channel; "

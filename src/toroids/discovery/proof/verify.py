@@ -13,7 +13,7 @@ from toroids.discovery.tracing.example import Inputs, shown_sizes, split_inputs
 from toroids.discovery.tracing.explore import explore
 from toroids.discovery.tracing.program import on_cpu, prepared
 from toroids.discovery.tracing.trace import alias_names
-from toroids.errors import DataError, ToroidsError
+from toroids.errors import DataError, ToroidsError, first_line
 from toroids.evaluation.running import call, check_module, evaluation_mode, select_output
 from toroids.params import Params
 from toroids.symmetry.group import SymmetryGroup, check_group
@@ -156,7 +156,7 @@ def _module_case(twin: nn.Module, inputs: Inputs, key: str | int | None, drawn: 
                 output = call(twin, loaded, args, kwargs)
             except RuntimeError as error:
                 raise DataError(
-                    f"the model cannot run on these inputs: {str(error).splitlines()[0]}."
+                    f"the model cannot run on these inputs: {first_line(error)}."
                 ) from error
         return [select_output(output, key)]
 

@@ -13,9 +13,9 @@ from torch import Tensor, fx, nn
 
 from toroids.discovery.tracing.asked import Asked, Asking
 from toroids.discovery.tracing.example import Example
-from toroids.discovery.tracing.program import Program, draws_random, first_line, operator_name
+from toroids.discovery.tracing.program import Program, draws_random, operator_name
 from toroids.discovery.tracing.trace import Counted, quiet
-from toroids.errors import DataError, ToroidsError
+from toroids.errors import DataError, ToroidsError, first_line
 from toroids.evaluation.running import call, evaluation_mode
 from toroids.evaluation.writes import is_of_torch
 from toroids.params import Params

@@ -130,10 +130,16 @@ def example_of(model: nn.Module, inputs: Inputs) -> Example:
         The example; its tensors lie where the inputs do.
 
     Raises:
-        ToroidsError: they hold something else than tensors, numbers and texts.
+        ToroidsError: they hold something else than tensors, numbers and texts, or themselves.
     """
     args, kwargs = split_inputs(inputs)
-    found, spec = pytree.tree_flatten_with_path((args, kwargs))
+    try:
+        found, spec = pytree.tree_flatten_with_path((args, kwargs))
+    except RecursionError as error:
+        raise ToroidsError(
+            "the inputs hold a list or a dictionary that holds itself, or too many in each other; "
+            "pass tensors, numbers, texts, and lists, tuples or dictionaries of them."
+        ) from error
     called = _argument_names(model, len(args))
     tensors: list[Tensor] = []
     names: list[str] = []

@@ -15,6 +15,8 @@ from torch import Tensor, fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.overrides import TorchFunctionMode
 
+from toroids.errors import said
+
 FOUND = (torch.nonzero, Tensor.nonzero, torch.argwhere, Tensor.argwhere, torch.where, Tensor.where)
 ANY = (torch.any, Tensor.any)
 SAME = (
@@ -116,5 +118,5 @@ def remove_checks(graph: fx.Graph) -> None:
 
 def asks_data(error: Exception) -> bool:
     """Whether a trace failed because a forward asks its data what to do."""
-    words = str(error).lower()
+    words = said(error).lower()
     return "data-dependent" in words or "unbacked" in words or "data dependent" in words

@@ -19,7 +19,7 @@ from torch.fx.node import map_aggregate
 from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
 from toroids.discovery.axes.values import OpenFloat, OpenInt
 from toroids.discovery.tracing.example import Axis, Example
-from toroids.errors import DataError
+from toroids.errors import DataError, first_line
 from toroids.params import Params
 
 WIDE = {
@@ -474,12 +474,6 @@ def operator_name(node: fx.Node) -> str:
         return "getitem"
     schema = getattr(node.target, "_schema", None)
     return str(schema.name) if schema is not None else str(node.target)
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first, without its full stop."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
 
 
 def draws_random(node: fx.Node) -> bool:

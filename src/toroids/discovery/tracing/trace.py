@@ -19,12 +19,11 @@ from toroids.discovery.tracing.presence import Present, asks_data, remove_checks
 from toroids.discovery.tracing.program import (
     Program,
     Source,
-    first_line,
     is_in_place,
     on_cpu,
     operator_name,
 )
-from toroids.errors import ToroidsError
+from toroids.errors import ToroidsError, first_line
 from toroids.evaluation.running import evaluation_mode, has_own_modes
 
 UNBOUNDED = 2**40  # no axis is longer; where PyTorch knows no limit, it writes a larger number
@@ -114,7 +113,7 @@ def trace(
                 exported = exported.run_decompositions({})
             kept, skipped = list(counted.found.kept), list(counted.found.skipped)
             present = counted.found.present
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ToroidsError(_refusal(model, error)) from error
     graph = exported.graph_module
     remove_checks(graph.graph)

@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from toroids.design.task import Outcome
-from toroids.errors import ToroidsError
+from toroids.errors import ToroidsError, said
 from toroids.params import Params
 from toroids.study.engines.bootstrap import Channel, Head
 from toroids.study.engines.engine import PERFORM, Finished, Job
@@ -156,4 +156,4 @@ def unexpected(error: BaseException) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:LONGEST_MESSAGE] or "no message"
+    return " ".join(said(error).split())[:LONGEST_MESSAGE] or "no message"
