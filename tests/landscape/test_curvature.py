@@ -189,6 +189,10 @@ def test_operators_without_a_second_derivative_are_named_by_torch():
         ({"probes": 1}, "probes is 1"),
         ({"temperature": 0.0}, "the temperature is 0.0"),
         ({"temperature": float("nan")}, "the temperature is nan"),
+        (
+            {"temperature": 1e-300},
+            "second derivative of the loss is NaN or infinite at temperature",
+        ),
         ({"temperature": "cold"}, "the temperature is 'cold'"),
         ({"metric": "accuracy"}, "there is no metric 'accuracy'"),
         ({"metric": lambda x, y: x.argmax(dim=1) != y}, "metric's loss has no gradient"),

@@ -342,6 +342,9 @@ def test_networks_that_do_not_fit_are_named():
         td.section(model, a, {"first": b["first"]}, c, data, 3)
     with pytest.raises(ParamsError, match="`second` in network c has 5 of 5 entries"):
         td.section(model, a, b, {**c, "second": c["second"] * math.nan}, data, 3)
+    far = {name: tensor * 1e300 for name, tensor in c.items()}
+    with pytest.raises(ToroidsError, match="networks a and c are too far apart"):
+        td.section(model, a, b, far, data, 3, metric=metric)
     with pytest.raises(ParamsError, match="convert one of them"):
         td.section(model, a, b, {n: t.float() for n, t in c.items()}, data, 3)
     with pytest.raises(DataError, match="no examples"):

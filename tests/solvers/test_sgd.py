@@ -201,3 +201,10 @@ def test_seeds_and_devices_that_are_not_there(make_model, data):
     if not torch.cuda.is_available():
         with pytest.raises(ToroidsError, match="device 'cuda' cannot be used"):
             td.solvers.sgd(make_model, data, seed=0, device="cuda")
+
+
+def test_inputs_that_require_a_gradient_train_as_others(make_model, data):
+    watched = (data[0].clone().requires_grad_(), data[1])
+    plain, found = (td.solvers.sam(make_model, x, seed=0, budget=1).params for x in (data, watched))
+    assert all(torch.equal(found[name], plain[name]) for name in plain)
+    assert watched[0].grad is None

@@ -142,8 +142,9 @@ def curvature(
     for _ in range(probes):
         tangent = hessian.vector(toroid.random_tangent(centre, generator))
         image = hessian(tangent)
-        forms.append(float(tangent @ image))
-        squares.append(float(image @ image))
+        with np.errstate(over="ignore", invalid="ignore"):  # said below
+            forms.append(float(tangent @ image))
+            squares.append(float(image @ image))
     if not all(map(math.isfinite, forms + squares)):
         raise NotFiniteError(
             f"the second derivative of the loss is NaN or infinite at temperature {scale:.3g}; "
