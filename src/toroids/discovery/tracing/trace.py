@@ -306,7 +306,7 @@ def alias_names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str,
     return aliases, {name: names[0] for names in by_place.values() for name in names}
 
 
-def _refusal(model: nn.Module, error: Exception) -> str:
+def _refusal(model: nn.Module, error: BaseException) -> str:
     return (
         f"`{type(model).__name__}` cannot be traced: {first_line(error)}. Discovery needs a "
         "forward pass that does not branch on its data; change it, or pass a group written by hand."
