@@ -305,6 +305,8 @@ def test_a_number_that_the_precision_cannot_hold():
     half = lambda seed: make(seed).half()  # noqa: E731
     with pytest.raises(ToroidsError, match="too large for the precision of the weights"):
         solvers.sgd(half, (SMALL[0].half(), Y), 0, 1, lr=1e30)
+    with pytest.raises(ToroidsError, match="too large for the precision of the weights"):
+        solvers.adversarial_sgd(**TRAINING, corrupt_budget=1, corrupt_lr=1e300)
 
 
 def test_no_public_function_is_left_out():

@@ -7,7 +7,6 @@ two arguments demand of each other) the function itself checks.
 
 import functools
 import inspect
-import math
 import os
 import re
 import sys
@@ -55,7 +54,6 @@ LARGEST = {
     "seed": 2**63 - 1,
 }
 LARGEST_OF_ALL = 10**9  # where nothing else is said
-LARGEST_FLOAT = torch.finfo(torch.float32).max  # most networks compute in float32
 LONGEST = 10_000_000  # of lists, which are read item by item
 # What makes a thing of a kind, where its name does not tell.
 MADE_BY = {
@@ -100,8 +98,8 @@ class _Rule:
             if self.refuse is not None:
                 self.refuse(name, value)
             hint = f", {self.hint}" if self.hint else ""
-            said = unfit.args or (shown(value), f"pass {self.words}{hint}")
-        raise error(name, *said)
+            words = unfit.args or (shown(value), f"pass {self.words}{hint}")
+        raise error(name, *words)
 
 
 def _where(fits: Callable[[Any], bool]) -> Callable[[Any], Any]:
@@ -167,7 +165,7 @@ def _call(
         if "without overflow" in said(raised):  # of torch, where a number meets a tensor
             raise ToroidsError(
                 f"a number is too large for the precision of the weights ({first_line(raised)}); "
-                "pass a smaller one, or weights of float32."
+                "pass a smaller one, or wider weights."
             ) from raised
         if isinstance(raised, NotEnoughMemory) or not is_out_of_memory(raised):
             raise
@@ -448,12 +446,9 @@ def _number(value: Any) -> Any:
     if isinstance(value, Integral):
         return _whole(2**63 - 1).read(value)  # torch takes none larger
     try:
-        number = float(value)  # itself where it is Python's own
+        return float(value)  # itself where it is Python's own
     except OverflowError:  # of a fraction
-        number = sys.float_info.max
-    if LARGEST_FLOAT < abs(number) < math.inf:
-        raise _Unfit(shown(value), f"pass a number up to {LARGEST_FLOAT:.2g}")
-    return number
+        raise _Unfit(shown(value), f"pass a number up to {sys.float_info.max:.2g}") from None
 
 
 def _is_path(value: Any) -> bool:
