@@ -163,6 +163,7 @@ CALLS |= {
     ELEMENT.save: {"path": "element"},
     GROUP.check: {"params": A},
     GROUP.random: {},
+    GROUP.without: {"space": "hidden1", "action": "permute"},
     GROUP.compose: {"g": ELEMENT, "h": ELEMENT},
     GROUP.inverse: {"g": ELEMENT},
     GROUP.apply: {"element": ELEMENT, "params": A},
