@@ -203,3 +203,15 @@ def test_a_lazy_module_is_refused():
     model = nn.LazyLinear(3)
     with pytest.raises(ParamsError, match="`weight` in the model has no shape yet; run it once"):
         td.evaluate(model, {}, (X, Y))
+
+
+@pytest.mark.parametrize("error", [KeyError("part"), ZeroDivisionError("by zero"), OSError("gone")])
+def test_whatever_a_forward_raises_is_one_sentence(error):
+    class Fails(torch.nn.Linear):
+        def forward(self, x):
+            raise error
+
+    model = Fails(3, 2)
+    data = (torch.zeros(4, 3), torch.zeros(4, dtype=torch.long))
+    with pytest.raises(DataError, match=rf"of shape \(4, 3\).*: {type(error).__name__}: "):
+        td.evaluate(model, model.state_dict(), data)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from toroids.arguments import check_module as check_module
-from toroids.errors import DataError, first_line
+from toroids.errors import DataError, ToroidsError, first_line
 from toroids.evaluation.batches import Inputs, map_inputs
 from toroids.evaluation.state import Kept
 from toroids.evaluation.writes import run_unless_written, writes_parameters
@@ -61,12 +61,13 @@ def run(model: nn.Module, params: Params, inputs: Inputs) -> Any:
     arguments: tuple[Any, ...] = ((), dict(inputs)) if named else ((inputs,), {})
     try:
         return call(model, params, *arguments)
-    except torch.OutOfMemoryError:
+    except (ToroidsError, MemoryError, torch.OutOfMemoryError):
         raise
-    except RuntimeError as error:
+    except Exception as error:  # whatever the user's forward raises
         shown = map_inputs(lambda x: f"shape {tuple(x.shape)} and type {x.dtype}", inputs)
+        kind = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
         raise DataError(
-            f"the model cannot run on inputs of {shown}: {first_line(error)}."
+            f"the model cannot run on inputs of {shown}: {kind}{first_line(error)}."
         ) from error
 
 
