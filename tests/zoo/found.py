@@ -11,7 +11,7 @@ from toroids.discovery.discover import group_of
 from toroids.discovery.tracing.explore import explore
 
 
-@functools.lru_cache(maxsize=2)  # all tests of one network follow each other, as `named` has it
+@functools.lru_cache(maxsize=16)  # the files of a folder test the same networks after each other
 def found(name):
     """A network with its inputs, what was explored of it, and the group; looked at, not changed."""
     torch.manual_seed(0)
