@@ -142,6 +142,19 @@ def check_placed_alike(a: Params, b: Params) -> None:
             )
 
 
+def rounding_of(tensors: Iterable[torch.Tensor]) -> float:
+    """The relative rounding of the narrowest type among tensors; 0 where none has one.
+
+    Args:
+        tensors: of any types.
+
+    Returns:
+        The distance from 1 to the next number.
+    """
+    kinds = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+    return max((torch.finfo(kind).eps for kind in kinds), default=0.0)
+
+
 def precise(tensor: torch.Tensor) -> torch.Tensor:
     """Converts to the most precise type that the tensor's device computes in.
 

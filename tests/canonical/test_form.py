@@ -172,3 +172,12 @@ def test_scales_that_chase_each_other_are_refused():
 def test_an_unknown_space_is_said(params):
     with pytest.raises(ToroidsError, match="there is no space `q`; pass one of "):
         td.fully_connected_group(params).without("q", "permute")
+
+
+def test_matrices_that_do_not_settle_are_named(monkeypatch):
+    linear = torch.nn.Sequential(*(torch.nn.Linear(3, 3) for _ in range(3)))
+    group = td.discover(linear, torch.randn(1, 3))
+    assert {action for space in group.spaces for action in space.actions} >= {"mix"}
+    monkeypatch.setattr("toroids.canonical.sphere._settle", lambda *_: False)
+    with pytest.raises(ParamsError, match=r'group\.without\("0", "mix"\)'):
+        td.canonicalize(group, linear.state_dict())

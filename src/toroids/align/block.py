@@ -60,11 +60,9 @@ class Block:
     @cached_property
     def is_linear(self) -> bool:
         """Whether no weight is moved by two spaces, or along two axes, so that tables tell all."""
-        places = {_place(leg) for legs in self.legs.values() for leg in legs}
-        alone = len({tensor for tensor, _, _ in places}) == len(places)
         moved = [(name, leg) for name, legs in self.legs.items() for leg in legs]
         pairs = itertools.combinations(moved, 2)
-        return alone and not any(a != b and _share(x, y) for (a, x), (b, y) in pairs)
+        return not any(x.meets(y) for (a, x), (b, y) in pairs if a != b or _place(x) != _place(y))
 
 
 def blocks(group: SymmetryGroup) -> list[Block]:
@@ -120,13 +118,6 @@ def _uncovered(space: Space, leg: Leg, inner: Iterable[Space]) -> Leg | None:
 
 def _place(leg: Leg) -> tuple[str, int, int]:
     return leg.tensor, leg.axis, leg.span
-
-
-def _share(one: Leg, other: Leg) -> bool:
-    """Whether two legs lie on some of the same positions of one axis."""
-    whole = one.positions is None or other.positions is None
-    same = whole or not set(one.positions or ()).isdisjoint(other.positions or ())
-    return _place(one) == _place(other) and same
 
 
 def rows_of(reference: Params, moved: Params) -> Rows:

@@ -7,9 +7,10 @@ A pivot comes after everything else that moves its weights: when a layer's rows 
 columns already carry the scales of the layer before.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -76,6 +77,7 @@ class Mix:
     """A space on which matrices act."""
 
     space: Space
+    action: ClassVar[Kind] = "mix"
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -155,7 +157,11 @@ class Plan:
         early: set[str] = set()
         while True:
             notes = list(self.notes)
-            chosen = [p for s in self.group.spaces for p in self._pivots(s, "shift", early=early)]
+            chosen = [
+                p
+                for s in self.group.spaces
+                for p in self._pivots(s, "shift", early=s.name in early)
+            ]
             circles = [[x for x in c if isinstance(x, Pivot)] for c in _ordered(chosen)]
             names = {pivot.space.name for circle in circles if len(circle) > 1 for pivot in circle}
             if names <= early:
@@ -172,11 +178,11 @@ class Plan:
 
     def _pivots(
         self, space: Space, action: Kind, bias: bool = True, earlier: Sequence[Pivot] = (),
-        early: Collection[str] = (),
+        early: bool = False,
     ) -> list[Pivot]:  # fmt: skip
         """Chooses the pivots of one space, in topological order of the operators.
 
-        Weights that lie on the spheres of `earlier` pivots come last. On the spaces `early` the
+        Weights that lie on the spheres of `earlier` pivots come last. Where `early`, the
         first bias of several shows their shift.
 
         Returns:
@@ -191,7 +197,7 @@ class Plan:
         taken = [leg for pivot in earlier for leg in pivot.legs]
         candidates = [
             (table[space.legs.index(legs[0])], self._shown(space, legs, taken))
-            for legs in self._candidates(space, action, table, space.name in early)
+            for legs in self._candidates(space, action, table, early)
         ]
         for row, shown in sorted(candidates, key=lambda c: _meet(c[1], taken)):
             if independent([*rows, row], modulo_two=action == "flip"):
@@ -326,16 +332,8 @@ def _without_bias(legs: tuple[Leg, ...], group: SymmetryGroup) -> tuple[Leg, ...
     return tuple(leg for leg in legs if len(group.shapes[leg.tensor]) > 1) or legs[:1]
 
 
-def _overlap(a: Leg, b: Leg) -> bool:
-    if a.tensor != b.tensor:
-        return False
-    if (a.axis, a.span) != (b.axis, b.span) or a.positions is None or b.positions is None:
-        return True
-    return not set(a.positions).isdisjoint(b.positions)
-
-
 def _meet(legs: Iterable[Leg], others: Iterable[Leg]) -> bool:
-    return any(_overlap(x, y) for x in legs for y in others)
+    return any(x.meets(y) for x in legs for y in others)
 
 
 def _ordered(steps: Sequence[Step]) -> list[list[Step]]:
@@ -349,7 +347,7 @@ def _ordered(steps: Sequence[Step]) -> list[list[Step]]:
         for mover, step in enumerate(steps)
         for moved in step.moves
         for looker, leg in looks.get(moved.tensor, ())
-        if looker != mover and _overlap(moved, leg)
+        if looker != mover and moved.meets(leg)
     }
     return [[steps[i] for i in circle] for circle in _circles(len(steps), edges)]
 

@@ -12,9 +12,9 @@ import torch
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from toroids.canonical.mix import balance
-from toroids.canonical.plan import Mix, Pivot, Plan, Step
+from toroids.canonical.plan import Mix, OutputScale, Pivot, Plan, Step
 from toroids.errors import ParamsError
-from toroids.params import Params, precise
+from toroids.params import Params, precise, rounding_of
 from toroids.symmetry.action import identity_permutation, move_space
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
@@ -41,11 +41,11 @@ def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> None:
         if len(steps) == 1:
             fix(steps[0], params)
         elif not _settle(steps, params):
-            pivot = next(step for step in steps if isinstance(step, Pivot))
+            step = next(step for step in steps if not isinstance(step, OutputScale))
             raise ParamsError(
                 f"the canonical form runs away: {len(steps)} steps that depend on each other do "
                 "not come to rest; leave an action out of the group, as by "
-                f'group.without("{pivot.space.name}", "{pivot.action}").'
+                f'group.without("{step.space.name}", "{step.action}").'
             )
 
 
@@ -74,9 +74,7 @@ def _settle(steps: Sequence[Step], params: MutableMapping[str, torch.Tensor]) ->
 
 def tolerance(params: Params) -> float:
     """The change, relative to the weights, below which a circle of steps is settled."""
-    kinds = {tensor.dtype for tensor in params.values() if tensor.is_floating_point()}
-    rounding = max((torch.finfo(kind).eps for kind in kinds), default=0.0)
-    return max(CIRCLE_TOLERANCE, 16 * rounding)
+    return max(CIRCLE_TOLERANCE, 16 * rounding_of(params.values()))
 
 
 def fix(step: Step, params: MutableMapping[str, torch.Tensor]) -> float:

@@ -58,6 +58,15 @@ class Leg:
         """The positions as a tensor on the CPU."""
         return None if self.positions is None else torch.tensor(self.positions, dtype=torch.long)
 
+    def meets(self, other: "Leg") -> bool:
+        """Whether two legs hold some of the same entries, as rows and columns of a matrix do."""
+        if self.tensor != other.tensor:
+            return False
+        if (self.axis, self.span) != (other.axis, other.span):
+            return True
+        own, others = self.positions, other.positions
+        return own is None or others is None or not set(own).isdisjoint(others)
+
     def index_on(self, device: torch.device) -> Tensor:
         """The positions, of which there are some, as a tensor on `device`."""
         index = self._indices.get(device)
