@@ -15,7 +15,7 @@ from toroids.align.choose import choose
 from toroids.align.greedy import greedy
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
-from toroids.params import inner_product
+from toroids.params import inner_product, rounding_of
 from toroids.symmetry.action import move_space
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
@@ -65,7 +65,8 @@ def descend(problem: Problem, position: Position) -> tuple[int, bool]:
         The number of sweeps over all blocks, the last one without a gain, and whether it was.
     """
     all_blocks = blocks(problem.group)
-    least, rounding = smallest_gain(problem), _rounding(problem)
+    least = smallest_gain(problem)
+    rounding = rounding_of(problem.reference[name] for name in problem.group.parameters)
     # A block is looked at again only if a tensor that it counts has changed since.
     changed = dict.fromkeys(problem.group.parameters, 0)
     seen = [-1] * len(all_blocks)
@@ -98,14 +99,8 @@ def descend(problem: Problem, position: Position) -> tuple[int, bool]:
 def smallest_gain(problem: Problem) -> float:
     """The gain below which a step is rounding."""
     names, reference = problem.group.parameters, problem.reference
-    return ROUNDINGS * _rounding(problem) * inner_product(reference, reference, names)
-
-
-def _rounding(problem: Problem) -> float:
-    """The rounding of the network that stays."""
-    networks = (problem.reference[name] for name in problem.group.parameters)
-    kinds = {tensor.dtype for tensor in networks if tensor.is_floating_point()}
-    return max((torch.finfo(kind).eps for kind in kinds), default=0.0)
+    rounding = rounding_of(reference[name] for name in names)
+    return ROUNDINGS * rounding * inner_product(reference, reference, names)
 
 
 def _best(problem: Problem, block: Block, position: Position) -> tuple[Steps, float]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from toroids.canonical.plan import OutputScale, Pivot, Plan
-from toroids.params import Params, computing, precise
+from toroids.params import Params, computing, precise, rounding_of
 from toroids.symmetry.space import Leg, Space
 from toroids.symmetry.units import vectors
 
@@ -80,8 +80,7 @@ def _pairs(
         direction = torch.randn(part.shape[2], generator=generator).to(part)
         key = key + precise(part @ direction).cpu()
         squares = squares + precise(torch.linalg.vector_norm(part, dim=2)).square().cpu()
-    rounding = max(torch.finfo(part.dtype).eps for part in parts)
-    near = ROUNDINGS * rounding * squares.sqrt()
+    near = ROUNDINGS * rounding_of(parts) * squares.sqrt()
     sizes = key if sign > 0 else key.abs()
     order = sizes.argsort(dim=1)
     length = sum(part.shape[2] for part in parts) ** 0.5

@@ -21,7 +21,7 @@ from toroids.canonical.shifts import remove_shifts
 from toroids.canonical.spheres import Spheres
 from toroids.errors import ParamsError
 from toroids.geometry.paths import flat_masks
-from toroids.params import Params, computing, inner_product, precise
+from toroids.params import Params, computing, inner_product, precise, rounding_of
 from toroids.symmetry.units import along, entries_per_unit
 
 
@@ -182,5 +182,4 @@ def add_parts(totals: dict[str, Tensor], parts: Params) -> None:
 
 def rounding(names: Sequence[str], params: Params) -> float:
     """The square root of the precision: what rounding does to a norm stays far below it."""
-    floating = [params[name].dtype for name in names if params[name].is_floating_point()]
-    return math.sqrt(max((torch.finfo(kind).eps for kind in floating), default=0.0))
+    return math.sqrt(rounding_of(params[name] for name in names))

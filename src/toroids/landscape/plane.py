@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from toroids.errors import ToroidsError
-from toroids.params import PIECE, Params, computing, precise
+from toroids.params import PIECE, Params, computing, precise, rounding_of
 
 _PASS = "pass three networks that span a plane, or take the profile of a Line"
 
@@ -75,7 +75,7 @@ class Plane:
         )
         # A point of the line through a and b is off it by one or two roundings of every entry. In
         # narrow types that can be as much as networks differ, so that the shape has to agree.
-        rounding = max(torch.finfo(self._networks[0][n].dtype).eps for n in names)
+        rounding = rounding_of(self._networks[0][name] for name in names)
         flat = min(rounding * math.sqrt(sizes), FLAT * max(base, side))
         if height <= max(flat, ROUNDING * side):
             raise ToroidsError(
