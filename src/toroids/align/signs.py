@@ -6,6 +6,7 @@ on its own.
 
 import itertools
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from toroids.align.block import Table
-from toroids.symmetry.space import Space
+from toroids.symmetry.space import Generator, Space
 
 # Of more sign generators than this in one family, the others keep their signs.
 SIGN_GENERATORS = 6
@@ -21,7 +22,7 @@ SIGN_GENERATORS = 6
 
 def tries_all_signs(space: Space) -> bool:
     """Whether every family of generators of flips is small enough to try all of its signs."""
-    return all(len(family) <= SIGN_GENERATORS for family in _families(space))
+    return all(len(family) <= SIGN_GENERATORS for family in _families(space.of("flip")))
 
 
 def with_best_signs(space: Space, table: Table) -> Tensor:
@@ -65,9 +66,12 @@ def best_signs(space: Space, matched: Table) -> Tensor:
     return signs
 
 
-def _families(space: Space) -> list[list[int]]:
-    """The generators of flips, those together that meet on legs."""
-    table = np.array([g.exponents for g in space.of("flip")]).reshape(-1, len(space.legs)) % 2
+@cache
+def _families(flips: tuple[Generator, ...]) -> list[list[int]]:
+    """The numbers of generators of flips, those together that meet on legs."""
+    if not flips:
+        return []
+    table = np.array([g.exponents for g in flips]) % 2
     count, family = connected_components(table @ table.T, directed=False)
     return [np.flatnonzero(family == i).tolist() for i in range(count)]
 
@@ -75,7 +79,7 @@ def _families(space: Space) -> list[list[int]]:
 def _split(space: Space, table: Table) -> tuple[Tensor | None, list[tuple[list[int], Table]]]:
     """The products that no sign changes, added up, and those that every family changes."""
     unsigned: Tensor | None = None
-    found: list[tuple[list[int], Table]] = [(family, {}) for family in _families(space)]
+    found: list[tuple[list[int], Table]] = [(family, {}) for family in _families(space.of("flip"))]
     for pattern, product in table.items():
         if not any(pattern):
             unsigned = product if unsigned is None else unsigned + product
