@@ -526,6 +526,21 @@ def _is_ready(value: Any) -> bool:
     return True
 
 
+def check_seconds(seconds: object, start: str) -> None:
+    """Raises unless `seconds` is None or a positive number that somebody may wait.
+
+    Args:
+        seconds: what came.
+        start: how the message begins.
+
+    Raises:
+        ToroidsError: it is something else.
+    """
+    if seconds is None or (isinstance(seconds, int | float) and 0 < seconds <= LARGEST_OF_ALL):
+        return
+    raise ToroidsError(f"{start}; pass a positive number up to {LARGEST_OF_ALL:,}, or None.")
+
+
 def _are_params(value: Any) -> bool:
     try:
         check_named(value)

@@ -10,8 +10,7 @@ from typing import Any, TypeAlias
 import torch
 
 from toroids.align.position import Position
-from toroids.arguments import LARGEST_OF_ALL
-from toroids.errors import ToroidsError
+from toroids.arguments import check_seconds
 from toroids.evaluation.evaluator import Evaluator
 from toroids.params import Params
 from toroids.probe import Probe
@@ -24,11 +23,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 def check_budget(budget: float | None) -> None:
     """Raises unless `budget` is None or a positive number of seconds."""
-    if budget is not None and (isinstance(budget, str) or not 0 < budget <= LARGEST_OF_ALL):
-        raise ToroidsError(
-            f"the budget is {budget!r} seconds; pass a positive number up to {LARGEST_OF_ALL:,}, "
-            "or None."
-        )
+    check_seconds(budget, f"the budget is {budget!r} seconds")
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from toroids.arguments import LARGEST_OF_ALL, check_fields, checked_methods
+from toroids.arguments import check_fields, check_seconds, checked_methods
 from toroids.errors import ToroidsError
 
 SCHEDULES = ("cosine", "constant", "step")
@@ -61,7 +61,7 @@ class Recipe:
             raise ToroidsError(f"there is no schedule {self.schedule!r}; choose from {SCHEDULES}.")
         if self.clip is not None and not self.clip > 0:
             raise ToroidsError(f"clip is {self.clip}; pass a positive number, or None.")
-        check_seconds(self.seconds)
+        check_seconds(self.seconds, f"seconds is {self.seconds}")
 
     def rate(self, epoch: int) -> float:
         """Learning rate of `epoch`, counted from 0; a cosine is lr (1 + cos(pi e / budget)) / 2."""
@@ -74,11 +74,3 @@ class Recipe:
         """A strength in `epoch`, counted from 0: geometric from one end to the other."""
         first, last = ends
         return float(first * (last / first) ** (epoch / max(self.budget - 1, 1)))
-
-
-def check_seconds(seconds: float | None) -> None:
-    """Raises unless `seconds` is None or a positive number of seconds that somebody may wait."""
-    if seconds is not None and not 0 < seconds <= LARGEST_OF_ALL:
-        raise ToroidsError(
-            f"seconds is {seconds}; pass a positive number up to {LARGEST_OF_ALL:,}, or None."
-        )

@@ -10,11 +10,11 @@ import time
 import torch
 from torch import Tensor, nn
 
+from toroids.arguments import check_seconds
 from toroids.binary.layers import BinaryLinear, Sign
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.evaluator import Evaluator
-from toroids.solvers.recipe import check_seconds
 from toroids.solvers.training import Ended, Epoch, MakeModel, Trained, prepare
 
 WEIGHT = "hidden.weight"
@@ -60,7 +60,7 @@ class Votes:
         """
         if budget < 1:
             raise ToroidsError(f"budget is {budget}; pass at least 1.")
-        check_seconds(seconds)
+        check_seconds(seconds, f"seconds is {seconds}")
         self._end = math.inf if seconds is None else time.monotonic() + seconds
         (model,), (inputs, labels) = prepare(make_model, data, [seed], device)
         latent = _hidden(model).weight.detach()
