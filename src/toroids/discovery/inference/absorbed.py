@@ -149,24 +149,21 @@ class _Facts:
             for equation in self._about.get(name, ())
         }
         for equation in about.values():
-            constants: dict[tuple[int, tuple[Reader, ...]], float] = {}
-            shares: dict[tuple[int, tuple[Reader, ...]], dict[int, float]] = {}
-            sizes: dict[tuple[int, tuple[Reader, ...]], float] = {}
+            # by where they are seen: pairs by number, and what is constant as -1
+            terms: dict[tuple[int, tuple[Reader, ...]], list[tuple[int, float]]] = {}
             for part in equation:
                 if part.source == bias and _meets(part, entries):
-                    key = part.label, part.word
-                    constants[key] = constants.get(key, 0.0) + part.factor
-                    sizes[key] = max(sizes.get(key, 0.0), abs(part.factor))
+                    terms.setdefault((part.label, part.word), []).append((-1, part.factor))
                 for number in by_bias.get(part.source, ()):
                     reader = pairs[number][1]
                     word = part.word if reader is None else (reader, *part.word)
-                    own = shares.setdefault((part.label, word), {})
-                    own[number] = own.get(number, 0.0) - part.factor
-                    key = part.label, word
-                    sizes[key] = max(sizes.get(key, 0.0), abs(part.factor))
-            for key, size in sizes.items():  # of terms of any size, what is left of them counts
-                terms = sorted(shares.get(key, {}).items())
-                yield constants.get(key, 0.0) / size, tuple((n, x / size) for n, x in terms)
+                    terms.setdefault((part.label, word), []).append((number, -part.factor))
+            for own in terms.values():  # of terms of any size, what is left of them counts
+                size = max(abs(factor) for _, factor in own)
+                sums: dict[int, float] = {}
+                for number, factor in own:
+                    sums[number] = sums.get(number, 0.0) + factor / size
+                yield sums.pop(-1, 0.0), tuple(sorted(sums.items()))
 
 
 def _meets(part: Part, entries: NDArray[np.int64]) -> bool:
