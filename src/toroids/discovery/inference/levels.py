@@ -6,7 +6,8 @@ that a ReLU cuts off, their places decide, and no permutation passes.
 
 from torch import fx
 
-from toroids.discovery.tracing.program import operator_name
+from toroids.discovery.inference.ties import ARRANGED, COMPARISONS
+from toroids.discovery.tracing.program import short_name
 
 # Operators that choose places by the size of what is there.
 CHOOSING = {
@@ -14,18 +15,15 @@ CHOOSING = {
     "argsort", "msort",
 }  # fmt: skip
 # Functions with steps, or flat on both sides of one number; what they give is often equal.
-LEVELLING = {
+LEVELLING = COMPARISONS | {
     "relu", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid",
     "threshold", "hardshrink", "softshrink", "round", "floor", "ceil", "trunc", "fix", "sign",
-    "heaviside", "constant_pad_nd", "eq", "ne", "lt", "le", "gt", "ge", "logical_not",
+    "heaviside", "constant_pad_nd",
 }  # fmt: skip
 # What keeps equal numbers equal: other shapes, other types, functions of single entries.
-KEEPING = {
-    "view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t", "mT",
-    "movedim", "unsqueeze", "squeeze", "clone", "contiguous", "detach", "alias", "to", "_to_copy",
-    "dropout", "neg", "abs", "exp", "log", "log1p", "sqrt", "square", "sigmoid", "tanh", "softmax",
-    "_softmax", "log_softmax", "_log_softmax", "softplus", "select", "slice", "chunk", "split",
-    "split_with_sizes", "cat", "stack", "expand",
+KEEPING = ARRANGED | {
+    "exp", "log", "log1p", "sqrt", "square", "sigmoid", "tanh", "softplus", "softmax", "_softmax",
+    "log_softmax", "_log_softmax", "cat", "stack", "expand", "getitem",
 }  # fmt: skip
 WITH_NUMBERS = {"add", "sub", "rsub", "mul", "div", "pow"}
 
@@ -39,7 +37,7 @@ def levelling(node: fx.Node) -> str | None:
     Returns:
         The other one's name; None where `node` chooses nothing, or among numbers that differ.
     """
-    if _name(node) not in CHOOSING:
+    if short_name(node).removesuffix("_") not in CHOOSING:
         return None
     ahead, done = [*node.all_input_nodes[:1]], set[fx.Node]()
     while ahead:
@@ -47,14 +45,10 @@ def levelling(node: fx.Node) -> str | None:
         if current in done or current.op != "call_function":
             continue
         done.add(current)
-        name = _name(current)
+        name = short_name(current).removesuffix("_")
         if name in LEVELLING:
             return name
         inputs = current.all_input_nodes
-        if name in KEEPING or name == "getitem" or (name in WITH_NUMBERS and len(inputs) == 1):
+        if name in KEEPING or (name in WITH_NUMBERS and len(inputs) == 1):
             ahead += inputs
     return None
-
-
-def _name(node: fx.Node) -> str:
-    return operator_name(node).rpartition("::")[2].removesuffix("_")

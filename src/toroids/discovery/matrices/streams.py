@@ -20,7 +20,7 @@ from toroids.discovery.inference.contractions import bias_of, letters_of
 from toroids.discovery.inference.infer import Step
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.unread import ARRANGING
-from toroids.discovery.tracing.program import is_in_place, operator_name
+from toroids.discovery.tracing.program import is_in_place, short_name
 
 CONVERTING = ("to", "_to_copy", "contiguous", "clone", "detach", "alias", "type_as")
 # Operators that hand on the stream's units, whatever else they are given.
@@ -69,11 +69,6 @@ class Stream:
     hides_mean: bool = True
     gains: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
-
-
-def short_name(node: fx.Node) -> str:
-    """The name of a node's operator, its namespace and overload left out."""
-    return operator_name(node).rpartition("::")[2]
 
 
 class Look:

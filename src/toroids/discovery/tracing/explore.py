@@ -241,12 +241,18 @@ class _Explorer:
             )
         self.points.append(Point(program, example))
         main = self.programs[0]
-        twin = twin_of(main, program) if main.twin is None and not main.lengths else None
-        if twin is None:
+        if main.twin is not None or main.lengths or not self._gets_twin(program):
             self.programs.append(program)
-        else:
-            self.programs[0] = replace(main, twin=twin)
-            self._replace_in_points(main)
+        return True
+
+    def _gets_twin(self, program: Program) -> bool:
+        """Makes another trace the twin of the first, if they differ in numbers only."""
+        main = self.programs[0]
+        twin = twin_of(main, program)
+        if twin is None:
+            return False
+        self.programs[0] = new = replace(main, twin=twin)
+        self.points = [replace(p, program=new) if p.program is main else p for p in self.points]
         return True
 
     def _was_closed(self, program: Program, example: Example) -> bool:
@@ -380,14 +386,7 @@ class _Explorer:
         if main.lengths or count <= _count_differing(known, main.example):
             return
         with contextlib.suppress(ToroidsError):
-            twin = twin_of(main, trace(self.model, other, self.key))
-            if twin is not None:
-                self.programs[0] = replace(main, twin=twin)
-                self._replace_in_points(main)
-
-    def _replace_in_points(self, old: Program) -> None:
-        new = self.programs[0]
-        self.points = [replace(p, program=new) if p.program is old else p for p in self.points]
+            self._gets_twin(trace(self.model, other, self.key))
 
     def _check_stateless(self, example: Example) -> None:
         """Calls the module at an example and at other numbers of the same sizes."""

@@ -476,6 +476,11 @@ def operator_name(node: fx.Node) -> str:
     return str(schema.name) if schema is not None else str(node.target)
 
 
+def short_name(node: fx.Node) -> str:
+    """The name of a node's operator, its namespace and overload left out."""
+    return operator_name(node).rpartition("::")[2]
+
+
 def draws_random(node: fx.Node) -> bool:
     """Whether an operator draws random numbers, as one of dropout in evaluation does not."""
     if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
