@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import toroids as td
-from toroids.canonical import least_norm
+from toroids.canonical import newton
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_network_of_zeros_is_left(params):
 
 
 def test_says_when_newton_did_not_converge(params, monkeypatch):
-    monkeypatch.setattr(least_norm, "STEPS", 1)
+    monkeypatch.setattr(newton, "STEPS", 1)
     balanced = td.canonicalize(td.fully_connected_group(params), params, gauge="balanced")
     assert balanced.notes == ("the least norm was not found: Newton's method did not converge",)
 

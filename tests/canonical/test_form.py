@@ -178,6 +178,6 @@ def test_matrices_that_do_not_settle_are_named(monkeypatch):
     linear = torch.nn.Sequential(*(torch.nn.Linear(3, 3) for _ in range(3)))
     group = td.discover(linear, torch.randn(1, 3))
     assert {action for space in group.spaces for action in space.actions} >= {"mix"}
-    monkeypatch.setattr("toroids.canonical.sphere._settle", lambda *_: False)
+    monkeypatch.setattr("toroids.canonical.circles.Circle.settle", lambda *_: False)
     with pytest.raises(ParamsError, match=r'group\.without\("0", "mix"\)'):
         td.canonicalize(group, linear.state_dict())

@@ -10,7 +10,7 @@ import torch
 from discovery.written import NAMES, found
 
 import toroids as td
-from toroids.canonical.balanced import LeastNorm
+from toroids.canonical.least_norm import LeastNorm
 from toroids.canonical.plan import Plan
 
 

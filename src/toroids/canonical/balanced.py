@@ -1,230 +1,32 @@
 """The balanced gauge: the least norm among all networks that compute the same function.
 
-Not every norm has a least value: a filter before a norm shrinks freely, because nothing grows in
-turn. By symmetry one unit stands for all of a space, so that a small linear program over the
-exponents finds the weights that shrink to nothing along some direction. They do not count, and
-directions that move nothing else are fixed as in the sphere gauge; the rest has a least norm. Where
-a classifier's reader cannot see the scale of the outputs, it is that of the sphere gauge.
+What has no least norm, as a filter before a norm, is fixed as in the sphere gauge. Where a
+classifier's reader cannot see the scale of the outputs, it is that of the sphere gauge.
 """
 
-import itertools
-from collections.abc import MutableMapping, Sequence
-from dataclasses import replace
-from fractions import Fraction
+from collections.abc import MutableMapping
 
-import numpy as np
-import torch
-from scipy.optimize import linprog
 from torch import Tensor
 
-from toroids.canonical.degenerate import listed
-from toroids.canonical.exponents import Matrix
-from toroids.canonical.least_norm import LogScales, Mover, Squares, least_norm
+from toroids.canonical.circles import Circle
 from toroids.canonical.plan import Plan
-from toroids.canonical.sphere import element, fix, tolerance
-from toroids.discovery.inference.exponents import null_space
-from toroids.params import precise
-from toroids.symmetry.action import move_space
-from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Generator, Output, Space
-from toroids.symmetry.units import along, sum_per_unit
-
-ROUNDS = 1000
 
 
 def balanced_gauge(plan: Plan, params: MutableMapping[str, Tensor]) -> list[str]:
     """Brings a network to the least norm, replacing tensors in `params`.
 
-    Scales, matrices and what has no least norm are settled in turn until nothing moves by more
-    than the tolerance of the sphere gauge. The matrices and scales are constants to gradients.
-
     Args:
         plan: of the network's group.
-        params: parameters in the sphere gauge.
+        params: parameters in the sphere gauge; matrices and scales are constants to gradients.
 
     Returns:
         What has no least norm, and what did not converge.
     """
-    least = LeastNorm(plan.group, params)
-    rest = Plan(least.rest, plan.bias)
-    steps = [step for circle in rest.scales for step in circle]
-    notes = [*least.notes, *(note for note in rest.notes if note not in plan.notes)]
-    for _ in range(ROUNDS):
-        change = least.settle(params)
-        if change is None:
-            return [*notes, "the least norm was not found: Newton's method did not converge"]
-        change = max([change, *(fix(step, params) for step in steps)])
-        if change < tolerance(params):
-            return notes
-    return [*notes, f"the least norm was not found: {len(steps)} steps did not converge"]
-
-
-class LeastNorm:
-    """The scales of one group at which the norm of one network is least.
-
-    Attributes:
-        rest: the group with only those scales that move nothing but what has no least norm.
-        notes: on units that have no least norm.
-    """
-
-    def __init__(self, group: SymmetryGroup, params: MutableMapping[str, Tensor]) -> None:
-        """Finds which weights of the network count."""
-        self.notes: list[str] = []
-        # the gains of a space that rotates stay one, or its matrices would not be orthogonal
-        self._spaces = [s for s in group.spaces if s.of("rescale") and not s.of("rotate")]
-        self._movers: dict[str, list[Mover]] = {}
-        for number, space in enumerate(self._spaces):
-            powers = zip(*(g.exponents for g in space.of("rescale")), strict=True)
-            for leg, row in zip(space.legs, powers, strict=True):
-                if any(row) and leg.tensor in group.parameters:
-                    mover = Mover(number, leg, row)
-                    self._movers.setdefault(leg.tensor, []).append(mover)
-        self._counted: dict[str, set[int]] = {}
-        squares = self._squares(params)
-        self._count(squares)
-        self.rest = replace(
-            group, spaces=tuple(self._rest(space) for space in group.spaces), output=Output()
-        )
-        self._free = self._units_with_a_minimum(self._only_counted(squares))
-
-    def settle(self, params: MutableMapping[str, Tensor]) -> float | None:
-        """Brings the scales to the least norm; returns the largest that acted, None if none."""
-        squares = self._only_counted(self._squares(params))
-        scales = least_norm(squares, self._free)
-        if scales is None:
-            return None
-        for space, logs in zip(self._spaces, scales, strict=True):
-            choice = replace(element(space), log_scales=logs.view(-1, space.copies, space.size))
-            move_space(space, choice, params)
-        return max((float(logs.abs().max()) for logs in scales), default=0.0)
-
-    def _squares(self, params: MutableMapping[str, Tensor]) -> dict[str, Squares]:
-        found = {}
-        for name, movers in self._movers.items():
-            tensor = params[name].detach()
-            held = {a for m in movers for a in range(m.leg.axis, m.leg.axis + m.leg.span)}
-            others = [axis for axis in range(tensor.ndim) if axis not in held]
-            squares = (precise(tensor) + movers[0].leg.offset).square()
-            if others:
-                squares = squares.sum(dim=others, keepdim=True)
-            found[name] = Squares(squares, tuple(movers))
-        return found
-
-    def _count(self, squares: dict[str, Squares]) -> None:
-        """Finds the classes of entries, those that the same legs move, that have a least norm."""
-        sizes = [len(space.of("rescale")) for space in self._spaces]
-        starts = [0, *itertools.accumulate(sizes)]
-        classes: list[tuple[str, int]] = []
-        rows: list[Matrix] = []
-        for name, square in squares.items():
-            codes = _codes(square)
-            for code in set(codes.flatten().tolist()):
-                if not bool((square.values * (codes == code)).any()):
-                    continue
-                row = np.zeros(starts[-1])
-                for number, mover in enumerate(square.movers):
-                    if int(code) >> number & 1:
-                        first = starts[mover.space]
-                        row[first : first + len(mover.exponents)] += mover.exponents
-                classes.append((name, int(code)))
-                rows.append(row)
-        bounded = _bounded(np.array(rows)) if rows else []
-        for (name, code), counts in zip(classes, bounded, strict=True):
-            if counts:
-                self._counted.setdefault(name, set()).add(code)
-
-    def _only_counted(self, squares: dict[str, Squares]) -> list[Squares]:
-        kept = []
-        for name, counted in self._counted.items():
-            square = squares[name]
-            codes = _codes(square)
-            mask = torch.zeros_like(codes, dtype=torch.bool)
-            for code in counted:
-                mask |= codes == code
-            kept.append(
-                square if bool(mask.all()) else replace(square, values=square.values * mask)
-            )
-        return kept
-
-    def _rows(self, space: Space) -> list[tuple[float, ...]]:
-        """The exponents, in the generators of one space, of its legs whose norm counts."""
-        return [
-            mover.exponents
-            for name, codes in self._counted.items()
-            for number, mover in enumerate(self._movers[name])
-            if self._spaces[mover.space].name == space.name
-            and any(code >> number & 1 for code in codes)
-        ]
-
-    def _rest(self, space: Space) -> Space:
-        """The space with those rescalings that leave all that counts as it is."""
-        generators = space.of("rescale")
-        rows = [
-            {number: Fraction(e).limit_denominator(10**6) for number, e in enumerate(row) if e}
-            for row in dict.fromkeys(self._rows(space))
-        ]
-        kept = []
-        for vector in null_space(rows, range(len(generators)), modulo_two=False):
-            powers = sum(
-                float(factor) * np.array(generators[number].exponents)
-                for number, factor in vector.items()
-            )
-            kept.append(Generator("rescale", tuple(np.round(powers, 12).tolist())))
-        others = [g for g in space.generators if g.action != "rescale"]
-        actions = {g.action for g in (*kept, *others)} | (space.actions & {"permute"})
-        return replace(space, generators=(*kept, *others), actions=frozenset(actions))
-
-    def _units_with_a_minimum(self, squares: Sequence[Squares]) -> LogScales:
-        """Marks units that zeros leave with a least norm; the others keep their scale."""
-        free = []
-        for number, space in enumerate(self._spaces):
-            units = space.copies * space.size
-            found = [
-                (mover.exponents, sum_per_unit(square.values, mover.leg, units) > 0)
-                for square in squares
-                for mover in square.movers
-                if mover.space == number
-            ]
-            mark = torch.ones(len(space.of("rescale")), units, dtype=torch.float64)
-            if found:
-                rows = np.array([row for row, _ in found])
-                present = torch.stack([there for _, there in found], dim=1).cpu()
-                for pattern in map(torch.tensor, sorted({tuple(row) for row in present.tolist()})):
-                    left = rows[pattern.numpy()]
-                    if len(left) and not all(_bounded(left)):
-                        mark[:, (present == pattern).all(dim=1)] = 0
-                mark = mark.to(squares[0].values)
-            stuck = (mark[0] == 0).nonzero().flatten().tolist()
-            if stuck:
-                self.notes.append(
-                    f"space `{space.name}`: units {listed(stuck)} have no least norm, because all "
-                    "weights that would grow are zero; they keep the scale of the sphere gauge"
-                )
-            free.append(mark)
-        return free
-
-
-def _codes(square: Squares) -> Tensor:
-    """Says by one bit per leg, to broadcast over the entries, which legs move an entry."""
-    codes = torch.zeros((1,) * square.values.ndim, dtype=torch.long, device=square.values.device)
-    for number, mover in enumerate(square.movers):
-        positions = mover.leg.positions
-        bit = torch.full((1,) * square.values.ndim, 1 << number, device=codes.device)
-        if positions is not None:
-            ones = torch.full((len(positions),), 1 << number, device=codes.device)
-            bit = along(ones, square.values, mover.leg, 0)
-        codes = codes + bit
-    return codes
-
-
-def _bounded(rows: Matrix) -> list[bool]:
-    """Which rows r stay at r d >= 0 for every d at which no row is positive."""
-    count, size = rows.shape
-    # the largest sum of t, 0 <= t <= 1, with r d + t <= 0: where t is not zero, r d can fall
-    found = linprog(
-        np.concatenate([np.zeros(size), -np.ones(count)]),
-        A_ub=np.concatenate([rows, np.eye(count)], axis=1),
-        b_ub=np.zeros(count),
-        bounds=[(None, None)] * size + [(0, 1)] * count,
+    circle = Circle(plan.group, plan.bias, params)
+    found = circle.settle(params)
+    notes = [note for note in circle.notes if note not in plan.notes]
+    return (
+        notes
+        if found
+        else [*notes, "the least norm was not found: Newton's method did not converge"]
     )
-    return [bool(t < 0.5) for t in found.x[size:]]

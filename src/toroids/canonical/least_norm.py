@@ -1,177 +1,266 @@
 """The scales at which the norm of a network's weights is least.
 
-An entry w of a tensor that the units of several spaces index becomes w exp(sum of e s), e the
-exponents of its legs and s the log-scales of its units, so that
-
-    F(s) = sum over entries of w^2 exp(2 sum of e s)
-
-is convex in s. Newton's method with conjugate gradients finds its minimum; its gradient and the
-products with its Hessian are sums of squares along the legs.
+Not every norm has a least value: a filter before a norm shrinks freely, because nothing grows in
+turn. By symmetry one unit stands for all of a space, so that a small linear program over the
+exponents finds the weights that shrink to nothing along some direction. They do not count.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
+import numpy as np
 import torch
+from scipy.optimize import linprog
 from torch import Tensor
 
-from toroids.symmetry.space import Leg
+from toroids.canonical.degenerate import listed
+from toroids.canonical.exponents import Matrix
+from toroids.canonical.newton import minimise
+from toroids.canonical.squares import LogScales, Mover, Squares, SumOfSquares
+from toroids.canonical.steps import element
+from toroids.discovery.inference.exponents import null_space
+from toroids.params import Params, precise
+from toroids.symmetry.action import move_space
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Generator, Output, Space
 from toroids.symmetry.units import along, sum_per_unit
 
-# One log-scale per unit and generator, (generators, units), for every space.
-LogScales = list[Tensor]
-
-# A step is about the error before it, and squares itself: after this one only rounding is left.
-LAST_STEP = 1e-7
-STEPS = 100
-# A step moves no log-scale by more than this, and lowers F by this share of what its slope says.
-LONGEST = 1.0
-SUFFICIENT = 1e-4
-# Relative accuracy of the conjugate gradients.
-RESIDUAL = 1e-6
-CONJUGATE_STEPS = 500
-
 
 @dataclass(frozen=True)
-class Mover:
-    """One leg of a tensor: the number of its space, and its exponent in every generator."""
+class Stuck:
+    """Units of which zeros leave no weights that would grow.
+
+    Attributes:
+        space: its number.
+        where: which units.
+        rows: the exponents, in every generator, of the weights that are there.
+    """
 
     space: int
-    leg: Leg
-    exponents: tuple[float, ...]
+    where: Tensor
+    rows: Matrix
 
 
-@dataclass(frozen=True)
-class Squares:
-    """Squares of a tensor's entries, summed along the axes that no leg indexes."""
+class LeastNorm:
+    """The scales of one group at which the norm of one network is least.
 
-    values: Tensor
-    movers: tuple[Mover, ...]
-
-    def logs(self, scales: LogScales) -> list[Tensor]:
-        """What is added to the entries' logarithms, one tensor to broadcast for every leg."""
-        return [
-            along(self._weights(mover).to(scales[mover.space]) @ scales[mover.space],
-                  self.values, mover.leg, 0.0)
-            for mover in self.movers
-        ]  # fmt: skip
-
-    def scaled(self, scales: LogScales) -> "Squares":
-        """The squares after the scales have acted."""
-        values = self.values
-        for log in self.logs(scales):
-            values = values * (2 * log).exp()
-        return replace(self, values=values)
-
-    def add_sums(self, values: Tensor, totals: LogScales) -> None:
-        """Adds to every log-scale's total the sum of what it moves, times its exponent."""
-        for mover in self.movers:
-            total = totals[mover.space]
-            sums = sum_per_unit(values, mover.leg, total.shape[1])
-            total += self._weights(mover).to(total)[:, None] * sums
-
-    @staticmethod
-    def _weights(mover: Mover) -> Tensor:
-        return torch.tensor(mover.exponents, dtype=torch.float64)
-
-
-def least_norm(squares: Sequence[Squares], free: LogScales) -> LogScales | None:
-    """Minimises the sum of all squares.
-
-    Args:
-        squares: of all tensors that count.
+    Attributes:
+        spaces: on which scales act.
         free: 1 for every log-scale that may move, 0 for the others.
-
-    Returns:
-        The log-scales, with an error of about LAST_STEP squared; zero along directions in which
-        nothing changes. None if Newton's method did not converge.
+        rest: the group with only those scales that move nothing but what has no least norm.
+        notes: on units that have no least norm.
     """
-    scales = [torch.zeros_like(part) for part in free]
-    for _ in range(STEPS):
-        now = [square.scaled(scales) for square in squares]
-        step = _newton_step(now, free)
-        largest = max((float(part.abs().max()) for part in step), default=0.0)
-        scales = _plus(scales, step, 1.0 if largest < LAST_STEP else _length(now, step, largest))
-        if largest < LAST_STEP:
-            return scales
-    return None
+
+    def __init__(self, group: SymmetryGroup, params: Params) -> None:
+        """Finds which weights of the network count."""
+        self.notes: list[str] = []
+        # the gains of a space that rotates stay one, or its matrices would not be orthogonal
+        self.spaces = [s for s in group.spaces if s.of("rescale") and not s.of("rotate")]
+        self._movers: dict[str, list[Mover]] = {}
+        for number, space in enumerate(self.spaces):
+            powers = zip(*(g.exponents for g in space.of("rescale")), strict=True)
+            for leg, row in zip(space.legs, powers, strict=True):
+                if any(row) and leg.tensor in group.parameters:
+                    mover = Mover(number, leg, row)
+                    self._movers.setdefault(leg.tensor, []).append(mover)
+        self._counted: dict[str, set[int]] = {}
+        squares = self._squares(params)
+        self._count(squares)
+        self.rest = replace(
+            group, spaces=tuple(self._rest(space) for space in group.spaces), output=Output()
+        )
+        self._stuck: list[Stuck] = []
+        self.free = self._units_with_a_minimum(self._only_counted(squares))
+
+    def settle(self, params: MutableMapping[str, Tensor]) -> float | None:
+        """Brings the scales to the least norm, and units without one to norm one.
+
+        Returns:
+            The largest log-scale that acted; None if Newton's method did not converge.
+        """
+        least = minimise(self.function(params))
+        if least is None:
+            return None
+        scale(self.spaces, least.scales, params)
+        stuck = self._to_norm_one(self._only_counted(self._squares(params)))
+        scale(self.spaces, stuck, params)
+        return max((float(logs.abs().max()) for logs in (*least.scales, *stuck)), default=0.0)
+
+    def function(self, params: Params) -> SumOfSquares:
+        """The norm of what counts, as a function of the scales."""
+        squares = self._only_counted(self._squares(params))
+        return SumOfSquares(squares, self.free, [torch.zeros_like(part) for part in self.free])
+
+    def shares(self, params: Params) -> dict[str, Tensor]:
+        """Ones for weights that count, zeros for others, to broadcast over what scales move."""
+        squares = self._squares(params)
+        return {
+            name: self._mask(name, square).to(torch.float64) for name, square in squares.items()
+        }
+
+    def _squares(self, params: Params) -> dict[str, Squares]:
+        found = {}
+        for name, movers in self._movers.items():
+            tensor = params[name].detach()
+            held = {a for m in movers for a in range(m.leg.axis, m.leg.axis + m.leg.span)}
+            others = [axis for axis in range(tensor.ndim) if axis not in held]
+            squares = (precise(tensor) + movers[0].leg.offset).square()
+            if others:
+                squares = squares.sum(dim=others, keepdim=True)
+            found[name] = Squares(squares, tuple(movers))
+        return found
+
+    def _count(self, squares: dict[str, Squares]) -> None:
+        """Finds the classes of entries, those that the same legs move, that have a least norm."""
+        sizes = [len(space.of("rescale")) for space in self.spaces]
+        starts = [0, *itertools.accumulate(sizes)]
+        classes: list[tuple[str, int]] = []
+        rows: list[Matrix] = []
+        for name, square in squares.items():
+            codes = _codes(square)
+            for code in set(codes.flatten().tolist()):
+                if not bool((square.values * (codes == code)).any()):
+                    continue
+                row = np.zeros(starts[-1])
+                for number, mover in enumerate(square.movers):
+                    if int(code) >> number & 1:
+                        first = starts[mover.space]
+                        row[first : first + len(mover.exponents)] += mover.exponents
+                classes.append((name, int(code)))
+                rows.append(row)
+        bounded = _bounded(np.array(rows)) if rows else []
+        for (name, code), counts in zip(classes, bounded, strict=True):
+            if counts:
+                self._counted.setdefault(name, set()).add(code)
+
+    def _only_counted(self, squares: dict[str, Squares]) -> list[Squares]:
+        kept = []
+        for name in self._counted:
+            square, mask = squares[name], self._mask(name, squares[name])
+            kept.append(
+                square if bool(mask.all()) else replace(square, values=square.values * mask)
+            )
+        return kept
+
+    def _mask(self, name: str, square: Squares) -> Tensor:
+        """Which entries of a tensor count."""
+        codes = _codes(square)
+        mask = torch.zeros_like(codes, dtype=torch.bool)
+        for code in self._counted.get(name, ()):
+            mask |= codes == code
+        return mask
+
+    def _rows(self, space: Space) -> list[tuple[float, ...]]:
+        """The exponents, in the generators of one space, of its legs whose norm counts."""
+        return [
+            mover.exponents
+            for name, codes in self._counted.items()
+            for number, mover in enumerate(self._movers[name])
+            if self.spaces[mover.space].name == space.name
+            and any(code >> number & 1 for code in codes)
+        ]
+
+    def _rest(self, space: Space) -> Space:
+        """The space with those rescalings that leave all that counts as it is."""
+        generators = space.of("rescale")
+        rows = [
+            {number: Fraction(e).limit_denominator(10**6) for number, e in enumerate(row) if e}
+            for row in dict.fromkeys(self._rows(space))
+        ]
+        kept = []
+        for vector in null_space(rows, range(len(generators)), modulo_two=False):
+            powers = sum(
+                float(factor) * np.array(generators[number].exponents)
+                for number, factor in vector.items()
+            )
+            kept.append(Generator("rescale", tuple(np.round(powers, 12).tolist())))
+        others = [g for g in space.generators if g.action != "rescale"]
+        actions = {g.action for g in (*kept, *others)} | (space.actions & {"permute"})
+        return replace(space, generators=(*kept, *others), actions=frozenset(actions))
+
+    def _to_norm_one(self, squares: Sequence[Squares]) -> LogScales:
+        """Scales at which what units without a least norm hold has norm one."""
+        scales = [torch.zeros_like(part) for part in self.free]
+        for stuck in self._stuck:
+            total = scales[stuck.space]
+            sums = [
+                torch.stack(
+                    [
+                        sum_per_unit(square.values, mover.leg, total.shape[1])
+                        for square in squares
+                        for mover in square.movers
+                        if mover.space == stuck.space and mover.exponents == tuple(row)
+                    ]
+                ).sum(dim=0)
+                for row in stuck.rows
+            ]
+            where = stuck.where.to(total.device)
+            logs = torch.where(where, torch.stack(sums), 1.0).log() / -2
+            total += torch.from_numpy(np.linalg.pinv(stuck.rows)).to(total) @ logs
+        return scales
+
+    def _units_with_a_minimum(self, squares: Sequence[Squares]) -> LogScales:
+        """Marks units that zeros leave with a least norm."""
+        free = []
+        for number, space in enumerate(self.spaces):
+            units = space.copies * space.size
+            found = [
+                (mover.exponents, sum_per_unit(square.values, mover.leg, units) > 0)
+                for square in squares
+                for mover in square.movers
+                if mover.space == number
+            ]
+            mark = torch.ones(len(space.of("rescale")), units, dtype=torch.float64)
+            if found:
+                rows = np.array([row for row, _ in found])
+                present = torch.stack([there for _, there in found], dim=1).cpu()
+                for pattern in map(torch.tensor, sorted({tuple(row) for row in present.tolist()})):
+                    left = rows[pattern.numpy()]
+                    if len(left) and not all(_bounded(left)):
+                        where = (present == pattern).all(dim=1)
+                        mark[:, where] = 0
+                        self._stuck.append(Stuck(number, where, np.unique(left, axis=0)))
+                mark = mark.to(squares[0].values)
+            stuck = (mark[0] == 0).nonzero().flatten().tolist()
+            if stuck:
+                self.notes.append(
+                    f"space `{space.name}`: units {listed(stuck)} have no least norm, because all "
+                    "weights that would grow are zero; what is there gets norm one"
+                )
+            free.append(mark)
+        return free
 
 
-def _length(now: Sequence[Squares], step: LogScales, largest: float) -> float:
-    """Shortens a step until F falls in proportion."""
-    slope = _dot(_gradient(now, step), step)
-    length = min(1.0, LONGEST / largest)
-    while _change(now, step, length) > SUFFICIENT * length * slope and length > LAST_STEP:
-        length /= 2
-    return length
+def scale(spaces: Sequence[Space], scales: LogScales, params: MutableMapping[str, Tensor]) -> None:
+    """Moves a network by log-scales, one tensor for every space."""
+    for space, logs in zip(spaces, scales, strict=True):
+        choice = replace(element(space), log_scales=logs.view(-1, space.copies, space.size))
+        move_space(space, choice, params)
 
 
-def _change(now: Sequence[Squares], step: LogScales, length: float) -> float:
-    """The change of F, without the loss of digits in a difference of two large sums."""
-    total = 0.0
-    for square in now:
-        first, *others = square.logs(step)
-        log = sum(others, first)
-        total += float((square.values * (2 * length * log).expm1()).sum())
-    return total
+def _codes(square: Squares) -> Tensor:
+    """Says by one bit per leg, to broadcast over the entries, which legs move an entry."""
+    codes = torch.zeros((1,) * square.values.ndim, dtype=torch.long, device=square.values.device)
+    for number, mover in enumerate(square.movers):
+        positions = mover.leg.positions
+        bit = torch.full((1,) * square.values.ndim, 1 << number, device=codes.device)
+        if positions is not None:
+            ones = torch.full((len(positions),), 1 << number, device=codes.device)
+            bit = along(ones, square.values, mover.leg, 0)
+        codes = codes + bit
+    return codes
 
 
-def _gradient(now: Sequence[Squares], like: LogScales) -> LogScales:
-    totals = [torch.zeros_like(part) for part in like]
-    for square in now:
-        square.add_sums(2 * square.values, totals)
-    return totals
-
-
-def _newton_step(now: Sequence[Squares], free: LogScales) -> LogScales:
-    """Solves H step = -gradient by conjugate gradients, each log-scale in units of its own."""
-    slope = [g * f for g, f in zip(_gradient(now, free), free, strict=True)]
-    diagonal = [torch.zeros_like(part) for part in free]
-    for square in now:
-        for mover in square.movers:
-            powers = tuple(e * e for e in mover.exponents)
-            one = replace(square, movers=(replace(mover, exponents=powers),))
-            one.add_sums(4 * square.values, diagonal)
-    units = [torch.where(d > 0, d, 1.0).rsqrt() * f for d, f in zip(diagonal, free, strict=True)]
-
-    def product(vector: LogScales) -> LogScales:
-        moved = _times(vector, units)
-        totals = [torch.zeros_like(part) for part in vector]
-        for square in now:
-            logs = square.logs(moved)
-            weighted = sum((square.values * log for log in logs[1:]), square.values * logs[0])
-            square.add_sums(4 * weighted, totals)
-        return _times(totals, units)
-
-    return _times(_conjugate_gradients(product, [-s for s in _times(slope, units)]), units)
-
-
-def _conjugate_gradients(product: Callable[[LogScales], LogScales], goal: LogScales) -> LogScales:
-    """Solves product(x) = goal; stays out of directions that the product maps to zero."""
-    x = [torch.zeros_like(part) for part in goal]
-    rest, direction = goal, goal
-    size = start = _dot(rest, rest)
-    for _ in range(CONJUGATE_STEPS):
-        if size <= RESIDUAL**2 * start:
-            break
-        image = product(direction)
-        curvature = _dot(direction, image)
-        if curvature <= 0:  # rounding, along what nothing changes
-            break
-        x = _plus(x, direction, size / curvature)
-        rest = _plus(rest, image, -size / curvature)
-        before, size = size, _dot(rest, rest)
-        direction = _plus(rest, direction, size / before)
-    return x
-
-
-def _plus(a: LogScales, b: LogScales, factor: float) -> LogScales:
-    return [x + factor * y for x, y in zip(a, b, strict=True)]
-
-
-def _times(a: LogScales, b: LogScales) -> LogScales:
-    return [x * y for x, y in zip(a, b, strict=True)]
-
-
-def _dot(a: LogScales, b: LogScales) -> float:
-    return sum(float((x * y).sum()) for x, y in zip(a, b, strict=True))
+def _bounded(rows: Matrix) -> list[bool]:
+    """Which rows r stay at r d >= 0 for every d at which no row is positive."""
+    count, size = rows.shape
+    # the largest sum of t, 0 <= t <= 1, with r d + t <= 0: where t is not zero, r d can fall
+    found = linprog(
+        np.concatenate([np.zeros(size), -np.ones(count)]),
+        A_ub=np.concatenate([rows, np.eye(count)], axis=1),
+        b_ub=np.zeros(count),
+        bounds=[(None, None)] * size + [(0, 1)] * count,
+    )
+    return [bool(t < 0.5) for t in found.x[size:]]

@@ -10,7 +10,7 @@ columns already carry the scales of the layer before.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -91,6 +91,24 @@ class Mix:
 
 
 @dataclass(frozen=True)
+class MixSigns:
+    """The signs of the directions of a space on which matrices act.
+
+    Attributes:
+        space: the space.
+        legs: of the weights that tell them.
+    """
+
+    space: Space
+    legs: tuple[Leg, ...]
+
+    @property
+    def moves(self) -> list[Leg]:
+        """All legs of the space."""
+        return list(self.space.legs)
+
+
+@dataclass(frozen=True)
 class OutputScale:
     """The scale of a classifier's outputs."""
 
@@ -107,7 +125,9 @@ class OutputScale:
         return list(self.legs)
 
 
-Step = Pivot | Mix | OutputScale
+Scale = Pivot | Mix | OutputScale
+Sign = Pivot | MixSigns
+Step = Scale | Sign
 
 
 class Plan:
@@ -128,7 +148,7 @@ class Plan:
         self.shifts = self._shift_pivots()
         rescales: list[Pivot] = []
         flips: list[Pivot] = []
-        mixes: list[Step] = []
+        mixes: list[Mix] = []
         for space in group.spaces:
             rescales += self._apart(self._pivots(space, "rescale", bias, rescales), rescales)
             flips += self._apart(self._pivots(space, "flip", earlier=flips), flips)
@@ -140,9 +160,36 @@ class Plan:
                     "what they act on"
                 )
         output = output_sphere(group)
-        scale: list[Step] = [OutputScale(output)] if output else []
-        self.scales = _ordered([*rescales, *mixes, *scale])
-        self.signs = _ordered([*flips, *mixes])
+        scales: list[Scale] = [*rescales, *mixes]
+        self.scales = ordered([*scales, OutputScale(output)] if output else scales)
+        self.signs = self._unwound([*flips, *(self._signs(mix.space) for mix in mixes)])
+
+    def _signs(self, space: Space) -> MixSigns:
+        """Looks at all weights that write a space, on one axis."""
+        twice = carried_twice(space)
+        powers = zip(space.legs, space.of("mix")[0].exponents, strict=True)
+        return MixSigns(space, tuple(x for x, e in powers if e > 0 and x.tensor not in twice))
+
+    def _unwound(self, steps: list[Sign]) -> list[list[Sign]]:
+        """Orders steps; in a circle, directions look at weights that no other step moves."""
+        circles = ordered(steps)
+        for circle in circles:
+            for step in circle if len(circle) > 1 else ():
+                if isinstance(step, MixSigns) and (legs := self._alone(step, circle)):
+                    return self._unwound([replace(x, legs=legs) if x is step else x for x in steps])
+        return circles
+
+    def _alone(self, step: MixSigns, circle: Sequence[Sign]) -> tuple[Leg, ...]:
+        """The legs of a space that only it moves; those that write it, or else those that read."""
+        moved = [leg for other in circle if other is not step for leg in other.moves]
+        written = self._signs(step.space).legs
+        read = [leg for leg in step.space.legs if leg.role == "read"]
+        for side in (written, read):
+            legs = tuple(leg for leg in side if not _meet([leg], moved))
+            units = step.space.copies * step.space.size
+            if any(entries_per_unit(self.group.shapes[x.tensor], x, units) > 1 for x in legs):
+                return legs
+        return ()
 
     @cached_property
     def spheres(self) -> list[Spheres]:
@@ -162,7 +209,7 @@ class Plan:
                 for s in self.group.spaces
                 for p in self._pivots(s, "shift", early=s.name in early)
             ]
-            circles = [[x for x in c if isinstance(x, Pivot)] for c in _ordered(chosen)]
+            circles = [[x for x in c if isinstance(x, Pivot)] for c in ordered(chosen)]
             names = {pivot.space.name for circle in circles if len(circle) > 1 for pivot in circle}
             if names <= early:
                 break
@@ -336,7 +383,10 @@ def _meet(legs: Iterable[Leg], others: Iterable[Leg]) -> bool:
     return any(x.meets(y) for x in legs for y in others)
 
 
-def _ordered(steps: Sequence[Step]) -> list[list[Step]]:
+S = TypeVar("S", Scale, Sign)
+
+
+def ordered(steps: Sequence[S]) -> list[list[S]]:
     """Sorts steps so that each comes after all others that move what it looks at."""
     looks: dict[str, list[tuple[int, Leg]]] = {}
     for number, step in enumerate(steps):

@@ -10,12 +10,13 @@ from collections.abc import MutableMapping
 import torch
 from torch import Tensor
 
-from toroids.canonical.mix import sides
-from toroids.canonical.plan import Mix, Pivot, Plan, Step
-from toroids.canonical.sphere import element
+from toroids.canonical.plan import Pivot, Plan, Sign
+from toroids.canonical.steps import element
 from toroids.errors import ParamsError
+from toroids.params import precise
 from toroids.symmetry.action import move_space
 from toroids.symmetry.space import Generator, Space
+from toroids.symmetry.units import vectors
 
 # Steps whose signs depend on each other are repeated so often at most.
 CIRCLE_ROUNDS = 100
@@ -57,17 +58,19 @@ def fix_signs(plan: Plan, params: MutableMapping[str, Tensor]) -> None:
                 break
 
 
-def _fix_sign(step: Step, params: MutableMapping[str, Tensor]) -> bool:
+def _fix_sign(step: Sign, params: MutableMapping[str, Tensor]) -> bool:
     """Carries out one step and says whether it flipped anything."""
     if isinstance(step, Pivot):
         held = {name: x.detach() for name, x in step.spheres.as_read(params).items()}
         squares = {name: tensor.square() for name, tensor in held.items()}
         return _flip(step.acting, step.spheres.dot(squares, held), params)
-    if isinstance(step, Mix):
-        written, _ = sides(step.space, params)
-        if written is not None:
-            return _flip(_flipping(step.space), written.detach().pow(3).sum(dim=2), params)
-    return False
+    moments = sum(
+        vectors(precise(params[leg.tensor].detach()), leg, step.space.copies, step.space.size)
+        .pow(3)
+        .sum(dim=2)
+        for leg in step.legs
+    )
+    return isinstance(moments, Tensor) and _flip(_flipping(step.space), moments, params)
 
 
 def _flip(space: Space, moments: Tensor, params: MutableMapping[str, Tensor]) -> bool:

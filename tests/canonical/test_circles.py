@@ -1,0 +1,82 @@
+"""Scales and matrices that depend on each other have one canonical form."""
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+import toroids as td
+
+
+class Stream(nn.Module):
+    """A linear stream with units beside it, of which some read what a matrix may turn."""
+
+    def __init__(self, size, act, norm, bias=True):
+        super().__init__()
+        self.a = nn.Linear(4, size, bias=bias)
+        self.b = nn.Linear(size, 5, bias=bias)
+        self.norm = norm
+        self.act = act
+        self.d = nn.Linear(5, size, bias=bias)
+        self.c = nn.Linear(size, 3, bias=bias)
+
+    def forward(self, x):
+        x = self.a(x)
+        return self.c(x + self.d(self.act(self.norm(self.b(x)))))
+
+
+KINDS = {
+    "relu": lambda: Stream(6, nn.ReLU(), nn.Identity()),
+    "relu, no bias, low rank": lambda: Stream(8, nn.ReLU(), nn.Identity(), bias=False),
+    "tanh": lambda: Stream(3, nn.Tanh(), nn.Identity()),
+    "norm": lambda: Stream(4, nn.ReLU(), nn.BatchNorm1d(5)),
+    "linear": lambda: nn.Sequential(*(nn.Linear(n, n - 1) for n in (6, 5, 4, 3))),
+}
+
+
+def networks(kind):
+    """The same network, badly scaled in ways that a training run may leave."""
+    for seed, scale in enumerate((1.0, 1e3)):
+        torch.manual_seed(seed)
+        model = KINDS[kind]().double().eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_()
+            list(model.parameters())[2].mul_(scale)
+        yield model, dict(model.state_dict())
+
+
+def changes(after, before):
+    return max(
+        float((after[k] - v).abs().max() / v.abs().max()) for k, v in before.items() if v.any()
+    )
+
+
+def known(params):
+    """What does not depend on the order and the signs of units."""
+    return {name: tensor.abs().flatten().sort().values for name, tensor in params.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gauge", ["sphere", "balanced"])
+def test_the_form_is_one_and_keeps_the_function(kind, gauge):
+    group = None
+    for model, params in networks(kind):
+        x = torch.randn(7, 4 if kind != "linear" else 6).double()
+        group = group or td.discover(model, x)
+        canonical = dict(td.canonicalize(group, params, gauge=gauge))
+        y = functional_call(model, params, x)
+        assert (functional_call(model, canonical, x) - y).abs().max() < 1e-11 * y.abs().max()
+        again = td.canonicalize(group, canonical, gauge=gauge)
+        assert changes(again, canonical) < 1e-9
+        moved = group.apply(group.random(torch.Generator().manual_seed(3)), params)
+        again = td.canonicalize(group, moved, gauge=gauge)
+        assert changes(known(again), known(canonical)) < 1e-8
+
+
+def test_gradients_flow_through_scales():
+    model, params = next(networks("relu"))
+    group = td.discover(model, torch.randn(2, 4).double())
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in params.items()}
+    sum(t.sum() for t in td.canonicalize(group, leaves).values()).backward()
+    assert all(leaf.grad is not None and leaf.grad.isfinite().all() for leaf in leaves.values())
