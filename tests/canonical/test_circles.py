@@ -6,6 +6,7 @@ from torch import nn
 from torch.func import functional_call
 
 import toroids as td
+from toroids.canonical.plan import Plan
 
 
 class Stream(nn.Module):
@@ -80,3 +81,10 @@ def test_gradients_flow_through_scales():
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in params.items()}
     sum(t.sum() for t in td.canonicalize(group, leaves).values()).backward()
     assert all(leaf.grad is not None and leaf.grad.isfinite().all() for leaf in leaves.values())
+
+
+def test_signs_are_told_one_after_another():
+    """Units tell the signs of a stream that tells theirs: repeated, they may never come to rest."""
+    model = KINDS["tanh"]().double()
+    plan = Plan(td.discover(model, torch.randn(2, 4).double()), bias=True)
+    assert [len(steps) for steps in plan.signs] == [1, 1]

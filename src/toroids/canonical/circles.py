@@ -60,8 +60,6 @@ class Circle:
         rest = Plan(self._least.rest, self._bias)
         self._steps = [*(step for circle in rest.scales for step in circle), *self._others]
         self._mixes = [step.space for step in self._steps if isinstance(step, Mix)]
-        # the eps of a norm makes its weight depend on what is before the norm, which turns settle
-        self._leaps = bool(self._mixes) and not any(s.norms for s in self._least.spaces)
         self.notes = [*self._least.notes, *rest.notes]
 
     def settle(self, params: MutableMapping[str, Tensor]) -> bool:
@@ -91,7 +89,7 @@ class Circle:
                 if not 2 * change < before:
                     return False
                 before = change
-            if self._leaps and turn % PATIENCE == TURNS and not self._leap(params):
+            if self._mixes and turn % PATIENCE == TURNS and not self._leap(params):
                 return False
         return False
 
@@ -112,7 +110,7 @@ class Circle:
         if least is None:
             return False
         for step in least.steps:
-            least.act(step, params)
+            least.act(step, params, self._least.spaces)
         return True
 
 
@@ -130,6 +128,7 @@ class Norm:
 
     Attributes:
         least: says which weights count.
+        spaces: on which scales act, without what they do to weights through the eps of norms.
         mixes: the spaces on which matrices act.
         spheres: of what does not count and has norm one.
         tensors: where it stands, in float64.
@@ -137,6 +136,7 @@ class Norm:
     """
 
     least: LeastNorm
+    spaces: Sequence[Space]
     mixes: Sequence[Space]
     spheres: Sequence[Spheres]
     tensors: Mapping[str, Tensor]
@@ -150,15 +150,18 @@ class Norm:
         legs = [leg for space in (*least.spaces, *mixes) for leg in space.legs]
         legs += [leg for family in spheres for leg in family.legs]
         held = {leg.tensor: precise(params[leg.tensor].detach()) for leg in legs}
-        return cls(least, mixes, spheres, held)
+        spaces = [replace(space, norms=()) for space in least.spaces]
+        return cls(least, spaces, mixes, spheres, held)
 
-    def act(self, step: Point, params: MutableMapping[str, Tensor]) -> None:
-        """Moves a network by a step."""
-        scale(self.least.spaces, step[: len(self.least.spaces)], params)
+    def act(
+        self, step: Point, params: MutableMapping[str, Tensor], spaces: Sequence[Space]
+    ) -> None:
+        """Moves a network by a step, whose scales act on `spaces`."""
+        scale(spaces, step[: len(spaces)], params)
         self._mix(step, params)
 
     def _mix(self, step: Point, params: MutableMapping[str, Tensor]) -> None:
-        for space, x in zip(self.mixes, step[len(self.least.spaces) :], strict=True):
+        for space, x in zip(self.mixes, step[len(self.spaces) :], strict=True):
             x = (x + x.transpose(1, 2)) / 2
             if x.requires_grad:  # as good to second order, and several times faster
                 matrix = torch.eye(space.size).to(x) + x + x @ x / 2
@@ -186,7 +189,7 @@ class Norm:
     def _parts(self, step: Point) -> tuple[list[Tensor], Tensor]:
         """What its squares are taken of after a step, and squares of what only logarithms are."""
         moved, mixed = dict(self.tensors), dict(self.tensors)
-        self.act(step, moved)
+        self.act(step, moved, self.spaces)
         self._mix(step, mixed)
         parts = [
             where * tensors[name]
@@ -247,5 +250,5 @@ class Norm:
     def moved(self, step: Point) -> "Norm":
         """The same from where a step leads."""
         tensors = dict(self.tensors)
-        self.act(step, tensors)
+        self.act(step, tensors, self.spaces)
         return replace(self, tensors=tensors, steps=(*self.steps, step))

@@ -6,17 +6,17 @@ read. Where several generators act on a space each has its own v_i; see `plan`.
 """
 
 import math
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import replace
 
 import torch
 
 from toroids.canonical.circles import Circle
-from toroids.canonical.plan import Mix, OutputScale, Pivot, Plan, Scale, ordered
+from toroids.canonical.plan import Mix, OutputScale, Plan, Scale, ordered
 from toroids.canonical.steps import PATIENCE, fix, tolerance
 from toroids.errors import ParamsError
-from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Generator, Output
+from toroids.params import Params
+from toroids.symmetry.space import Output, Space
 
 
 def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> None:
@@ -30,49 +30,55 @@ def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> None:
     Raises:
         ParamsError: steps that depend on each other do not come to rest.
     """
+    for circle, steps in _circles(plan, params):
+        if not circle.settle(params):
+            raise _running_away(steps)
     for steps in plan.scales:
-        if not _settle(plan, steps, params):
-            step = next(step for step in steps if not isinstance(step, OutputScale))
-            raise ParamsError(
-                f"the canonical form runs away: {len(steps)} steps that depend on each other do "
-                "not come to rest; leave an action out of the group, as by "
-                f'group.without("{step.space.name}", "{step.action}").'
-            )
+        # where they depend on scales, matrices are known by now
+        rest = steps if len(steps) == 1 else [x for x in steps if not isinstance(x, Mix)]
+        for part in ordered(rest):
+            if len(part) == 1:
+                fix(part[0], params)
+            elif not _repeat(part, params):
+                raise _running_away(part)
 
 
-def _settle(plan: Plan, steps: Sequence[Scale], params: MutableMapping[str, torch.Tensor]) -> bool:
-    """Takes steps that depend on each other; returns whether they come to rest."""
-    if len(steps) == 1:
-        fix(steps[0], params)
-        return True
-    scales = [step for step in steps if not isinstance(step, Mix)]
-    if len(scales) == len(steps):
-        return _repeat(steps, params)
-    # matrices are told by the least norm, to which scales as they were do not matter
-    others = [step for step in scales if isinstance(step, OutputScale)]
-    circle = Circle(_acting(plan.group, steps), plan.bias, params, others)
-    return circle.settle(params) and all(_settle(plan, c, params) for c in ordered(scales))
-
-
-def _acting(group: SymmetryGroup, steps: Sequence[Scale]) -> SymmetryGroup:
-    """The group with nothing but what acts in some steps."""
-    found: dict[str, list[Generator]] = {}
-    for step in steps:
-        if isinstance(step, Mix):
-            found.setdefault(step.space.name, []).extend(step.space.of("mix"))
-        elif isinstance(step, Pivot):
-            scale = Generator("rescale", step.exponents)
-            found.setdefault(step.space.name, []).append(scale)
-    spaces = tuple(
-        replace(
-            space,
-            actions=frozenset(generator.action for generator in found[space.name]),
-            generators=tuple(found[space.name]),
-        )
-        for space in group.spaces
-        if space.name in found
+def _running_away(steps: Sequence[Scale]) -> ParamsError:
+    step = next(step for step in steps if not isinstance(step, OutputScale))
+    return ParamsError(
+        f"the canonical form runs away: {len(steps)} steps that depend on each other do not come "
+        "to rest; leave an action out of the group, as by "
+        f'group.without("{step.space.name}", "{step.action}").'
     )
-    return replace(group, spaces=spaces, output=Output())
+
+
+def _circles(plan: Plan, params: Params) -> Iterator[tuple[Circle, Sequence[Scale]]]:
+    """Matrices that depend on scales, with all scales that those depend on."""
+    group = plan.group
+    output = [x for steps in plan.scales for x in steps if isinstance(x, OutputScale)]
+    done: set[str] = set()
+    for steps in plan.scales:
+        mixes = {step.space.name for step in steps if isinstance(step, Mix)}
+        if len(steps) == 1 or mixes <= done:
+            continue
+        spaces = _together(group.spaces, mixes)
+        done |= {space.name for space in spaces}
+        tensors = {leg.tensor for space in spaces for leg in space.legs}
+        others = [x for x in output if any(leg.tensor in tensors for leg in x.legs)]
+        whole = replace(group, spaces=tuple(spaces), output=Output())
+        yield Circle(whole, plan.bias, params, others), steps
+
+
+def _together(spaces: Sequence[Space], names: set[str]) -> list[Space]:
+    """Spaces of some names, and all that scale or mix weights of theirs, and so on."""
+    acting = [space for space in spaces if space.of("rescale") or space.of("mix")]
+    found = set(names)
+    while True:
+        tensors = {leg.tensor for space in acting if space.name in found for leg in space.legs}
+        more = {x.name for x in acting if any(leg.tensor in tensors for leg in x.legs)}
+        if more == found:
+            return [space for space in acting if space.name in found]
+        found = more
 
 
 def _repeat(steps: Sequence[Scale], params: MutableMapping[str, torch.Tensor]) -> bool:
