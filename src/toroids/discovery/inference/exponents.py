@@ -19,6 +19,8 @@ from toroids.discovery.inference.orbits import Orbits
 Row = dict[int, Fraction]
 Vector = dict[int, Fraction]
 SIGN = 1
+# Relative, of a few operations on floats: an exponent that is off by so little shows nowhere.
+ROUNDING = 2.0**-50
 
 
 def first_units(orbits: Orbits) -> Ids:
@@ -30,10 +32,11 @@ def first_units(orbits: Orbits) -> Ids:
 
 
 @cache
-def _fraction(factor: float) -> Fraction:
+def fraction(factor: float) -> Fraction:
+    """The number that a float is, or of which it is the rounding, as a third or a tenth."""
     exact = Fraction(factor)
-    short = exact.limit_denominator(10**6)  # of thirds and tenths, which are rounded
-    return short if abs(short - exact) <= abs(exact) / 10**6 else exact
+    short = exact.limit_denominator(10**6)
+    return short if abs(short - exact) <= abs(exact) * ROUNDING else exact
 
 
 class Exponents:
@@ -68,7 +71,7 @@ class Exponents:
             row: Row = {}
             for factor, i in zip(factors, ids, strict=True):
                 if self.cell[i] >= 0 and space in self.orbits.chain[int(self.cell[i])]:
-                    row[i] = row.get(i, Fraction(0)) + _fraction(factor)
+                    row[i] = row.get(i, Fraction(0)) + fraction(factor)
             self.rows.setdefault(space, []).append((channel, row))
 
     def generators(self, space: int, channel: int, wanted: Iterable[int]) -> list[Vector]:
