@@ -25,6 +25,7 @@ FUNCTIONS = {
     "a factor that is small, not zero": (lambda h: torch.tanh(h * 1e-9), "shift"),
     "a cast to a narrower type": (lambda h: h.float().to(h.dtype), "shift"),
     "a softmax of zeros, which gives none": (lambda h: h + F.softmax(h * 0, -1), "mix"),
+    "a power that is almost one": (lambda h: h.relu() ** 1.0000001 + h.relu(), "rescale"),
     "a mean with another divisor": (
         lambda h: h + F.avg_pool2d(h[:, None], (1, 2), divisor_override=3).repeat(1, 1, 1, 2)[:, 0],
         "shift",
@@ -40,24 +41,60 @@ def test_by_rule(name):
     assert all(action not in space.actions for space in group.spaces)
 
 
-def test_what_is_chosen_among_equal_numbers_stays():
-    class Chooser(nn.Module):
-        def __init__(self, function):
-            super().__init__()
-            self.a, self.e, self.function = (
-                nn.Linear(4, 6),
-                nn.Parameter(torch.randn(6, 3)),
-                function,
-            )
+class Chooser(nn.Module):
+    """Rows of a table, picked by what is largest, say, among units."""
 
-        def forward(self, x):
-            return self.e[self.function(self.a(x)).argmax(-1)]
+    def __init__(self, index):
+        super().__init__()
+        self.a, self.e, self.index = nn.Linear(4, 6), nn.Parameter(torch.randn(6, 3)), index
+        self.register_buffer("mask", torch.tensor([1.0, 1, 1, 0, 0, 0]))
 
-    group = td.discover(Chooser(torch.relu), torch.randn(5, 4))
-    assert not group.spaces
-    assert any("numbers that `relu` makes equal" in note for note in group.notes)
-    group = td.discover(Chooser(torch.sigmoid), torch.randn(5, 4))
-    assert [sorted(space.actions) for space in group.spaces] == [["permute"]]
+    def forward(self, x):
+        return self.e[self.index(self, self.a(x))]
+
+
+# Numbers some of which are equal, and the operator that a note names.
+EQUAL = {
+    "relu": lambda m, h: h.relu().argmax(-1),
+    "cos": lambda m, h: h.clamp(0, 1).cos().topk(1, -1)[1][:, 0],
+    "sub": lambda m, h: (h - h.clone()).argmax(-1),
+    "pow": lambda m, h: (h**0).kthvalue(2, -1)[1],
+    "mul": lambda m, h: (h * m.mask).sort(-1)[1][:, 0],
+    "cat": lambda m, h: torch.cat([h[:, :2], 0 * h[:, 2:]], -1).argmax(-1),
+    "where": lambda m, h: torch.where(m.mask > 0, h, 0.0).max(-1)[1],
+    "repeat": lambda m, h: h[:, :3].repeat(1, 2).median(-1)[1],
+    "masked_fill": lambda m, h: h.masked_fill(h < 0, 0.0)[:, :6].argmin(-1),
+    "masked": lambda m, h: h.masked_fill(m.mask > 0, -1e30).argmax(-1),
+    "to": lambda m, h: h.long().mode(-1)[1],
+    "linear": lambda m, h: F.linear(h.relu() @ m.e, m.e).argmax(-1),
+    "zeros": lambda m, h: torch.zeros_like(h).argmax(-1),
+}  # fmt: skip
+NAMED = {"cos": "clamp", "masked": "masked_fill", "linear": "relu", "cat": "mul"} | dict.fromkeys(
+    ("zeros", "repeat")
+)
+APART = {
+    "sigmoid": lambda m, h: h.sigmoid().argmax(-1),
+    "bias": lambda m, h: (h.relu() + m.e[:, 0]).argmax(-1),
+    "rows": lambda m, h: F.linear(h.relu() @ m.e, m.e, m.e[:, 0]).topk(2, -1)[1][:, 1],
+    "mean": lambda m, h: (2 * h - h.mean(-1, keepdim=True)).softmax(-1).max(-1)[1],
+    "lowest": lambda m, h: h.masked_fill(h > h.mean(), -1e30).argmax(-1),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")
+@pytest.mark.parametrize("name", EQUAL)
+def test_what_is_chosen_among_equal_numbers_stays(name):
+    group = td.discover(Chooser(EQUAL[name]).double(), torch.randn(5, 4).double())
+    assert all(leg.tensor != "e" or leg.axis for space in group.spaces for leg in space.legs)
+    cause = NAMED.get(name, name)
+    assert cause is None or any(f"numbers that `{cause}` makes" in note for note in group.notes)
+
+
+@pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")
+@pytest.mark.parametrize("name", APART)
+def test_what_is_chosen_among_others_moves(name):
+    group = td.discover(Chooser(APART[name]).double(), torch.randn(5, 4).double())
+    assert any(leg.tensor == "e" and leg.axis == 0 for s in group.spaces for leg in s.legs)
 
 
 @pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")

@@ -49,6 +49,7 @@ from toroids.discovery.axes.values import (
     SIGN,
     Bundle,
     Held,
+    Level,
     Names,
     OpenFloat,
     OpenInt,
@@ -69,6 +70,8 @@ from toroids.discovery.axes.values import (
     unmixed,
     unnamed,
     unseen,
+    varied,
+    wide,
     without,
     zero,
 )
@@ -76,6 +79,7 @@ from toroids.discovery.axes.values import (
 __all__ = [
     "Bundle",
     "Held",
+    "Level",
     "Names",
     "OpenFloat",
     "OpenInt",
@@ -135,6 +139,8 @@ __all__ = [
     "unnamed",
     "uniform",
     "unseen",
+    "varied",
+    "wide",
     "with_fixed_axes",
     "without",
     "zero",

@@ -119,7 +119,6 @@ class Constraints:
         self.arguments: tuple[torch.Tensor, ...] = ()  # what it reads, as it was traced
         self.arguments_open: tuple[tuple[bool, ...], ...] = ()  # whether its sizes depend on them
         self.never_zero: frozenset[str] | None = None  # certain for a sign, given these
-        self.levelling: str | None = None  # what makes numbers equal among which it chooses
         self.binary: set[str] = set()  # parameters of which only the signs are read
 
     def fresh(self, shape: Sequence[int]) -> Ids:

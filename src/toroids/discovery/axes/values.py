@@ -129,6 +129,21 @@ class Names:
     rows: object = field(default_factory=object)
 
 
+@dataclass(frozen=True)
+class Level:
+    """That entries of a value may be equal, more often than by chance.
+
+    Attributes:
+        by: the operator, or input, that makes them equal.
+        zero: whether some may be zero.
+        apart: axes along which they differ nevertheless, counted from the end.
+    """
+
+    by: str
+    zero: bool
+    apart: frozenset[int] = frozenset()
+
+
 @dataclass(frozen=True, eq=False)
 class Value:
     """One tensor of a traced network.
@@ -146,6 +161,7 @@ class Value:
         names: the places that the entries name, where those may move.
         rows: choices of units, for which templates stand.
         counts: for counts of how often every place is named, the key of those names.
+        level: which entries may be equal; None where all differ that nothing says to be the same.
     """
 
     axes: tuple[tuple[int, ...], ...]
@@ -160,6 +176,7 @@ class Value:
     names: Names | None = None
     counts: object = None
     rows: tuple[Rows, ...] = ()
+    level: Level | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -186,6 +203,18 @@ class Value:
         """The bundles that index any of `dims`."""
         wanted = set(dims)
         return [bundle for bundle in self.bundles if wanted & set(bundle.dims)]
+
+
+def wide(value: Value) -> frozenset[int]:
+    """The axes of a value, counted from the end, that have several positions."""
+    return frozenset(k - len(value.axes) for k, size in enumerate(value.shape) if size > 1)
+
+
+def varied(value: Value) -> frozenset[int]:
+    """Those of them along no part of which the value is constant."""
+    uniform = {d for d, size in enumerate(value.sizes) if size > 1}
+    uniform -= {d for bundle in value.bundles for d in bundle.dims}
+    return wide(value) - {value.axis_of(d) - len(value.axes) for d in uniform}
 
 
 def fixed(size: int) -> Ids:

@@ -18,11 +18,11 @@ from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
 from toroids.discovery import axes
-from toroids.discovery.axes import SIGN, Held, OpenFloat, OpenInt, Value
+from toroids.discovery.axes import SIGN, Held, Level, OpenFloat, OpenInt, Value
 from toroids.discovery.axes.constraints import Constraints, Loss
 from toroids.discovery.axes.values import MASKS
 from toroids.discovery.inference.decompose import decomposition, variants
-from toroids.discovery.inference.levels import levelling
+from toroids.discovery.inference.levels import with_level_of_either, with_levels
 from toroids.discovery.inference.offsets import offsets_of, sums_with
 from toroids.discovery.inference.stacks import Stacks
 from toroids.discovery.inference.templates import expand
@@ -258,7 +258,7 @@ class _Run:
             return axes.fixed_value(source.value.shape)
         if source.kind == "input":
             value = axes.fixed_value(self._shape(node.meta["val"]))
-            value = replace(value, mask=source.value.dtype in MASKS)
+            value = replace(value, mask=source.value.dtype in MASKS, level=_level(node, source))
             self.inputs.append(value)
             return value
         if source.kind == "parameter":
@@ -368,7 +368,6 @@ class _Run:
         given, named = self._with_open_numbers(node)
         arguments, keywords = fx.map_arg(given, look_up), fx.map_arg(named, look_up)
         c.never_zero = self.state.untied.get(node)
-        c.levelling = levelling(node)
         if name == SIGN_WITHOUT_ZERO and c.never_zero is None:
             _keep_zeros(c, node.all_input_nodes[0], look_up)
         if rule is view and isinstance(inputs[0], Value):
@@ -376,15 +375,15 @@ class _Run:
         try:
             result = rule(c, *arguments, **keywords)
         except Exception as error:  # whatever it is: what is not understood stays in place
-            single = _of_single_numbers(c, rule, arguments, keywords)
-            if single is not None:
-                return _stamped(node, single)
+            result = _of_single_numbers(c, rule, arguments, keywords)
             why = f"is used in a way that its rule fails on ({type(error).__name__}: {error})"
-            return self._decomposed(node, inputs, look_up, why)
+            if result is None:
+                return self._decomposed(node, inputs, look_up, why)
         if not _fits(result, c.shapes):
             why = "is used in a way that its rule does not know"
             return self._decomposed(node, inputs, look_up, why)
-        return map_aggregate(_stamped(node, result), lambda x: _renamed(c, name, x))
+        result = map_aggregate(_stamped(node, result), lambda x: _renamed(c, name, x))
+        return with_levels(node, (*arguments, *keywords.values()), result)
 
     def _decomposed(self, node: fx.Node, inputs: Sequence[Any], look_up: LookUp, why: str) -> Any:
         """Follows what an operator is made of; pins everything where nothing is known of that."""
@@ -485,9 +484,10 @@ class _Run:
             found.append(self._run(graph, dict(zip(names, inputs, strict=True)))[0])
         self.c.operator = f"operator `cond`{_where(node)}"
         return [
-            axes.either(self.c, (a, b)) if isinstance(a, Value) and isinstance(b, Value) else a
+            with_level_of_either(axes.either(self.c, (a, b)), (a, b), "cond")
+            if isinstance(a, Value) and isinstance(b, Value) else a
             for a, b in zip(*found, strict=True)
-        ]
+        ]  # fmt: skip
 
     def _shape(self, value: Tensor) -> tuple[int, ...]:
         return tuple(int(self.sizes(s)) for s in value.shape)
@@ -627,6 +627,11 @@ MEASURING = (
     "aten::_linalg_check_errors", "aten::size", "aten::sym_size", "aten::sym_numel",
     "aten::sym_stride", "aten::sym_storage_offset",
 )  # fmt: skip
+
+
+def _level(node: fx.Node, source: Source) -> Level | None:
+    """What is said of an input's entries: whole numbers are often equal."""
+    return None if source.value.is_floating_point() else Level(source.name or node.name, True)
 
 
 def _keep_zeros(c: Constraints, node: fx.Node, look_up: LookUp) -> None:

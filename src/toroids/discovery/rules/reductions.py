@@ -204,14 +204,18 @@ def chosen_names(c: Constraints, x: Value, axis: int) -> Names | None:
         c: takes the statements.
         x: of whose entries no two that are chosen from are equal.
         axis: of the value; it stays where its places move in other ways than one by one, and where
-            an operator before makes numbers equal, so that the first of those is chosen.
+            numbers along it are equal, so that the first of those is chosen.
 
     Returns:
         The names; None where the axis stays.
     """
-    names = None if c.levelling else axes.names_along(c, x, axis)
-    if c.levelling:
-        c.operator += f", which chooses among numbers that `{c.levelling}` makes equal,"
+    names, own = None, axis % len(x.axes) - len(x.axes)
+    if x.level is not None and own not in x.level.apart:
+        reason = f"{c.operator} chooses among numbers that `{x.level.by}` makes equal"
+        held = [b.places[b.places >= 0].ravel() for b in x.bundles_on(x.dims(axis))]
+        c.losses += [Loss(reason, places) for places in held if places.size]
+    elif own in axes.varied(x):
+        names = axes.names_along(c, x, axis)
     if names is None:
         axes.pin(c, x, [axis])
     else:
