@@ -54,8 +54,9 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
     for leg, exponent in zip(space.legs, space.of("mix")[0].exponents, strict=True):
         tensor = params[leg.tensor]
         matrix = moves[0] if exponent > 0 else moves[1]
-        moved = matrix @ vectors(precise(tensor), leg, space.copies, space.size)
-        params[leg.tensor] = with_vectors(precise(tensor), leg, moved).to(tensor.dtype)
+        held = precise(tensor) + leg.offset
+        moved = matrix @ vectors(held, leg, space.copies, space.size)
+        params[leg.tensor] = (with_vectors(held, leg, moved) - leg.offset).to(tensor.dtype)
     return off
 
 
@@ -65,7 +66,8 @@ def sides(space: Space, params: Params) -> tuple[Tensor | None, Tensor | None]:
     found: list[list[Tensor]] = [[], []]
     for leg, exponent in zip(space.legs, space.of("mix")[0].exponents, strict=True):
         if leg.tensor not in twice:
-            entries = vectors(precise(params[leg.tensor]), leg, space.copies, space.size)
+            held = precise(params[leg.tensor]) + leg.offset
+            entries = vectors(held, leg, space.copies, space.size)
             found[exponent < 0].append(entries)
     a, b = (torch.cat(side, dim=2) if side else None for side in found)
     return a, b

@@ -32,10 +32,11 @@ def remove_shifts(
 
 
 def pivot_means(pivot: Pivot, params: Params) -> tuple[Tensor, Tensor]:
-    """Computes the means of a shift's pivot, and of its absolute values, one per unit."""
+    """Computes the means of a shift's pivot, as it is read, and of its sizes, one per unit."""
     (leg,) = pivot.legs
     tensor = precise(params[leg.tensor])
     units = pivot.space.copies * pivot.space.size
     count = entries_per_unit(tuple(tensor.shape), leg, units)
-    means, sizes = (sum_per_unit(x, leg, units) / count for x in (tensor, tensor.abs()))
+    read = tensor + leg.offset, tensor.abs() + abs(leg.offset)
+    means, sizes = (sum_per_unit(x, leg, units) / count for x in read)
     return means, sizes

@@ -311,12 +311,18 @@ def move_leg(
     leg = space.legs[position]
     if not still:
         tensor = permuted(tensor, leg, choice.permutation)
+    moved = _linear(space, position, choice, tensor)
+    if not leg.offset or moved is tensor:
+        return moved
+    return moved + leg.offset * (_linear(space, position, choice, torch.ones_like(tensor)) - 1)
+
+
+def _linear(space: Space, position: int, choice: SpaceElement, tensor: Tensor) -> Tensor:
+    """Scales, flips, turns in phase and mixes what the network reads of a leg."""
+    leg = space.legs[position]
     factors = _factors(space, choice, position)
     if factors is not None:
-        by_entry = along(factors.to(tensor.device, tensor.dtype), tensor, leg, 1.0)
-        tensor = tensor * by_entry
-        if leg.offset:
-            tensor = tensor + leg.offset * (by_entry - 1)
+        tensor = tensor * along(factors.to(tensor.device, tensor.dtype), tensor, leg, 1.0)
     if choice.phases is not None:
         tensor = _turned(space, position, choice.phases, tensor)
     if choice.mix is not None and space.of("mix"):
@@ -337,10 +343,10 @@ def carry_shift(space: Space, position: int, choice: SpaceElement, tensor: Tenso
     Returns:
         The same for the network that has moved.
     """
-    if not space.of("rotate"):
-        return move_leg(space, position, choice, tensor)
     leg = space.legs[position]
     tensor = permuted(tensor, leg, choice.permutation)
+    if not space.of("rotate"):
+        return _linear(space, position, choice, tensor)
     if choice.mix is None or not space.of("rotate")[0].exponents[position]:
         return tensor
     return _mixed(space, leg, choice.mix, tensor)

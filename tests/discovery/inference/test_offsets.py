@@ -66,6 +66,20 @@ def test_the_sum_is_what_scales_and_flips(name):
     assert toroid.distance(together.params[0], together.params[1]) < 1e-10
 
 
+@pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")
+@pytest.mark.parametrize(
+    ("act", "action"), [(nn.Identity(), "mix"), (nn.ReLU(), "rescale")], ids=["mix", "rescale"]
+)
+def test_matrices_and_shifts_act_on_the_sum(act, action):
+    model = _gain(lambda m, x: m.b(act(m.a(x) + (m.gain + 1))))
+    group = td.discover(model, torch.randn(5, 3))
+    assert {action, "shift"} <= group.spaces[0].actions
+    params = {key: value.double() for key, value in model.state_dict().items()}
+    moved = group.apply(group.random(torch.Generator().manual_seed(2)), params)
+    found, toroid = td.align(group, moved, to=params), td.Toroid(group)
+    assert toroid.distance(found.reference, found.params) < 1e-10
+
+
 @pytest.mark.parametrize(
     "forward",
     [
