@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -32,6 +33,10 @@ TOLERANCE = 1e-8
 NARROW_TOLERANCE = 1e-2
 # Networks of more entries are drawn once: a second draw would take as long and show no more.
 LARGE = 2**25
+# What rounds to zero is another number after any step of rounding. Entries that change when all
+# weights change by so many of those are blurred; a moved network is that far off, times the digits
+# that its scales cost.
+STEPS, BLUR, NEAR = 4, 1e3, 4
 # Sizes of entries that lie so far apart are judged apart: what a mask fills hides nothing else.
 GAP = 1e4
 SAMPLE = 100_000
@@ -59,10 +64,39 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Weights and buffers, and the cases at which they are looked at."""
+    """Weights and buffers, and the cases at which they are looked at.
+
+    Attributes:
+        params: what was drawn.
+        cases: where the outputs must not change.
+        parameters: names of the weights among them.
+    """
 
     params: Params
     cases: tuple[Case, ...]
+    parameters: frozenset[str]
+
+    @cached_property
+    def blurs(self) -> list[list[Tensor]]:
+        """By how much rounding may change every entry of the outputs of every case."""
+        generator = torch.Generator().manual_seed(0)
+        near = [
+            {name: self._beside(name, x, generator) for name, x in self.params.items()}
+            for _ in range(NEAR)
+        ]
+        return [
+            [
+                BLUR * torch.stack([(a - b).abs().nan_to_num(0.0) for a in others]).amax(dim=0)
+                for b, *others in zip(case.before, *map(case.outputs, near), strict=True)
+            ]
+            for case in self.cases
+        ]
+
+    def _beside(self, name: str, x: Tensor, generator: torch.Generator) -> Tensor:
+        if name not in self.parameters or not x.is_floating_point():
+            return x
+        noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        return x * (1 + STEPS * torch.finfo(x.dtype).eps * noise).to(x)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +190,7 @@ def _trial(
         outputs = [output for case in cases for output in case.before]
         if not buffers or not any(bool(x.isnan().any()) for x in outputs):
             break
-    return Trial(params, cases)
+    return Trial(params, cases, frozenset(main.parameters))
 
 
 def _case(point: Point, params: Params, generator: torch.Generator, wide: bool) -> Case:
@@ -191,7 +225,7 @@ def measure(group: SymmetryGroup, subject: Subject, generator: torch.Generator) 
     worst = Deviation()
     for trial in subject.trials:
         moved = group.apply(restless(group, generator), trial.params)
-        worst = max(worst, _deviation_of(trial, moved), key=_order)
+        worst = max(worst, _deviation_of(trial, moved, subject.tolerance), key=_order)
     if group.output.mode != "values":
         worst = max(worst, _output_deviation(subject, group), key=_order)
     return worst
@@ -201,22 +235,29 @@ def _order(deviation: Deviation) -> float:
     return float("inf") if deviation.size != deviation.size else deviation.size
 
 
-def _deviation_of(trial: Trial, moved: Params) -> Deviation:
+def _deviation_of(trial: Trial, moved: Params, tolerance: float) -> Deviation:
     worst = Deviation()
-    for case in trial.cases:
-        for name, a, b in zip(case.named, case.outputs(moved), case.before, strict=True):
+    for number, case in enumerate(trial.cases):
+        for k, (name, a, b) in enumerate(
+            zip(case.named, case.outputs(moved), case.before, strict=True)
+        ):
             size, entry = deviation(a, b)
+            if tolerance < size < torch.inf:
+                size, entry = deviation(a, b, trial.blurs[number][k])
             where = f"`{name}`{list(entry)} on inputs of sizes {case.name}"
             worst = max(worst, Deviation(size, where), key=_order)
     return worst
 
 
-def deviation(found: Tensor, expected: Tensor) -> tuple[float, tuple[int, ...]]:
+def deviation(
+    found: Tensor, expected: Tensor, blur: Tensor | None = None
+) -> tuple[float, tuple[int, ...]]:
     """The largest deviation of an entry, relative to its own size or that of others like it.
 
     Args:
         found: an output.
         expected: what it should be; NaN and infinities must stand at the same places.
+        blur: by how much every entry may be off.
 
     Returns:
         The deviation and the entry; NaN where no entry is finite.
@@ -228,10 +269,19 @@ def deviation(found: Tensor, expected: Tensor) -> tuple[float, tuple[int, ...]]:
     same = (found == expected) | (found.isnan() & expected.isnan())
     finite = torch.isfinite(expected)
     shares = (found - expected).abs() / _scales(expected, finite)
+    if blur is not None:
+        same |= _blurred(found, expected, blur)
     shares = torch.where(same, 0.0, torch.where(finite, shares, torch.inf)).nan_to_num(torch.inf)
     position = int(shares.argmax())
     entry = torch.unravel_index(torch.tensor(position), shares.shape)
     return float(shares.reshape(-1)[position]), tuple(int(i) for i in entry)
+
+
+def _blurred(found: Tensor, expected: Tensor, blur: Tensor) -> Tensor:
+    """Which entries differ by rounding; of those that are nothing else, the largest tells."""
+    nothing = torch.where(expected.abs() <= blur, blur, 0.0).max()
+    beside = torch.where(expected.abs() <= nothing, blur.clamp_min(nothing), blur)
+    return (found - expected).abs() <= beside
 
 
 def _scales(expected: Tensor, finite: Tensor) -> Tensor:
@@ -320,7 +370,7 @@ def violations(
                 }
             )
             moved = group.apply(element, trial.params)
-            if not _deviation_of(trial, moved).size <= subject.tolerance:
+            if not _deviation_of(trial, moved, subject.tolerance).size <= subject.tolerance:
                 return True
         return False
 

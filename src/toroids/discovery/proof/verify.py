@@ -140,7 +140,7 @@ def _module_subject(
     for _ in range(trials):
         drawn = drawn_params(twin.state_dict(), aliases, parameters, generator, keep=keep)
         cases = [_module_case(twin, inputs, key, drawn) for inputs in batches]
-        made.append(Trial(drawn, tuple(cases)))
+        made.append(Trial(drawn, tuple(cases), frozenset(parameters)))
     return Subject(tuple(made))
 
 
