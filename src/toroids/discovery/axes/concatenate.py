@@ -90,10 +90,11 @@ def _stacked(c: Constraints, values: Sequence[Value], axis: int) -> Value:
                 pin_bundle(c, bundle, [dim])
             parts.append(_indexed_by(c, value, dims))
         together = tuple(sorted((*dims, dim)))
+        parts = _told_apart(c, parts)
         bundles.append(Bundle(together, np.stack(parts, axis=1 + together.index(dim))))
     if not any(dim in bundle.dims for bundle in bundles):
         alone = [b for value in values for b in value.bundles if b.dims == (dim,) and not b.fixed]
-        parts = [_indexed_by(c, value, [dim]) for value in values] if alone else []
+        parts = _told_apart(c, [_indexed_by(c, value, [dim]) for value in values] if alone else [])
         bundles.append(Bundle((dim,), np.concatenate(parts, 1) if parts else fixed(len(values))))
     axes = (*values[0].axes[:axis], (len(values),), *values[0].axes[axis + 1 :])
     return Value(axes, tuple(bundles), equal_scalars(c, values))
