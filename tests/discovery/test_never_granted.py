@@ -120,3 +120,64 @@ def test_sums_in_groups_are_aligned():
     x = torch.randn(5, 4).double()
     after = torch.func.functional_call(model, dict(alignment.params), (x,))
     assert torch.allclose(after, model(x))
+
+
+class Rows(nn.Module):
+    """Channels and rows of pixels, laid flat, of which a function takes some."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.a, self.b, self.function = nn.Conv2d(2, 4, 2), nn.Linear(12, 3), function
+
+    def forward(self, x):
+        return self.b(self.function(self.a(x).mean(3).flatten(1)))
+
+
+CUTS = {
+    "index": lambda h: h[:, list(range(11, -1, -1))],
+    "narrow": lambda h: h.narrow(1, 0, 12),
+    "split": lambda h: h.split(12, 1)[0],
+    "unfold": lambda h: h.unfold(1, 12, 12)[:, 0],
+}
+
+
+@pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")
+@pytest.mark.parametrize("name", CUTS)
+def test_what_lies_elsewhere_at_other_sizes_stays(name):
+    group = td.discover(Rows(CUTS[name]), torch.randn(2, 2, 4, 4))
+    assert all("permute" not in space.actions for space in group.spaces)
+
+
+@pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")
+def test_groups_that_read_a_channel_and_its_relu_are_told_apart():
+    class Groups(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(2, 1, 1), nn.Conv2d(2, 8, 1, groups=2)
+            self.c = nn.Conv2d(8, 1, 1)
+
+        def forward(self, x):
+            h = self.a(x)
+            return self.c(self.b(torch.cat([h, h.relu()], 1)))
+
+    group = td.discover(Groups(), torch.randn(2, 2, 3, 3))
+    assert sorted(s.size for s in group.spaces if "mix" in s.actions) == [4, 4]
+
+
+@pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")
+@pytest.mark.parametrize(
+    "function",
+    [lambda h: torch.cdist(h, h), lambda h: (h - h.mean(-1, keepdim=True)).mean(-1)],
+    ids=["distances", "means"],
+)
+def test_zeros_that_rounding_moves_are_no_defects(function):
+    class Zeros(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(4, 6)
+
+        def forward(self, x):
+            return function(self.a(x))
+
+    group = td.discover(Zeros(), torch.randn(30, 4))
+    assert "permute" in group.spaces[0].actions

@@ -283,8 +283,20 @@ def whole(c: Constraints, value: Value, axis: int) -> tuple[Value, int]:
 
 
 def cut_open(c: Constraints, value: Value, axis: int, *bounds: object) -> None:
-    """Pins an axis of which an operator takes as much as the inputs are long."""
-    if not any(is_open(bound) for bound in bounds):
+    """Pins an axis of which an operator takes what depends on how long the inputs are.
+
+    Args:
+        c: takes the statements.
+        value: the operator's first argument.
+        axis: of it; where it is flat, of channels and as many pixels as there are, say, a number
+            of positions is another part of the channels at other sizes.
+        bounds: the numbers that say what is taken.
+    """
+    axis %= len(value.axes)
+    flat = sum(size > 1 for size in value.axes[axis]) > 1
+    given = c.arguments_open[0] if c.arguments_open else ()
+    cut = flat and len(given) == len(value.axes) and given[axis]
+    if not cut and not any(is_open(bound) for bound in bounds):
         return
     for bundle in value.bundles_on(value.dims(axis)):
         if not bundle.fixed:

@@ -134,6 +134,7 @@ def windows(c: Constraints, x: Value, *given: Any) -> Any:
         if not x.axes:
             return axes.reshape(c, x, c.shape)
         dim = given[0] % len(x.axes)
+        axes.cut_open(c, x, dim)
         order = torch.arange(x.shape[dim]).unfold(0, *given[1:])
         taken = axes.take(c, x, dim, order.reshape(-1).numpy())
         rank = len(x.axes)

@@ -26,6 +26,7 @@ def index_select(c: Constraints, x: Value, dim: int, index: Value) -> Any:
         return x
     numbers = axes.numbers_of(c, index)
     if numbers is not None:
+        axes.cut_open(c, x, dim)
         return axes.take(c, x, dim, numbers.cpu().numpy().reshape(-1))
     return _picked(c, x, [dim % len(x.axes)], [index], dim % len(x.axes))
 
@@ -40,6 +41,7 @@ def index(c: Constraints, x: Value, indices: Sequence[Value | None]) -> Any:
     known = [axes.numbers_of(c, i) for i in by]
     together = used == list(range(used[0], used[0] + len(used)))
     if len(used) == 1 and known[0] is not None:
+        axes.cut_open(c, x, used[0])
         positions = known[0].cpu().numpy().reshape(-1) % x.shape[used[0]]
         return axes.reshape(c, axes.take(c, x, used[0], positions), c.shape)
     return _picked(c, x, used, by, used[0] if together else 0)

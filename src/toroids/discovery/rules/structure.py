@@ -140,8 +140,10 @@ def slice_(
     step: int = 1,
 ) -> Value:  # fmt: skip
     """Positions start, start + step, ... of an axis."""
-    axes.cut_open(c, x, dim, start, end, step)
-    return axes.take(c, x, dim, np.arange(x.shape[dim])[slice(start, end, step)])
+    taken = np.arange(x.shape[dim])[slice(start, end, step)]
+    if len(taken) < x.shape[dim] or c.open[0] != c.arguments_open[0]:
+        axes.cut_open(c, x, dim, start, end, step)
+    return axes.take(c, x, dim, taken)
 
 
 @rule("aten::narrow")

@@ -386,7 +386,9 @@ class _Explorer:
         if main.lengths or count <= _count_differing(known, main.example):
             return
         with contextlib.suppress(ToroidsError):
-            self._gets_twin(trace(self.model, other, self.key))
+            program = trace(self.model, other, self.key)
+            if not self._gets_twin(program):  # an axis is cut into more pieces, say
+                self.programs.append(program)
 
     def _check_stateless(self, example: Example) -> None:
         """Calls the module at an example and at other numbers of the same sizes."""
