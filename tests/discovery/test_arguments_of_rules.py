@@ -1,7 +1,10 @@
 """Operators in their less common forms: in place, with masks as indices, at lengths that are open."""
 
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 from discovery.beyond import beyond
 from discovery.function import Function
 from torch import nn
@@ -18,6 +21,10 @@ def spaces(model, *inputs, others=()):
     return [(space.size, sorted(space.actions)) for space in group.spaces]
 
 
+def between(function):
+    return Function(lambda m, x: m.b(function(m.a(x))), a=L(3, 5), b=L(5, 2))
+
+
 @pytest.mark.parametrize(
     ("function", "actions"),
     [
@@ -29,9 +36,43 @@ def spaces(model, *inputs, others=()):
     ids=["cumsum", "cumsum_", "sort", "triu"],
 )
 def test_along_time(function, actions):
-    model = Function(lambda m, x: m.b(function(m.a(x))), a=L(3, 5), b=L(5, 2))
-    found = spaces(model, torch.randn(2, 4, 3), others=[(torch.randn(3, 6, 3),)])
+    found = spaces(between(function), torch.randn(2, 4, 3), others=[(torch.randn(3, 6, 3),)])
     assert found == ([(5, actions)] if actions else [])
+
+
+RESCALED, MIXED, FLIPPED = {"permute", "rescale"}, {"mix", "permute"}, {"flip", "permute"}
+
+
+@pytest.mark.parametrize(
+    ("function", "actions"),
+    [
+        (lambda h: F.threshold(h, 0, 0), RESCALED),
+        (lambda h: F.hardtanh(h, 0, math.inf), RESCALED),
+        (lambda h: h.clamp(0, math.inf), RESCALED),
+        (lambda h: F.elu(h, 0.0), RESCALED),
+        (lambda h: F.leaky_relu(h, -1.0), RESCALED | FLIPPED),
+        (lambda h: F.leaky_relu(h, 1.0), MIXED),
+        (lambda h: h.clamp(-math.inf, math.inf), MIXED),
+        (lambda h: F.softshrink(F.hardshrink(h, 0.0), 0.0), MIXED),
+        (lambda h: (2.0 * h).abs().sigmoid(), FLIPPED),
+        (lambda h: F.gelu(h**2), FLIPPED),
+    ],
+)
+def test_numbers_that_make_another_function(function, actions):
+    (space,) = td.discover(between(function), torch.randn(4, 3)).spaces
+    assert space.actions == actions
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda h: h.relu().clamp(min=-1), "`aten::clamp` has another bound than zero"),
+        (lambda h: h.abs().log().exp(), "`aten::log` makes terms of factors"),
+    ],
+)
+def test_what_stops_scales_is_said(function, why):
+    notes = td.discover(between(function), torch.randn(4, 3)).notes
+    assert f"no rescaling of `a`: operator {why}" in notes
 
 
 def test_a_mask_over_two_axes_that_is_written_through():

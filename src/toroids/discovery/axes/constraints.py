@@ -95,6 +95,7 @@ class Constraints:
         self.orders: list[Loss] = []  # positions that an operator looks at in order
         self.norms: list[BatchNorm] = []
         self.ties: list[Ids] = []  # where a sign may meet a zero, which forbids flips
+        self.stopped: list[Loss] = []  # scales that an operator stops
         self.given: list[Loss] = []  # what flips take for granted
         self.seen: list[Ids] = []  # places that an operator does more with than arrange them
         self.partial: list[Ids] = []  # places of parameters of which an operator takes some

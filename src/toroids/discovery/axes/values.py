@@ -428,6 +428,12 @@ def unmixed(c: Constraints, value: Value) -> None:
         c.mark_nonlinear(bundle.places)
 
 
+def stop(c: Constraints, value: Value, why: str) -> None:
+    """Notes that an operator stops scales, though what comes of them is known in other cases."""
+    for bundle in value.bundles:
+        c.stopped.append(Loss(f"{c.operator} {why}", bundle.places[bundle.places >= 0].ravel()))
+
+
 def without(value: Value, channels: Sequence[int]) -> Value:
     """Replaces the exponents of some channels by zero, stating nothing of the old ones."""
     bundles = []

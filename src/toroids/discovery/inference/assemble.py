@@ -334,6 +334,13 @@ class Assembly:
             for name, cell in self.cells.items()
             if cell in tied
         ]
+        stopped = [(x.reason, self._innermost(x.places)) for x in c.stopped]
+        notes += dict.fromkeys(
+            f"no rescaling of `{name}`: {reason}"
+            for name, cell in self.cells.items()
+            for reason, cells in stopped
+            if cell in cells and not self.found[cell][SCALE]
+        )
         given = [(g.reason, self._innermost(g.places)) for g in self.inference.constraints.given]
         notes += dict.fromkeys(
             f"flips of `{name}` are granted where {reason}"

@@ -46,8 +46,9 @@ def expand(c: Constraints) -> None:
         [places.columns([x])[0] for x in found]
         for found in (c.members, c.nonlinear, c.reads, c.seen, c.ties)
     )
-    c.losses, c.given, c.chosen = (
-        _losses(found, lambda x: places.columns([x])[0]) for found in (c.losses, c.given, c.chosen)
+    c.losses, c.given, c.chosen, c.stopped = (
+        _losses(found, lambda x: places.columns([x])[0])
+        for found in (c.losses, c.given, c.chosen, c.stopped)
     )
     _collapse(c)
 

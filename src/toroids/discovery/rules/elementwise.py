@@ -14,6 +14,7 @@ from toroids.discovery.rules.pointwise import (
     HOMOGENEOUS,
     NONE,
     ODD,
+    SIZE,
     Law,
     as_value,
     pointwise,
@@ -33,6 +34,40 @@ ROUNDED = {
 def relu(c: Constraints, x: Value) -> Value:
     """f(a x) = a f(x) for a > 0."""
     return pointwise(c, [x], HOMOGENEOUS)
+
+
+@rule("aten::leaky_relu")
+def leaky_relu(c: Constraints, x: Value, slope: float = 0.01) -> Value:
+    """A ReLU but for slopes of one and minus one, where it is nothing at all, and a size."""
+    if slope == 1 and not axes.is_open(slope):
+        return x
+    return pointwise(c, [x], SIZE if slope == -1 and not axes.is_open(slope) else HOMOGENEOUS)
+
+
+@rule("aten::elu")
+def elu(c: Constraints, x: Value, alpha: float = 1, *scales: float) -> Value:
+    """A ReLU where nothing is left of what is negative."""
+    return pointwise(c, [x], HOMOGENEOUS if alpha == 0 and not axes.is_open(alpha) else NONE)
+
+
+@rule("aten::threshold")
+def threshold(c: Constraints, x: Value, least: float, value: float) -> Value:
+    """A ReLU where both numbers are zero."""
+    zero = not any(map(axes.is_open, (least, value))) and least == value == 0
+    return pointwise(c, [x], HOMOGENEOUS if zero else NONE)
+
+
+@rule("aten::softshrink", "aten::hardshrink")
+def shrink(c: Constraints, x: Value, width: float = 0.5) -> Value:
+    """Odd; nothing at all where the width is zero."""
+    return x if width == 0 and not axes.is_open(width) else pointwise(c, [x], ODD)
+
+
+@rule("aten::log", "aten::log2", "aten::log10")
+def log(c: Constraints, x: Value) -> Value:
+    """Makes terms of factors."""
+    axes.stop(c, x, "makes terms of factors")
+    return pointwise(c, [x], NONE)
 
 
 @rule("aten::prelu", "aten::_prelu_kernel")
@@ -92,8 +127,13 @@ def clamp(c: Constraints, x: Value, low: Any = None, high: Any = None) -> Any:
     """Odd where the bounds are opposite; a ReLU where the only bound is zero."""
     if isinstance(low, Value) or isinstance(high, Value):
         return NotImplemented
+    low, high = None if low == -math.inf else low, None if high == math.inf else high
+    if low is None and high is None:
+        return x
     if (low, high) in ((0, None), (None, 0)):
         return relu(c, x)
+    if low is None or high is None:
+        axes.stop(c, x, "has another bound than zero")
     odd = low is not None and high is not None and low == -high and low <= high
     return axes.elementwise(c, x, sign=odd)
 
