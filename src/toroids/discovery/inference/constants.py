@@ -504,12 +504,43 @@ def _choice(run: _Run, node: fx.Node) -> Added | None:
         node.args if name == "aten::where" else (node.args[1], node.args[0], node.args[2])
     )
     value = run.values[kept] if isinstance(kept, fx.Node) else NOTHING
-    if not isinstance(value, Added) or value.terms or not value.hidden:
+    if isinstance(value, Added) and value.terms:
+        return _one_of(run, node, (kept, other))
+    if not isinstance(value, Added) or not value.hidden:
         return None
     number = run.known(other)
     if number is None or not bool((torch.as_tensor(number) <= LOWEST).all()):
         return None
     return Added((), value.hidden)
+
+
+def _between(run: _Run, node: fx.Node) -> Added | None:
+    """Something between two values, as the larger of them."""
+    return _one_of(run, node, node.args[:2])
+
+
+def _lerp(run: _Run, node: fx.Node) -> Added | None:
+    a, b, weight = node.args[:3]
+    if isinstance(weight, fx.Node):
+        return _between(run, node)
+    own, share = (run.values[a], run.values[b]), run.number(weight)  # type: ignore[index]
+    terms = [*_scaled(own[0], 1 - share), *_scaled(own[1], share)]
+    return Added(_merged(_expanded(terms, run.shape(node))), (*own[0].hidden, *own[1].hidden))
+
+
+def _one_of(run: _Run, node: fx.Node, parts: Sequence[Any]) -> Added | None:
+    """To both of which the same is added."""
+    values = [run.values[part] if isinstance(part, fx.Node) else NOTHING for part in parts]
+    if len(values) < 2 or any(value.hidden or not value.terms for value in values):
+        return None
+    for other in node.all_input_nodes:
+        if other not in parts:
+            run.vanish(other)
+    shape = run.shape(node)
+    one, two = (_expanded(value.terms, shape) for value in values)
+    difference = _merged([*one, *(replace(term, factor=-term.factor) for term in two)])
+    run.equations += _equations(difference) if difference else []
+    return Added(one)
 
 
 def _linear(run: _Run, node: fx.Node) -> Added | None:
@@ -748,6 +779,9 @@ RULES: dict[str, Rule] = {
     },
     **dict.fromkeys(("aten::softmax", "aten::_softmax", "aten::_safe_softmax"), _softmax),
     **dict.fromkeys(("aten::where", "aten::masked_fill"), _choice),
+    "aten::lerp": _lerp,
+    **dict.fromkeys(("aten::maximum", "aten::minimum"), _between),
+    **dict.fromkeys(("aten::max", "aten::min", "aten::fmax", "aten::fmin"), _between),
     "aten::linear": _linear,
     "aten::addmm": _addmm,
     **dict.fromkeys(("aten::matmul", "aten::mm", "aten::bmm"), _matmul),
