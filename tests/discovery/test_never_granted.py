@@ -181,3 +181,31 @@ def test_zeros_that_rounding_moves_are_no_defects(function):
 
     group = td.discover(Zeros(), torch.randn(30, 4))
     assert "permute" in group.spaces[0].actions
+
+
+EXPERTS = {
+    "stack": lambda experts, h, w: (torch.stack([e(h) for e in experts], -1) * w[:, None]).sum(-1),
+    "add": lambda experts, h, w: sum(w[:, i : i + 1] * e(h) for i, e in enumerate(experts)),
+}
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_experts_that_are_modules_of_their_own_are_named(name):
+    class Mixture(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate = nn.Linear(4, 3)
+            self.experts = nn.ModuleList(nn.Linear(4, 2) for _ in range(3))
+
+        def forward(self, x):
+            return EXPERTS[name](self.experts, x, self.gate(x).softmax(-1))
+
+    notes = td.discover(Mixture(), torch.randn(5, 4)).notes
+    assert any(f"operator `aten::{name}` reads 3 values" in note for note in notes)
+
+
+def test_a_constant_matrix_keeps_features_in_place_and_is_said():
+    matrix = torch.randn(6, 6)
+    group = td.discover(Between(lambda h: (h @ matrix).relu()), torch.randn(5, 4))
+    assert not group.spaces
+    assert any("`aten::matmul`, by constant numbers, meets" in note for note in group.notes)

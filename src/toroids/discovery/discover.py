@@ -17,6 +17,7 @@ from torch import nn
 from toroids.arguments import checked
 from toroids.discovery.inference.absorbed import absorbed
 from toroids.discovery.inference.assemble import Assembly
+from toroids.discovery.inference.branches import branches
 from toroids.discovery.inference.infer import Inference, infer
 from toroids.discovery.inference.shuffles import solved
 from toroids.discovery.inference.stacks import stacks_of
@@ -170,6 +171,7 @@ def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> 
             *rotation_notes,
             *absorbed_notes,
             *assembly.notes(),
+            *branches(main),
             *pairs.notes,
         ),
         tied={name: names[0] for names in main.aliases.values() for name in names[1:]},

@@ -6,7 +6,7 @@ import numpy as np
 
 from toroids.discovery.axes import Bundle
 from toroids.discovery.axes.constraints import Constraints, Ids
-from toroids.discovery.inference.infer import Inference
+from toroids.discovery.inference.infer import BY_CONSTANTS, Inference
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.tracing.program import Program
 
@@ -79,6 +79,8 @@ def _causes(c: Constraints, found: Orbits) -> dict[int, tuple[str, bool]]:
 
 def is_expected(cause: str) -> bool:
     """Whether nobody wonders that what an operator reads or writes stays in place."""
+    if BY_CONSTANTS in cause:
+        return False
     return cause.partition("`")[2].partition("`")[0].removeprefix("aten::") in EXPECTED
 
 

@@ -26,7 +26,7 @@ from toroids.discovery.inference.levels import with_level_of_either, with_levels
 from toroids.discovery.inference.offsets import offsets_of, sums_with
 from toroids.discovery.inference.stacks import Stacks
 from toroids.discovery.inference.templates import expand
-from toroids.discovery.inference.ties import sums, untied_signs
+from toroids.discovery.inference.ties import PRODUCTS, sums, untied_signs
 from toroids.discovery.inference.unread import ARRANGING, pin_partial, pin_unread
 from toroids.discovery.rules import RULES
 from toroids.discovery.rules.structure import view
@@ -50,6 +50,7 @@ from toroids.discovery.tracing.program import (
 )
 
 LookUp = Callable[[fx.Node], Any]
+BY_CONSTANTS = ", by constant numbers,"
 
 
 @dataclass(frozen=True)
@@ -336,7 +337,7 @@ class _Run:
         if all(_known(value) for value in inputs) and not draws_random(node):
             if not self._varies(node):
                 return _folded(c, node, look_up)
-        c.operator = f"operator `{name}`{_where(node)}"
+        c.operator = f"operator `{name}`{_where(node)}{_by_constants(name, inputs)}"
         c.shapes, c.open = self._shapes(node), self._opened(node)
         c.arguments = tuple(value for n in node.all_input_nodes for value in _tensors(n))
         c.arguments_open = tuple(sizes for n in node.all_input_nodes for sizes in self._opened(n))
@@ -775,6 +776,12 @@ def _stamped(node: fx.Node, result: Any) -> Any:
         kinds = [value.dtype for value in _tensors(node)]
         return replace(result, mask=kinds[0] in MASKS)
     return result
+
+
+def _by_constants(name: str, inputs: Sequence[Any]) -> str:
+    """Says of an operator that usually reads parameters that it reads constants, which stay."""
+    known = any(x.tensor is not None and not x.zero and x.bundles for x in _leaves(inputs))
+    return BY_CONSTANTS if known and name.removeprefix("aten::") in PRODUCTS else ""
 
 
 def _where(node: fx.Node) -> str:
