@@ -8,7 +8,6 @@ exponents finds the weights that shrink to nothing along some direction. They do
 import itertools
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from toroids.canonical.exponents import Matrix
 from toroids.canonical.newton import minimise
 from toroids.canonical.squares import LogScales, Mover, Squares, SumOfSquares
 from toroids.canonical.steps import element
-from toroids.discovery.inference.exponents import null_space
+from toroids.discovery.inference.exponents import fraction, null_space
 from toroids.params import Params, precise
 from toroids.symmetry.action import move_space
 from toroids.symmetry.group import SymmetryGroup
@@ -166,7 +165,7 @@ class LeastNorm:
         """The space with those rescalings that leave all that counts as it is."""
         generators = space.of("rescale")
         rows = [
-            {number: Fraction(e).limit_denominator(10**6) for number, e in enumerate(row) if e}
+            {number: fraction(e) for number, e in enumerate(row) if e}
             for row in dict.fromkeys(self._rows(space))
         ]
         kept = []
