@@ -58,6 +58,7 @@ EQUAL = {
     "relu": lambda m, h: h.relu().argmax(-1),
     "cos": lambda m, h: h.clamp(0, 1).cos().topk(1, -1)[1][:, 0],
     "sub": lambda m, h: (h - h.clone()).argmax(-1),
+    "add": lambda m, h: (h + -h).argmin(-1),
     "pow": lambda m, h: (h**0).kthvalue(2, -1)[1],
     "mul": lambda m, h: (h * m.mask).sort(-1)[1][:, 0],
     "cat": lambda m, h: torch.cat([h[:, :2], 0 * h[:, 2:]], -1).argmax(-1),

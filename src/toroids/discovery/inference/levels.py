@@ -41,12 +41,13 @@ REPEATING = {"repeat", "tile", "repeat_interleave"}
 PICKING = {"index_select", "gather", "index"}
 TURNING = {"transpose", "permute", "t", "mT"}
 BOUNDED = {"clamp", "clip", "clamp_min", "clamp_max", "hardtanh"}
+CANCELLING = {"add", "sub", "div"}
 SLOPED = {"leaky_relu", "elu", "celu"}  # flat below zero where their first number is zero
 # Functions of many entries: what they give is equal only where some of what they are given is.
 OF_MANY = frozenset(
     "matmul mm bmm mv dot einsum addmm addmv baddbmm bilinear linear conv1d conv2d conv3d "
     "conv_transpose1d conv_transpose2d conv_transpose3d convolution sum mean amax amin median "
-    " nanmedian kthvalue mode topk sort msort logsumexp std var std_mean var_mean norm prod "
+    "nanmedian kthvalue mode topk sort msort logsumexp std var std_mean var_mean norm prod "
     "linalg_vector_norm layer_norm rms_norm batch_norm group_norm instance_norm avg_pool1d "
     "avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
     "scaled_dot_product_attention lstm gru rnn_tanh rnn_relu glu lerp addcmul addcdiv atan2 hypot "
@@ -106,11 +107,14 @@ def _found(
     by = next((level.by for x in chosen if (level := level_of(x)) and level.by), name)
     whole = not (kind.is_floating_point or kind.is_complex)
     if whole or value.zero or _cancels(node, name):
-        return Level(by, whole or value.zero or name == "sub")
+        return Level(by, whole or value.zero or name in ("add", "sub"))
     rule = RULES.get(name)
     if rule is None or node.kwargs.get("rounding_mode") is not None:
         return Level(name, True)
-    return _made(by, value, *rule(value, arguments, given))
+    try:
+        return _made(by, value, *rule(value, arguments, given))
+    except Exception:  # whatever it is: then nothing is known
+        return Level(name, True)
 
 
 def _made(by: str, value: Value, along: Axes, zero: bool) -> Level | None:
@@ -133,16 +137,22 @@ def with_level_of_either(value: Value, parts: Sequence[Value], by: str) -> Value
 
 
 def _cancels(node: fx.Node, name: str) -> bool:
-    """Whether an operator makes a number of whatever it is given: h - h, h / h, h^0."""
+    """Whether an operator makes a number of whatever it is given: h - h, h + -h, h / h, h^0."""
     if name == "pow" or name in SLOPED:
         return len(node.args) > 1 and node.args[1] in (0, 0.0)
-    return name in ("sub", "div") and _source(node.args[0]) is _source(node.args[1])
+    if name not in CANCELLING or len(node.args) < 2:
+        return False
+    (one, positive), (other, same) = map(_source, node.args[:2])
+    return one is other and (name == "div" or (positive == same) == (name == "sub"))
 
 
-def _source(x: Any) -> Any:
-    while isinstance(x, fx.Node) and x.op == "call_function" and short_name(x) in COPIES:
+def _source(x: Any) -> tuple[Any, bool]:
+    """Of what a value is a copy, and whether with the same sign."""
+    positive = True
+    while isinstance(x, fx.Node) and x.op == "call_function" and short_name(x) in COPIES | {"neg"}:
+        positive ^= short_name(x) == "neg"
         x = x.args[0]
-    return x if isinstance(x, fx.Node) else object()
+    return (x if isinstance(x, fx.Node) else object()), positive
 
 
 # For what an operator gives: the axes along which its entries differ, and whether some are zero.
@@ -245,14 +255,14 @@ def _steps(shape: Sequence[int]) -> list[int]:
 
 def _turned(value: Value, arguments: Sequence[Any], _: Any) -> tuple[Axes, bool]:
     x, *dims = arguments
-    rank = len(value.axes)
+    rank, told = len(value.axes), apart(x)
     order = list(range(-rank, 0))
     if len(dims) == 1:
         order = [d % rank - rank for d in dims[0]]
     else:
         one, two = (d % rank for d in dims or (-2, -1))
         order[one], order[two] = order[two], order[one]
-    return frozenset(k - rank for k, old in enumerate(order) if old in apart(x)), _zero(x)
+    return frozenset(k - rank for k, old in enumerate(order) if old in told), _zero(x)
 
 
 def _of_many(_: Value, __: Any, given: Sequence[Value]) -> tuple[Axes, bool]:
