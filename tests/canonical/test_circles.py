@@ -31,6 +31,12 @@ KINDS = {
     "relu, no bias, low rank": lambda: Stream(8, nn.ReLU(), nn.Identity(), bias=False),
     "tanh": lambda: Stream(3, nn.Tanh(), nn.Identity()),
     "norm": lambda: Stream(4, nn.ReLU(), nn.BatchNorm1d(5)),
+    "groups": lambda: nn.Sequential(
+        nn.Unflatten(1, (4, 1)),
+        nn.Conv1d(4, 4, 1),
+        nn.Conv1d(4, 4, 1),
+        nn.Conv1d(4, 4, 1, groups=2),
+    ),  # fmt: skip
     "linear": lambda: nn.Sequential(*(nn.Linear(n, n - 1) for n in (6, 5, 4, 3))),
 }
 

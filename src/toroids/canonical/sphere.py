@@ -70,14 +70,15 @@ def _circles(plan: Plan, params: Params) -> Iterator[tuple[Circle, Sequence[Scal
 
 
 def _together(spaces: Sequence[Space], names: set[str]) -> list[Space]:
-    """Spaces of some names, and all that scale or mix weights of theirs, and so on."""
+    """Spaces of some names, all that scale or mix weights of theirs and so on, and their groups."""
     acting = [space for space in spaces if space.of("rescale") or space.of("mix")]
     found = set(names)
     while True:
         tensors = {leg.tensor for space in acting if space.name in found for leg in space.legs}
         more = {x.name for x in acting if any(leg.tensor in tensors for leg in x.legs)}
         if more == found:
-            return [space for space in acting if space.name in found]
+            around = {name for x in acting if x.name in found for name in x.within}
+            return [space for space in spaces if space.name in found | around]
         found = more
 
 
