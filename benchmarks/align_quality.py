@@ -46,7 +46,7 @@ def measure(
     toroid = td.Toroid(group)
     rows: list[tuple[float, ...]] = []
     probe = td.Probe(model, group, data.train[0])
-    evaluator = td.Evaluator(model, data.train)
+    landscape = td.Landscape(model, data.train)
     for a, b in pairs:
         begun = time.perf_counter()
         kind, _, budget = method.partition(", ")
@@ -54,7 +54,7 @@ def measure(
             group, b, to=a, method="descent" if kind == "none" else kind,
             budget=float(budget.split()[0]) if budget else None,
             probe=probe if kind == "activations" else None,
-            evaluator=evaluator if kind == "loss" else None,
+            landscape=landscape if kind == "loss" else None,
         )  # fmt: skip
         seconds = time.perf_counter() - begun
         moved, reached = alignment.params, alignment.similarity

@@ -59,14 +59,14 @@ def main() -> None:
     curves = {"straight line": td.profile(model, td.Line(a, b), test)}
     print("similarity   largest test error on the path")
     print(f"{'':10}   {largest(curves['straight line'])}  straight line")
-    evaluator = td.Evaluator(model, (train[0][:200], train[1][:200]))
+    landscape = td.Landscape(model, (train[0][:200], train[1][:200]))
     for method, name in (
         ("descent", "aligned, space by space"),
         ("best", "aligned, most similar"),
         ("loss", "aligned, lowest loss"),
     ):
-        looked = evaluator if method == "loss" else None
-        alignment = td.align(group, b, to=a, method=method, evaluator=looked)
+        looked = landscape if method == "loss" else None
+        alignment = td.align(group, b, to=a, method=method, landscape=looked)
         path = toroid.geodesic(alignment.reference, alignment.params)
         curves[name] = td.profile(model, path, test)
         print(f"{alignment.similarity:10.1f}   {largest(curves[name])}  {name}")

@@ -78,15 +78,17 @@ def test_errors(seed: int) -> dict[str, float]:
         for name in networks[0]
     }
 
+    test = td.Landscape(model, digits.test)
+
     def error(params: td.Params) -> float:
-        return td.evaluate(model, params, digits.test).error
+        return test(params).error
 
     return {
         "one of the three": sum(map(error, networks)) / NETWORKS,
         "mean of the weights": error(naive),
         "mean on the toroid": error(td.merge(group, model, networks)),
         "the same, repaired": error(td.merge(group, model, networks, digits.train)),
-        "ensemble of the three": td.evaluate_ensemble(model, networks, digits.test).error,
+        "ensemble of the three": td.evaluate_ensemble(test, networks).error,
         "one that saw all images": error(whole),
     }
 

@@ -71,7 +71,7 @@ CALLS = {
         "group": GROUP, "model": NET, "params": td.canonicalize(GROUP, A), "data": DATA, "count": 1,
     },
     td.dead_units: {"model": NET, "params": A, "data": DATA},
-    td.evaluate_ensemble: {"model": NET, "networks": [A, B], "data": DATA},
+    td.evaluate_ensemble: {"landscape": td.Landscape(NET, DATA), "networks": [A, B]},
     td.flip_profile: {**FACES, "orders": 1, "points": 3},
     td.load_params: {"path": "gone"},
     td.local_energy: {
@@ -135,14 +135,14 @@ ELEMENT = GROUP.random(torch.Generator().manual_seed(0))
 TOROID, PROBE = td.Toroid(GROUP), td.Probe(NET, GROUP, X)
 CA, CB = (td.canonicalize(GROUP, each) for each in (A, B))
 TANGENT = TOROID.log(CA, CB)
-EVALUATOR, FLIPS = td.Evaluator(NET, DATA), td.FlipEvaluator(BITS, P, TWO)
+LANDSCAPE, FLIPS = td.Landscape(NET, DATA), td.FlipEvaluator(BITS, P, TWO)
 WEIGHT = next(iter(CUBE.group.binary))
 DATASET = data.Dataset(SMALL, SMALL, 3)
 GENERATOR = torch.Generator()
 CALLS |= {
     td.Condition: {"buffer": "order", "digest": "0"},
     td.Element: {"choices": ELEMENT.choices},
-    td.Evaluator: {"model": NET, "data": DATA},
+    td.Landscape: {"model": NET, "data": DATA},
     td.FlipEvaluator: {"model": BITS, "params": P, "data": TWO},
     td.Generator: {"action": "flip", "exponents": (1.0, 1.0)},
     td.Leg: LEG,
@@ -156,7 +156,6 @@ CALLS |= {
     td.audit: {"model": NET, "inputs": X, "group": GROUP},
     td.discover: {"model": NET, "inputs": X, "verify": False},
     td.evaluate: {"model": NET, "params": A, "data": DATA},
-    td.fit_temperature: {"model": NET, "params": A, "data": DATA},
     td.fully_connected_group: {"params": A},
     td.verify: {"group": GROUP, "model": NET, "inputs": X, "trials": 1},
     td.widen: {"narrow": NET, "params": A, "wide": NET, "inputs": X},
@@ -192,13 +191,19 @@ CALLS |= {
     td.Polyline([A, B]).__call__: {"t": 0.5},
     CUBE.geodesic(P, Q).__call__: {"t": 0.5},
     PROBE.__call__: {"params": A},
-    EVALUATOR.__call__: {"params": A},
-    EVALUATOR.scores: {"params": A},
-    EVALUATOR.together: {"params": A},
-    EVALUATOR.many: {"networks": [A, B]},
-    EVALUATOR.fit_temperature: {"params": A},
-    EVALUATOR.gradient: {"params": A},
-    EVALUATOR.ready: {"params": A},
+    LANDSCAPE.__call__: {"params": A},
+    LANDSCAPE.scores: {"params": A},
+    LANDSCAPE.together: {"params": A},
+    LANDSCAPE.many: {"networks": [A, B]},
+    LANDSCAPE.fit_temperature: {"params": A},
+    LANDSCAPE.temperature_at: {"params": A},
+    LANDSCAPE.measure: {"params": A},
+    LANDSCAPE.output: {"params": A, "inputs": X},
+    LANDSCAPE.outputs: {"params": A},
+    LANDSCAPE.check: {"outputs": torch.ones(12, 3), "targets": Y},
+    LANDSCAPE.score: {"outputs": torch.ones(12, 3), "targets": Y},
+    LANDSCAPE.gradient: {"params": A},
+    LANDSCAPE.ready: {"params": A},
     FLIPS.flip: {"name": WEIGHT, "positions": [0]},
     FLIPS.flip_at: {"positions": [0]},
     FLIPS.errors_if: {"name": WEIGHT, "positions": [0]},

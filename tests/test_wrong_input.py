@@ -69,7 +69,7 @@ def test_something_else_where_a_module_belongs(network, params, group):
     refuses(f"{message} SymmetryGroup", td.verify, group, group, X)
     refuses(f"{message} the class Linear; pass an instance", td.discover, nn.Linear, X)
     refuses(f"{message} OrderedDict", td.widen, params, params, network, X)
-    refuses(f"{message} int", td.Evaluator, 3, DATA)
+    refuses(f"{message} int", td.Landscape, 3, DATA)
 
 
 def test_something_else_where_a_group_belongs(network, params):
@@ -152,17 +152,10 @@ def test_data_in_another_form(network, params):
 
 def test_words_and_fractions_where_numbers_belong(network, params, group):
     line = td.Line(params, params)
-    refuses(
-        "`temperature` is 'fit'; pass a number",
-        td.evaluate,
-        network,
-        params,
-        DATA,
-        temperature="fit",
-    )
+    refuses("a positive number, 'fit' or", td.Landscape, network, DATA, temperature="cold")
     refuses("positive number or 'fit'", td.profile, network, line, DATA, temperature="x")
     refuses("positive number or 'fit'", td.connect, network, params, params, DATA, temperature="x")
-    refuses("`batch_size` is 2.5", td.evaluate, network, params, DATA, batch_size=2.5)
+    refuses("`batch_size` is 2.5", td.Landscape, network, DATA, batch_size=2.5)
     refuses("`sigmas` is 0.1; pass a list of numbers", td.local_energy, network, params, DATA, 0.1)
     three = (params, params, params)
     refuses("`resolution` is 3.5", td.section, network, *three, DATA, 3.5)
@@ -170,9 +163,8 @@ def test_words_and_fractions_where_numbers_belong(network, params, group):
     refuses("`count` is 1.5; pass a whole number", td.curvature, group, network, params, DATA, 1.5)
     refuses(
         "`autocast` is 'bf16'; pass a dtype or None, as torch.bfloat16",
-        td.evaluate,
+        td.Landscape,
         network,
-        params,
         DATA,
         autocast="bf16",
     )

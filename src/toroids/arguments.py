@@ -61,7 +61,7 @@ MADE_BY = {
     "Toroid": "as td.Toroid(group) makes it",
     "Hypercube": "as td.Hypercube(group) makes it",
     "Probe": "as td.Probe(model, group, inputs) makes it",
-    "Evaluator": "as td.Evaluator(model, data) makes it",
+    "Landscape": "as td.Landscape(model, data) makes it",
     "StudyConfig": "as load_config(path) reads it",
     "dtype": "as torch.bfloat16",
     "Element": "as group.random() gives it",

@@ -22,8 +22,8 @@ from toroids.errors import (
     ProofWarning,
     ToroidsError,
 )
-from toroids.evaluation.evaluate import evaluate, fit_temperature
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.evaluate import evaluate
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.summary import Evaluation
 from toroids.geometry.bit_path import BitPath
 from toroids.geometry.hypercube import Hypercube
@@ -91,10 +91,10 @@ __all__ = [
     "Bend",
     "Curvature",
     "Evaluation",
-    "Evaluator",
     "FlipEvaluator",
     "flip_curve",
     "FlipProfile",
+    "Landscape",
     "LocalEnergy",
     "MedianSection",
     "Profile",
@@ -104,7 +104,6 @@ __all__ = [
     "Star",
     "evaluate",
     "evaluate_ensemble",
-    "fit_temperature",
     "flip_profile",
     "local_energy",
     "median_section",

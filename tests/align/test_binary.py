@@ -86,7 +86,7 @@ def test_aligned_networks_compute_what_they_did(method):
         data = (INPUTS.double(), torch.arange(32) % 3)
         chosen = {
             "probe": td.Probe(model, group, INPUTS.double()),
-            "evaluator": td.Evaluator(model, data),
+            "landscape": td.Landscape(model, data),
         }
     found = td.align(group, a, b, method, **chosen)
     call = torch.func.functional_call

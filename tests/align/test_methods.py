@@ -134,10 +134,10 @@ def labelled(model, count=60):
     return inputs, model(inputs).argmax(dim=1)
 
 
-def test_the_loss_needs_an_evaluator():
+def test_the_loss_needs_a_landscape():
     a = fully_connected(0).state_dict()
     group = td.fully_connected_group(a)
-    with pytest.raises(ToroidsError, match=r"pass evaluator=td.Evaluator\(model, \(inputs, labels"):
+    with pytest.raises(ToroidsError, match=r"pass landscape=td.Landscape\(model, \(inputs, labels"):
         td.align(group, a, to=a, method="loss")
 
 
@@ -145,8 +145,8 @@ def test_the_loss_finds_a_better_middle_and_keeps_the_function():
     a, b = (fully_connected(seed) for seed in (0, 1))
     data = labelled(a)
     group = td.fully_connected_group(a.state_dict())
-    evaluator = td.Evaluator(a, data)
-    kwargs = {"to": a.state_dict(), "evaluator": evaluator}
+    landscape = td.Landscape(a, data)
+    kwargs = {"to": a.state_dict(), "landscape": landscape}
     best, loss, again = (
         td.align(group, b.state_dict(), method=method, **kwargs)
         for method in ("best", "loss", "loss")
@@ -154,7 +154,7 @@ def test_the_loss_finds_a_better_middle_and_keeps_the_function():
     losses = []
     for alignment in (best, loss):
         path = td.Toroid(group).geodesic(alignment.reference, alignment.params)
-        losses.append(evaluator.gradient(path(0.5), 8.0)[0])
+        losses.append(landscape.gradient(path(0.5), 8.0)[0])
     assert losses[1] < losses[0]
     assert loss.similarity < best.similarity
     assert loss.element.choices["hidden1"].permutation.equal(
@@ -173,7 +173,7 @@ def test_the_loss_stays_at_a_moved_copy():
     data = (torch.randn(20, 1, 4, 4, dtype=torch.float64), torch.arange(20) % 2)
     alignment = td.align(
         group, group.apply(g, model.state_dict()), to=model.state_dict(), method="loss",
-        evaluator=td.Evaluator(model, data), budget=0.2,
+        landscape=td.Landscape(model, data), budget=0.2,
     )  # fmt: skip
     assert alignment.similarity <= alignment.bound + 1e-9
     assert alignment.seconds < 5
@@ -184,8 +184,8 @@ def test_the_loss_passes_where_units_are_antipodal():
     other = {name: -tensor for name, tensor in a.state_dict().items()}
     group = td.discover(a, torch.randn(2, 3, dtype=torch.float64))
     data = (torch.randn(30, 3, dtype=torch.float64), torch.arange(30) % 2)
-    evaluator = td.Evaluator(a, data)
-    alignment = td.align(group, other, to=a.state_dict(), method="loss", evaluator=evaluator)
+    landscape = td.Landscape(a, data)
+    alignment = td.align(group, other, to=a.state_dict(), method="loss", landscape=landscape)
     assert alignment.sweeps == 200
 
 

@@ -44,7 +44,7 @@ def test_next_token_counts_tokens_and_takes_sequences_for_examples():
     wrong = (logits.argmax(dim=2) != targets[:, 1:]) & keep
     loss = nn.functional.cross_entropy(logits[keep], targets[:, 1:][keep])
     for data in ((tokens, targets), ({"input_ids": tokens}, targets)):
-        found = td.evaluate(model, model.state_dict(), data, metric="next-token", batch_size=7)
+        found = td.Landscape(model, data, metric="next-token", batch_size=7)(model.state_dict())
         assert found.error == pytest.approx(wrong.sum().item() / keep.sum().item())
         assert found.loss == pytest.approx(loss.item())
         assert found.examples == 30
@@ -60,7 +60,7 @@ def test_functions_of_the_user(setting):
     squares = (model(x) - y).square().sum(dim=1)
     expected = squares.mean().item(), squares.std(correction=0).item() / math.sqrt(40)
     for metric in ("squared-error", lambda out, t: (out - t).square().sum(dim=1)):
-        found = td.evaluate(model, model.state_dict(), (x, y), metric=metric, batch_size=7)
+        found = td.Landscape(model, (x, y), metric=metric, batch_size=7)(model.state_dict())
         assert (found.error, found.error_stderr) == pytest.approx(expected)
         assert found.loss == found.error
     pair = td.evaluate(
@@ -109,27 +109,29 @@ def test_tokens_outside_the_vocabulary():
 def test_the_temperature_is_where_the_loss_is_least(setting):
     model, (x, y) = setting
     params = model.state_dict()
-    best = td.fit_temperature(model, params, (x, y))
-    here = td.evaluate(model, params, (x, y), temperature=best)
+    best = td.Landscape(model, (x, y)).fit_temperature(params)
+    here = td.Landscape(model, (x, y), temperature=best)(params)
     for factor in (0.97, 1.03):
-        there = td.evaluate(model, params, (x, y), temperature=best * factor)
+        there = td.Landscape(model, (x, y), temperature=best * factor)(params)
         assert there.loss > here.loss - 1e-12
         assert there.error == here.error
     scaled = {name: 100 * tensor for name, tensor in params.items()}
-    assert td.fit_temperature(model, scaled, (x, y)) == pytest.approx(100 * best, rel=0.02)
+    assert td.Landscape(model, (x, y)).fit_temperature(scaled) == pytest.approx(
+        100 * best, rel=0.02
+    )
 
 
 def test_where_nothing_is_wrong_the_temperature_is_least(setting):
     model, (x, _) = setting
     labels = model(x).argmax(dim=1)
-    best = td.fit_temperature(model, model.state_dict(), (x, labels))
-    assert td.evaluate(model, model.state_dict(), (x, labels), temperature=best).loss < 1e-6
+    best = td.Landscape(model, (x, labels)).fit_temperature(model.state_dict())
+    assert td.Landscape(model, (x, labels), temperature=best)(model.state_dict()).loss < 1e-6
 
 
 def test_mixed_precision_is_near_and_leaves_the_weights(setting):
     model, data = setting
     model, data = model.float(), (data[0].float(), data[1])
-    found = td.evaluate(model, model.state_dict(), data, autocast=torch.bfloat16)
+    found = td.Landscape(model, data, autocast=torch.bfloat16)(model.state_dict())
     exact = td.evaluate(model, model.state_dict(), data)
     assert found.loss != exact.loss
     assert found.loss == pytest.approx(exact.loss, rel=0.02)
@@ -137,7 +139,7 @@ def test_mixed_precision_is_near_and_leaves_the_weights(setting):
 
 def test_scores_are_in_the_order_of_the_data(setting):
     model, data = setting
-    scores = td.Evaluator(model, data, batch_size=7).scores(model.state_dict())
+    scores = td.Landscape(model, data, batch_size=7).scores(model.state_dict())
     losses = nn.functional.cross_entropy(model(data[0]), data[1], reduction="none")
     assert torch.allclose(scores.losses, losses)
     assert scores.errors.shape == scores.weights.shape == (40,)

@@ -42,7 +42,7 @@ def test_the_gradient_on_the_toroid_is_that_of_finite_differences():
     ]
     data = torch.randn(9, 5, dtype=torch.float64), torch.arange(9) % 3
     middle = toroid.geodesic(*ends)(0.4)
-    training = Bending(model, td.Evaluator(model, data), toroid, tuple(ends), middle, 0.1, 10, 0.1)
+    training = Bending(model, td.Landscape(model, data), toroid, tuple(ends), middle, 0.1, 10, 0.1)
     loss, gradient = training._gradient(1, 0.7, data, torch.Generator())
     direction = toroid.random_tangent(middle, generator=torch.Generator().manual_seed(0))
     size = 1e-6

@@ -77,15 +77,15 @@ def test_invariant_under_symmetries(name, device):
 def test_second_derivative_along_geodesics(name):
     group, model, params, data = build(name)
     toroid, centre = td.Toroid(group), td.canonicalize(group, params)
-    evaluator = td.Evaluator(model, data)
-    hessian = Hessian(evaluator, toroid, centre, 0.1)
+    landscape = td.Landscape(model, data)
+    hessian = Hessian(landscape, toroid, centre, 0.1)
     for seed in range(3):
         tangent = toroid.random_tangent(centre, torch.Generator().manual_seed(seed))
         expected = toroid.inner(tangent, hessian.product(tangent))
 
         def loss(t, tangent=tangent):
             moved = {name: t * tensor for name, tensor in tangent.items()}
-            return evaluator(toroid.exp(centre, moved), 0.1).loss
+            return landscape.measure(toroid.exp(centre, moved), 0.1).loss
 
         h = 1e-5  # small enough that no unit of these networks passes its kink
         found = (loss(h) - 2 * loss(0.0) + loss(-h)) / h**2
@@ -209,8 +209,8 @@ def test_bad_networks_and_data():
     with pytest.raises(ToroidsError, match="nothing is wrong on these data.*'tenth'"):
         td.curvature(group, model, params, right)
     tenth = td.curvature(group, model, params, right, temperature="tenth")
-    loss = td.evaluate(
-        model, td.canonicalize(group, params), right, temperature=tenth.temperature
+    loss = td.Landscape(model, right, temperature=tenth.temperature)(
+        td.canonicalize(group, params)
     ).loss
     assert loss == pytest.approx(0.1 * torch.tensor(3.0).log().item(), rel=0.1)
     with pytest.raises(ParamsError, match="`0.bias`"):

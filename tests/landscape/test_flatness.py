@@ -248,7 +248,7 @@ def test_freedom_is_the_diagonal_of_the_projection_and_gives_the_length(symmetri
             unit[name].view(-1)[entry] = 1
             found = toroid.project_tangent(canonical, unit)[name].reshape(-1)[entry]
             assert freedom[name].reshape(-1)[entry].item() == pytest.approx(found.item(), abs=1e-12)
-    centre = Centre(td.Evaluator(model, data), canonical, toroid, 1.0, 5)
+    centre = Centre(td.Landscape(model, data), canonical, toroid, 1.0, 5)
     generator = torch.Generator().manual_seed(0)
     tangents = [centre.tangent(generator) for _ in range(400)]
     squares = torch.tensor([toroid.inner(v, v) for v in tangents]).double()
@@ -261,7 +261,7 @@ def test_units_of_zero_norm_stay(setting):
     params["hidden1.weight"][3], params["hidden1.bias"][3] = 0, 0
     group = td.fully_connected_group(params)
     centre = Centre(
-        td.Evaluator(model, ()), td.canonicalize(group, params), td.Toroid(group), 1.0, 5
+        td.Landscape(model, ()), td.canonicalize(group, params), td.Toroid(group), 1.0, 5
     )
     drawn = centre.tangent(torch.Generator().manual_seed(0))
     assert not drawn["hidden1.weight"][3].any()
@@ -314,7 +314,7 @@ def test_other_metrics(setting):
         model, canonical, data, (0.3,), samples=3, kind="tangent", toroid=toroid,
         temperature=0.2, metric=lambda x, y: nn.functional.cross_entropy(x, y, reduction="none"),
     )  # fmt: skip
-    assert losses.error == pytest.approx(td.evaluate(model, canonical, data, temperature=0.2).loss)
+    assert losses.error == pytest.approx(td.Landscape(model, data, temperature=0.2)(canonical).loss)
 
 
 @pytest.mark.parametrize(

@@ -47,11 +47,11 @@ def test_the_ensemble_averages_probabilities():
     inputs, labels = data.test
     logits = [torch.func.functional_call(model, x, (inputs,)).detach() for x in (a, b)]
     mean = torch.stack([x.softmax(dim=1) for x in logits]).mean(dim=0)
-    found = td.evaluate_ensemble(model, [a, b], data.test, batch_size=100)
+    found = td.evaluate_ensemble(td.Landscape(model, data.test, batch_size=100), [a, b])
     assert found.error == pytest.approx((mean.argmax(dim=1) != labels).double().mean().item())
     by_hand = -mean.log()[torch.arange(len(labels)), labels].mean().item()
     assert found.loss == pytest.approx(by_hand, rel=1e-4)
-    assert td.evaluate_ensemble(model, [a], data.test).loss == pytest.approx(
+    assert td.evaluate_ensemble(td.Landscape(model, data.test), [a]).loss == pytest.approx(
         td.evaluate(model, a, data.test).loss, rel=1e-5
     )
 
@@ -67,4 +67,4 @@ def test_bad_input():
     with pytest.raises(DataError, match="no examples"):
         td.merge(group, model, [a, b], (data.train[0][:0], data.train[1][:0]))
     with pytest.raises(ToroidsError, match="there are 0 networks; pass one or more"):
-        td.evaluate_ensemble(model, [], data.test)
+        td.evaluate_ensemble(td.Landscape(model, data.test), [])

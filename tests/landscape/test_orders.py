@@ -92,8 +92,8 @@ def test_against_all_orders_of_a_few_flips(setting):
 
 def test_the_first_block_is_that_of_the_lowest_estimates(setting):
     model, cube, a, b, data = setting
-    path, evaluator = cube.geodesic(a, b), td.Evaluator(model, data)
-    order = greedy_order(path, evaluator, 4, 0, generator=seeded(0))
+    path, landscape = cube.geodesic(a, b), td.Landscape(model, data)
+    order = greedy_order(path, landscape, 4, 0, generator=seeded(0))
     assert torch.equal(order.sort().values, path.order.sort().values)
     leaves = {n: t.clone().requires_grad_() for n, t in a.items()}
     outputs = torch.func.functional_call(model, leaves, (data[0],))

@@ -105,10 +105,10 @@ def test_refinement_ends_on_a_step():
 def test_the_barrier_has_the_error_of_paired_differences(setting):
     model, path, data = setting
     curve = td.profile(model, path, data, points=9)
-    evaluator = td.Evaluator(model, data)
-    top = evaluator.scores(path(curve.highest)).errors
+    landscape = td.Landscape(model, data)
+    top = landscape.scores(path(curve.highest)).errors
     end = 0.0 if curve.error[0] >= curve.error[-1] else 1.0
-    difference = top - evaluator.scores(path(end)).errors
+    difference = top - landscape.scores(path(end)).errors
     expected = difference.std(correction=0).item() / 40**0.5
     assert curve.barrier_stderr == pytest.approx(expected)
     loader = torch.utils.data.DataLoader(

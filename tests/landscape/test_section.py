@@ -291,7 +291,7 @@ def test_metric_temperature_and_progress_are_passed_on():
         model, *networks, data, 4, metric="top-2", temperature=0.1, batch_size=7,
         progress=lambda *report: heard.append(report),
     )  # fmt: skip
-    expected = td.evaluate(model, networks[1], data, metric="top-2", temperature=0.1)
+    expected = td.Landscape(model, data, metric="top-2", temperature=0.1)(networks[1])
     assert found.errors[1] == expected.error
     size = found.error.numel()
     assert [report[1:] for report in heard] == [(n, size) for n in range(1, size + 1)]

@@ -27,7 +27,7 @@ from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize, moved_weights
 from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.params import Params, check_alike, check_floating, inner_product
 from toroids.probe import Probe
 from toroids.symmetry.element import Element
@@ -136,7 +136,7 @@ def align(
     generator: torch.Generator | None = None,
     progress: Progress | None = None,
     probe: Probe | None = None,
-    evaluator: Evaluator | None = None,
+    landscape: Landscape | None = None,
     only: Sequence[str] | None = None,
     scratch: str | Path | None = None,
 ) -> Alignment:
@@ -165,7 +165,7 @@ def align(
         generator: source of randomness of the restarts, on the CPU; a fixed seed when None.
         progress: called with a text, the number of steps done, and of all steps (0: unknown).
         probe: shows what the units compute on data: `Probe(model, group, inputs)`.
-        evaluator: measures the loss on data: `Evaluator(model, (inputs, labels))`; a few hundred
+        landscape: measures the loss on data: `Landscape(model, (inputs, labels))`; a few hundred
             examples are enough.
         only: names of parameters, or of modules that hold them, which are compared: a trunk under
             heads of other shapes. The rest follows the units that it reads, keeps the function of
@@ -226,7 +226,7 @@ def align(
     if only is not None:
         networks = [{name: x[name] for name in parts.shapes} for x in networks]
     problem = problem_of(
-        parts, networks[0], networks[1], effort, probe=probe, evaluator=evaluator, bias=bias,
+        parts, networks[0], networks[1], effort, probe=probe, landscape=landscape, bias=bias,
         scratch=scratch,
     )  # fmt: skip
     found = METHODS[method](problem)

@@ -42,28 +42,28 @@ def loss(problem: Problem) -> Found:
     can be.
 
     Args:
-        problem: the two networks, with an evaluator; every step runs the network forwards and
+        problem: the two networks, with a landscape; every step runs the network forwards and
             backwards on all of its data. With a deadline, steps are taken until then.
 
     Returns:
         An element of permutations, signs and orthogonal matrices.
 
     Raises:
-        ToroidsError: no evaluator.
+        ToroidsError: no landscape.
     """
-    if problem.evaluator is None:
+    if problem.landscape is None:
         raise ToroidsError(
             "the method 'loss' looks at the loss between the networks; pass "
-            "evaluator=td.Evaluator(model, (inputs, labels))."
+            "landscape=td.Landscape(model, (inputs, labels))."
         )
-    evaluator, effort = problem.evaluator, problem.effort
+    landscape, effort = problem.landscape, problem.effort
     limited = math.isfinite(effort.deadline)
     position = problem.position(best(problem).element)
     found = Found(position.element, 0, False, "loss")
     toroid = Toroid(problem.stored or problem.group, problem.bias)
     middle = _middle(toroid, problem, position)
-    temperature = evaluator.fit_temperature(middle)
-    lowest, gradient = evaluator.gradient(middle, temperature)
+    temperature = landscape.temperature_at(middle, "fit")
+    lowest, gradient = landscape.gradient(middle, temperature)
     target = _Target(problem, position.tensors)
     step = 0
     while (limited or step < STEPS) and not effort.over:
@@ -72,7 +72,7 @@ def loss(problem: Problem) -> Found:
         aim = replace(problem, reference={**position.tensors, **target.walk(gradient)})
         descend(replace(aim, effort=replace(effort, progress=None)), position)
         middle = _middle(toroid, problem, position)
-        reached, gradient = evaluator.gradient(middle, temperature)
+        reached, gradient = landscape.gradient(middle, temperature)
         if reached < lowest:
             lowest, found = reached, replace(found, element=position.element)
     return replace(found, sweeps=step, converged=step >= STEPS)

@@ -11,7 +11,7 @@ import torch
 
 from toroids.align.position import Position
 from toroids.arguments import check_seconds
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.params import Params
 from toroids.probe import Probe
 from toroids.symmetry.element import Element
@@ -61,7 +61,7 @@ class Problem:
         reference: the network that stays.
         effort: limits.
         probe: shows what the units of a network compute on data; None where there is no data.
-        evaluator: measures the loss of a network; None where there are no labelled data.
+        landscape: measures the loss of a network; None where there are no labelled data.
         bias: whether biases are coordinates of the spheres.
         scratch: a folder for networks that moved; in memory when None.
         stored: the group on the parameters as the module stores them; `group` when None.
@@ -72,7 +72,7 @@ class Problem:
     reference: Params
     effort: Effort = field(default_factory=Effort)
     probe: Probe | None = None
-    evaluator: Evaluator | None = None
+    landscape: Landscape | None = None
     bias: bool = True
     scratch: str | Path | None = None
     stored: SymmetryGroup | None = None

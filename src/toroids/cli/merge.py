@@ -30,7 +30,7 @@ from toroids.cli.shared import (
 from toroids.data.files import load_data
 from toroids.errors import ConfigError
 from toroids.evaluation.batches import Batch
-from toroids.evaluation.evaluate import evaluate
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import metric_named
 from toroids.evaluation.summary import Evaluation
 from toroids.landscape.merge import evaluate_ensemble
@@ -114,24 +114,10 @@ def _compared(
 ) -> dict[str, Evaluation]:
     """Errors of the networks, of the merged one and, for classifiers, of the ensemble."""
     networks = dict(zip(names_of(files), loaded.networks, strict=True)) | {"merged": merged}
-    found = {
-        name: evaluate(
-            loaded.model,
-            params,
-            data,
-            metric=metric,
-            batch_size=batch_size,
-            output_key=output_key,
-        )
-        for name, params in networks.items()
-    }
+    landscape = Landscape(
+        loaded.model, data, metric=metric, batch_size=batch_size, output_key=output_key
+    )
+    found = {name: landscape(params) for name, params in networks.items()}
     if metric != "squared-error":  # there is no probability to average
-        found["ensemble"] = evaluate_ensemble(
-            loaded.model,
-            loaded.networks,
-            data,
-            metric=metric,
-            batch_size=batch_size,
-            output_key=output_key,
-        )
+        found["ensemble"] = evaluate_ensemble(landscape, loaded.networks)
     return found

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from toroids.evaluation.batches import Batch
-from toroids.evaluation.evaluator import Evaluator
-from toroids.evaluation.metrics import check_differentiable, score
-from toroids.evaluation.running import owners_of, run, select_output
+from toroids.evaluation.landscape import Landscape
+from toroids.evaluation.metrics import check_differentiable
+from toroids.evaluation.running import owners_of
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params
@@ -30,7 +30,7 @@ class Bending:
     def __init__(
         self,
         model: nn.Module,
-        evaluator: Evaluator,
+        evaluator: Landscape,
         toroid: Toroid | None,
         ends: tuple[Params, Params],
         middle: Params,
@@ -89,9 +89,8 @@ class Bending:
     def _loss(self, params: Params, batch: Batch) -> Tensor:
         lent = {**params, **self._buffers}
         inputs, targets = batch
-        output = select_output(run(self._model, lent, inputs), self._evaluator.output_key)
-        outputs = output / self._temperature
-        scores = score(self._evaluator.metric, outputs, targets)
+        outputs = self._evaluator.output(lent, inputs) / self._temperature
+        scores = self._evaluator.score(outputs, targets)
         assert scores.weights is not None  # filled in where the metric gives none
         loss = scores.losses.sum() / scores.weights.sum()
         check_differentiable(loss)
@@ -124,7 +123,7 @@ class BitBending(Bending):
     def __init__(
         self,
         model: nn.Module,
-        evaluator: Evaluator,
+        evaluator: Landscape,
         cube: Hypercube,
         ends: tuple[Params, Params],
         middle: Params,

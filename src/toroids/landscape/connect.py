@@ -21,7 +21,7 @@ from toroids.align.problem import Progress
 from toroids.arguments import checked, checked_methods
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch, Data, batches, map_inputs
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import (
     check_params,
@@ -160,7 +160,7 @@ def connect(
     data = batches(data, evaluation_batch_size)  # once: a generator can be run through only once
     join: Join = toroid.geodesic if toroid is not None else Line
     middle = dict(join(a, b)(0.5))
-    evaluator = Evaluator(
+    evaluator = Landscape(
         model,
         data,
         metric=metric,
@@ -179,7 +179,9 @@ def connect(
     )
     before = measured(Polyline([a, middle, b], join))
     scale = (
-        evaluator.fit_temperature(middle) / COLDER if temperature == "fit" else float(temperature)
+        evaluator.temperature_at(middle, "fit") / COLDER
+        if temperature == "fit"
+        else float(temperature)
     )
     training: Bending
     if isinstance(toroid, Hypercube):
@@ -210,7 +212,7 @@ def connect(
 
 
 def _minibatches(
-    evaluator: Evaluator, params: Params, batch_size: int, generator: torch.Generator
+    evaluator: Landscape, params: Params, batch_size: int, generator: torch.Generator
 ) -> Iterator[Batch]:
     """Draws mini-batches without end; what is no pair is gone through batch by batch."""
     while evaluator.repeats:
@@ -222,7 +224,7 @@ def _minibatches(
         yield from evaluator.ready(params)
 
 
-def _is_zero(evaluator: Evaluator, recalibrate: Recalibrator, path: Polyline, points: int) -> bool:
+def _is_zero(evaluator: Landscape, recalibrate: Recalibrator, path: Polyline, points: int) -> bool:
     """Whether nothing is wrong at the inner points of the path's profile."""
     return all(
         float(evaluator.scores(recalibrate(path(t))).errors.sum()) == 0

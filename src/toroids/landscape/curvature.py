@@ -22,7 +22,7 @@ from toroids.arguments import checked
 from toroids.canonical.form import canonicalize
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
 from toroids.geometry.toroid import Toroid
@@ -133,8 +133,8 @@ def curvature(
             f"count is {count}, but the toroid has {dimension} dimensions; pass from 1 to "
             f"{dimension - 1}."
         )
-    evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
-    evaluator(centre)  # checks the data
+    evaluator = Landscape(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
+    evaluator.measure(centre)  # checks the data
     scale = temperature_of(temperature, evaluator, centre, group)
     hessian = Hessian(evaluator, toroid, centre, scale)
     generator = generator or torch.Generator().manual_seed(0)

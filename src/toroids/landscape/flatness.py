@@ -18,7 +18,7 @@ from toroids.align.problem import Progress
 from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
 from toroids.geometry.hypercube import Hypercube
@@ -177,11 +177,11 @@ def local_energy(
             f"sigmas are {sigmas}; with kind='flips' they are fractions of the binary weights, "
             "pass values in [0, 1]."
         )
-    evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
+    evaluator = Landscape(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
     group = None if toroid is None else toroid.group
     scale = temperature_of(temperature, evaluator, params, group)
     centre = Centre(evaluator, params, toroid, scale, steps, cube)
-    error = evaluator(params, scale).error
+    error = evaluator.measure(params, scale).error
     generator = generator or torch.Generator().manual_seed(0)
     target = math.inf if precision is None else precision
     rows: list[list[float]] = []

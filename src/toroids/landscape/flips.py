@@ -17,7 +17,7 @@ from toroids.arguments import checked, checked_methods
 from toroids.binary.weights import BinaryWeights, check_positions
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch, Data, batches
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Classification, Scores
 from toroids.evaluation.running import check_params, owners_of
 from toroids.evaluation.summary import Evaluation, joined, summarise
@@ -83,8 +83,8 @@ class FlipEvaluator:
         contiguous = torch.contiguous_format  # flips go by flat positions
         self._params = {n: t.detach().clone(memory_format=contiguous) for n, t in params.items()}
         self._first_names = owners_of(model)
-        known = Evaluator(model, list(batches(data, batch_size)))
-        self._evaluator = Evaluator(model, list(known.ready(self._params)))
+        known = Landscape(model, list(batches(data, batch_size)))
+        self._evaluator = Landscape(model, list(known.ready(self._params)))
         # checks the data, and keeps the scores of a model that is evaluated as a whole
         self._scores: Scores | None = self._evaluator.scores(self._params)
         self._stages: list[Stage] = []

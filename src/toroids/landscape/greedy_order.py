@@ -17,7 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.geometry.bit_path import BitPath
 from toroids.params import Params
 
@@ -28,7 +28,7 @@ SHARE = 0.25
 
 def greedy_order(
     path: BitPath,
-    evaluator: Evaluator,
+    evaluator: Landscape,
     steps: int,
     candidates: int,
     *,

@@ -26,9 +26,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from toroids.errors import ToroidsError, first_line, said
-from toroids.evaluation.evaluator import Evaluator
-from toroids.evaluation.metrics import score
-from toroids.evaluation.running import evaluation_mode, run, select_output
+from toroids.evaluation.landscape import Landscape
+from toroids.evaluation.running import evaluation_mode
 from toroids.geometry.calculus import add_parts, rounding
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, precise
@@ -42,7 +41,7 @@ class Hessian:
     """The Riemannian Hessian of the mean loss at one point, on vectors of all parameters."""
 
     def __init__(
-        self, evaluator: Evaluator, toroid: Toroid, centre: Params, temperature: float
+        self, evaluator: Landscape, toroid: Toroid, centre: Params, temperature: float
     ) -> None:
         """Computes the gradient, which says how the spheres bend the loss.
 
@@ -132,8 +131,8 @@ class Hessian:
         """Yields the summed loss and weight of every batch."""
         evaluator = self._evaluator
         for inputs, targets in evaluator.ready(params):
-            outputs = select_output(run(evaluator.model, params, inputs), evaluator.output_key)
-            scores = score(evaluator.metric, outputs / self._temperature, targets)
+            outputs = evaluator.output(params, inputs)
+            scores = evaluator.score(outputs / self._temperature, targets)
             assert scores.weights is not None  # score fills it in
             yield scores.losses.sum(), float(precise(scores.weights).sum())
 

@@ -22,7 +22,7 @@ from toroids.align.problem import Progress
 from toroids.arguments import checked
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
 from toroids.geometry.hypercube import Hypercube, check_cube
@@ -161,7 +161,7 @@ def median_section(
         check_params(model, network, f"network {name}")
         cube.check(network, f"network {name}")
         check_placed_alike(a, network)
-    evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
+    evaluator = Landscape(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
     examples = evaluator if calibration is None else calibration
     anew = batch_norm == "recalibrate" and batch_norms(model)
     ready = Recalibrator(model, examples, batch_size) if anew else dict
@@ -233,7 +233,7 @@ class _Measured:
     def __init__(
         self,
         legs: _Legs,
-        evaluator: Evaluator,
+        evaluator: Landscape,
         ready: Callable[[Params], Params],
         temperature: float,
         resolution: int,
@@ -285,7 +285,9 @@ class _Measured:
         params = self._legs.at(face, s, t)
         try:
             network = {s, t} == {0.0, 1.0}
-            found = self._evaluator(params if network else self._ready(params), self._temperature)
+            found = self._evaluator.measure(
+                params if network else self._ready(params), self._temperature
+            )
         except NotFiniteError as error:
             i, j = (NAMES[leg] for leg in face)
             self._notes.append(f"on face ({i}, {j}) at s = {s:.6g}, t = {t:.6g} {error}")

@@ -12,9 +12,8 @@ from toroids.arguments import check_several, checked
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluator
-from toroids.evaluation.metrics import Metric, score
-from toroids.evaluation.running import check_params, evaluation_mode, run, select_output
+from toroids.evaluation.landscape import Landscape
+from toroids.evaluation.running import check_params, evaluation_mode
 from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.landscape.recalibrate import batch_norms, recalibrate
 from toroids.landscape.repair import repair
@@ -94,24 +93,12 @@ def merge(
 
 
 @checked
-def evaluate_ensemble(
-    model: nn.Module,
-    networks: Sequence[Params],
-    data: Data,
-    *,
-    metric: str | Metric = "classification",
-    batch_size: int = 4096,
-    output_key: str | int | None = None,
-) -> Evaluation:
+def evaluate_ensemble(landscape: Landscape, networks: Sequence[Params]) -> Evaluation:
     """Computes error and loss of the mean of several networks' class probabilities.
 
     Args:
-        model: gives the architecture; it is left as it was.
+        landscape: of the data; its metric is given logarithms of the mean probabilities.
         networks: one or more networks.
-        data: a pair `(inputs, labels)` or an iterable of such batches.
-        metric: as in `evaluate`; it is given logarithms of the mean probabilities.
-        batch_size: how many examples of a pair of tensors are run at once.
-        output_key: which entry of a structured output holds the logits.
 
     Returns:
         Error, loss and their standard errors.
@@ -124,35 +111,29 @@ def evaluate_ensemble(
     Example:
         >>> import torch, toroids as td
         >>> a, b = (td.models.fully_connected([4, 8, 3], seed=seed) for seed in (0, 1))
-        >>> data = (torch.randn(32, 4), torch.randint(3, (32,)))
-        >>> td.evaluate_ensemble(a, [a.state_dict(), b.state_dict()], data).examples
+        >>> landscape = td.Landscape(a, (torch.randn(32, 4), torch.randint(3, (32,))))
+        >>> td.evaluate_ensemble(landscape, [a.state_dict(), b.state_dict()]).examples
         32
     """
     check_several(networks, 1)
-    if metric == "squared-error":
+    if landscape.metric == "squared-error":
         raise ToroidsError(
             "an ensemble averages the probabilities of classes, which metric='squared-error' has "
             "none of; average the outputs yourself."
         )
     for number, network in enumerate(networks):
-        check_params(model, network, f"network {number}")
-    evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
-    check = getattr(evaluator.metric, "check", None)
+        check_params(landscape.model, network, f"network {number}")
     found = []
-    with torch.no_grad(), evaluation_mode(model):
-        for inputs, targets in evaluator.ready(networks[0]):
-            outputs = [
-                select_output(run(model, network, inputs), output_key) for network in networks
-            ]
-            if check is not None:
-                check(outputs[0], targets)
+    with torch.no_grad(), evaluation_mode(landscape.model):
+        for inputs, targets in landscape.ready(networks[0]):
+            outputs = [landscape.output(network, inputs) for network in networks]
+            landscape.check(outputs[0], targets)
             if not all(bool(torch.isfinite(x.logsumexp(dim=-1)).all()) for x in outputs):
                 raise NotFiniteError(
                     "the outputs of a network are NaN or infinite; look for NaN in the inputs and "
                     "for weights that overflow the precision."
                 )
             logs = torch.stack([x.log_softmax(dim=-1) for x in outputs])
-            found.append(
-                score(evaluator.metric, logs.logsumexp(dim=0) - math.log(len(networks)), targets)
-            )
+            mean = logs.logsumexp(dim=0) - math.log(len(networks))
+            found.append(landscape.score(mean, targets))
     return summarise(joined(found))

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from toroids.errors import ToroidsError
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import owners_of
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import flat_masks
@@ -62,7 +62,7 @@ class Centre:
         cube: of the architecture; None where no weights are flipped.
     """
 
-    evaluator: Evaluator
+    evaluator: Landscape
     params: Params
     toroid: Toroid | None
     temperature: float
@@ -234,7 +234,7 @@ def _climb(centre: Centre, vector: Params, radius: float) -> Params:
         step = REACH * radius / centre.steps / steepness
         vector = _within({name: vector[name] + step * slope[name] for name in vector}, radius)
     last = toroid.exp(centre.params, vector)
-    higher = evaluator(last, temperature).loss > largest
+    higher = evaluator.measure(last, temperature).loss > largest
     return last if higher else toroid.exp(centre.params, best)
 
 

@@ -15,7 +15,7 @@ from toroids.align.problem import Progress
 from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Data, batches
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
 from toroids.geometry.bit_path import BitPath
@@ -166,7 +166,7 @@ def flip_profile(
     generator = generator or torch.Generator().manual_seed(0)
     data = batches(data, batch_size)  # once for all orders
     training = data if calibration is None else batches(calibration, batch_size)
-    chooser = Evaluator(model, training, metric=metric, output_key=output_key)
+    chooser = Landscape(model, training, metric=metric, output_key=output_key)
     anew = batch_norm == "recalibrate" and batch_norms(model)
     ready = Recalibrator(model, chooser) if anew else dict
     paths: list[BitPath] = []

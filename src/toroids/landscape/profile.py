@@ -11,7 +11,7 @@ from toroids.align.problem import Progress
 from toroids.arguments import checked, takes
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Metric, Scores
 from toroids.evaluation.running import check_params
 from toroids.evaluation.summary import Evaluation, summarise
@@ -152,7 +152,7 @@ def profile(
         raise ToroidsError(f"the tolerance is {tolerance}; pass a positive error, or None.")
     check_params(model, path(0.0), "the path's start")
     check_params(model, path(1.0), "the path's end")
-    evaluator = Evaluator(
+    evaluator = Landscape(
         model,
         data,
         metric=metric,
@@ -162,7 +162,7 @@ def profile(
     )
     training = evaluator
     if calibration is not None:
-        training = Evaluator(
+        training = Landscape(
             model, calibration, metric=metric, batch_size=batch_size, output_key=output_key
         )
     recalibrate = Recalibrator(model, training)
@@ -186,8 +186,8 @@ class _Measured:
     def __init__(
         self,
         path: Path,
-        evaluator: Evaluator,
-        calibration: Evaluator,
+        evaluator: Landscape,
+        calibration: Landscape,
         recalibrate: Recalibrator,
         norms: bool,
         temperature: Temperature,
@@ -216,7 +216,7 @@ class _Measured:
 
     def _scores(self, params: Params) -> Scores:
         fit = self._temperature == "fit"
-        temperature = self._calibration.fit_temperature(params) if fit else self._temperature
+        temperature = self._calibration.temperature_at(params, "fit") if fit else self._temperature
         return self._evaluator.scores(params, float(temperature))
 
     def _check_end(self, t: float, params: Params) -> None:

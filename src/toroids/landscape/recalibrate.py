@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from toroids.arguments import checked
 from toroids.errors import DataError, ToroidsError, said
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params, evaluation_mode, run
 from toroids.params import Params, check_finite, computing, precise
 
@@ -62,11 +62,11 @@ class Moments:
 class Recalibrator:
     """Estimates the batch-norm statistics of many parameter sets on the same data."""
 
-    def __init__(self, model: nn.Module, data: Data | Evaluator, batch_size: int = 4096) -> None:
+    def __init__(self, model: nn.Module, data: Data | Landscape, batch_size: int = 4096) -> None:
         """Prepares `data` for `model`; those of an evaluator are shared, not copied."""
         self._model = model
-        if not isinstance(data, Evaluator):
-            data = Evaluator(model, data, batch_size=batch_size)
+        if not isinstance(data, Landscape):
+            data = Landscape(model, data, batch_size=batch_size)
         self._batches = data
         self.norms = batch_norms(model)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from toroids.arguments import check_several, checked
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params, evaluation_mode, run, select_output
 from toroids.landscape.recalibrate import Moments
 from toroids.params import Params, check_alike, check_finite
@@ -97,7 +97,7 @@ class _Repair:
         self, model: nn.Module, data: Data, batch_size: int, output_key: str | int | None
     ) -> None:
         self._model, self._output_key = model, output_key
-        self._batches = Evaluator(model, data, batch_size=batch_size)
+        self._batches = Landscape(model, data, batch_size=batch_size)
         self._layers = _layers(model)
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from toroids.align.problem import Progress
 from toroids.arguments import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Data
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params, owners_of
 from toroids.evaluation.summary import Evaluation
@@ -139,7 +139,7 @@ def section(
     plane = Plane(a, b, c, dict.fromkeys(owners_of(model).values()))
     x = lines(plane.points[:, 0].tolist(), columns, margin)
     y = lines(plane.points[:, 1].tolist(), rows, margin)
-    evaluator = Evaluator(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
+    evaluator = Landscape(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
     examples = evaluator if calibration is None else calibration
     anew = batch_norm == "recalibrate" and batch_norms(model)
     recalibrate = Recalibrator(model, examples, batch_size) if anew else None
@@ -149,7 +149,7 @@ def section(
         if plane.network_at(*place) is None:
             params = params if toroid is None else toroid.project(params)
             params = params if recalibrate is None else recalibrate(params)
-        return evaluator(params, temperature)
+        return evaluator.measure(params, temperature)
 
     grid = Grid(x, y, evaluate, progress)
     at_columns, at_rows = (

@@ -18,7 +18,7 @@ from toroids.align.problem import Progress
 from toroids.arguments import check_several, checked
 from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluation.batches import Data, batches
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
 from toroids.geometry.toroid import Toroid
@@ -77,7 +77,7 @@ def star(
     batch_size: int = 1024,
     output_key: str | int | None = None,
     probe: Probe | None = None,
-    evaluator: Evaluator | None = None,
+    evaluator: Landscape | None = None,
     progress: Progress | None = None,
 ) -> Star:
     """Aligns every pair of networks and measures the barrier on the geodesic between them.
@@ -144,7 +144,7 @@ def star(
             bias=bias,
             batch_norm=batch_norm,
             probe=probe,
-            evaluator=evaluator,
+            landscape=evaluator,
         )
         a, b = alignment.reference, alignment.params
         distances[i, j] = distances[j, i] = toroid.distance(a, b)

@@ -13,7 +13,7 @@ from toroids.arguments import checked
 from toroids.canonical.form import canonicalize
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.landscape.recalibrate import recalibrate
 from toroids.params import Params, average
 from toroids.solvers.recipe import Recipe
@@ -228,7 +228,7 @@ def balance(models: list[nn.Module], data: TensorPair) -> float:
     Raises:
         ToroidsError: all replicas are at one point, up to rounding.
     """
-    losses = sum(Evaluator(model, data)(model.state_dict()).loss for model in models)
+    losses = sum(Landscape(model, data)(model.state_dict()).loss for model in models)
     spread, size = 0.0, 0.0
     with torch.no_grad():
         for same in zip(*map(_weights, models), strict=True):

@@ -21,7 +21,7 @@ from torch import nn
 
 from toroids.errors import CheckpointError, DataError, ParamsError
 from toroids.evaluation.batches import TensorPair
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.files.reading import open_file
 from toroids.files.writing import write_atomically
 from toroids.solvers.recipe import Recipe
@@ -218,7 +218,7 @@ class _Loop:
         self._session, self._method, self._model = session, method, model
         self._data, self._recipe, self._generators = data, recipe, generators
         self._phase, self._found = phase, found
-        self._evaluator = Evaluator(model, data)
+        self._landscape = Landscape(model, data)
 
     def run(self) -> None:
         """Goes through the epochs that are left."""
@@ -266,7 +266,7 @@ class _Loop:
     def _measure(self, epoch: int, lr: float, coupling: float) -> bool:
         try:
             params = self._method.params()
-            evaluation = self._evaluator(params)
+            evaluation = self._landscape.measure(params)
         except (DataError, ParamsError):  # the data were evaluated without fault before training
             return False
         self._found.params = params

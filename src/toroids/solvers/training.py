@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from toroids.errors import DataError, ToroidsError, said
 from toroids.evaluation.batches import TensorPair, check_tensors
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_module, select_output
 from toroids.params import unusable
 
@@ -149,7 +149,7 @@ def prepare(
     except (RuntimeError, AssertionError) as error:  # torch raises either where there is no CUDA
         raise ToroidsError(unusable(device, error)) from error
     for model in models:
-        Evaluator(model, (inputs, labels))(model.state_dict())
+        Landscape(model, (inputs, labels))(model.state_dict())
         model.train()
     dtype = next(models[0].parameters()).dtype
     inputs = inputs.detach().to(device, dtype if inputs.is_floating_point() else None)

@@ -14,7 +14,7 @@ from toroids.arguments import check_seconds
 from toroids.binary.layers import BinaryLinear, Sign
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
-from toroids.evaluation.evaluator import Evaluator
+from toroids.evaluation.landscape import Landscape
 from toroids.solvers.training import Ended, Epoch, MakeModel, Trained, prepare
 
 WEIGHT = "hidden.weight"
@@ -71,7 +71,7 @@ class Votes:
         self.inputs = scaled.view(len(scaled), -1, latent.shape[1])
         self.weights = _signs(latent)
         self.history: list[Epoch] = []
-        self._evaluator = Evaluator(model, (inputs, labels))
+        self._landscape = Landscape(model, (inputs, labels))
 
     @property
     def is_over(self) -> bool:
@@ -89,7 +89,7 @@ class Votes:
             Whether every example is right.
         """
         self.weights = _signs(fields)
-        found = self._evaluator({WEIGHT: self.weights})
+        found = self._landscape.measure({WEIGHT: self.weights})
         number = len(self.history) + 1
         self.history.append(Epoch("train", number, 0.0, found.error, found.loss, coupling))
         return found.error == 0

@@ -24,7 +24,7 @@ def data():
 
 def test_against_the_definition(model, data, device):
     params = {name: tensor.to(device) for name, tensor in model.state_dict().items()}
-    evaluation = td.evaluate(model, params, data, batch_size=7)
+    evaluation = td.Landscape(model, data, batch_size=7)(params)
     logits = model(data[0]).detach()
     losses = -logits.log_softmax(dim=1)[torch.arange(50), data[1]]
     error = (logits.argmax(dim=1) != data[1]).double().mean().item()
@@ -86,7 +86,7 @@ class Wrapped(nn.Module):
 )
 def test_structured_outputs(model, data, wrap, key):
     wrapped = Wrapped(model, wrap)
-    found = td.evaluate(wrapped, wrapped.state_dict(), data, output_key=key)
+    found = td.Landscape(wrapped, data, output_key=key)(wrapped.state_dict())
     assert found == td.evaluate(model, model.state_dict(), data)
 
 
@@ -118,7 +118,7 @@ def test_labels_outside_the_classes_in_a_later_batch(model, data):
     labels[40] = 9
     for bad in ((data[0], labels), list(zip(data[0].split(10), labels.split(10), strict=True))):
         with pytest.raises(DataError, match="label 9"):
-            td.evaluate(model, model.state_dict(), bad, batch_size=10)
+            td.Landscape(model, bad, batch_size=10)(model.state_dict())
 
 
 def test_bad_parameters(model, data):
@@ -160,7 +160,7 @@ def test_data_of_the_wrong_kind(model, data, change, message):
 
 def test_a_batch_size_out_of_range(model, data):
     with pytest.raises(DataError, match="batch_size is 0"):
-        td.evaluate(model, model.state_dict(), data, batch_size=0)
+        td.Landscape(model, data, batch_size=0)(model.state_dict())
 
 
 def test_outputs_that_are_not_finite_are_no_errors_of_classification(model, data):
@@ -211,8 +211,8 @@ def test_the_gradient_is_that_of_autograd_in_batches():
     inputs, labels = torch.randn(10, 3, dtype=torch.float64), torch.arange(10) % 3
     loss = torch.nn.functional.cross_entropy(3 * model(inputs), labels)
     loss.backward()
-    evaluator = td.Evaluator(model, (inputs, labels), batch_size=4)
-    value, gradient = evaluator.gradient(model.state_dict(), 1 / 3)
+    landscape = td.Landscape(model, (inputs, labels), batch_size=4)
+    value, gradient = landscape.gradient(model.state_dict(), 1 / 3)
     assert value == pytest.approx(loss.item(), rel=1e-12)
     for name, parameter in model.named_parameters(remove_duplicate=False):
         expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
@@ -223,12 +223,12 @@ def test_the_gradient_is_that_of_autograd_in_batches():
 def test_the_gradient_names_weights_that_are_missing(model, data):
     params = {k: v for k, v in model.state_dict().items() if k != "output.bias"}
     with pytest.raises(ParamsError, match="the parameters lack `output.bias`; pass the state dict"):
-        td.Evaluator(model, data).gradient(params)
+        td.Landscape(model, data).gradient(params)
 
 
 def test_inputs_get_no_gradient(model, data):
     inputs = data[0].clone().requires_grad_()
-    td.Evaluator(model, (inputs, data[1]), batch_size=30).gradient(model.state_dict())
+    td.Landscape(model, (inputs, data[1]), batch_size=30).gradient(model.state_dict())
     assert inputs.grad is None
 
 
@@ -236,7 +236,7 @@ def test_the_gradient_refuses_what_is_not_finite():
     model = Tied().double()
     data = (torch.full((2, 3), float("nan"), dtype=torch.float64), torch.tensor([0, 1]))
     with pytest.raises(DataError, match="the loss is nan"):
-        td.Evaluator(model, data).gradient(model.state_dict())
+        td.Landscape(model, data).gradient(model.state_dict())
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10, 15, 16, 40])
@@ -255,7 +255,7 @@ def test_cross_entropy_of_few_and_of_many_classes(classes, device):
 
 
 @pytest.mark.parametrize("together", [1, 3, 100])
-def test_many_networks_at_once_give_what_one_by_one_give(together, device):
+def test_many_networks_at_once_give_what_one_by_one_give(together, device, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)).double()
     networks = [
@@ -269,16 +269,17 @@ def test_many_networks_at_once_give_what_one_by_one_give(together, device):
     ]
     inputs = torch.randn(50, 4, generator=generator, dtype=torch.float64)
     data = inputs, torch.randint(3, (50,), generator=generator)
-    evaluator = td.Evaluator(model, data, batch_size=20, together=together)
-    for one, other in zip(evaluator.many(networks, 0.5), networks, strict=True):
-        expected = td.evaluate(model, other, data, temperature=0.5)
+    monkeypatch.setattr(td.Landscape, "together", lambda self, params: together)
+    landscape = td.Landscape(model, data, batch_size=20)
+    for one, other in zip(landscape.many(networks, 0.5), networks, strict=True):
+        expected = td.Landscape(model, data, temperature=0.5)(other)
         assert one.error == expected.error
         assert one.loss == pytest.approx(expected.loss, rel=1e-12)
         assert one.error_stderr == pytest.approx(expected.error_stderr)
-    assert evaluator.many([]) == []
+    assert landscape.many([]) == []
 
 
-def test_what_cannot_be_batched_is_run_one_by_one(data):
+def test_what_cannot_be_batched_is_run_one_by_one(data, monkeypatch):
     class Branching(nn.Module):
         def __init__(self):
             super().__init__()
@@ -290,12 +291,14 @@ def test_what_cannot_be_batched_is_run_one_by_one(data):
 
     model = Branching()
     networks = [{n: x * f for n, x in model.state_dict().items()} for f in (1.0, -1.0)]
-    found = td.Evaluator(model, data, together=2).many(networks)
+    monkeypatch.setattr(td.Landscape, "together", lambda self, params: 2)
+    found = td.Landscape(model, data).many(networks)
     assert found == [td.evaluate(model, network, data) for network in networks]
 
 
-def test_a_network_of_many_that_overflows_is_named(model, data):
+def test_a_network_of_many_that_overflows_is_named(model, data, monkeypatch):
     good = model.state_dict()
     bad = {name: tensor * 1e30 for name, tensor in good.items()}
+    monkeypatch.setattr(td.Landscape, "together", lambda self, params: 4)
     with pytest.raises(NotFiniteError, match="outputs are NaN or infinite on .* of 50 examples"):
-        td.Evaluator(model, data, together=4).many([good, bad])
+        td.Landscape(model, data).many([good, bad])
