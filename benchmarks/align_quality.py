@@ -62,7 +62,7 @@ def measure(
             moved, reached = td.canonicalize(group, b), alignment.similarity_before
         try:
             path = toroid.geodesic(alignment.reference, moved)
-            barrier = td.profile(model, path, data.train, 25).barrier
+            barrier = td.profile(td.Landscape(model, data.train), path, 25).barrier
         except ParamsError:  # antipodal units
             barrier = math.nan
         rows.append((

@@ -58,7 +58,7 @@ def noise(quick: bool) -> Iterator[Result]:
                 nn.functional.cross_entropy(logits, labels).item()
 
     def ours() -> None:
-        td.local_energy(model, params, (inputs, labels), (0.3,), samples=copies)
+        td.local_energy(td.Landscape(model, (inputs, labels)), params, (0.3,), copies)
 
     times = interleaved({"bare": bare, "ours": ours, "loop": loop}, 3 if quick else REPEATS)
     name = f"local energy, {copies} noisy copies of 64-256-256-10"
@@ -89,7 +89,8 @@ def bend(quick: bool) -> Iterator[Result]:
             adam.step()
 
     def ours() -> None:
-        td.connect(model, a, b, (inputs, labels), steps=steps, points=2, temperature=1.0)
+        landscape = td.Landscape(model, (inputs, labels), temperature=1.0)
+        td.connect(landscape, a, b, td.BendRecipe(steps), points=2)
 
     times = interleaved({"loop": naive, "ours": ours}, 3 if quick else REPEATS)
     name = f"connect, {steps} steps at batch 128"
@@ -113,7 +114,7 @@ def profile(quick: bool) -> Iterator[Result]:
                 a(inputs)
 
     def ours(batch_norm: str) -> None:
-        td.profile(a, path, (inputs, labels), points, batch_norm=batch_norm)
+        td.profile(td.Landscape(a, (inputs, labels), statistics=batch_norm), path, points)
 
     times = interleaved(
         {

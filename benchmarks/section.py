@@ -89,7 +89,7 @@ def rows(quick: bool) -> Iterator[Result]:
                 torch.matmul(inputs, weights, out=output)
 
     def ours() -> None:
-        found["ours"] = td.section(models[0], first, second, third, data, points)
+        found["ours"] = td.section(td.Landscape(models[0], data), [first, second, third], points)
 
     peer, absent = peer_of(models, data, points)
     works: dict[str, Callable[[], object]] = {"ours": ours, "products": products}

@@ -88,7 +88,7 @@ def measure(
     found: list[tuple[float, ...]] = []
     for seed in seeds:
         trained = getattr(td.solvers, solver)(make_model, data.train, seed, **COMMON | settings)
-        energy = td.local_energy(model, trained.params, data.train, (SIGMA,), SAMPLES)
+        energy = td.local_energy(td.Landscape(model, data.train), trained.params, (SIGMA,), SAMPLES)
         found.append((
             energy.increase.item(),
             td.evaluate(model, trained.params, data.test).error,

@@ -47,8 +47,9 @@ def main() -> None:
     train, test = ((inputs.view(-1, 1, 8, 8), y) for inputs, y in (digits.train, digits.test))
     model = make_model(0).eval()
     a, b = (td.solvers.adam(make_model, train, seed, 30, lr=0.003).params for seed in (1, 2))
+    unseen = td.Landscape(model, test)
     for name, params in (("first", a), ("second", b)):
-        found = td.evaluate(model, params, test)
+        found = unseen(params)
         print(f"{name} network: test error {found.error:.2%} ± {found.error_stderr:.2%}")
 
     group = td.discover(model, train[0][:4], output="classifier")
@@ -56,7 +57,7 @@ def main() -> None:
     print(f"{len(group.spaces)} spaces; their symmetries change the outputs by {changed:.0e}")
 
     toroid = td.Toroid(group)
-    curves = {"straight line": td.profile(model, td.Line(a, b), test)}
+    curves = {"straight line": td.profile(unseen, td.Line(a, b))}
     print("similarity   largest test error on the path")
     print(f"{'':10}   {largest(curves['straight line'])}  straight line")
     landscape = td.Landscape(model, (train[0][:200], train[1][:200]))
@@ -68,7 +69,7 @@ def main() -> None:
         looked = landscape if method == "loss" else None
         alignment = td.align(group, b, to=a, method=method, landscape=looked)
         path = toroid.geodesic(alignment.reference, alignment.params)
-        curves[name] = td.profile(model, path, test)
+        curves[name] = td.profile(unseen, path)
         print(f"{alignment.similarity:10.1f}   {largest(curves[name])}  {name}")
     print(f"{alignment.similarity_before:10.1f}   before any of them")
 

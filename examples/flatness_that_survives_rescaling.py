@@ -9,6 +9,7 @@ energy, the increase of the error under noise relative to every weight.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -84,8 +85,9 @@ def measured(
     group: td.SymmetryGroup, model: nn.Module, params: td.Params, data: tuple[Tensor, Tensor]
 ) -> list[tuple[float, float]]:
     """Three measures of flatness, each with its standard error."""
-    curved = td.curvature(group, model, params, data, count=1, probes=PROBES)
-    energy = td.local_energy(model, params, data, (SIGMA,), SAMPLES)
+    landscape, toroid = td.Landscape(model, data), td.Toroid(group)
+    curved = td.curvature(replace(landscape, on=toroid), params, count=1, probes=PROBES)
+    energy = td.local_energy(landscape, params, (SIGMA,), SAMPLES)
     return [
         hessian_trace(model, params, data),
         (curved.trace, curved.trace_stderr),

@@ -78,7 +78,7 @@ def test_errors(seed: int) -> dict[str, float]:
         for name in networks[0]
     }
 
-    test = td.Landscape(model, digits.test)
+    train, test = td.Landscape(model, digits.train), td.Landscape(model, digits.test)
 
     def error(params: td.Params) -> float:
         return test(params).error
@@ -86,8 +86,8 @@ def test_errors(seed: int) -> dict[str, float]:
     return {
         "one of the three": sum(map(error, networks)) / NETWORKS,
         "mean of the weights": error(naive),
-        "mean on the toroid": error(td.merge(group, model, networks)),
-        "the same, repaired": error(td.merge(group, model, networks, digits.train)),
+        "mean on the toroid": error(td.merge(group, networks)),
+        "the same, repaired": error(td.merge(group, networks, train)),
         "ensemble of the three": td.evaluate_ensemble(test, networks).error,
         "one that saw all images": error(whole),
     }

@@ -32,9 +32,10 @@ def main() -> None:
     print(f"mean angle between the networks: {before:.3f} rad, aligned {after:.3f} rad")
 
     # the segments of the bend are geodesics, and the bend stays on the toroid
-    bend = td.connect(model, start, end, digits.train, toroid=toroid)
+    train, test = (td.Landscape(model, data, on=toroid) for data in (digits.train, digits.test))
+    bend = td.connect(train, start, end)
     profiles = {
-        "straight line": td.profile(model, td.Line(a, b), digits.train, 101),
+        "straight line": td.profile(train, td.Line(a, b), points=101),
         "aligned, geodesic": bend.before,  # over the middle of the geodesic: the geodesic itself
         "aligned, over the trained bend": bend.after,
     }
@@ -43,8 +44,8 @@ def main() -> None:
         print(f"  {name:31} {curve.barrier:6.2%} ± {curve.barrier_stderr:.2%}")
     print(f"the bend was trained for {len(bend.history)} steps and ended with {bend.ended}")
     unseen = {
-        "geodesic": td.profile(model, toroid.geodesic(start, end), digits.test),
-        "bend": td.profile(model, bend, digits.test),
+        "geodesic": td.profile(test, toroid.geodesic(start, end)),
+        "bend": td.profile(test, bend),
     }
     print("test error, which nothing was trained on")
     for name, curve in unseen.items():
@@ -59,7 +60,7 @@ def main() -> None:
         [f"{found} Bands are one standard error."],
         "path_with_one_bend.html",
     )
-    plane = td.section(model, start, end, bend.bend, digits.train, 31, toroid=toroid)
+    plane = td.section(train, [start, end, bend.bend], resolution=31)
     picture = section_picture(plane, ("first", "second", "bend"), "train error")
     picture.layout.meta = {**picture.layout.meta, "height": 320}  # it is wider than high
     write_picture(

@@ -93,8 +93,10 @@ def binary(density: float) -> Joined:
         "typical": [td.solvers.sbpi(make_model, data, s) for s in range(SOLUTIONS)],
     }
 
+    landscape = td.Landscape(model, data, on=cube)
+
     def barrier(a: td.Params, b: td.Params) -> float:
-        return td.flip_profile(model, cube, a, b, data, orders=1, points=51).barrier
+        return td.flip_profile(landscape, a, b, orders=1, points=51).barrier
 
     return joined(runs, barrier, cube.distance)
 
@@ -125,8 +127,10 @@ def spherical(density: float) -> Joined:
         "typical": [solve(MARGIN, seed) for seed in range(SOLUTIONS)],
     }
 
+    landscape = td.Landscape(model, data)
+
     def barrier(a: td.Params, b: td.Params) -> float:
-        return td.profile(model, toroid.geodesic(a, b), data, points=51).barrier
+        return td.profile(landscape, toroid.geodesic(a, b), points=51).barrier
 
     return joined(runs, barrier, toroid.distance)
 

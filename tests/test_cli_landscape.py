@@ -79,7 +79,7 @@ def test_profile_prints_barriers_and_draws_them(toroids, folder):
     model, group, a, b, data = digits()
     found = td.align(group, b, to=a)
     path = td.Toroid(group).geodesic(found.reference, found.params)
-    expected = td.profile(model, path, data.train, 11).barrier
+    expected = td.profile(td.Landscape(model, data.train), path, 11).barrier
     assert f"barrier {expected:.4g} " in lines["geodesic"]
     assert "barrier 0 " in lines["bend"]
     assert "over a trained bend" in page(folder / "p.html")
@@ -93,7 +93,7 @@ def test_flatness_of_several_networks(toroids, folder):
     model, _, a, _, data = digits()
     group = td.discover(model, data.train[0][:2], output="classifier")
     canonical, toroid = td.canonicalize(group, a), td.Toroid(group)
-    energy = td.local_energy(model, canonical, data.train, (0.2, 0.4), samples=4, toroid=toroid)
+    energy = td.local_energy(td.Landscape(model, data.train, on=toroid), canonical, (0.2, 0.4), 4)
     assert f"a.safetensors: sigma 0.4  increase {energy.increase[1]:.4g}" in out
     assert "b.safetensors: 4 samples of multiplicative noise" in out
     page(folder / "f.html")
@@ -125,29 +125,29 @@ def test_binary_weights_are_flipped(toroids, folder):
     train = digits()[-1].train
 
     out = done(toroids("profile", *data, "--points", 5, "--orders", 3, networks="pq", **binary))
-    expected = td.flip_profile(model, cube, x, y, train, orders=3, points=5).barrier
+    expected = td.flip_profile(td.Landscape(model, train, on=cube), x, y, 3, 5).barrier
     assert f"\nflips: barrier {expected:.4g} (standard error" in out
     assert out.startswith("flips_raw: barrier")
     assert "random flips, aligned" in page(folder / "flips.html")
 
     greedy = ("--way", "flips_greedy", "--orders", 1, "--points", 5)
     out = done(toroids("profile", *data, *greedy, networks="pq", **binary))
-    blocks = {"order": "greedy", "orders": 1, "steps": 100, "points": 201}
-    expected = td.flip_profile(model, cube, x, y, train, **blocks).barrier
+    landscape = td.Landscape(model, train, on=cube)
+    expected = td.flip_profile(landscape, x, y, td.Greedy(1, 100), 201).barrier
     assert f"flips_greedy: barrier {expected:.4g} (1 greedy order); 201 points" in out
 
     out = done(toroids("flatness", *data, "--samples", 2, networks="p", **binary))
     assert "p.safetensors: 2 samples of flips noise" in out
 
     out = done(toroids("section", *data, "--resolution", 3, networks="pqr", **binary))
-    found = td.median_section(model, cube, x, y, z, train, resolution=3)
+    found = td.median_section(td.Landscape(model, train, on=cube), [x, y, z], 3)
     assert f"median: error {found.median_error:.4g}\n" in out
     assert f"p.safetensors: error {found.errors[0]:.4g}, {found.legs[0]:.4g} of the weights" in out
     assert "distance from the median" in page(folder / "flips.html")
 
     out = done(toroids("section", *data, "--resolution", 3, "--raw", networks="pqr", **binary))
     y, z = (td.canonicalize(cube.group, made[name]) for name in "qr")
-    found = td.median_section(model, cube, x, y, z, train, resolution=3)
+    found = td.median_section(td.Landscape(model, train, on=cube), [x, y, z], 3)
     assert f"median: error {found.median_error:.4g}\n" in out
 
     for command, option, message in (
@@ -171,7 +171,9 @@ def test_merge_writes_a_network_and_compares(toroids, folder):
     )  # fmt: skip
     merged = td.load_params(folder / "m.safetensors")
     model, group, a, b, data = digits()
-    expected = td.merge(td.discover(model, torch.randn(2, 64)), model, [a, b], data.train)
+    expected = td.merge(
+        td.discover(model, torch.randn(2, 64)), [a, b], td.Landscape(model, data.train)
+    )
     assert all(torch.allclose(merged[name], expected[name]) for name in expected)
     error = td.evaluate(model, merged, td.data.digits().test).error
     assert f"merged: error {error:.4g} " in out

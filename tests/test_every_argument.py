@@ -53,8 +53,8 @@ def make_bits(seed):
 
 TRAINING = {"make_model": make, "data": SMALL, "seed": 0, "budget": 1}
 BINARY = {"make_model": make_bits, "data": (TWO[0].float(), TWO[1]), "seed": 0, "budget": 1}
-PAIR = {"model": NET, "a": A, "b": B, "data": DATA}
-FACES = {"model": BITS, "cube": CUBE, "a": P, "b": Q, "data": TWO}
+HERE, CORNERS = td.Landscape(NET, DATA), td.Landscape(BITS, TWO, on=CUBE)
+CURVED = td.Landscape(NET, DATA, on=td.Toroid(GROUP))
 CALLS = {
     td.BinaryConv2d: {"inputs": 1, "outputs": 1, "kernel": 1},
     td.BinaryLinear: {"inputs": 2, "outputs": 1},
@@ -66,25 +66,25 @@ CALLS = {
     td.align: {"group": GROUP, "params": A, "to": B},
     td.align_many: {"group": GROUP, "networks": [A, B]},
     td.canonicalize: {"group": GROUP, "params": A},
-    td.connect: {**PAIR, "steps": 2},
-    td.curvature: {
-        "group": GROUP, "model": NET, "params": td.canonicalize(GROUP, A), "data": DATA, "count": 1,
-    },
+    td.BendRecipe: {},
+    td.connect: {"landscape": HERE, "a": A, "b": B, "recipe": td.BendRecipe(2), "points": 3},
+    td.curvature: {"landscape": CURVED, "params": td.canonicalize(GROUP, A), "count": 1},
     td.dead_units: {"model": NET, "params": A, "data": DATA},
-    td.evaluate_ensemble: {"landscape": td.Landscape(NET, DATA), "networks": [A, B]},
-    td.flip_profile: {**FACES, "orders": 1, "points": 3},
+    td.evaluate_ensemble: {"landscape": HERE, "networks": [A, B]},
+    td.flip_profile: {"landscape": CORNERS, "a": P, "b": Q, "orders": 1, "points": 3},
+    td.Greedy: {},
     td.load_params: {"path": "gone"},
-    td.local_energy: {
-        "model": NET, "params": A, "data": DATA, "sigmas": (0.1,), "samples": 2,
-    },
-    td.median_section: {**FACES, "c": R, "resolution": 2},
-    td.merge: {"group": GROUP, "model": NET, "networks": [A, B], "data": DATA},
-    td.profile: {"model": NET, "path": td.Line(A, B), "data": DATA, "points": 3},
+    td.local_energy: {"landscape": HERE, "params": A, "sigmas": (0.1,), "samples": 2},
+    td.median_section: {"landscape": CORNERS, "networks": [P, Q, R], "resolution": 2},
+    td.merge: {"group": GROUP, "networks": [A, B], "landscape": HERE},
+    td.profile: {"landscape": HERE, "path": td.Line(A, B), "points": 3},
     td.recalibrate: {"model": NET, "params": A, "data": DATA},
     td.repair: {"model": NET, "params": A, "ends": [A, B], "data": DATA},
     td.save_params: {"params": A, "path": "out"},
-    td.section: {**PAIR, "c": C, "resolution": 2},
-    td.star: {"group": GROUP, "model": NET, "networks": [A, B], "data": DATA, "points": 3},
+    td.section: {"landscape": HERE, "networks": [A, B, C], "resolution": 2},
+    td.star: {"landscape": CURVED, "networks": [A, B], "points": 3},
+    td.Until: {"precision": 0.1},
+    td.Worst: {},
     data.Dataset: {"train": SMALL, "test": SMALL, "classes": 3},
     data.augment: {"inputs": torch.rand(2, 1, 4, 4), "generator": torch.Generator()},
     data.digits: {"train": 10},
@@ -135,7 +135,7 @@ ELEMENT = GROUP.random(torch.Generator().manual_seed(0))
 TOROID, PROBE = td.Toroid(GROUP), td.Probe(NET, GROUP, X)
 CA, CB = (td.canonicalize(GROUP, each) for each in (A, B))
 TANGENT = TOROID.log(CA, CB)
-LANDSCAPE, FLIPS = td.Landscape(NET, DATA), td.FlipEvaluator(BITS, P, TWO)
+FLIPS = td.FlipEvaluator(BITS, P, TWO)
 WEIGHT = next(iter(CUBE.group.binary))
 DATASET = data.Dataset(SMALL, SMALL, 3)
 GENERATOR = torch.Generator()
@@ -191,19 +191,17 @@ CALLS |= {
     td.Polyline([A, B]).__call__: {"t": 0.5},
     CUBE.geodesic(P, Q).__call__: {"t": 0.5},
     PROBE.__call__: {"params": A},
-    LANDSCAPE.__call__: {"params": A},
-    LANDSCAPE.scores: {"params": A},
-    LANDSCAPE.together: {"params": A},
-    LANDSCAPE.many: {"networks": [A, B]},
-    LANDSCAPE.fit_temperature: {"params": A},
-    LANDSCAPE.temperature_at: {"params": A},
-    LANDSCAPE.measure: {"params": A},
-    LANDSCAPE.output: {"params": A, "inputs": X},
-    LANDSCAPE.outputs: {"params": A},
-    LANDSCAPE.check: {"outputs": torch.ones(12, 3), "targets": Y},
-    LANDSCAPE.score: {"outputs": torch.ones(12, 3), "targets": Y},
-    LANDSCAPE.gradient: {"params": A},
-    LANDSCAPE.ready: {"params": A},
+    HERE.__call__: {"params": A},
+    HERE.scores: {"params": A},
+    HERE.fit_temperature: {"params": A},
+    HERE.temperature_at: {"params": A},
+    HERE.measure: {"params": A},
+    HERE.output: {"params": A, "inputs": X},
+    HERE.outputs: {"params": A},
+    HERE.check: {"outputs": torch.ones(12, 3), "targets": Y},
+    HERE.score: {"outputs": torch.ones(12, 3), "targets": Y},
+    HERE.gradient: {"params": A},
+    HERE.ready: {"params": A},
     FLIPS.flip: {"name": WEIGHT, "positions": [0]},
     FLIPS.flip_at: {"positions": [0]},
     FLIPS.errors_if: {"name": WEIGHT, "positions": [0]},

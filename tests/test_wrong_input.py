@@ -90,9 +90,11 @@ def test_a_group_of_another_network(network):
 def test_one_network_where_several_belong(network, params, group):
     message = "are a (Ordered|d).*; pass a list of state dicts, one per network"
     refuses(message, td.align_many, group, params)
-    refuses(message, td.merge, group, network, params)
-    refuses(message, td.star, group, network, params, DATA)
-    refuses(message, td.evaluate_ensemble, network, params, DATA)
+    landscape = td.Landscape(network, DATA, on=td.Toroid(group))
+    refuses(message, td.merge, group, params)
+    refuses(message, td.star, landscape, params)
+    refuses(message, td.section, landscape, params)
+    refuses(message, td.evaluate_ensemble, landscape, params)
     refuses(message, td.repair, network, params, params, DATA)
     refuses(message, td.Polyline, params)
 
@@ -128,7 +130,7 @@ def test_data_that_are_not_finite(network, params, group):
     refuses("are NaN or infinite; pass finite inputs", td.audit, network, NAN[0])
     refuses("is NaN or infinite; pass finite", td.Probe(network, group, NAN[0]), params)
     refuses("are NaN on these data", td.dead_units, network, params, NAN)
-    refuses("are NaN or infinite", td.evaluate_ensemble, network, [params], NAN)
+    refuses("are NaN or infinite", td.evaluate_ensemble, td.Landscape(network, NAN), [params])
     refuses("in the repaired network", td.repair, network, params, [params], NAN)
     normed = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3)).double()
     refuses("recalibrated network", td.recalibrate, normed, normed.state_dict(), NAN)
@@ -151,16 +153,14 @@ def test_data_in_another_form(network, params):
 
 
 def test_words_and_fractions_where_numbers_belong(network, params, group):
-    line = td.Line(params, params)
     refuses("a positive number, 'fit' or", td.Landscape, network, DATA, temperature="cold")
-    refuses("positive number or 'fit'", td.profile, network, line, DATA, temperature="x")
-    refuses("positive number or 'fit'", td.connect, network, params, params, DATA, temperature="x")
     refuses("`batch_size` is 2.5", td.Landscape, network, DATA, batch_size=2.5)
-    refuses("`sigmas` is 0.1; pass a list of numbers", td.local_energy, network, params, DATA, 0.1)
-    three = (params, params, params)
-    refuses("`resolution` is 3.5", td.section, network, *three, DATA, 3.5)
-    refuses("`resolution` is .3, 3, 3.", td.section, network, *three, DATA, (3, 3, 3))
-    refuses("`count` is 1.5; pass a whole number", td.curvature, group, network, params, DATA, 1.5)
+    landscape = td.Landscape(network, DATA)
+    refuses("`sigmas` is 0.1; pass a list of numbers", td.local_energy, landscape, params, 0.1)
+    three = [params, params, params]
+    refuses("`resolution` is 3.5", td.section, landscape, three, 3.5)
+    refuses("`resolution` is .3, 3, 3.", td.section, landscape, three, (3, 3, 3))
+    refuses("`count` is 1.5; pass a whole number", td.curvature, landscape, params, 1.5)
     refuses(
         "`autocast` is 'bf16'; pass a dtype or None, as torch.bfloat16",
         td.Landscape,
@@ -180,7 +180,7 @@ def test_words_and_fractions_where_numbers_belong(network, params, group):
 def test_limits_out_of_range(network, params, group):
     canonical = td.canonicalize(group, params)
     refuses("the budget is -1 seconds", td.align_many, group, [params, params], budget=-1)
-    refuses("the budget is -1 seconds", td.merge, group, network, [params, params], budget=-1)
+    refuses("the budget is -1 seconds", td.merge, group, [params, params], budget=-1)
     refuses("`budget` is 'a'; pass a number", td.align, group, params, to=params, budget="a")
     toroid = td.Toroid(group)
     refuses("the tolerance is -1", toroid.mean, [canonical], tolerance=-1)
@@ -191,43 +191,22 @@ def test_limits_out_of_range(network, params, group):
 def test_something_else_where_a_place_belongs(network, params, group):
     toroid = td.Toroid(group)
     refuses("the vector has nothing for", toroid.inner, {}, {})
-    refuses("the path is a dict", td.profile, network, dict(params), DATA)
+    refuses("the path is a dict", td.profile, td.Landscape(network, DATA), dict(params))
     refuses(
         "`join` is 'line'; pass a function of 2 arguments",
         td.Polyline,
         [params, params],
         join="line",
     )
-    refuses(
-        "`toroid` is 'x'; pass a Toroid or a Hypercube",
-        td.connect,
-        network,
-        params,
-        params,
-        DATA,
-        toroid="x",
-    )
-    energy = ("multiplicative", td.local_energy, network, params, DATA, (0.1,))[1:]
-    refuses("pass a Toroid or None, as td.Toroid", *energy, kind="tangent", toroid=group)
-    refuses("pass a Hypercube or None, as td.Hypercube", *energy, kind="flips", cube=toroid)
-    refuses(
-        "`cube` is a Toroid; pass a Hypercube, as td.Hypercube",
-        td.flip_profile,
-        network,
-        toroid,
-        params,
-        params,
-        DATA,
-    )
+    refuses("`on` is 'x'; pass td.Toroid", td.Landscape, network, DATA, on="x")
+    refuses("`on` is a SymmetryGroup; pass td.Toroid", td.Landscape, network, DATA, on=group)
+    on_toroid = td.Landscape(network, DATA, on=toroid)
+    refuses("pass .* on=td.Hypercube", td.local_energy, on_toroid, params, (0.1,), kind="flips")
+    refuses("`landscape` is a Sequential; pass a Landscape, as td.L", td.profile, network, params)
+    message = "on a Toroid, not on a hypercube; pass .*on=td.Hypercube"
+    refuses(message, td.flip_profile, on_toroid, params, params)
     three = (params, params, params)
-    refuses(
-        "`cube` is a Toroid; pass a Hypercube, as td.Hypercube",
-        td.median_section,
-        network,
-        toroid,
-        *three,
-        DATA,
-    )
+    refuses(message, td.median_section, on_toroid, three)
 
 
 def test_an_order_of_flips_as_a_list():
@@ -241,9 +220,8 @@ def test_an_order_of_flips_as_a_list():
 
 def test_an_ensemble_without_probabilities(network, params):
     data = (X, X[:, :3])
-    refuses(
-        "average the outputs", td.evaluate_ensemble, network, [params], data, metric="squared-error"
-    )
+    landscape = td.Landscape(network, data, metric="squared-error")
+    refuses("average the outputs", td.evaluate_ensemble, landscape, [params])
 
 
 def test_names_of_groups_and_rules(params):

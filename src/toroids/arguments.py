@@ -47,7 +47,9 @@ LARGEST = {
     "resolution": 10_000,
     "workers": 10_000,
     **dict.fromkeys(("depth", "heads", "blocks", "layers"), 100_000),
-    **dict.fromkeys(("samples", "orders", "steps", "trials", "probes", "iterations"), 1_000_000),
+    **dict.fromkeys(
+        ("samples", "least", "most", "orders", "steps", "trials", "probes", "iterations"), 1_000_000
+    ),
     **dict.fromkeys(("budget", "corrupt_budget", "candidates", "copies", "replicas"), 1_000_000),
     **dict.fromkeys(("hidden", "widths", "channels", "classes", "size", "width"), 1_000_000),
     **dict.fromkeys(("inputs", "train", "test", "examples", "entries"), 10_000_000),

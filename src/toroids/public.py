@@ -29,12 +29,15 @@ from toroids.geometry.bit_path import BitPath
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Geodesic, Line, Path, Polyline
 from toroids.geometry.toroid import Toroid
+from toroids.landscape.bending import BendRecipe
 from toroids.landscape.connect import Bend, connect
 from toroids.landscape.curvature import Curvature, curvature
-from toroids.landscape.flatness import LocalEnergy, local_energy
+from toroids.landscape.flatness import LocalEnergy, Until, local_energy
 from toroids.landscape.flips import FlipEvaluator, flip_curve
+from toroids.landscape.greedy_order import Greedy
 from toroids.landscape.median import MedianSection, median_section
 from toroids.landscape.merge import evaluate_ensemble, merge
+from toroids.landscape.noise import Worst
 from toroids.landscape.orders import FlipProfile, flip_profile
 from toroids.landscape.profile import Profile, profile
 from toroids.landscape.recalibrate import recalibrate
@@ -89,11 +92,13 @@ __all__ = [
     "Probe",
     # landscape
     "Bend",
+    "BendRecipe",
     "Curvature",
     "Evaluation",
     "FlipEvaluator",
     "flip_curve",
     "FlipProfile",
+    "Greedy",
     "Landscape",
     "LocalEnergy",
     "MedianSection",
@@ -102,6 +107,8 @@ __all__ = [
     "curvature",
     "Section",
     "Star",
+    "Until",
+    "Worst",
     "evaluate",
     "evaluate_ensemble",
     "flip_profile",

@@ -270,7 +270,7 @@ def test_networks_whose_conditions_differ_are_refused():
         lambda: td.align(group, other, to=a),
         lambda: td.align(group, a, to=other),
         lambda: td.Toroid(group).distance(td.canonicalize(group, a), other),
-        lambda: td.merge(group, model, [a, other]),
+        lambda: td.merge(group, [a, other]),
     ):
         with pytest.raises(td.ParamsError, match="buffer `order` in .* differs"):
             call()

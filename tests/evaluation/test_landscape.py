@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 
@@ -6,7 +7,7 @@ import torch
 from torch import nn
 
 import toroids as td
-from toroids.errors import DataError, NotFiniteError, ParamsError
+from toroids.errors import DataError, ParamsError, ToroidsError
 from toroids.evaluation.metrics import cross_entropy
 
 
@@ -254,51 +255,39 @@ def test_cross_entropy_of_few_and_of_many_classes(classes, device):
     assert torch.allclose(*slopes)
 
 
-@pytest.mark.parametrize("together", [1, 3, 100])
-def test_many_networks_at_once_give_what_one_by_one_give(together, device, monkeypatch):
-    generator = torch.Generator().manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)).double()
-    networks = [
-        {
-            name: (tensor + 0.3 * torch.rand(tensor.shape, generator=generator)).to(device)
-            if tensor.is_floating_point()
-            else tensor.to(device)
-            for name, tensor in model.state_dict().items()
-        }
-        for _ in range(7)
-    ]
-    inputs = torch.randn(50, 4, generator=generator, dtype=torch.float64)
-    data = inputs, torch.randint(3, (50,), generator=generator)
-    monkeypatch.setattr(td.Landscape, "together", lambda self, params: together)
-    landscape = td.Landscape(model, data, batch_size=20)
-    for one, other in zip(landscape.many(networks, 0.5), networks, strict=True):
-        expected = td.Landscape(model, data, temperature=0.5)(other)
-        assert one.error == expected.error
-        assert one.loss == pytest.approx(expected.loss, rel=1e-12)
-        assert one.error_stderr == pytest.approx(expected.error_stderr)
-    assert landscape.many([]) == []
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"metric": "accuracy"}, "there is no metric 'accuracy'"),
+        ({"on": "toroid"}, "`on` is 'toroid'; pass td.Toroid"),
+        ({"statistics": "fold"}, r"there are no statistics 'fold'; choose from \('recalibrate'"),
+        ({"temperature": -1.0}, "the temperature is -1.0; pass a positive number, 'fit' or"),
+        ({"temperature": 0.0}, "the temperature is 0.0"),
+        ({"temperature": math.nan}, "the temperature is nan"),
+        ({"temperature": "warm"}, "the temperature is 'warm'"),
+        ({"autocast": torch.float64}, "autocast is torch.float64; pass torch.bfloat16"),
+        ({"training": 3}, "the data is a int"),
+    ],
+)
+def test_bad_settings(model, data, settings, message):
+    with pytest.raises(ToroidsError, match=message):
+        td.Landscape(model, data, **settings)
 
 
-def test_what_cannot_be_batched_is_run_one_by_one(data, monkeypatch):
-    class Branching(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = nn.Linear(4, 3)
-
-        def forward(self, x):
-            out = self.inner(x)
-            return out if float(out.detach().sum()) > 0 else 2 * out
-
-    model = Branching()
-    networks = [{n: x * f for n, x in model.state_dict().items()} for f in (1.0, -1.0)]
-    monkeypatch.setattr(td.Landscape, "together", lambda self, params: 2)
-    found = td.Landscape(model, data).many(networks)
-    assert found == [td.evaluate(model, network, data) for network in networks]
+def test_words_are_temperatures_on_the_training_data(model, data):
+    params, training = model.state_dict(), (data[0][:20], data[1][:20])
+    known = td.Landscape(model, training)
+    for word in ("fit", "tenth"):
+        landscape = td.Landscape(model, data, training=training, temperature=word)
+        divisor = known.temperature_at(params, word)
+        assert landscape(params) == td.Landscape(model, data, temperature=divisor)(params)
+    assert landscape.fit_temperature(params) == known.fit_temperature(params)
+    right = td.Landscape(model, (data[0], model(data[0]).argmax(dim=1)), temperature="tenth")
+    assert right(params).loss == pytest.approx(0.1 * math.log(3), rel=0.1)
 
 
-def test_a_network_of_many_that_overflows_is_named(model, data, monkeypatch):
-    good = model.state_dict()
-    bad = {name: tensor * 1e30 for name, tensor in good.items()}
-    monkeypatch.setattr(td.Landscape, "together", lambda self, params: 4)
-    with pytest.raises(NotFiniteError, match="outputs are NaN or infinite on .* of 50 examples"):
-        td.Landscape(model, data).many([good, bad])
+def test_other_data_are_another_landscape(model, data):
+    once = td.Landscape(model, zip(data[0].split(9), data[1].split(9), strict=True))
+    assert dataclasses.replace(once, metric="top-2").measure(model.state_dict()).examples == 50
+    fewer = dataclasses.replace(once, data=(data[0][:7], data[1][:7]))
+    assert (fewer(model.state_dict()).examples, once(model.state_dict()).examples) == (7, 50)

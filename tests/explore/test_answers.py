@@ -77,7 +77,7 @@ def test_profile_is_that_of_the_study(run, architecture):
 
 def test_profile_has_the_error_of_the_barrier(run, asked):
     a, b = run.params("mlp-sgd-0"), run.params("mlp-replicated_sgd-1")
-    curve = td.profile(run.model("mlp"), td.Line(a, b), run.data().train, 7)
+    curve = td.profile(td.Landscape(run.model("mlp"), run.data().train), td.Line(a, b), 7)
     found = asked.profile({**TWO, "points": ["7"]})["profiles"]["raw"]
     assert found["barrier"] == curve.barrier
     assert found["barrier_stderr"] == curve.barrier_stderr
@@ -110,7 +110,7 @@ def test_section_is_that_of_the_public_functions(run, asked):
     first, second = (td.align(group, x, to=a) for x in (b, c))
     toroid = td.Toroid(group)
     ends = first.reference, first.params, second.params
-    section = td.section(run.model("mlp"), *ends, train, 4, toroid=toroid)
+    section = td.section(td.Landscape(run.model("mlp"), train, on=toroid), ends, 4)
     found = asked.section({**THREE, "resolution": ["4"]})
     assert found["error"] == section.error.tolist()
     assert [row["distance"] for row in found["apart"]] == [
@@ -127,7 +127,7 @@ def test_binary_section_is_the_median_section(bits):
     first, second = (td.align(group, x, to=a) for x in (b, c))
     ends = first.reference, first.params, second.params
     cube = td.Hypercube(group)
-    faces = td.median_section(bits.model("bits"), cube, *ends, bits.data().train, 4)
+    faces = td.median_section(td.Landscape(bits.model("bits"), bits.data().train, on=cube), ends, 4)
     found = Answers(bits).section(dict(zip("abc", ([name] for name in names), strict=True)))
     assert found["error"] == faces.error.tolist()
     assert found["distances"] == faces.distances.tolist()

@@ -22,14 +22,17 @@ def setting():
     return model, td.Hypercube(group), aligned.reference, aligned.params, data
 
 
-def connect(setting, **options):
+def connect(setting, generator=None, **training):
     model, cube, a, b, data = setting
-    return td.connect(model, a, b, data, toroid=cube, rate=0.02, points=21, **options)
+    return td.connect(
+        td.Landscape(model, data, on=cube), a, b, td.BendRecipe(rate=0.02, **training),
+        points=21, generator=generator,
+    )  # fmt: skip
 
 
 def test_a_trained_bend_is_binary_and_lower_than_the_first(setting):
     model, cube, a, b, data = setting
-    bend = connect(setting, steps=400, batch_size=40)
+    bend = connect(setting, steps=400, minibatch=40)
     cube.check(bend.bend)  # every weight -1 or +1
     assert bend.after.barrier < bend.before.barrier
     middle = td.evaluate(model, bend(0.5), data).error
@@ -48,7 +51,9 @@ def test_equal_generators_give_equal_bends(setting):
 
 def test_where_the_ends_agree_the_bend_begins_as_they_do(setting):
     model, cube, a, b, data = setting
-    bend = td.connect(model, a, b, data, toroid=cube, steps=1, rate=1e-9, points=3)
+    bend = td.connect(
+        td.Landscape(model, data, on=cube), a, b, td.BendRecipe(steps=1, rate=1e-9), points=3
+    )
     assert cube.distance(a, bend.bend) + cube.distance(bend.bend, b) == pytest.approx(
         cube.distance(a, b)
     )
@@ -58,7 +63,7 @@ def test_raw_latent_weights_are_refused(setting):
     model, cube, a, _, data = setting
     raw = td.models.binary_fully_connected([64, 15, 10], threshold=0.5).state_dict()
     with pytest.raises(td.ParamsError, match="expected -1 or"):
-        td.connect(model, a, raw, data, toroid=cube, steps=1)
+        td.connect(td.Landscape(model, data, on=cube), a, raw, td.BendRecipe(steps=1))
 
 
 def test_real_thresholds_are_trained_beside():
@@ -68,7 +73,9 @@ def test_real_thresholds_are_trained_beside():
     group = td.discover(model, data[0][:4])
     cube = td.Hypercube(group)
     a, b = (td.canonicalize(group, make([64, 9, 10], "real", 0.5, s).state_dict()) for s in (1, 2))
-    bend = td.connect(model, a, b, data, toroid=cube, steps=20, rate=0.02, points=3).bend
+    bend = td.connect(
+        td.Landscape(model, data, on=cube), a, b, td.BendRecipe(steps=20, rate=0.02), points=3
+    ).bend
     middle = (a["hidden1.bias"] + b["hidden1.bias"]) / 2
     assert not torch.equal(bend["hidden1.bias"], middle)
     assert bend["hidden1.bias"].abs().unique().numel() > 1

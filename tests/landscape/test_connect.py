@@ -15,8 +15,8 @@ def aligned():
 @pytest.mark.parametrize("on_toroid", [False, True], ids=["straight", "toroid"])
 def test_trained_networks_are_connected_without_error(on_toroid):
     model, toroid, a, b, data = aligned()
-    options = {"toroid": toroid} if on_toroid else {}
-    bend = td.connect(model, a, b, data.train, steps=1000, **options)
+    landscape = td.Landscape(model, data.train, on=toroid if on_toroid else None)
+    bend = td.connect(landscape, a, b, td.BendRecipe(steps=1000))
     assert bend.before.barrier > 0.02
     assert len(bend.after.t) == 101
     assert bend.after.error.max() == 0
@@ -42,7 +42,9 @@ def test_the_gradient_on_the_toroid_is_that_of_finite_differences():
     ]
     data = torch.randn(9, 5, dtype=torch.float64), torch.arange(9) % 3
     middle = toroid.geodesic(*ends)(0.4)
-    training = Bending(model, td.Landscape(model, data), toroid, tuple(ends), middle, 0.1, 10, 0.1)
+    settings = td.BendRecipe(steps=10, rate=0.1)
+    landscape = td.Landscape(model, data, on=toroid)
+    training = Bending(landscape, tuple(ends), middle, settings, 0.1)
     loss, gradient = training._gradient(1, 0.7, data, torch.Generator())
     direction = toroid.random_tangent(middle, generator=torch.Generator().manual_seed(0))
     size = 1e-6
@@ -65,7 +67,7 @@ def test_batch_norm_networks_and_loaders():
     model = normed(2)
     before = {n: x.clone() for n, x in model.state_dict().items()}
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data), batch_size=30)
-    bend = td.connect(model, a, b, loader, steps=60, points=9)
+    bend = td.connect(td.Landscape(model, loader), a, b, td.BendRecipe(steps=60), points=9)
     assert bend.after.loss[4] < bend.before.loss[4]
     assert all(torch.equal(before[n], x) for n, x in model.state_dict().items())
     assert not any(module.training for module in model.modules())
@@ -76,12 +78,16 @@ def test_data_that_can_be_run_through_only_once():
     model, _, a, b, data = aligned()
     inputs, labels = data.train
     once = zip(inputs.split(100), labels.split(100), strict=True)
-    bend = td.connect(model, a, b, once, steps=20, points=5)
+    bend = td.connect(td.Landscape(model, once), a, b, td.BendRecipe(steps=20), points=5)
     assert torch.equal(
         bend.before.error,
-        td.profile(model, td.Polyline([a, td.Line(a, b)(0.5), b]), data.train, 5).error,
+        td.profile(
+            td.Landscape(model, data.train), td.Polyline([a, td.Line(a, b)(0.5), b]), 5
+        ).error,
     )
-    curve = td.profile(model, bend, zip(inputs.split(90), labels.split(90), strict=True), 5)
+    curve = td.profile(
+        td.Landscape(model, zip(inputs.split(90), labels.split(90), strict=True)), bend, 5
+    )
     assert torch.equal(curve.error, bend.after.error)
 
 
@@ -89,11 +95,15 @@ def test_the_same_generator_gives_the_same_bend():
     model, _, a, b, data = aligned()
     bends = [
         td.connect(
-            model, a, b, data.train, steps=20, points=3,
+            td.Landscape(model, data.train),
+            a,
+            b,
+            td.BendRecipe(steps=20),
+            points=3,
             generator=torch.Generator().manual_seed(seed),
         ).bend
         for seed in (3, 3, 4)
-    ]  # fmt: skip
+    ]
     same, other = (all(torch.equal(x, bends[i][n]) for n, x in bends[0].items()) for i in (1, 2))
     assert same
     assert not other
@@ -103,14 +113,16 @@ def test_bad_input():
     model, toroid, a, b, data = aligned()
     _, _, raw, _, _ = digits()
     with pytest.raises(ParamsError, match="expected 1; pass what canonicalize returns"):
-        td.connect(model, raw, b, data.train, toroid=toroid)
+        td.connect(td.Landscape(model, data.train, on=toroid), raw, b)
     with pytest.raises(ToroidsError, match="steps is 0"):
-        td.connect(model, a, b, data.train, steps=0)
+        td.BendRecipe(steps=0)
     with pytest.raises(DataError, match="no gradient"):
         td.connect(
-            model, a, b, data.train, points=3,
-            metric=lambda outputs, targets: (outputs.argmax(dim=1) != targets).double(),
+            td.Landscape(
+                model, data.train,
+                metric=lambda outputs, targets: (outputs.argmax(dim=1) != targets).double(),
+            ), a, b, points=3,
         )  # fmt: skip
     other = td.models.fully_connected([64, 16, 10]).state_dict()
     with pytest.raises(ParamsError):
-        td.connect(model, a, other, data.train)
+        td.connect(td.Landscape(model, data.train), a, other)

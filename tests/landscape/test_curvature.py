@@ -45,9 +45,10 @@ def dense(group, model, params, data, temperature):
 @pytest.mark.parametrize("output", ["classifier", "values"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_against_all_second_derivatives(name, output):
-    case = build(name, output)
-    found = td.curvature(*case, count=4, probes=60)
-    matrix, projection = dense(*case, found.temperature)
+    group, model, params, data = build(name, output)
+    landscape = td.Landscape(model, data, on=td.Toroid(group))
+    found = td.curvature(landscape, params, 4, probes=60)
+    matrix, projection = dense(group, model, params, data, found.temperature)
     values = torch.linalg.eigvalsh(matrix)
     # what is no tangent is an eigenvector of zero
     curved = values[values.abs() > 1e-12 * values.abs().max()]
@@ -62,10 +63,12 @@ def test_against_all_second_derivatives(name, output):
 @pytest.mark.parametrize("name", ["relu", "tanh", "convolution", "attention"])
 def test_invariant_under_symmetries(name, device):
     group, model, params, data = build(name, device=device)
-    here = td.curvature(group, model, params, data, count=3)
+    here = td.curvature(td.Landscape(model, data, on=td.Toroid(group)), params, 3)
     for seed in range(2):
         g = group.random(torch.Generator().manual_seed(seed))
-        there = td.curvature(group, model, group.apply(g, params), data, count=3)
+        there = td.curvature(
+            td.Landscape(model, data, on=td.Toroid(group)), group.apply(g, params), 3
+        )
         assert there.temperature == here.temperature
         assert torch.allclose(there.eigenvalues, here.eigenvalues, rtol=1e-6)
         assert there.dimension == here.dimension
@@ -77,8 +80,8 @@ def test_invariant_under_symmetries(name, device):
 def test_second_derivative_along_geodesics(name):
     group, model, params, data = build(name)
     toroid, centre = td.Toroid(group), td.canonicalize(group, params)
-    landscape = td.Landscape(model, data)
-    hessian = Hessian(landscape, toroid, centre, 0.1)
+    landscape = td.Landscape(model, data, on=toroid)
+    hessian = Hessian(landscape, centre, 0.1)
     for seed in range(3):
         tangent = toroid.random_tangent(centre, torch.Generator().manual_seed(seed))
         expected = toroid.inner(tangent, hessian.product(tangent))
@@ -94,12 +97,19 @@ def test_second_derivative_along_geodesics(name):
 
 def test_batches_loaders_and_precision():
     group, model, params, (inputs, labels) = build("relu")
-    whole = td.curvature(group, model, params, (inputs, labels), temperature=0.1)
-    cut = td.curvature(group, model, params, (inputs, labels), temperature=0.1, batch_size=7)
+    whole = td.curvature(
+        td.Landscape(model, (inputs, labels), on=td.Toroid(group), temperature=0.1), params
+    )
+    cut = td.curvature(
+        td.Landscape(model, (inputs, labels), on=td.Toroid(group), temperature=0.1, batch_size=7),
+        params,
+    )
     loader = list(zip(inputs.split(11), labels.split(11), strict=True))
-    loaded = td.curvature(group, model, params, loader, temperature=0.1)
+    loaded = td.curvature(td.Landscape(model, loader, on=td.Toroid(group), temperature=0.1), params)
     single = {name: tensor.float() for name, tensor in params.items()}
-    rough = td.curvature(group, model, single, (inputs, labels), temperature=0.1)
+    rough = td.curvature(
+        td.Landscape(model, (inputs, labels), on=td.Toroid(group), temperature=0.1), single
+    )
     assert torch.allclose(cut.eigenvalues, whole.eigenvalues, rtol=1e-9)
     assert torch.allclose(loaded.eigenvalues, whole.eigenvalues, rtol=1e-9)
     assert torch.allclose(rough.eigenvalues, whole.eigenvalues, rtol=1e-3)
@@ -110,7 +120,7 @@ def test_leaves_the_model_as_it_was_and_counts_tied_weights_once():
     group, model, params, data = build("tied")
     model.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    found = td.curvature(group, model, params, data)
+    found = td.curvature(td.Landscape(model, data, on=td.Toroid(group)), params)
     assert model.training
     assert all(torch.equal(before[name], t) for name, t in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -120,8 +130,8 @@ def test_leaves_the_model_as_it_was_and_counts_tied_weights_once():
 
 def test_most_eigenvalues_and_a_flat_loss():
     group, model, params, data = build("tanh")
-    few = td.curvature(group, model, params, data, count=1)
-    found = td.curvature(group, model, params, data, count=few.dimension - 1)
+    few = td.curvature(td.Landscape(model, data, on=td.Toroid(group)), params, 1)
+    found = td.curvature(td.Landscape(model, data, on=td.Toroid(group)), params, few.dimension - 1)
     matrix, _ = dense(group, model, params, data, found.temperature)
     assert found.converged
     assert found.eigenvalues[0] == pytest.approx(few.eigenvalues.item(), rel=1e-8)
@@ -129,10 +139,11 @@ def test_most_eigenvalues_and_a_flat_loss():
     assert abs(found.eigenvalues.sum() - matrix.trace()) < smallest
     lines = nn.Linear(3, 1, bias=False).double()
     group = td.discover(lines, torch.randn(2, 3).double())
-    flat = td.curvature(
-        group, lines, lines.state_dict(), (torch.randn(5, 3).double(), torch.zeros(5)),
-        count=2, metric=lambda outputs, targets: outputs[:, 0] - targets,
+    landscape = td.Landscape(
+        lines, (torch.randn(5, 3).double(), torch.zeros(5)), on=td.Toroid(group),
+        metric=lambda outputs, targets: outputs[:, 0] - targets,
     )  # fmt: skip
+    flat = td.curvature(landscape, lines.state_dict(), 2)
     assert flat.eigenvalues.tolist() == [0, 0]
     assert flat.trace == 0
 
@@ -150,7 +161,9 @@ def test_recurrent_networks_have_second_derivatives(device):
     inputs, labels = torch.randn(20, 4, 3), torch.arange(20) % 3
     group = td.discover(Last().double(), inputs[:2].double())
     params = model.state_dict()
-    assert td.curvature(group, model, params, (inputs, labels), count=2).converged
+    assert td.curvature(
+        td.Landscape(model, (inputs, labels), on=td.Toroid(group)), params, 2
+    ).converged
 
 
 class Kernel(torch.autograd.Function):
@@ -178,7 +191,7 @@ def test_operators_without_a_second_derivative_are_named_by_torch():
     group = td.fully_connected_group(params)
     data = torch.randn(9, 4, dtype=torch.float64), torch.arange(9) % 3
     with pytest.raises(ToroidsError, match="torch cannot differentiate the network twice"):
-        td.curvature(group, model, params, data, 1)
+        td.curvature(td.Landscape(model, data, on=td.Toroid(group)), params, 1)
 
 
 @pytest.mark.parametrize(
@@ -187,33 +200,48 @@ def test_operators_without_a_second_derivative_are_named_by_torch():
         ({"count": 0}, "count is 0, but the toroid has"),
         ({"count": 10**6}, "pass from 1 to"),
         ({"probes": 1}, "probes is 1"),
-        ({"temperature": 0.0}, "the temperature is 0.0"),
-        ({"temperature": float("nan")}, "the temperature is nan"),
+    ],
+)
+def test_bad_requests(arguments, message):
+    group, model, params, data = build("tanh")
+    with pytest.raises(ToroidsError, match=message):
+        td.curvature(td.Landscape(model, data, on=td.Toroid(group)), params, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
         (
             {"temperature": 1e-300},
             "second derivative of the loss is NaN or infinite at temperature",
         ),
-        ({"temperature": "cold"}, "the temperature is 'cold'"),
-        ({"metric": "accuracy"}, "there is no metric 'accuracy'"),
         ({"metric": lambda x, y: x.argmax(dim=1) != y}, "metric's loss has no gradient"),
+        ({"on": None}, "is on no manifold, not on a toroid"),
     ],
 )
-def test_bad_requests(arguments, message):
+def test_bad_landscapes(settings, message):
+    group, model, params, data = build("tanh")
+    landscape = td.Landscape(model, data, **{"on": td.Toroid(group), **settings})
     with pytest.raises(ToroidsError, match=message):
-        td.curvature(*build("tanh"), **arguments)
+        td.curvature(landscape, params)
 
 
 def test_bad_networks_and_data():
     group, model, params, (inputs, labels) = build("tanh")
     right = (inputs, model(inputs).argmax(dim=1))
     with pytest.raises(ToroidsError, match="nothing is wrong on these data.*'tenth'"):
-        td.curvature(group, model, params, right)
-    tenth = td.curvature(group, model, params, right, temperature="tenth")
+        td.curvature(td.Landscape(model, right, on=td.Toroid(group)), params)
+    tenth = td.curvature(
+        td.Landscape(model, right, on=td.Toroid(group), temperature="tenth"), params
+    )
     loss = td.Landscape(model, right, temperature=tenth.temperature)(
         td.canonicalize(group, params)
     ).loss
     assert loss == pytest.approx(0.1 * torch.tensor(3.0).log().item(), rel=0.1)
     with pytest.raises(ParamsError, match="`0.bias`"):
-        td.curvature(group, model, {**params, "0.bias": params["0.bias"] / 0}, right)
+        td.curvature(
+            td.Landscape(model, right, on=td.Toroid(group)),
+            {**params, "0.bias": params["0.bias"] / 0},
+        )
     with pytest.raises(DataError, match="label ."):
-        td.curvature(group, model, params, (inputs, labels + 7))
+        td.curvature(td.Landscape(model, (inputs, labels + 7), on=td.Toroid(group)), params)

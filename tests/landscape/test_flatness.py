@@ -21,7 +21,7 @@ def setting(device):
 def test_against_the_definition(setting):
     model, params, data = setting
     energy = td.local_energy(
-        model, params, data, (0.5,), samples=5, generator=torch.Generator().manual_seed(7)
+        td.Landscape(model, data), params, (0.5,), 5, generator=torch.Generator().manual_seed(7)
     )
     generator = torch.Generator().manual_seed(7)
     increases = []
@@ -36,7 +36,8 @@ def test_against_the_definition(setting):
 
 
 def test_no_noise_no_increase_and_more_noise_more_increase(setting):
-    energy = td.local_energy(*setting, (0.0, 0.2, 0.8), samples=200)
+    model, params, data = setting
+    energy = td.local_energy(td.Landscape(model, data), params, (0.0, 0.2, 0.8), 200)
     assert energy.increase[0] == 0
     assert energy.stderr[0] == 0
     assert energy.increase[1] > 0
@@ -54,10 +55,12 @@ def test_exactly_invariant_under_rescaling_and_in_distribution_under_permutation
         }
     )
     sigmas = (0.3, 0.6)
-    here = td.local_energy(model, params, data, sigmas, samples=200)
-    rescaled = td.local_energy(model, group.apply(scales_only, params), data, sigmas, samples=200)
+    here = td.local_energy(td.Landscape(model, data), params, sigmas, 200)
+    rescaled = td.local_energy(
+        td.Landscape(model, data), group.apply(scales_only, params), sigmas, 200
+    )
     assert torch.allclose(rescaled.increase, here.increase, atol=1e-12)
-    moved = td.local_energy(model, group.apply(g, params), data, sigmas, samples=200)
+    moved = td.local_energy(td.Landscape(model, data), group.apply(g, params), sigmas, 200)
     bound = 4 * (here.stderr.square() + moved.stderr.square()).sqrt()
     assert ((moved.increase - here.increase).abs() < bound).all()
 
@@ -95,7 +98,9 @@ def test_tied_weights_get_the_same_noise():
     model, seen = Tied(), []
     model.register_forward_hook(lambda m, *_: seen.append(torch.equal(m.a.weight, m.b.weight)))
     td.local_energy(
-        model, model.state_dict(), (torch.randn(4, 3), torch.zeros(4).long()), samples=2
+        td.Landscape(model, (torch.randn(4, 3), torch.zeros(4).long())),
+        model.state_dict(),
+        samples=2,
     )
     assert len(seen) > 2
     assert all(seen)
@@ -106,7 +111,9 @@ def test_buffers_are_not_disturbed():
     seen = []
     model[1].register_forward_pre_hook(lambda m, _: seen.append(m.running_var.clone()))
     td.local_energy(
-        model, model.state_dict(), (torch.randn(4, 3), torch.zeros(4).long()), samples=2
+        td.Landscape(model, (torch.randn(4, 3), torch.zeros(4).long())),
+        model.state_dict(),
+        samples=2,
     )
     assert all(torch.equal(variance, torch.ones(4)) for variance in seen)
 
@@ -121,30 +128,36 @@ def test_buffers_are_not_disturbed():
     ],
 )
 def test_bad_requests(setting, arguments, message):
+    model, params, data = setting
     with pytest.raises(ToroidsError, match=message):
-        td.local_energy(*setting, **arguments)
+        td.local_energy(td.Landscape(model, data), params, **arguments)
 
 
 def test_nan_weights_are_named(setting):
     model, params, data = setting
     with pytest.raises(ParamsError, match="`output.bias`"):
         td.local_energy(
-            model, {**params, "output.bias": params["output.bias"] * float("nan")}, data
+            td.Landscape(model, data),
+            {**params, "output.bias": params["output.bias"] * float("nan")},
         )
 
 
 def test_generators_and_other_sequences_of_sigmas(setting):
     model, params, (inputs, labels) = setting
-    expected = td.local_energy(model, params, (inputs, labels), (0.0, 0.5), samples=3).increase
+    expected = td.local_energy(
+        td.Landscape(model, (inputs, labels)), params, (0.0, 0.5), 3
+    ).increase
     batches = zip(inputs.split(50), labels.split(50), strict=True)
-    found = td.local_energy(model, params, batches, torch.tensor([0.0, 0.5]), samples=3).increase
+    found = td.local_energy(
+        td.Landscape(model, batches), params, torch.tensor([0.0, 0.5]), 3
+    ).increase
     assert torch.allclose(found, expected)
 
 
 def test_noise_that_overflows_is_not_measured(setting):
     model, params, data = setting
     with pytest.raises(DataError, match="outputs are NaN or infinite on 200 of 200 examples"):
-        td.local_energy(model, params, data, (1e300,), samples=2)
+        td.local_energy(td.Landscape(model, data), params, (1e300,), 2)
 
 
 @pytest.fixture(scope="module", params=["relu", "tanh", "convolution", "attention"])
@@ -170,12 +183,14 @@ def test_multiplicative_is_invariant(symmetric):
         moved = td.canonicalize(group, randomly_moved(group, params, 1))
     else:
         moved = randomly_moved(group, params, 1)
-    here = td.local_energy(model, params, data, (0.2, 0.6), samples=200)
+    here = td.local_energy(td.Landscape(model, data), params, (0.2, 0.6), 200)
     assert here.increase[1] > 5 * here.stderr[1]
-    assert_alike(here, td.local_energy(model, moved, data, (0.2, 0.6), samples=200))
+    assert_alike(here, td.local_energy(td.Landscape(model, data), moved, (0.2, 0.6), 200))
 
 
-@pytest.mark.parametrize(("kind", "sigmas", "samples"), [("tangent", (0.2, 0.6), 120), ("worst", (0.02, 0.1), 8)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "sigmas", "samples"), [("tangent", (0.2, 0.6), 120), ("worst", (0.02, 0.1), 8)]
+)
 def test_noise_on_the_toroid_is_invariant(symmetric, kind, sigmas, samples):
     group, model, params, data = symmetric
     toroid = td.Toroid(group)
@@ -183,7 +198,7 @@ def test_noise_on_the_toroid_is_invariant(symmetric, kind, sigmas, samples):
     def energy(of):
         canonical = td.canonicalize(group, of)
         return td.local_energy(
-            model, canonical, data, sigmas, samples=samples, kind=kind, toroid=toroid
+            td.Landscape(model, data, on=toroid), canonical, sigmas, samples, kind=kind
         )
 
     here = energy(params)
@@ -202,13 +217,11 @@ def test_rescaling_changes_nothing_at_all(setting, kind):
         name: td.SpaceElement(torch.arange(16), choice.log_scales)
         for name, choice in g.choices.items()
     }
+    landscape = td.Landscape(model, data, on=td.Toroid(group))
     energies = [
-        td.local_energy(
-            model, td.canonicalize(group, p), data, (0.1, 0.3), samples=3, kind=kind,
-            toroid=td.Toroid(group),
-        )
+        td.local_energy(landscape, td.canonicalize(group, p), (0.1, 0.3), 3, kind=kind)
         for p in (params, group.apply(td.Element(scales), params))
-    ]  # fmt: skip
+    ]
     assert torch.allclose(energies[0].increase, energies[1].increase, atol=1e-12)
 
 
@@ -217,7 +230,7 @@ def test_tangent_noise_against_its_definition(setting):
     group = td.fully_connected_group(params)
     toroid, canonical = td.Toroid(group), td.canonicalize(group, params)
     energy = td.local_energy(
-        model, canonical, data, (0.5,), samples=4, kind="tangent", toroid=toroid,
+        td.Landscape(model, data, on=toroid), canonical, (0.5,), 4, kind="tangent",
         generator=torch.Generator().manual_seed(7),
     )  # fmt: skip
     flat = {
@@ -248,7 +261,7 @@ def test_freedom_is_the_diagonal_of_the_projection_and_gives_the_length(symmetri
             unit[name].view(-1)[entry] = 1
             found = toroid.project_tangent(canonical, unit)[name].reshape(-1)[entry]
             assert freedom[name].reshape(-1)[entry].item() == pytest.approx(found.item(), abs=1e-12)
-    centre = Centre(td.Landscape(model, data), canonical, toroid, 1.0, 5)
+    centre = Centre(td.Landscape(model, data, on=toroid), canonical, 1.0, 5)
     generator = torch.Generator().manual_seed(0)
     tangents = [centre.tangent(generator) for _ in range(400)]
     squares = torch.tensor([toroid.inner(v, v) for v in tangents]).double()
@@ -260,9 +273,8 @@ def test_units_of_zero_norm_stay(setting):
     params = {name: tensor.clone() for name, tensor in params.items()}
     params["hidden1.weight"][3], params["hidden1.bias"][3] = 0, 0
     group = td.fully_connected_group(params)
-    centre = Centre(
-        td.Landscape(model, ()), td.canonicalize(group, params), td.Toroid(group), 1.0, 5
-    )
+    landscape = td.Landscape(model, (), on=td.Toroid(group))
+    centre = Centre(landscape, td.canonicalize(group, params), 1.0, 5)
     drawn = centre.tangent(torch.Generator().manual_seed(0))
     assert not drawn["hidden1.weight"][3].any()
     assert drawn["hidden1.weight"][2].all()
@@ -274,10 +286,8 @@ def test_worst_is_worse_and_at_most_the_error_of_the_ball(setting):
     canonical, toroid = td.canonicalize(group, params), td.Toroid(group)
     sigmas = (0.0, 0.02, 0.05, 0.1)
     tangent, worst, harder = (
-        td.local_energy(
-            model, canonical, data, sigmas, samples=6, kind=kind, toroid=toroid, steps=steps
-        )
-        for kind, steps in (("tangent", 1), ("worst", 5), ("worst", 15))
+        td.local_energy(td.Landscape(model, data, on=toroid), canonical, sigmas, 6, kind=kind)
+        for kind in ("tangent", "worst", td.Worst(steps=15))
     )
     assert worst.increase[0] == 0
     assert (worst.increase[1:] > tangent.increase[1:] + 5 * tangent.stderr[1:]).all()
@@ -288,16 +298,18 @@ def test_worst_is_worse_and_at_most_the_error_of_the_ball(setting):
 @pytest.mark.parametrize("precision", [0.02, 0.005])
 def test_draws_until_the_precision(setting, precision):
     heard = []
+    model, params, data = setting
+    landscape = td.Landscape(model, data)
     energy = td.local_energy(
-        *setting, (0.2, 0.4), samples=4, precision=precision,
+        landscape, params, (0.2, 0.4), td.Until(precision, least=4),
         progress=lambda *told: heard.append(told),
     )  # fmt: skip
     assert (energy.stderr <= precision).all()
     assert 4 <= energy.samples < 1000
     assert heard[-1] == ("local energy", energy.samples, 0)
-    same = td.local_energy(*setting, (0.2, 0.4), samples=energy.samples)
+    same = td.local_energy(landscape, params, (0.2, 0.4), energy.samples)
     assert torch.equal(same.increase, energy.increase)
-    capped = td.local_energy(*setting, (0.4,), samples=3, precision=1e-9, max_samples=7)
+    capped = td.local_energy(landscape, params, (0.4,), td.Until(1e-9, least=3, most=7))
     assert capped.samples == 7
     assert capped.stderr > 1e-9
 
@@ -307,13 +319,14 @@ def test_other_metrics(setting):
     group = td.fully_connected_group(params, output="classifier")
     canonical, toroid = td.canonicalize(group, params), td.Toroid(group)
     energy = td.local_energy(
-        model, canonical, data, (0.3,), samples=3, kind="worst", toroid=toroid, metric="top-2"
+        td.Landscape(model, data, on=toroid, metric="top-2"), canonical, (0.3,), 3, kind="worst"
     )
     assert energy.error == 0
-    losses = td.local_energy(
-        model, canonical, data, (0.3,), samples=3, kind="tangent", toroid=toroid,
-        temperature=0.2, metric=lambda x, y: nn.functional.cross_entropy(x, y, reduction="none"),
+    landscape = td.Landscape(
+        model, data, on=toroid, temperature=0.2,
+        metric=lambda x, y: nn.functional.cross_entropy(x, y, reduction="none"),
     )  # fmt: skip
+    losses = td.local_energy(landscape, canonical, (0.3,), 3, kind="tangent")
     assert losses.error == pytest.approx(td.Landscape(model, data, temperature=0.2)(canonical).loss)
 
 
@@ -321,20 +334,30 @@ def test_other_metrics(setting):
     ("arguments", "message"),
     [
         ({"kind": "additive"}, "no kind 'additive'; choose from .*'tangent', 'worst'"),
-        ({"kind": "tangent"}, "'tangent' moves on the toroid; pass toroid="),
-        ({"kind": "worst"}, "'worst' moves on the toroid; pass toroid="),
-        ({"steps": 0}, "steps is 0"),
-        ({"precision": 0.0}, "the precision is 0.0"),
-        ({"precision": float("nan")}, "the precision is nan"),
-        ({"precision": 0.1, "max_samples": 3}, "with 32 to 3 samples"),
-        ({"temperature": -1.0}, "the temperature is -1.0"),
-        ({"temperature": "warm"}, "the temperature is 'warm'"),
-        ({"metric": "accuracy"}, "there is no metric 'accuracy'"),
+        ({"kind": "tangent"}, "'tangent' moves on the toroid; pass .* on=td.Toroid"),
+        ({"kind": "worst"}, "'worst' moves on the toroid; pass .* on=td.Toroid"),
+        ({"kind": td.Worst()}, "'worst' moves on the toroid; pass .* on=td.Toroid"),
+        ({"samples": 0}, "samples is 0"),
     ],
 )
 def test_bad_arguments(setting, arguments, message):
+    model, params, data = setting
     with pytest.raises(ToroidsError, match=message):
-        td.local_energy(*setting, **arguments)
+        td.local_energy(td.Landscape(model, data), params, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: td.Worst(steps=0), "steps is 0"),
+        (lambda: td.Until(0.0), "the precision is 0.0"),
+        (lambda: td.Until(float("nan")), "the precision is nan"),
+        (lambda: td.Until(0.1, most=3), "with 32 to 3 samples"),
+    ],
+)
+def test_bad_settings(make, message):
+    with pytest.raises(ToroidsError, match=message):
+        make()
 
 
 @pytest.mark.parametrize("kind", ["tangent", "worst"])
@@ -342,10 +365,10 @@ def test_raw_networks_and_overflow_on_the_toroid(setting, kind):
     model, params, data = setting
     toroid = td.Toroid(td.fully_connected_group(params))
     with pytest.raises(ParamsError, match="pass what canonicalize returns"):
-        td.local_energy(model, params, data, kind=kind, toroid=toroid)
+        td.local_energy(td.Landscape(model, data, on=toroid), params, kind=kind)
     canonical = td.canonicalize(toroid.group, params)
     with pytest.raises(DataError, match="NaN|infinite"):
-        td.local_energy(model, canonical, data, (1e308,), samples=2, kind=kind, toroid=toroid)
+        td.local_energy(td.Landscape(model, data, on=toroid), canonical, (1e308,), 2, kind=kind)
 
 
 @pytest.fixture(scope="module")
@@ -371,7 +394,9 @@ def test_single_flips_against_all_of_them(binary):
             for i in range(size)
         ]
     ).double()
-    found = td.local_energy(model, params, data, (1 / size,), samples=400, kind="flips", cube=cube)
+    found = td.local_energy(
+        td.Landscape(model, data, on=cube), params, (1 / size,), 400, kind="flips"
+    )
     assert found.kind == "flips"
     assert all_flips.std() > 0
     assert abs(found.increase.item() - all_flips.mean().item()) < 4 * found.stderr.item()
@@ -380,7 +405,7 @@ def test_single_flips_against_all_of_them(binary):
 
 def test_nested_flips_against_their_definition(binary):
     model, params, data, cube = binary
-    found = td.local_energy(model, params, data, (0.1, 1.0), samples=3, kind="flips", cube=cube)
+    found = td.local_energy(td.Landscape(model, data, on=cube), params, (0.1, 1.0), 3, kind="flips")
     generator = torch.Generator().manual_seed(0)
     error, increases = td.evaluate(model, params, data).error, []
     for _ in range(3):
@@ -399,7 +424,7 @@ def test_flips_are_invariant_and_none_do_nothing(binary):
     model, params, data, cube = binary
     moved = td.canonicalize(cube.group, randomly_moved(cube.group, params, 1))
     here, there = (
-        td.local_energy(model, p, data, samples=150, kind="flips", cube=cube)
+        td.local_energy(td.Landscape(model, data, on=cube), p, samples=150, kind="flips")
         for p in (params, moved)
     )
     assert here.sigma.tolist() == [0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]
@@ -415,20 +440,22 @@ def test_real_parameters_are_not_flipped():
     seen = []
     model.norm1.register_forward_pre_hook(lambda m, _: seen.append(m.weight.detach().clone()))
     data = torch.randn(8, 5), torch.zeros(8).long()
-    td.local_energy(model, params, data, samples=2, kind="flips", cube=td.Hypercube(group))
+    td.local_energy(
+        td.Landscape(model, data, on=td.Hypercube(group)), params, samples=2, kind="flips"
+    )
     assert len(seen) > 14
     assert all(torch.equal(weight, params["norm1.weight"]) for weight in seen)
 
 
 def test_bad_flips(binary):
     model, params, data, cube = binary
-    with pytest.raises(ToroidsError, match="kind='flips' flips weights .*; pass cube="):
-        td.local_energy(model, params, data, kind="flips")
+    with pytest.raises(ToroidsError, match="kind='flips' flips weights .*; pass .*on=td.Hyper"):
+        td.local_energy(td.Landscape(model, data), params, kind="flips")
     with pytest.raises(ToroidsError, match="1.5.* fractions of the binary weights"):
-        td.local_energy(model, params, data, (0.1, 1.5), kind="flips", cube=cube)
+        td.local_energy(td.Landscape(model, data, on=cube), params, (0.1, 1.5), kind="flips")
     raw = {name: 0.5 * weight for name, weight in params.items()}
     with pytest.raises(ParamsError, match="expected -1 or \\+1; pass what canonicalize"):
-        td.local_energy(model, raw, data, kind="flips", cube=cube)
+        td.local_energy(td.Landscape(model, data, on=cube), raw, kind="flips")
 
 
 def test_one_number_for_a_transformer_and_its_rotated_copy(device):
@@ -445,7 +472,9 @@ def test_one_number_for_a_transformer_and_its_rotated_copy(device):
         canonical = td.canonicalize(group, moved)
         noise = torch.Generator().manual_seed(seed)
         found.append(
-            td.local_energy(model, canonical, data, (0.3,), 200, toroid=toroid, generator=noise)
+            td.local_energy(
+                td.Landscape(model, data, on=toroid), canonical, (0.3,), 200, generator=noise
+            )
         )
     error = float((found[0].stderr.square() + found[1].stderr.square()).sqrt())
     assert float(found[0].increase) > 5 * error

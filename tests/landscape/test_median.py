@@ -25,7 +25,7 @@ def setting(device):
     return models[0], cube, networks, (inputs, models[3](inputs).argmax(dim=1))
 
 
-def recorded(model, cube, networks, data, resolution=5, **settings):
+def recorded(model, cube, networks, data, resolution=5, generator=None, **settings):
     """The section, and every network that it evaluated."""
     seen = []
 
@@ -36,9 +36,8 @@ def recorded(model, cube, networks, data, resolution=5, **settings):
         lambda m, _: seen.append({n: p.detach().clone() for n, p in m.named_parameters()})
     )
     try:
-        found = td.median_section(
-            model, cube, *networks, data, resolution, metric=metric, **settings
-        )
+        landscape = td.Landscape(model, data, on=cube, metric=metric, **settings)
+        found = td.median_section(landscape, networks, resolution, generator=generator)
     finally:
         hook.remove()
     return found, seen
@@ -46,7 +45,7 @@ def recorded(model, cube, networks, data, resolution=5, **settings):
 
 def test_corners_are_the_networks_and_their_median(setting):
     model, cube, networks, data = setting
-    found = td.median_section(model, cube, *networks, data, 5)
+    found = td.median_section(td.Landscape(model, data, on=cube), networks, 5)
     evaluations = [td.evaluate(model, network, data) for network in networks]
     assert found.errors.tolist() == [e.error for e in evaluations]
     median = cube.median(*networks)
@@ -65,7 +64,7 @@ def test_corners_are_the_networks_and_their_median(setting):
 
 def test_faces_agree_on_their_legs(setting):
     model, cube, networks, data = setting
-    ab, ac, bc = td.median_section(model, cube, *networks, data, 6).loss
+    ab, ac, bc = td.median_section(td.Landscape(model, data, on=cube), networks, 6).loss
     assert torch.equal(ab[:, 0], ac[:, 0])
     assert torch.equal(ab[0], bc[:, 0])
     assert torch.equal(ac[0], bc[0])
@@ -120,7 +119,7 @@ def test_staircases_are_geodesics(setting):
 def test_orders_are_the_generators(setting):
     model, cube, networks, data = setting
     first, again, other = (
-        td.median_section(model, cube, *networks, data, 5, generator=seeded(s)).loss
+        td.median_section(td.Landscape(model, data, on=cube), networks, 5, generator=seeded(s)).loss
         for s in (1, 1, 2)
     )
     assert torch.equal(first, again)
@@ -131,7 +130,7 @@ def test_orders_are_the_generators(setting):
 def test_a_network_between_the_others_is_the_median(setting):
     model, cube, (a, b, _), data = setting
     between = cube.geodesic(a, b)(0.4)
-    found = td.median_section(model, cube, a, b, between, data, 3)
+    found = td.median_section(td.Landscape(model, data, on=cube), [a, b, between], 3)
     assert found.legs[2] == 0
     assert found.notes == ("network c is the median of the three; its leg has no flips",)
     assert torch.equal(found.error[1], found.error[1][:, :1].expand(3, 3))
@@ -145,7 +144,7 @@ def test_real_parameters_move_on_the_toroid():
     data = torch.randn(40, 6), torch.randint(3, (40,))
     cube = td.Hypercube(td.discover(models[0], data[0][:4]))
     networks = [td.canonicalize(cube.group, model.state_dict()) for model in models]
-    kept, seen = recorded(models[0], cube, networks, data, 3, batch_norm="keep")
+    kept, seen = recorded(models[0], cube, networks, data, 3, statistics="keep")
     for network in networks:
         assert any(all(torch.equal(n[key], network[key]) for key in n) for n in seen)
     assert all(set(n["output.weight"].unique().tolist()) <= {-1.0, 1.0} for n in seen)
@@ -153,7 +152,7 @@ def test_real_parameters_move_on_the_toroid():
         cube.check({**kept.median, **n})
     mean = cube.toroid.mean(networks)
     torch.testing.assert_close(kept.median["norm1.bias"], mean["norm1.bias"])
-    found = td.median_section(models[0], cube, *networks, data, 3)
+    found = td.median_section(td.Landscape(models[0], data, on=cube), networks, 3)
     middle = td.recalibrate(models[0], found.median, data)
     assert found.median_error == pytest.approx(td.evaluate(models[0], middle, data).error)
     assert found.errors.tolist() == [td.evaluate(models[0], n, data).error for n in networks]
@@ -162,14 +161,16 @@ def test_real_parameters_move_on_the_toroid():
 def test_bad_requests(setting):
     model, cube, (a, b, c), data = setting
     with pytest.raises(td.ToroidsError, match="the resolution is 1"):
-        td.median_section(model, cube, a, b, c, data, 1)
+        td.median_section(td.Landscape(model, data, on=cube), [a, b, c], 1)
     with pytest.raises(td.ParamsError, match="in network c holds .* expected -1 or"):
-        td.median_section(model, cube, a, b, {n: 0.3 * t for n, t in c.items()}, data)
+        td.median_section(
+            td.Landscape(model, data, on=cube), [a, b, {n: 0.3 * t for n, t in c.items()}]
+        )
 
 
 def test_the_picture_has_every_value_in_its_place(setting):
     model, cube, networks, data = setting
-    found = td.median_section(model, cube, *networks, data, 4)
+    found = td.median_section(td.Landscape(model, data, on=cube), networks, 4)
     figure = median_picture(found, ("<a>", "b", "c"))
     maps, points = figure.data[::2], figure.data[1::2]
     assert len(maps) == len(points) == 3
@@ -183,10 +184,10 @@ def test_the_picture_has_every_value_in_its_place(setting):
 
 def test_other_pictures_take_flips(setting):
     model, cube, (a, b, _), data = setting
-    flips = td.flip_profile(model, cube, a, b, data, 3, 5)
+    flips = td.flip_profile(td.Landscape(model, data, on=cube), a, b, 3, 5)
     band, mean = profile_picture({"random": flips}).data
     assert list(mean.y) == flips.error.tolist()
     high = flips.error + flips.error_spread
     assert list(band.y)[:5] == pytest.approx(high.tolist())
-    energy = td.local_energy(model, a, data, samples=2, kind="flips", cube=cube)
+    energy = td.local_energy(td.Landscape(model, data, on=cube), a, samples=2, kind="flips")
     assert "flipped" in energy_picture({"a": energy}).layout.xaxis.title.text

@@ -11,7 +11,7 @@ def test_networks_in_disguise_merge_into_one_of_the_same_function():
     a = {name: tensor.double() for name, tensor in a.items()}
     inputs, labels = data.test
     disguised = [group.apply(group.random(torch.Generator().manual_seed(s)), a) for s in (0, 1)]
-    merged = td.merge(group, model, [a, *disguised])
+    merged = td.merge(group, [a, *disguised])
     expected = td.canonicalize(group, a)
     moved = td.align(group, expected, to=merged).params
     assert td.Toroid(group).distance(moved, merged) < 1e-9
@@ -21,7 +21,7 @@ def test_networks_in_disguise_merge_into_one_of_the_same_function():
 
 def test_repair_helps_and_the_result_loads():
     model, group, a, b, data = digits()
-    plain, repaired = (td.merge(group, model, [a, b], d) for d in (None, data.train))
+    plain, repaired = (td.merge(group, [a, b], x) for x in (None, td.Landscape(model, data.train)))
     errors = [td.evaluate(model, merged, data.test).error for merged in (plain, repaired)]
     assert errors[1] < errors[0]
     model = td.models.fully_connected([64, 32, 32, 10])
@@ -35,7 +35,7 @@ def test_batch_norms_are_recalibrated():
     model = normed()
     networks = [own_statistics(normed(seed), data) for seed in (0, 1)]
     group = td.discover(model, data[0], output="classifier")
-    merged = td.merge(group, model, networks, data)
+    merged = td.merge(group, networks, td.Landscape(model, data))
     anew = td.recalibrate(model, merged, data)
     assert all(torch.allclose(anew[n].double(), merged[n].double()) for n in merged)
     assert merged["1.num_batches_tracked"].dtype == torch.long
@@ -59,12 +59,12 @@ def test_the_ensemble_averages_probabilities():
 def test_bad_input():
     model, group, a, b, data = digits()
     with pytest.raises(ToroidsError, match="1 networks to merge"):
-        td.merge(group, model, [a])
+        td.merge(group, [a])
     with pytest.raises(ParamsError, match="not finite|NaN"):
-        td.merge(group, model, [a, {n: x * float("nan") for n, x in b.items()}])
+        td.merge(group, [a, {n: x * float("nan") for n, x in b.items()}])
     with pytest.raises(ToroidsError, match="there is no method 'magic'"):
-        td.merge(group, model, [a, b], method="magic")
+        td.merge(group, [a, b], method="magic")
     with pytest.raises(DataError, match="no examples"):
-        td.merge(group, model, [a, b], (data.train[0][:0], data.train[1][:0]))
+        td.merge(group, [a, b], td.Landscape(model, (data.train[0][:0], data.train[1][:0])))
     with pytest.raises(ToroidsError, match="there are 0 networks; pass one or more"):
         td.evaluate_ensemble(td.Landscape(model, data.test), [])

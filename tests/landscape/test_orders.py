@@ -29,12 +29,16 @@ def setting(device):
     return model, cube, a, b, (inputs, teacher(inputs).argmax(dim=1))
 
 
-@pytest.mark.parametrize("order", ["random", "greedy"])
-def test_every_curve_is_the_profile_of_a_geodesic(setting, order):
+@pytest.mark.parametrize(
+    ("orders", "kind"),
+    [(3, "random"), (td.Greedy(3, blocks=6), "greedy")],
+    ids=["random", "greedy"],
+)
+def test_every_curve_is_the_profile_of_a_geodesic(setting, orders, kind):
     model, cube, a, b, data = setting
-    found = td.flip_profile(model, cube, a, b, data, 3, 9, order=order, steps=6)
+    found = td.flip_profile(td.Landscape(model, data, on=cube), a, b, orders, 9)
     assert found.curves.shape == (3, 9)
-    assert found.order == order
+    assert found.order == kind
     torch.testing.assert_close(found.error, found.curves.mean(dim=0))
     torch.testing.assert_close(found.error_spread, found.curves.std(dim=0))
     ends = torch.maximum(found.curves[:, 0], found.curves[:, -1])
@@ -43,7 +47,7 @@ def test_every_curve_is_the_profile_of_a_geodesic(setting, order):
     assert found.barrier_stderr == pytest.approx(found.barriers.std().item() / 3**0.5)
     assert found.error[0].item() == pytest.approx(td.evaluate(model, a, data).error)
     assert found.error[-1].item() == pytest.approx(td.evaluate(model, b, data).error)
-    best = td.profile(model, found.lowest, data, 9)
+    best = td.profile(td.Landscape(model, data), found.lowest, 9)
     assert best.barrier == found.barriers.min()
     assert any(torch.equal(best.error, curve) for curve in found.curves)
     flips = len(found.lowest)
@@ -55,18 +59,18 @@ def test_every_curve_is_the_profile_of_a_geodesic(setting, order):
 
 def test_random_orders_are_those_of_the_generator(setting):
     model, cube, a, b, data = setting
-    found = td.flip_profile(model, cube, a, b, data, 2, 9, generator=seeded(4))
+    found = td.flip_profile(td.Landscape(model, data, on=cube), a, b, 2, 9, generator=seeded(4))
     generator = seeded(4)
     for curve in found.curves:
         path = cube.geodesic(a, b, generator)
-        assert torch.equal(curve, td.profile(model, path, data, 9).error)
+        assert torch.equal(curve, td.profile(td.Landscape(model, data), path, 9).error)
 
 
 def test_greedy_orders_are_much_lower_than_random_ones(setting):
     model, cube, a, b, data = setting
     random, greedy = (
-        td.flip_profile(model, cube, a, b, data, 4, order=order, steps=30)
-        for order in ("random", "greedy")
+        td.flip_profile(td.Landscape(model, data, on=cube), a, b, orders)
+        for orders in (4, td.Greedy(4, blocks=30))
     )
     assert greedy.error.mean() < random.error.mean() - 0.05
     assert greedy.barriers.max() <= random.barriers.min()
@@ -80,12 +84,14 @@ def test_against_all_orders_of_a_few_flips(setting):
     apart = cube.geodesic(a, b).order.sort().values
     every = torch.tensor(
         [
-            td.profile(model, cube.geodesic(a, b, order=apart[list(p)]), data, 6).barrier
+            td.profile(
+                td.Landscape(model, data), cube.geodesic(a, b, order=apart[list(p)]), 6
+            ).barrier
             for p in permutations(range(5))
         ]
     )
-    random = td.flip_profile(model, cube, a, b, data, 60, 6)
-    greedy = td.flip_profile(model, cube, a, b, data, 2, 6, order="greedy")
+    random = td.flip_profile(td.Landscape(model, data, on=cube), a, b, 60, 6)
+    greedy = td.flip_profile(td.Landscape(model, data, on=cube), a, b, td.Greedy(2), 6)
     assert abs(random.barrier - every.mean().item()) < 4 * random.barrier_stderr
     assert every.min() - 1e-12 <= greedy.barriers.min() <= every.mean()
 
@@ -93,7 +99,7 @@ def test_against_all_orders_of_a_few_flips(setting):
 def test_the_first_block_is_that_of_the_lowest_estimates(setting):
     model, cube, a, b, data = setting
     path, landscape = cube.geodesic(a, b), td.Landscape(model, data)
-    order = greedy_order(path, landscape, 4, 0, generator=seeded(0))
+    order = greedy_order(landscape, path, td.Greedy(blocks=4, candidates=0), seeded(0))
     assert torch.equal(order.sort().values, path.order.sort().values)
     leaves = {n: t.clone().requires_grad_() for n, t in a.items()}
     outputs = torch.func.functional_call(model, leaves, (data[0],))
@@ -108,13 +114,15 @@ def test_the_first_block_is_that_of_the_lowest_estimates(setting):
 
 def test_equal_networks_and_single_orders(setting):
     model, cube, a, b, data = setting
-    for order in ("random", "greedy"):
-        same = td.flip_profile(model, cube, a, a, data, 1, 3, order=order)
+    for orders in (1, td.Greedy(1)):
+        same = td.flip_profile(td.Landscape(model, data, on=cube), a, a, orders, 3)
         assert same.barrier == 0
         assert same.barrier_stderr != same.barrier_stderr  # NaN
         assert same.error_spread.isnan().all()
         assert len(same.lowest) == 0
-    one = td.flip_profile(model, cube, a, b, data, 1, 3, order="greedy", steps=10**6, candidates=1)
+    one = td.flip_profile(
+        td.Landscape(model, data, on=cube), a, b, td.Greedy(1, blocks=10**5, candidates=1), 3
+    )
     assert len(one.lowest) > 0
 
 
@@ -128,7 +136,7 @@ def test_batch_norms_are_recalibrated_on_the_way():
     cube = td.Hypercube(td.discover(model, data[0][:4]))
     a = td.canonicalize(cube.group, model.state_dict())
     b = td.align(cube.group, td.recalibrate(other, other.state_dict(), data), to=a).params
-    found = td.flip_profile(model, cube, a, b, data, 2, 5, order="greedy", steps=4)
+    found = td.flip_profile(td.Landscape(model, data, on=cube), a, b, td.Greedy(2, blocks=4), 5)
     middle = td.recalibrate(model, found.lowest(0.5), data)
     best = int(found.barriers.argmin())
     assert found.curves[best, 2].item() == pytest.approx(td.evaluate(model, middle, data).error)
@@ -137,19 +145,36 @@ def test_batch_norms_are_recalibrated_on_the_way():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"order": "best"}, "no order 'best'; choose from"),
+        ({"orders": "best"}, "`orders` is 'best'; pass a whole number up to 1,000,000 or a Greedy"),
         ({"orders": 0}, "there are 0 orders"),
+        ({"orders": td.Greedy(0)}, "there are 0 orders"),
         ({"points": 1}, "of 1 points"),
-        ({"steps": 0}, "has 0 steps"),
-        ({"candidates": -1}, "-1 candidates"),
     ],
 )
 def test_bad_requests(setting, arguments, message):
+    model, cube, a, b, data = setting
     with pytest.raises(td.ToroidsError, match=message):
-        td.flip_profile(*setting, **arguments)
+        td.flip_profile(td.Landscape(model, data, on=cube), a, b, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [({"blocks": 0}, "has 0 blocks"), ({"candidates": -1}, "-1 cand")]
+)
+def test_bad_greedy_orders(arguments, message):
+    with pytest.raises(td.ToroidsError, match=message):
+        td.Greedy(**arguments)
+
+
+def test_a_landscape_on_no_cube_is_refused(setting):
+    model, cube, a, b, data = setting
+    message = "the landscape is on {}, not on a hypercube; pass .*on=td.Hypercube"
+    with pytest.raises(td.ToroidsError, match=message.format("no manifold")):
+        td.flip_profile(td.Landscape(model, data), a, b)
+    with pytest.raises(td.ToroidsError, match=message.format("a Toroid")):
+        td.flip_profile(td.Landscape(model, data, on=cube.toroid), a, b)
 
 
 def test_raw_networks_are_refused(setting):
     model, cube, a, b, data = setting
     with pytest.raises(td.ParamsError, match="in the second network holds .* expected -1 or"):
-        td.flip_profile(model, cube, a, {n: 0.3 * t for n, t in b.items()}, data)
+        td.flip_profile(td.Landscape(model, data, on=cube), a, {n: 0.3 * t for n, t in b.items()})

@@ -16,7 +16,7 @@ def setting(device):
 
 def test_every_point_is_an_evaluation(setting):
     model, path, data = setting
-    curve = td.profile(model, path, data, points=7)
+    curve = td.profile(td.Landscape(model, data), path, 7)
     assert curve.t.tolist() == pytest.approx([i / 6 for i in range(7)])
     for position, t in enumerate(curve.t.tolist()):
         evaluation = td.evaluate(model, path(t), data)
@@ -39,23 +39,23 @@ def test_bad_requests(setting):
     model, path, data = setting
     for points in (1, 0, -3):
         with pytest.raises(ToroidsError, match=f"at least 2 points, its two ends; got {points}"):
-            td.profile(model, path, data, points=points)
+            td.profile(td.Landscape(model, data), path, points)
     with pytest.raises(DataError, match="no examples"):
-        td.profile(model, path, (data[0][:0], data[1][:0]))
+        td.profile(td.Landscape(model, (data[0][:0], data[1][:0])), path)
     bad = {name: tensor * float("nan") for name, tensor in path(0.0).items()}
     with pytest.raises(ParamsError, match="in the path's end"):
-        td.profile(model, lambda t: bad if t == 1 else path(t), data)
+        td.profile(td.Landscape(model, data), lambda t: bad if t == 1 else path(t))
 
 
 def test_a_path_of_another_architecture_is_refused(setting):
     model, path, data = setting
     weights = {name: t for name, t in path(0.0).items() if "weight" in name}
     with pytest.raises(ParamsError, match="the path's start lacks? `hidden1.bias`"):
-        td.profile(model, td.Line(weights, weights), data)
+        td.profile(td.Landscape(model, data), td.Line(weights, weights))
     with pytest.raises(
         ParamsError, match=r"`hidden1.weight` has shape \(6, 4\) in the path's start"
     ):
-        td.profile(td.models.fully_connected([4, 9, 3]), path, data)
+        td.profile(td.Landscape(td.models.fully_connected([4, 9, 3]), data), path)
 
 
 def test_barriers_by_their_definitions():
@@ -86,8 +86,8 @@ def bump(center, width):
 
 def test_refinement_finds_a_peak_between_the_points():
     model, path, data = bump(0.37, 0.08)
-    coarse = td.profile(model, path, data, points=9)
-    fine = td.profile(model, path, data, points=9, tolerance=0.002)
+    coarse = td.profile(td.Landscape(model, data), path, 9)
+    fine = td.profile(td.Landscape(model, data), path, 9, tolerance=0.002)
     assert abs(coarse.barrier - 0.5) > 0.001
     assert abs(fine.barrier - 0.5) < 0.002
     assert abs(fine.highest - 0.37) < 0.01
@@ -98,13 +98,15 @@ def test_refinement_finds_a_peak_between_the_points():
 
 def test_refinement_ends_on_a_step():
     model, path, data = bump(0.5, 0.2)
-    steps = td.profile(model, lambda t: path(0.5 if t > 0.3 else 0.0), data, 5, tolerance=0.01)
+    steps = td.profile(
+        td.Landscape(model, data), lambda t: path(0.5 if t > 0.3 else 0.0), 5, tolerance=0.01
+    )
     assert len(steps.t) < 40
 
 
 def test_the_barrier_has_the_error_of_paired_differences(setting):
     model, path, data = setting
-    curve = td.profile(model, path, data, points=9)
+    curve = td.profile(td.Landscape(model, data), path, 9)
     landscape = td.Landscape(model, data)
     top = landscape.scores(path(curve.highest)).errors
     end = 0.0 if curve.error[0] >= curve.error[-1] else 1.0
@@ -114,7 +116,7 @@ def test_the_barrier_has_the_error_of_paired_differences(setting):
     loader = torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(*data), batch_size=8, shuffle=True
     )
-    apart = td.profile(model, path, loader, points=9)
+    apart = td.profile(td.Landscape(model, loader), path, 9)
     assert apart.barrier == pytest.approx(curve.barrier)
     assert apart.barrier_stderr >= curve.barrier_stderr
 
@@ -126,8 +128,8 @@ def test_nan_on_the_path_is_reported_and_the_rest_kept(setting):
         point = path(t)
         return {n: x * float("inf") for n, x in point.items()} if t == 0.5 else point
 
-    curve = td.profile(model, broken, data, points=5)
-    whole = td.profile(model, path, data, points=5)
+    curve = td.profile(td.Landscape(model, data), broken, 5)
+    whole = td.profile(td.Landscape(model, data), path, 5)
     assert curve.error.isnan().tolist() == [False, False, True, False, False]
     kept = torch.tensor([0, 1, 3, 4])
     assert torch.equal(curve.error[kept], whole.error[kept])
@@ -139,8 +141,8 @@ def test_batch_norms_are_recalibrated_between_the_ends_only():
     data = images()
     a, b = (own_statistics(normed(seed), data) for seed in (0, 1))
     model, path = normed(2), td.Line(a, b)
-    curve = td.profile(model, path, data, points=5)
-    kept = td.profile(model, path, data, points=5, batch_norm="keep")
+    curve = td.profile(td.Landscape(model, data), path, 5)
+    kept = td.profile(td.Landscape(model, data, statistics="keep"), path, 5)
     for number, t in enumerate(curve.t.tolist()):
         point = path(t) if t in (0, 1) else td.recalibrate(model, path(t), data)
         assert curve.loss[number].item() == td.evaluate(model, point, data).loss
@@ -155,7 +157,7 @@ def test_an_end_with_statistics_of_other_data_is_noted():
     a["8.bias"] -= normed_logits(a, data[0]).mean(dim=0)  # or all examples are of one class
     data = data[0], normed_logits(a, data[0]).argmax(dim=1)
     b = {n: x + 30 if n == "4.running_mean" else x for n, x in a.items()}
-    notes = td.profile(normed(), td.Line(a, b), data, points=3).notes
+    notes = td.profile(td.Landscape(normed(), data), td.Line(a, b), 3).notes
     assert len(notes) == 1
     assert "the end's own batch-norm statistics" in notes[0]
 
@@ -171,9 +173,9 @@ def test_an_end_that_is_not_the_checkpoint_is_noted(setting):
         def __call__(self, t):
             return super().__call__(min(t, 0.9))
 
-    assert td.profile(model, path, data, points=3).notes == ()
+    assert td.profile(td.Landscape(model, data), path, 3).notes == ()
     bad = Bad(path.a, path.b)
-    assert td.profile(model, bad, data, points=3).notes == (
+    assert td.profile(td.Landscape(model, data), bad, 3).notes == (
         "the path's end is not exactly the network given",
     )
 
@@ -182,11 +184,11 @@ def test_temperatures_are_fitted_at_every_point(setting):
     model, path, data = setting
     scaled = {n: 1e-3 * x if "output" in n else x for n, x in path.b.items()}
     line = td.Line(path.a, scaled)
-    plain = td.profile(model, line, data, points=3)
-    fitted = td.profile(model, line, data, points=3, temperature="fit")
+    plain = td.profile(td.Landscape(model, data), line, 3)
+    fitted = td.profile(td.Landscape(model, data, temperature="fit"), line, 3)
     assert torch.equal(plain.error, fitted.error)
     assert (fitted.loss <= plain.loss + 1e-6).all()
-    straight = td.profile(model, path, data, points=3, temperature="fit")
+    straight = td.profile(td.Landscape(model, data, temperature="fit"), path, 3)
     assert fitted.loss[-1].item() == pytest.approx(straight.loss[-1].item(), rel=1e-3)
 
 
@@ -207,9 +209,9 @@ def test_polylines(setting):
 
 def test_bad_options(setting):
     model, path, data = setting
-    with pytest.raises(ToroidsError, match="there is no batch_norm 'fold'"):
-        td.profile(model, path, data, batch_norm="fold")
+    with pytest.raises(ToroidsError, match="there are no statistics 'fold'"):
+        td.profile(td.Landscape(model, data, statistics="fold"), path)
     with pytest.raises(ToroidsError, match="the tolerance is 0"):
-        td.profile(model, path, data, tolerance=0)
+        td.profile(td.Landscape(model, data), path, tolerance=0)
     with pytest.raises(ToroidsError, match="the temperature is -1"):
-        td.profile(model, path, data, temperature=-1)
+        td.profile(td.Landscape(model, data, temperature=-1), path)

@@ -64,7 +64,7 @@ def axes(networks):
 def test_every_value_of_a_quadratic_stands_where_its_weights_are(device, resolution, order):
     model, networks, data, metric, centre, curvature = quadratic(device)
     networks = [networks[number] for number in order]
-    found = td.section(model, *networks, data, resolution, metric=metric, margin=0.3)
+    found = td.section(td.Landscape(model, data, metric=metric), networks, resolution, margin=0.3)
     origin, first, second = axes(networks)
     assert found.error.shape == found.loss.shape == (len(found.y), len(found.x))
     assert len(set(found.error.flatten().tolist())) == found.error.numel()  # nothing is repeated
@@ -84,7 +84,7 @@ def test_positions_are_true_distances(number):
     def metric(outputs, targets):
         return (outputs - target).square().sum(dim=1)
 
-    found = td.section(model, *networks, data, (9, 7), metric=metric)
+    found = td.section(td.Landscape(model, data, metric=metric), networks, (9, 7))
     x, y = found.points[number]
     expected = (found.x - x).square() + (found.y - y).square()[:, None]
     assert torch.allclose(found.loss, expected, rtol=1e-10, atol=1e-10)
@@ -99,7 +99,7 @@ def test_the_three_networks_are_on_the_grid_and_exact():
         lambda m, _: seen.append({n: p.detach().clone() for n, p in m.named_parameters()})
     )
     data = torch.randn(20, 4), torch.randint(3, (20,))
-    found = td.section(model, *networks, data, (7, 5))
+    found = td.section(td.Landscape(model, data), networks, (7, 5))
     for number, network in enumerate(networks):
         assert any(all(torch.equal(x[n], network[n]) for n in network) for x in seen)
         x, y = found.points[number]
@@ -138,20 +138,22 @@ def test_a_right_angle_has_no_two_columns_at_one_place():
     other[0:16:2] -= step[1:16:2]  # every two entries are turned by a right angle
     other[1:16:2] += step[0:16:2]
     c = {"first": other[:12].reshape(3, 4), "second": other[12:]}
-    found = td.section(model, a, b, c, data, 5, metric=metric)
+    found = td.section(td.Landscape(model, data, metric=metric), [a, b, c], 5)
     assert found.points[2, 0] == 0
     assert len(found.x) == 5
 
 
 def test_a_flat_plane_is_interpolated_and_a_steep_one_is_evaluated():
     model, networks, data, metric, *_ = quadratic()
-    full = td.section(model, *networks, data, (21, 17), metric=metric)
+    full = td.section(td.Landscape(model, data, metric=metric), networks, (21, 17))
     assert full.evaluated.all()
-    flat_ = td.section(model, *networks, data, (21, 17), metric=metric, tolerance=math.inf)
+    flat_ = td.section(
+        td.Landscape(model, data, metric=metric), networks, (21, 17), tolerance=math.inf
+    )
     assert flat_.evaluated.float().mean() < 0.25
-    steep = td.section(model, *networks, data, (21, 17), metric=metric, tolerance=0.0)
+    steep = td.section(td.Landscape(model, data, metric=metric), networks, (21, 17), tolerance=0.0)
     assert steep.evaluated.all()
-    some = td.section(model, *networks, data, (21, 17), metric=metric, tolerance=20.0)
+    some = td.section(td.Landscape(model, data, metric=metric), networks, (21, 17), tolerance=20.0)
     assert flat_.evaluated.sum() < some.evaluated.sum() < full.evaluated.sum()
     for found in (flat_, steep, some):
         assert torch.equal(found.x, full.x)
@@ -172,8 +174,10 @@ def test_what_is_not_evaluated_is_bilinear():
         x, y = (outputs - origin) @ first, (outputs - origin) @ second
         return 2 + 3 * x - y + x * y / 2
 
-    full = td.section(model, *networks, data, (14, 19), metric=metric)
-    found = td.section(model, *networks, data, (14, 19), metric=metric, tolerance=math.inf)
+    full = td.section(td.Landscape(model, data, metric=metric), networks, (14, 19))
+    found = td.section(
+        td.Landscape(model, data, metric=metric), networks, (14, 19), tolerance=math.inf
+    )
     assert not found.evaluated.all()
     assert torch.allclose(found.error, full.error, rtol=1e-10, atol=1e-9)
 
@@ -194,7 +198,7 @@ def test_buffers_are_combined_and_do_not_count_in_distances(device):
     models[0][1].register_forward_pre_hook(
         lambda m, _: seen.append((m.running_var.clone(), int(m.num_batches_tracked)))
     )
-    found = td.section(models[0], *networks, data, (5, 4))
+    found = td.section(td.Landscape(models[0], data), networks, (5, 4))
     steps = [number for _, number in seen]  # 1 in a, 2 in b, 3 in c
     assert sorted(steps) == [1] * (len(steps) - 2) + [2, 3]
     # points are taken row by row
@@ -232,7 +236,7 @@ def test_tied_weights_count_once_and_stay_tied():
 
     models = [Tied() for _ in NAMES]
     data = torch.randn(4, 3), torch.zeros(4).long()
-    found = td.section(models[0], *(m.state_dict() for m in models), data, 4)
+    found = td.section(td.Landscape(models[0], data), [m.state_dict() for m in models], 4)
     apart = (models[0].a.weight - models[1].a.weight).detach().double().norm().item()
     assert found.points[1, 0].item() == pytest.approx(apart, rel=1e-6)
 
@@ -248,7 +252,7 @@ def test_points_are_moved_to_the_toroid():
     model.register_forward_pre_hook(
         lambda m, _: seen.append({n: p.detach().clone() for n, p in m.named_parameters()})
     )
-    found = td.section(model, *networks, data, 5, toroid=toroid)
+    found = td.section(td.Landscape(model, data, on=toroid), networks, 5)
     for params in seen:
         toroid.check(params)
     for number, network in enumerate(networks):
@@ -256,7 +260,7 @@ def test_points_are_moved_to_the_toroid():
     apart = distance(networks[0], networks[1])  # of the plane, not of the toroid
     assert found.points[1, 0].item() == pytest.approx(apart)
     with pytest.raises(ParamsError, match="in network a has norm"):
-        td.section(model, *raw, data, 5, toroid=toroid)
+        td.section(td.Landscape(model, data, on=toroid), raw, 5)
 
 
 def test_points_that_overflow_are_noted_and_the_rest_is_kept():
@@ -270,7 +274,10 @@ def test_points_that_overflow_are_noted_and_the_rest_is_kept():
     model = Exploding()
     for tolerance in (None, 0.5):
         found = td.section(
-            model, *networks, data, (6, 5), metric=lambda o, t: o[:, 0], tolerance=tolerance
+            td.Landscape(model, data, metric=lambda o, t: o[:, 0]),
+            networks,
+            (6, 5),
+            tolerance=tolerance,
         )
         bad = found.error.isnan()
         assert 0 < bad.sum() < bad.numel()
@@ -287,10 +294,8 @@ def test_metric_temperature_and_progress_are_passed_on():
     networks = [td.models.fully_connected([4, 6, 3], seed=s).state_dict() for s in range(3)]
     data = torch.randn(20, 4), torch.randint(3, (20,))
     heard = []
-    found = td.section(
-        model, *networks, data, 4, metric="top-2", temperature=0.1, batch_size=7,
-        progress=lambda *report: heard.append(report),
-    )  # fmt: skip
+    landscape = td.Landscape(model, data, metric="top-2", temperature=0.1, batch_size=7)
+    found = td.section(landscape, networks, 4, progress=lambda *report: heard.append(report))
     expected = td.Landscape(model, data, metric="top-2", temperature=0.1)(networks[1])
     assert found.errors[1] == expected.error
     size = found.error.numel()
@@ -306,14 +311,25 @@ def test_metric_temperature_and_progress_are_passed_on():
         ({"margin": math.nan}, "the margin is nan"),
         ({"tolerance": -1.0}, "the tolerance is -1.0"),
         ({"tolerance": math.nan}, "the tolerance is nan"),
-        ({"metric": "accuracy"}, "no metric 'accuracy'"),
-        ({"temperature": 0.0}, "the temperature is 0.0"),
     ],
 )
 def test_bad_requests(arguments, message):
     model, networks, data, metric, *_ = quadratic()
+    landscape = td.Landscape(model, data, metric=metric)
     with pytest.raises(ToroidsError, match=message):
-        td.section(model, *networks, data, **{"resolution": 3, "metric": metric, **arguments})
+        td.section(landscape, networks, **{"resolution": 3, **arguments})
+
+
+def test_a_section_goes_through_three_networks_and_on_no_cube():
+    model, networks, data, *_ = quadratic()
+    for few in (networks[:2], [*networks, networks[0]]):
+        with pytest.raises(ParamsError, match=f"there are {len(few)} networks"):
+            td.section(td.Landscape(model, data), few)
+    bits = td.models.binary_fully_connected([5, 3, 2])
+    cube = td.Hypercube(td.discover(bits, torch.ones(1, 5)))
+    data = torch.ones(2, 5), torch.zeros(2, dtype=torch.long)
+    with pytest.raises(ToroidsError, match="is on a Hypercube, not on a toroid"):
+        td.section(td.Landscape(bits, data, on=cube), [bits.state_dict()] * 3)
 
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.bfloat16])
@@ -330,22 +346,22 @@ def test_networks_on_a_line_are_refused(kind):
     line = td.Line(a, b)
     for c in (line(0.5), line(0.3), {n: 2 * b[n] - a[n] for n in a}):
         with pytest.raises(ToroidsError, match="the three networks lie on one line"):
-            td.section(model, a, b, c, data, 3)
+            td.section(td.Landscape(model, data), [a, b, c], 3)
     for networks, pair in (((a, a, b), "a and b"), ((a, b, a), "a and c"), ((a, b, b), "b and c")):
         with pytest.raises(ToroidsError, match=f"networks {pair} have the same parameters"):
-            td.section(model, *networks, data, 3)
+            td.section(td.Landscape(model, data), networks, 3)
 
 
 def test_networks_that_do_not_fit_are_named():
     model, (a, b, c), data, metric, *_ = quadratic()
     with pytest.raises(ParamsError, match="network b lacks? `second`"):
-        td.section(model, a, {"first": b["first"]}, c, data, 3)
+        td.section(td.Landscape(model, data), [a, {"first": b["first"]}, c], 3)
     with pytest.raises(ParamsError, match="`second` in network c has 5 of 5 entries"):
-        td.section(model, a, b, {**c, "second": c["second"] * math.nan}, data, 3)
+        td.section(td.Landscape(model, data), [a, b, {**c, "second": c["second"] * math.nan}], 3)
     far = {name: tensor * 1e300 for name, tensor in c.items()}
     with pytest.raises(ToroidsError, match="networks a and c are too far apart"):
-        td.section(model, a, b, far, data, 3, metric=metric)
+        td.section(td.Landscape(model, data, metric=metric), [a, b, far], 3)
     with pytest.raises(ParamsError, match="convert one of them"):
-        td.section(model, a, b, {n: t.float() for n, t in c.items()}, data, 3)
+        td.section(td.Landscape(model, data), [a, b, {n: t.float() for n, t in c.items()}], 3)
     with pytest.raises(DataError, match="no examples"):
-        td.section(model, a, b, c, (data[0][:0], data[1][:0]), 3, metric=metric)
+        td.section(td.Landscape(model, (data[0][:0], data[1][:0]), metric=metric), [a, b, c], 3)

@@ -26,14 +26,14 @@ def setting(device):
 
 def test_every_barrier_is_that_of_the_aligned_geodesic(setting):
     group, model, networks, data = setting
-    found = td.star(group, model, networks, data, tolerance=0.05, points=9)
+    found = td.star(td.Landscape(model, data, on=td.Toroid(group)), networks, 0.05, 9)
     toroid = td.Toroid(group)
     for i in range(4):
         assert found.barriers[i, i] == found.distances[i, i] == 0
         for j in range(i + 1, 4):
             alignment = td.align(group, networks[j], to=networks[i])
             ends = alignment.reference, alignment.params
-            curve = td.profile(model, toroid.geodesic(*ends), data, points=9)
+            curve = td.profile(td.Landscape(model, data), toroid.geodesic(*ends), 9)
             assert found.barriers[i, j] == found.barriers[j, i] == curve.barrier
             assert found.distances[i, j] == found.distances[j, i] == toroid.distance(*ends)
     assert found.reached.tolist() == [
@@ -46,7 +46,7 @@ def test_every_barrier_is_that_of_the_aligned_geodesic(setting):
 def test_networks_in_one_class_all_reach_each_other(setting):
     group, model, (a, b, *_), data = setting
     disguised = [group.apply(group.random(torch.Generator().manual_seed(s)), a) for s in (1, 2)]
-    found = td.star(group, model, [b, a, *disguised], data, tolerance=0.0, points=5)
+    found = td.star(td.Landscape(model, data, on=td.Toroid(group)), [b, a, *disguised], 0.0, 5)
     assert found.distances[1:, 1:].max() < 1e-6
     assert found.barriers[1:, 1:].max() == 0
     assert (found.reached[1:] >= 2 / 3).all()
@@ -92,7 +92,7 @@ def test_pairs_without_a_geodesic_are_noted(setting):
     b = {n: -t if n.startswith("hidden") else t for n, t in a.items()}
     c = td.models.fully_connected([4, 1, 3], seed=1).double().state_dict()
     group = td.fully_connected_group(a, output="classifier")
-    found = td.star(group, model, [a, b, c], data, tolerance=1.0, points=3)
+    found = td.star(td.Landscape(model, data, on=td.Toroid(group)), [a, b, c], 1.0, 3)
     assert found.barriers[0, 1].isnan()
     assert found.barriers[1, 0].isnan()
     assert found.distances[0, 1] == pytest.approx(math.pi)
@@ -116,18 +116,17 @@ def test_batch_norms_one_shot_batches_methods_and_progress():
     group = td.discover(models[0], inputs[:2], output="classifier")
     heard = []
     for batch_norm in ("keep", "fold"):
-        options = {"batch_norm": batch_norm, "points": 3}
-        found = td.star(
-            group, models[0], networks, (inputs, labels), progress=lambda *r: heard.append(r[1:]),
-            **options,
-        )  # fmt: skip
+        on = td.Toroid(group, batch_norm=batch_norm)
+        landscape = td.Landscape(models[0], (inputs, labels), on=on)
+        found = td.star(landscape, networks, points=3, progress=lambda *r: heard.append(r[1:]))
         pieces = zip(inputs.split(5), labels.split(5), strict=True)
-        again = td.star(group, models[0], networks, pieces, **options)
+        again = td.star(td.Landscape(models[0], pieces, on=on), networks, points=3)
         assert torch.equal(found.barriers, again.barriers)
     assert heard == 2 * [(0, 3), (1, 3), (2, 3), (3, 3)]
     probe = td.Probe(models[0], group, inputs)
     options = {"method": "activations", "probe": probe, "points": 3}
-    found = td.star(group, models[0], networks[:2], (inputs, labels), **options)
+    landscape = td.Landscape(models[0], (inputs, labels), on=td.Toroid(group))
+    found = td.star(landscape, networks[:2], **options)
     alignment = td.align(group, networks[1], to=networks[0], method="activations", probe=probe)
     apart = td.Toroid(group).distance(alignment.reference, alignment.params)
     assert found.distances[0, 1] == apart
@@ -140,24 +139,26 @@ def test_batch_norms_one_shot_batches_methods_and_progress():
         ({"tolerance": math.nan}, "the tolerance is nan"),
         ({"points": 1}, "points is 1"),
         ({"method": "magic"}, "no method 'magic'"),
-        ({"batch_norm": "drop"}, "drop"),
     ],
 )
 def test_bad_requests(setting, arguments, message):
+    group, model, networks, data = setting
     with pytest.raises(ToroidsError, match=message):
-        td.star(*setting, **arguments)
+        td.star(td.Landscape(model, data, on=td.Toroid(group)), networks, **arguments)
+    with pytest.raises(ToroidsError, match="drop"):
+        td.Toroid(group, batch_norm="drop")
 
 
 def test_networks_that_do_not_fit(setting):
     group, model, networks, data = setting
     for few in ([], networks[:1]):
         with pytest.raises(ToroidsError, match=f"there are {len(few)} networks; pass two or more"):
-            td.star(group, model, few, data)
+            td.star(td.Landscape(model, data, on=td.Toroid(group)), few)
     wide = td.models.fully_connected([4, 9, 3]).double().state_dict()
     with pytest.raises(ParamsError, match=r"has shape \(9, 4\) in network 1"):
-        td.star(group, model, [networks[0], wide], data)
+        td.star(td.Landscape(model, data, on=td.Toroid(group)), [networks[0], wide])
     bad = {**networks[2], "output.bias": networks[2]["output.bias"] * math.nan}
     with pytest.raises(ParamsError, match="`output.bias` in network 2 has 3 of 3 entries"):
-        td.star(group, model, [*networks[:2], bad], data)
+        td.star(td.Landscape(model, data, on=td.Toroid(group)), [*networks[:2], bad])
     with pytest.raises(DataError, match="no examples"):
-        td.star(group, model, networks, (data[0][:0], data[1][:0]))
+        td.star(td.Landscape(model, (data[0][:0], data[1][:0]), on=td.Toroid(group)), networks)

@@ -83,17 +83,17 @@ def test_the_numbers_follow_from_the_stored_weights(run, rows, config):
     after = toroid.distance(alignment.reference, alignment.params)
     assert row["distance"]["after"] == pytest.approx(after)
     path = toroid.geodesic(alignment.reference, alignment.params)
-    curve = td.profile(model, path, data.train, 3)
+    curve = td.profile(td.Landscape(model, data.train), path, 3)
     assert row["profiles"]["geodesic"]["error"] == curve.error.tolist()
     moved = td.Line(a, group.apply(alignment.element, b))
-    found = td.profile(model, moved, data.train, 3).error.tolist()
+    found = td.profile(td.Landscape(model, data.train), moved, 3).error.tolist()
     assert row["profiles"]["aligned"]["error"] == found
     for network in of_kind(rows, "network"):
         if network["name"] == row["a"]:
             assert network["test_error"] == td.evaluate(model, a, data.test).error
             canonical, toroid = td.canonicalize(group, a), td.Toroid(group)
             energy = td.local_energy(
-                model, canonical, data.train, (0.0, 0.5), samples=3, toroid=toroid
+                td.Landscape(model, data.train, on=toroid), canonical, (0.0, 0.5), 3
             )
             assert network["flatness"]["increase"] == energy.increase.tolist()
 

@@ -1,15 +1,16 @@
 """What `toroids profile` and `section` measure where weights are binary: flips of their signs."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from toroids.align.alignment import align
 from toroids.align.problem import Progress
 from toroids.cli.loaded import Loaded
 from toroids.errors import ConfigError
-from toroids.geometry.hypercube import Hypercube
+from toroids.evaluation.landscape import Landscape
+from toroids.landscape.greedy_order import Greedy
 from toroids.landscape.median import MedianSection
 from toroids.landscape.orders import FlipProfile, flip_profile
+from toroids.params import Params
 
 FLIPS = ("flips_raw", "flips", "flips_greedy")
 SEVERAL = 8  # orders of flips, where no number is asked for
@@ -17,40 +18,36 @@ BLOCKS = 100  # of a greedy order
 
 
 def flip_curves(
-    loaded: Loaded, ways: Sequence[str], method: str, progress: Progress, **settings: Any
+    loaded: Loaded,
+    landscape: Landscape,
+    ways: Sequence[str],
+    counts: tuple[int, int],
+    method: str,
+    progress: Progress,
 ) -> dict[str, FlipProfile]:
     """Measures two networks along orders of flips.
 
     Args:
         loaded: both of them.
+        landscape: on their hypercube.
         ways: which of `FLIPS`: in random orders before and after alignment, or in greedy ones.
+        counts: random orders, and points of a profile; in a greedy order at least two in every
+            block, where the error rises and falls.
         method: of the alignment.
         progress: told what is done.
-        settings: of `flip_profile`.
 
     Returns:
         A profile by name, in the order of `ways`.
     """
-    cube = Hypercube(loaded.group)
-    a, b = loaded.networks
+    (orders, points), (a, b) = counts, loaded.networks
     alignment = align(loaded.group, b, to=a, method=method, progress=progress)
-    return {
-        way: flip_profile(
-            loaded.model,
-            cube,
-            alignment.reference,
-            alignment.start if way == "flips_raw" else alignment.params,
-            progress=progress,
-            **(_greedy(settings) if way == "flips_greedy" else settings),
-        )
-        for way in ways
+    start, end = alignment.reference, alignment.params
+    asked: dict[str, tuple[Params, int | Greedy, int]] = {
+        "flips_raw": (alignment.start, orders, points),
+        "flips": (end, orders, points),
+        "flips_greedy": (end, Greedy(orders, BLOCKS), max(points, 2 * BLOCKS + 1)),
     }
-
-
-def _greedy(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a greedy order: two points in every block, where the error rises and falls."""
-    points = max(settings["points"], 2 * BLOCKS + 1)
-    return {**settings, "order": "greedy", "steps": BLOCKS, "points": points}
+    return {way: flip_profile(landscape, start, *asked[way], progress=progress) for way in ways}
 
 
 def curve_lines(name: str, curve: FlipProfile) -> list[str]:

@@ -1,8 +1,9 @@
 """`toroids profile`, `flatness` and `section`: the error landscape of given networks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -44,13 +45,14 @@ from toroids.cli.shared import (
 )
 from toroids.data.files import load_data
 from toroids.errors import ConfigError
-from toroids.evaluation.batches import Data
+from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import metric_named
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Path as Curve
 from toroids.geometry.toroid import Toroid
+from toroids.landscape.bending import BendRecipe
 from toroids.landscape.connect import connect
-from toroids.landscape.flatness import LocalEnergy, local_energy
+from toroids.landscape.flatness import LocalEnergy, Until, local_energy
 from toroids.landscape.joined import WAYS, joined
 from toroids.landscape.median import median_section
 from toroids.landscape.noise import KINDS
@@ -93,7 +95,9 @@ def profile(
         float | None, typer.Option(help="Add points until the barrier is known to this error.")
     ] = None,
     method: Method = "descent",
-    batch_norm: Annotated[str, typer.Option(help="recalibrate or keep.")] = "recalibrate",
+    statistics: Annotated[
+        str, typer.Option(help="Of batch norms on the way: recalibrate or keep.")
+    ] = "recalibrate",
     steps: Annotated[int, typer.Option(help="Of training a bend.")] = 2000,
     orders: Annotated[
         int, typer.Option(help="Orders in which binary weights are flipped.")
@@ -110,31 +114,24 @@ def profile(
     check_method(method)
     metric_named(metric)
     check_ways(way or (), (*WAYS, BEND, *FLIPS))
-    examples = load_data(data)
-    training = load_data(train) if train else examples
+    examples, training = load_data(data), load_data(train) if train else None
     loaded = Loaded(model, inputs, tokens, output, output_key, [start, end])
-    settings: dict[str, Any] = {
-        "calibration": training,
-        "batch_norm": batch_norm,
-        "metric": metric,
-        "batch_size": batch_size,
-        "output_key": output_key,
-    }
+    landscape = loaded.landscape(
+        examples, metric=metric, training=training, statistics=statistics, batch_size=batch_size
+    )
     curves: Mapping[str, Profile | FlipProfile]
     with shown_progress(every=5.0) as progress:
         if loaded.group.binary:
             check_tolerance(tolerance)
             ways = way or ["flips_raw", "flips"]
             check_ways(ways, FLIPS, " between binary weights")
-            settings |= {"data": examples, "points": points, "orders": orders}
-            curves = flip_curves(loaded, ways, method, progress, **settings)
+            curves = flip_curves(loaded, landscape, ways, (orders, points), method, progress)
         else:
             ways = way or ["raw", "geodesic"]
             check_ways(ways, (*WAYS, BEND), " between real weights")
-            paths = _paths(loaded, ways, method, training, steps, metric, progress)
-            settings |= {"points": points, "tolerance": tolerance, "progress": progress}
+            paths = _paths(loaded, landscape, ways, method, steps, progress)
             curves = {
-                name: profile_of(loaded.model, path, examples, **settings)
+                name: profile_of(landscape, path, points, tolerance=tolerance, progress=progress)
                 for name, path in paths.items()
             }
     lines = [line for name, curve in curves.items() for line in _barriers(name, curve)]
@@ -145,11 +142,10 @@ def profile(
 
 def _paths(
     loaded: Loaded,
+    landscape: Landscape,
     ways: Sequence[str],
     method: str,
-    training: Data,
     steps: int,
-    metric: str,
     progress: Progress,
 ) -> dict[str, Curve]:
     a, b = loaded.networks
@@ -157,17 +153,8 @@ def _paths(
     straight = [name for name in ways if name != BEND]
     paths: dict[str, Curve] = joined(loaded.group, alignment, a, b, straight)
     if BEND in ways:
-        paths[BEND] = connect(
-            loaded.model,
-            alignment.reference,
-            alignment.params,
-            training,
-            toroid=Toroid(loaded.group),
-            steps=steps,
-            metric=metric,
-            output_key=loaded.output_key,
-            progress=progress,
-        )
+        start, end = alignment.reference, alignment.params
+        paths[BEND] = connect(landscape, start, end, BendRecipe(steps), progress=progress)
     return {name: paths[name] for name in ways}
 
 
@@ -223,27 +210,21 @@ def flatness(
     examples = load_data(data)
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
     kind = kind or ("flips" if loaded.group.binary else "multiplicative")
-    toroid = Toroid(loaded.group) if kind != "flips" else None
     if kind == "flips" and not loaded.group.binary:
         raise ConfigError("the model has no binary weights to flip; choose another --kind.")
-    cube = Hypercube(loaded.group) if kind == "flips" else None
+    on = Hypercube(loaded.group) if kind == "flips" else Toroid(loaded.group)
+    landscape = loaded.landscape(examples, on=on, metric=metric, batch_size=batch_size)
+    drawn = samples if precision is None else Until(precision, samples)
     found: dict[str, LocalEnergy] = {}
     with shown_progress(every=5.0) as progress:
         for name, network in zip(names_of(weights), loaded.networks, strict=True):
             found[name] = local_energy(
-                loaded.model,
+                landscape,
                 canonicalize(loaded.group, network),
-                examples,
                 sizes,
-                samples,
+                drawn,
                 kind=kind,
-                toroid=toroid,
-                cube=cube,
-                precision=precision,
                 generator=torch.Generator().manual_seed(seed),
-                metric=metric,
-                batch_size=batch_size,
-                output_key=output_key,
                 progress=progress,
             )
     lines = [
@@ -277,7 +258,9 @@ def section(
         float | None, typer.Option(help="Refine only where the error differs by more than this.")
     ] = None,
     method: Method = "descent",
-    batch_norm: Annotated[str, typer.Option(help="recalibrate or keep.")] = "recalibrate",
+    statistics: Annotated[
+        str, typer.Option(help="Of batch norms on the way: recalibrate or keep.")
+    ] = "recalibrate",
     metric: Measure = "classification",
     batch_size: Width = 1024,
     force: Force = False,
@@ -299,29 +282,33 @@ def section(
     if loaded.group.binary:
         check_tolerance(tolerance)
     names = names_of(weights)
-    settings: dict[str, Any] = {
-        "resolution": resolution,
-        "calibration": load_data(train) if train else None,
-        "batch_norm": batch_norm,
-        "metric": metric,
-        "batch_size": batch_size,
-        "output_key": output_key,
-    }
+    landscape = loaded.landscape(
+        examples,
+        metric=metric,
+        training=load_data(train) if train else None,
+        statistics=statistics,
+        batch_size=batch_size,
+    )
     with shown_progress(every=5.0) as progress:
-        a, b, c = loaded.networks
+        three = loaded.networks
         if raw and loaded.group.binary:  # their signs are all that is read
-            a, b, c = (canonicalize(loaded.group, x) for x in (a, b, c))
+            three = [canonicalize(loaded.group, network) for network in three]
         elif not raw:
-            first, second = (align(loaded.group, x, to=a, method=method) for x in (b, c))
-            a, b, c = first.reference, first.params, second.params
-        settings["progress"] = progress
+            first, *others = three
+            moved = [align(loaded.group, other, to=first, method=method) for other in others]
+            three = [moved[0].reference, *(alignment.params for alignment in moved)]
         if loaded.group.binary:
-            cube = Hypercube(loaded.group)
-            faces = median_section(loaded.model, cube, a, b, c, examples, **settings)
+            faces = median_section(landscape, three, resolution, progress=progress)
             picture = median_picture(faces, names, axis_of(metric))
             lines = median_lines(names, faces)
         else:
-            plane = section_of(loaded.model, a, b, c, examples, tolerance=tolerance, **settings)
+            plane = section_of(
+                replace(landscape, on=None),
+                three,
+                resolution,
+                tolerance=tolerance,
+                progress=progress,
+            )
             picture = section_picture(plane, names, axis_of(metric))
             lines = _corners(names, plane)
     kind = "raw" if raw else "canonical and aligned to the first"

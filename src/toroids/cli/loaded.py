@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from torch import nn
@@ -14,6 +14,10 @@ from toroids.cli.shared import (
 )
 from toroids.data.files import EMBEDDED
 from toroids.discovery.discover import discover
+from toroids.evaluation.batches import Data
+from toroids.evaluation.landscape import Landscape
+from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
 from toroids.params import Params
 from toroids.symmetry.group import SymmetryGroup
@@ -55,6 +59,12 @@ class Loaded:
             state_dict_names(x, self.group.shapes, self.group.tied, pieces) for x in self.sources
         ]
         self.networks: list[Params] = [dict(x) for x in self.named]
+
+    def landscape(self, data: Data, **settings: Any) -> Landscape:
+        """The model's landscape on some data, on the manifold of its networks."""
+        manifold = Hypercube if self.group.binary else Toroid
+        shared = {"on": manifold(self.group), "output_key": self.output_key}
+        return Landscape(self.model, data, **{**shared, **settings})
 
 
 def data_files(*sources: str | None) -> list[Path]:

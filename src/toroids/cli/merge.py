@@ -29,7 +29,6 @@ from toroids.cli.shared import (
 )
 from toroids.data.files import load_data
 from toroids.errors import ConfigError
-from toroids.evaluation.batches import Batch
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import metric_named
 from toroids.evaluation.summary import Evaluation
@@ -80,18 +79,16 @@ def merge(
     with shown_progress(every=5.0) as progress:
         merged = merged_network(
             loaded.group,
-            loaded.model,
             loaded.networks,
-            training,
+            None if training is None else loaded.landscape(training, batch_size=batch_size),
             method,
-            batch_size=batch_size,
-            output_key=output_key,
             progress=progress,
         )
     place.write_like(loaded.named[0].file_params(merged, False), loaded.sources[0])
     lines = [f"note: {note}" for note in merged.notes]
     if examples is not None:
-        errors = _compared(loaded, weights, merged, examples, metric, batch_size, output_key)
+        landscape = loaded.landscape(examples, metric=metric, batch_size=batch_size)
+        errors = _compared(landscape, loaded, weights, merged)
         lines += [
             f"{name}: error {found.error:.4g} (standard error {found.error_stderr:.1g})"
             for name, found in errors.items()
@@ -104,20 +101,11 @@ def merge(
 
 
 def _compared(
-    loaded: Loaded,
-    files: Sequence[Path],
-    merged: Params,
-    data: Batch,
-    metric: str,
-    batch_size: int,
-    output_key: str | None,
+    landscape: Landscape, loaded: Loaded, files: Sequence[Path], merged: Params
 ) -> dict[str, Evaluation]:
     """Errors of the networks, of the merged one and, for classifiers, of the ensemble."""
     networks = dict(zip(names_of(files), loaded.networks, strict=True)) | {"merged": merged}
-    landscape = Landscape(
-        loaded.model, data, metric=metric, batch_size=batch_size, output_key=output_key
-    )
     found = {name: landscape(params) for name, params in networks.items()}
-    if metric != "squared-error":  # there is no probability to average
+    if landscape.metric != "squared-error":  # there is no probability to average
         found["ensemble"] = evaluate_ensemble(landscape, loaded.networks)
     return found

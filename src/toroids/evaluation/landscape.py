@@ -40,8 +40,6 @@ from toroids.params import Params, check_complete, check_floating, precise
 
 # What becomes of the statistics of batch norms between networks.
 STATISTICS = ("recalibrate", "keep")
-# Networks of at most so many entries are run together on a GPU, which one of them would not fill.
-SMALL, TOGETHER = 2**22, 32
 
 
 @runtime_checkable
@@ -209,77 +207,6 @@ class Landscape:
                 "for NaN in the inputs and for weights, or noise, that overflow the precision."
             )
         return scores
-
-    def together(self, params: Params) -> int:
-        """How many networks like `params` are best run at once: one on a CPU, where a loop wins."""
-        small = sum(tensor.numel() for tensor in params.values()) <= SMALL
-        return TOGETHER if small and place_of(params)[0].type == "cuda" else 1
-
-    def many(
-        self, networks: Sequence[Params], temperature: float | None = None
-    ) -> list[Evaluation]:
-        """Evaluates several networks, at once where that is faster.
-
-        Args:
-            networks: parameters and buffers, placed alike, whose names, shapes and values are
-                trusted.
-            temperature: what the outputs are divided by; the landscape's own when None.
-
-        Returns:
-            One evaluation each; up to rounding what calls one by one give.
-
-        Raises:
-            NotFiniteError: outputs of a network that are NaN or infinite.
-            DataError: as for a call.
-            ToroidsError: a temperature that is not positive.
-        """
-        size = self.together(networks[0]) if networks and self._prepared.stacks else 1
-        found: list[Evaluation] = []
-        for start in range(0, len(networks), size):
-            some = networks[start : start + size]
-            scores = self._at_once(some, temperature) if len(some) > 1 else None
-            if scores is None:
-                found += [self.measure(network, temperature) for network in some]
-            else:
-                found += [summarise(each) for each in scores]
-        return found
-
-    @torch.no_grad()
-    def _at_once(
-        self, networks: Sequence[Params], temperature: float | None
-    ) -> list[Scores] | None:
-        """Scores of every network from one batched run; None where the model does not take it."""
-        self.measure(networks[0], temperature)  # checks data and temperature
-        if temperature is None and self.temperature in WORDS:
-            return None  # every network has its own
-        divisor = self._divisor(networks[0], temperature)
-        stacked = {name: torch.stack([x[name] for x in networks]) for name in networks[0]}
-        count, parts = len(networks), []
-        with evaluation_mode(self.model):
-            for inputs, targets in self.ready(networks[0]):
-
-                def outputs_of(params: Params, inputs: Inputs = inputs) -> Tensor:
-                    return select_output(run(self.model, params, inputs), self.output_key)
-
-                with self._mixed(networks[0]):
-                    try:
-                        outputs = torch.vmap(outputs_of)(stacked)
-                    except (DataError, RuntimeError, ValueError):  # not every operator is batched
-                        self._prepared.stacks = False
-                        return None
-                flat = outputs.flatten(end_dim=1) / divisor
-                scores = self.score(flat, targets.repeat(count, *[1] * (targets.ndim - 1)))
-                parts.append(
-                    [
-                        precise(value).view(count, -1)
-                        for value in (scores.errors, scores.losses, scores.weights)
-                        if value is not None
-                    ]
-                )
-                if not bool(torch.isfinite(outputs).all()):
-                    return None  # one by one, the message names what is wrong
-        joined_ = [torch.cat(columns, dim=1) for columns in zip(*parts, strict=True)]
-        return [Scores(*(column[number] for column in joined_)) for number in range(count)]
 
     def fit_temperature(self, params: Params) -> float:
         """Finds the temperature by which the outputs have to be divided for the lowest loss.

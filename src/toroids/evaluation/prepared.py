@@ -17,7 +17,6 @@ class Prepared:
         self._batches = batches(data, batch_size)
         self._place: tuple[torch.device, torch.dtype] | None = None
         self._seen: tuple[torch.device, torch.dtype] | None = None
-        self.stacks = True  # until a model turns out not to take several networks at once
 
     @property
     def repeats(self) -> bool:

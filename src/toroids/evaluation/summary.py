@@ -66,7 +66,7 @@ def summarise(scores: Scores) -> Evaluation:
     Raises:
         DataError: nothing counts.
     """
-    assert scores.weights is not None  # the evaluator fills it in
+    assert scores.weights is not None  # `score` fills it in
     total = scores.weights.sum()
     if not bool(total > 0):
         raise DataError("the data holds no examples that count; pass at least one.")

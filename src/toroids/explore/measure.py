@@ -8,15 +8,16 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
-from typing import Any
 
 import torch
 
 from toroids.align.alignment import Alignment, align
 from toroids.align.problem import Progress
 from toroids.canonical.form import CanonicalParams
+from toroids.evaluation.landscape import Landscape
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.toroid import Toroid
+from toroids.landscape.greedy_order import Greedy
 from toroids.landscape.joined import joined
 from toroids.landscape.median import median_section
 from toroids.landscape.orders import FlipProfile, flip_profile
@@ -126,6 +127,12 @@ class Measurer:
         return align(self._group, params, to=to, method=method, progress=progress)
 
     @cached_property
+    def _landscape(self) -> Landscape:
+        """Of the training examples, on the manifold of the architecture's networks."""
+        on = self._cube if self._group.binary else self._toroid
+        return Landscape(self._model, self._train, on=on)
+
+    @cached_property
     def _toroid(self) -> Toroid:
         return Toroid(self._group)
 
@@ -147,7 +154,7 @@ class Measurer:
     ) -> Mapping[str, Profile]:
         """Profiles in the five ways of joining two networks."""
         return {
-            way: profile(self._model, path, self._train, points, progress=progress)
+            way: profile(self._landscape, path, points, progress=progress)
             for way, path in joined(self._group, alignment, a, b).items()
         }
 
@@ -156,30 +163,21 @@ class Measurer:
     ) -> Mapping[str, FlipProfile]:
         """Profiles in random orders of flips, and in a greedy one."""
         config = self._config.profiles
-        random = {"orders": config.orders, "points": points}
-        # two points per block: within a block the error rises and falls
-        greedy = {"orders": 1, "steps": config.blocks, "points": 2 * config.blocks + 1}
+        greedy = Greedy(1, config.blocks)
         start, end = alignment.reference, alignment.params
 
-        def along(to: Params, **settings: Any) -> FlipProfile:
-            shared = {"progress": progress, **settings}
-            return flip_profile(self._model, self._cube, start, to, self._train, **shared)
+        def along(to: Params, orders: int | Greedy, points: int) -> FlipProfile:
+            return flip_profile(self._landscape, start, to, orders, points, progress=progress)
 
         return {
-            "flips_raw": along(alignment.start, **random),
-            "flips": along(end, **random),
-            "flips_greedy": along(end, order="greedy", **greedy),
+            "flips_raw": along(alignment.start, config.orders, points),
+            "flips": along(end, config.orders, points),
+            # two points per block: within a block the error rises and falls
+            "flips_greedy": along(end, greedy, 2 * config.blocks + 1),
         }
 
     def _plane(self, three: Three, resolution: int, progress: Progress | None) -> Row:
-        found = section(
-            self._model,
-            *three,
-            self._train,
-            resolution,
-            toroid=self._toroid,
-            progress=progress,
-        )
+        found = section(self._landscape, three, resolution, progress=progress)
         columns, rows = (
             [int((axis == position).nonzero()) for position in positions]
             for axis, positions in zip((found.x, found.y), found.points.T.tolist(), strict=True)
@@ -191,9 +189,7 @@ class Measurer:
         }
 
     def _faces(self, three: Three, resolution: int, progress: Progress | None) -> Row:
-        found = median_section(
-            self._model, self._cube, *three, self._train, resolution, progress=progress
-        )
+        found = median_section(self._landscape, three, resolution, progress=progress)
         stderr = found.error_stderr
         return {
             **_fields(found, ("faces", "distances", "error", "error_stderr", "loss", "errors")),

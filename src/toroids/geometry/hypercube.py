@@ -222,19 +222,6 @@ class Hypercube:
         return CanonicalParams({**first, **self.weights.tensors(row, first)}, ())
 
 
-def check_cube(cube: object) -> None:
-    """Raises unless `cube` is a hypercube.
-
-    Args:
-        cube: what came as one.
-
-    Raises:
-        ToroidsError: it is something else.
-    """
-    if not isinstance(cube, Hypercube):
-        raise ToroidsError(f"the cube is a {type(cube).__name__}; pass td.Hypercube(group).")
-
-
 def majority(rows: Sequence[Tensor]) -> Tensor:
     """The sign of the sum of rows of -1 and +1; where it is zero, that of the first row."""
     total = torch.stack(list(rows)).sum(dim=0)

@@ -42,6 +42,12 @@ FLAT = "flat"
 class Toroid:
     """The product manifold of an architecture's canonical networks.
 
+    Attributes:
+        group: of its networks, without the batch norms that are folded.
+        given: the group that it was built of.
+        bias: as it was asked for.
+        batch_norm: as it was asked for.
+
     Example:
         >>> import toroids as td
         >>> models = [td.models.fully_connected([4, 8, 3], seed=seed).double() for seed in (0, 1)]
@@ -67,6 +73,7 @@ class Toroid:
             ToroidsError: another batch_norm.
         """
         folded = folding(group, batch_norm)
+        self.given, self.bias, self.batch_norm = group, bias, batch_norm
         self.group = folded.group if folded else group
         self.plan = Plan(self.group, bias)
         self.spheres = self.plan.spheres

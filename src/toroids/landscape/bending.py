@@ -8,20 +8,54 @@ otherwise, as on a path that flips weights in a random order; with v the latent 
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from toroids.arguments import check_fields
+from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import check_differentiable
 from toroids.evaluation.running import owners_of
-from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.toroid import Toroid
+from toroids.landscape.manifold import cube_of
 from toroids.params import Params
 
+# Learning rate of Adam, in units of the root mean square weight of the bend at its start.
+RATE = 0.05
 # Where the ends differ the latent weights of the bend start here, with a random sign.
 START = 0.1
+
+
+@dataclass(frozen=True)
+class BendRecipe:
+    """How the training of a bend runs.
+
+    Attributes:
+        steps: mini-batch gradients at most.
+        rate: learning rate of Adam in units of the bend's root mean square weight; it follows half
+            a cosine down to 0.
+        minibatch: examples per mini-batch of a pair of tensors.
+
+    Raises:
+        ToroidsError: one of them is not positive.
+
+    See `connect` for an example.
+    """
+
+    steps: int = 2000
+    rate: float = RATE
+    minibatch: int = 128
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.steps < 1 or not 0 < self.rate < math.inf or self.minibatch < 1:
+            raise ToroidsError(
+                f"steps is {self.steps}, rate {self.rate} and minibatch {self.minibatch}; pass "
+                "positive numbers."
+            )
 
 
 class Bending:
@@ -29,26 +63,23 @@ class Bending:
 
     def __init__(
         self,
-        model: nn.Module,
-        evaluator: Landscape,
-        toroid: Toroid | None,
+        landscape: Landscape,
         ends: tuple[Params, Params],
         middle: Params,
-        rate: float,
-        steps: int,
+        recipe: BendRecipe,
         temperature: float,
     ) -> None:
-        """Begins at `middle`; see `connect` for the settings."""
-        self._model, self._evaluator, self._toroid = model, evaluator, toroid
+        """Begins at `middle`; on a toroid, or straight where the landscape is on none."""
+        self._landscape, self._recipe = landscape, recipe
+        self._toroid = landscape.on if isinstance(landscape.on, Toroid) else None
         self._ends, self._temperature = ends, temperature
         self._start = dict(middle)
-        self._owners = owners_of(model)
+        self._owners = owners_of(landscape.model)
         self._names = list(dict.fromkeys(self._owners.values()))
         self._sizes = [middle[name].numel() for name in self._names]
         self._flat_ends = [self._flat(end) for end in ends]
         self._bend = self._flat(middle)
-        self._rate = rate * float(self._bend.square().mean().sqrt())
-        self._steps = steps
+        self._rate = recipe.rate * float(self._bend.square().mean().sqrt())
         fused = self._bend.device.type in ("cpu", "cuda")  # one kernel for all of a step
         self._adam = torch.optim.Adam([self._bend], fused=fused)
         self._buffers = {k: v for k, v in middle.items() if k not in self._owners}
@@ -61,7 +92,7 @@ class Bending:
         loss, gradient = self._gradient(end, share, batch, generator)
         self.losses.append(loss)
         self._adam.param_groups[0]["lr"] = (
-            self._rate * 0.5 * (1 + math.cos(math.pi * number / self._steps))
+            self._rate * 0.5 * (1 + math.cos(math.pi * number / self._recipe.steps))
         )
         self._bend.grad = gradient
         self._adam.step()
@@ -89,8 +120,8 @@ class Bending:
     def _loss(self, params: Params, batch: Batch) -> Tensor:
         lent = {**params, **self._buffers}
         inputs, targets = batch
-        outputs = self._evaluator.output(lent, inputs) / self._temperature
-        scores = self._evaluator.score(outputs, targets)
+        outputs = self._landscape.output(lent, inputs) / self._temperature
+        scores = self._landscape.score(outputs, targets)
         assert scores.weights is not None  # filled in where the metric gives none
         loss = scores.losses.sum() / scores.weights.sum()
         check_differentiable(loss)
@@ -122,18 +153,16 @@ class BitBending(Bending):
 
     def __init__(
         self,
-        model: nn.Module,
-        evaluator: Landscape,
-        cube: Hypercube,
+        landscape: Landscape,
         ends: tuple[Params, Params],
         middle: Params,
-        rate: float,
-        steps: int,
+        recipe: BendRecipe,
         temperature: float,
     ) -> None:
         """Begins where the ends agree, and with small latent weights elsewhere."""
-        super().__init__(model, evaluator, None, ends, middle, rate, steps, temperature)
-        marks = {n: torch.full_like(middle[n], float(n in cube.weights.names)) for n in self._names}
+        super().__init__(landscape, ends, middle, recipe, temperature)
+        binary = cube_of(landscape).weights.names
+        marks = {n: torch.full_like(middle[n], float(n in binary)) for n in self._names}
         self._binary = self._flat(marks).bool()
         undecided = self._binary & (self._flat_ends[0] != self._flat_ends[1])
         self._bend[undecided] *= START

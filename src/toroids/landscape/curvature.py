@@ -16,20 +16,17 @@ from numbers import Integral
 import numpy as np
 import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-from torch import Tensor, nn
+from torch import Tensor
 
 from toroids.arguments import checked
 from toroids.canonical.form import canonicalize
 from toroids.errors import NotFiniteError, ToroidsError
-from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
-from toroids.geometry.toroid import Toroid
 from toroids.landscape.hessian import Hessian, Vector
-from toroids.landscape.temperature import temperature_of
+from toroids.landscape.manifold import toroid_of
+from toroids.landscape.temperature import slope_temperature
 from toroids.params import Params, computing
-from toroids.symmetry.group import SymmetryGroup
 
 # Of Lanczos' method; what has not converged by then lies in a dense part of the spectrum.
 RESTARTS = 300
@@ -63,18 +60,12 @@ class Curvature:
 
 @checked
 def curvature(
-    group: SymmetryGroup,
-    model: nn.Module,
+    landscape: Landscape,
     params: Params,
-    data: Data,
     count: int = 5,
     *,
     probes: int = 10,
     generator: torch.Generator | None = None,
-    metric: str | Metric = "classification",
-    temperature: float | str = "fit",
-    batch_size: int = 1024,
-    output_key: str | int | None = None,
 ) -> Curvature:
     """Computes the leading eigenvalues of the loss's Hessian where symmetries are removed.
 
@@ -83,29 +74,23 @@ def curvature(
     which is ignored.
 
     Args:
-        group: the architecture's symmetry group.
-        model: gives the architecture; it is left as it was.
+        landscape: on the toroid, whose mean loss counts, which torch must differentiate twice; its
+            data are the same every time, and memory holds the second derivatives of one batch. Its
+            temperature when None is "fit" where the canonical form has lost the scale of the
+            outputs (`output="classifier"`), elsewhere 1.
         params: parameters and buffers by name, raw or canonical.
-        data: a pair `(inputs, targets)` or an iterable of such batches, the same ones every time.
         count: how many eigenvalues, fewer than the toroid has dimensions.
         probes: random tangents for the trace, at least 2; one product with the Hessian each.
         generator: source of randomness on the CPU; seeded with 0 when None.
-        metric: as in `evaluate`; its mean loss counts, which torch must differentiate twice.
-        temperature: what the outputs are divided by: a number, or where the canonical form has
-            lost their scale (`output="classifier"`) "fit" for that of the lowest loss or "tenth"
-            for that at which the loss is a tenth of that of guessing; elsewhere these are 1.
-        batch_size: how many examples of a pair of tensors are run at once; memory holds the
-            second derivatives of one batch.
-        output_key: which entry of a structured output holds the logits.
 
     Returns:
         Eigenvalues with their residuals, and the trace. Every step of Lanczos' method takes one
         product with the Hessian, four to five evaluations of all data; usually 20 to 100 do.
 
     Raises:
-        ToroidsError: a count that is not from 1 to the number of dimensions minus 1, fewer than
-            two probes, a temperature as in `evaluate`, "fit" where nothing is wrong, or operators
-            that torch cannot differentiate twice.
+        ToroidsError: a landscape that is not on a toroid, a count that is not from 1 to the number
+            of dimensions minus 1, fewer than two probes, "fit" where nothing is wrong, or
+            operators that torch cannot differentiate twice.
         ParamsError: `params` is not of the architecture or not finite.
         DataError: as in `evaluate`.
 
@@ -115,28 +100,26 @@ def curvature(
         >>> group = td.fully_connected_group(model.state_dict(), output="classifier")
         >>> inputs = torch.randn(32, 4, dtype=torch.float64)
         >>> data = (inputs, model(inputs).argmax(dim=1))
-        >>> found = td.curvature(
-        ...     group, model, model.state_dict(), data, count=2, temperature="tenth"
-        ... )
+        >>> landscape = td.Landscape(model, data, on=td.Toroid(group), temperature="tenth")
+        >>> found = td.curvature(landscape, model.state_dict(), count=2)
         >>> bool(found.residuals.max() < 1e-6 * found.eigenvalues[0])
         True
     """
     if probes < 2:
         raise ToroidsError(f"probes is {probes}; a standard error needs at least 2.")
-    check_params(model, params)
+    toroid = toroid_of(landscape)
+    check_params(landscape.model, params)
     wide = {name: tensor.detach().to(computing(tensor)) for name, tensor in params.items()}
-    centre = canonicalize(group, wide)
-    toroid = Toroid(group)
+    centre = canonicalize(toroid.given, wide, bias=toroid.bias, batch_norm=toroid.batch_norm)
     dimension = round(sum(float(free.sum()) for free in toroid.freedom(centre).values()))
     if not isinstance(count, Integral) or not 1 <= count < dimension:
         raise ToroidsError(
             f"count is {count}, but the toroid has {dimension} dimensions; pass from 1 to "
             f"{dimension - 1}."
         )
-    evaluator = Landscape(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
-    evaluator.measure(centre)  # checks the data
-    scale = temperature_of(temperature, evaluator, centre, group)
-    hessian = Hessian(evaluator, toroid, centre, scale)
+    landscape.measure(centre, 1.0)  # checks the data
+    scale = slope_temperature(landscape, centre, "fit")
+    hessian = Hessian(landscape, centre, scale)
     generator = generator or torch.Generator().manual_seed(0)
     forms, squares = [], []
     for _ in range(probes):

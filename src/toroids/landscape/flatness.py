@@ -12,24 +12,50 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toroids.align.problem import Progress
-from toroids.arguments import checked
+from toroids.arguments import check_fields, checked
 from toroids.errors import ToroidsError
-from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
-from toroids.geometry.hypercube import Hypercube
-from toroids.geometry.toroid import Toroid
-from toroids.landscape.noise import KINDS, Centre, check_kind
-from toroids.landscape.temperature import temperature_of
+from toroids.evaluation.together import at_once
+from toroids.landscape.noise import KINDS, Centre, Worst, check_kind
+from toroids.landscape.temperature import slope_temperature
 from toroids.params import Params
 
 SIGMAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 # Of flips: a network of which a half is flipped has nothing to do with what it was.
 FRACTIONS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+@dataclass(frozen=True)
+class Until:
+    """As many noise samples as make a local energy as precise as asked.
+
+    Attributes:
+        precision: the standard error of the increase, at every sigma, down to which samples are
+            drawn.
+        least: samples that are drawn in any case, at least 2.
+        most: samples at which the drawing ends.
+
+    Raises:
+        ToroidsError: a precision that is not positive, or bounds that do not fit.
+
+    See `local_energy` for an example.
+    """
+
+    precision: float
+    least: int = 32
+    most: int = 1000
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not (self.precision > 0 and self.most >= self.least):
+            raise ToroidsError(
+                f"the precision is {self.precision} with {self.least} to {self.most} samples; pass "
+                "a positive precision and no fewer samples at most than at least."
+            )
 
 
 @dataclass(frozen=True)
@@ -57,23 +83,13 @@ class LocalEnergy:
 
 @checked
 def local_energy(
-    model: nn.Module,
+    landscape: Landscape,
     params: Params,
-    data: Data,
     sigmas: Sequence[float] | None = None,
-    samples: int = 32,
+    samples: int | Until = 32,
     *,
-    kind: str = "multiplicative",
-    toroid: Toroid | None = None,
-    cube: Hypercube | None = None,
-    precision: float | None = None,
-    max_samples: int = 1000,
-    steps: int = 5,
+    kind: str | Worst = "multiplicative",
     generator: torch.Generator | None = None,
-    metric: str | Metric = "classification",
-    temperature: float | str = "tenth",
-    batch_size: int = 1024,
-    output_key: str | int | None = None,
     progress: Progress | None = None,
 ) -> LocalEnergy:
     """Measures how flat the error landscape is around `params`.
@@ -98,40 +114,29 @@ def local_energy(
                          flips of a small p are among those of a large one.
 
     Args:
-        model: gives the architecture; it is left as it was.
+        landscape: model, data and metric; on the toroid for "tangent" and "worst", and where
+            "multiplicative" noise is to be invariant under all symmetries; on the hypercube for
+            "flips". Its temperature when None is "tenth" for classifiers on a toroid, which have
+            lost their scale, elsewhere 1. The ascent follows the loss, which depends on it; the
+            fraction of wrong examples does not.
         params: parameters and buffers by name; buffers are not disturbed, and by "flips" no real
-            parameters. Canonical where there is a toroid or a cube.
-        data: a pair `(inputs, labels)` or an iterable of such batches.
+            parameters. Canonical where the landscape is on a manifold.
         sigmas: relative sizes of the noise, each at least 0; for "flips" fractions in [0, 1]. When
             None 0 to 0.6, and for "flips" 0 to 0.2.
-        samples: noise samples per sigma, at least 2.
-        kind: "multiplicative", "tangent", "worst" or "flips".
-        toroid: on which "tangent" and "worst" move, and "multiplicative" noise is invariant.
-        cube: whose weights "flips" flips; the others need none.
-        precision: the standard error of the increase, at every sigma, down to which samples are
-            drawn; `samples` of them when None.
-        max_samples: the most samples drawn for a precision.
-        steps: of the ascent to the worst, each as dear as three evaluations.
+        samples: noise samples per sigma, at least 2; or `Until` a precision is reached.
+        kind: "multiplicative", "tangent", "worst" or "flips"; `Worst` sets the ascent.
         generator: source of randomness, seeded with 0 when None: on the CPU, for the same noise on
             every device, or on that of the parameters, which is faster there.
-        metric: as in `evaluate`.
-        temperature: what the outputs are divided by: a number, or for classifiers on a toroid,
-            which have lost their scale, "fit" for that of the lowest loss or "tenth" for that at
-            which the loss is a tenth of that of guessing; elsewhere these are 1. The ascent follows
-            the loss, which depends on it; the fraction of wrong examples does not.
-        batch_size: how many examples of a pair of tensors are run at once.
-        output_key: which entry of a structured output holds the logits.
         progress: called with what is done, how many samples, and of how many (0 where a precision
             decides).
 
     Returns:
-        The curve over sigma with its standard error. It can miss the precision where
-        `max_samples` were drawn.
+        The curve over sigma with its standard error. It can miss a precision where the most
+        samples were drawn.
 
     Raises:
         ToroidsError: no sigma, a negative one, a fraction above 1, fewer than two samples, an
-            unknown kind, one that lacks its toroid or cube, or a precision, steps or temperature
-            that are not positive.
+            unknown kind, or one that lacks its toroid or cube.
         ParamsError: `params` is not of the model's architecture, not finite, or not canonical.
         DataError: as in `evaluate`; also when a sigma is so large that outputs overflow.
 
@@ -142,11 +147,17 @@ def local_energy(
         >>> canonical = td.canonicalize(group, model.state_dict())
         >>> inputs = torch.randn(64, 2, dtype=torch.float64)
         >>> data = (inputs, model(inputs).argmax(dim=1))
-        >>> energy = td.local_energy(
-        ...     model, canonical, data, (0.0, 0.5), kind="tangent", toroid=td.Toroid(group)
-        ... )
+        >>> landscape = td.Landscape(model, data, on=td.Toroid(group))
+        >>> energy = td.local_energy(landscape, canonical, (0.0, 0.5), kind="tangent")
         >>> bool(energy.increase[1] > energy.increase[0])
         True
+
+        The worst, and as many samples as a precision takes:
+
+        >>> worst = td.local_energy(landscape, canonical, (0.05,), 2, kind=td.Worst(steps=3))
+        >>> precise = td.local_energy(landscape, canonical, (0.1,), td.Until(0.02))
+        >>> bool(precise.stderr[0] <= 0.02), worst.kind
+        (True, 'worst')
 
         Binary weights are flipped:
 
@@ -154,8 +165,8 @@ def local_energy(
         >>> group = td.discover(model, torch.ones(1, 5))
         >>> canonical = td.canonicalize(group, model.state_dict())
         >>> data = (torch.randn(8, 5), torch.zeros(8, dtype=torch.long))
-        >>> cube = td.Hypercube(group)
-        >>> td.local_energy(model, canonical, data, kind="flips", cube=cube).increase[0].item()
+        >>> landscape = td.Landscape(model, data, on=td.Hypercube(group))
+        >>> td.local_energy(landscape, canonical, kind="flips").increase[0].item()
         0.0
 
     Reference:
@@ -163,38 +174,38 @@ def local_energy(
         arXiv 2006.07897; Baldassi et al., Unreasonable Effectiveness of Learning Neural Networks,
         2016, arXiv 1605.06444, for flips.
     """
+    kind, steps = ("worst", kind.steps) if isinstance(kind, Worst) else (kind, Worst().steps)
+    until = samples if isinstance(samples, Until) else Until(math.inf, samples, samples)
     if sigmas is None:
         sigmas = FRACTIONS if kind == "flips" else SIGMAS
     if isinstance(sigmas, int | float | str):
         raise ToroidsError(f"sigmas is {sigmas!r}; pass several, or one as ({sigmas},).")
     sigmas = [float(sigma) for sigma in sigmas]
-    most = samples if precision is None else max_samples
-    _check_request(sigmas, samples, precision, most, steps)
-    check_params(model, params)
-    check_kind(kind, toroid, cube, params)
+    _check_request(sigmas, until)
+    check_params(landscape.model, params)
+    check_kind(kind, landscape, params)
     if kind == "flips" and max(sigmas) > 1:
         raise ToroidsError(
             f"sigmas are {sigmas}; with kind='flips' they are fractions of the binary weights, "
             "pass values in [0, 1]."
         )
-    evaluator = Landscape(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
-    group = None if toroid is None else toroid.group
-    scale = temperature_of(temperature, evaluator, params, group)
-    centre = Centre(evaluator, params, toroid, scale, steps, cube)
-    error = evaluator.measure(params, scale).error
+    scale = slope_temperature(landscape, params, "tenth")
+    centre = Centre(landscape, params, scale, steps)
+    error = landscape.measure(params, scale).error
     generator = generator or torch.Generator().manual_seed(0)
-    target = math.inf if precision is None else precision
     rows: list[list[float]] = []
-    while len(rows) < samples or (len(rows) < most and _stderr(rows).max().item() > target):
+    while len(rows) < until.least or (
+        len(rows) < until.most and _stderr(rows).max().item() > until.precision
+    ):
         # as many samples as are measured at once, but never more than are asked for
-        wanted = (samples if len(rows) < samples else most) - len(rows)
-        drawn = range(min(max(evaluator.together(params) // len(sigmas), 1), wanted))
+        wanted = (until.least if len(rows) < until.least else until.most) - len(rows)
+        drawn = range(min(max(at_once(params) // len(sigmas), 1), wanted))
         disturbed = [KINDS[kind](centre, generator) for _ in drawn]
         errors = centre.errors([at(sigma) for at in disturbed for sigma in sigmas])
         by_sample = torch.tensor(errors, dtype=torch.float64).view(len(drawn), len(sigmas))
         rows += (by_sample - error).tolist()
         if progress is not None:
-            progress("local energy", len(rows), samples if precision is None else 0)
+            progress("local energy", len(rows), until.least if until.least == until.most else 0)
     return LocalEnergy(
         sigma=torch.tensor(sigmas, dtype=torch.float64),
         increase=torch.tensor(rows, dtype=torch.float64).mean(dim=0),
@@ -205,20 +216,11 @@ def local_energy(
     )
 
 
-def _check_request(
-    sigmas: Sequence[float], samples: int, precision: float | None, most: int, steps: int
-) -> None:
+def _check_request(sigmas: Sequence[float], until: Until) -> None:
     if not sigmas or not all(sigma >= 0 and math.isfinite(sigma) for sigma in sigmas):
         raise ToroidsError(f"sigmas are {sigmas}; pass one or more finite values >= 0.")
-    if samples < 2:
-        raise ToroidsError(f"samples is {samples}; a standard error needs at least 2.")
-    if steps < 1:
-        raise ToroidsError(f"steps is {steps}; an ascent takes at least 1.")
-    if precision is not None and not (precision > 0 and most >= samples):
-        raise ToroidsError(
-            f"the precision is {precision} with {samples} to {most} samples; pass a positive "
-            "precision and max_samples no less than samples."
-        )
+    if until.least < 2:
+        raise ToroidsError(f"samples is {until.least}; a standard error needs at least 2.")
 
 
 def _stderr(rows: Sequence[Sequence[float]]) -> Tensor:

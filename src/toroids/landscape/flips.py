@@ -84,13 +84,13 @@ class FlipEvaluator:
         self._params = {n: t.detach().clone(memory_format=contiguous) for n, t in params.items()}
         self._first_names = owners_of(model)
         known = Landscape(model, list(batches(data, batch_size)))
-        self._evaluator = Landscape(model, list(known.ready(self._params)))
+        self._landscape = Landscape(model, list(known.ready(self._params)))
         # checks the data, and keeps the scores of a model that is evaluated as a whole
-        self._scores: Scores | None = self._evaluator.scores(self._params)
+        self._scores: Scores | None = self._landscape.scores(self._params)
         self._stages: list[Stage] = []
         self._owners: dict[str, tuple[Stage, str]] = {}
         with torch.no_grad():
-            self._prepare(model, list(self._evaluator.ready(self._params)))
+            self._prepare(model, list(self._landscape.ready(self._params)))
 
     @property
     def incremental(self) -> bool:
@@ -215,7 +215,7 @@ class FlipEvaluator:
 
     def _current(self) -> Scores:
         if self._scores is None:
-            self._scores = self._evaluator.scores(self._params)
+            self._scores = self._landscape.scores(self._params)
         return self._scores
 
     def _checked(self, name: str, positions: Positions) -> Tensor:

@@ -29,7 +29,7 @@ from toroids.errors import ToroidsError, first_line, said
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import evaluation_mode
 from toroids.geometry.calculus import add_parts, rounding
-from toroids.geometry.toroid import Toroid
+from toroids.landscape.manifold import toroid_of
 from toroids.params import Params, precise
 
 Vector = NDArray[np.float64]
@@ -40,21 +40,18 @@ NO_SECOND = ("not implemented", "isn't implemented")
 class Hessian:
     """The Riemannian Hessian of the mean loss at one point, on vectors of all parameters."""
 
-    def __init__(
-        self, evaluator: Landscape, toroid: Toroid, centre: Params, temperature: float
-    ) -> None:
+    def __init__(self, landscape: Landscape, centre: Params, temperature: float) -> None:
         """Computes the gradient, which says how the spheres bend the loss.
 
         Args:
-            evaluator: of the data.
-            toroid: of the architecture.
+            landscape: of the loss, on a toroid.
             centre: canonical, trusted.
             temperature: what the outputs are divided by.
         """
-        self._evaluator, self._toroid, self._centre = evaluator, toroid, centre
-        self._temperature = temperature
+        self._toroid = toroid = toroid_of(landscape)
+        self._landscape, self._centre, self._temperature = landscape, centre, temperature
         self._names = toroid.group.parameters
-        _, gradient = evaluator.gradient(centre, temperature)
+        _, gradient = landscape.gradient(centre, temperature)
         self._bends: dict[str, Tensor] = {}
         for family in toroid.spheres:
             add_parts(self._bends, family.spread(family.dot(centre, gradient), centre))
@@ -110,7 +107,7 @@ class Hessian:
         towards = [tangent[name] for name in names]
         totals = [torch.zeros_like(leaf) for leaf in leaves.values()]
         weight = 0.0
-        with evaluation_mode(self._evaluator.model), torch.enable_grad(), self._differentiable():
+        with evaluation_mode(self._landscape.model), torch.enable_grad(), self._differentiable():
             for loss, weighed in self._losses(lent):
                 weight += weighed
                 for total, part in zip(
@@ -122,17 +119,16 @@ class Hessian:
     @contextmanager
     def _differentiable(self) -> Iterator[None]:
         """Leaves out kernels that are faster and have no second derivative."""
-        recurrent = any(isinstance(m, nn.RNNBase) for m in self._evaluator.model.modules())
+        recurrent = any(isinstance(m, nn.RNNBase) for m in self._landscape.model.modules())
         plain = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
         with sdpa_kernel(SDPBackend.MATH), plain:
             yield
 
     def _losses(self, params: Params) -> Iterator[tuple[Tensor, float]]:
         """Yields the summed loss and weight of every batch."""
-        evaluator = self._evaluator
-        for inputs, targets in evaluator.ready(params):
-            outputs = evaluator.output(params, inputs)
-            scores = evaluator.score(outputs / self._temperature, targets)
+        for inputs, targets in self._landscape.ready(params):
+            outputs = self._landscape.output(params, inputs)
+            scores = self._landscape.score(outputs / self._temperature, targets)
             assert scores.weights is not None  # score fills it in
             yield scores.losses.sum(), float(precise(scores.weights).sum())
 

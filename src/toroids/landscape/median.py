@@ -11,25 +11,22 @@ is the exact Hamming distance, also between points of two faces, where the fract
 a face lacks are zero: the three faces are those of a box that meet in one of its corners.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toroids.align.problem import Progress
 from toroids.arguments import checked
 from toroids.errors import NotFiniteError, ToroidsError
-from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.metrics import Metric
-from toroids.evaluation.running import check_params
-from toroids.geometry.hypercube import Hypercube, check_cube
-from toroids.landscape.recalibrate import Recalibrator, batch_norms, check_batch_norm
-from toroids.params import Params, check_placed_alike
+from toroids.geometry.hypercube import Hypercube
+from toroids.landscape.manifold import NAMES, check_three, cube_of
+from toroids.landscape.recalibrate import between
+from toroids.params import Params
 
-NAMES = ("a", "b", "c")
 PAIRS = ((0, 1), (0, 2), (1, 2))
 
 
@@ -81,21 +78,11 @@ class MedianSection:
 
 @checked
 def median_section(
-    model: nn.Module,
-    cube: Hypercube,
-    a: Params,
-    b: Params,
-    c: Params,
-    data: Data,
+    landscape: Landscape,
+    networks: Sequence[Params],
     resolution: int = 11,
     *,
     generator: torch.Generator | None = None,
-    calibration: Data | None = None,
-    batch_norm: str = "recalibrate",
-    temperature: float = 1.0,
-    metric: str | Metric = "classification",
-    batch_size: int = 1024,
-    output_key: str | int | None = None,
     progress: Progress | None = None,
 ) -> MedianSection:
     """Measures error and loss on three squares of the hypercube that hold three networks.
@@ -109,21 +96,11 @@ def median_section(
     Costs 3 (r - 1)^2 + 3 (r - 1) + 1 evaluations at resolution r.
 
     Args:
-        model: gives the architecture; it is left as it was.
-        cube: the hypercube of its symmetry group.
-        a: a canonical network.
-        b: another one, aligned to `a`.
-        c: a third one, aligned to `a`.
-        data: a pair `(inputs, targets)` or an iterable of such batches.
+        landscape: model, data and metric, on the hypercube of the networks. Statistics of batch
+            norms are estimated anew everywhere but at the three networks, unless it keeps them.
+        networks: a, b and c: three canonical networks, the others aligned to the first.
         resolution: points of every leg, both ends included, at least 2.
         generator: source of the orders of flips, on the CPU; seeded with 0 when None.
-        calibration: training data, on which batch-norm statistics are estimated; `data` when None.
-        batch_norm: "recalibrate" estimates the statistics of batch norms anew everywhere but at
-            the three networks; "keep" interpolates theirs.
-        temperature: what the outputs are divided by; the logits have their own scale.
-        metric: as in `evaluate`.
-        batch_size: how many examples of a pair of tensors are run at once.
-        output_key: which entry of a structured output holds the logits.
         progress: called with a text, the number of points done, and of all points.
 
     Returns:
@@ -131,8 +108,9 @@ def median_section(
         its two projections on the legs gives, at t / (s + t).
 
     Raises:
-        ToroidsError: a resolution below 2, or an unknown batch_norm.
-        ParamsError: a network is not of the model's architecture, not finite or not canonical.
+        ToroidsError: a resolution below 2, or a landscape that is not on a hypercube.
+        ParamsError: there are not three networks, or one is not of the model's architecture, not
+            finite or not canonical.
         DataError: as in `evaluate`.
 
     Example:
@@ -140,14 +118,15 @@ def median_section(
         >>> make = td.models.binary_fully_connected
         >>> data = (torch.randn(8, 5), torch.zeros(8, dtype=torch.long))
         >>> cube = td.Hypercube(td.discover(make([5, 3, 2]), torch.ones(1, 5)))
-        >>> a, b, c = (
+        >>> networks = [
         ...     td.canonicalize(cube.group, make([5, 3, 2], seed=seed).state_dict())
         ...     for seed in range(3)
-        ... )
-        >>> found = td.median_section(make([5, 3, 2]), cube, a, b, c, data, resolution=5)
+        ... ]
+        >>> landscape = td.Landscape(make([5, 3, 2]), data, on=cube)
+        >>> found = td.median_section(landscape, networks, resolution=5)
         >>> found.error.shape
         torch.Size([3, 5, 5])
-        >>> abs(float(found.legs[0] + found.legs[1]) - cube.distance(a, b)) < 1e-12
+        >>> abs(float(found.legs[0] + found.legs[1]) - cube.distance(*networks[:2])) < 1e-12
         True
 
     Reference:
@@ -155,19 +134,10 @@ def median_section(
     """
     if resolution < 2:
         raise ToroidsError(f"the resolution is {resolution}; pass at least 2, the ends of a leg.")
-    check_batch_norm(batch_norm)
-    check_cube(cube)
-    for name, network in zip(NAMES, (a, b, c), strict=True):
-        check_params(model, network, f"network {name}")
-        cube.check(network, f"network {name}")
-        check_placed_alike(a, network)
-    evaluator = Landscape(model, data, metric=metric, batch_size=batch_size, output_key=output_key)
-    examples = evaluator if calibration is None else calibration
-    anew = batch_norm == "recalibrate" and batch_norms(model)
-    ready = Recalibrator(model, examples, batch_size) if anew else dict
-    legs = _Legs(cube, (a, b, c), generator or torch.Generator().manual_seed(0))
-    measured = _Measured(legs, evaluator, ready, temperature, resolution, progress)
-    return measured.section()
+    cube = cube_of(landscape)
+    check_three(landscape, networks)
+    legs = _Legs(cube, tuple(networks), generator or torch.Generator().manual_seed(0))
+    return _Measured(landscape, legs, resolution, progress).section()
 
 
 class _Legs:
@@ -231,16 +201,10 @@ class _Measured:
     """Evaluates the points of three faces, each once though legs are shared."""
 
     def __init__(
-        self,
-        legs: _Legs,
-        evaluator: Landscape,
-        ready: Callable[[Params], Params],
-        temperature: float,
-        resolution: int,
-        progress: Progress | None,
+        self, landscape: Landscape, legs: _Legs, resolution: int, progress: Progress | None
     ) -> None:
-        self._legs, self._evaluator, self._ready = legs, evaluator, ready
-        self._temperature, self._progress = temperature, progress
+        self._landscape, self._legs, self._progress = landscape, legs, progress
+        self._ready = between(landscape)
         self._fractions = torch.linspace(0, 1, resolution, dtype=torch.float64)
         self._known: dict[tuple[tuple[int, int], ...], tuple[float, float, float]] = {}
         self._notes = [
@@ -285,9 +249,7 @@ class _Measured:
         params = self._legs.at(face, s, t)
         try:
             network = {s, t} == {0.0, 1.0}
-            found = self._evaluator.measure(
-                params if network else self._ready(params), self._temperature
-            )
+            found = self._landscape.measure(params if network else self._ready(params))
         except NotFiniteError as error:
             i, j = (NAMES[leg] for leg in face)
             self._notes.append(f"on face ({i}, {j}) at s = {s:.6g}, t = {t:.6g} {error}")

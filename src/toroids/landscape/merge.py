@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from toroids.align.many import align_many
 from toroids.align.problem import Progress
 from toroids.arguments import check_several, checked
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import NotFiniteError, ParamsError, ToroidsError
-from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params, evaluation_mode
 from toroids.evaluation.summary import Evaluation, joined, summarise
@@ -24,35 +22,29 @@ from toroids.symmetry.group import SymmetryGroup
 @checked
 def merge(
     group: SymmetryGroup,
-    model: nn.Module,
     networks: Sequence[Params],
-    data: Data | None = None,
+    landscape: Landscape | None = None,
     method: str = "descent",
     *,
     bias: bool = True,
     budget: float | None = None,
-    batch_size: int = 4096,
-    output_key: str | int | None = None,
     progress: Progress | None = None,
 ) -> CanonicalParams:
     """Makes one network of several: their aligned mean on the toroid.
 
     Args:
         group: the architecture's symmetry group.
-        model: gives the architecture; it is left as it was.
         networks: two or more networks.
-        data: training data. With it the statistics of batch norms are estimated anew, or, in a
+        landscape: on its training data the statistics of batch norms are estimated anew, or, in a
             network without batch norms, pre-activations are given the statistics of the networks'
             (`repair`); targets are not looked at. Nothing of this when None.
         method: of alignment, as in `align_many`.
         bias: whether biases are coordinates of the spheres, as in `canonicalize`.
         budget: seconds for the alignment.
-        batch_size: how many examples of a pair of tensors are run at once.
-        output_key: which entry of a structured output holds the logits.
         progress: called with a text, the number of steps done, and of all steps (0: unknown).
 
     Returns:
-        Parameters that load into `model`, with `.notes` on what was done.
+        Parameters that load into the model, with `.notes` on what was done.
 
     Raises:
         ParamsError: different architectures, or weights that are not finite.
@@ -64,15 +56,16 @@ def merge(
         >>> a, b = (td.models.fully_connected([4, 8, 3], seed=seed) for seed in (0, 1))
         >>> group = td.fully_connected_group(a.state_dict())
         >>> inputs = torch.randn(32, 4)
-        >>> data = (inputs, a(inputs).argmax(dim=1))
-        >>> merged = td.merge(group, a, [a.state_dict(), b.state_dict()], data)
+        >>> landscape = td.Landscape(a, (inputs, a(inputs).argmax(dim=1)))
+        >>> merged = td.merge(group, [a.state_dict(), b.state_dict()], landscape)
         >>> merged.notes
         ('pre-activations were given the statistics of the networks',)
         >>> a.load_state_dict(merged)
         <All keys matched successfully>
     """
     check_several(networks, 2, "networks to merge")
-    check_params(model, networks[0], "the first network")
+    if landscape is not None:
+        check_params(landscape.model, networks[0], "the first network")
     many = align_many(group, networks, method, bias, budget=budget, progress=progress)
     notes: list[str] = []
     try:
@@ -81,14 +74,17 @@ def merge(
     except ParamsError as error:
         mean = many.toroid.project(average(many.params))
         notes.append(f"the projected average instead of the mean on the toroid, for {error}")
-    if data is None:
+    if landscape is None:
         return CanonicalParams(mean, tuple(notes))
+    model, data, batch_size = landscape.model, landscape.calibration.data, landscape.batch_size
     if batch_norms(model):
         notes.append("the statistics of batch norms were estimated anew")
         fixed = recalibrate(model, mean, data, batch_size=batch_size)
     else:
         notes.append("pre-activations were given the statistics of the networks")
-        fixed = repair(model, mean, many.params, data, batch_size=batch_size, output_key=output_key)
+        fixed = repair(
+            model, mean, many.params, data, batch_size=batch_size, output_key=landscape.output_key
+        )
     return CanonicalParams(fixed, tuple(notes))
 
 

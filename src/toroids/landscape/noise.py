@@ -33,12 +33,15 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from toroids.arguments import check_fields
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import owners_of
+from toroids.evaluation.together import evaluate_many
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import flat_masks
 from toroids.geometry.toroid import Toroid
+from toroids.landscape.manifold import cube_of, toroid_of
 from toroids.params import Params, inner_product, precise
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
@@ -50,39 +53,55 @@ REACH = 2.5
 
 
 @dataclass(frozen=True)
+class Worst:
+    """The noise that gradient ascent finds, as a `kind` of `local_energy`.
+
+    Attributes:
+        steps: of the ascent, each as dear as three evaluations.
+
+    Raises:
+        ToroidsError: fewer than one step.
+
+    See `local_energy` for an example.
+    """
+
+    steps: int = 5
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.steps < 1:
+            raise ToroidsError(f"steps is {self.steps}; an ascent takes at least 1.")
+
+
+@dataclass(frozen=True)
 class Centre:
     """The network that is disturbed, and by what its disturbed copies are measured.
 
     Attributes:
-        evaluator: of the data.
-        params: trusted; canonical where there is a toroid or a cube.
-        toroid: of the architecture; None where the network is disturbed as it stands.
+        landscape: on a manifold, or on none where the network is disturbed as it stands.
+        params: trusted; canonical where there is a manifold.
         temperature: what the outputs are divided by.
         steps: of the ascent to the worst.
-        cube: of the architecture; None where no weights are flipped.
     """
 
-    evaluator: Landscape
+    landscape: Landscape
     params: Params
-    toroid: Toroid | None
     temperature: float
     steps: int
-    cube: Hypercube | None = None
 
     def errors(self, networks: Sequence[Params]) -> list[float]:
         """Measures disturbed copies."""
-        return [found.error for found in self.evaluator.many(networks, self.temperature)]
+        return [found.error for found in evaluate_many(self.landscape, networks, self.temperature)]
 
     @property
-    def manifold(self) -> Toroid:
-        """The toroid, which is known to be there."""
-        assert self.toroid is not None
-        return self.toroid
+    def toroid(self) -> Toroid:
+        """Where "tangent" and "worst" move."""
+        return toroid_of(self.landscape)
 
     @cached_property
     def scales(self) -> dict[str, Tensor]:
         """The scale s of every coordinate, to broadcast over its tensor."""
-        toroid = self.manifold
+        toroid = self.toroid
         params = as_read(toroid.group, self.params)
         masks = flat_masks(toroid.spheres, toroid.group.shapes)
         scales = {}
@@ -101,15 +120,15 @@ class Centre:
     @cached_property
     def length(self) -> float:
         """The root mean square length R of P(s z)."""
-        freedom = self.manifold.freedom(self.params)
+        freedom = self.toroid.freedom(self.params)
         return math.sqrt(sum(float((self.scales[n].square() * freedom[n]).sum()) for n in freedom))
 
     def tangent(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Draws P(s z)."""
-        names = self.manifold.group.parameters
+        names = self.toroid.group.parameters
         noise = drawn(self.params, names, generator)
         vector = {name: (noise[name] * self.scales[name]).to(noise[name]) for name in names}
-        return self.manifold.project_tangent(self.params, vector)
+        return self.toroid.project_tangent(self.params, vector)
 
 
 # The disturbed network as a function of sigma.
@@ -122,9 +141,10 @@ def multiplicative(centre: Centre, generator: torch.Generator) -> Disturbance:
     Returns:
         The disturbed network as a function of sigma.
     """
-    params, owners = centre.params, owners_of(centre.evaluator.model)
+    params, owners = centre.params, owners_of(centre.landscape.model)
     noise = drawn(params, tuple(dict.fromkeys(owners.values())), generator)
-    sizes = params if centre.toroid is None else turned_sizes(centre.toroid.group, params)
+    on = centre.landscape.on
+    sizes = turned_sizes(on.group, params) if isinstance(on, Toroid) else params
     changes = {name: sizes[name] * noise[owner] for name, owner in owners.items()}
 
     def disturbed(sigma: float) -> Params:
@@ -174,7 +194,7 @@ def tangent(centre: Centre, generator: torch.Generator) -> Disturbance:
         The disturbed network as a function of sigma.
     """
     direction = centre.tangent(generator)
-    return lambda sigma: centre.manifold.exp(centre.params, _times(sigma, direction))
+    return lambda sigma: centre.toroid.exp(centre.params, _times(sigma, direction))
 
 
 def worst(centre: Centre, generator: torch.Generator) -> Disturbance:
@@ -193,8 +213,7 @@ def flips(centre: Centre, generator: torch.Generator) -> Disturbance:
     Returns:
         The network with a fraction sigma of its weights flipped, as a function of sigma.
     """
-    cube, params = centre.cube, centre.params
-    assert cube is not None  # checked with the kind
+    cube, params = cube_of(centre.landscape), centre.params
     order = torch.randperm(cube.dimension, generator=generator, device=generator.device)
     return lambda sigma: cube.flipped(params, order[: round(sigma * len(order))])
 
@@ -219,12 +238,12 @@ def drawn(params: Params, names: tuple[str, ...], generator: torch.Generator) ->
 
 
 def _climb(centre: Centre, vector: Params, radius: float) -> Params:
-    toroid, evaluator, temperature = centre.manifold, centre.evaluator, centre.temperature
+    toroid, landscape, temperature = centre.toroid, centre.landscape, centre.temperature
     vector = _within(vector, radius)
     largest, best = -math.inf, vector
     for _ in range(centre.steps if radius else 0):
         point = toroid.exp(centre.params, vector)
-        loss, gradient = evaluator.gradient(point, temperature)
+        loss, gradient = landscape.gradient(point, temperature)
         if loss > largest:
             largest, best = loss, vector
         slope = _pull_back(centre, vector, gradient)
@@ -234,13 +253,13 @@ def _climb(centre: Centre, vector: Params, radius: float) -> Params:
         step = REACH * radius / centre.steps / steepness
         vector = _within({name: vector[name] + step * slope[name] for name in vector}, radius)
     last = toroid.exp(centre.params, vector)
-    higher = evaluator.measure(last, temperature).loss > largest
+    higher = landscape.measure(last, temperature).loss > largest
     return last if higher else toroid.exp(centre.params, best)
 
 
 def _pull_back(centre: Centre, vector: Params, gradient: Params) -> dict[str, Tensor]:
     """The gradient in the tangents at the centre of the loss at exp(vector)."""
-    toroid, names = centre.manifold, tuple(vector)
+    toroid, names = centre.toroid, tuple(vector)
     leaves = {name: vector[name].detach().clone().requires_grad_() for name in names}
     with torch.enable_grad():
         point = toroid.exp(centre.params, leaves)
@@ -265,8 +284,13 @@ def _norm(vector: Params) -> float:
     return math.sqrt(inner_product(vector, vector, vector))
 
 
-def check_kind(kind: str, toroid: Toroid | None, cube: Hypercube | None, params: Params) -> None:
-    """Raises unless there is such a noise and what it needs.
+def check_kind(kind: str, landscape: Landscape, params: Params) -> None:
+    """Raises unless there is such a noise, and the landscape is where it moves.
+
+    Args:
+        kind: of the noise.
+        landscape: on a toroid, a hypercube, or neither.
+        params: of the network.
 
     Raises:
         ToroidsError: an unknown kind, or no toroid or cube for one that needs it.
@@ -274,17 +298,15 @@ def check_kind(kind: str, toroid: Toroid | None, cube: Hypercube | None, params:
     """
     if kind not in KINDS:
         raise ToroidsError(f"there is no kind {kind!r}; choose from {tuple(KINDS)}.")
-    if kind in ON_TOROID and not isinstance(toroid, Toroid):
+    if kind in ON_TOROID and not isinstance(landscape.on, Toroid):
         raise ToroidsError(
-            f"kind={kind!r} moves on the toroid; pass toroid=td.Toroid(group) and what "
-            "td.canonicalize(group, params) returns."
+            f"kind={kind!r} moves on the toroid; pass a landscape made with on=td.Toroid(group), "
+            "and what td.canonicalize(group, params) returns."
         )
-    if toroid is not None and kind != "flips":
-        toroid.check(params)
-    if kind == "flips":
-        if not isinstance(cube, Hypercube):
-            raise ToroidsError(
-                "kind='flips' flips weights of -1 and +1; pass cube=td.Hypercube(group) and what "
-                "td.canonicalize(group, params) returns."
-            )
-        cube.check(params)
+    if kind == "flips" and not isinstance(landscape.on, Hypercube):
+        raise ToroidsError(
+            "kind='flips' flips weights of -1 and +1; pass a landscape made with "
+            "on=td.Hypercube(group), and what td.canonicalize(group, params) returns."
+        )
+    if landscape.on is not None:
+        landscape.on.check(params)

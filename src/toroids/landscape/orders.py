@@ -9,23 +9,18 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toroids.align.problem import Progress
 from toroids.arguments import checked
 from toroids.errors import ToroidsError
-from toroids.evaluation.batches import Data, batches
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
 from toroids.geometry.bit_path import BitPath
-from toroids.geometry.hypercube import Hypercube, check_cube
-from toroids.landscape.greedy_order import greedy_order
+from toroids.landscape.greedy_order import Greedy, greedy_order
+from toroids.landscape.manifold import cube_of
 from toroids.landscape.profile import Profile, profile
-from toroids.landscape.recalibrate import Recalibrator, batch_norms, check_batch_norm
 from toroids.params import Params
-
-ORDERS = ("random", "greedy")
 
 
 @dataclass(frozen=True)
@@ -73,24 +68,13 @@ class FlipProfile:
 
 @checked
 def flip_profile(
-    model: nn.Module,
-    cube: Hypercube,
+    landscape: Landscape,
     a: Params,
     b: Params,
-    data: Data,
-    orders: int = 8,
+    orders: int | Greedy = 8,
     points: int = 25,
     *,
-    order: str = "random",
-    steps: int = 200,
-    candidates: int = 3,
     generator: torch.Generator | None = None,
-    calibration: Data | None = None,
-    batch_norm: str = "recalibrate",
-    temperature: float = 1.0,
-    metric: str | Metric = "classification",
-    batch_size: int = 1024,
-    output_key: str | int | None = None,
     progress: Progress | None = None,
 ) -> FlipProfile:
     """Measures error and loss along several geodesics of the hypercube between two networks.
@@ -100,45 +84,32 @@ def flip_profile(
 
         B(pi) = max_t error(t) - max(error(0), error(1)).
 
-    A "random" order is uniform. A "greedy" one grows from both ends towards the middle in `steps`
-    blocks: among the weights with the lowest -2 w_i g_i, g the straight-through gradient of the
+    A random order is uniform. A `Greedy` one grows from both ends towards the middle in `blocks`:
+    among the weights with the lowest -2 w_i g_i, g the straight-through gradient of the
     loss, and random blocks of the better quarter of this ranking, it takes the block with the
     lowest error, then loss. Several greedy orders differ by what the generator draws.
 
-    Costs `points` evaluations for every order. A greedy one also costs `steps` gradients, each as
-    dear as about three evaluations, and `steps` (1 + `candidates`) evaluations, with batch norms
+    Costs `points` evaluations for every order. A greedy one also costs `blocks` gradients, each as
+    dear as about three evaluations, and `blocks` (1 + `candidates`) evaluations, with batch norms
     about twice as many.
 
     Args:
-        model: gives the architecture; it is left as it was.
-        cube: the hypercube of its symmetry group.
+        landscape: model, data and metric, on the hypercube of the networks. Greedy orders are
+            chosen by its training data; those that are chosen on the data make its own barriers
+            look low.
         a: a canonical network.
         b: another one, aligned to it.
-        data: a pair `(inputs, targets)` or an iterable of such batches.
-        orders: how many orders, at least 1.
+        orders: how many random orders, at least 1; or `Greedy`, which says how many and how.
         points: equally spaced positions on every path, both ends included. Within a block a greedy
             curve rises and falls again; to see that takes as many points as blocks or more.
-        order: "random" or "greedy".
-        steps: blocks of a greedy order, at most one for every flip; barriers fall as they get
-            smaller. On digits 200 gave a twentieth of the barriers of random orders.
-        candidates: random blocks at every step of a greedy order; without any, all orders are the
-            same.
         generator: source of orders, on the CPU; seeded with 0 when None.
-        calibration: training data, by which greedy orders are chosen and batch-norm statistics
-            estimated; `data` when None, which makes its own barriers look low.
-        batch_norm: "recalibrate" or "keep", as in `profile`.
-        temperature: what the outputs are divided by; the logits have their own scale.
-        metric: as in `evaluate`.
-        batch_size: how many examples of a pair of tensors are run at once.
-        output_key: which entry of a structured output holds the logits.
         progress: called with a text, the number of orders done, and of all orders.
 
     Returns:
         All curves and barriers, their means, and the best path.
 
     Raises:
-        ToroidsError: fewer than one order, two points or one step, negative candidates, or an
-            unknown kind of order.
+        ToroidsError: a landscape that is not on a hypercube, no order, or fewer than two points.
         ParamsError: a network is not of the model's architecture, not finite or not canonical.
         DataError: as in `evaluate`.
 
@@ -150,55 +121,39 @@ def flip_profile(
         >>> cube = td.Hypercube(td.discover(model, torch.ones(1, 5)))
         >>> a = td.canonicalize(cube.group, model.state_dict())
         >>> b = td.align(cube.group, make([5, 3, 2], seed=1).state_dict(), to=a).params
-        >>> found = td.flip_profile(model, cube, a, b, data, orders=4, points=5)
+        >>> landscape = td.Landscape(model, data, on=cube)
+        >>> found = td.flip_profile(landscape, a, b, orders=4, points=5)
         >>> found.curves.shape, bool(found.barriers.min() <= found.barrier)
         (torch.Size([4, 5]), True)
+        >>> td.flip_profile(landscape, a, b, td.Greedy(2, blocks=3), points=5).order
+        'greedy'
 
     Reference:
         Frankle et al., Linear Mode Connectivity and the Lottery Ticket Hypothesis, 2020,
         arXiv 1912.05671, for the barrier.
     """
-    _check(orders, points, order, steps, candidates)
-    check_batch_norm(batch_norm)
-    check_cube(cube)
-    check_params(model, a, "network a")
-    check_params(model, b, "network b")
+    cube = cube_of(landscape)
+    greedy = orders if isinstance(orders, Greedy) else None
+    count = orders if isinstance(orders, int) else orders.count
+    if count < 1 or points < 2:
+        raise ToroidsError(
+            f"there are {count} orders of {points} points; pass at least 1 order and 2 points, "
+            "the ends."
+        )
+    check_params(landscape.model, a, "network a")
+    check_params(landscape.model, b, "network b")
     generator = generator or torch.Generator().manual_seed(0)
-    data = batches(data, batch_size)  # once for all orders
-    training = data if calibration is None else batches(calibration, batch_size)
-    chooser = Landscape(model, training, metric=metric, output_key=output_key)
-    anew = batch_norm == "recalibrate" and batch_norms(model)
-    ready = Recalibrator(model, chooser) if anew else dict
     paths: list[BitPath] = []
     curves: list[Profile] = []
-    for number in range(orders):
+    order = "random" if greedy is None else "greedy"
+    for number in range(count):
         if progress is not None:
-            progress(f"{order} orders", number, orders)
+            progress(f"{order} orders", number, count)
         path = cube.geodesic(a, b, generator)
-        if order == "greedy" and len(path):
-            found = greedy_order(
-                path,
-                chooser,
-                steps,
-                candidates,
-                generator=generator,
-                temperature=temperature,
-                ready=ready,
-            )
-            path = cube.geodesic(a, b, order=found)
-        curve = profile(
-            model,
-            path,
-            data,
-            points,
-            calibration=training,
-            batch_norm=batch_norm,
-            temperature=temperature,
-            metric=metric,
-            output_key=output_key,
-        )
+        if greedy is not None and len(path):
+            path = cube.geodesic(a, b, order=greedy_order(landscape, path, greedy, generator))
         paths.append(path)
-        curves.append(curve)
+        curves.append(profile(landscape, path, points))
     return _joined(paths, curves, order)
 
 
@@ -222,18 +177,3 @@ def _joined(paths: list[BitPath], curves: list[Profile], order: str) -> FlipProf
         order=order,
         notes=tuple(f"order {n}: {note}" for n, curve in enumerate(curves) for note in curve.notes),
     )
-
-
-def _check(orders: int, points: int, order: str, steps: int, candidates: int) -> None:
-    if order not in ORDERS:
-        raise ToroidsError(f"there is no order {order!r}; choose from {ORDERS}.")
-    if orders < 1 or points < 2:
-        raise ToroidsError(
-            f"there are {orders} orders of {points} points; pass at least 1 order and 2 points, "
-            "the ends."
-        )
-    if steps < 1 or candidates < 0:
-        raise ToroidsError(
-            f"a greedy order has {steps} steps and {candidates} candidates; pass at least 1 step "
-            "and 0 candidates."
-        )

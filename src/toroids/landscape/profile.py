@@ -2,24 +2,21 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toroids.align.problem import Progress
 from toroids.arguments import checked, takes
 from toroids.errors import NotFiniteError, ToroidsError
-from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.metrics import Metric, Scores
+from toroids.evaluation.metrics import Scores
 from toroids.evaluation.running import check_params
 from toroids.evaluation.summary import Evaluation, summarise
 from toroids.geometry.paths import Path
-from toroids.landscape.recalibrate import Recalibrator, check_batch_norm
+from toroids.landscape.recalibrate import between
 from toroids.params import Params
 
-Temperature: TypeAlias = float | Literal["fit"]
 # Refinement ends where two points are closer than this, as on a step of the error.
 CLOSEST = 1e-4
 
@@ -79,48 +76,32 @@ class Profile:
 
 @checked
 def profile(
-    model: nn.Module,
+    landscape: Landscape,
     path: Path,
-    data: Data,
     points: int = 25,
     *,
     tolerance: float | None = None,
-    calibration: Data | None = None,
-    batch_norm: str = "recalibrate",
-    temperature: Temperature = 1.0,
-    metric: str | Metric = "classification",
-    batch_size: int = 1024,
-    output_key: str | int | None = None,
-    autocast: torch.dtype | None = None,
     progress: Progress | None = None,
 ) -> Profile:
     """Measures error and loss along `path`.
 
     Args:
-        model: gives the architecture; it is left as it was.
+        landscape: model, data and metric. Statistics of batch norms are estimated anew between the
+            ends, unless it keeps them; the ends keep their own, and a note says if that matters.
+            With its temperature "fit" the outputs are divided by what is best at every point, as
+            canonical classifiers need where their loss is looked at.
         path: a function of t in [0, 1] that gives parameters.
-        data: a pair `(inputs, targets)` or an iterable of such batches.
         points: how many equally spaced positions, both ends included.
         tolerance: adds points beside the largest error until both its neighbours are within this
             error of it, so that a smooth barrier is known to about that; None adds none.
-        calibration: training data, on which batch-norm statistics and temperatures are estimated;
-            `data` when None.
-        batch_norm: "recalibrate" estimates the statistics of batch norms anew between the ends
-            (the ends keep their own; a note says if that matters), "keep" interpolates them.
-        temperature: what the outputs are divided by, or "fit" for what is best at every point, as
-            canonical classifiers need where their loss is looked at.
-        metric: as in `evaluate`.
-        batch_size: how many examples of a pair of tensors are run at once.
-        output_key: which entry of a structured output holds the logits.
-        autocast: as in `evaluate`.
         progress: called with a text, the number of points done, and of all points.
 
     Returns:
         The curves, and the barriers on them.
 
     Raises:
-        ToroidsError: fewer than two points, an unknown batch_norm, a path that is no function, or a
-            temperature that is neither a positive number nor "fit".
+        ToroidsError: fewer than two points, a tolerance that is not positive, or a path that is no
+            function.
         ParamsError: an end of the path is not of the model's architecture or not finite.
         DataError: as in `evaluate`; outputs that are not finite between the ends become NaN.
 
@@ -129,7 +110,8 @@ def profile(
         >>> a = td.models.fully_connected([2, 3, 2], seed=0)
         >>> b = td.models.fully_connected([2, 3, 2], seed=1)
         >>> data = (torch.randn(8, 2), torch.zeros(8, dtype=torch.long))
-        >>> curve = td.profile(a, td.Line(a.state_dict(), b.state_dict()), data, points=5)
+        >>> line = td.Line(a.state_dict(), b.state_dict())
+        >>> curve = td.profile(td.Landscape(a, data), line, points=5)
         >>> curve.t.tolist()
         [0.0, 0.25, 0.5, 0.75, 1.0]
 
@@ -140,34 +122,16 @@ def profile(
     """
     if points < 2:
         raise ToroidsError(f"a profile needs at least 2 points, its two ends; got {points}.")
-    check_batch_norm(batch_norm)
     if not takes(path, 1):
         raise ToroidsError(
             f"the path is a {type(path).__name__}; pass a function of t in [0, 1], as "
             "td.Line(a, b) or toroid.geodesic(a, b)."
         )
-    if isinstance(temperature, str) and temperature != "fit":
-        raise ToroidsError(f"the temperature is {temperature!r}; pass a positive number or 'fit'.")
     if tolerance is not None and not tolerance > 0:
         raise ToroidsError(f"the tolerance is {tolerance}; pass a positive error, or None.")
-    check_params(model, path(0.0), "the path's start")
-    check_params(model, path(1.0), "the path's end")
-    evaluator = Landscape(
-        model,
-        data,
-        metric=metric,
-        batch_size=batch_size,
-        output_key=output_key,
-        autocast=autocast,
-    )
-    training = evaluator
-    if calibration is not None:
-        training = Landscape(
-            model, calibration, metric=metric, batch_size=batch_size, output_key=output_key
-        )
-    recalibrate = Recalibrator(model, training)
-    norms = batch_norm == "recalibrate"
-    measured = _Measured(path, evaluator, training, recalibrate, norms, temperature)
+    check_params(landscape.model, path(0.0), "the path's start")
+    check_params(landscape.model, path(1.0), "the path's end")
+    measured = _Measured(landscape, path)
     for number, t in enumerate(torch.linspace(0, 1, points, dtype=torch.float64).tolist()):
         if progress is not None:
             progress("profile", number, points)
@@ -183,18 +147,9 @@ def profile(
 class _Measured:
     """The points of a path that have been evaluated."""
 
-    def __init__(
-        self,
-        path: Path,
-        evaluator: Landscape,
-        calibration: Landscape,
-        recalibrate: Recalibrator,
-        norms: bool,
-        temperature: Temperature,
-    ) -> None:
-        self._path, self._evaluator, self._calibration = path, evaluator, calibration
-        self._recalibrate, self._norms = recalibrate, norms and bool(recalibrate.norms)
-        self._temperature = temperature
+    def __init__(self, landscape: Landscape, path: Path) -> None:
+        self._landscape, self._path = landscape, path
+        self._ready = between(landscape)
         self.scores: dict[float, Scores | None] = {}
         self.notes: list[str] = []
 
@@ -203,9 +158,8 @@ class _Measured:
         params = self._path(t)
         inner = 0 < t < 1
         try:
-            if inner and self._norms:
-                params = self._recalibrate(params)
-            self.scores[t] = self._scores(params)
+            params = self._ready(params) if inner else params
+            self.scores[t] = self._landscape.scores(params)
         except NotFiniteError as error:
             if not inner:
                 raise
@@ -214,11 +168,6 @@ class _Measured:
         if not inner:
             self._check_end(t, params)
 
-    def _scores(self, params: Params) -> Scores:
-        fit = self._temperature == "fit"
-        temperature = self._calibration.temperature_at(params, "fit") if fit else self._temperature
-        return self._evaluator.scores(params, float(temperature))
-
     def _check_end(self, t: float, params: Params) -> None:
         """Notes an end that is not the checkpoint, or whose own statistics are not the data's."""
         name = "start" if t == 0 else "end"
@@ -226,9 +175,9 @@ class _Measured:
         if end is not None and not all(torch.equal(params[k], end[k]) for k in params):
             self.notes.append(f"the path's {name} is not exactly the network given")
         own = self.scores[t]
-        if not self._norms or own is None:
+        if self._ready is dict or own is None:
             return
-        own_, anew = summarise(own), summarise(self._scores(self._recalibrate(params)))
+        own_, anew = summarise(own), self._landscape.measure(self._ready(params))
         if abs(own_.error - anew.error) > 2 * math.hypot(own_.error_stderr, anew.error_stderr):
             self.notes.append(
                 f"the {name}'s own batch-norm statistics give an error of {own_.error:.4g}, those "
@@ -277,7 +226,7 @@ class _Measured:
         top, bottom = self.scores[order[int(error.argmax())]], self.scores[order[end]]
         if top is None or bottom is None:
             return math.nan
-        if not self._evaluator.repeats:
+        if not self._landscape.repeats:
             return math.hypot(summarise(top).error_stderr, summarise(bottom).error_stderr)
         difference = Scores(top.errors - bottom.errors, top.losses, top.weights)
         return summarise(difference).error_stderr

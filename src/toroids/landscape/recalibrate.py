@@ -6,7 +6,7 @@ behind it see what they will see, while its inputs' mean and variance are added 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from toroids.arguments import checked
-from toroids.errors import DataError, ToroidsError, said
+from toroids.errors import DataError, said
 from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params, evaluation_mode, run
 from toroids.params import Params, check_finite, computing, precise
 
-BATCH_NORM = ("recalibrate", "keep")
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
@@ -60,15 +59,12 @@ class Moments:
 
 
 class Recalibrator:
-    """Estimates the batch-norm statistics of many parameter sets on the same data."""
+    """Estimates the batch-norm statistics of many parameter sets on the data of a landscape."""
 
-    def __init__(self, model: nn.Module, data: Data | Landscape, batch_size: int = 4096) -> None:
-        """Prepares `data` for `model`; those of an evaluator are shared, not copied."""
-        self._model = model
-        if not isinstance(data, Landscape):
-            data = Landscape(model, data, batch_size=batch_size)
-        self._batches = data
-        self.norms = batch_norms(model)
+    def __init__(self, landscape: Landscape) -> None:
+        """Finds the batch norms."""
+        self._landscape, self._model = landscape, landscape.model
+        self.norms = batch_norms(landscape.model)
 
     @torch.no_grad()
     def __call__(self, params: Params) -> dict[str, Tensor]:
@@ -89,7 +85,7 @@ class Recalibrator:
         hooks = [module.register_forward_hook(_adding(moments[module])) for module in moments]
         try:
             with evaluation_mode(self._model), batch_statistics(self._model):
-                for inputs, _ in self._batches.ready(params):
+                for inputs, _ in self._landscape.ready(params):
                     run(self._model, params, inputs)
         finally:
             for hook in hooks:
@@ -144,15 +140,24 @@ def recalibrate(
         arXiv 1803.05407.
     """
     check_params(model, params)
-    estimated = Recalibrator(model, data, batch_size)(params)
+    estimated = Recalibrator(Landscape(model, data, batch_size=batch_size))(params)
     check_finite(estimated, "the recalibrated network, whose inputs hold NaN or infinity,")
     return estimated
 
 
-def check_batch_norm(batch_norm: str) -> None:
-    """Raises unless `batch_norm` says what becomes of statistics between networks."""
-    if batch_norm not in BATCH_NORM:
-        raise ToroidsError(f"there is no batch_norm {batch_norm!r}; choose from {BATCH_NORM}.")
+def between(landscape: Landscape) -> Callable[[Params], Params]:
+    """Tells what is done to a network between others before it is measured.
+
+    Args:
+        landscape: says what becomes of statistics, and has the training data.
+
+    Returns:
+        What estimates the statistics of a network anew; or `dict` where they stay, or where there
+        are none.
+    """
+    if landscape.statistics == "keep" or not batch_norms(landscape.model):
+        return dict
+    return Recalibrator(landscape.calibration)
 
 
 def batch_norms(model: nn.Module) -> Sequence[tuple[str, Any]]:

@@ -19,7 +19,7 @@ from toroids.arguments import check_several, checked
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.running import check_params, evaluation_mode, run, select_output
+from toroids.evaluation.running import check_params, evaluation_mode, run
 from toroids.landscape.recalibrate import Moments
 from toroids.params import Params, check_alike, check_finite
 
@@ -87,18 +87,16 @@ def repair(
     check_params(model, params)
     for end in ends:
         check_alike(params, end)
-    repaired = _Repair(model, data, batch_size, output_key)(params, ends, shares)
+    landscape = Landscape(model, data, batch_size=batch_size, output_key=output_key)
+    repaired = _Repair(landscape)(params, ends, shares)
     check_finite(repaired, "the repaired network, whose pre-activations overflow or are NaN,")
     return repaired
 
 
 class _Repair:
-    def __init__(
-        self, model: nn.Module, data: Data, batch_size: int, output_key: str | int | None
-    ) -> None:
-        self._model, self._output_key = model, output_key
-        self._batches = Landscape(model, data, batch_size=batch_size)
-        self._layers = _layers(model)
+    def __init__(self, landscape: Landscape) -> None:
+        self._landscape, self._model = landscape, landscape.model
+        self._layers = _layers(landscape.model)
 
     @torch.no_grad()
     def __call__(
@@ -141,7 +139,7 @@ class _Repair:
         ]
         try:
             with evaluation_mode(self._model):
-                for inputs, _ in self._batches.ready(params):
+                for inputs, _ in self._landscape.ready(params):
                     run(self._model, params, inputs)
         finally:
             for hook in hooks:
@@ -164,15 +162,15 @@ class _Repair:
         hooks = [module.register_forward_hook(hook) for module in self._layers]
         try:
             with evaluation_mode(self._model):
-                first = next(iter(self._batches.ready(params)), None)
+                first = next(iter(self._landscape.ready(params)), None)
                 if first is None:
                     raise DataError("the data holds no batch; pass at least one.")
                 inputs, _ = first
-                output = run(self._model, params, inputs)
+                output = self._landscape.output(params, inputs)
         finally:
             for handle in hooks:
                 handle.remove()
-        place = select_output(output, self._output_key).data_ptr()
+        place = output.data_ptr()
         return [module for module in self._layers if module in written
                 and written[module].data_ptr() != place]  # fmt: skip
 

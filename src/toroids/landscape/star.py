@@ -17,15 +17,12 @@ from toroids.align.alignment import align
 from toroids.align.problem import Progress
 from toroids.arguments import check_several, checked
 from toroids.errors import ParamsError, ToroidsError
-from toroids.evaluation.batches import Data, batches
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.metrics import Metric
 from toroids.evaluation.running import check_params
-from toroids.geometry.toroid import Toroid
+from toroids.landscape.manifold import toroid_of
 from toroids.landscape.profile import profile
 from toroids.params import Params, check_placed_alike
 from toroids.probe import Probe
-from toroids.symmetry.group import SymmetryGroup
 
 # Of a standard normal number, this many on both sides hold 95 %.
 NORMAL_95 = 1.959963984540054
@@ -62,22 +59,13 @@ class Star:
 
 @checked
 def star(
-    group: SymmetryGroup,
-    model: nn.Module,
+    landscape: Landscape,
     networks: Sequence[Params],
-    data: Data,
     tolerance: float = 0.01,
     points: int = 25,
     *,
     method: str = "descent",
-    bias: bool = True,
-    batch_norm: str = "keep",
-    calibration: Data | None = None,
-    metric: str | Metric = "classification",
-    batch_size: int = 1024,
-    output_key: str | int | None = None,
     probe: Probe | None = None,
-    evaluator: Landscape | None = None,
     progress: Progress | None = None,
 ) -> Star:
     """Aligns every pair of networks and measures the barrier on the geodesic between them.
@@ -85,29 +73,20 @@ def star(
     Costs n (n - 1) / 2 alignments and as many profiles.
 
     Args:
-        group: the architecture's symmetry group.
-        model: gives the architecture; it is left as it was.
+        landscape: model, data and metric, on the toroid to which the networks are brought.
         networks: two or more networks, raw or canonical.
-        data: a pair `(inputs, labels)` or an iterable of such batches.
         tolerance: the largest barrier, in units of the error, that counts as none.
         points: positions on every geodesic, both ends included.
-        method: of alignment, as in `align`.
-        bias: whether biases are coordinates of the spheres, as in `canonicalize`.
-        batch_norm: "keep" or "fold", as in `canonicalize`.
-        calibration: training data for the statistics of batch norms on the way, as in `profile`.
-        metric: as in `evaluate`.
-        batch_size: how many examples of a pair of tensors are run at once.
-        output_key: which entry of a structured output holds the logits.
+        method: of alignment, as in `align`; "loss" looks at the landscape's training data.
         probe: as in `align`, for the methods that need it.
-        evaluator: as in `align`, for the methods that need it.
         progress: called with a text, the number of pairs done, and of all pairs.
 
     Returns:
         Barriers, distances, and how much every network reaches.
 
     Raises:
-        ToroidsError: fewer than two networks, fewer than two points, a negative tolerance, or a
-            method that is unknown or lacks its data.
+        ToroidsError: a landscape that is not on a toroid, fewer than two networks, fewer than two
+            points, a negative tolerance, or a method that is unknown or lacks its data.
         ParamsError: a network is not of the model's architecture or not finite.
         DataError: as in `evaluate`.
 
@@ -118,16 +97,16 @@ def star(
         >>> group = td.fully_connected_group(a, output="classifier")
         >>> b = group.apply(group.random(torch.Generator().manual_seed(0)), a)  # a in disguise
         >>> data = (torch.randn(8, 4), torch.zeros(8, dtype=torch.long))
-        >>> td.star(group, model, [a, b], data).reached.tolist()
+        >>> landscape = td.Landscape(model, data, on=td.Toroid(group))
+        >>> td.star(landscape, [a, b]).reached.tolist()
         [1.0, 1.0]
 
     Reference:
         Annesi et al., Star-shaped space of solutions of the spherical negative perceptron, 2023,
         arXiv 2305.10623.
     """
-    _check(model, networks, tolerance, points)
-    toroid = Toroid(group, bias, batch_norm)
-    data = batches(data, batch_size)  # once for all pairs
+    toroid = toroid_of(landscape)
+    _check(landscape.model, networks, tolerance, points)
     count = len(networks)
     barriers = torch.zeros(count, count, dtype=torch.float64)
     distances = torch.zeros(count, count, dtype=torch.float64)
@@ -137,14 +116,14 @@ def star(
         if progress is not None:
             progress(f"aligning network {j} to network {i}", done, len(pairs))
         alignment = align(
-            group,
+            toroid.given,
             networks[j],
             to=networks[i],
             method=method,
-            bias=bias,
-            batch_norm=batch_norm,
+            bias=toroid.bias,
+            batch_norm=toroid.batch_norm,
             probe=probe,
-            landscape=evaluator,
+            landscape=landscape.calibration,
         )
         a, b = alignment.reference, alignment.params
         distances[i, j] = distances[j, i] = toroid.distance(a, b)
@@ -154,17 +133,7 @@ def star(
             barrier = math.nan
             notes.append(f"networks {i} and {j} have no barrier: {error}")
         else:
-            curve = profile(
-                model,
-                path,
-                data,
-                points,
-                calibration=calibration,
-                metric=metric,
-                batch_size=batch_size,
-                output_key=output_key,
-            )
-            barrier = curve.barrier
+            barrier = profile(landscape, path, points).barrier
         barriers[i, j] = barriers[j, i] = barrier
     if progress is not None:
         progress("all pairs measured", len(pairs), len(pairs))

@@ -2,39 +2,34 @@
 
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.temperature import WORDS, check_temperature
+from toroids.geometry.toroid import Toroid
 from toroids.params import Params
-from toroids.symmetry.group import SymmetryGroup
 
 
-def temperature_of(
-    temperature: float | str, evaluator: Landscape, params: Params, group: SymmetryGroup | None
-) -> float:
-    """Finds the temperature that a word asks for.
+def slope_temperature(landscape: Landscape, params: Params, default: str) -> float:
+    """Finds the temperature at which the slope of the loss says something.
 
     Args:
-        temperature: a number, which is handed back; or where `group` says that the readers of the
-            outputs see no scale ("classifier") "fit", of the lowest loss, or "tenth", at which the
-            loss is a tenth of that of guessing, or lowest where it is never that low. Elsewhere
-            both words give 1.
-        evaluator: of the data.
-        params: canonical parameters, trusted.
-        group: of the architecture; None when it is not known.
+        landscape: whose temperature counts where it has one.
+        params: of a network, trusted.
+        default: taken where the landscape has none and is on a toroid of classifiers, which have
+            lost the scale of their outputs; elsewhere the temperature is then 1.
 
     Returns:
         The temperature.
 
     Raises:
-        ToroidsError: another word, a number that is not positive, or "fit" where nothing is wrong,
-            so that the loss falls to zero with the temperature.
+        ToroidsError: "fit" where nothing is wrong, so that the loss falls to zero with the
+            temperature.
     """
-    if temperature not in WORDS:
-        return check_temperature(temperature)
-    if group is None or group.output.mode != "classifier":
-        return 1.0
-    if temperature == "fit" and evaluator.measure(params, 1.0).error == 0:
+    word = landscape.temperature
+    if word is None:
+        on = landscape.on
+        is_lost = isinstance(on, Toroid) and on.group.output.mode == "classifier"
+        word = default if is_lost else 1.0
+    if word == "fit" and landscape.calibration.measure(params, 1.0).error == 0:
         raise ToroidsError(
             "nothing is wrong on these data, so that the loss and its slopes fall to zero with the "
             "temperature; pass temperature='tenth', a number, or data on which the network errs."
         )
-    return evaluator.temperature_at(params, temperature)
+    return landscape.temperature_at(params, word)

@@ -111,7 +111,7 @@ def test_noise_acts_on_the_sum():
     moved = group.apply(td.Element(choices), params)
     assert torch.allclose(moved["gain"] - 0.5, 0.5 - params["gain"])
     curves = [
-        td.local_energy(model, p, data, (0.5,), 8, toroid=td.Toroid(group)).increase
+        td.local_energy(td.Landscape(model, data, on=td.Toroid(group)), p, (0.5,), 8).increase
         for p in (params, moved)
     ]
     assert curves[0] > 0

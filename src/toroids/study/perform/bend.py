@@ -1,9 +1,10 @@
 """Trains the bend of a path of two segments between two networks, and measures the path."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from toroids.align.alignment import align
-from toroids.geometry.hypercube import Hypercube
+from toroids.landscape.bending import BendRecipe
 from toroids.landscape.connect import connect
 from toroids.landscape.profile import profile
 from toroids.params import Params
@@ -30,17 +31,17 @@ def bend(setting: Setting, networks: Sequence[Params]) -> Row:
     a, b = networks
     alignment = align(setting.group, b, to=a, method=setting["alignment"])
     a, b = alignment.reference, alignment.params
-    model, data, steps = setting.model, setting.data.train, setting["steps"]
+    landscape, steps = setting.landscape, setting["steps"]
     # two segments have twice the points, so that the bend is one of them
     points = 2 * setting["profiles"]["points"] - 1
     if setting.group.binary:
-        cube = Hypercube(setting.group)
-        path = connect(model, a, b, data, toroid=cube, steps=steps, rate=BIT_RATE, points=points)
+        path = connect(landscape, a, b, BendRecipe(steps, BIT_RATE), points=points)
         return {
             "profiles": {
                 "bend": random_flips(setting, a, path.bend, b),
                 "bend_greedy": greedy_flips(setting, a, path.bend, b),
             }
         }
-    path = connect(model, a, b, data, steps=steps, points=points)
-    return {"profiles": {"bend": curve_row(profile(model, path, data, points))}}
+    straight = replace(landscape, on=None)
+    path = connect(straight, a, b, BendRecipe(steps), points=points)
+    return {"profiles": {"bend": curve_row(profile(straight, path, points))}}

@@ -1,12 +1,9 @@
 """Measures one network: its errors, and how flat its surroundings are."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from toroids.canonical.form import canonicalize
 from toroids.evaluation.evaluate import evaluate
-from toroids.geometry.hypercube import Hypercube
-from toroids.geometry.toroid import Toroid
 from toroids.landscape.flatness import local_energy
 from toroids.params import Params
 from toroids.statistics.row import Row
@@ -26,15 +23,12 @@ def measure(setting: Setting, networks: Sequence[Params]) -> Row:
         degenerate units.
     """
     (params,) = networks
-    model, group, data = setting.model, setting.group, setting.data
-    flatness = setting["flatness"]
-    train, test = evaluate(model, params, data.train), evaluate(model, params, data.test)
-    canonical = canonicalize(group, params)
-    kind: dict[str, Any] = {"toroid": Toroid(group)}
-    if group.binary:
-        kind = {"kind": "flips", "cube": Hypercube(group)}
+    landscape, flatness = setting.landscape, setting["flatness"]
+    train, test = landscape(params), evaluate(setting.model, params, setting.data.test)
+    canonical = canonicalize(setting.group, params)
+    kind = "flips" if setting.group.binary else "multiplicative"
     sigmas, samples = tuple(flatness["sigmas"]), flatness["samples"]
-    energy = local_energy(model, canonical, data.train, sigmas, samples, **kind)
+    energy = local_energy(landscape, canonical, sigmas, samples, kind=kind)
     return {
         "train_error": train.error,
         "train_loss": train.loss,

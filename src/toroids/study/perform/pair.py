@@ -1,7 +1,6 @@
 """Measures two networks: how far apart they are, and what lies between them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from toroids.align.alignment import Alignment, align
 from toroids.errors import ParamsError
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.toroid import Toroid
+from toroids.landscape.greedy_order import Greedy
 from toroids.landscape.joined import WAYS, joined
 from toroids.landscape.orders import flip_profile
 from toroids.landscape.profile import Profile, profile
@@ -53,7 +53,7 @@ def pair(setting: Setting, networks: Sequence[Params]) -> Row:
         except ParamsError as error:  # two antipodal units: no geodesic is the shortest
             row["notes"].append(f"no {way}: {error}")
             continue
-        row["profiles"][way] = curve_row(profile(setting.model, path, setting.data.train, points))
+        row["profiles"][way] = curve_row(profile(setting.landscape, path, points))
     return row
 
 
@@ -102,21 +102,20 @@ def _flips(setting: Setting, alignment: Alignment) -> dict[str, Row]:
 def random_flips(setting: Setting, *corners: Params) -> Row:
     """The mean profile through corners of the hypercube, over several random orders of flips."""
     asked = setting["profiles"]
-    return _along(setting, corners, orders=asked["orders"], points=asked["points"])
+    return _along(setting, corners, asked["orders"], asked["points"])
 
 
 def greedy_flips(setting: Setting, *corners: Params) -> Row:
     """The profile through corners of the hypercube in an order that is greedy by error."""
     blocks = setting["profiles"]["blocks"]
     # two points per block: within a block the error rises and falls
-    return _along(setting, corners, order="greedy", orders=1, steps=blocks, points=2 * blocks + 1)
+    return _along(setting, corners, Greedy(1, blocks), 2 * blocks + 1)
 
 
-def _along(setting: Setting, corners: Sequence[Params], **settings: Any) -> Row:
+def _along(setting: Setting, corners: Sequence[Params], orders: int | Greedy, points: int) -> Row:
     """One profile through several corners, each part of which takes the same share of t."""
-    cube, data = Hypercube(setting.group), setting.data.train
     parts = [
-        flip_profile(setting.model, cube, a, b, data, **settings)
+        flip_profile(setting.landscape, a, b, orders, points)
         for a, b in zip(corners, corners[1:], strict=False)
     ]
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 from toroids.align.alignment import align
-from toroids.geometry.hypercube import Hypercube
-from toroids.geometry.toroid import Toroid
 from toroids.landscape.median import median_section
 from toroids.landscape.section import section as plane_section
 from toroids.params import Params
@@ -25,14 +23,12 @@ def section(setting: Setting, networks: Sequence[Params]) -> Row:
     """
     first, *others = networks
     moved = [align(setting.group, b, to=first, method=setting["alignment"]) for b in others]
-    a, (b, c) = moved[0].reference, (alignment.params for alignment in moved)
-    resolution, data = setting["resolution"], setting.data.train
+    three = [moved[0].reference, *(alignment.params for alignment in moved)]
+    resolution = setting["resolution"]
     if setting.group.binary:
-        cube = Hypercube(setting.group)
-        faces = median_section(setting.model, cube, a, b, c, data, resolution)
+        faces = median_section(setting.landscape, three, resolution)
         return {"faces": faces.faces, "distances": faces.distances, "error": faces.error}
-    toroid = Toroid(setting.group)
-    found = plane_section(setting.model, a, b, c, data, resolution, toroid=toroid)
+    found = plane_section(setting.landscape, three, resolution)
     return {
         "x": found.x,
         "y": found.y,

@@ -10,6 +10,9 @@ from torch import nn
 from toroids.data import Dataset
 from toroids.design.config import DataConfig, NetworkConfig
 from toroids.design.task import canonical_json
+from toroids.evaluation.landscape import Landscape
+from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.toroid import Toroid
 from toroids.statistics.row import Row
 from toroids.symmetry.group import SymmetryGroup
 
@@ -54,6 +57,12 @@ class Setting:
     def group(self) -> SymmetryGroup:
         """The symmetry group, which the first input found."""
         return _group(self.rows[0]["group"])
+
+    @cached_property
+    def landscape(self) -> Landscape:
+        """Of the training examples, on the manifold of the architecture's networks."""
+        manifold = Hypercube if self.group.binary else Toroid
+        return Landscape(self.model, self.data.train, on=manifold(self.group))
 
     def make_model(self, seed: int) -> nn.Module:
         """Builds a network of the architecture, on the CPU."""
