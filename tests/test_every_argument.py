@@ -199,7 +199,6 @@ CALLS |= {
     HERE.output: {"params": A, "inputs": X},
     HERE.outputs: {"params": A},
     HERE.check: {"outputs": torch.ones(12, 3), "targets": Y},
-    HERE.score: {"outputs": torch.ones(12, 3), "targets": Y},
     HERE.gradient: {"params": A},
     HERE.ready: {"params": A},
     FLIPS.flip: {"name": WEIGHT, "positions": [0]},
@@ -327,7 +326,7 @@ def test_no_public_function_is_left_out():
 
 # What is told apart by names only; what needs no argument; what is trusted by those who call it.
 METHODS_NOT_CALLED = {"to_json", "identity", "extra_repr", "forward", "evaluation", "flipped", "apply_",
-                      "copies_from", "of", "of_kind", "index_on", "rate", "growing", "params",
+                      "copies_from", "score", "of", "of_kind", "index_on", "rate", "growing", "params",
                       "group", "data", "model"}  # fmt: skip
 
 

@@ -63,12 +63,11 @@ def test_against_all_second_derivatives(name, output):
 @pytest.mark.parametrize("name", ["relu", "tanh", "convolution", "attention"])
 def test_invariant_under_symmetries(name, device):
     group, model, params, data = build(name, device=device)
-    here = td.curvature(td.Landscape(model, data, on=td.Toroid(group)), params, 3)
+    landscape = td.Landscape(model, data, on=td.Toroid(group))
+    here = td.curvature(landscape, params, 3)
     for seed in range(2):
         g = group.random(torch.Generator().manual_seed(seed))
-        there = td.curvature(
-            td.Landscape(model, data, on=td.Toroid(group)), group.apply(g, params), 3
-        )
+        there = td.curvature(landscape, group.apply(g, params), 3)
         assert there.temperature == here.temperature
         assert torch.allclose(there.eigenvalues, here.eigenvalues, rtol=1e-6)
         assert there.dimension == here.dimension
@@ -97,9 +96,8 @@ def test_second_derivative_along_geodesics(name):
 
 def test_batches_loaders_and_precision():
     group, model, params, (inputs, labels) = build("relu")
-    whole = td.curvature(
-        td.Landscape(model, (inputs, labels), on=td.Toroid(group), temperature=0.1), params
-    )
+    landscape = td.Landscape(model, (inputs, labels), on=td.Toroid(group), temperature=0.1)
+    whole = td.curvature(landscape, params)
     cut = td.curvature(
         td.Landscape(model, (inputs, labels), on=td.Toroid(group), temperature=0.1, batch_size=7),
         params,
@@ -107,9 +105,7 @@ def test_batches_loaders_and_precision():
     loader = list(zip(inputs.split(11), labels.split(11), strict=True))
     loaded = td.curvature(td.Landscape(model, loader, on=td.Toroid(group), temperature=0.1), params)
     single = {name: tensor.float() for name, tensor in params.items()}
-    rough = td.curvature(
-        td.Landscape(model, (inputs, labels), on=td.Toroid(group), temperature=0.1), single
-    )
+    rough = td.curvature(landscape, single)
     assert torch.allclose(cut.eigenvalues, whole.eigenvalues, rtol=1e-9)
     assert torch.allclose(loaded.eigenvalues, whole.eigenvalues, rtol=1e-9)
     assert torch.allclose(rough.eigenvalues, whole.eigenvalues, rtol=1e-3)
@@ -229,8 +225,9 @@ def test_bad_landscapes(settings, message):
 def test_bad_networks_and_data():
     group, model, params, (inputs, labels) = build("tanh")
     right = (inputs, model(inputs).argmax(dim=1))
+    landscape = td.Landscape(model, right, on=td.Toroid(group))
     with pytest.raises(ToroidsError, match="nothing is wrong on these data.*'tenth'"):
-        td.curvature(td.Landscape(model, right, on=td.Toroid(group)), params)
+        td.curvature(landscape, params)
     tenth = td.curvature(
         td.Landscape(model, right, on=td.Toroid(group), temperature="tenth"), params
     )
@@ -240,7 +237,7 @@ def test_bad_networks_and_data():
     assert loss == pytest.approx(0.1 * torch.tensor(3.0).log().item(), rel=0.1)
     with pytest.raises(ParamsError, match="`0.bias`"):
         td.curvature(
-            td.Landscape(model, right, on=td.Toroid(group)),
+            landscape,
             {**params, "0.bias": params["0.bias"] / 0},
         )
     with pytest.raises(DataError, match="label ."):

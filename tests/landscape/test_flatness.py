@@ -55,12 +55,11 @@ def test_exactly_invariant_under_rescaling_and_in_distribution_under_permutation
         }
     )
     sigmas = (0.3, 0.6)
-    here = td.local_energy(td.Landscape(model, data), params, sigmas, 200)
-    rescaled = td.local_energy(
-        td.Landscape(model, data), group.apply(scales_only, params), sigmas, 200
-    )
+    landscape = td.Landscape(model, data)
+    here = td.local_energy(landscape, params, sigmas, 200)
+    rescaled = td.local_energy(landscape, group.apply(scales_only, params), sigmas, 200)
     assert torch.allclose(rescaled.increase, here.increase, atol=1e-12)
-    moved = td.local_energy(td.Landscape(model, data), group.apply(g, params), sigmas, 200)
+    moved = td.local_energy(landscape, group.apply(g, params), sigmas, 200)
     bound = 4 * (here.stderr.square() + moved.stderr.square()).sqrt()
     assert ((moved.increase - here.increase).abs() < bound).all()
 
@@ -183,9 +182,10 @@ def test_multiplicative_is_invariant(symmetric):
         moved = td.canonicalize(group, randomly_moved(group, params, 1))
     else:
         moved = randomly_moved(group, params, 1)
-    here = td.local_energy(td.Landscape(model, data), params, (0.2, 0.6), 200)
+    landscape = td.Landscape(model, data)
+    here = td.local_energy(landscape, params, (0.2, 0.6), 200)
     assert here.increase[1] > 5 * here.stderr[1]
-    assert_alike(here, td.local_energy(td.Landscape(model, data), moved, (0.2, 0.6), 200))
+    assert_alike(here, td.local_energy(landscape, moved, (0.2, 0.6), 200))
 
 
 @pytest.mark.parametrize(
@@ -364,11 +364,12 @@ def test_bad_settings(make, message):
 def test_raw_networks_and_overflow_on_the_toroid(setting, kind):
     model, params, data = setting
     toroid = td.Toroid(td.fully_connected_group(params))
+    landscape = td.Landscape(model, data, on=toroid)
     with pytest.raises(ParamsError, match="pass what canonicalize returns"):
-        td.local_energy(td.Landscape(model, data, on=toroid), params, kind=kind)
+        td.local_energy(landscape, params, kind=kind)
     canonical = td.canonicalize(toroid.group, params)
     with pytest.raises(DataError, match="NaN|infinite"):
-        td.local_energy(td.Landscape(model, data, on=toroid), canonical, (1e308,), 2, kind=kind)
+        td.local_energy(landscape, canonical, (1e308,), 2, kind=kind)
 
 
 @pytest.fixture(scope="module")
@@ -451,11 +452,12 @@ def test_bad_flips(binary):
     model, params, data, cube = binary
     with pytest.raises(ToroidsError, match="kind='flips' flips weights .*; pass .*on=td.Hyper"):
         td.local_energy(td.Landscape(model, data), params, kind="flips")
+    landscape = td.Landscape(model, data, on=cube)
     with pytest.raises(ToroidsError, match="1.5.* fractions of the binary weights"):
-        td.local_energy(td.Landscape(model, data, on=cube), params, (0.1, 1.5), kind="flips")
+        td.local_energy(landscape, params, (0.1, 1.5), kind="flips")
     raw = {name: 0.5 * weight for name, weight in params.items()}
     with pytest.raises(ParamsError, match="expected -1 or \\+1; pass what canonicalize"):
-        td.local_energy(td.Landscape(model, data, on=cube), raw, kind="flips")
+        td.local_energy(landscape, raw, kind="flips")
 
 
 def test_one_number_for_a_transformer_and_its_rotated_copy(device):

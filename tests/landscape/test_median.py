@@ -160,12 +160,11 @@ def test_real_parameters_move_on_the_toroid():
 
 def test_bad_requests(setting):
     model, cube, (a, b, c), data = setting
+    landscape = td.Landscape(model, data, on=cube)
     with pytest.raises(td.ToroidsError, match="the resolution is 1"):
-        td.median_section(td.Landscape(model, data, on=cube), [a, b, c], 1)
+        td.median_section(landscape, [a, b, c], 1)
     with pytest.raises(td.ParamsError, match="in network c holds .* expected -1 or"):
-        td.median_section(
-            td.Landscape(model, data, on=cube), [a, b, {n: 0.3 * t for n, t in c.items()}]
-        )
+        td.median_section(landscape, [a, b, {n: 0.3 * t for n, t in c.items()}])
 
 
 def test_the_picture_has_every_value_in_its_place(setting):
@@ -184,10 +183,11 @@ def test_the_picture_has_every_value_in_its_place(setting):
 
 def test_other_pictures_take_flips(setting):
     model, cube, (a, b, _), data = setting
-    flips = td.flip_profile(td.Landscape(model, data, on=cube), a, b, 3, 5)
+    landscape = td.Landscape(model, data, on=cube)
+    flips = td.flip_profile(landscape, a, b, 3, 5)
     band, mean = profile_picture({"random": flips}).data
     assert list(mean.y) == flips.error.tolist()
     high = flips.error + flips.error_spread
     assert list(band.y)[:5] == pytest.approx(high.tolist())
-    energy = td.local_energy(td.Landscape(model, data, on=cube), a, samples=2, kind="flips")
+    energy = td.local_energy(landscape, a, samples=2, kind="flips")
     assert "flipped" in energy_picture({"a": energy}).layout.xaxis.title.text

@@ -90,8 +90,9 @@ def test_against_all_orders_of_a_few_flips(setting):
             for p in permutations(range(5))
         ]
     )
-    random = td.flip_profile(td.Landscape(model, data, on=cube), a, b, 60, 6)
-    greedy = td.flip_profile(td.Landscape(model, data, on=cube), a, b, td.Greedy(2), 6)
+    landscape = td.Landscape(model, data, on=cube)
+    random = td.flip_profile(landscape, a, b, 60, 6)
+    greedy = td.flip_profile(landscape, a, b, td.Greedy(2), 6)
     assert abs(random.barrier - every.mean().item()) < 4 * random.barrier_stderr
     assert every.min() - 1e-12 <= greedy.barriers.min() <= every.mean()
 
@@ -114,15 +115,14 @@ def test_the_first_block_is_that_of_the_lowest_estimates(setting):
 
 def test_equal_networks_and_single_orders(setting):
     model, cube, a, b, data = setting
+    landscape = td.Landscape(model, data, on=cube)
     for orders in (1, td.Greedy(1)):
-        same = td.flip_profile(td.Landscape(model, data, on=cube), a, a, orders, 3)
+        same = td.flip_profile(landscape, a, a, orders, 3)
         assert same.barrier == 0
         assert same.barrier_stderr != same.barrier_stderr  # NaN
         assert same.error_spread.isnan().all()
         assert len(same.lowest) == 0
-    one = td.flip_profile(
-        td.Landscape(model, data, on=cube), a, b, td.Greedy(1, blocks=10**5, candidates=1), 3
-    )
+    one = td.flip_profile(landscape, a, b, td.Greedy(1, blocks=10**5, candidates=1), 3)
     assert len(one.lowest) > 0
 
 

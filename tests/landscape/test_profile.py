@@ -37,14 +37,15 @@ def test_barrier_is_the_largest_error_above_the_larger_end():
 
 def test_bad_requests(setting):
     model, path, data = setting
+    landscape = td.Landscape(model, data)
     for points in (1, 0, -3):
         with pytest.raises(ToroidsError, match=f"at least 2 points, its two ends; got {points}"):
-            td.profile(td.Landscape(model, data), path, points)
+            td.profile(landscape, path, points)
     with pytest.raises(DataError, match="no examples"):
         td.profile(td.Landscape(model, (data[0][:0], data[1][:0])), path)
     bad = {name: tensor * float("nan") for name, tensor in path(0.0).items()}
     with pytest.raises(ParamsError, match="in the path's end"):
-        td.profile(td.Landscape(model, data), lambda t: bad if t == 1 else path(t))
+        td.profile(landscape, lambda t: bad if t == 1 else path(t))
 
 
 def test_a_path_of_another_architecture_is_refused(setting):
@@ -86,8 +87,9 @@ def bump(center, width):
 
 def test_refinement_finds_a_peak_between_the_points():
     model, path, data = bump(0.37, 0.08)
-    coarse = td.profile(td.Landscape(model, data), path, 9)
-    fine = td.profile(td.Landscape(model, data), path, 9, tolerance=0.002)
+    landscape = td.Landscape(model, data)
+    coarse = td.profile(landscape, path, 9)
+    fine = td.profile(landscape, path, 9, tolerance=0.002)
     assert abs(coarse.barrier - 0.5) > 0.001
     assert abs(fine.barrier - 0.5) < 0.002
     assert abs(fine.highest - 0.37) < 0.01
@@ -128,8 +130,9 @@ def test_nan_on_the_path_is_reported_and_the_rest_kept(setting):
         point = path(t)
         return {n: x * float("inf") for n, x in point.items()} if t == 0.5 else point
 
-    curve = td.profile(td.Landscape(model, data), broken, 5)
-    whole = td.profile(td.Landscape(model, data), path, 5)
+    landscape = td.Landscape(model, data)
+    curve = td.profile(landscape, broken, 5)
+    whole = td.profile(landscape, path, 5)
     assert curve.error.isnan().tolist() == [False, False, True, False, False]
     kept = torch.tensor([0, 1, 3, 4])
     assert torch.equal(curve.error[kept], whole.error[kept])
@@ -173,9 +176,10 @@ def test_an_end_that_is_not_the_checkpoint_is_noted(setting):
         def __call__(self, t):
             return super().__call__(min(t, 0.9))
 
-    assert td.profile(td.Landscape(model, data), path, 3).notes == ()
+    landscape = td.Landscape(model, data)
+    assert td.profile(landscape, path, 3).notes == ()
     bad = Bad(path.a, path.b)
-    assert td.profile(td.Landscape(model, data), bad, 3).notes == (
+    assert td.profile(landscape, bad, 3).notes == (
         "the path's end is not exactly the network given",
     )
 
@@ -185,10 +189,11 @@ def test_temperatures_are_fitted_at_every_point(setting):
     scaled = {n: 1e-3 * x if "output" in n else x for n, x in path.b.items()}
     line = td.Line(path.a, scaled)
     plain = td.profile(td.Landscape(model, data), line, 3)
-    fitted = td.profile(td.Landscape(model, data, temperature="fit"), line, 3)
+    landscape = td.Landscape(model, data, temperature="fit")
+    fitted = td.profile(landscape, line, 3)
     assert torch.equal(plain.error, fitted.error)
     assert (fitted.loss <= plain.loss + 1e-6).all()
-    straight = td.profile(td.Landscape(model, data, temperature="fit"), path, 3)
+    straight = td.profile(landscape, path, 3)
     assert fitted.loss[-1].item() == pytest.approx(straight.loss[-1].item(), rel=1e-3)
 
 

@@ -145,15 +145,14 @@ def test_a_right_angle_has_no_two_columns_at_one_place():
 
 def test_a_flat_plane_is_interpolated_and_a_steep_one_is_evaluated():
     model, networks, data, metric, *_ = quadratic()
-    full = td.section(td.Landscape(model, data, metric=metric), networks, (21, 17))
+    landscape = td.Landscape(model, data, metric=metric)
+    full = td.section(landscape, networks, (21, 17))
     assert full.evaluated.all()
-    flat_ = td.section(
-        td.Landscape(model, data, metric=metric), networks, (21, 17), tolerance=math.inf
-    )
+    flat_ = td.section(landscape, networks, (21, 17), tolerance=math.inf)
     assert flat_.evaluated.float().mean() < 0.25
-    steep = td.section(td.Landscape(model, data, metric=metric), networks, (21, 17), tolerance=0.0)
+    steep = td.section(landscape, networks, (21, 17), tolerance=0.0)
     assert steep.evaluated.all()
-    some = td.section(td.Landscape(model, data, metric=metric), networks, (21, 17), tolerance=20.0)
+    some = td.section(landscape, networks, (21, 17), tolerance=20.0)
     assert flat_.evaluated.sum() < some.evaluated.sum() < full.evaluated.sum()
     for found in (flat_, steep, some):
         assert torch.equal(found.x, full.x)
@@ -174,10 +173,9 @@ def test_what_is_not_evaluated_is_bilinear():
         x, y = (outputs - origin) @ first, (outputs - origin) @ second
         return 2 + 3 * x - y + x * y / 2
 
-    full = td.section(td.Landscape(model, data, metric=metric), networks, (14, 19))
-    found = td.section(
-        td.Landscape(model, data, metric=metric), networks, (14, 19), tolerance=math.inf
-    )
+    landscape = td.Landscape(model, data, metric=metric)
+    full = td.section(landscape, networks, (14, 19))
+    found = td.section(landscape, networks, (14, 19), tolerance=math.inf)
     assert not found.evaluated.all()
     assert torch.allclose(found.error, full.error, rtol=1e-10, atol=1e-9)
 
@@ -252,7 +250,8 @@ def test_points_are_moved_to_the_toroid():
     model.register_forward_pre_hook(
         lambda m, _: seen.append({n: p.detach().clone() for n, p in m.named_parameters()})
     )
-    found = td.section(td.Landscape(model, data, on=toroid), networks, 5)
+    landscape = td.Landscape(model, data, on=toroid)
+    found = td.section(landscape, networks, 5)
     for params in seen:
         toroid.check(params)
     for number, network in enumerate(networks):
@@ -260,7 +259,7 @@ def test_points_are_moved_to_the_toroid():
     apart = distance(networks[0], networks[1])  # of the plane, not of the toroid
     assert found.points[1, 0].item() == pytest.approx(apart)
     with pytest.raises(ParamsError, match="in network a has norm"):
-        td.section(td.Landscape(model, data, on=toroid), raw, 5)
+        td.section(landscape, raw, 5)
 
 
 def test_points_that_overflow_are_noted_and_the_rest_is_kept():
@@ -344,24 +343,26 @@ def test_networks_on_a_line_are_refused(kind):
     )
     data = torch.randn(20, 4), torch.randint(3, (20,))
     line = td.Line(a, b)
+    landscape = td.Landscape(model, data)
     for c in (line(0.5), line(0.3), {n: 2 * b[n] - a[n] for n in a}):
         with pytest.raises(ToroidsError, match="the three networks lie on one line"):
-            td.section(td.Landscape(model, data), [a, b, c], 3)
+            td.section(landscape, [a, b, c], 3)
     for networks, pair in (((a, a, b), "a and b"), ((a, b, a), "a and c"), ((a, b, b), "b and c")):
         with pytest.raises(ToroidsError, match=f"networks {pair} have the same parameters"):
-            td.section(td.Landscape(model, data), networks, 3)
+            td.section(landscape, networks, 3)
 
 
 def test_networks_that_do_not_fit_are_named():
     model, (a, b, c), data, metric, *_ = quadratic()
+    landscape = td.Landscape(model, data)
     with pytest.raises(ParamsError, match="network b lacks? `second`"):
-        td.section(td.Landscape(model, data), [a, {"first": b["first"]}, c], 3)
+        td.section(landscape, [a, {"first": b["first"]}, c], 3)
     with pytest.raises(ParamsError, match="`second` in network c has 5 of 5 entries"):
-        td.section(td.Landscape(model, data), [a, b, {**c, "second": c["second"] * math.nan}], 3)
+        td.section(landscape, [a, b, {**c, "second": c["second"] * math.nan}], 3)
     far = {name: tensor * 1e300 for name, tensor in c.items()}
     with pytest.raises(ToroidsError, match="networks a and c are too far apart"):
         td.section(td.Landscape(model, data, metric=metric), [a, b, far], 3)
     with pytest.raises(ParamsError, match="convert one of them"):
-        td.section(td.Landscape(model, data), [a, b, {n: t.float() for n, t in c.items()}], 3)
+        td.section(landscape, [a, b, {n: t.float() for n, t in c.items()}], 3)
     with pytest.raises(DataError, match="no examples"):
         td.section(td.Landscape(model, (data[0][:0], data[1][:0]), metric=metric), [a, b, c], 3)

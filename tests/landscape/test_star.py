@@ -151,14 +151,15 @@ def test_bad_requests(setting, arguments, message):
 
 def test_networks_that_do_not_fit(setting):
     group, model, networks, data = setting
+    landscape = td.Landscape(model, data, on=td.Toroid(group))
     for few in ([], networks[:1]):
         with pytest.raises(ToroidsError, match=f"there are {len(few)} networks; pass two or more"):
-            td.star(td.Landscape(model, data, on=td.Toroid(group)), few)
+            td.star(landscape, few)
     wide = td.models.fully_connected([4, 9, 3]).double().state_dict()
     with pytest.raises(ParamsError, match=r"has shape \(9, 4\) in network 1"):
-        td.star(td.Landscape(model, data, on=td.Toroid(group)), [networks[0], wide])
+        td.star(landscape, [networks[0], wide])
     bad = {**networks[2], "output.bias": networks[2]["output.bias"] * math.nan}
     with pytest.raises(ParamsError, match="`output.bias` in network 2 has 3 of 3 entries"):
-        td.star(td.Landscape(model, data, on=td.Toroid(group)), [*networks[:2], bad])
+        td.star(landscape, [*networks[:2], bad])
     with pytest.raises(DataError, match="no examples"):
         td.star(td.Landscape(model, (data[0][:0], data[1][:0]), on=td.Toroid(group)), networks)

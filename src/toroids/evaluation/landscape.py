@@ -341,7 +341,7 @@ class Landscape:
             check(outputs, targets)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Scores:
-        """Applies the metric to the outputs of a batch, as they are; weights are given."""
+        """Applies the metric to outputs and targets of a batch, which are trusted."""
         return score(self._scoring, outputs, targets)
 
     def _mixed(self, params: Params) -> AbstractContextManager[object]:

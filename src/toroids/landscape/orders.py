@@ -85,9 +85,9 @@ def flip_profile(
         B(pi) = max_t error(t) - max(error(0), error(1)).
 
     A random order is uniform. A `Greedy` one grows from both ends towards the middle in `blocks`:
-    among the weights with the lowest -2 w_i g_i, g the straight-through gradient of the
-    loss, and random blocks of the better quarter of this ranking, it takes the block with the
-    lowest error, then loss. Several greedy orders differ by what the generator draws.
+    among the weights with the lowest -2 w_i g_i, g the straight-through gradient of the loss, and
+    random blocks of the better quarter of this ranking, it takes the block with the lowest error,
+    then loss. Several greedy orders differ by what the generator draws.
 
     Costs `points` evaluations for every order. A greedy one also costs `blocks` gradients, each as
     dear as about three evaluations, and `blocks` (1 + `candidates`) evaluations, with batch norms

@@ -228,7 +228,7 @@ def balance(models: list[nn.Module], data: TensorPair) -> float:
     Raises:
         ToroidsError: all replicas are at one point, up to rounding.
     """
-    losses = sum(Landscape(model, data)(model.state_dict()).loss for model in models)
+    losses = sum(Landscape(model, data).measure(model.state_dict()).loss for model in models)
     spread, size = 0.0, 0.0
     with torch.no_grad():
         for same in zip(*map(_weights, models), strict=True):

@@ -149,7 +149,7 @@ def prepare(
     except (RuntimeError, AssertionError) as error:  # torch raises either where there is no CUDA
         raise ToroidsError(unusable(device, error)) from error
     for model in models:
-        Landscape(model, (inputs, labels))(model.state_dict())
+        Landscape(model, (inputs, labels)).measure(model.state_dict())
         model.train()
     dtype = next(models[0].parameters()).dtype
     inputs = inputs.detach().to(device, dtype if inputs.is_floating_point() else None)
