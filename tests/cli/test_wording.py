@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     [
         (ArgumentError("points", "0", "pass 2"), "--points is 0; pass 2."),
         ("batch_size is 0; pass 1.", "--batch-size is 0; pass 1."),
-        ("there is no batch_norm='x'", "there is no --batch-norm 'x'"),
+        ("there is no output_key='x'", "there is no --output-key 'x'"),
         ("the data is short of points", "the data is short of points"),
         ("my_batch_size is mine", "my_batch_size is mine"),
         ("the file holds `data` and `out`", "the file holds `data` and `out`"),

@@ -181,7 +181,7 @@ class _Measured:
         if abs(own_.error - anew.error) > 2 * math.hypot(own_.error_stderr, anew.error_stderr):
             self.notes.append(
                 f"the {name}'s own batch-norm statistics give an error of {own_.error:.4g}, those "
-                f"of the calibration data {anew.error:.4g}"
+                f"of the training data {anew.error:.4g}"
             )
 
     def beside_the_largest(self, tolerance: float) -> list[float]:
