@@ -1,6 +1,7 @@
 """Forwards that ask in Python how long their inputs are, what they kept, or what they were given."""
 
 import copy
+import sys
 
 import pytest
 import sympy
@@ -9,8 +10,11 @@ import torch.nn.functional as F
 from torch import nn
 
 import toroids as td
-from toroids.discovery.tracing.asked import Asked, Asking, Length
+from toroids.discovery.tracing.asked import Asked
 from toroids.discovery.tracing.assumed import equal_lengths, excluded
+from toroids.discovery.tracing.example import example_of
+from toroids.discovery.tracing.lengths import length_of, with_formula
+from toroids.discovery.tracing.listening import Asking
 from toroids.errors import ToroidsError
 
 
@@ -111,15 +115,12 @@ def test_a_length_that_is_kept_asks_nothing_later():
     model = Keeps(lambda m, x: m.c(m.a(x).relu()))
     model.register_forward_hook(lambda m, args, y: m.seen.append(args[0].shape[1]))
     td.discover(model, torch.randn(2, 5, 3))
-    length = Length(5, sympy.Symbol("n"), Asking(Asked(), None, (), list))
-    assert (length + 2, length // 2, -length, length == 5, length in (5, 7)) == (
-        7,
-        2,
-        -5,
-        True,
-        True,
-    )
+    listener = Asking(Asked(), example_of(model, torch.randn(2, 5, 3)), (), list)
+    length = with_formula(5, length_of("x", (0, 1)), listener, sys._getframe())
+    found = length + 2, 2 * length, length // 2, -length, length / 2, divmod(length, 2), length == 5
+    assert found == (7, 10, 2, -5, 2.5, (2, 1), True)
     assert type(copy.copy(length)) is int
+    assert type(copy.copy(length / 2)) is float
 
 
 def test_two_inputs_whose_lengths_are_compared():

@@ -6,15 +6,15 @@ answer, and notes the other as impossible. The guards tell at which lengths to l
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import sympy
 import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
-# Lengths among which one is looked for that a guard excludes; of two lengths fewer each.
-LENGTHS = (*range(1, 130), 144, 192, 200, 256, 384, 400, 500, 512)
-PAIRS = range(1, 13)
+from toroids.discovery.tracing.nearby import choices
+
 MOST = 40  # guards that are looked at
 SIMPLE = 30  # operations of an equation that is solved
 
@@ -66,11 +66,6 @@ def equal_lengths(guards: Sequence[sympy.Basic]) -> dict[sympy.Symbol, sympy.Exp
     return found
 
 
-def _near(number: int) -> list[int]:
-    """Lengths, the next ones first."""
-    return sorted(LENGTHS, key=lambda n: abs(n - number))
-
-
 def excluded(
     guards: Sequence[sympy.Basic], numbers: Mapping[sympy.Symbol, int]
 ) -> Iterator[dict[sympy.Symbol, int]]:
@@ -85,16 +80,9 @@ def excluded(
     """
     for guard in [g for g in guards if g.free_symbols and g.free_symbols <= numbers.keys()][:MOST]:
         symbols = sorted(guard.free_symbols, key=str)
-        alone = ({x: n} for x in symbols for n in _near(numbers[x]))
-        together = (
-            dict(zip(pair, sizes, strict=True))
-            for pair in itertools.combinations(symbols, 2)
-            for sizes in itertools.product(PAIRS, PAIRS)
-        )
-        for choice in itertools.chain(alone, together):
-            if _fails(guard, {**numbers, **choice}):
-                yield choice
-                break
+        named = [int(n) for n in guard.atoms(sympy.Integer)]
+        found = choices(symbols, numbers, partial(_fails, guard), named)
+        yield from itertools.islice(found, 1)
 
 
 def _fails(guard: sympy.Basic, numbers: Mapping[sympy.Symbol, int]) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from toroids.discovery.tracing.asked import Asked, Asking
+from toroids.discovery.tracing.asked import Asked
 from toroids.discovery.tracing.example import Example
+from toroids.discovery.tracing.listening import Asking
 from toroids.discovery.tracing.program import Program, draws_random, operator_name
 from toroids.discovery.tracing.trace import Counted, quiet
 from toroids.errors import DataError, ToroidsError, first_line
@@ -44,13 +45,18 @@ class Caller:
         self.asked = Asked()
         self.paths: dict[str, int] = {}
 
-    def __call__(self, example: Example) -> list[Tensor]:
+    def __call__(self, example: Example, listen: bool = True) -> list[Tensor]:
         """Calls the module, from its state as it is, and notes in `asked` what it asks.
+
+        Args:
+            example: what it is called with.
+            listen: whether to note what it asks: not where nobody looks what it gives.
 
         Returns:
             The tensors of the output.
         """
-        counted, asked = Counted(self.model, example, self._key), Asked()
+        counted = Counted(self.model, example, self._key)
+        asked = Asked(middles=self.asked.middles)
         try:
             with evaluation_mode(counted), quiet():
                 found = self._called(counted, example, asked)
@@ -61,7 +67,8 @@ class Caller:
                 raise
             with evaluation_mode(counted), quiet():
                 return self._called(counted, example)
-        self.asked.add(asked)
+        if listen:
+            self.asked.add(asked)
         self.paths[example.sizes] = asked.path
         return found
 
@@ -75,10 +82,10 @@ class Caller:
         with Asking(asked, example, copies, lambda: [*counted.parameters(), *counted.buffers()]):
             return list(call(counted, self._lent, copies, {}))
 
-    def accepts(self, example: Example) -> list[Tensor] | None:
+    def accepts(self, example: Example, listen: bool = True) -> list[Tensor] | None:
         """The outputs at an example; None where the module fails on it."""
         try:
-            return self(example)
+            return self(example, listen)
         except torch.OutOfMemoryError:
             raise
         except Exception:

@@ -9,16 +9,18 @@ import contextlib
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 
 import torch
 from torch import Tensor, nn
 
+from toroids.discovery.tracing.asked import Question
 from toroids.discovery.tracing.assumed import excluded
 from toroids.discovery.tracing.calls import Caller, check_operators
 from toroids.discovery.tracing.draws import drawn_inputs, drawn_params, in_own_precision
 from toroids.discovery.tracing.example import Axis, Example, Inputs, example_of
 from toroids.discovery.tracing.holds import Point, Sizes, left_out, range_of
+from toroids.discovery.tracing.nearby import around
 from toroids.discovery.tracing.program import Program, twin_of
 from toroids.discovery.tracing.supported import check_supported
 from toroids.discovery.tracing.trace import ALL_PRESENT, alias_names, trace
@@ -34,8 +36,13 @@ SEQUENCE, SMALL = 3, 250
 LONGEST, BEYOND = 600, 3
 # How often every place is looked at again where a trace takes everything for present.
 DRAWS = 3
-# Questions about lengths that are answered the other way.
-ASKED = 48
+# Questions about lengths that are answered the other way, and at how many sizes each is tried.
+ASKED, GUESSED, TRIES = 48, 16, 6
+# How many more programs are looked for all around; the entries of inputs that small networks are
+# given, and how many more than in the example large ones are.
+MORE, ENTRIES, LARGER = 2, 2**20, 32
+# Traces whose guards are looked at.
+ROUNDS = 6
 # Lengths of the first and of other axes at which loops are looked at, and operators at most there.
 FAR, LONG = (17, 33), 2000
 # Networks of more entries are not looked at in another precision.
@@ -120,7 +127,8 @@ class _Explorer:
         self.programs: list[Program] = []
         self.points: list[Point] = []
         self.tried: dict[Axis, set[int]] = {}
-        self.notes: list[str] = []
+        self.answered: dict[str, bool] = {}
+        self.settled: set[object] = set()  # questions that no input answers otherwise
 
     def explored(self, also: Sequence[Example]) -> Explored:
         """Looks at the example, at others, and wherever that leaves something open."""
@@ -138,10 +146,12 @@ class _Explorer:
         if ALL_PRESENT in self.programs[0].notes:
             self._look_at_other_numbers()
         self._tell_sizes_from_numbers()
+        asked = self.call.asked
+        open_ = [q for q in asked.unanswered() if q.key not in self.settled]
+        open_ = [q for q in open_ if not q.guessed and not asked.is_answered_there(q)]
         notes = [
-            *Sizes(self.example, self.points).notes(),
+            *Sizes(self.example, self.points).notes(open_),
             *left_out(self.model, self.example),
-            *self.notes,
             *(note for program in self.programs for note in program.notes),
         ]
         return Explored(tuple(self.programs), tuple(self.points), tuple(dict.fromkeys(notes)))
@@ -196,7 +206,7 @@ class _Explorer:
         return self.example.resized(grown) if grown else self.example
 
     def _accepted(self, sizes: Mapping[Axis, int], of: Example | None = None) -> bool:
-        found = self.call.accepts((of or self.example).resized(sizes))
+        found = self.call.accepts((of or self.example).resized(sizes), listen=False)
         return found is not None and any(x.numel() for x in found)
 
     def _look(
@@ -219,6 +229,8 @@ class _Explorer:
         like = example.is_like(self.example)
         for axis in example.axes if like else ():
             self.tried.setdefault(axis, set()).add(example.size(axis))
+        if not keep and self._is_large() and self._went(example):
+            return True
         for program in self.programs:
             if program.example.is_like(example) and self.call.agrees(program, example, expected):
                 if keep or program not in [point.program for point in self.points]:
@@ -226,8 +238,6 @@ class _Explorer:
                 if self._was_closed(program, example):
                     break
                 return True
-        if not keep and self._is_large() and self._went(example):
-            return True
         program = self._traced(example)
         if program.lengths and not self.call.agrees(program, example, expected):
             program = trace(self.model, example, self.key)  # as where a length becomes a text
@@ -282,12 +292,12 @@ class _Explorer:
         if one is not None:
             self._look(one)
         self._look_larger()
-        for example in self._excluded():
-            self._look(example)
+        self._look_where_excluded()
         for _ in range(BEYOND):
             if not any([self._look(example) for example in list(self._beyond())]):
                 break
         self._look_far()
+        self._look_around(other or self.example)
         self._look_where_asked()
         self._look_at_variants()
 
@@ -353,18 +363,57 @@ class _Explorer:
             self.programs.append(program)
             self.points.append(Point(program, example))
 
+    def _look_around(self, small: Example) -> None:
+        """Looks at odd sizes, wide and tall ones, while they are taken for sizes like others."""
+        most = _entries(self.example) if self._is_large() else ENTRIES
+        known = Sizes(self.example, self.points)
+        paired = {axis: small.size(axis) for axis in self.example.axes if known.is_paired(axis)}
+        count = len(self.programs)
+        for alternatives in around(paired) if paired else ():
+            for example in map(small.resized, alternatives):
+                if len(self.programs) > count + MORE or _entries(example) > most:
+                    continue
+                if self._look(example, keep=False):
+                    break
+
     def _look_where_asked(self) -> None:
         """Looks where the forward's questions in Python are answered the other way."""
-        asked, done, taken = self.call.asked, set[object](), set[str]()
-        left = ASKED // 4 if self._is_large() else ASKED
-        while open_ := [q for q in asked.unanswered() if q.key not in done][:left]:
-            for question in open_:
-                done.add(question.key)
-                for example in question.otherwise():
-                    if example.sizes in taken or self._look(example, keep=False):
-                        taken.add(example.sizes)
-                        break
-            left -= len(open_)
+        asked, done = self.call.asked, set[object]()
+        for guessed, most in ((False, ASKED), (True, GUESSED)):
+            left = most // 4 if self._is_large() else most
+            while open_ := [
+                q
+                for q in asked.unanswered()
+                if q.guessed is guessed and q.key not in done and self._may_vary(q)
+            ][:left]:
+                for question in open_:
+                    done.add(question.key)
+                    self._look_for_other_answer(question)
+                left -= len(open_)
+
+    def _is_too_large(self, example: Example) -> bool:
+        most = LARGER * _entries(self.example) if self._is_large() else ENTRIES
+        return _entries(example) > max(most, _entries(self.example))
+
+    def _may_vary(self, question: Question) -> bool:
+        """Whether it is no guess about lengths that were never seen to vary."""
+        axes = question.condition.axes
+        return not question.guessed or all(len(self.tried[axis]) > 1 for axis in axes)
+
+    def _look_for_other_answer(self, question: Question) -> None:
+        """Looks near by until a question is answered the other way, or the module takes nothing."""
+        others = [*islice(question.otherwise(), TRIES)]
+        taken = False
+        for example in others:
+            if self._is_too_large(example):
+                return
+            if example.sizes not in self.answered:
+                self.answered[example.sizes] = self._look(example, keep=False)
+            taken |= self.answered[example.sizes]
+            if taken and (question.guessed or self.call.asked.is_answered(question)):
+                return
+        if question.needs_entries() if not others else not taken:
+            self.settled.add(question.key)
 
     def _look_at_other_numbers(self) -> None:
         """Looks at inputs of few entries, of which data leave much out, and at many."""
@@ -410,24 +459,27 @@ class _Explorer:
                 sizes |= self._other(self._others(axes[0]), axes, sizes)
         return self.example.resized(sizes) if sizes else None
 
-    def _excluded(self) -> Iterator[Example]:
-        """Lengths that the traces take for impossible, where the module takes them."""
-        seen = {point.example.sizes for point in self.points}
-        for program in self._own():
-            axes = {axis: x for axis, x in program.lengths.items() if x.is_Symbol}
-            numbers = {x: program.example.size(axis) for axis, x in axes.items()}
-            choices = [
-                {axis: choice[x] for axis, x in axes.items() if x in choice}
-                for choice in excluded(program.guards, numbers)
-            ]
-            for axis, x in axes.items():  # lengths that were equal
-                if any(other != axis and y == x for other, y in axes.items()):
-                    choices.append({axis: program.example.size(axis) + 1})
-            for sizes in choices:
-                example = program.example.resized(sizes)
-                if example.sizes not in seen:
-                    yield example
-                seen.add(example.sizes)
+    def _look_where_excluded(self) -> None:
+        """Looks at lengths that no trace allows, where the module takes them."""
+        done, seen = list[Program](), {point.example.sizes for point in self.points}
+        while new := [p for p in self._own() if p not in done and len(done) < ROUNDS]:
+            for program in new:
+                done.append(program)
+                for example in self._excluded(program):
+                    if example.sizes not in seen and not self._is_too_large(example):
+                        self._look(example)
+                    seen.add(example.sizes)
+
+    def _excluded(self, program: Program) -> Iterator[Example]:
+        """Lengths that a trace takes for impossible."""
+        axes = {axis: x for axis, x in program.lengths.items() if x.is_Symbol}
+        numbers = {x: program.example.size(axis) for axis, x in axes.items()}
+        for choice in excluded(program.guards, numbers):
+            sizes = {axis: choice[x] for axis, x in axes.items() if x in choice}
+            yield program.example.resized(sizes)
+        for axis, x in axes.items():  # lengths that were equal
+            if any(other != axis and y == x for other, y in axes.items()):
+                yield program.example.resized({axis: program.example.size(axis) + 1})
 
     def _look_larger(self) -> None:
         """Small images made larger: what sees one token of a small one sees several of these."""
@@ -494,7 +546,7 @@ class _Explorer:
         closed = [
             [a]
             for a in self.example.axes
-            if Sizes(self.example, self.points).is_paired(a) and not self._is_image(a)
+            if a not in main.lengths and len(self.tried[a]) > 1 and not self._is_image(a)
         ]
         for axes in [*(axes for axes, _ in self._open_groups(main)), *closed]:
             if 1 not in self.tried[axes[0]] and self._accepted({**sizes, **dict.fromkeys(axes, 1)}):

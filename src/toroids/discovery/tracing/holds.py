@@ -1,12 +1,15 @@
 """For which inputs a group holds, as its notes say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
+from toroids.discovery.tracing.asked import Question
 from toroids.discovery.tracing.example import Axis, Example, parameters_of
 from toroids.discovery.tracing.program import Program
+
+SHOWN = 3  # names, or conditions, in a sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +42,15 @@ class Sizes:
         seen = {point.example.size(axis) for point in self.points}
         return len(self.programs) == 1 and axis not in main.lengths and len(seen) > 1
 
-    def notes(self) -> Iterator[str]:
-        """For which sizes of the inputs the programs stand."""
+    def notes(self, open_questions: Sequence[Question] = ()) -> Iterator[str]:
+        """For which sizes of the inputs the programs stand.
+
+        Args:
+            open_questions: what the forward asked that was answered one way only.
+
+        Yields:
+            One note for all sizes, one for every setting, one for what was asked.
+        """
         shown, symbolic = [], []
         for i, (name, tensor) in enumerate(
             zip(self.example.names, self.example.tensors, strict=True)
@@ -60,6 +70,13 @@ class Sizes:
         yield f"holds for inputs of the sizes {', '.join(shown)}{said}"
         for name, value in self.example.settings:
             yield f"holds for `{name}` = {value!r}, as in the example"
+        asked = [q for q in open_questions if any(map(self._is_open_to(q), q.condition.axes))]
+        if asked:
+            where = _listed([str(q) for q in asked])
+            yield (
+                f"holds where {where}: the forward asks for it, and no sizes were looked at where "
+                "it is otherwise"
+            )
 
     def _size(self, axis: Axis) -> str:
         seen = sorted({point.example.size(axis) for point in self.points})
@@ -76,6 +93,10 @@ class Sizes:
             return "any" if low == 1 else f"{low} or more"
         return f"{low} to {high}"
 
+    def _is_open_to(self, question: Question) -> Callable[[Axis], bool]:
+        """Whether the answer may be another one there; of what is inside, traces know better."""
+        return self.is_paired if question.condition.is_inside else self._is_open
+
     def _is_open(self, axis: Axis) -> bool:
         return self.is_paired(axis) or any(axis in p.lengths for p in self.programs)
 
@@ -88,10 +109,15 @@ def left_out(model: nn.Module, example: Example) -> Iterator[str]:
     given = {name for name, value in passed.items() if value is not None}
     omitted = [p.name for p in named if p.name not in given and p.default is not p.empty]
     if omitted:
-        shown = ", ".join(f"`{name}`" for name in omitted[:3])
-        rest = f" and {len(omitted) - 3} more" if len(omitted) > 3 else ""
         are = "is" if len(omitted) == 1 else "are"
-        yield f"holds where {shown}{rest} {are} left out, as in the example"
+        shown = _listed([f"`{name}`" for name in omitted])
+        yield f"holds where {shown} {are} left out, as in the example"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """The first of some words, and how many more there are."""
+    rest = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return ", ".join(words[:SHOWN]) + rest
 
 
 def range_of(program: Program, axis: Axis) -> tuple[int, int | None]:
