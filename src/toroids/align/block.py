@@ -18,7 +18,7 @@ from torch import Tensor
 
 from toroids.params import Params, computing
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Leg, Space
+from toroids.symmetry.space import Leg, Space, overlap
 from toroids.symmetry.units import vectors
 
 Pattern: TypeAlias = tuple[float, ...]
@@ -62,7 +62,9 @@ class Block:
         """Whether no weight is moved by two spaces, or along two axes, so that tables tell all."""
         moved = [(name, leg) for name, legs in self.legs.items() for leg in legs]
         pairs = itertools.combinations(moved, 2)
-        return not any(x.meets(y) for (a, x), (b, y) in pairs if a != b or _place(x) != _place(y))
+        return not any(
+            overlap(x, y) for (a, x), (b, y) in pairs if a != b or _place(x) != _place(y)
+        )
 
 
 def blocks(group: SymmetryGroup) -> list[Block]:

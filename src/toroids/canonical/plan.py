@@ -20,7 +20,7 @@ from toroids.canonical.exponents import Matrix, independent, right_inverse
 from toroids.canonical.mix import carried_twice
 from toroids.canonical.spheres import Spheres, output_sphere
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Absorbed, Generator, Kind, Leg, Space
+from toroids.symmetry.space import Absorbed, Generator, Kind, Leg, Space, overlap
 from toroids.symmetry.units import entries_per_unit
 
 
@@ -380,7 +380,7 @@ def _without_bias(legs: tuple[Leg, ...], group: SymmetryGroup) -> tuple[Leg, ...
 
 
 def _meet(legs: Iterable[Leg], others: Iterable[Leg]) -> bool:
-    return any(x.meets(y) for x in legs for y in others)
+    return any(overlap(x, y) for x in legs for y in others)
 
 
 S = TypeVar("S", Scale, Sign)
@@ -397,7 +397,7 @@ def ordered(steps: Sequence[S]) -> list[list[S]]:
         for mover, step in enumerate(steps)
         for moved in step.moves
         for looker, leg in looks.get(moved.tensor, ())
-        if looker != mover and moved.meets(leg)
+        if looker != mover and overlap(moved, leg)
     }
     return [[steps[i] for i in circle] for circle in _circles(len(steps), edges)]
 

@@ -58,15 +58,6 @@ class Leg:
         """The positions as a tensor on the CPU."""
         return None if self.positions is None else torch.tensor(self.positions, dtype=torch.long)
 
-    def meets(self, other: "Leg") -> bool:
-        """Whether two legs hold some of the same entries, as rows and columns of a matrix do."""
-        if self.tensor != other.tensor:
-            return False
-        if (self.axis, self.span) != (other.axis, other.span):
-            return True
-        own, others = self.positions, other.positions
-        return own is None or others is None or not set(own).isdisjoint(others)
-
     def index_on(self, device: torch.device) -> Tensor:
         """The positions, of which there are some, as a tensor on `device`."""
         index = self._indices.get(device)
@@ -77,6 +68,17 @@ class Leg:
     @cached_property
     def _indices(self) -> dict[torch.device, Tensor]:
         return {}
+
+
+def overlap(a: Leg, b: Leg) -> bool:
+    """Whether two legs hold some of the same entries, as rows and columns of a matrix do."""
+    if a.tensor != b.tensor:
+        return False
+    if (a.axis, a.span) != (b.axis, b.span):
+        return True
+    return (
+        a.positions is None or b.positions is None or not set(a.positions).isdisjoint(b.positions)
+    )
 
 
 @dataclass(frozen=True)
