@@ -152,7 +152,7 @@ def test_a_generator_without_a_writer_is_left_and_reported():
     assert all(torch.equal(canonical[n], t) for n, t in model.state_dict().items())
 
 
-def test_scales_that_chase_each_other_are_refused():
+def test_scales_of_groups_and_of_their_units_look_at_weights_of_their_own():
     model = torch.nn.Sequential(
         torch.nn.Conv2d(4, 4, 2),
         torch.nn.Conv2d(4, 16, 2, groups=4),
@@ -160,12 +160,21 @@ def test_scales_that_chase_each_other_are_refused():
         torch.nn.MaxPool2d(2),
         torch.nn.Flatten(),
         torch.nn.Linear(2, 1),
-    )
-    group = td.discover(model, torch.randn(2, 4, 4, 4))
-    with pytest.raises(ParamsError, match="runs away"):
-        td.canonicalize(group, model.state_dict())
-    rest = group.without("0:groups", "rescale")
-    assert rest.dimension < group.dimension
+    ).double()
+    inputs = torch.randn(2, 4, 4, 4).double()
+    group = td.discover(model, inputs)
+    canonical = td.canonicalize(group, model.state_dict())
+    again = td.canonicalize(group, canonical)
+    assert all(torch.allclose(again[name], canonical[name], atol=1e-12) for name in canonical)
+    before = model(inputs)
+    assert torch.allclose(torch.func.functional_call(model, dict(canonical), inputs), before)
+
+
+def test_an_action_is_left_out():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    group = td.discover(model, torch.randn(2, 2))
+    rest = group.without("0", "rescale")
+    assert rest.dimension == group.dimension - 4
     td.canonicalize(rest, model.state_dict())
 
 

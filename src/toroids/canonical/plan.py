@@ -246,8 +246,12 @@ class Plan:
             (table[space.legs.index(legs[0])], self._shown(space, legs, taken))
             for legs in self._candidates(space, action, table, early)
         ]
+        around = [s for s in self.group.spaces if s.name in space.within and s.of(action)]
+        # with what already tells the same scales of the group that a unit lies in
+        told = [_row([*around, space], p.legs[0], action) for p in earlier if p.space in around]
         for row, shown in sorted(candidates, key=lambda c: _meet(c[1], taken)):
-            if independent([*rows, row], modulo_two=action == "flip"):
+            all_rows = [*told, *(_row([*around, space], x[0], action) for x in (*chosen, shown))]
+            if all(independent(r, modulo_two=action == "flip") for r in ([*rows, row], all_rows)):
                 chosen.append(shown if bias else _without_bias(shown, self.group))
                 rows.append(row)
         missing = len(generators) - len(rows)
@@ -368,6 +372,15 @@ class Plan:
                 places = [leg.positions[first::entries] for first in range(entries)]
                 single += [replace(leg, positions=some) for some in places]
         return tuple(sorted(single, key=lambda leg: _meet([leg], taken))[:1])  # best one not taken
+
+
+def _row(spaces: Sequence[Space], leg: Leg, action: Kind) -> Matrix:
+    """The powers of a leg's entries in the generators of several spaces."""
+    powers = []
+    for space in spaces:
+        found = next((n for n, own in enumerate(space.legs) if overlap(own, leg)), None)
+        powers += [0.0 if found is None else g.exponents[found] for g in space.of(action)]
+    return np.array(powers)
 
 
 def _powers(space: Space, generator: Generator) -> list[tuple[str, int, float]]:
