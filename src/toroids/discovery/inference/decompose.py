@@ -6,16 +6,46 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx, nn
 from torch._decomp import decomposition_table
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.rules import RULES
 from toroids.discovery.tracing.program import is_in_place, operator_name
 
 KEY = "decomposition"
+
+
+def _losses_by_chunks(
+    inputs: Tensor, matrix: Tensor, target: Tensor, bias: Tensor | None, weight: Tensor | None,
+    ignore_index: int, *_: Any, reduction: str = "none", label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """The loss of a linear map of its inputs, which PyTorch computes by chunks."""
+    return nn.functional.cross_entropy(
+        nn.functional.linear(inputs, matrix, bias), target, weight, ignore_index=ignore_index,
+        reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+def _loss_by_chunks(*given: Any) -> list[Tensor]:
+    """Their sum or mean; what comes along are gradients, zeros here, which nobody may read."""
+    reduction, ignore_index, label_smoothing = given[5:8]
+    loss = _losses_by_chunks(
+        *given[:5], ignore_index, reduction=reduction, label_smoothing=label_smoothing
+    )
+    bias = loss.new_zeros(0) if given[3] is None else given[3]
+    made = zip((*given[:2], bias), given[12:15], strict=True)
+    return [loss, *(x.new_zeros(x.shape if there else [0] * x.ndim) for x, there in made)]
+
+
+# PyTorch's own operators of which it tells no parts.
+OPAQUE: dict[str, Callable[..., Any]] = {
+    "torch_nn::_linear_cross_entropy_batch_chunked": _loss_by_chunks,
+    "torch_nn::_linear_cross_entropy_batch_chunked_no_reduction": _losses_by_chunks,
+}
 
 
 def decomposition(node: fx.Node) -> fx.GraphModule | None:
@@ -57,7 +87,10 @@ def _decomposition(node: fx.Node) -> fx.GraphModule | None:
     target: Any = node.target
     if not isinstance(target, torch._ops.OpOverload) or is_in_place(node):
         return None
-    ways = [target.decompose] if target._can_decompose() else []
+    ways: list[Callable[..., Any]] = []
+    if operator_name(node) in OPAQUE and all(user.args[1:] in ((), (0,)) for user in node.users):
+        ways.append(OPAQUE[operator_name(node)])
+    ways += [target.decompose] if target._can_decompose() else []
     ways += [decomposition_table[target]] if target in decomposition_table else []
     values = [n.meta.get("val") for n in node.all_input_nodes]
     mode = next((v.fake_mode for v in values if isinstance(v, FakeTensor)), None)
@@ -77,11 +110,19 @@ def _decomposition(node: fx.Node) -> fx.GraphModule | None:
                 parts = make_fx(functionalize(run), decomposition_table=_known(len(RULES)))(*values)
         except Exception:  # whatever PyTorch says: then nothing is known of the operator
             continue
+        if _shapes(node) != _shapes(parts.graph.output_node().args[0]):
+            continue
         nodes = [n for n in parts.graph.nodes if n.op == "call_function"]
         same = any(operator_name(n) == operator_name(node) for n in nodes)
         if not same and all(_writes_alone(n) for n in nodes if is_in_place(n)):
             return parts
     return None
+
+
+def _shapes(results: Any) -> list[list[Any]]:
+    """The shapes of the tensors that nodes hold."""
+    values = tree_leaves(fx.map_arg(results, lambda n: n.meta.get("val")))
+    return [list(value.shape) for value in values if isinstance(value, Tensor)]
 
 
 def _writes_alone(node: fx.Node) -> bool:
