@@ -166,6 +166,23 @@ def test_many_requests_in_parallel_are_all_answered_at_once(server):
     assert ask(server, "/networks.json")[0] == 200
 
 
+def test_who_asks_a_byte_at_a_time_is_let_go(server, monkeypatch):
+    monkeypatch.setattr("toroids.explore.server.ASKING", 0.2)
+    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+        slow.settimeout(0.05)
+        until, closed = time.monotonic() + 20, False
+        while not closed and time.monotonic() < until:
+            try:
+                slow.sendall(b"G")
+                closed = slow.recv(1) == b""
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                closed = True
+        assert closed
+    assert ask(server, "/networks.json")[0] == 200
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -6,6 +6,7 @@ import select
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -52,6 +53,8 @@ TYPES = {
 # Requests that are answered at the same time; who comes after them is told so at once.
 MOST_AT_ONCE = 256
 BUSY = b'{"error": "too many ask at the same time; ask again in a while."}'
+# Seconds from a connection to the end of its request; who sends a byte now and then is let go.
+ASKING = 20.0
 # Seconds that a computation gets to reach a point where it can end.
 PATIENCE = 5.0
 
@@ -78,6 +81,7 @@ class ExploreServer(ThreadingTCPServer):
         self.answers = answers
         self.stopping = threading.Event()
         self._free = threading.Semaphore(MOST_AT_ONCE)
+        self._asking: dict[socket.socket, float] = {}  # since when
         self._take((*PORTS, 0) if port is None else (port,))
         self.port: int = self.server_address[1]
         self.hosts = {f"{name}:{self.port}" for name in NAMES}
@@ -113,6 +117,7 @@ class ExploreServer(ThreadingTCPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answers in a thread of its own, or says that there are too many."""
         if self._free.acquire(blocking=False):
+            self._asking[request] = time.monotonic()
             super().process_request(request, client_address)
             return
         with suppress(OSError):
@@ -129,7 +134,20 @@ class ExploreServer(ThreadingTCPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self.has_asked(request)
             self._free.release()
+
+    def has_asked(self, request: socket.socket) -> None:
+        """Takes note that a request has come to its end."""
+        self._asking.pop(request, None)
+
+    def service_actions(self) -> None:
+        """Lets those go who take too long to ask."""
+        late = time.monotonic() - ASKING
+        for request in [request for request, since in self._asking.copy().items() if since < late]:
+            self.has_asked(request)
+            with suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing of a browser that hung up, which is no error."""
@@ -142,6 +160,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: ExploreServer
     timeout = 60  # seconds to send a request or to take its answer
+
+    def parse_request(self) -> bool:
+        """Reads what is asked, after which only the answer takes time."""
+        try:
+            return super().parse_request()
+        finally:
+            self.server.has_asked(self.connection)
 
     def do_GET(self) -> None:
         """Answers, or says why not."""
