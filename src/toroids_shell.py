@@ -5,6 +5,7 @@ without a word: there is nothing yet to tidy up.
 """
 
 import os
+import sys
 
 # what the module `signal` wraps, which takes milliseconds to import
 from _signal import SIG_IGN, SIGINT, getsignal, signal  # type: ignore[import-not-found]
@@ -16,6 +17,10 @@ def main() -> None:
     """Runs the shell command."""
     if getsignal(SIGINT) is not SIG_IGN:  # as shells set it for what runs in the background
         signal(SIGINT, lambda *_: os._exit(EXIT_CODE))
+    try:
+        os.getcwd()
+    except OSError:  # with which PyTorch ends the process
+        sys.exit("Error: this folder is gone; change to one that exists.")
     from toroids.cli import main as run
 
     run()

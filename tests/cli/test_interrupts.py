@@ -123,3 +123,10 @@ def test_where_it_is_ignored_as_in_the_background_it_stays_so(tmp_path):
         "with Interrupts():\n    os.kill(os.getpid(), signal.SIGINT)\n    print('goes on')"
     )
     assert run(program, tmp_path) == (0, "goes on\n", "")
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path):
+    program = f"import os; os.rmdir({str(tmp_path)!r}); import toroids_shell; toroids_shell.main()"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 1
+    assert done.stderr.decode() == "Error: this folder is gone; change to one that exists.\n"
