@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from toroids.discovery.axes.constraints import Constraints, Ids, Loss
 from toroids.discovery.axes.values import Bundle, Value, keep_bundle
@@ -66,14 +68,15 @@ def pin_partial(
     """
     if len(partial) < 2:
         return
-    taken = [{places.tobytes() for places in program} for program in partial]
+    # a call may take a part of what moves with the parameter, as a cell does of its first gates
+    alike = _alike(c)
+    taken = [{alike[places].tobytes() for places in program} for program in partial]
     first = taken[0]
     differing = set[bytes]().union(*(first ^ other for other in taken[1:]))
     if not differing:
         return
-    moved = np.unique(
-        np.concatenate([p for program in partial for p in program if p.tobytes() in differing])
-    )
+    parts = [p for program in partial for p in program if alike[p].tobytes() in differing]
+    moved = np.unique(np.concatenate(parts))
     for name, value in parameters.items():
         for bundle in value.bundles:
             if len(bundle.dims) == 1 and np.isin(bundle.places, moved).any():
@@ -86,6 +89,15 @@ def pin_axis(c: Constraints, name: str, value: Value, bundle: Bundle) -> None:
     keep_bundle(c, bundle, bundle.dims)
     reason = f"how much is read of axis {axis} of `{name}` depends on the sizes of the inputs"
     c.losses.append(Loss(reason, bundle.places.ravel()))
+
+
+def _alike(c: Constraints) -> Any:
+    """Numbers, for every place, those that move alike."""
+    none = np.zeros(0, np.int64)
+    a, b = (np.concatenate([none, *(pair[n] for pair in c.sames)]) for n in range(2))
+    both = (a >= 0) & (b >= 0)
+    graph = coo_matrix((np.ones(int(both.sum())), (a[both], b[both])), shape=(c.places, c.places))
+    return connected_components(graph, directed=False)[1]
 
 
 def _seen(c: Constraints) -> Any:
