@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from toroids.discovery.tracing.asked import Asked
+from toroids.discovery.tracing.bounded import Bounded
 from toroids.discovery.tracing.example import Example
 from toroids.discovery.tracing.listening import Asking
 from toroids.discovery.tracing.program import Program, draws_random, operator_name
@@ -77,6 +78,12 @@ class Caller:
     ) -> list[Tensor]:
         """What the module gives in the state in which it is."""
         copies = tuple(tensor.clone() for tensor in example.tensors)  # a call may write into them
+        with Bounded():
+            return self._run(counted, example, copies, asked)
+
+    def _run(
+        self, counted: Counted, example: Example, copies: tuple[Tensor, ...], asked: Asked | None
+    ) -> list[Tensor]:
         if asked is None:
             return list(call(counted, self._lent, copies, {}))
         with Asking(asked, example, copies, lambda: [*counted.parameters(), *counted.buffers()]):
