@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from discovery.rotary import Attention, half_split
 from torch import nn
 
 
@@ -64,3 +65,34 @@ def small(name, seed):
                 tensor.normal_()
     shape = (2, 1, 4, 4) if name == "convolution" else (2, 3)
     return model, torch.randn(shape, dtype=torch.float64)
+
+
+class Layer(nn.Module):
+    """Attention of several queries per key with rotary positions, and a gated feed-forward."""
+
+    def __init__(self, width, gains):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.RMSNorm(width, eps=0.01) for _ in range(2))
+        self.attention = Attention(half_split, heads=4, keys=2, width=width, gains=gains)
+        self.gate, self.up = (nn.Linear(width, 12, bias=False) for _ in range(2))
+        self.down = nn.Linear(12, width, bias=False)
+
+    def forward(self, x):
+        x = x + self.attention(self.norms[0](x))
+        y = self.norms[1](x)
+        return x + self.down(F.silu(self.gate(y)) * self.up(y))
+
+
+class LanguageModel(nn.Module):
+    """Its stream rotates, unless the embedding is tied; `gains` stand on queries and keys."""
+
+    def __init__(self, layers, tied=False, gains=False, width=8, words=16):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(words, width), nn.Linear(width, words, bias=False)
+        self.layers = nn.Sequential(*(Layer(width, gains) for _ in range(layers)))
+        self.norm = nn.RMSNorm(width, eps=0.01)
+        if tied:
+            self.head.weight = self.embedding.weight
+
+    def forward(self, ids):
+        return self.head(self.norm(self.layers(self.embedding(ids))))

@@ -4,6 +4,8 @@ import logging
 
 import pytest
 import torch
+from align.networks import LanguageModel
+from torch import nn
 from zoo.found import found, named
 
 import toroids as td
@@ -29,8 +31,8 @@ def test_descent_undoes_a_planted_element(name):
     undone(group, disturbed(model, group))
 
 
-def undone(group, params):
-    moved = group.apply(group.random(torch.Generator().manual_seed(1)), params)
+def undone(group, params, seed=1):
+    moved = group.apply(group.random(torch.Generator().manual_seed(seed)), params)
     alignment = td.align(group, moved, to=params)
     assert alignment.bound < (1 + 1e-10) * alignment.similarity
     assert alignment.similarity_before < 0.99 * alignment.similarity
@@ -47,3 +49,15 @@ def test_small_families_come_back_too(name):
     model, inputs, key = TINY[name]()
     group = td.discover(model, inputs, output_key=key)
     undone(group, {k: x.double() for k, x in model.state_dict().items()})
+
+
+# Signs behind gates, signs that gains share with heads, and phases that keys tell before queries.
+@pytest.mark.parametrize(("layers", "tied", "gains"), [(1, False, True), (2, True, False)])
+def test_language_models_written_by_hand_come_back_whatever_their_weights(layers, tied, gains):
+    torch.manual_seed(0)
+    model = LanguageModel(layers, tied, gains)
+    group = td.discover(model, torch.randint(0, 16, (2, 6)), verify=False)
+    for seed, scale in enumerate((1.0, 0.02, 1.0, 0.1)):
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=scale if parameter.ndim > 1 else 1.0)
+        undone(group, {k: x.double() for k, x in model.state_dict().items()}, seed)

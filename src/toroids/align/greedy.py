@@ -8,7 +8,8 @@ summed cosine similarities
 
 by a linear assignment. What reads a unit is not looked at: that is why one pass is fast and weak.
 Where a unit can change its sign together with the gain of a norm behind it, the gain counts as one
-more entry: two filters that are alike up to a sign differ in what they let through.
+more entry: two filters that are alike up to a sign differ in what they let through. So do weights
+that take a sign of the unit's which its writer does not take, as those behind a gate.
 Where what writes a space depends on spaces that come later, as in recurrent layers and residual
 streams with tied embeddings, the weights that meet no such space count instead, and spaces that
 have none wait for the others. Where phases turn what heads hold, keys tell the phases first, and
@@ -18,7 +19,7 @@ then queries the heads.
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from toroids.align.block import Block, Rows, Table, blocks, cosines, products, rows_of
+from toroids.align.block import Block, Pattern, Rows, Table, blocks, cosines, products, rows_of
 from toroids.align.choose import choose
 from toroids.align.problem import Found, Problem
 from toroids.canonical.mix import carried_twice
@@ -74,12 +75,12 @@ def _tables(
 ) -> dict[str, Table]:
     """What tells the units of a block apart, but for spaces that wait."""
     tables: dict[str, Table] = {}
-    wait = {leg.tensor for s in block.spaces if s.name in waiting for leg in block.legs[s.name]}
+    beside = [leg for name in _beside_phases(block) for leg in block.legs[name]]
     for space in block.spaces:
         telling = [] if space.name in waiting else _telling(group, meets, block, space, known)
-        if space.of("phase"):
-            telling = [leg for leg in telling or block.legs[space.name] if leg.tensor not in wait]
-            telling = telling or [x for x in block.legs[space.name] if x.tensor not in wait]
+        if space.of("phase"):  # told by keys: of queries one knows the places after the phases only
+            keys = [x for x in block.legs[space.name] if not any(map(x.meets, beside))]
+            telling = [leg for leg in telling if leg in keys] or keys
         parts = [(block.legs[space.name][leg], *rows(space, leg)) for leg in telling]
         turns, inner = bool(space.matrix or space.of("phase")), space is not block.space
         tables[space.name] = products(parts, inner) if turns or inner else cosines(parts)
@@ -109,9 +110,22 @@ def _telling(
     # gains of a norm, one number per unit, tell units apart less well than an embedding behind it
     telling = any(len(group.shapes[leg.tensor]) > 1 for leg in writer)
     if telling and set(writer) <= set(settled):
-        gains = {norm.weight for norm in space.norms}
-        return [*writer, *(leg for leg in settled if leg.tensor in gains and any(legs[leg]))]
+        return [*writer, *_telling_signs(space, legs, writer, settled)]
     return settled or writer or list(legs)
+
+
+def _telling_signs(
+    space: Space, legs: Mapping[Leg, Pattern], writer: Sequence[Leg], settled: Sequence[Leg]
+) -> list[Leg]:
+    """What else tells signs: the gains of norms, and whatever takes those that no writer takes."""
+    gains = {norm.weight for norm in space.norms}
+    untold = [i for i in range(len(space.of("flip"))) if not any(legs[x][i] for x in writer)]
+    return [
+        leg
+        for leg in settled
+        if leg not in writer
+        and any(legs[leg][i] for i in (range(len(legs[leg])) if leg.tensor in gains else untold))
+    ]
 
 
 def _settled(meets: Meets, block: Block, space: Space, known: set[str]) -> list[Leg]:

@@ -27,7 +27,7 @@ from toroids.discovery.tracing.holds import Point
 from toroids.discovery.tracing.trace import trace
 
 X = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
-PHASE, GAIN = ["phase", "rescale"], ["flip", "rescale"]
+PHASE, GAIN = ["phase", "rescale"], ["rescale"]
 # how it is written, and size, copies and actions of the pairs
 WRITTEN = {
     "half_split": (dict(turn=half_split), (2, 1, PHASE)),
@@ -82,6 +82,9 @@ def test_pairs_are_found_in_whatever_way_they_are_written_and_nowhere_else():
     }
     assert pairs["interleaved"].dimension == 8  # of two heads two scales and two angles
     assert pairs["gains"].dimension == 2
+    # the signs of four gains of queries and four of keys, and of what two pairs hold behind them
+    flips = [len(s.of("flip")) * s.copies * s.size for s in group.spaces if "gains." in s.name]
+    assert sum(flips) == 10
     params = model.state_dict()
     check_laws(group, params)
     moved = group.apply(group.random(torch.Generator().manual_seed(2)), params)

@@ -73,6 +73,9 @@ class PairSpaces:
         if len(held) < math.prod(s.size for s in around) or len(set(held.values())) > 1:
             around = []
         space = self._space(ordered, key, around)
+        for other in self.spaces if "flip" in space.actions else ():
+            # signs that the gains tell alone stay where these have them
+            [space] = without_redundant([space], other, self.program.shapes, ["flip"])
         others = without_redundant(self.spaces, space, self.program.shapes)
         blocking = next(
             (s.name for s in others if not takes_pairs(s, ordered, space, around)), None

@@ -15,15 +15,21 @@ Axes = dict[str, tuple[int, int]]  # for tensors the first axis, and how many, o
 Entry = tuple[str, int, int, int]  # a tensor, its axes, and where along them
 
 
+# For generators of one action what may say them already.
+SAYING: Mapping[Action, tuple[Action, ...]] = {"rescale": ("rescale",), "flip": ("flip", "phase")}
+
+
 def without_redundant(
-    spaces: Sequence[Space], by: Space, shapes: Mapping[str, tuple[int, ...]]
-) -> list[Space]:
+    spaces: Sequence[Space], by: Space, shapes: Mapping[str, tuple[int, ...]],
+    actions: Sequence[Action] = tuple(SAYING),
+) -> list[Space]:  # fmt: skip
     """Leaves out the scales and flips that are combinations of those of another space.
 
     Args:
         spaces: of a group.
         by: another space, of which one unit may be part of a unit of theirs.
         shapes: of the tensors.
+        actions: which of the two.
 
     Returns:
         The spaces; those that nothing is left to, and that carry none, are left out.
@@ -33,16 +39,16 @@ def without_redundant(
     names = {name for space in (*spaces, by) for name in space.within}
     result = []
     for space in spaces:
-        kept = _kept(space, by, held, axes, shapes)
-        actions = {g.action for g in kept} | (space.actions & {"permute"})
-        if actions or space.name in names:
-            result.append(replace(space, generators=kept, actions=frozenset(actions)))
+        kept = _kept(space, by, held, axes, shapes, actions)
+        left = {g.action for g in kept} | (space.actions & {"permute"})
+        if left or space.name in names:
+            result.append(replace(space, generators=kept, actions=frozenset(left)))
     return result
 
 
 def _kept(
     space: Space, by: Space, held: Sequence[Sequence[set[Entry]]], axes: Axes,
-    shapes: Mapping[str, tuple[int, ...]],
+    shapes: Mapping[str, tuple[int, ...]], actions: Sequence[Action],
 ) -> tuple[Generator, ...]:  # fmt: skip
     """The generators that are independent of those of another space."""
     if not {leg.tensor for leg in space.legs} & axes.keys():
@@ -63,12 +69,9 @@ def _kept(
         return {at: value for at, value in found.items() if value}
 
     dropped: set[Generator] = set()
-    kinds: tuple[tuple[Action, tuple[Action, ...]], ...] = (
-        ("rescale", ("rescale",)), ("flip", ("flip", "phase")),
-    )  # fmt: skip
-    for action, saying in kinds:
+    for action in actions:
         even = action == "flip"
-        known = [vector(g, u, even) for kind in saying for g in by.of(kind) for u in near]
+        known = [vector(g, u, even) for kind in SAYING[action] for g in by.of(kind) for u in near]
         # those that move few weights stay
         mine = sorted(space.of(action), key=lambda g: np.count_nonzero(g.exponents))
         free = complement([vector(g, own, even) for g in mine], known, modulo_two=even)
