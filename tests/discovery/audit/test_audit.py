@@ -120,6 +120,26 @@ def test_the_padding_row_of_an_embedding_is_not_dead():
         model[0].weight.normal_()
     assert audit(model, torch.arange(4).repeat(10, 1)).dead == 0
 
+class Words(nn.Module):
+    """A table of words, which reads what a norm with gains and biases writes, and one of places."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.places, self.a = nn.Embedding(7, 4), nn.Embedding(5, 4), nn.Linear(4, 4)
+        self.first, self.last = (nn.LayerNorm(4, eps=0.1) for _ in range(2))
+        self.bias = nn.Parameter(torch.randn(7))
+
+    def forward(self, ids):
+        h = self.first(self.words(ids) + self.places.weight[: ids.shape[1]])
+        return self.last(torch.tanh(self.a(h))) @ self.words.weight.T + self.bias
+
+
+def test_what_a_table_of_words_adds_along_inverse_gains_another_table_takes_back():
+    torch.manual_seed(0)
+    found = audit(Words(), torch.randint(0, 7, (12, 5)))
+    assert found.unexplained == 0
+    assert found.linear_redundant > 0
+
 
 def test_no_outputs_are_refused():
     with pytest.raises(td.DataError, match="gives no outputs"):

@@ -11,7 +11,7 @@ twins of the network.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -31,7 +31,7 @@ from toroids.discovery.tracing.program import Program
 from toroids.errors import DataError
 from toroids.params import Params
 from toroids.symmetry.group import SymmetryGroup, check_group
-from toroids.symmetry.space import Leg
+from toroids.symmetry.space import Leg, Space
 from toroids.symmetry.units import along
 
 # More parameters have a Jacobian that takes minutes.
@@ -152,20 +152,46 @@ class _Subject:
         """For every norm with a bias the directions that change constants: biases, and readers.
 
         The columns of a reader, weighed by the inverse gains, add up to what multiplies the mean
-        that a layer norm makes zero: along their sum the reader does not see its input.
+        that a layer norm makes zero: along their sum the reader does not see its input. Where the
+        reader is an embedding as well, another table takes back what this adds to every word.
 
         Returns:
             (directions, entries of all parameters), for every norm.
         """
         found = []
-        for space in self.group.spaces:
-            for scale in space.of("rescale"):
-                legs = [(x, e) for x, e in zip(space.legs, scale.exponents, strict=True) if e]
-                single = [x for x, e in legs if e > 0 and self.point[x.tensor].ndim == 1]
-                readers = [x for x, e in legs if e < 0 and x.positions is None]
-                if len({x.tensor for x in single}) == 2 and space.copies == 1:
+        for space in (s for s in self.group.spaces if s.copies == 1):
+            for single, readers in (*self._before_readers(space), *self._on_stream(space)):
+                if len({leg.tensor for leg in single}) == 2:
                     found += [self._behind(gain, single, readers) for gain in single]
         return found
+
+    def _before_readers(self, space: Space) -> Iterator[tuple[list[Leg], list[Leg]]]:
+        """The gain and bias of norms whose gains move into what reads them, and these readers."""
+        for scale in space.of("rescale"):
+            legs = [(x, e) for x, e in zip(space.legs, scale.exponents, strict=True) if e]
+            single = [x for x, e in legs if e > 0 and self.point[x.tensor].ndim == 1]
+            yield single, [x for x, e in legs if e < 0 and x.positions is None]
+
+    def _on_stream(self, space: Space) -> Iterator[tuple[list[Leg], list[Leg]]]:
+        """The gain and bias of other norms, and what may read them: a tied embedding, and tables.
+
+        What one constant adds to all words another table takes back.
+        """
+        moved = {leg.tensor for single, _ in self._before_readers(space) for leg in single}
+        read = {x.tensor for s in self.group.spaces for x in s.legs if x.role == "read"}
+        wide = {
+            leg.tensor: leg
+            for leg in space.legs
+            if self.point[leg.tensor].ndim > 1
+            and leg.positions is None
+            and (leg.role == "read" or leg.tensor not in read)
+        }
+        layers: dict[str, list[Leg]] = {}
+        for leg in space.legs:
+            if self.point[leg.tensor].ndim == 1 and leg.tensor not in moved:
+                layers.setdefault(leg.operator, []).append(leg)
+        for single in layers.values():
+            yield single, list(wide.values())
 
     def _behind(self, gain: Leg, single: Sequence[Leg], readers: Sequence[Leg]) -> Tensor:
         """Directions of all biases, and of a norm's readers along its inverse gains."""
