@@ -24,7 +24,7 @@ from toroids.align.choose import choose
 from toroids.align.problem import Found, Problem
 from toroids.canonical.mix import carried_twice
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Leg, Space
+from toroids.symmetry.space import Leg, Space, overlap
 
 Meets: TypeAlias = Mapping[str, set[str]]  # for every tensor the names of the spaces on it
 
@@ -79,7 +79,7 @@ def _tables(
     for space in block.spaces:
         telling = [] if space.name in waiting else _telling(group, meets, block, space, known)
         if space.of("phase"):  # told by keys: of queries one knows the places after the phases only
-            keys = [x for x in block.legs[space.name] if not any(map(x.meets, beside))]
+            keys = [x for x in block.legs[space.name] if not any(overlap(x, y) for y in beside)]
             telling = [leg for leg in telling if leg in keys] or keys
         parts = [(block.legs[space.name][leg], *rows(space, leg)) for leg in telling]
         turns, inner = bool(space.matrix or space.of("phase")), space is not block.space

@@ -120,6 +120,7 @@ def test_the_padding_row_of_an_embedding_is_not_dead():
         model[0].weight.normal_()
     assert audit(model, torch.arange(4).repeat(10, 1)).dead == 0
 
+
 class Words(nn.Module):
     """A table of words, which reads what a norm with gains and biases writes, and one of places."""
 

@@ -176,6 +176,9 @@ class _Subject:
         """The gain and bias of other norms, and what may read them: a tied embedding, and tables.
 
         What one constant adds to all words another table takes back.
+
+        Yields:
+            Legs that one unit moves, and legs that take it back.
         """
         moved = {leg.tensor for single, _ in self._before_readers(space) for leg in single}
         read = {x.tensor for s in self.group.spaces for x in s.legs if x.role == "read"}
