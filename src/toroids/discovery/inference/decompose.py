@@ -11,7 +11,6 @@ from torch._decomp import decomposition_table
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.rules import RULES
 from toroids.discovery.tracing.program import is_in_place, operator_name
@@ -110,19 +109,11 @@ def _decomposition(node: fx.Node) -> fx.GraphModule | None:
                 parts = make_fx(functionalize(run), decomposition_table=_known(len(RULES)))(*values)
         except Exception:  # whatever PyTorch says: then nothing is known of the operator
             continue
-        if _shapes(node) != _shapes(parts.graph.output_node().args[0]):
-            continue
         nodes = [n for n in parts.graph.nodes if n.op == "call_function"]
         same = any(operator_name(n) == operator_name(node) for n in nodes)
         if not same and all(_writes_alone(n) for n in nodes if is_in_place(n)):
             return parts
     return None
-
-
-def _shapes(results: Any) -> list[list[Any]]:
-    """The shapes of the tensors that nodes hold."""
-    values = tree_leaves(fx.map_arg(results, lambda n: n.meta.get("val")))
-    return [list(value.shape) for value in values if isinstance(value, Tensor)]
 
 
 def _writes_alone(node: fx.Node) -> bool:
