@@ -81,6 +81,7 @@ def test_what_nobody_waits_for_is_given_up_and_the_next_has_its_turn():
     first, second = Asked(queue, "a", forever), Asked(queue, "b", forever)
     both = Asked(queue, "a", forever)
     last = Asked(queue, "c", lambda look: "c")
+    assert eventually(lambda: "a" in queue._pieces and queue._pieces["a"].askers == 2)
     first.gone.set()
     assert isinstance(first.answer(), Gone)
     assert "a" in queue._pieces  # another waits for it
