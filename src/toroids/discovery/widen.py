@@ -71,7 +71,7 @@ def widen(
     check_module(wide, "the wide model")
     shapes = {name: tuple(tensor.shape) for name, tensor in narrow.state_dict().items()}
     check_shapes(params, shapes, "the parameters", "the narrow model")
-    check_finite(params)
+    check_finite(params, masks={name for name, _ in narrow.named_buffers()})
     explored = [explore(model, inputs, output_key) for model in (narrow, wide)]
     embedding = _Embedding(*(group_of(one) for one in explored))
     main, example = explored[0].main, explored[0].points[0].example

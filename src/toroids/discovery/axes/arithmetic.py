@@ -355,5 +355,6 @@ def scaled(c: Constraints, value: Value, number: float) -> Value:
             ids[1 + SHIFT] = c.unknowns(bundle.places)[SHIFT]
             c.equation(SHIFT, (-1, ids[1 + SHIFT]), (number, bundle.ids[1 + SHIFT]))
         bundles.append(Bundle(bundle.dims, ids))
-    c.measured |= is_open(number)
+    if is_open(number):
+        c.measured.append(number)
     return replace(value, bundles=tuple(bundles), tensor=None, name=None)

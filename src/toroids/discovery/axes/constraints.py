@@ -10,6 +10,7 @@ it takes; operators state linear equations between those. Nothing is solved here
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ class Constraints:
         self.conditions: set[str] = set()  # buffers whose numbers decide what is granted
         self.offsets: dict[str, float] = {}  # what is added to parameters wherever they are read
         self.sized = False  # whether the inputs are of one size only
-        self.measured = False  # whether a number that depends on lengths multiplies something
+        self.measured: list[Any] = []  # numbers that depend on lengths and multiply something
         # about the operator at hand, for its rule
         self.operator = ""
         self.name = ""  # as its rule is registered, without the namespace

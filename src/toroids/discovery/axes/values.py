@@ -9,6 +9,7 @@ a bundle is uniform: the value is constant along it.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -47,12 +48,27 @@ class Bundle:
         return len(self.dims) == 1 and bool((self.ids[0] < 0).all())
 
 
-class OpenInt(int):
-    """An integer that depends on the lengths of the inputs, as it is for the example."""
+class _Open:
+    """A number that depends on the lengths of the inputs, as it is for the example.
+
+    Attributes:
+        expression: of the lengths, where it is known.
+    """
+
+    expression: Any = None
+
+    def made_by(self, expression: Any) -> Self:
+        """The same number, with what it is made of."""
+        self.expression = expression
+        return self
 
 
-class OpenFloat(float):
-    """A number that depends on the lengths of the inputs, as it is for the example."""
+class OpenInt(_Open, int):
+    """An integer, or truth, that depends on the lengths of the inputs."""
+
+
+class OpenFloat(_Open, float):
+    """A number that depends on the lengths of the inputs."""
 
 
 def is_open(x: object) -> bool:

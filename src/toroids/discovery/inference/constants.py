@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
+from toroids.discovery.axes import is_open
 from toroids.discovery.rules.elementwise import LOWEST
 from toroids.discovery.tracing.program import (
     Execution,
@@ -125,7 +126,7 @@ NOTHING = Added()
 
 
 class Untold(Exception):
-    """A program that writes into views of what it has computed: nothing is said about it."""
+    """A program that writes into views, or has parts only on longer inputs: nothing is said."""
 
 
 def equations_of(program: Program) -> list[Equation] | None:
@@ -283,7 +284,7 @@ class _Run:
         self.vanish_hidden([node])
         for value in self._leaves([node]):
             if value.terms:
-                self.equations += _equations(value.terms)
+                self.equations += self.met(node, value.terms)
         self.values[node] = _settled(self.values[node])
 
     def vanish_hidden(self, nodes: Sequence[fx.Node]) -> None:
@@ -291,9 +292,25 @@ class _Run:
         for node in nodes:
             for value in self._leaves([node]):
                 for terms in value.hidden:
-                    self.equations += _equations(terms)
+                    self.equations += self.met(node, terms)
             if isinstance(self.values[node], Added):
                 self.values[node] = replace(self.values[node], hidden=())
+
+    def met(self, node: fx.Node, terms: Sequence[Term]) -> list[Equation]:
+        """The equations of terms that add up to nothing, where a value has any entries."""
+        if 0 not in self.shape(node):
+            return _equations(terms)
+        if self._may_grow(node):  # what lies there on longer inputs is not known
+            raise Untold
+        return []
+
+    def _may_grow(self, node: fx.Node) -> bool:
+        """Whether a value without entries has some at other sizes of the inputs."""
+        twin = None if self.program.twin is None else self.program.twin.nodes.get(node)
+        if twin is not None and 0 not in twin.meta["val"].shape:
+            return True
+        sizes = [self.sizes(size) for size in node.meta["val"].shape]
+        return all(size != 0 or is_open(size) for size in sizes)
 
     def known(self, node: Any) -> Any:
         """The numbers of a tensor that depends on no input and no parameter; None of others."""
@@ -412,6 +429,8 @@ def _sum(run: _Run, node: fx.Node) -> Added | None:
     name = operator_name(node)
     a, b = node.args[:2]
     alpha = run.number(node.kwargs.get("alpha", 1))
+    if is_open(alpha):
+        return None
     signs = (1.0, -alpha if "sub" in name else alpha)
     if name == "aten::rsub":
         signs = (-alpha, 1.0)
@@ -539,7 +558,7 @@ def _one_of(run: _Run, node: fx.Node, parts: Sequence[Any]) -> Added | None:
     shape = run.shape(node)
     one, two = (_expanded(value.terms, shape) for value in values)
     difference = _merged([*one, *(replace(term, factor=-term.factor) for term in two)])
-    run.equations += _equations(difference) if difference else []
+    run.equations += run.met(node, difference) if difference else []
     return Added(one)
 
 

@@ -6,7 +6,7 @@ so that what all of them state together holds at every size.
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -109,20 +109,22 @@ def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inferenc
     partial: list[list[np.ndarray[Any, Any]]] = []
     for number, program in enumerate(programs):
         state.constraints.partial = []
-        state.constraints.measured = False
+        state.constraints.measured = []
         run = _Run(state, program, Sizes(program))
         outputs = run.whole()
         state.steps.append(run.steps)
         if number == 0:
             state.outputs, state.inputs = outputs, run.inputs
         partial.append(state.constraints.partial)
-        if not state.constraints.measured:
+        measured = state.constraints.measured
+        if not measured:
             continue
         # a sum of shifts, weighed by a length, may vanish at that length by chance
         if program.twin is not None:
             _Run(state, program.twin.program, Sizes(program.twin.program)).whole()
         elif program.lengths:
-            _Run(state, program, Sizes(program, _other_sizes(program))).whole()
+            for sizes in _unlike(program, {x.expression for x in measured} - {None}):
+                _Run(state, program, sizes).whole()
     expand(state.constraints)
     pin_partial(state.constraints, state.parameters, partial)
     pin_unread(state.constraints, state.parameters)
@@ -130,6 +132,19 @@ def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inferenc
         state.constraints.operator = f"the condition on `{name}`"
         axes.pin(state.constraints, state.parameters[name])
     return state
+
+
+def _unlike(program: Program, expressions: set[Any]) -> Iterator[Sizes]:
+    """Lengths other than the example's; at some of them every expression is another number."""
+    here, other = Sizes(program), Sizes(program, _other_sizes(program))
+    yield other
+    found = []
+    for expression in sorted(expressions, key=str):
+        if here.of(expression) == other.of(expression):
+            sizes = here.elsewhere(program, expression)
+            if sizes is not None and sizes not in found:
+                found.append(sizes)
+    yield from (Sizes(program, sizes) for sizes in found)
 
 
 def _other_sizes(program: Program) -> dict[Any, int]:
@@ -337,6 +352,8 @@ class _Run:
         if all(_known(value) for value in inputs) and not draws_random(node):
             if not self._varies(node):
                 return _folded(c, node, look_up)
+        if self._is_empty(node):  # whatever it reads is not looked at
+            return self._made(node, [_nothing(shape) for shape in self._shapes(node)])
         c.operator = f"operator `{name}`{_where(node)}{_by_constants(name, inputs)}"
         c.shapes, c.open = self._shapes(node), self._opened(node)
         c.arguments = tuple(value for n in node.all_input_nodes for value in _tensors(n))
@@ -566,8 +583,20 @@ class _Run:
             places += [b.places[b.places >= 0].ravel() for b in value.bundles]
         if places:
             c.losses.append(Loss(f"{c.operator} {why}", np.concatenate(places)))
-        results = iter([axes.fixed_value(shape) for shape in c.shapes])
+        return self._made(node, [axes.fixed_value(shape) for shape in c.shapes])
+
+    def _made(self, node: fx.Node, values: Sequence[Value]) -> Any:
+        """Values in the place of the tensors that an operator gives."""
+        results = iter(values)
         return tree_map_only(Tensor, lambda _: next(results), node.meta.get("val"))
+
+    def _is_empty(self, node: fx.Node) -> bool:
+        """Whether nothing of what an operator gives has any entries, at all sizes of the trace."""
+        twin = self._twin(node)
+        tensors = [*_tensors(node), *([] if twin is None else _tensors(twin))]
+        return bool(tensors) and all(
+            any(s == 0 and not self._open(s) for s in x.shape) for x in tensors
+        )
 
 
 def _fate(before: Sequence[int], after: Sequence[int], axis: int) -> tuple[int, int] | None:
@@ -705,6 +734,11 @@ def _marked(a: Any, b: Any) -> Any:
     if isinstance(a, int) and a != b:
         return OpenInt(a)
     return OpenFloat(a) if isinstance(a, float) and a != b else a
+
+
+def _nothing(shape: Sequence[int]) -> Value:
+    """A value without entries."""
+    return Value(tuple((size,) if size != 1 else () for size in shape), zero=True)
 
 
 def _fits(result: Any, shapes: Sequence[tuple[int, ...]]) -> bool:

@@ -130,11 +130,12 @@ def clamp(c: Constraints, x: Value, low: Any = None, high: Any = None) -> Any:
     low, high = None if low == -math.inf else low, None if high == math.inf else high
     if low is None and high is None:
         return x
-    if (low, high) in ((0, None), (None, 0)):
+    known = not (axes.is_open(low) or axes.is_open(high))
+    if known and (low, high) in ((0, None), (None, 0)):
         return relu(c, x)
     if low is None or high is None:
         axes.stop(c, x, "has another bound than zero")
-    odd = low is not None and high is not None and low == -high and low <= high
+    odd = known and low is not None and high is not None and low == -high and low <= high
     return axes.elementwise(c, x, sign=odd)
 
 
@@ -154,7 +155,7 @@ def clamp_max(c: Constraints, x: Value, high: Any) -> Any:
 def add(c: Constraints, a: Any, b: Any, alpha: float = 1) -> Value:
     """Terms scale and flip alike; a constant that is not zero forbids both."""
     a, b = as_value(a), as_value(b)
-    if alpha != 1:
+    if alpha != 1 or axes.is_open(alpha):
         b = axes.scaled(c, b, alpha)
     if b.zero and a.shape == c.shape:
         return a if not b.bundles else axes.add(c, (a, b))

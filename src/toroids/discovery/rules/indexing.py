@@ -294,7 +294,7 @@ def index_put_along(
     """Slices of an axis put, or added, by number."""
     x, source, alpha = axes.unnamed(c, x), as_value(source), named.get("alpha", 1)
     source = axes.unnamed(c, source)
-    if alpha != 1:
+    if alpha != 1 or axes.is_open(alpha):
         source = axes.scaled(c, source, alpha)
     if not x.axes:
         source = axes.reshape(c, source, ()) if source.axes else source

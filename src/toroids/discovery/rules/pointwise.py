@@ -120,8 +120,10 @@ def _padded(generators: Generators, count: int) -> list[tuple[int, ...]]:
 
 
 def as_value(x: Any) -> Value:
-    """A number as a value."""
-    return x if isinstance(x, Value) else axes.constant(torch.as_tensor(x))
+    """A number as a value; one that depends on lengths may be any."""
+    if isinstance(x, Value):
+        return x
+    return Value(()) if axes.is_open(x) else axes.constant(torch.as_tensor(x))
 
 
 def _rule_of(law: Law) -> Any:

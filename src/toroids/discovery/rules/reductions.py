@@ -258,6 +258,8 @@ def norm_over(
     c: Constraints, x: Value, dim: Any, keepdim: bool = False, *, power: Any = 2
 ) -> Value:
     """A norm over axes: homogeneous, and of every entry the sign is forgotten."""
+    if axes.is_open(power):
+        return _of_entries(c, x, dim, keepdim, NONE)
     if power == 0:  # counts what is not zero
         return _of_entries(c, x, dim, keepdim, TRUTH)
     even = pointwise(c, [x], replace(HOMOGENEOUS, sign=((1, 0),)))

@@ -282,7 +282,8 @@ def pad(
         sizes = [(s,) if s != 1 else () for s in x.shape]
         sizes[axis] = (before + after,)
         # what is filled in is of one kind, before and after
-        x = axes.concatenate(c, [x, Value(tuple(sizes), zero=not value)], axis)
+        zero = not value and not axes.is_open(value)
+        x = axes.concatenate(c, [x, Value(tuple(sizes), zero=zero)], axis)
         order = np.roll(np.arange(length + before + after), before + after)
         order = np.concatenate([order[:before], np.arange(length), order[before : before + after]])
         x = axes.take(c, x, axis, order)

@@ -21,7 +21,7 @@ from toroids.discovery.tracing.draws import drawn_inputs, drawn_params, in_own_p
 from toroids.discovery.tracing.example import Axis, Example, Inputs, example_of
 from toroids.discovery.tracing.holds import Point, Sizes, left_out, range_of
 from toroids.discovery.tracing.nearby import around
-from toroids.discovery.tracing.program import Program, twin_of
+from toroids.discovery.tracing.program import Program, Twin, twin_of
 from toroids.discovery.tracing.supported import check_supported
 from toroids.discovery.tracing.trace import ALL_PRESENT, alias_names, trace
 from toroids.discovery.tracing.variants import laid_out_otherwise, of_other_lists, of_other_rank
@@ -268,18 +268,15 @@ class _Explorer:
     def _was_closed(self, program: Program, example: Example) -> bool:
         """Whether a trace with open lengths took a length for a number, which is another one here.
 
-        So it does where two lengths of the example are equal by chance.
+        So it does where two lengths of the example are equal by chance, and with parts that are
+        empty up to some length.
 
         Returns:
             Whether to trace again at this example.
         """
         if not program.lengths or len(self.programs) > CLOSED:
             return False
-        size = program.example.size
-        return any(
-            axis not in program.lengths and size(axis) not in (1, example.size(axis))
-            for axis in example.axes
-        )
+        return any(_is_closed(program, axis, example.size(axis)) for axis in example.axes)
 
     def _look_further(self) -> None:
         """Looks at other sizes: small ones, single ones, and those beyond what a trace allows."""
@@ -438,6 +435,18 @@ class _Explorer:
             program = trace(self.model, other, self.key)
             if not self._gets_twin(program):  # an axis is cut into more pieces, say
                 self.programs.append(program)
+            elif main.twin is not None:
+                self._keep_twin(main.twin)
+
+    def _keep_twin(self, before: Twin) -> None:
+        """Keeps what was the first program's twin, if it says of more numbers that they differ."""
+        main = self.programs[0]
+        if main.twin is not None and not before.numbers() <= main.twin.numbers():
+            old = replace(before.program, twin=twin_of(before.program, main))
+            self.programs.append(old)
+            self.points = [
+                replace(p, program=old) if p.program is before.program else p for p in self.points
+            ]
 
     def _check_stateless(self, example: Example) -> None:
         """Calls the module at an example and at other numbers of the same sizes."""
@@ -558,8 +567,10 @@ class _Explorer:
         for program in self._own():
             for axes, name in self._open_groups(program):
                 low, high = program.ranges[name]
-                for n in (low - 1, None if high is None else high + 1):
-                    if n is None or n < 1 or n > LONGEST or self._covered(axes[0], n):
+                # at the first one a part may be empty, of which the second shows something
+                more = () if high is None else (high + 1, high + 2)
+                for n in (low - 1, low - 2, *more):
+                    if n < 1 or n > LONGEST or self._covered(axes[0], n):
                         continue
                     self.tried.setdefault(axes[0], set()).add(n)
                     yield program.example.resized(dict.fromkeys(axes, n))
@@ -580,6 +591,14 @@ class _Explorer:
 
 def _entries(example: Example) -> int:
     return sum(tensor.numel() for tensor in example.tensors)
+
+
+def _is_closed(program: Program, axis: Axis, size: int) -> bool:
+    """Whether a trace is for other lengths than this one, where it gives the same nevertheless."""
+    if axis not in program.lengths:
+        return program.example.size(axis) not in (1, size)
+    most = range_of(program, axis)[1]
+    return most is not None and size > most + 1  # at the first one nothing has changed yet
 
 
 def _count_differing(one: Example, other: Example) -> int:

@@ -15,6 +15,7 @@ import sympy
 import torch
 from torch import Tensor, fx
 from torch.fx.node import map_aggregate
+from torch.utils._pytree import tree_leaves
 
 from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
 from toroids.discovery.axes.values import OpenFloat, OpenInt
@@ -187,6 +188,16 @@ class Twin:
     nodes: dict[fx.Node, fx.Node]
     constants: frozenset[fx.Node]
 
+    def numbers(self) -> set[tuple[fx.Node, int]]:
+        """The arguments of operators that are other numbers in the twin."""
+        found = {(node, -1) for node in self.constants}
+        for a, b in self.nodes.items():
+            own, others = (tree_leaves((x.args, dict(x.kwargs))) for x in (a, b))
+            for position, (x, y) in enumerate(zip(own, others, strict=True)):
+                if isinstance(x, int | float) and x != y:
+                    found.add((a, position))
+        return found
+
 
 def twin_of(one: Program, other: Program) -> Twin | None:
     """Pairs the operators of two traces of one module at other sizes of its inputs.
@@ -265,15 +276,29 @@ def _pair_arguments(a: Any, b: Any, pairs: Mapping[fx.Node, fx.Node]) -> bool:
 @cache
 def varies(expression: sympy.Expr) -> bool:
     """Whether an expression of lengths depends on them, as 16 s // (4 s) does not."""
+    found = {_evaluated(expression, lengths) for lengths in probes(expression)} - {None}
+    return len(found) != 1
+
+
+@cache
+def probes(expression: sympy.Expr) -> tuple[dict[sympy.Symbol, sympy.Integer], ...]:
+    """Unlike lengths, short and long ones, and those near the numbers of an expression."""
+    # where max(0, s - 100) or s == 77 are something else, a number in them says
     symbols = sorted(expression.free_symbols, key=str)
-    found = set()
-    for first in (5, 12, 41):  # unlike lengths, for every symbol another one
-        numbers = {x: sympy.Integer(first + 6 * n + n % 2) for n, x in enumerate(symbols)}
-        try:
-            found.add(expression.xreplace(numbers))
-        except ZeroDivisionError:
-            return True
-    return len(found) > 1
+    near = {int(x) for x in expression.atoms(sympy.Integer) if 1 < abs(x) < 2**31}
+    firsts = [5, 12, 41, *sorted({abs(n) + k for n in near for k in (-1, 0, 1)}), 1009, 100_003]
+    spread = [{x: first + 6 * n + n % 2 for n, x in enumerate(symbols)} for first in firsts]
+    equal = [dict.fromkeys(symbols, 12)] if len(symbols) > 1 else []
+    lengths = [one for one in (*spread, *equal) if all(size > 0 for size in one.values())]
+    return tuple({x: sympy.Integer(size) for x, size in one.items()} for one in lengths)
+
+
+def _evaluated(expression: sympy.Expr, lengths: Mapping[sympy.Symbol, sympy.Integer]) -> Any:
+    """The number that an expression is; None where it is none, as of lengths below zero."""
+    try:
+        return expression.xreplace(dict(lengths))
+    except (ZeroDivisionError, AssertionError, ValueError, TypeError):
+        return None
 
 
 class Sizes:
@@ -305,14 +330,39 @@ class Sizes:
             for symbol in sorted(expression.free_symbols - self._numbers.keys(), key=str):
                 self._numbers[symbol] = sympy.Integer(next(self._data))
             number = expression.xreplace(self._numbers)
-            if isinstance(x, torch.SymBool):
-                self._known[expression] = bool(number)
-            elif isinstance(x, torch.SymInt):
-                closed = not varies(expression)
-                self._known[expression] = int(number) if closed else OpenInt(number)
-            else:
-                self._known[expression] = OpenFloat(number)
+            self._known[expression] = _number(x, expression, number)
         return self._known[expression]
+
+    def of(self, expression: sympy.Expr) -> Any:
+        """The number that an expression of lengths is."""
+        return _evaluated(expression, self._numbers)
+
+    def elsewhere(self, program: Program, expression: sympy.Expr) -> dict[Axis, int] | None:
+        """Lengths that the trace allows at which an expression is another number, if there are."""
+        now = self.of(expression)
+        for lengths in probes(expression):
+            numbers = self._numbers | lengths
+            if _evaluated(expression, numbers) != now and _allows(program, numbers):
+                return {axis: int(own.xreplace(numbers)) for axis, own in program.lengths.items()}
+        return None
+
+
+def _number(x: Any, expression: sympy.Expr, number: sympy.Basic) -> Any:
+    """What a symbolic number is, marked where it depends on lengths."""
+    if isinstance(x, torch.SymFloat):
+        return OpenFloat(number).made_by(expression)
+    if varies(expression):
+        return OpenInt(bool(number) if isinstance(x, torch.SymBool) else number).made_by(expression)
+    return bool(number) if isinstance(x, torch.SymBool) else int(number)
+
+
+def _allows(program: Program, numbers: Mapping[sympy.Symbol, sympy.Integer]) -> bool:
+    """Whether a trace holds where its symbols stand for these numbers."""
+    for symbol, number in numbers.items():
+        least, most = program.ranges.get(str(symbol), (1, None))
+        if number < least or (most is not None and number > most):
+            return False
+    return all(_evaluated(guard, numbers) != sympy.false for guard in program.guards)
 
 
 def on_cpu(value: Any) -> Any:

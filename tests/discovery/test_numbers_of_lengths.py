@@ -1,0 +1,95 @@
+"""Numbers that a forward makes of lengths are any numbers, whatever they are at the example."""
+
+import pytest
+import sympy
+import torch
+import torch.nn.functional as F
+from discovery.far import deviation
+from discovery.function import Function
+from torch import nn
+
+import toroids as td
+from toroids.discovery.tracing.program import varies
+
+
+def late(x):
+    """Zero up to a hundred positions."""
+    return max(0, x.shape[1] - 100)
+
+
+# On the example every number that is added is 0, and every factor 1.
+FORWARDS = {
+    "added": (lambda m, x, h: F.relu(h + late(x)), "permute"),
+    "added, from the example on": (lambda m, x, h: F.relu(h + (x.shape[1] - 5)), "permute"),
+    "a bound": (lambda m, x, h: h.clamp(min=late(x)), "permute"),
+    "filled in": (lambda m, x, h: F.relu(h).masked_fill(x[..., :1] > 0, late(x)), "permute"),
+    "padded": (lambda m, x, h: F.pad(F.relu(h), (0, 0, 1, 0), value=late(x)), "permute"),
+    "of the batch": (lambda m, x, h: F.relu(h + max(0, len(x) - 4)), "permute"),
+    "at one length": (lambda m, x, h: F.relu(h + (x.shape[1] == 130)), "permute"),
+    "a truth that multiplies": (
+        lambda m, x, h: F.relu(h * (x.shape[1] <= 100) + m.c), "permute rescale",
+    ),
+    "a factor": (lambda m, x, h: F.relu(h * (1 + late(x)) + m.c), "permute rescale"),
+    "the same factor twice": (
+        lambda m, x, h: F.relu(h * (1 + late(x)) + m.c * (1 + late(x))), "permute rescale shift",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORWARDS)
+def test_what_a_number_of_lengths_lets_pass_holds_at_all_lengths(name):
+    forward, actions = FORWARDS[name]
+    torch.manual_seed(0)
+    model = Function(
+        lambda m, x: m.o(forward(m, x, m.e(x))),
+        e=nn.Linear(3, 4), o=nn.Linear(4, 2), c=nn.Parameter(torch.randn(4)),
+    )  # fmt: skip
+    group = td.discover(model, torch.randn(2, 5, 3))
+    assert [" ".join(sorted(space.actions)) for space in group.spaces] == [actions]
+    others = [torch.randn(1, 130, 3), torch.randn(9, 5, 3), torch.randn(1, 1, 3)]
+    assert deviation(model, group, others) < 1e-8
+
+
+def join(f, g, h):
+    """One function up to the twentieth position, another one behind it, where there are some."""
+    return torch.cat([f(h[:, :20]), g(h[:, 20:])], 1)
+
+
+# name: (what is made of hidden units, actions); the part behind is empty on the example.
+PARTS = {
+    "an activation": (lambda m, h: join(torch.relu, torch.tanh, h), "permute"),
+    "a factor on what a bias adds": (
+        lambda m, h: join(nn.Identity(), lambda z: 2 * z, h), "mix permute",
+    ),
+    "parameters": (lambda m, h: join(torch.relu, lambda z: z.relu() * m.c, h), "permute rescale"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_that_are_empty_on_the_example_are_looked_at(name):
+    part, actions = PARTS[name]
+    torch.manual_seed(0)
+    model = Function(
+        lambda m, x: m.o(part(m, m.e(x))),
+        e=nn.Linear(3, 4), o=nn.Linear(4, 2), c=nn.Parameter(torch.randn(4)),
+    )  # fmt: skip
+    group = td.discover(model, torch.randn(2, 5, 3))
+    assert " ".join(sorted(group.spaces[0].actions)) == actions
+    assert "(any, any, 3)" in group.notes[0]
+    assert deviation(model, group, [torch.randn(1, 25, 3), torch.randn(2, 20, 3)]) < 1e-8
+
+
+def test_numbers_of_large_images_stay_known_beside_other_twins():
+    def forward(m, x):
+        return m.o(F.relu(m.e(x) + max(0, x.shape[2] - 300))).mean((2, 3))
+
+    model = Function(forward, e=nn.Conv2d(3, 4, 3), o=nn.Conv2d(4, 2, 1))
+    (space,) = td.discover(model, torch.randn(2, 3, 8, 8)).spaces
+    assert space.actions == {"permute"}
+
+
+def test_an_expression_varies_where_it_does_at_any_length():
+    s, t = sympy.symbols("s t", integer=True, positive=True)
+    changing = (sympy.Max(0, s - 500), s // 300, sympy.Eq(s, 77), sympy.Eq(s, t), s > 2000, s * t)
+    assert all(map(varies, changing))
+    assert not any(map(varies, (sympy.Integer(3), 16 * s // (4 * s), sympy.Max(0, -s), s > -1)))
