@@ -1,7 +1,9 @@
+import itertools
 import pickle
 
 import pytest
 import torch
+from discovery.function import Function
 
 import toroids as td
 from toroids.errors import ParamsError
@@ -68,3 +70,27 @@ def test_files_whose_length_looks_like_a_pickle_are_read(tmp_path):
         lengths.add(path.read_bytes()[:2])
         assert len(td.load_params(path)) == count
     assert lengths & {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}
+
+
+def test_buffers_may_be_infinite_as_masks_are_and_weights_may_not():
+    def forward(m, x):
+        scores = m.q(x) @ m.k(x).mT + m.mask[: x.shape[1], : x.shape[1]]
+        return (scores.softmax(-1) @ m.v(x)).mean(1)
+
+    mask = torch.nn.Transformer.generate_square_subsequent_mask(8)
+    model = Function(forward, **{name: torch.nn.Linear(3, 4) for name in "qkv"}, mask=mask)
+    group = td.discover(model, torch.randn(2, 5, 3))
+    assert group.masks == {"mask"}
+    a, b = (
+        {n: x + 0.1 * torch.randn(x.shape) for n, x in model.state_dict().items()} for _ in "ab"
+    )
+    aligned = td.align(group, b, to=a)
+    path = td.Toroid(group).geodesic(aligned.reference, aligned.params)
+    for way, t in itertools.product((path, td.Line(a, b)), (0.0, 0.3, 1.0)):
+        assert torch.equal(way(t)["mask"].isinf(), mask.isinf())
+    data = torch.randn(6, 5, 3), torch.randint(4, (6,))
+    assert td.profile(td.Landscape(model, data), path, 3).error.isfinite().all()
+    for name, value, of in (("q.weight", torch.inf, 12), ("mask", torch.nan, 64)):
+        wrong = a | {name: torch.full_like(a[name], value)}
+        with pytest.raises(ParamsError, match=f"`{name}` in .* {of} of {of} entries"):
+            td.canonicalize(group, wrong)

@@ -1,6 +1,6 @@
 """Parameters and buffers of a network, by name, as `model.state_dict()` gives them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import safetensors
@@ -18,28 +18,39 @@ from toroids.files.writing import check_replaceable, write_atomically
 PIECE = 2**16
 
 
-def check_finite(params: Params, what: str = "the parameters") -> None:
+def check_finite(params: Params, what: str = "the parameters", masks: Collection[str] = ()) -> None:
     """Raises unless every floating tensor of `params` is free of NaN and infinity.
 
     Args:
         params: parameters and buffers by name.
         what: how the message calls them.
+        masks: buffers that may be infinite, as what is added to scores that nobody shall see.
 
     Raises:
         ParamsError: names the first tensor that is not finite and how many of its entries are not.
     """
     for name, tensor in params.items():
-        if tensor.is_floating_point() and tensor.itemsize == 1:
-            tensor = tensor.float()  # the narrowest types can hardly compute anything
-        # One sum is quicker than a test of every entry, which a sum that overflows still gets.
-        if not tensor.is_floating_point() or bool(torch.isfinite(tensor.sum())):
-            continue
-        if not bool(torch.isfinite(tensor).all()):
-            count = int((~torch.isfinite(tensor)).sum())
+        if _may_be_infinite(tensor):
+            bad = tensor.isnan() if name in masks else ~torch.isfinite(tensor)
+            count = int(bad.sum())
+            if not count:
+                continue
             raise ParamsError(
                 f"`{name}` in {what} has {count} of {tensor.numel()} entries that are NaN or "
                 "infinite; pass finite weights, in a wider precision where they overflow."
             )
+
+
+def _may_be_infinite(tensor: torch.Tensor) -> bool:
+    """Whether the sum of a tensor is not finite: quicker than a look at every entry."""
+    if tensor.is_floating_point() and tensor.itemsize == 1:
+        tensor = tensor.float()  # the narrowest types can hardly compute anything
+    return tensor.is_floating_point() and not bool(torch.isfinite(tensor.sum()))
+
+
+def infinite_in(params: Params) -> frozenset[str]:
+    """Names of tensors that hold infinities."""
+    return frozenset(n for n, x in params.items() if _may_be_infinite(x) and bool(x.isinf().any()))
 
 
 def check_floating(params: Params, names: Iterable[str], what: str = "the parameters") -> None:
@@ -122,8 +133,10 @@ def check_alike(a: Params, b: Params) -> None:
     check_named(a, "the first network")
     shapes = {name: tuple(tensor.shape) for name, tensor in a.items()}
     check_shapes(b, shapes, "the second network", "the first network")
-    check_finite(a, "the first network")
-    check_finite(b, "the second network")
+    masks = {n: [torch.where(x[n].isinf(), x[n], 0).cpu() for x in (a, b)] for n in infinite_in(a)}
+    alike = {name for name, (one, other) in masks.items() if torch.equal(one, other)}
+    check_finite(a, "the first network", alike)
+    check_finite(b, "the second network", alike)
     check_placed_alike(a, b)
 
 

@@ -132,7 +132,8 @@ def canonicalize(
         notes += balanced_gauge(plan, fixed)
         fix_signs(plan, fixed)
     _convert(fixed, {name: tensor.dtype for name, tensor in params.items()})
-    check_finite(fixed, "the canonical form, which leaves the range of its precision,")
+    what = "the canonical form, which leaves the range of its precision,"
+    check_finite(fixed, what, group.masks)
     return CanonicalParams(fixed, (*plan.notes, *notes))
 
 

@@ -31,7 +31,8 @@ def check_params(model: nn.Module, params: Params, what: str = "the parameters")
     check_module(model)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     check_shapes(params, shapes, what, "the model")
-    check_finite(params, what)
+    buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
+    check_finite(params, what, buffers)
 
 
 def owners_of(model: nn.Module) -> dict[str, str]:

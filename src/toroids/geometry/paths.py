@@ -204,7 +204,11 @@ def _share(t: float, theta: Tensor) -> Tensor:
 
 def straight(a: Tensor, b: Tensor, t: float) -> Tensor:
     """Interpolates floating tensors linearly and keeps `a` where they are integers."""
-    return a * (1 - t) + b * t if a.is_floating_point() else a
+    if not a.is_floating_point():
+        return a
+    if t in (0, 1):  # an infinity times zero is no number
+        return (b if t else a).clone()
+    return a * (1 - t) + b * t
 
 
 def check_time(t: float) -> None:

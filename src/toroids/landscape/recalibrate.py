@@ -18,7 +18,7 @@ from toroids.errors import DataError, said
 from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params, evaluation_mode, run
-from toroids.params import Params, check_finite, computing, precise
+from toroids.params import Params, check_finite, computing, infinite_in, precise
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -141,7 +141,8 @@ def recalibrate(
     """
     check_params(model, params)
     estimated = Recalibrator(Landscape(model, data, batch_size=batch_size))(params)
-    check_finite(estimated, "the recalibrated network, whose inputs hold NaN or infinity,")
+    what = "the recalibrated network, whose inputs hold NaN or infinity,"
+    check_finite(estimated, what, infinite_in(params))
     return estimated
 
 

@@ -21,7 +21,7 @@ from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params, evaluation_mode, run
 from toroids.landscape.recalibrate import Moments
-from toroids.params import Params, check_alike, check_finite
+from toroids.params import Params, check_alike, check_finite, infinite_in
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -89,7 +89,8 @@ def repair(
         check_alike(params, end)
     landscape = Landscape(model, data, batch_size=batch_size, output_key=output_key)
     repaired = _Repair(landscape)(params, ends, shares)
-    check_finite(repaired, "the repaired network, whose pre-activations overflow or are NaN,")
+    what = "the repaired network, whose pre-activations overflow or are NaN,"
+    check_finite(repaired, what, infinite_in(params))
     return repaired
 
 

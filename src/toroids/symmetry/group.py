@@ -220,7 +220,7 @@ class SymmetryGroup:
                 buffer that differs from the one for which the group was found.
         """
         check_shapes(params, self.shapes, what, "the group")
-        check_finite(params, what)
+        check_finite(params, what, self.masks)
         check_conditions(self.conditions, params, what)
 
     def without(self, space: str, action: Action) -> "SymmetryGroup":
@@ -384,7 +384,8 @@ class SymmetryGroup:
         self.check(params)
         moved = dict(params)
         self.apply_(element, moved)
-        check_finite(moved, "the moved network, where a scale leaves the range of the precision,")
+        what = "the moved network, where a scale leaves the range of the precision,"
+        check_finite(moved, what, self.masks)
         return moved
 
     def apply_(self, element: Element, params: MutableMapping[str, Tensor]) -> None:
@@ -472,6 +473,16 @@ class SymmetryGroup:
     def parameters(self) -> tuple[str, ...]:
         """Names of the tensors that are parameters, not buffers; tied ones once."""
         return tuple(n for n in self.shapes if n not in self.buffers and n not in self.tied)
+
+    @cached_property
+    def masks(self) -> frozenset[str]:
+        """Names of the buffers that are permuted at most: they may be infinite, as masks are."""
+        moved = {norm.variance for space in self.spaces for norm in space.norms}
+        for space in self.spaces:
+            for generator in space.generators:
+                legs = zip(space.legs, generator.exponents, strict=True)
+                moved |= {leg.tensor for leg, exponent in legs if exponent}
+        return self.buffers - moved
 
     @cached_property
     def log10_order(self) -> float:
