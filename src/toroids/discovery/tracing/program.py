@@ -167,7 +167,7 @@ class Program:
             return run_graph(self.graph, environment, how)
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        except (RuntimeError, IndexError, ValueError, TypeError, ArithmeticError) as error:
             raise DataError(
                 f"the model cannot run on these inputs: {first_line(error)}; pass an example that "
                 "it runs on."
