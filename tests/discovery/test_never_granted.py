@@ -26,6 +26,12 @@ FUNCTIONS = {
     "a cast to a narrower type": (lambda h: h.float().to(h.dtype), "shift"),
     "a softmax of zeros, which gives none": (lambda h: h + F.softmax(h * 0, -1), "mix"),
     "a power that is almost one": (lambda h: h.relu() ** 1.0000001 + h.relu(), "rescale"),
+    "a number that stands for minus infinity": (
+        lambda h: h.masked_fill(torch.arange(len(h))[:, None] > 2, -1e9), "rescale",
+    ),
+    "minus infinity, where it is read": (
+        lambda h: h.masked_fill(torch.arange(len(h))[:, None] > 2, -torch.inf).tanh(), "flip",
+    ),
     "a mean with another divisor": (
         lambda h: h + F.avg_pool2d(h[:, None], (1, 2), divisor_override=3).repeat(1, 1, 1, 2)[:, 0],
         "shift",

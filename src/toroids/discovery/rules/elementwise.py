@@ -255,10 +255,18 @@ def where(c: Constraints, condition: Value, a: Any = None, b: Any = None) -> Any
     values = [as_value(a), as_value(b)]
     kept = [x for x in values if not _absorbs(x)] or values[:1]
     chosen = kept[0] if len(kept) == 1 else axes.either(c, kept)
+    if len(kept) < len(values):  # minus infinity has every scale, what stands for it has none
+        infinite = all(_is_infinite(x) for x in values if _absorbs(x))
+        axes.zero(c, chosen, channels=(SIGN,) if infinite else (SCALE, SIGN))
     # it chooses, it adds nothing: as a zero it meets the places only
     choice = replace(axes.elementwise(c, condition), zero=True)
     met = axes.add(c, (chosen, choice, *(replace(x, zero=True) for x in values)))
     return replace(met, zero=all(x.zero for x in values))
+
+
+def _is_infinite(x: Value) -> bool:
+    """Whether all numbers are minus infinity."""
+    return x.tensor is not None and bool((x.tensor == -math.inf).all())
 
 
 def _absorbs(x: Value) -> bool:
