@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from discovery.function import Function
 from torch import nn
 
 import toroids as td
@@ -98,3 +99,25 @@ def test_no_unit_is_added_to_weights_of_signs():
     narrow, wide = (td.models.binary_fully_connected([5, n, 2]) for n in (3, 5))
     with pytest.raises(td.ToroidsError, match="only the signs of `hidden1.weight` are read"):
         td.widen(narrow, narrow.state_dict(), wide, torch.randn(2, 5))
+
+
+def test_signs_of_heads_do_not_hang_on_those_inside_them():
+    """Scores that are mixed flip with the queries; the directions of both heads flip, too."""
+
+    def forward(m, x):
+        q, k = (f(x).unflatten(-1, (2, 2)).transpose(1, 2) for f in (m.q, m.k))
+        scores = torch.einsum("gh,bhts->bgts", m.w, q @ k.mT).softmax(-1)
+        return (scores @ x[:, None]).mean(1)
+
+    torch.manual_seed(0)
+    model = Function(
+        forward, q=nn.Linear(3, 4), k=nn.Linear(3, 4), w=nn.Parameter(torch.randn(2, 2))
+    )
+    model = model.double()
+    group = td.discover(model, torch.randn(2, 5, 3, dtype=torch.float64))
+    assert "flip" in group.spaces[0].actions
+    for seed in range(4):
+        moved = group.apply(group.random(torch.Generator().manual_seed(seed)), model.state_dict())
+        once = td.canonicalize(group, moved)
+        again = td.canonicalize(group, once)
+        assert all(torch.allclose(once[name], again[name], atol=1e-10) for name in once)

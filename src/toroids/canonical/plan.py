@@ -180,11 +180,16 @@ class Plan:
         return circles
 
     def _alone(self, step: MixSigns, circle: Sequence[Sign]) -> tuple[Leg, ...]:
-        """The legs of a space that only it moves; those that write it, or else those that read."""
+        """The legs of a space that only it moves; those that write it, or else the others."""
         moved = [leg for other in circle if other is not step for leg in other.moves]
         written = self._signs(step.space).legs
-        read = [leg for leg in step.space.legs if leg.role == "read"]
-        for side in (written, read):
+        twice = carried_twice(step.space)
+        others = [
+            leg
+            for leg in step.space.legs
+            if leg not in written and (leg.role == "read" or leg.tensor not in twice)
+        ]
+        for side in (written, others):
             legs = tuple(leg for leg in side if not _meet([leg], moved))
             units = step.space.copies * step.space.size
             if any(entries_per_unit(self.group.shapes[x.tensor], x, units) > 1 for x in legs):
