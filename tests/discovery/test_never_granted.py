@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from discovery.function import Function
 from torch import nn
 
 import toroids as td
@@ -216,3 +217,12 @@ def test_a_constant_matrix_keeps_features_in_place_and_is_said():
     group = td.discover(Between(lambda h: (h @ matrix).relu()), torch.randn(5, 4))
     assert not group.spaces
     assert any("`aten::matmul`, by constant numbers, meets" in note for note in group.notes)
+
+
+def test_matrices_on_what_meets_nothing_but_zeros():
+    def forward(m, x):
+        return m.b(m.a(torch.cat([x, x.new_zeros(len(x), 3)], 1)).tanh())
+
+    group = td.discover(Function(forward, a=nn.Linear(7, 5), b=nn.Linear(5, 2)), torch.randn(4, 4))
+    assert [space.actions for space in group.spaces] == [{"permute", "flip"}]
+    assert "in place: 3 positions along axis 1 of `a.weight` meet nothing but zeros" in group.notes

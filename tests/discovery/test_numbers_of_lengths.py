@@ -93,3 +93,17 @@ def test_an_expression_varies_where_it_does_at_any_length():
     changing = (sympy.Max(0, s - 500), s // 300, sympy.Eq(s, 77), sympy.Eq(s, t), s > 2000, s * t)
     assert all(map(varies, changing))
     assert not any(map(varies, (sympy.Integer(3), 16 * s // (4 * s), sympy.Max(0, -s), s > -1)))
+
+
+def test_transformers_of_pytorch_that_look_whether_their_mask_is_causal():
+    layer = nn.TransformerEncoderLayer(4, 2, 6, batch_first=True)
+    model = Function(
+        lambda m, x: m.o(m.e(x, m.mask[: x.shape[1], : x.shape[1]])),
+        e=nn.TransformerEncoder(layer, 1), o=nn.Linear(4, 2),
+        mask=nn.Transformer.generate_square_subsequent_mask(8),
+    )  # fmt: skip
+    detect = nn.modules.transformer._detect_is_causal_mask
+    group = td.discover(model, torch.randn(2, 5, 4))
+    assert nn.modules.transformer._detect_is_causal_mask is detect
+    assert sum("mix" in space.actions for space in group.spaces) == 2
+    assert deviation(model, group, [torch.randn(1, 8, 4), torch.randn(3, 1, 4)]) < 1e-8

@@ -76,6 +76,7 @@ class Assembly:
             for bundle in value.bundles:
                 self._collect(name, value, bundle)
         self.bare: set[int] = set()
+        self.idle: list[Leg] = []  # what meets nothing but zeros
         self.many: dict[int, int] = {}  # spaces with too many families to be written down
         for space in self.parts:
             self._fold(space)
@@ -202,6 +203,9 @@ class Assembly:
         if not actions and not carries:
             return None
         legs, exponents = self._legs(cell, parts, generators)
+        if not carries and _is_idle(generators, exponents):
+            self.idle += legs
+            return None
         name = self._name(cell, legs, names, carries and not outer)
         return Space(
             name=name,
@@ -303,6 +307,15 @@ class Assembly:
             )
         )
 
+    def _idle_places(self) -> dict[tuple[str, int], int]:
+        """How many positions of which axes meet nothing but zeros."""
+        found: dict[tuple[str, int], int] = {}
+        for leg in self.idle:
+            size = self.program.shapes[leg.tensor][leg.axis]
+            count = size if leg.positions is None else len(leg.positions)
+            found[leg.tensor, leg.axis] = found.get((leg.tensor, leg.axis), 0) + count
+        return found
+
     def notes(self) -> list[str]:
         """What was given up and what it costs."""
         notes = list(dict.fromkeys(self.orbits.pinned))
@@ -325,6 +338,10 @@ class Assembly:
             f"a space of {self.orbits.size[cell]} units has {count} families of scales, flips or "
             "shifts, each on entries of its own; they are left in place, only permutations are told"
             for cell, count in self.many.items()
+        ]
+        notes += [
+            f"in place: {count} positions along axis {axis} of `{name}` meet nothing but zeros"
+            for (name, axis), count in self._idle_places().items()
         ]
         notes += kept_in_place(self.program, self.inference, self.orbits, costs)
         tied = {x for places in self.inference.constraints.ties for x in self._innermost(places)}
@@ -424,6 +441,16 @@ def _closed(spaces: Sequence[Space], shapes: Mapping[str, tuple[int, ...]]) -> l
         result.append(replace(space, generators=kept, actions=frozenset(actions)))
     carriers = {name for space in result for name in space.within}
     return [space for space in result if space.actions or space.name in carriers]
+
+
+def _is_idle(
+    generators: Sequence[tuple[Kind, Vector, int]], exponents: Sequence[tuple[float, ...]]
+) -> bool:
+    """Whether any matrix may act on some entries, and nothing undoes it: they meet zeros only."""
+    return any(
+        action == "mix" and (min(values) > 0 or max(values) < 0)
+        for (action, _, _), values in zip(generators, exponents, strict=True)
+    )
 
 
 def _taken(vector: Vector, part: _Part, channel: int) -> Fraction:

@@ -6,8 +6,9 @@ inputs that leave something out the operators of that trace are given nothing, a
 nothing; whether the module does the same is looked at, as everything that a trace says.
 """
 
+import contextlib
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -92,6 +93,28 @@ class Present(TorchFunctionMode):
                 torch._check(part.shape[0] != 0)  # type: ignore[no-untyped-call]
                 if source.ndim == 1 and isinstance(source.shape[0], int):
                     self._whole.append((part, source.shape[0]))
+
+
+@contextlib.contextmanager
+def without_hints() -> Iterator[None]:
+    """Keeps PyTorch's transformers from looking whether a mask is causal.
+
+    They read its numbers to pass a hint on to attention, which computes the same without it.
+    """
+    name, module = "_detect_is_causal_mask", torch.nn.modules.transformer
+    before = getattr(module, name, None)
+    if before is None:
+        yield
+        return
+
+    def as_told(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
+        return bool(is_causal)
+
+    setattr(module, name, as_told)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 def _of(tensor: Tensor, noted: Sequence[tuple[Tensor, int]]) -> int | None:

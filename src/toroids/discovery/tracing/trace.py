@@ -15,7 +15,7 @@ from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from toroids.discovery.tracing.assumed import equal_lengths, guards_of
 from toroids.discovery.tracing.example import Axis, Example
-from toroids.discovery.tracing.presence import Present, asks_data, remove_checks
+from toroids.discovery.tracing.presence import Present, asks_data, remove_checks, without_hints
 from toroids.discovery.tracing.program import (
     Program,
     Source,
@@ -106,7 +106,7 @@ def trace(
         {axis: Dim.AUTO for number, axis in free if number == i}
         for i in range(len(example.tensors))
     )
-    with evaluation_mode(counted), quiet():
+    with evaluation_mode(counted), quiet(), without_hints():
         try:
             exported = _exported(counted, example, {"tensors": open_axes} if free else None)
             if _mutates_views(exported.graph) or _transforms(exported.graph):
