@@ -21,6 +21,7 @@ from toroids.discovery import axes
 from toroids.discovery.axes import SIGN, Held, Level, OpenFloat, OpenInt, Value
 from toroids.discovery.axes.constraints import Constraints, Loss
 from toroids.discovery.axes.values import MASKS
+from toroids.discovery.inference.absolute import is_part, size_of
 from toroids.discovery.inference.decompose import decomposition, variants
 from toroids.discovery.inference.levels import with_level_of_either, with_levels
 from toroids.discovery.inference.offsets import offsets_of, sums_with
@@ -29,6 +30,7 @@ from toroids.discovery.inference.templates import expand
 from toroids.discovery.inference.ties import PRODUCTS, sums, untied_signs
 from toroids.discovery.inference.unread import ARRANGING, pin_partial, pin_unread
 from toroids.discovery.rules import RULES
+from toroids.discovery.rules.pointwise import SIZE, TRUTH, pointwise
 from toroids.discovery.rules.structure import view
 from toroids.discovery.tracing.program import (
     SIGNS,
@@ -391,7 +393,8 @@ class _Run:
         if rule is view and isinstance(inputs[0], Value):
             axes.pin(c, inputs[0], self._torn(node))
         try:
-            result = rule(c, *arguments, **keywords)
+            result = self._size(node, look_up)
+            result = rule(c, *arguments, **keywords) if result is None else result
         except Exception as error:  # whatever it is: what is not understood stays in place
             result = _of_single_numbers(c, rule, arguments, keywords)
             why = f"is used in a way that its rule fails on ({type(error).__name__}: {error})"
@@ -402,6 +405,17 @@ class _Run:
             return self._decomposed(node, inputs, look_up, why)
         result = map_aggregate(_stamped(node, result), lambda x: _renamed(c, name, x))
         return with_levels(node, (*arguments, *keywords.values()), result)
+
+    def _size(self, node: fx.Node, look_up: LookUp) -> Value | None:
+        """What an operator gives that makes the size of a value, or is a part of that."""
+        traces = [n for n in (node, self._twin(node)) if n is not None]
+        whole = size_of(node) if all(map(size_of, traces)) else None
+        law = SIZE
+        if whole is None and all(map(is_part, traces)):
+            whole = node.all_input_nodes[0]
+            law = SIZE if operator_name(node) == "aten::relu" else TRUTH
+        value = None if whole is None else look_up(whole)
+        return pointwise(self.c, [value], law) if isinstance(value, Value) else None
 
     def _decomposed(self, node: fx.Node, inputs: Sequence[Any], look_up: LookUp, why: str) -> Any:
         """Follows what an operator is made of; pins everything where nothing is known of that."""

@@ -142,11 +142,11 @@ def _cancels(node: fx.Node, name: str) -> bool:
         return len(node.args) > 1 and node.args[1] in (0, 0.0)
     if name not in CANCELLING or len(node.args) < 2:
         return False
-    (one, positive), (other, same) = map(_source, node.args[:2])
+    (one, positive), (other, same) = map(source_of, node.args[:2])
     return one is other and (name == "div" or (positive == same) == (name == "sub"))
 
 
-def _source(x: Any) -> tuple[Any, bool]:
+def source_of(x: Any) -> tuple[Any, bool]:
     """Of what a value is a copy, and whether with the same sign."""
     positive = True
     while isinstance(x, fx.Node) and x.op == "call_function" and short_name(x) in COPIES | {"neg"}:
