@@ -356,6 +356,16 @@ def test_random_draws_in_evaluation_are_refused_by_name(draw, operator):
         td.discover(model, BATCH)
 
 
+def test_a_forward_that_asks_whether_gradients_are_recorded_has_a_note():
+    def forward(m, x):
+        return m.o(torch.tanh(m.e(x)) if torch.is_grad_enabled() else F.relu(m.e(x)))
+
+    group = td.discover(Function(forward, **mlp()), BATCH)
+    assert any("holds where no gradients are recorded" in note for note in group.notes)
+    plain = td.discover(Function(lambda m, x: m.o(F.relu(m.e(x))), **mlp()), BATCH)
+    assert not any("gradients" in note for note in plain.notes)
+
+
 def test_draws_outside_pytorch_are_refused():
     model = Function(lambda m, x: m.o(F.relu(m.e(x)) * random.random()), **mlp())
     with pytest.raises(ToroidsError, match="draws numbers outside PyTorch"):

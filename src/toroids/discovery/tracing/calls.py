@@ -36,6 +36,7 @@ class Caller:
         params: what it is called with.
         asked: what it has asked of its inputs.
         paths: what it has called at inputs of these sizes, as a number.
+        records: whether it is known to give something else where gradients are recorded.
     """
 
     def __init__(self, model: nn.Module, params: Params, output_key: str | int | None) -> None:
@@ -45,6 +46,7 @@ class Caller:
         self._lent = {f"model.{name}": tensor for name, tensor in params.items()}
         self.asked = Asked()
         self.paths: dict[str, int] = {}
+        self.records = False
 
     def __call__(self, example: Example, listen: bool = True) -> list[Tensor]:
         """Calls the module, from its state as it is, and notes in `asked` what it asks.
@@ -150,6 +152,8 @@ class Caller:
             a = self._called(counted, first)
             kept = _changes(before, _states(self.model))
             b, again = self._called(counted, second), self._called(counted, first)
+            with torch.enable_grad():  # of none of the weights, which costs no memory
+                self.records = not _alike(self._called(counted, first), a)
         alike = _alike(a, expected) and _alike(again, expected) and _alike(b, fresh)
         if alike and not (kept and self._remembers(first, expected)):
             return

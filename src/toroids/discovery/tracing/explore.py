@@ -28,6 +28,10 @@ from toroids.discovery.tracing.variants import laid_out_otherwise, of_other_list
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.running import check_module
 
+UNRECORDED = (
+    "holds where no gradients are recorded, as in evaluation: with them the forward does something "
+    "else"
+)
 # A trace with open lengths takes several times as long as one without, minutes for some networks
 # on images. So larger graphs, and inputs of more axes, which are images or films, are traced at two
 # sizes instead: what differs between them depends on the size.
@@ -152,6 +156,7 @@ class _Explorer:
         notes = [
             *Sizes(self.example, self.points).notes(open_),
             *left_out(self.model, self.example),
+            *([UNRECORDED] if self.call.records else []),
             *(note for program in self.programs for note in program.notes),
         ]
         return Explored(tuple(self.programs), tuple(self.points), tuple(dict.fromkeys(notes)))
