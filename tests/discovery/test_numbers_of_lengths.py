@@ -79,6 +79,30 @@ def test_parts_that_are_empty_on_the_example_are_looked_at(name):
     assert deviation(model, group, [torch.randn(1, 25, 3), torch.randn(2, 20, 3)]) < 1e-8
 
 
+# Of two inputs, as long on the example; actions on hidden units that both are read by.
+PAIRS = {
+    "what one is longer": (lambda m, x, y: m.e(y)[:, x.shape[1] :].tanh(), "permute"),
+    "by how much": (
+        lambda m, x, y: F.relu(m.e(y) + max(0, y.shape[1] - x.shape[1] - 50)), "permute",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_lengths_that_are_alike_on_the_example_only(name):
+    part, actions = PAIRS[name]
+
+    def forward(m, x, y):
+        return m.o(m.e(x).relu().sum(1) + part(m, x, y).sum(1))
+
+    torch.manual_seed(0)
+    model = Function(forward, e=nn.Linear(3, 4), o=nn.Linear(4, 2))
+    group = td.discover(model, (torch.randn(2, 4, 3), torch.randn(2, 4, 3)))
+    assert [" ".join(sorted(space.actions)) for space in group.spaces] == [actions]
+    assert not any("failed" in note for note in group.notes)
+    assert deviation(model, group, [(torch.randn(1, 2, 3), torch.randn(1, 60, 3))]) < 1e-8
+
+
 def test_numbers_of_large_images_stay_known_beside_other_twins():
     def forward(m, x):
         return m.o(F.relu(m.e(x) + max(0, x.shape[2] - 300))).mean((2, 3))

@@ -21,7 +21,7 @@ from toroids.discovery.tracing.draws import drawn_inputs, drawn_params, in_own_p
 from toroids.discovery.tracing.example import Axis, Example, Inputs, example_of
 from toroids.discovery.tracing.holds import Point, Sizes, left_out, range_of
 from toroids.discovery.tracing.nearby import around
-from toroids.discovery.tracing.program import Program, Twin, twin_of
+from toroids.discovery.tracing.program import Program, Twin, relates, twin_of
 from toroids.discovery.tracing.supported import check_supported
 from toroids.discovery.tracing.trace import ALL_PRESENT, alias_names, trace
 from toroids.discovery.tracing.variants import laid_out_otherwise, of_other_lists, of_other_rank
@@ -273,15 +273,16 @@ class _Explorer:
     def _was_closed(self, program: Program, example: Example) -> bool:
         """Whether a trace with open lengths took a length for a number, which is another one here.
 
-        So it does where two lengths of the example are equal by chance, and with parts that are
-        empty up to some length.
+        So it does where two lengths of the example are equal by chance, or one is the larger, and
+        with parts that are empty up to some length.
 
         Returns:
             Whether to trace again at this example.
         """
         if not program.lengths or len(self.programs) > CLOSED:
             return False
-        return any(_is_closed(program, axis, example.size(axis)) for axis in example.axes)
+        closed = any(_is_closed(program, axis, example.size(axis)) for axis in example.axes)
+        return closed or not relates(program, example)
 
     def _look_further(self) -> None:
         """Looks at other sizes: small ones, single ones, and those beyond what a trace allows."""

@@ -288,8 +288,12 @@ def probes(expression: sympy.Expr) -> tuple[dict[sympy.Symbol, sympy.Integer], .
     near = {int(x) for x in expression.atoms(sympy.Integer) if 1 < abs(x) < 2**31}
     firsts = [5, 12, 41, *sorted({abs(n) + k for n in near for k in (-1, 0, 1)}), 1009, 100_003]
     spread = [{x: first + 6 * n + n % 2 for n, x in enumerate(symbols)} for first in firsts]
-    equal = [dict.fromkeys(symbols, 12)] if len(symbols) > 1 else []
-    lengths = [one for one in (*spread, *equal) if all(size > 0 for size in one.values())]
+    apart = [dict.fromkeys(symbols, 12) | {x: n} for x in symbols for n in (12, 2003)]
+    lengths = [
+        one
+        for one in (*spread, *(apart if len(symbols) > 1 else []))
+        if all(size > 0 for size in one.values())
+    ]
     return tuple({x: sympy.Integer(size) for x, size in one.items()} for one in lengths)
 
 
@@ -354,6 +358,17 @@ def _number(x: Any, expression: sympy.Expr, number: sympy.Basic) -> Any:
     if varies(expression):
         return OpenInt(bool(number) if isinstance(x, torch.SymBool) else number).made_by(expression)
     return bool(number) if isinstance(x, torch.SymBool) else int(number)
+
+
+def relates(program: Program, example: Example) -> bool:
+    """Whether the lengths of an example are to each other as a trace takes for granted."""
+    numbers: dict[sympy.Symbol, sympy.Integer] = {}
+    for axis, length in program.lengths.items():
+        size = sympy.Integer(example.size(axis))
+        if length.is_Symbol and numbers.setdefault(length, size) != size:
+            return False
+    several = [guard for guard in program.guards if len(guard.free_symbols) > 1]
+    return all(_evaluated(guard, numbers) != sympy.false for guard in several)
 
 
 def _allows(program: Program, numbers: Mapping[sympy.Symbol, sympy.Integer]) -> bool:
