@@ -53,8 +53,8 @@ FAR, LONG = (17, 33), 2000
 LARGE = 2**24
 # Traces of lengths that another trace took for numbers.
 CLOSED = 4
-# Images of at most twice as many pixels are looked at larger, too.
-IMAGE = 64
+# Images of at most twice as many pixels are looked at larger, too; films have one axis more.
+IMAGE, FILM = 64, 16
 # Lengths of open axes when the module is looked at again: small, unlike, even and odd.
 SHORT = (3, 5, 4, 6, 7, 9)
 
@@ -500,13 +500,14 @@ class _Explorer:
         """Small images made larger: what sees one token of a small one sees several of these."""
         space = [axis for axis in self.example.axes if self._is_image(axis) and axis[1] > 1]
         size = self.example.size
-        small = [axis for axis in space if size(axis) <= 2 * IMAGE]
+        least = IMAGE if len(space) < 3 else FILM
+        small = [axis for axis in space if size(axis) <= 2 * least]
         if not small:
             if len(space) > 1:
                 self._look(self.example.resized({space[-1]: size(space[-1]) // 2}))
             return
-        double = {axis: max(2 * size(axis), IMAGE) for axis in small}
-        more = {axis: max(size(axis) * 3 // 2, IMAGE + IMAGE // 2) for axis in small}
+        double = {axis: max(2 * size(axis), least) for axis in small}
+        more = {axis: max(size(axis) * 3 // 2, least * 3 // 2) for axis in small}
         self._look(self.example.resized(double))
         if not self._look(self.example.resized({**more, small[-1]: double[small[-1]]})):
             self._look(self.example.resized(more))  # where images must be square
