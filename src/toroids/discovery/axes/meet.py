@@ -40,7 +40,7 @@ def drop_axis(c: Constraints, value: Value, axis: int) -> Value:
     value = _squeezed(value, gone)
     if value.bundles_on(gone):
         zero(c, value, dims=gone)
-        value = reduce(c, value, gone)
+        value = reduce(c, value, gone, mean=True)  # nothing is added up
     axes = (*value.axes[:axis], *value.axes[axis + 1 :])
     order = [dim for dim in range(len(value.sizes)) if dim not in gone]
     loose = tuple(
