@@ -162,7 +162,9 @@ class _Subject:
         for space in (s for s in self.group.spaces if s.copies == 1):
             for single, readers in (*self._before_readers(space), *self._on_stream(space)):
                 if len({leg.tensor for leg in single}) == 2:
-                    found += [self._behind(gain, single, readers) for gain in single]
+                    # which of the two is the gain is not known, but it has no zeros
+                    gains = [x for x in single if bool((self.point[x.tensor] + x.offset).all())]
+                    found += [self._behind(gain, single, readers) for gain in gains]
         return found
 
     def _before_readers(self, space: Space) -> Iterator[tuple[list[Leg], list[Leg]]]:
