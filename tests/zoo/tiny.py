@@ -48,7 +48,7 @@ def _words(*names: str, words: int = WORDS) -> Inputs:
 
 
 def _pixels(count: int) -> dict[str, torch.Tensor]:
-    return {"pixel_values": torch.randn(count, 3, IMAGE, IMAGE)}
+    return {"pixel_values": torch.randn(count, 1, IMAGE, IMAGE)}
 
 
 def _sound(count: int) -> dict[str, torch.Tensor]:
@@ -115,6 +115,8 @@ def _vision(class_name: str, **settings: Any) -> Builder:
     return _smaller(architectures._vit(class_name), _pixels, **settings)
 
 
+# Behind a single layer a class token has asked one and the same question of every image.
+_IMAGES = {"num_channels": 1, "num_hidden_layers": 2}
 _MANY = _words("input_ids", words=MANY)
 _TEXT, _PAIR = _words("input_ids"), _words("input_ids", "decoder_input_ids")
 _BUCKETS = {"relative_attention_num_buckets": 8, "relative_attention_max_distance": 8}
@@ -190,6 +192,6 @@ TINY: dict[str, Builder] = {
     **_like("BART, mBART, Pegasus, Marian", _PAIR),
     "Whisper": _smaller(ARCHITECTURES["Whisper"], _sound),
     # Images.
-    **_like("ViT, DeiT, BEiT, Dinov2", _pixels),
-    "CLIP": _vision("CLIPVisionModelWithProjection", projection_dim=16),
+    **_like("ViT, DeiT, BEiT, Dinov2", _pixels, **_IMAGES),
+    "CLIP": _vision("CLIPVisionModelWithProjection", projection_dim=16, **_IMAGES),
 }
