@@ -156,7 +156,7 @@ def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> 
     spaces, rotation_notes = rotations(programs, inference, found, spaces, assembly.cells)
     pairs = rotary_pairs(explored, spaces)
     inference.constraints.conditions.update(pairs.conditions)
-    spaces, absorbed_notes = absorbed(programs, pairs.spaces)
+    spaces, absorbed_notes = absorbed(programs, pairs.spaces, inference.constraints.conditions)
     result, output_notes = output_of(programs, output)
     conditions, condition_notes = _conditions(explored, inference)
     return SymmetryGroup(

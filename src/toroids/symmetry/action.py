@@ -11,7 +11,7 @@ D t, with all but Q. Shifts are added when all spaces have moved.
 """
 
 import math
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 
 import torch
 from torch import Tensor
@@ -458,8 +458,13 @@ def _behind_gains(
 def _absorb(
     space: Space, taken: Absorbed, values: Tensor, params: MutableMapping[str, Tensor]
 ) -> None:
-    """Subtracts from a bias what a linear reader makes of a shift."""
+    """Subtracts from a bias what a linear reader makes of a shift, or from rows the shift."""
     leg, weight = taken.reader, params[taken.reader.tensor]
+    if taken.rows is not None:
+        if space.of("rotate"):
+            values = _behind_gains(space, space.legs.index(leg), values, params)
+        params[taken.bias] = weight - taken.factor * _on_rows(weight, leg, taken.rows, values)
+        return
     if space.of("rotate"):
         position = space.legs.index(leg)
         gains = gains_before(space, position, params)
@@ -470,6 +475,14 @@ def _absorb(
     made = (weight.to(kind) * shift).sum(dim=others)
     bias = params[taken.bias]
     params[taken.bias] = bias - (taken.factor * made).to(bias.dtype).view(bias.shape)
+
+
+def _on_rows(table: Tensor, leg: Leg, rows: Sequence[int], values: Tensor) -> Tensor:
+    """One value per unit, shaped to broadcast over a table; zero outside some of its rows."""
+    others = [1 if axis == leg.axis else n for axis, n in enumerate(table.shape)]
+    chosen = torch.zeros(math.prod(others), dtype=table.dtype, device=table.device)
+    chosen[torch.tensor(rows, device=table.device)] = 1.0
+    return chosen.view(others) * along(values.to(table), table, leg, 0.0)
 
 
 def _keep_eps(

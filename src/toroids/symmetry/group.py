@@ -12,7 +12,7 @@ others act first; the others then move their copies as wholes. How is in `action
 
 import json
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -189,6 +189,9 @@ class SymmetryGroup:
             )
 
     def _check_absorbed(self, space: Space, taken: Absorbed) -> None:
+        if taken.rows is not None:
+            self._check_rows(space, taken, taken.rows)
+            return
         reader, bias = (self.shapes.get(name, ()) for name in (taken.reader.tensor, taken.bias))
         known = taken.reader in space.legs and 0 <= taken.axis < len(reader)
         if not known or math.prod(bias) != reader[taken.axis]:
@@ -196,6 +199,19 @@ class SymmetryGroup:
                 f"space `{space.name}` has `{taken.bias}` of shape {bias} absorb what axis "
                 f"{taken.axis} of `{taken.reader.tensor}`, of shape {reader}, makes of a shift; "
                 "name a leg of the space and a bias as long as that axis."
+            )
+
+    def _check_rows(self, space: Space, taken: Absorbed, rows: Sequence[int]) -> None:
+        leg = taken.reader
+        units = self.shapes.get(leg.tensor, ())[leg.axis : leg.axis + 1]
+        own = leg in space.legs and (leg.tensor, leg.axis) == (taken.bias, taken.axis)
+        count = math.prod(self.shapes.get(leg.tensor, ())) // max(math.prod(units), 1)
+        good = bool(rows) and len(set(rows)) == len(rows) and 0 <= min(rows) <= max(rows) < count
+        if not own or leg.span != 1 or not good:
+            raise ToroidsError(
+                f"space `{space.name}` has {len(rows)} rows of `{taken.bias}` take back a shift of "
+                f"`{leg.tensor}` along axis {taken.axis}; name a leg of the space on the table, "
+                f"its axis, and different rows below {count}."
             )
 
     @staticmethod
@@ -435,6 +451,9 @@ class SymmetryGroup:
                 for optional in ("absorbed", "fixes_mean", "hides_mean"):
                     if not generator[optional]:
                         del generator[optional]
+                for taken in generator.get("absorbed", ()):
+                    if taken["rows"] is None:
+                        del taken["rows"]
         return json.dumps({"format": FORMAT, **data}, indent=2)
 
     @staticmethod

@@ -85,11 +85,16 @@ def overlap(a: Leg, b: Leg) -> bool:
 class Absorbed:
     """A bias that takes back what a linear reader makes of a shift: b - factor W t.
 
+    Or rows of a table that take back the shift itself, as the position of a class token does:
+    T[rows] - factor t.
+
     Attributes:
-        reader: the leg on which the reader W meets the shifted units.
-        bias: name of the bias b.
-        axis: of the reader's tensor, along which the bias lies; all others are summed.
+        reader: the leg on which the reader W meets the shifted units; of rows, their table's own.
+        bias: name of the bias b, or of the table T.
+        axis: of the reader's tensor, along which the bias lies; all others are summed. Of rows, the
+            axis of the units.
         factor: what the network multiplies the reader's result by before it adds the bias.
+        rows: which rows of the table, its other axes flattened; None where W stands before a bias.
 
     Example:
         >>> import toroids as td
@@ -104,6 +109,7 @@ class Absorbed:
     bias: str
     axis: int
     factor: float = 1.0
+    rows: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Biases that later biases absorb: b + t, and what linear readers make of t taken back elsewhere.
 
 A value bias is absorbed by the output bias, since attention weights add up to one; the bias of a
-norm by those of all linear maps that read it. With t added to one bias, and -g W t or -g t to
-others, all equations of `constants` must hold for every t: linear equations for the numbers g.
+norm by those of all linear maps that read it, a class token by its row of a table of positions.
+With t added to one bias, and -g W t or -g t to others, all equations of `constants` must hold for
+every t: linear equations for the numbers g.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toroids.discovery.inference.constants import Equation, Part, Reader, equations_of, is_bias_like
+from toroids.discovery.inference.tables import Rows, row_equations
 from toroids.discovery.tracing.program import Program
 from toroids.symmetry.space import Absorbed, Generator, Leg, Space
 
@@ -32,12 +34,15 @@ class _Taken:
 Pair = tuple[str, Reader | None]
 
 
-def absorbed(programs: Sequence[Program], spaces: Sequence[Space]) -> tuple[list[Space], list[str]]:
-    """Finds shifts of biases that later biases absorb.
+def absorbed(
+    programs: Sequence[Program], spaces: Sequence[Space], conditions: Iterable[str] = ()
+) -> tuple[list[Space], list[str]]:
+    """Finds shifts of biases that later biases, or rows of tables, absorb.
 
     Args:
         programs: the traced module, at all sizes.
         spaces: as they are known so far.
+        conditions: buffers that hold what they held when the module was traced.
 
     Returns:
         The spaces with these shifts, and notes on biases that lie on no space.
@@ -46,14 +51,23 @@ def absorbed(programs: Sequence[Program], spaces: Sequence[Space]) -> tuple[list
     if any(own is None for own in found):
         return list(spaces), []
     facts = _Facts([e for own in found for e in own or ()], programs)
-    result, left = list(spaces), {}
+    result, notes = _granted(facts, list(spaces))
+    equations, rows = row_equations(programs, conditions)
+    if rows:  # these come apart: what stands beside rows is not followed through means
+        result, _ = _granted(_Facts(equations, programs, rows), result)
+    return result, notes
+
+
+def _granted(facts: "_Facts", result: list[Space]) -> tuple[list[Space], list[str]]:
+    """Adds the shifts of all biases that others, or rows, absorb."""
+    left: dict[str, int] = {}
     # two shifts of which one moves what the other is read by do not commute: one is granted
     moved = {
-        leg.tensor for space in spaces for shift in space.of("shift")
+        leg.tensor for space in result for shift in space.of("shift")
         for leg, e in zip(space.legs, shift.exponents, strict=True) if e
     }  # fmt: skip
     crossed: dict[str, str] = {}
-    for bias in facts.biases:
+    for bias in facts.shifted:
         reached = np.zeros(facts.biases[bias], bool)
         for position, space in enumerate(result):
             for leg in space.legs:
@@ -61,12 +75,13 @@ def absorbed(programs: Sequence[Program], spaces: Sequence[Space]) -> tuple[list
                 if entries is None or reached[entries].any():
                     continue
                 reached[entries] = True
-                generator = _generator(facts, space, leg, entries)
-                readers = {x.reader.tensor for x in generator.absorbed} if generator else set()
+                generator = _generator(facts, space, leg, entries, result)
+                taken = generator.absorbed if generator else ()
+                readers = {x.reader.tensor for x in taken if x.rows is None}
                 if readers & moved:
                     crossed[bias] = min(readers & moved)
                 elif generator is not None:
-                    space = result[position] = _with_shift(space, generator)
+                    space = result[position] = _with_shift(facts, space, generator)
         if not reached.all() and facts.takers(bias, np.flatnonzero(~reached)):
             left[bias] = int((~reached).sum())
     notes = [
@@ -86,18 +101,30 @@ class _Facts:
     """The equations, by the biases that they are about.
 
     Attributes:
-        biases: the lengths of the parameters that may take a shift, by first name.
+        biases: the lengths of the parameters that may take a shift, by first name; of rows too.
+        shifted: those of which shifts are looked for.
+        rows: what the names of rows of tables stand for; where there are any, only shifts that
+            they absorb count.
     """
 
-    def __init__(self, equations: Iterable[Equation], programs: Sequence[Program]) -> None:
+    def __init__(
+        self,
+        equations: Iterable[Equation],
+        programs: Sequence[Program],
+        rows: Mapping[str, Rows] | None = None,
+    ) -> None:
         self._about: dict[str, list[Equation]] = {}
         for equation in equations:
             for name in {part.source for part in equation}:
                 self._about.setdefault(name, []).append(equation)
         self.aliases = programs[0].aliases
+        self.first = {name: names[0] for names in self.aliases.values() for name in names}
         sources = [s for p in programs for s in p.sources.values() if s.kind == "parameter"]
         self.shapes = {s.name: tuple(s.value.shape) for s in sources}
+        self.rows = rows or {}
         self.biases = {s.name: s.value.numel() for s in sources if is_bias_like(s.value)}
+        self.shifted = tuple(self.biases)
+        self.biases |= {name: self.shapes[own.table][-1] for name, own in self.rows.items()}
 
     def takers(self, bias: str, entries: NDArray[np.int64]) -> list[_Taken]:
         """The biases that absorb what is added to some entries of one; none where nothing may be.
@@ -116,7 +143,8 @@ class _Facts:
         if shares is None:
             return []
         found = [_Taken(*pair, share) for pair, share in zip(pairs, shares, strict=True)]
-        return [taken for taken in found if taken.share]
+        found = [taken for taken in found if taken.share]
+        return found if not self.rows or any(x.bias in self.rows for x in found) else []
 
     def _pairs(self, bias: str, entries: NDArray[np.int64]) -> Iterable[Pair]:
         """Biases that stand beside the shift, or beside what a single matrix makes of it."""
@@ -133,6 +161,8 @@ class _Facts:
                         yield part.source, reader
 
     def _fits(self, name: str, bias: str, reader: Reader | None) -> bool:
+        if reader is not None and name in self.rows:
+            return False
         other = self.biases[bias] if reader is None else self.shapes[reader.tensor][reader.out]
         return bool(self.biases[name] == other)
 
@@ -210,7 +240,7 @@ def _entries(space: Space, leg: Leg, length: int) -> NDArray[np.int64] | None:
 
 
 def _generator(
-    facts: _Facts, space: Space, leg: Leg, entries: NDArray[np.int64]
+    facts: _Facts, space: Space, leg: Leg, entries: NDArray[np.int64], spaces: Sequence[Space]
 ) -> Generator | None:
     """The shift of the entries of a bias, one per unit, if later biases absorb it."""
     takers = facts.takers(leg.tensor, entries)
@@ -219,7 +249,12 @@ def _generator(
     shifted = np.array([float(x.tensor == leg.tensor and _alike(x, leg)) for x in space.legs])
     absorbed: list[Absorbed] = []
     for taken in takers:
-        if taken.reader is None:
+        if taken.bias in facts.rows:
+            rows = _on_rows(facts, space, leg, facts.rows[taken.bias], taken.share, spaces)
+            if not rows:
+                return None
+            absorbed += rows
+        elif taken.reader is None:
             own = np.array([float(x.tensor == taken.bias and _alike(x, leg)) for x in space.legs])
             if not own.any():
                 return None
@@ -233,12 +268,33 @@ def _generator(
                 for x in legs
                 for name in facts.aliases.get(taken.bias, (taken.bias,))
             )
-    first = {name: names[0] for names in facts.aliases.values() for name in names}
+    first = facts.first
     at = {x.tensor: e for x, e in zip(space.legs, shifted.tolist(), strict=True) if e}
     exponents = tuple(
         at.get(first.get(x.tensor, x.tensor), 0.0) if _alike(x, leg) else 0.0 for x in space.legs
     )
     return Generator("shift", exponents, tuple(absorbed))
+
+
+def _on_rows(
+    facts: _Facts, space: Space, leg: Leg, own: Rows, share: float, spaces: Sequence[Space]
+) -> list[Absorbed]:
+    """What rows of a table take back, where the units lie along it as along the bias."""
+    names = facts.aliases.get(own.table, (own.table,))
+    axis = len(facts.shapes[own.table]) - 1
+    number = space.legs.index(leg)
+    found = []
+    for other in (s for s in spaces if s.actions and s.name not in space.within):
+        for at, x in enumerate(other.legs):
+            if x.tensor not in names:
+                continue
+            if other is not space or (x.axis, x.span) != (axis, 1) or not _alike(x, leg):
+                return []  # something else moves the table, or its rows
+            generators = [g.exponents for g in space.generators if g.action != "shift"]
+            if any(powers[at] != powers[number] for powers in generators):
+                return []
+            found.append(Absorbed(x, x.tensor, axis, share, own.rows))
+    return found
 
 
 def _alike(one: Leg, other: Leg) -> bool:
@@ -269,9 +325,9 @@ def _legs_of(
     return None if left else found
 
 
-def _with_shift(space: Space, generator: Generator) -> Space:
+def _with_shift(facts: _Facts, space: Space, generator: Generator) -> Space:
     """The space with one shift more, unless others make it up."""
-    rows = [_row(g) for g in space.of("shift")] + [_row(generator)]
+    rows = [_row(facts, space, g) for g in (*space.of("shift"), generator)]
     keys = sorted({key for row in rows for key in row}, key=repr)
     table = np.array([[row.get(key, 0.0) for key in keys] for row in rows])
     if np.linalg.matrix_rank(table) < len(rows):
@@ -283,9 +339,21 @@ def _with_shift(space: Space, generator: Generator) -> Space:
     )
 
 
-def _row(generator: Generator) -> Mapping[object, float]:
-    row: dict[object, float] = {i: e for i, e in enumerate(generator.exponents) if e}
+def _row(facts: _Facts, space: Space, generator: Generator) -> Mapping[object, float]:
+    """What a shift moves: legs, of tables every kind of rows apart, and what is taken back."""
+    tables: dict[str, list[Rows]] = {}
+    for own in facts.rows.values():
+        for name in facts.aliases.get(own.table, (own.table,)):
+            tables.setdefault(name, []).append(own)
+    row: dict[object, float] = {}
+    for i, (leg, e) in enumerate(zip(space.legs, generator.exponents, strict=True)):
+        # rows of no kind are read nowhere
+        kinds = [own.rows for own in tables.get(leg.tensor, ())] or [()]
+        row |= {(i, own): e for own in kinds if e}
     for taken in generator.absorbed:
-        key = (taken.bias, taken.reader.tensor, taken.reader.axis, taken.reader.positions)
-        row[key] = row.get(key, 0.0) + taken.factor
+        leg = taken.reader
+        key: object = (taken.bias, leg.tensor, leg.axis, leg.positions)
+        if taken.rows is not None:
+            key = (space.legs.index(leg), taken.rows)
+        row[key] = row.get(key, 0.0) + taken.factor * (1 if taken.rows is None else -1)
     return row

@@ -43,8 +43,9 @@ ARRANGING = {
     )
 }  # fmt: skip
 KEEPING = {f"aten::{name}" for name in ("to", "_to_copy", "dropout", "type_as", "positive")}
+ADDING = ("aten::add", "aten::sub", "aten::rsub")
 # These arrange by the numbers of a tensor.
-INDEXING = ("aten::index", "aten::index_select")
+INDEXING = ("aten::index", "aten::index_select", "aten::embedding")
 # What may stand between a softmax and what it weighs: rows stay rows.
 KEEPING_ROWS = KEEPING | {
     f"aten::{name}" for name in (
@@ -80,12 +81,14 @@ class Term:
         word: the matrices, the first reader of the bias first.
         factor: a known number.
         index: which entry lies at every place of the value, -1 for none.
+        width: of a table the length of its rows: its entries are counted row after row.
     """
 
     source: str
     word: tuple[Reader, ...]
     factor: float
     index: Tensor
+    width: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +114,17 @@ class Added:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A term at the places of one equation; parts with one label meet in equal entries."""
+    """A term at the places of one equation; parts with one label meet in equal entries.
+
+    Those of tables say which rows; the equation holds for every one, or every choice, of them.
+    """
 
     source: str
     word: tuple[Reader, ...]
     factor: float
     label: int
     entries: NDArray[np.int64]
+    rows: frozenset[int] | None = None
 
 
 # A sum of terms that is zero, entry by entry.
@@ -129,16 +136,24 @@ class Untold(Exception):
     """A program that writes into views, or has parts only on longer inputs: nothing is said."""
 
 
-def equations_of(program: Program) -> list[Equation] | None:
+def equations_of(
+    program: Program,
+    sizes: Sizes | None = None,
+    tables: frozenset[str] = frozenset(),
+    conditions: frozenset[str] = frozenset(),
+) -> list[Equation] | None:
     """States where a traced module would see what is added to its biases.
 
     Args:
         program: the module.
+        sizes: at which it is looked at; those at which it was traced if None.
+        tables: parameters to whose rows something is added as well.
+        conditions: buffers that hold what they held when they were traced.
 
     Returns:
         The equations; None where nothing can be told.
     """
-    run = _Run(program)
+    run = _Run(program, sizes or Sizes(program), tables, conditions)
     try:
         run.whole()
     except Untold:
@@ -159,8 +174,15 @@ def is_bias_like(value: Any) -> bool:
 class _Run:
     """One pass over the operators of one program."""
 
-    def __init__(self, program: Program) -> None:
-        self.program, self.sizes = program, Sizes(program)
+    def __init__(
+        self,
+        program: Program,
+        sizes: Sizes,
+        tables: frozenset[str],
+        conditions: frozenset[str],
+    ) -> None:
+        self.program, self.sizes = program, sizes
+        self.tables, self.conditions = tables, conditions
         self.equations: list[Equation] = []
         self.values: dict[fx.Node, Any] = {}
         self._known: dict[fx.Node, Any] = {}
@@ -186,10 +208,12 @@ class _Run:
 
     def _source(self, node: fx.Node) -> Added:
         source = self.program.sources[node.name]
-        if source.kind != "parameter" or not is_bias_like(source.value):
+        table = source.name in self.tables
+        if source.kind != "parameter" or not (table or is_bias_like(source.value)):
             return NOTHING
         index = torch.arange(source.value.numel(), dtype=torch.int32).view(source.value.shape)
-        return Added((Term(source.name, (), 1.0, index),))
+        width = source.value.shape[-1] if table else 0
+        return Added((Term(source.name, (), 1.0, index, width),))
 
     def _written(self, node: fx.Node) -> None:
         target: Any = node.args[0]
@@ -324,7 +348,8 @@ class _Run:
         value = node.meta.get("val")
         if node.op == "placeholder":
             source = self.program.sources[node.name]
-            return source.value if source.kind == "constant" else None
+            held = source.kind == "constant" or source.name in self.conditions
+            return source.value if held else None
         if node.op == "get_attr":
             found = getattr(self.program.graph, str(node.target), None)
             return found if isinstance(found, Tensor) else None
@@ -379,7 +404,10 @@ def _equations(terms: Sequence[Term]) -> list[Equation]:
     for axis in range(len(shape)):
         if all(constant_along(index, [axis]) for index in arrays):
             arrays = [index.narrow(axis, 0, 1) for index in arrays]
-    table = np.stack([index.reshape(-1).numpy() for index in arrays])
+    whole = np.stack([index.reshape(-1).numpy() for index in arrays])
+    widths = np.array([[term.width or whole.max() + 1] for term in terms])
+    table = np.where(whole < 0, -1, whole % np.maximum(widths, 1))
+    rows = whole // np.maximum(widths, 1)
     labels = np.arange(len(terms))[:, None] + np.zeros_like(table)
     for k in range(len(terms)):
         for m in range(k - 1, -1, -1):
@@ -390,11 +418,15 @@ def _equations(terms: Sequence[Term]) -> list[Equation]:
         kind = labels[:, 0].tolist()
         here = (labels == labels[:, :1]).all(axis=0)
         at, table, labels = table[:, here], table[:, ~here], labels[:, ~here]
+        told, rows = rows[:, here], rows[:, ~here]
         parts = tuple(
-            Part(term.source, term.word, term.factor, label, np.unique(at[k]))
+            Part(
+                term.source, term.word, term.factor, label, np.unique(at[k]),
+                frozenset(np.unique(told[k]).tolist()) if term.width else None,
+            )
             for k, (term, label) in enumerate(zip(terms, kind, strict=True))
             if label >= 0
-        )
+        )  # fmt: skip
         if parts:
             found.append(parts)
     return found
@@ -611,6 +643,11 @@ def _read(run: _Run, node: fx.Node, x: Any, weight: Any, transposed: bool) -> Ad
     run.vanish_hidden([x])
     run.vanish(weight)
     value: Added = run.values[x]
+    tables = [term for term in value.terms if term.width]
+    if tables:  # what matrices make of rows of tables is not followed
+        run.equations += _equations(tables)
+        value = replace(value, terms=tuple(term for term in value.terms if not term.width))
+        run.values[x] = value
     matrix = _matrix_of(run, weight) if value.terms else None
     if not value.terms:
         return NOTHING

@@ -47,6 +47,7 @@ from toroids.discovery.tracing.program import (
     is_in_place,
     narrows,
     operator_name,
+    other_sizes,
     pair_graphs,
     varies,
 )
@@ -138,7 +139,7 @@ def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inferenc
 
 def _unlike(program: Program, expressions: set[Any]) -> Iterator[Sizes]:
     """Lengths other than the example's; at some of them every expression is another number."""
-    here, other = Sizes(program), Sizes(program, _other_sizes(program))
+    here, other = Sizes(program), Sizes(program, other_sizes(program))
     yield other
     found = []
     for expression in sorted(expressions, key=str):
@@ -147,16 +148,6 @@ def _unlike(program: Program, expressions: set[Any]) -> Iterator[Sizes]:
             if sizes is not None and sizes not in found:
                 found.append(sizes)
     yield from (Sizes(program, sizes) for sizes in found)
-
-
-def _other_sizes(program: Program) -> dict[Any, int]:
-    """Lengths of all free axes that differ from the example's, where one more is allowed."""
-    found = {}
-    for axis, length in program.lengths.items():
-        size = program.example.size(axis)
-        _, most = program.ranges.get(str(length), (2, size))
-        found[axis] = size + 1 if most is None or size < most else size
-    return found
 
 
 @dataclass(frozen=True)
@@ -569,7 +560,7 @@ class _Run:
         if twin is not None:
             others: Any = (twin.args[0].meta["val"].shape, twin.meta["val"].shape)  # type: ignore[union-attr]
         elif self.program.lengths:
-            self._longer = self._longer or Sizes(self.program, _other_sizes(self.program))
+            self._longer = self._longer or Sizes(self.program, other_sizes(self.program))
             others = [
                 tuple(int(self._longer(s)) for s in n.meta["val"].shape) for n in (source, node)
             ]

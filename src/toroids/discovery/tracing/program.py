@@ -380,6 +380,16 @@ def _allows(program: Program, numbers: Mapping[sympy.Symbol, sympy.Integer]) -> 
     return all(_evaluated(guard, numbers) != sympy.false for guard in program.guards)
 
 
+def other_sizes(program: Program) -> dict[Axis, int]:
+    """Lengths of all free axes that differ from the example's, where one more is allowed."""
+    found = {}
+    for axis, length in program.lengths.items():
+        size = program.example.size(axis)
+        _, most = program.ranges.get(str(length), (2, size))
+        found[axis] = size + 1 if most is None or size < most else size
+    return found
+
+
 def on_cpu(value: Any) -> Any:
     """A tensor on the CPU, without its history; anything else as it is."""
     return value.detach().cpu() if isinstance(value, Tensor) else value
