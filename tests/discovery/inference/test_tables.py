@@ -154,6 +154,35 @@ def test_their_shifts_compose_and_are_removed(name):
     assert max(errors) < 1e-10
 
 
+def _no_norm_before(m, x):
+    h = m.a(x) + m.p(torch.arange(x.shape[1]))
+    return m.c(torch.tanh(m.n(h + m.up(torch.tanh(m.down(h))))))
+
+
+def test_readers_and_what_stands_beside_take_back_what_is_added_to_a_whole_table():
+    torch.manual_seed(0)
+    model = Function(
+        _no_norm_before,
+        a=nn.Linear(3, WIDTH, bias=False),
+        p=nn.Embedding(6, WIDTH),
+        down=nn.Linear(WIDTH, 3),
+        up=nn.Linear(3, WIDTH),
+        n=nn.LayerNorm(WIDTH),
+        c=nn.Linear(WIDTH, 4),
+    ).double()
+    x = torch.randn(12, 6, 3, dtype=torch.float64)
+    group = td.discover(model, x)
+    taken = [taken for s in group.spaces for g in s.of("shift") for taken in g.absorbed]
+    assert {(x.reader.tensor, x.bias) for x in taken} == {("down.weight", "down.bias")}
+    params = dict(model.state_dict())
+    moved = group.apply(group.random(torch.Generator().manual_seed(1)), params)
+    one, other = (td.canonicalize(group, p) for p in (params, moved))
+    assert one["up.bias"].abs().max() < 1e-12  # the later one of two that add up
+    found = td.align(group, other, to=one)
+    errors = [float((found.params[n] - x).abs().max()) for n, x in found.reference.items()]
+    assert max(errors) < 1e-10
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_rows_that_something_else_sees_stay(name):
     _, _, group = _discovered(name)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toroids.discovery.inference.constants import Equation, Part, Reader, equations_of, is_bias_like
-from toroids.discovery.inference.tables import Rows, row_equations
+from toroids.discovery.inference.tables import Rows, row_equations, tables_of
 from toroids.discovery.tracing.program import Program
 from toroids.symmetry.space import Absorbed, Generator, Leg, Space
 
@@ -47,14 +47,15 @@ def absorbed(
     Returns:
         The spaces with these shifts, and notes on biases that lie on no space.
     """
-    found = [equations_of(program) for program in programs]
+    tables = tables_of(programs, whole=True)
+    found = [equations_of(program, whole=frozenset(tables)) for program in programs]
     if any(own is None for own in found):
         return list(spaces), []
-    facts = _Facts([e for own in found for e in own or ()], programs)
+    facts = _Facts([e for own in found for e in own or ()], programs, tables=tables)
     result, notes = _granted(facts, list(spaces))
     equations, rows = row_equations(programs, conditions)
     if rows:  # these come apart: what stands beside rows is not followed through means
-        result, _ = _granted(_Facts(equations, programs, rows), result)
+        result, _ = _granted(_Facts(equations, programs, rows=rows), result)
     return result, notes
 
 
@@ -73,6 +74,8 @@ def _granted(facts: "_Facts", result: list[Space]) -> tuple[list[Space], list[st
             for leg in space.legs:
                 entries = _entries(space, leg, len(reached)) if leg.tensor == bias else None
                 if entries is None or reached[entries].any():
+                    continue
+                if bias in facts.tables and not _lies_along(facts, leg, bias, result):
                     continue
                 reached[entries] = True
                 generator = _generator(facts, space, leg, entries, result)
@@ -103,6 +106,7 @@ class _Facts:
     Attributes:
         biases: the lengths of the parameters that may take a shift, by first name; of rows too.
         shifted: those of which shifts are looked for.
+        tables: those of them that are tables, to all rows of which the same is added.
         rows: what the names of rows of tables stand for; where there are any, only shifts that
             they absorb count.
     """
@@ -111,6 +115,7 @@ class _Facts:
         self,
         equations: Iterable[Equation],
         programs: Sequence[Program],
+        tables: Mapping[str, int] | None = None,
         rows: Mapping[str, Rows] | None = None,
     ) -> None:
         self._about: dict[str, list[Equation]] = {}
@@ -123,6 +128,8 @@ class _Facts:
         self.shapes = {s.name: tuple(s.value.shape) for s in sources}
         self.rows = rows or {}
         self.biases = {s.name: s.value.numel() for s in sources if is_bias_like(s.value)}
+        self.tables = tables or {}
+        self.biases |= self.tables
         self.shifted = tuple(self.biases)
         self.biases |= {name: self.shapes[own.table][-1] for name, own in self.rows.items()}
 
@@ -161,7 +168,7 @@ class _Facts:
                         yield part.source, reader
 
     def _fits(self, name: str, bias: str, reader: Reader | None) -> bool:
-        if reader is not None and name in self.rows:
+        if reader is not None and (name in self.rows or name in self.tables):
             return False
         other = self.biases[bias] if reader is None else self.shapes[reader.tensor][reader.out]
         return bool(self.biases[name] == other)
@@ -254,6 +261,8 @@ def _generator(
             if not rows:
                 return None
             absorbed += rows
+        elif taken.bias in facts.tables and not _lies_along(facts, leg, taken.bias, spaces):
+            return None
         elif taken.reader is None:
             own = np.array([float(x.tensor == taken.bias and _alike(x, leg)) for x in space.legs])
             if not own.any():
@@ -274,6 +283,18 @@ def _generator(
         at.get(first.get(x.tensor, x.tensor), 0.0) if _alike(x, leg) else 0.0 for x in space.legs
     )
     return Generator("shift", exponents, tuple(absorbed))
+
+
+def _lies_along(facts: _Facts, leg: Leg, table: str, spaces: Sequence[Space]) -> bool:
+    """Whether nothing but the space of a leg moves a table, along its rows as along the leg."""
+    names, axis = facts.aliases.get(table, (table,)), len(facts.shapes[table]) - 1
+    own = [space for space in spaces if leg in space.legs]
+    return all(
+        (x.axis, x.span) == (axis, 1) and _alike(x, leg) and (space in own or not space.actions)
+        for space in spaces
+        for x in space.legs
+        if x.tensor in names
+    )
 
 
 def _on_rows(

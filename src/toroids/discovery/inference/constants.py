@@ -141,6 +141,7 @@ def equations_of(
     sizes: Sizes | None = None,
     tables: frozenset[str] = frozenset(),
     conditions: frozenset[str] = frozenset(),
+    whole: frozenset[str] = frozenset(),
 ) -> list[Equation] | None:
     """States where a traced module would see what is added to its biases.
 
@@ -149,11 +150,12 @@ def equations_of(
         sizes: at which it is looked at; those at which it was traced if None.
         tables: parameters to whose rows something is added as well.
         conditions: buffers that hold what they held when they were traced.
+        whole: tables to all rows of which the same is added.
 
     Returns:
         The equations; None where nothing can be told.
     """
-    run = _Run(program, sizes or Sizes(program), tables, conditions)
+    run = _Run(program, sizes or Sizes(program), tables, conditions, whole)
     try:
         run.whole()
     except Untold:
@@ -180,9 +182,10 @@ class _Run:
         sizes: Sizes,
         tables: frozenset[str],
         conditions: frozenset[str],
+        whole: frozenset[str],
     ) -> None:
         self.program, self.sizes = program, sizes
-        self.tables, self.conditions = tables, conditions
+        self.tables, self.conditions, self.whole_tables = tables, conditions, whole
         self.equations: list[Equation] = []
         self.values: dict[fx.Node, Any] = {}
         self._known: dict[fx.Node, Any] = {}
@@ -209,6 +212,9 @@ class _Run:
     def _source(self, node: fx.Node) -> Added:
         source = self.program.sources[node.name]
         table = source.name in self.tables
+        if source.kind == "parameter" and source.name in self.whole_tables:
+            row = torch.arange(source.value.shape[-1], dtype=torch.int32)
+            return Added((Term(source.name, (), 1.0, row.expand(source.value.shape)),))
         if source.kind != "parameter" or not (table or is_bias_like(source.value)):
             return NOTHING
         index = torch.arange(source.value.numel(), dtype=torch.int32).view(source.value.shape)
@@ -727,6 +733,19 @@ def _matrix_of(run: _Run, node: Any) -> tuple[str, Tensor, Tensor] | None:
     return (source.name, rows, columns) if rows.ndim == 2 else None
 
 
+def _looked_up(run: _Run, node: fx.Node) -> Added | None:
+    """Rows of a table, of which all are the same."""
+    table, numbers = node.args[:2]
+    value: Added = run.values[table]  # type: ignore[index]
+    if any(term.width or not constant_along(term.index, [0]) for term in value.terms):
+        return None
+    run.vanish(numbers)  # type: ignore[arg-type]
+    first = [replace(term, index=term.index.narrow(0, 0, 1)) for term in value.terms]
+    shape = run.shape(node)
+    rows = [replace(t, index=t.index.view(*[1] * (len(shape) - 1), -1)) for t in first]
+    return Added(_expanded(rows, shape))
+
+
 def _attention(run: _Run, node: fx.Node) -> Added | None:
     query, key, value = node.args[:3]
     settings = dict(node.kwargs)
@@ -842,6 +861,7 @@ RULES: dict[str, Rule] = {
     "aten::addmm": _addmm,
     **dict.fromkeys(("aten::matmul", "aten::mm", "aten::bmm"), _matmul),
     "aten::scaled_dot_product_attention": _attention,
+    "aten::embedding": _looked_up,
     **dict.fromkeys((f"aten::conv{n}d" for n in (1, 2, 3)), _convolution),
     **dict.fromkeys((f"aten::conv_transpose{n}d" for n in (1, 2, 3)), _convolution),
     "aten::layer_norm": _norm(3, channels=False),

@@ -41,37 +41,41 @@ class Rows:
     rows: tuple[int, ...]
 
 
-def tables_of(program: Program) -> dict[str, int]:
-    """Finds parameters of which rows are only arranged, looked up by known numbers, and added.
+def tables_of(programs: Sequence[Program], whole: bool = False) -> dict[str, int]:
+    """Finds parameters of which rows are only arranged, looked up, and added.
 
     Args:
-        program: the traced module.
+        programs: the traced module, at all sizes.
+        whole: whether what happens to rows that were looked up does not count.
 
     Returns:
         The lengths of their rows, by first name.
     """
     found: dict[str, bool] = {}
     lengths: dict[str, int] = {}
-    for node in program.graph.graph.nodes:
-        source = program.sources.get(node.name) if node.op == "placeholder" else None
-        if source is None or source.kind != "parameter" or not node.users:
-            continue
-        value = source.value
-        wide = value.is_floating_point() and value.ndim > 1 and value.shape[-1] > 1
-        if wide and not is_bias_like(value) and value.numel() <= MOST:
-            found[source.name] = found.get(source.name, True) and _is_added(node)
-            lengths[source.name] = value.shape[-1]
+    for program in programs:
+        for node in program.graph.graph.nodes:
+            source = program.sources.get(node.name) if node.op == "placeholder" else None
+            if source is None or source.kind != "parameter" or not node.users:
+                continue
+            value = source.value
+            wide = value.is_floating_point() and value.ndim > 1 and value.shape[-1] > 1
+            if wide and not is_bias_like(value) and (whole or value.numel() <= MOST):
+                found[source.name] = found.get(source.name, True) and _is_added(node, whole)
+                lengths[source.name] = value.shape[-1]
     return {name: lengths[name] for name, added in found.items() if added}
 
 
-def _is_added(node: fx.Node) -> bool:
-    """Whether a value is only arranged until it is added to something."""
+def _is_added(node: fx.Node, whole: bool) -> bool:
+    """Whether a value is only arranged until it is added to something, or looked up."""
     for user in node.users:
         name = operator_name(user) if user.op == "call_function" else ""
         if name in ADDING or name.startswith("aten::sym_") or user.meta.get("val") is None:
             continue
         looked_up = name in INDEXING and user.args[0] is node
-        if not (looked_up or name in ARRANGING or name in KEEPING) or not _is_added(user):
+        if looked_up and whole:
+            continue
+        if not (looked_up or name in ARRANGING or name in KEEPING) or not _is_added(user, whole):
             return False
     return True
 
@@ -89,13 +93,11 @@ def row_equations(
         The equations at two sizes each, in which kinds of rows have names of their own, and what
         these stand for; nothing where no row stands beside a bias.
     """
-    tables = [tables_of(program) for program in programs]
-    if not all(tables):
+    tables = frozenset(tables_of(programs))
+    if not tables:
         return [], {}
     found = [
-        own
-        for program, names in zip(programs, tables, strict=True)
-        for own in _at_two_sizes(program, frozenset(names), frozenset(conditions))
+        own for program in programs for own in _at_two_sizes(program, tables, frozenset(conditions))
     ]
     if any(own is None for own in found):
         return [], {}
