@@ -54,6 +54,26 @@ def test_next_token_counts_tokens_and_takes_sequences_for_examples():
     )
 
 
+@pytest.mark.parametrize("top", [1, 3])
+def test_labels_of_all_tokens_of_sequences(top):
+    torch.manual_seed(0)
+    model = Language().double()
+    tokens, targets = torch.randint(7, (2, 30, 9))
+    targets[:10, 5:] = -100
+    logits, keep = model(tokens)["logits"], targets != -100
+    ranks = (logits > logits.gather(2, targets.clamp(min=0)[:, :, None])).sum(dim=2)
+    metric = "classification" if top == 1 else f"top-{top}"
+    landscape = td.Landscape(model, (tokens, targets), metric=metric, batch_size=7)
+    found = landscape(model.state_dict())
+    loss = nn.functional.cross_entropy(logits[keep], targets[keep])
+    assert found.error == pytest.approx((ranks >= top)[keep].double().mean().item())
+    assert found.loss == pytest.approx(loss.item())
+    assert found.examples == 30
+    for shape in ((30,), (30, 8), (30, 9, 1)):
+        with pytest.raises(DataError, match="or of sequences .examples, length, classes."):
+            td.evaluate(model, model.state_dict(), (tokens, torch.zeros(shape).long()))
+
+
 def test_functions_of_the_user(setting):
     model, (x, _) = setting
     y = torch.randn(40, 5, dtype=torch.float64)

@@ -17,7 +17,8 @@ class Dataset:
     """Training and test examples of one classification task.
 
     Attributes:
-        train: inputs of shape (n, ...) in float32 and labels of shape (n,) in 0 to classes - 1.
+        train: inputs of shape (n, ...) in float32 and labels of shape (n,) in 0 to classes - 1; of
+            sequences, tokens of shape (n, length) and one label for every token, (n, length).
         test: the same for examples that no solver sees.
         classes: number of classes.
 
@@ -50,10 +51,11 @@ class Dataset:
                 f"{tuple(self.test[0].shape[1:])}; bring them to one."
             )
         for name, (inputs, labels) in (("train", self.train), ("test", self.test)):
-            if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
+            shaped = labels.ndim == 1 or (labels.ndim == 2 and labels.shape == inputs.shape)
+            if not shaped or labels.is_floating_point() or labels.is_complex():
                 raise DataError(
                     f"the {name} labels are {tuple(labels.shape)} of {labels.dtype}; "
-                    "pass one integer for every example."
+                    "pass one integer for every example, or for every token of a sequence."
                 )
             if inputs.ndim == 0 or len(inputs) != len(labels):
                 raise DataError(
@@ -61,7 +63,7 @@ class Dataset:
                     "pass one label for every input."
                 )
             # a meta tensor has no values to look at
-            if len(labels) and not labels.is_meta:
+            if labels.numel() and not labels.is_meta:
                 low, high = int(labels.min()), int(labels.max())
                 if low < 0 or high >= self.classes:
                     raise DataError(
@@ -93,9 +95,9 @@ class Dataset:
     def label_noise(self, fraction: float, seed: int = 0) -> Self:
         """Gives a fraction of the training examples another, wrong label drawn at random.
 
-        The number of wrong labels is exactly `fraction` of the examples, rounded; all wrong
-        classes are equally likely. The test labels stay. With the same seed the examples that a
-        smaller fraction spoils are among those that a larger one does.
+        The number of wrong labels is exactly `fraction` of the examples (of sequences, of the
+        tokens), rounded; all wrong classes are equally likely. The test labels stay. With the same
+        seed the examples that a smaller fraction spoils are among those that a larger one does.
 
         Args:
             fraction: of the training labels, 0 to 1.
@@ -116,13 +118,14 @@ class Dataset:
             raise DataError("the data has one class; a wrong label needs at least 2.")
         inputs, labels = self.train
         generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(labels), generator=generator)
-        wrong = order[: round(fraction * len(labels))].to(labels.device)
+        flat = labels.flatten()
+        order = torch.randperm(len(flat), generator=generator)
+        wrong = order[: round(fraction * len(flat))].to(labels.device)
         # one step for every label, used or not, so that it does not depend on the fraction
-        steps = torch.randint(1, self.classes, labels.shape, generator=generator)
-        noisy = labels.clone()
-        noisy[wrong] = (labels[wrong] + steps.to(labels)[wrong]) % self.classes
-        return replace(self, train=(inputs, noisy))
+        steps = torch.randint(1, self.classes, flat.shape, generator=generator)
+        noisy = flat.clone()
+        noisy[wrong] = (flat[wrong] + steps.to(flat)[wrong]) % self.classes
+        return replace(self, train=(inputs, noisy.view(labels.shape)))
 
     def to(self, device: str | torch.device) -> Self:
         """Moves all tensors to a device.

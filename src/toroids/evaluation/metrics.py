@@ -2,7 +2,8 @@
 
 A metric is any function of outputs and targets that gives one number per example (which then serves
 as error and as loss), a pair (errors, losses), or `Scores`. Built in are classification by the
-largest logit, by the k largest, the prediction of the next token, and the squared error.
+largest logit, by the k largest (of whole inputs, or of every token of a sequence), the prediction
+of the next token where targets are the input tokens themselves, and the squared error.
 """
 
 import re
@@ -46,27 +47,32 @@ FEW = 16
 
 @dataclass(frozen=True)
 class Classification:
-    """Whether the label is among the `top` largest logits, and the cross-entropy in nats."""
+    """Whether the label is among the `top` largest logits, and the cross-entropy in nats.
+
+    Where every token of a sequence has a label, as the token that follows it, a sequence is one
+    example, so that standard errors do not take its tokens for independent.
+    """
 
     top: int = 1
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Scores:
-        """Scores logits (n, classes) against labels (n,)."""
-        if self.top == 1:
-            wrong = outputs.argmax(dim=1) != targets
-        else:
-            best = outputs.topk(min(self.top, outputs.shape[1]), dim=1).indices
-            wrong = (best != targets[:, None]).all(dim=1)
-        return Scores(wrong, cross_entropy(outputs, targets))
+        """Scores logits (n, classes) against labels (n,), or (n, length, classes) likewise."""
+        if targets.ndim == 2:
+            return _of_tokens(outputs, targets, self.top)
+        return Scores(_wrong(outputs, targets, self.top), cross_entropy(outputs, targets))
 
     def check(self, outputs: Tensor, targets: Tensor) -> None:
         """Raises unless the labels are classes of the logits."""
         check_integers(targets)
-        if outputs.ndim != 2 or targets.shape != outputs.shape[:1]:
+        if outputs.ndim not in (2, 3) or targets.shape != outputs.shape[:-1]:
             raise DataError(
                 f"the logits have shape {tuple(outputs.shape)} and the labels "
-                f"{tuple(targets.shape)}; expected (examples, classes) and (examples,)."
+                f"{tuple(targets.shape)}; expected (examples, classes) and (examples,), or of "
+                "sequences (examples, length, classes) and (examples, length)."
             )
+        if targets.ndim == 2:
+            _check_tokens(outputs, targets)
+            return
         outside = (targets < 0) | (targets >= outputs.shape[1])
         if bool(outside.any()):
             position = int(outside.nonzero()[0])
@@ -86,13 +92,7 @@ class NextToken:
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Scores:
         """Scores logits (n, length, vocabulary) against the tokens themselves (n, length)."""
-        logits, following = outputs[:, :-1], targets[:, 1:]
-        counts = following != IGNORED
-        wrong = (logits.argmax(dim=2) != following) & counts
-        losses = F.cross_entropy(
-            logits.transpose(1, 2), following, reduction="none", ignore_index=IGNORED
-        )
-        return Scores(wrong.sum(dim=1), precise(losses).sum(dim=1), counts.sum(dim=1))
+        return _of_tokens(outputs[:, :-1], targets[:, 1:], 1)
 
     def check(self, outputs: Tensor, targets: Tensor) -> None:
         """Raises unless the targets are tokens of the vocabulary."""
@@ -103,12 +103,49 @@ class NextToken:
                 f"{tuple(targets.shape)}; expected (examples, length, vocabulary) and (examples, "
                 "length), the input tokens themselves, two or more."
             )
-        outside = ((targets < 0) | (targets >= outputs.shape[2])) & (targets != IGNORED)
-        if bool(outside.any()):
-            raise DataError(
-                f"token {int(targets[outside][0])} is not in the vocabulary of {outputs.shape[2]}; "
-                f"pass tokens from 0 on, {IGNORED} for those that do not count."
-            )
+        _check_tokens(outputs, targets)
+
+
+def _of_tokens(logits: Tensor, targets: Tensor, top: int) -> Scores:
+    """Sums errors and losses over the tokens of every sequence, but for those ignored."""
+    counts = targets != IGNORED
+    losses = F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED
+    ).view(targets.shape)
+    wrong = _wrong(logits, targets, top) & counts
+    return Scores(wrong.sum(dim=1), precise(losses).sum(dim=1), counts.sum(dim=1))
+
+
+def _wrong(logits: Tensor, targets: Tensor, top: int) -> Tensor:
+    """Where the target is not among the largest logits."""
+    if top == 1:
+        return logits.argmax(dim=-1) != targets
+    best = logits.topk(min(top, logits.shape[-1]), dim=-1).indices
+    return (best != targets[..., None]).all(dim=-1)
+
+
+def _check_tokens(outputs: Tensor, targets: Tensor) -> None:
+    outside = ((targets < 0) | (targets >= outputs.shape[2])) & (targets != IGNORED)
+    if bool(outside.any()):
+        raise DataError(
+            f"token {int(targets[outside][0])} is not in the vocabulary of {outputs.shape[2]}; "
+            f"pass tokens from 0 on, {IGNORED} for those that do not count."
+        )
+
+
+def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Computes the mean cross-entropy in nats, what solvers descend on.
+
+    Args:
+        logits: of shape (n, classes) or (n, length, classes).
+        labels: of shape (n,) or (n, length).
+
+    Returns:
+        A number.
+    """
+    if labels.ndim == 1:
+        return F.cross_entropy(logits, labels)
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from toroids.binary.layers import latents
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
+from toroids.evaluation.metrics import mean_cross_entropy
 from toroids.evaluation.running import owners_of, select_output
 from toroids.landscape.recalibrate import batch_norms
 from toroids.solvers.recipe import Recipe
@@ -67,7 +68,7 @@ class Stacked(Method):
 
         def loss_of(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
             outputs = functional_call(self._model, weights, (x,))
-            return nn.functional.cross_entropy(select_output(outputs), y)
+            return mean_cross_entropy(select_output(outputs), y)
 
         losses = torch.vmap(loss_of)(self._weights, inputs, labels)
         weights = list(self._weights.values())

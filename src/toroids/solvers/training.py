@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from toroids.errors import DataError, ToroidsError, said
 from toroids.evaluation.batches import TensorPair, check_tensors
 from toroids.evaluation.landscape import Landscape
+from toroids.evaluation.metrics import mean_cross_entropy
 from toroids.evaluation.running import check_module, select_output
 from toroids.params import unusable
 
@@ -198,7 +199,7 @@ def backward(model: nn.Module, batch: TensorPair, clip: float | None = None) -> 
             f"a mini-batch of {len(labels)} example gives a batch norm a single value per channel; "
             "choose a batch_size that leaves no single example over."
         ) from error
-    loss = nn.functional.cross_entropy(outputs, labels)
+    loss = mean_cross_entropy(outputs, labels)
     torch.autograd.backward(loss)
     if clip is not None:
         nn.utils.clip_grad_norm_(model.parameters(), clip)

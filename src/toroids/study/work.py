@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from toroids.arguments import checked
 from toroids.design.config import StudyConfig
 from toroids.design.plan import Part, make_plan
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluate import evaluate
+from toroids.evaluation.metrics import mean_cross_entropy
 from toroids.study.engines.worker import unexpected
 from toroids.study.perform.setting import Setting
 from toroids.study.store import Store
@@ -151,7 +151,7 @@ class _Passes:
         inputs, labels = (tensor[:batch_size] for tensor in self.setting.data.train)
 
         def work() -> None:
-            loss = cross_entropy(model(inputs), labels)
+            loss = mean_cross_entropy(model(inputs), labels)
             torch.autograd.backward(loss)
 
         return _timed(work)
