@@ -68,6 +68,10 @@ def test_barriers_by_their_definitions():
     assert curve.barrier_over_chord == pytest.approx(0.35)
     by_hand = 0.25 * 0.35 / 2 + 0.25 * (0.35 + 0.2) / 2 + 0.5 * 0.2 / 2
     assert curve.mean_barrier == pytest.approx(by_hand)
+    loss = torch.tensor([1.0, 1.5, 3.0, 2.0], dtype=torch.float64)
+    curve = td.Profile(t, error, loss, error, error)
+    assert curve.loss_over_chord.tolist() == pytest.approx([0, 0.25, 1.5, 0])
+    assert curve.loss_barrier_over_chord == pytest.approx(1.5)
     assert curve.highest == 0.25
 
 

@@ -66,12 +66,26 @@ class Profile:
     @property
     def over_chord(self) -> Tensor:
         """By how much the error exceeds the straight interpolation of its ends; like `t`."""
-        return self.error - (self.error[0] * (1 - self.t) + self.error[-1] * self.t)
+        return _over_chord(self.error, self.t)
+
+    @property
+    def loss_over_chord(self) -> Tensor:
+        """By how much the loss exceeds the straight interpolation of its ends; like `t`."""
+        return _over_chord(self.loss, self.t)
+
+    @property
+    def loss_barrier_over_chord(self) -> float:
+        """The largest excess of the loss over the straight interpolation of its ends, in nats."""
+        return float(self.loss_over_chord.max())
 
     @property
     def highest(self) -> float:
         """The position of the largest error."""
         return float(self.t[self.error.argmax()])
+
+
+def _over_chord(curve: Tensor, t: Tensor) -> Tensor:
+    return curve - (curve[0] * (1 - t) + curve[-1] * t)
 
 
 @checked
