@@ -23,12 +23,13 @@ m = td.models
 
 @dataclass(frozen=True)
 class Network:
-    """How to make it (from a seed), one input's shape, outputs, spaces."""
+    """How to make it (from a seed), one input's shape, outputs, spaces; whether it takes tokens."""
 
     make: partial
     shape: tuple
     outputs: int
     spaces: list
+    tokens: bool = False
 
 
 def fully_connected(activation, acts, **options):
@@ -97,6 +98,20 @@ def mlp_mixer():
     return Network(make, (3, 8, 8), 3, [(6, 1, "fprs"), *[(5, 1, "p"), (9, 1, "p")] * 2])
 
 
+def gpt():
+    """As of a vision transformer, whose positions are those of tokens."""
+    make = partial(m.gpt, 5, 4, dim=6, depth=1, heads=2, hidden=8)
+    layer = [(2, 1, "p"), (3, 2, "mps"), (3, 2, "mps"), (8, 1, "p")]
+    return Network(make, (4,), 5, [(6, 1, "fprrs"), *layer], tokens=True)
+
+
+def decoder():
+    """The residual stream; two groups of two heads; matrices of values; gated units; pairs."""
+    make = partial(m.decoder, 9, dim=8, depth=1, heads=4, groups=2, hidden=5)
+    layer = [(2, 1, "p"), (2, 2, "p"), (2, 2, "mp"), (5, 1, "fpr"), (1, 2, "pr")]
+    return Network(make, (4,), 9, [(8, 1, "fprr"), *layer], tokens=True)
+
+
 NETWORKS = {
     "fully connected": fully_connected("relu", "pr"),
     "fully connected, tanh, no bias": fully_connected("tanh", "fp", bias=False),
@@ -128,4 +143,6 @@ NETWORKS = {
     "densenet40": densenet40(),
     "vit": vit(),
     "mlp_mixer": mlp_mixer(),
+    "gpt": gpt(),
+    "decoder": decoder(),
 }

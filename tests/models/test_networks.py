@@ -2,16 +2,19 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from models.networks import NETWORKS
 
 import toroids as td
 from toroids.binary.layers import clamped, latents
 from toroids.errors import ToroidsError
+from toroids.evaluation.metrics import mean_cross_entropy
 
 
 def examples(network, count):
     generator = torch.Generator().manual_seed(3)
+    if network.tokens:
+        shape = (2, count, *network.shape)
+        return torch.randint(0, network.outputs, shape, generator=generator).unbind()
     inputs = torch.randn(count, *network.shape, generator=generator)
     return inputs, torch.randint(0, network.outputs, (count,), generator=generator)
 
@@ -46,13 +49,15 @@ def test_the_seed_alone_decides_and_the_global_random_state_stays(network):
 def test_logits_have_a_row_per_example(network):
     model = network.make(seed=0)
     logits = model.eval()(examples(network, 4)[0])
-    assert logits.shape == (4, network.outputs)
+    per_token = network.shape if network.tokens else ()
+    assert logits.shape == (4, *per_token, network.outputs)
     assert logits.isfinite().all()
     assert logits.std() > 1e-3
 
 
 def test_discovery_finds_what_is_written_down_by_hand(network):
-    model, inputs = unsettled(network.make(seed=0)).double(), examples(network, 2)[0].double()
+    model, inputs = unsettled(network.make(seed=0)).double(), examples(network, 2)[0]
+    inputs = inputs if network.tokens else inputs.double()
     group = td.discover(model, inputs, verify=False)
     found = [(s.size, s.copies, "".join(sorted(a[0] for a in s.actions))) for s in group.spaces]
     assert sorted(found) == sorted(network.spaces), str(group)
@@ -68,7 +73,7 @@ def test_the_loss_falls(network):
     losses = []
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(inputs), labels)
+        loss = mean_cross_entropy(model(inputs), labels)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -137,6 +142,10 @@ def test_attention_is_that_of_torch():
         (lambda m: m.densenet40(growth=1.5), "`growth` is 1.5"),
         (lambda m: m.vit(patch=5), "patches of 5 pixels do not divide images of 32"),
         (lambda m: m.vit(dim=64), "3 heads do not divide `dim`, 64"),
+        (lambda m: m.gpt(dim=10), "4 heads do not divide `dim`, 10"),
+        (lambda m: m.decoder(dim=12), "has 3 of the 12 entries, which make no pairs"),
+        (lambda m: m.decoder(groups=3), "3 groups do not share 4 heads evenly"),
+        (lambda m: m.decoder(vocabulary=0), "`vocabulary` is 0"),
         (lambda m: m.mlp_mixer(size=30), "patches of 4 pixels do not divide images of 30"),
         (lambda m: m.mlp_mixer(classes=0), "`classes` is 0"),
     ],

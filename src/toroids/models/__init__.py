@@ -7,8 +7,10 @@ from toroids.models.binary import (
     binary_perceptron,
 )
 from toroids.models.committee import committee
+from toroids.models.decoder import decoder
 from toroids.models.densenet import densenet40
 from toroids.models.fully_connected import fully_connected
+from toroids.models.gpt import gpt
 from toroids.models.lenet import lenet
 from toroids.models.mlp_mixer import mlp_mixer
 from toroids.models.perceptron import spherical_perceptron
@@ -22,8 +24,10 @@ __all__ = [
     "binary_fully_connected",
     "binary_perceptron",
     "committee",
+    "decoder",
     "densenet40",
     "fully_connected",
+    "gpt",
     "lenet",
     "mlp_mixer",
     "resnet18",

@@ -9,34 +9,46 @@ from toroids.models.arguments import check_counts
 from toroids.models.initialise import seeded
 
 
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool
+) -> torch.Tensor:
+    """Mixes values (n, heads, tokens, size) by what keys match queries; `causal`: none to come."""
+    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    if causal:
+        tokens = query.shape[-2]
+        to_come = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).triu(1)
+        scores = scores.masked_fill(to_come, -torch.inf)
+    read: torch.Tensor = scores.softmax(-1) @ value
+    return read
+
+
 class Attention(nn.Module):
     """Self-attention of several heads, in operators that can be differentiated twice."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, causal: bool = False) -> None:
         """One linear layer makes queries, keys and values; another one joins the heads."""
         super().__init__()
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps tokens (n, tokens, dim) to as many."""
         n, tokens, dim = x.shape
-        size = dim // self.heads
-        qkv = self.qkv(x).reshape(n, tokens, 3, self.heads, size)
+        qkv = self.qkv(x).reshape(n, tokens, 3, self.heads, dim // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        weights = (query @ key.transpose(-2, -1) * size**-0.5).softmax(-1)
-        joined: torch.Tensor = self.out((weights @ value).transpose(1, 2).reshape(n, tokens, dim))
+        read = attend(query, key, value, self.causal)
+        joined: torch.Tensor = self.out(read.transpose(1, 2).reshape(n, tokens, dim))
         return joined
 
 
 class Encoder(nn.Module):
     """Attention, then a hidden layer within every token; each added to what it reads."""
 
-    def __init__(self, dim: int, heads: int, hidden: int) -> None:
+    def __init__(self, dim: int, heads: int, hidden: int, causal: bool = False) -> None:
         """A layer norm comes before each of the two."""
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.attention = Attention(dim, heads)
+        self.attention = Attention(dim, heads, causal)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -124,10 +136,15 @@ def vit(
     check_counts(classes=classes, channels=channels, size=size, patch=patch, dim=dim)
     check_counts(depth=depth, heads=heads, hidden=hidden)
     check_patches(size, patch)
-    if dim % heads:
-        raise ToroidsError(f"{heads} heads do not divide `dim`, {dim}; pass a multiple of {heads}.")
+    check_heads(dim, heads)
     with seeded(seed):
         return VisionTransformer(classes, channels, size, patch, dim, depth, heads, hidden)
+
+
+def check_heads(dim: int, heads: int) -> None:
+    """Refuses heads that do not share the entries of a token evenly."""
+    if dim % heads:
+        raise ToroidsError(f"{heads} heads do not divide `dim`, {dim}; pass a multiple of {heads}.")
 
 
 def check_patches(size: int, patch: int) -> None:
