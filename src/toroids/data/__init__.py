@@ -8,9 +8,11 @@ from toroids.data.glyphs import glyphs
 from toroids.data.hub import hub
 from toroids.data.patterns import patterns
 from toroids.data.teacher import teacher, teacher_labels, teacher_weights
+from toroids.data.text import Text, text
 
 __all__ = [
     "Dataset",
+    "Text",
     "augment",
     "digits",
     "folder",
@@ -20,4 +22,5 @@ __all__ = [
     "teacher",
     "teacher_labels",
     "teacher_weights",
+    "text",
 ]

@@ -107,6 +107,22 @@ def written(folder):
     return folder
 
 
+def test_a_text_is_its_content(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    for path in (first, second):
+        path.write_text("abc" * 100, encoding="utf-8")
+    a, b = (config(name="text", path=str(path), length=5) for path in (first, second))
+    assert a.identity() == b.identity() and "path" not in a.identity()
+    assert same(a.load(), data.text(first, 5)) and a.layout is None
+    second.write_text("abd" * 100, encoding="utf-8")
+    assert a.identity() != b.identity()
+    assert config(name="text").identity() != config(name="text", most=9).identity()
+    with pytest.raises(pydantic.ValidationError, match="choose from characters, bytes"):
+        config(name="text", unit="words")
+    with pytest.raises(ConfigError, match="there is no file"):
+        config(name="text", path=str(tmp_path / "gone")).identity()
+
+
 def test_a_folder_is_its_content(tmp_path):
     pytest.importorskip("PIL")
     first, second = (written(tmp_path / name) for name in ("first", "second"))

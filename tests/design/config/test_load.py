@@ -242,6 +242,10 @@ def test_older_studies_are_told_what_to_write(tmp_path, text, message):
             "line 8: .*patches of 3 pixels do not",
         ),
         (
+            GOOD + "[networks.a]\nmodel = 'gpt'\n",
+            "line 5: .*takes tokens but the data are numbers",
+        ),
+        (
             GOOD + "[networks.a]\nmodel = 'committee'\nhidden = 3\n",
             "line 5: .* 2 classes .* have 10",
         ),

@@ -19,8 +19,9 @@ def config(**settings):
     return ADAPTER.validate_python(settings)
 
 
-def data(*shape, classes=10):
-    pair = torch.zeros(2, *shape), torch.zeros(2, dtype=torch.long)
+def data(*shape, classes=10, tokens=False):
+    inputs = torch.zeros(2, *shape, dtype=torch.long if tokens else None)
+    pair = inputs, inputs if tokens else torch.zeros(2, dtype=torch.long)
     return Dataset(pair, pair, classes)
 
 
@@ -86,6 +87,18 @@ NETWORKS = [
         lambda seed: models.mlp_mixer(10, 1, 8, 2, 6, 1, 3, 5, seed),
     ),
     (
+        {"model": "gpt", "dim": 6, "depth": 1, "heads": 2, "hidden": 5, "tied": True},
+        (8,),
+        9,
+        lambda seed: models.gpt(9, 8, 6, 1, 2, 5, True, seed),
+    ),
+    (
+        {"model": "decoder", "dim": 8, "depth": 1, "heads": 4, "groups": 2},
+        (8,),
+        9,
+        lambda seed: models.decoder(9, 8, 1, 4, 2, seed=seed),
+    ),
+    (
         {"model": "committee", "hidden": 3, "activation": "tanh", "tree": True, "bias": False},
         (12,),
         2,
@@ -105,10 +118,12 @@ NAMES = [settings["model"] for settings, *_ in NETWORKS]
 def test_networks_are_those_of_the_function_of_the_same_name(settings, shape, classes, make):
     found = config(**settings)
     state = torch.get_rng_state()
-    built = found.build(data(*shape, classes=classes), seed=3)
+    tokens = found.takes_tokens
+    built = found.build(data(*shape, classes=classes, tokens=tokens), seed=3)
     assert torch.equal(torch.get_rng_state(), state)
     assert equal(built, make(3)) and not equal(built, make(4))
-    assert built.eval()(torch.zeros(2, *shape)).shape == (2, classes)
+    outputs = built.eval()(data(*shape, classes=classes, tokens=tokens).train[0])
+    assert outputs.shape == (2, *(shape if tokens else ()), classes)
     assert found.binary == settings["model"].startswith("binary")
     assert found.identity() == found.model_dump(mode="json")
 
@@ -141,6 +156,7 @@ def test_defaults_are_those_of_the_function(kind):
         ({"model": "lenet", "kernel": 0}, "greater than or equal to 1"),
         ({"model": "resnet20", "norm": "group"}, "choose from batch, layer, none"),
         ({"model": "vit", "dim": 10, "heads": 3}, "number of heads that divides dim, 10"),
+        ({"model": "gpt", "dim": 10, "heads": 3}, "number of heads that divides dim, 10"),
         ({"model": "committee"}, "Field required"),
         ({"model": "fully_connected", "classes": 10}, "Extra inputs"),
         ({"model": "custom"}, "Field required"),
@@ -168,6 +184,7 @@ def test_wrong_settings(settings, message):
         ({"model": "vit", "patch": 3}, (3, 8, 8), 10, "patches of 3"),
         ({"model": "vit"}, (3, 8, 12), 10, "square images .* 8 x 12"),
         ({"model": "mlp_mixer", "patch": 3}, (3, 8, 8), 10, "patches of 3"),
+        ({"model": "gpt"}, (64,), 10, "takes tokens but the data are numbers; choose a text"),
         ({"model": "committee", "hidden": 3}, (64,), 10, "2 classes but the data have 10"),
         ({"model": "committee", "hidden": 3, "tree": True}, (64,), 2, "do not divide among the 3"),
     ],
@@ -175,6 +192,13 @@ def test_wrong_settings(settings, message):
 def test_data_that_do_not_fit(settings, shape, classes, message):
     with pytest.raises(ToroidsError, match=message):
         config(**settings).build(data(*shape, classes=classes), 0)
+
+
+def test_tokens_are_for_networks_that_take_them():
+    with pytest.raises(ToroidsError, match="data are tokens; choose gpt or decoder"):
+        config(model="fully_connected").build(data(8, tokens=True), 0)
+    with pytest.raises(ToroidsError, match="make no pairs"):
+        config(model="decoder", dim=12).build(data(8, tokens=True), 0)
 
 
 def test_checking_costs_no_memory_of_the_network():

@@ -33,11 +33,13 @@ def _networks(networks: Mapping[str, AnyNetwork], before: Before) -> Iterator[Fa
             "studies",
         )
     data: AnyData | None = before.get("data")
-    if data is None or data.layout is None:
+    if data is None:
         return
     for name, network in networks.items():
         try:
-            network.check(*data.layout)
+            network.check_tokens(data.holds_tokens)
+            if data.layout is not None:
+                network.check(*data.layout)
         except ToroidsError as error:
             yield Fault(("networks", name), str(error).removesuffix("."))
 

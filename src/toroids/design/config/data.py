@@ -1,10 +1,11 @@
 """Which data a study is about: `[data]`, one kind of table for every set of `toroids.data`."""
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 import pydantic
 from pydantic import Field, ValidationInfo
@@ -14,7 +15,8 @@ from toroids.data import Dataset
 from toroids.data.fonts import CHARACTERS
 from toroids.data.hub import SETS
 from toroids.data.teacher import TEACHERS
-from toroids.design.config.digest import digest_folder
+from toroids.data.text import UNITS, topics
+from toroids.design.config.digest import digest_file, digest_folder
 from toroids.design.config.faults import Fault, refuse
 from toroids.design.config.fields import (
     Count,
@@ -42,6 +44,7 @@ class AnyDataConfig(Table, ABC):
     `seed` is of all that is random: the split or the draws of the set, `subset`, `label_noise`.
     """
 
+    holds_tokens: ClassVar[bool] = False
     seed: Seed = 0
     subset: Examples | None = None
     label_noise: Fraction = 0.0
@@ -269,8 +272,46 @@ class FolderConfig(AnyDataConfig):
         return path
 
 
+class TextConfig(AnyDataConfig):
+    """Settings of `data.text`; without a path the topics of Python's own language reference."""
+
+    holds_tokens: ClassVar[bool] = True
+    name: Literal["text"]
+    path: str | None = None
+    length: Examples = 64
+    unit: Annotated[str, one_of(UNITS)] = "characters"
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    most: Count | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """The content of the text in place of where it is."""
+        rest = self.model_dump(mode="json", exclude={"path"})
+        return {**rest, "content": self._digest()}
+
+    def _digest(self) -> str:
+        if self.path is not None:
+            return digest_file(Path(self.path))
+        return hashlib.sha256(topics()).hexdigest()
+
+    def _whole(self) -> Dataset:
+        return data.text(self.path, self.length, unit=self.unit, share=self.share, most=self.most)
+
+    @pydantic.field_validator("path")
+    @classmethod
+    def _there(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if path is not None and is_here(info) and not os.path.isfile(path):
+            raise ValueError("there is no such file; name one, from the current folder on")
+        return path
+
+
 AnyData: TypeAlias = (
-    DigitsConfig | GlyphsConfig | TeacherConfig | PatternsConfig | HubConfig | FolderConfig
+    DigitsConfig
+    | GlyphsConfig
+    | TeacherConfig
+    | PatternsConfig
+    | HubConfig
+    | FolderConfig
+    | TextConfig
 )
 DataConfig: TypeAlias = Annotated[AnyData, Field(discriminator="name")]
 

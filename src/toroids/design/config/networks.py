@@ -17,6 +17,7 @@ from toroids.design.config.fields import Count, Positive, Share, Table, one_of
 from toroids.errors import ToroidsError
 from toroids.models.activation import ACTIVATIONS
 from toroids.models.binary import NORMS as BINARY_NORMS
+from toroids.models.decoder import check_rotary
 from toroids.models.resnet import NORMS
 
 Activation = Annotated[str, one_of(ACTIVATIONS)]
@@ -31,6 +32,7 @@ class AnyNetworkConfig(Table):
     """What all networks have."""
 
     takes_images: ClassVar[bool] = False
+    takes_tokens: ClassVar[bool] = False
 
     def build(self, data: Dataset, seed: int) -> nn.Module:
         """Builds the network for the inputs and classes of some data.
@@ -46,8 +48,18 @@ class AnyNetworkConfig(Table):
             ToroidsError: such a network cannot take these data.
         """
         shape = tuple(data.train[0].shape[1:])
+        self.check_tokens(not data.train[0].is_floating_point())
         self.check(shape, data.classes)
         return self._made(shape, data.classes, seed)
+
+    def check_tokens(self, tokens: bool) -> None:
+        """Raises ToroidsError unless it takes what the data are, tokens or numbers."""
+        if self.takes_tokens and not tokens:
+            raise ToroidsError("it takes tokens but the data are numbers; choose a text.")
+        if tokens and not self.takes_tokens:
+            raise ToroidsError(
+                "it takes numbers but the data are tokens; choose gpt or decoder, or other data."
+            )
 
     def check(self, shape: tuple[int, ...], classes: int) -> None:
         """Raises ToroidsError unless the network can take inputs of such a shape; costs little."""
@@ -253,10 +265,7 @@ class VitConfig(RealConfig):
     @pydantic.field_validator("heads")
     @classmethod
     def _share(cls, heads: int, info: ValidationInfo) -> int:
-        dim = info.data.get("dim")
-        if dim and dim % heads:
-            raise ValueError(f"pass a number of heads that divides dim, {dim}")
-        return heads
+        return _divisor(heads, info)
 
 
 class MlpMixerConfig(RealConfig):
@@ -279,6 +288,49 @@ class MlpMixerConfig(RealConfig):
     def _made(self, shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
         sizes = (shape[0], shape[1], self.patch, self.dim, self.depth, self.across, self.within)
         return models.mlp_mixer(classes, *sizes, seed)
+
+
+class GptConfig(RealConfig):
+    """Settings of `models.gpt`; vocabulary and length are those of the text."""
+
+    takes_tokens: ClassVar[bool] = True
+    model: Literal["gpt"]
+    dim: Count = 96
+    depth: Small = 3
+    heads: Small = 4
+    hidden: Count | None = None
+    tied: bool = False
+
+    def _made(self, shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
+        sizes = (self.dim, self.depth, self.heads, self.hidden)
+        return models.gpt(classes, shape[0], *sizes, self.tied, seed)
+
+    @pydantic.field_validator("heads")
+    @classmethod
+    def _share(cls, heads: int, info: ValidationInfo) -> int:
+        return _divisor(heads, info)
+
+
+class DecoderConfig(RealConfig):
+    """Settings of `models.decoder`; the vocabulary is that of the text."""
+
+    takes_tokens: ClassVar[bool] = True
+    model: Literal["decoder"]
+    dim: Count = 96
+    depth: Small = 3
+    heads: Small = 4
+    groups: Small | None = None
+    hidden: Count | None = None
+    tied: bool = False
+
+    def check(self, shape: tuple[int, ...], classes: int) -> None:
+        """Wants heads of pairs, and groups that share them."""
+        super().check(shape, classes)
+        check_rotary(self.dim, self.heads, self.groups or self.heads)
+
+    def _made(self, shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
+        sizes = (self.dim, self.depth, self.heads, self.groups, self.hidden)
+        return models.decoder(classes, *sizes, self.tied, seed)
 
 
 class CustomConfig(AnyNetworkConfig):
@@ -304,6 +356,9 @@ class CustomConfig(AnyNetworkConfig):
             raise ValueError("numbers have to be finite") from error
         return arguments
 
+    def check_tokens(self, tokens: bool) -> None:
+        """Takes what it takes."""
+
     def identity(self) -> dict[str, Any]:
         """The settings and the content of the module's file, but not of what that imports."""
         module = self.callable.partition(":")[0]
@@ -311,6 +366,13 @@ class CustomConfig(AnyNetworkConfig):
 
     def _made(self, shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
         return build_custom(self.callable, self.arguments, seed, self.binary)
+
+
+def _divisor(heads: int, info: ValidationInfo) -> int:
+    dim = info.data.get("dim")
+    if dim and dim % heads:
+        raise ValueError(f"pass a number of heads that divides dim, {dim}")
+    return heads
 
 
 def _check_sides(shape: tuple[int, ...], least: int) -> None:
@@ -338,6 +400,8 @@ AnyNetwork: TypeAlias = (
     | Densenet40Config
     | VitConfig
     | MlpMixerConfig
+    | GptConfig
+    | DecoderConfig
     | CommitteeConfig
     | BinaryConvolutionalConfig
     | CustomConfig
