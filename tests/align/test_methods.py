@@ -186,7 +186,7 @@ def test_the_loss_passes_where_units_are_antipodal():
     data = (torch.randn(30, 3, dtype=torch.float64), torch.arange(30) % 2)
     landscape = td.Landscape(a, data)
     alignment = td.align(group, other, to=a.state_dict(), method="loss", landscape=landscape)
-    assert alignment.sweeps == 200
+    assert alignment.sweeps == 400
 
 
 def test_folded_norms_are_aligned():

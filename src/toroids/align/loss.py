@@ -1,52 +1,71 @@
-"""Alignment by the loss: the element under which the middle between two networks is good.
+"""Alignment by the loss: the element under which what lies between two networks is good.
 
 A larger similarity is not a lower barrier (benchmarks/align_quality.md). Here the element is chosen
-for the loss at the middle of the geodesic. With A the network that stays, gB the moved one and T a
-target of any weights, at first gB itself,
+for the loss between the networks. With A the network that stays and gB the moved one, every step
+draws a mini-batch and a place t near the middle of the geodesic and moves g down the gradient of
 
-    T <- T - Adam(gradient of loss(middle of A and gB)),    g <- argmax over g of <T, gB>:
+    loss(geodesic from A to gB, at t)
 
-the target walks in small steps, and the network jumps to the element that is closest to it. Kept is
-the element of the lowest loss of all that were visited. Logits of canonical classifiers are so
-small that their loss hardly has a slope: they are scaled by what is best at the first middle.
+by `walk`: orthogonal matrices and phases turn a little, units and signs are chosen anew. Steps get
+shorter towards the end. Every few steps the loss at the middle is looked at on the same examples;
+kept is the element of the lowest. Logits of canonical classifiers are so small that their loss
+hardly has a slope: they are scaled by what is best at the first middle.
 
-Reference: the straight-through estimator of Ainsworth, Hayase and Srinivasa, Git Re-Basin: Merging
-Models modulo Permutation Symmetries, 2023, arXiv 2209.04836.
+Reference: Ainsworth, Hayase and Srinivasa, Git Re-Basin: Merging Models modulo Permutation
+Symmetries, 2023, arXiv 2209.04836 (the straight-through estimator); Theus et al., Generalized
+linear mode connectivity for transformers, 2025, arXiv 2506.22712 (learned matching).
 """
 
 import math
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from toroids.align.activations import activations
 from toroids.align.best import best
-from toroids.align.descent import descend
+from toroids.align.descent import descent
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
+from toroids.align.walk import Walk
 from toroids.errors import ParamsError, ToroidsError
+from toroids.evaluation.batches import Batch, map_inputs
+from toroids.evaluation.landscape import Landscape
+from toroids.evaluation.running import evaluation_mode
 from toroids.geometry.paths import Line
 from toroids.geometry.toroid import Toroid
-from toroids.params import Params, computing
+from toroids.params import Params
+from toroids.probe import Probe
 
 # By then the lowest loss has long been passed on networks of 8 to 128 units per layer.
-STEPS = 200
-# Of Adam, in units of the root mean square weight; between 0.1 and 0.3 barriers hardly differ.
-RATE = 0.2
+STEPS = 400
+# Of them, the first ones, in which steps grow: Adam does not know the sizes of gradients yet.
+WARM = 10
+# How far from the middle places are drawn, to both sides; farther out the loss says less.
+SPREAD = 0.25
+# Labels, one per example or per token, that a step looks at, and that the middle is judged by.
+LABELS = 1024
+JUDGED = 8 * LABELS
+# Judging takes no more than a tenth of the time then.
+EVERY = 25
 
 
 def loss(problem: Problem) -> Found:
-    """Finds an element of low loss at the middle between two networks.
+    """Finds an element of low loss between two networks.
 
-    Starts where `best` ends; its loss at the middle is never above that of `best`, its similarity
-    can be.
+    Starts where `best` ends; where matrices or phases act, where `descent` or `activations` ends,
+    whichever has the lower loss. Its loss at the middle, on the examples that it is judged by, is
+    never above that of the start, its similarity can be.
 
     Args:
-        problem: the two networks, with a landscape; every step runs the network forwards and
-            backwards on all of its data. With a deadline, steps are taken until then.
+        problem: the two networks, with a landscape. Every step runs the network forwards and
+            backwards on a mini-batch of about 1024 labels. With a deadline, steps are taken until
+            then, and get shorter as it comes near.
 
     Returns:
-        An element of permutations, signs and orthogonal matrices.
+        An element of permutations, signs, orthogonal matrices and phases.
 
     Raises:
         ToroidsError: no landscape.
@@ -56,52 +75,98 @@ def loss(problem: Problem) -> Found:
             "the method 'loss' looks at the loss between the networks; pass "
             "landscape=td.Landscape(model, (inputs, labels))."
         )
-    landscape, effort = problem.landscape, problem.effort
-    limited = math.isfinite(effort.deadline)
-    position = problem.position(best(problem).element)
+    effort = problem.effort
+    between = _Between(problem, problem.landscape)
+    position, lowest = between.start()
     found = Found(position.element, 0, False, "loss")
-    toroid = Toroid(problem.stored or problem.group, problem.bias)
-    middle = _middle(toroid, problem, position)
-    temperature = landscape.temperature_at(middle, "fit")
-    lowest, gradient = landscape.gradient(middle, temperature)
-    target = _Target(problem, position.tensors)
-    step = 0
+    walk = Walk(problem, position)
+    limited, begun, step = math.isfinite(effort.deadline), time.monotonic(), 0
     while (limited or step < STEPS) and not effort.over:
         effort.tell("loss", step, 0 if limited else STEPS)
+        done = step / STEPS
+        if limited:
+            done = (time.monotonic() - begun) / (effort.deadline - begun)
+        walk.step(between.gradient(position), min(1.0, (step + 1) / WARM) * _cosine(done))
         step += 1
-        aim = replace(problem, reference={**position.tensors, **target.walk(gradient)})
-        descend(replace(aim, effort=replace(effort, progress=None)), position)
-        middle = _middle(toroid, problem, position)
-        reached, gradient = landscape.gradient(middle, temperature)
-        if reached < lowest:
-            lowest, found = reached, replace(found, element=position.element)
+        if step % EVERY == 0 or step == STEPS or effort.over:
+            reached = between.judged(position)
+            if reached < lowest:
+                lowest, found = reached, replace(found, element=position.element)
     return replace(found, sweeps=step, converged=step >= STEPS)
 
 
-class _Target:
-    """Weights that walk against gradients, whose sizes Adam makes alike."""
-
-    def __init__(self, problem: Problem, start: Params) -> None:
-        """Begins at the parameters of `start`."""
-        self._weights = {
-            name: start[name].detach().to(computing(start[name]), copy=True)
-            for name in problem.group.parameters
-        }
-        squares = sum(float(x.square().sum()) for x in self._weights.values())
-        size = math.sqrt(squares / sum(x.numel() for x in self._weights.values()))
-        self._adam = torch.optim.Adam(self._weights.values(), lr=RATE * size)
-
-    def walk(self, gradient: Params) -> dict[str, Tensor]:
-        """Takes one step; returns where it leads."""
-        for name, weight in self._weights.items():
-            weight.grad = gradient[name].to(weight.dtype)
-        self._adam.step()
-        return {name: weight.detach().clone() for name, weight in self._weights.items()}
+def _cosine(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def _middle(toroid: Toroid, problem: Problem, position: Position) -> Params:
-    a, b = (problem.as_stored(x) for x in (problem.reference, position.tensors))
-    try:
-        return toroid.geodesic(a, b)(0.5)
-    except ParamsError:  # antipodal units have no middle on their sphere: that of their chord
-        return toroid.project(Line(a, b)(0.5))
+class _Between:
+    """What lies between the network that stays and the one that moves."""
+
+    def __init__(self, problem: Problem, landscape: Landscape) -> None:
+        self._problem = problem
+        self._toroid = Toroid(problem.stored or problem.group, problem.bias)
+        self._reference = problem.as_stored(problem.reference)
+        self._generator = problem.effort.generator
+        middle = self._at(problem.start, 0.5)
+        first = next(landscape.ready(middle))
+        count = max(1, LABELS * len(first[1]) // max(1, first[1].numel()))
+        self._judge = _sample(landscape, first, count * (JUDGED // LABELS))
+        self._landscape = landscape
+        word = landscape.temperature
+        if word is None and problem.group.output.mode == "classifier":
+            word = "fit"
+        self._temperature = self._judge.temperature_at(middle, 1.0 if word is None else word)
+        self._drawn = landscape.minibatches(middle, count, self._generator)
+
+    def start(self) -> tuple[Position, float]:
+        """Where other methods end, and the loss at the middle there."""
+        problem = self._problem
+        turning = any(space.matrix or space.of("phase") for space in problem.group.spaces)
+        reached = [problem.position((descent if turning else best)(problem).element)]
+        if turning and not problem.effort.over:
+            with suppress(ToroidsError):  # a network that cannot be traced has no probe
+                seen = replace(problem, probe=problem.probe or self._probe())
+                reached.append(problem.position(activations(seen).element))
+        losses = [self.judged(position) for position in reached]
+        lowest = min(losses)
+        return reached[losses.index(lowest)], lowest
+
+    def _probe(self) -> Probe:
+        inputs, _ = next(self._judge.ready(self._reference))
+        group = self._problem.stored or self._problem.group
+        return Probe(self._judge.model, group, inputs, output_key=self._judge.output_key)
+
+    def judged(self, position: Position) -> float:
+        """The loss at the middle, on the same examples every time."""
+        middle = self._at(position.tensors, 0.5)
+        return self._judge.measure(middle, self._temperature).loss
+
+    def gradient(self, position: Position) -> dict[str, Tensor]:
+        """The gradient of the loss of a mini-batch at a place near the middle."""
+        names = self._problem.group.parameters
+        leaves = {n: position.tensors[n].detach().clone().requires_grad_() for n in names}
+        draw = torch.rand((), generator=self._generator).item()
+        landscape = self._landscape
+        with evaluation_mode(landscape.model), torch.enable_grad():
+            point = self._at({**position.tensors, **leaves}, 0.5 + SPREAD * (2 * draw - 1))
+            value = landscape.batch_loss(point, next(self._drawn), self._temperature)
+            found = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
+        return dict(zip(leaves, found, strict=True))
+
+    def _at(self, moved: Params, t: float) -> Params:
+        a, b = self._reference, self._problem.as_stored(moved)
+        try:
+            return self._toroid.geodesic(a, b)(t)
+        except ParamsError:  # antipodal units have no middle on their sphere: that of their chord
+            return self._toroid.project(Line(a, b)(t))
+
+
+def _sample(landscape: Landscape, first: Batch, count: int) -> Landscape:
+    """A landscape on so many of its examples, evenly spread; on all where they are no pair."""
+    if not landscape.repeats:
+        return landscape
+    inputs, targets = first
+    if len(targets) <= count:
+        return landscape
+    some = torch.linspace(0, len(targets) - 1, count, device=targets.device).round().long()
+    return replace(landscape, data=(map_inputs(lambda x: x[some], inputs), targets[some]))

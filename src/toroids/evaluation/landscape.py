@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from toroids.arguments import check_fields, checked_methods, shown
 from toroids.errors import DataError, NotFiniteError, ToroidsError
-from toroids.evaluation.batches import Batch, Data, Inputs, check_pair
+from toroids.evaluation.batches import Batch, Data, Inputs, check_pair, map_inputs
 from toroids.evaluation.metrics import (
     Metric,
     Scores,
@@ -314,6 +314,49 @@ class Landscape:
             for name, leaf in leaves.items()
         }
         return total / weight, {name: gradients[owner] for name, owner in owners.items()}
+
+    def batch_loss(self, params: Params, batch: Batch, temperature: float) -> Tensor:
+        """Computes the mean loss of one batch, of which gradients can be taken.
+
+        Args:
+            params: parameters and buffers, trusted; the model is in the mode that is meant.
+            batch: inputs and targets, where and as the parameters are.
+            temperature: what the outputs are divided by.
+
+        Returns:
+            A number.
+
+        Raises:
+            DataError: a metric whose loss has no gradient.
+        """
+        inputs, targets = batch
+        outputs = self.output(params, inputs)
+        scores = self.score(outputs if temperature == 1 else outputs / temperature, targets)
+        assert scores.weights is not None  # filled in where the metric gives none
+        loss = scores.losses.sum() / scores.weights.sum()
+        check_differentiable(loss)
+        return loss
+
+    def minibatches(
+        self, params: Params, count: int, generator: torch.Generator
+    ) -> Iterator[Batch]:
+        """Draws mini-batches without end; what is no pair is gone through batch by batch.
+
+        Args:
+            params: say where the network runs, and in which precision.
+            count: examples of a mini-batch, about.
+            generator: of the draws, on the CPU.
+
+        Yields:
+            Inputs and targets.
+        """
+        while self.repeats:
+            for inputs, targets in self.ready(params):
+                order = torch.randperm(len(targets), generator=generator).to(targets.device)
+                for some in order.tensor_split(max(len(targets) // count, 1)):
+                    yield map_inputs(lambda x, some=some: x[some], inputs), targets[some]
+        while True:
+            yield from self.ready(params)
 
     def ready(self, params: Params) -> Iterator[Batch]:
         """Yields the batches on the device, and in the precision, of the parameters."""

@@ -17,7 +17,6 @@ from toroids.arguments import check_fields
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.metrics import check_differentiable
 from toroids.evaluation.running import owners_of
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.manifold import cube_of
@@ -118,14 +117,7 @@ class Bending:
         return loss.detach(), gradient
 
     def _loss(self, params: Params, batch: Batch) -> Tensor:
-        lent = {**params, **self._buffers}
-        inputs, targets = batch
-        outputs = self._landscape.output(lent, inputs) / self._temperature
-        scores = self._landscape.score(outputs, targets)
-        assert scores.weights is not None  # filled in where the metric gives none
-        loss = scores.losses.sum() / scores.weights.sum()
-        check_differentiable(loss)
-        return loss
+        return self._landscape.batch_loss({**params, **self._buffers}, batch, self._temperature)
 
     @property
     def points(self) -> list[Params]:

@@ -11,7 +11,7 @@ Reference: Garipov et al., Loss Surfaces, Mode Connectivity, and Fast Ensembling
 arXiv 1802.10026.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,7 +20,6 @@ from torch import Tensor
 from toroids.align.problem import Progress
 from toroids.arguments import checked, checked_methods
 from toroids.errors import ToroidsError
-from toroids.evaluation.batches import Batch, map_inputs
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import (
     check_params,
@@ -137,7 +136,7 @@ def connect(
         scale /= COLDER
     kind = BitBending if isinstance(landscape.on, Hypercube) else Bending
     bending = kind(known, (a, b), middle, recipe, scale)
-    drawn = _minibatches(known, middle, recipe.minibatch, generator)
+    drawn = known.minibatches(middle, recipe.minibatch, generator)
     ended, steps = "steps", recipe.steps
     with evaluation_mode(landscape.model), batch_statistics(landscape.model):
         for step in range(steps):
@@ -157,19 +156,6 @@ def connect(
         )
     after = profile(landscape, Polyline(bending.points, join), points)
     return Bend(bending.points, join, history, ended, scale, before, after)
-
-
-def _minibatches(
-    landscape: Landscape, params: Params, minibatch: int, generator: torch.Generator
-) -> Iterator[Batch]:
-    """Draws mini-batches without end; what is no pair is gone through batch by batch."""
-    while landscape.repeats:
-        for inputs, targets in landscape.ready(params):
-            order = torch.randperm(len(targets), generator=generator).to(targets.device)
-            for some in order.tensor_split(max(len(targets) // minibatch, 1)):
-                yield map_inputs(lambda x, some=some: x[some], inputs), targets[some]
-    while True:
-        yield from landscape.ready(params)
 
 
 def _is_zero(

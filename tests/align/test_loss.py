@@ -1,0 +1,106 @@
+"""Alignment by the loss where matrices and phases turn: language models."""
+
+import pytest
+import torch
+
+import toroids as td
+from toroids.align import loss as method
+from toroids.align import walk
+from toroids.align.descent import descend, descent
+from toroids.align.greedy import greedy
+from toroids.align.problem import Effort, problem_of
+from toroids.align.walk import Walk
+from toroids.evaluation.landscape import Landscape
+
+MAKERS = {
+    "gpt": lambda seed: td.models.gpt(9, 6, dim=8, depth=1, heads=2, hidden=5, seed=seed),
+    "decoder": lambda seed: td.models.decoder(9, dim=8, depth=1, heads=2, hidden=5, seed=seed),
+}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def setting(request):
+    """Two networks that both know the same sequences, their group, the data."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(9, (24, 7), generator=generator)
+    data = tokens[:, :-1], tokens[:, 1:]
+    make = MAKERS[request.param]
+    networks = [td.solvers.adam(make, data, seed, 40, lr=0.02).params for seed in (1, 2)]
+    model = make(0)
+    return model, td.discover(model, data[0][:2], verify=False), networks, data
+
+
+def problem(setting):
+    model, group, networks, data = setting
+    a, b = ({n: x.double() for n, x in td.canonicalize(group, n_).items()} for n_ in networks)
+    landscape = Landscape(model.double(), data)
+    return problem_of(group, b, a, Effort(), landscape=landscape)
+
+
+def test_small_steps_go_down_by_what_the_gradient_says(setting, monkeypatch):
+    """To first order, every space by its own share of the slope."""
+    step = 1e-5
+    asked = problem(setting)
+    landscape = asked.landscape
+    monkeypatch.setattr(walk, "TURN", step)
+    monkeypatch.setattr(walk, "RATE", 0.0)  # no unit leaves its place
+    position = asked.position()
+    start = dict(position.tensors)
+    before, gradient = landscape.gradient(start)
+    Walk(asked, position).step(gradient)
+    after = landscape.measure(position.tensors).loss
+    names = asked.group.parameters
+    said = sum(float((gradient[n] * (position.tensors[n] - start[n])).sum()) for n in names)
+    turned = max(float((position.tensors[n] - start[n]).abs().max()) for n in names)
+    assert 0.1 * step < turned < 100 * step
+    # the loss of the moved network alone does not change, so its slope along symmetries is zero
+    assert after == pytest.approx(before, abs=1e-9) and abs(said) < 1e-9
+    # halfway it does
+    a = asked.reference
+
+    def middle(tensors):
+        return {n: (a[n] + x) / 2 for n, x in tensors.items()}
+
+    position = asked.position()
+    before, gradient = landscape.gradient(middle(position.tensors))
+    Walk(asked, position).step(gradient)
+    after = landscape.measure(middle(position.tensors)).loss
+    said = sum(float((gradient[n] * (position.tensors[n] - start[n])).sum()) for n in names) / 2
+    assert said < -step / 100
+    assert after - before == pytest.approx(said, rel=1e-2)
+
+
+def test_it_ends_below_where_it_begins_and_keeps_the_function(setting, monkeypatch):
+    monkeypatch.setattr(method, "STEPS", 75)
+    model, group, (a, b), data = setting
+    landscape = Landscape(model.float(), data)
+    usual, learned = (
+        td.align(group, b, to=a, method=name, landscape=landscape) for name in ("descent", "loss")
+    )
+    toroid = td.Toroid(group)
+    barriers = []
+    for found in (usual, learned):
+        path = toroid.geodesic(found.reference, found.params)
+        barriers.append(td.profile(landscape, path, 9).loss_barrier_over_chord)
+    assert barriers[1] < 0.7 * barriers[0]
+    outputs = [torch.func.functional_call(model, dict(x), (data[0],)) for x in (b, learned.params)]
+    assert torch.allclose(*outputs, atol=1e-3)
+    assert learned.sweeps == 75 and learned.converged
+
+
+def test_descent_ends_no_lower_than_from_its_first_start(setting):
+    asked = problem(setting)
+    position = asked.position(greedy(asked).element)
+    descend(asked, position)
+    found = asked.position(descent(asked).element)
+    assert found.similarity(asked.reference) >= position.similarity(asked.reference) - 1e-9
+
+
+def test_a_budget_ends_it(setting):
+    model, group, (a, b), data = setting
+    seen = []
+    found = td.align(
+        group, b, to=a, method="loss", landscape=Landscape(model.float(), data), budget=4.0,
+        progress=lambda text, *_: seen.append(text),
+    )  # fmt: skip
+    assert found.seconds < 20 and not found.converged and seen
