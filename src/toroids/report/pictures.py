@@ -31,27 +31,36 @@ NAMES = {**PATHS, **BENDS}
 
 
 def profile_picture(
-    profiles: Mapping[str, Profile | FlipProfile], error: str = "error"
+    profiles: Mapping[str, Profile | FlipProfile], name: str = "error", measure: str = "error"
 ) -> go.Figure:
-    """Draws the error along paths; bands are one standard error, over orders one deviation."""
+    """Draws error or loss along paths; bands are one standard error, over orders one deviation.
+
+    Args:
+        profiles: by what they are called.
+        name: of the vertical axis.
+        measure: "error" or "loss".
+
+    Returns:
+        The picture.
+    """
     figure = go.Figure()
-    for number, (name, curve) in enumerate(profiles.items()):
+    for number, (called, curve) in enumerate(profiles.items()):
         colour = COLOURS[number % len(COLOURS)]
-        width = curve.error_stderr
+        height, width = getattr(curve, measure), getattr(curve, f"{measure}_stderr")
         if isinstance(curve, FlipProfile) and len(curve.curves) > 1:
             width = curve.error_spread
-        low, high = curve.error - width, curve.error + width
+        low, high = height - width, height + width
         _band(figure, curve.t, low.clamp(min=0), high, colour)
         figure.add_scatter(
             x=curve.t.tolist(),
-            y=curve.error.tolist(),
+            y=height.tolist(),
             mode="lines+markers",
-            name=escape(NAMES.get(name, name)),
+            name=escape(NAMES.get(called, called)),
             line={"color": colour},
             marker={"size": 5},
         )
     figure.update_xaxes(title="position t on the path", range=[0, 1])
-    figure.update_yaxes(title=error, rangemode="tozero")
+    figure.update_yaxes(title=name, rangemode="tozero")
     return laid_out(figure)
 
 
