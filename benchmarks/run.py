@@ -30,6 +30,7 @@ BENCHMARKS = (
     "align_quality",
     "align_many",
     "align_memory",
+    "language_models",
     "landscape_speed",
     "section",
     "binary_flips",
