@@ -15,6 +15,7 @@ from toroids.align.bound import upper_bound
 from toroids.align.descent import descent
 from toroids.align.exact import exact
 from toroids.align.frank_wolfe import frank_wolfe
+from toroids.align.fresh import fresh
 from toroids.align.greedy import greedy
 from toroids.align.loss import loss
 from toroids.align.position import Position
@@ -38,6 +39,7 @@ from toroids.symmetry.units import vectors
 METHODS: dict[str, Callable[[Problem], Found]] = {
     "descent": descent,
     "greedy": greedy,
+    "fresh": fresh,
     "activations": activations,
     "frank-wolfe": frank_wolfe,
     "best": best,
@@ -151,6 +153,8 @@ def align(
         to: the network that stays.
         method: "descent", space by space until the similarity does not rise; "greedy", the
             published single pass from the input, by cosine similarity of incoming weights;
+            "fresh", descent that forgets where both networks lie, so that its similarity is the
+            same for all networks of their orbits, whichever moves;
             "frank-wolfe", all spaces at once in a relaxation, then rounded, then descent;
             "activations", by correlation of what units compute on data, which can leave units
             antipodal where a batch norm's weight may change its sign; "best", whichever of
@@ -176,7 +180,7 @@ def align(
 
     Returns:
         Both canonical networks, the element, and the similarity before and after. "greedy",
-        "activations" and "loss" may end below where they began, the others never do.
+        "fresh", "activations" and "loss" may end below where they began, the others never do.
 
     Raises:
         ParamsError: the networks are of different architectures or not finite.

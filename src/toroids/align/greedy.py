@@ -26,7 +26,7 @@ from toroids.canonical.mix import carried_twice
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Leg, Space, overlap
 
-Meets: TypeAlias = Mapping[str, set[str]]  # for every tensor the names of the spaces on it
+Meets: TypeAlias = Mapping[Leg, set[str]]  # for every leg the names of the spaces on its entries
 
 
 def greedy(problem: Problem) -> Found:
@@ -43,10 +43,7 @@ def greedy(problem: Problem) -> Found:
     all_blocks = blocks(group)
     moving = {s.name for block in all_blocks for s in block.spaces}
     known = {space.name for space in group.spaces} - moving
-    meets: dict[str, set[str]] = {}
-    for space in group.spaces:
-        for leg in space.legs:
-            meets.setdefault(leg.tensor, set()).add(space.name)
+    meets = _meetings(group)
     waits = list(all_blocks)
     while waits:
         if effort.over:
@@ -62,6 +59,19 @@ def greedy(problem: Problem) -> Found:
             for space, step in choose(block, tables).steps:
                 position.move(space, step)
     return Found(position.element, 1, True, "greedy")
+
+
+def _meetings(group: SymmetryGroup) -> Meets:
+    """For every leg which spaces move any of its entries."""
+    on: dict[str, list[tuple[str, Leg]]] = {}
+    for space in group.spaces:
+        for leg in space.legs:
+            on.setdefault(leg.tensor, []).append((space.name, leg))
+    return {
+        leg: {name for name, other in legs if overlap(leg, other)}
+        for legs in on.values()
+        for _, leg in legs
+    }
 
 
 def _is_told(meets: Meets, block: Block, known: set[str]) -> bool:
@@ -83,7 +93,10 @@ def _tables(
             telling = [leg for leg in telling if leg in keys] or keys
         parts = [(block.legs[space.name][leg], *rows(space, leg)) for leg in telling]
         turns, inner = bool(space.matrix or space.of("phase")), space is not block.space
-        tables[space.name] = products(parts, inner) if turns or inner else cosines(parts)
+        # of one number per unit, as a bias, the cosine is a sign, by which units tie
+        single = sum(a.shape[2] for _, a, _ in parts) == 1
+        plain = turns or inner or single
+        tables[space.name] = products(parts, inner) if plain else cosines(parts)
     return tables
 
 
@@ -132,4 +145,4 @@ def _settled(meets: Meets, block: Block, space: Space, known: set[str]) -> list[
     """The legs of weights that meet no space but known ones, and this one once."""
     twice = carried_twice(space)
     legs = block.legs[space.name]
-    return [x for x in legs if meets[x.tensor] <= known and x.tensor not in twice]
+    return [x for x in legs if meets[x] <= known and x.tensor not in twice]

@@ -1,0 +1,61 @@
+"""Descent that forgets where both networks lie, so that no disguise of either changes its answer.
+
+`descent` begins at the better of where the network is and what `greedy` reaches: a network that has
+been permuted since may end elsewhere. Here the units of both networks are first put in the order of
+the norms of all their weights, which no permutation, sign or orthogonal matrix of other units
+changes; `greedy` and descent follow. So the similarity of two networks is a property of both orbits
+and the same whichever of them moves, except where units tie.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from toroids.align.descent import descend
+from toroids.align.greedy import greedy
+from toroids.align.position import Position
+from toroids.align.problem import Found, Problem
+from toroids.params import Params, precise
+from toroids.symmetry.element import SpaceElement
+from toroids.symmetry.space import Space
+from toroids.symmetry.units import vectors
+
+
+def fresh(problem: Problem) -> Found:
+    """Finds the element that brings a network close to another from wherever both lie.
+
+    Args:
+        problem: the two networks.
+
+    Returns:
+        An element of permutations, signs and orthogonal matrices; it can be worse than none.
+    """
+    group = problem.group
+    moving, staying = (_in_order(problem, x) for x in (problem.start, problem.reference))
+    sorted_problem = replace(problem, start=moving.tensors, reference=staying.tensors)
+    position = sorted_problem.position(greedy(sorted_problem).element)
+    sweeps, converged = descend(sorted_problem, position)
+    onto = group.compose(position.element, moving.element)
+    return Found(group.compose(group.inverse(staying.element), onto), sweeps, converged, "fresh")
+
+
+def _in_order(problem: Problem, params: Params) -> Position:
+    """A network whose units lie in the order of the norms of their weights."""
+    position = Position(problem.group, params, None, problem.scratch)
+    # inner spaces first: their copies move with the units around them
+    for space in sorted(problem.group.spaces, key=lambda space: -len(space.within)):
+        if "permute" in space.actions and space.matrix is None:
+            order = _norms(space, position.tensors).argsort(dim=1, stable=True)
+            position.move(space, SpaceElement(order.cpu()))
+    return position
+
+
+def _norms(space: Space, params: Params) -> torch.Tensor:
+    """The squared norm of all weights of every unit; shape (copies, units)."""
+    total = torch.zeros(space.copies, space.size, dtype=torch.float64)
+    for leg in space.legs:
+        tensor = params[leg.tensor].detach()
+        if tensor.is_floating_point():
+            entries = vectors(tensor, leg, space.copies, space.size)
+            total += precise(torch.linalg.vector_norm(entries, dim=2)).square().cpu()
+    return total
