@@ -88,6 +88,7 @@ CALLS = {
     data.Dataset: {"train": SMALL, "test": SMALL, "classes": 3},
     data.augment: {"inputs": torch.rand(2, 1, 4, 4), "generator": torch.Generator()},
     data.digits: {"train": 10},
+    data.find: {"name": "gone"},
     data.folder: {"path": "gone"},
     data.glyphs: {"train": 2, "test": 2},
     data.patterns: {"inputs": 5, "density": 1.0},

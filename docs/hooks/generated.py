@@ -51,9 +51,9 @@ def study_file() -> str:
         parts += ["", f"## `[{title}]`", "", _KIND_TEXTS[name]]
         parts += ["", "Required." if needed else f"Default: {_default_kind(name, key)}."]
         for model in get_args(union):
-            choice = get_args(model.model_fields[key].annotation)[0]
+            choices = map(json.dumps, get_args(model.model_fields[key].annotation))
             rest = {n: f for n, f in model.model_fields.items() if n != key}
-            parts += ["", f"### `{key} = {json.dumps(choice)}`", "", _doc(model), *_table(rest)]
+            parts += ["", f"### `{key} = {' | '.join(choices)}`", "", _doc(model), *_table(rest)]
     for name, field in StudyConfig.model_fields.items():
         model = _model(field.annotation)
         if model is not None:

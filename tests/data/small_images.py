@@ -1,5 +1,6 @@
 """Small image data sets in the formats that are read from disk."""
 
+import gzip
 import io
 import json
 
@@ -43,3 +44,20 @@ def write_parquet(path, pixels, labels, image="image", label="label", classes=No
         table = table.replace_schema_metadata({"huggingface": noted})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
+
+
+def idx(array, kind=8, lengths=None):
+    """Encodes an array of bytes in the IDX format; other lengths than its own make it damaged."""
+    lengths = array.shape if lengths is None else lengths
+    header = bytes([0, 0, kind, len(lengths)]) + b"".join(n.to_bytes(4, "big") for n in lengths)
+    return header + array.to(torch.uint8).numpy().tobytes()
+
+
+def write_idx(folder, train, test, prefix="", pack=gzip.compress, second="t10k", dot="-"):
+    """Writes the four files of a set: pairs of pixels and labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    end = ".gz" if pack is gzip.compress else ""
+    for part, (pixels, labels) in (("train", train), (second, test)):
+        for what, array in (("images", pixels), ("labels", torch.as_tensor(labels))):
+            name = f"{prefix}{part}-{what}{dot}idx{array.ndim}-ubyte{end}"
+            (folder / name).write_bytes(pack(idx(array)))

@@ -3,6 +3,7 @@
 from toroids.data.augment import augment
 from toroids.data.dataset import Dataset
 from toroids.data.digits import digits
+from toroids.data.find import find
 from toroids.data.folder import folder
 from toroids.data.glyphs import glyphs
 from toroids.data.hub import hub
@@ -15,6 +16,7 @@ __all__ = [
     "Text",
     "augment",
     "digits",
+    "find",
     "folder",
     "glyphs",
     "hub",

@@ -1,4 +1,4 @@
-"""Images from a local folder, in the parquet files of the Hugging Face hub or as image files."""
+"""Images from a local folder, in whichever of the usual formats they are kept there."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from toroids.arguments import checked_data
+from toroids.data.cifar import cifar_files, read_cifar
 from toroids.data.dataset import Dataset
+from toroids.data.idx import idx_sets, read_idx
 from toroids.data.images import decode_images
 from toroids.data.parquet import EXPECTED, SPLITS, read_parquet
 from toroids.errors import DataError
@@ -17,27 +19,43 @@ _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm"}
 
 
 @checked_data
-def folder(path: str | Path, image: str | None = None, label: str | None = None) -> Dataset:
+def folder(
+    path: str | Path,
+    image: str | None = None,
+    label: str | None = None,
+    prefix: str | None = None,
+) -> Dataset:
     """Reads a data set of images that has been copied to this machine.
 
-    Either the parquet files of a data set on the Hugging Face hub, in `path` or in a folder below
-    it (train-00000-of-00001.parquet and the like, or train/*.parquet), with a column of encoded
-    images and one of labels; or image files in one folder per class, train/CLASS/*.png, where the
-    classes are numbered in the order of their names. "validation" or "val" serve as test where
-    there is no "test".
+    The first of these that is in `path`, or in a folder below it:
+
+    - parquet files of a data set on the Hugging Face hub (train-00000-of-00001.parquet and the
+      like, or train/*.parquet), with a column of encoded images and one of labels;
+    - files in the IDX format of MNIST, Fashion-MNIST, EMNIST and KMNIST, packed with gzip or not:
+      train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and
+      t10k-labels-idx1-ubyte.gz. Images of EMNIST are stored with rows and columns exchanged, and
+      stay so;
+    - the binary batches of CIFAR-10 (data_batch_1.bin to data_batch_5.bin, test_batch.bin) and
+      CIFAR-100 (train.bin, test.bin);
+    - image files in one folder per class, train/CLASS/*.png in `path` itself, where the classes are
+      numbered in the order of their names.
+
+    "validation" or "val" serve as test where there is no "test". Nothing is unpickled.
 
     Args:
         path: the folder.
         image: column of the images in parquet files; "image" or "img" if not given.
-        label: column of the labels in parquet files; "label", "labels" or "fine_label" if not
-            given.
+        label: column of the labels in parquet files, "label", "labels" or "fine_label" if not
+            given; of CIFAR-100 "fine_label" or "coarse_label".
+        prefix: of files in the IDX format, where there are several sets: with what the names of one
+            begin, as "emnist-letters".
 
     Returns:
         Inputs of shape (n, channels, height, width) in [0, 1], one channel if all images are grey.
 
     Raises:
-        DataError: the folder is missing or holds something else, images differ in size, or a
-            package of the extra `hub` is not installed.
+        DataError: the folder is missing or holds something else, files are missing or damaged,
+            images differ in size, or a package of the extra `hub` is not installed.
 
     Example:
         >>> import toroids as td
@@ -46,8 +64,15 @@ def folder(path: str | Path, image: str | None = None, label: str | None = None)
     path = Path(path)
     if not os.path.isdir(path):
         raise DataError(f"there is no folder `{path}`; {EXPECTED}.")
-    files = sorted(file for file in path.rglob("*.parquet") if file.is_file())
-    return read_parquet(path, files, image, label) if files else _from_images(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    parquet = [file for file in files if file.suffix == ".parquet"]
+    if parquet:
+        return read_parquet(path, parquet, image, label)
+    sets = idx_sets(files)
+    if sets or prefix is not None:
+        return read_idx(path, sets, prefix)
+    batches = cifar_files(files)
+    return read_cifar(*batches, label) if batches else _from_images(path)
 
 
 def _from_images(path: Path) -> Dataset:

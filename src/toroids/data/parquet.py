@@ -22,8 +22,9 @@ SPLITS = {
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 EXPECTED = (
-    "expected parquet files train-*.parquet and test-*.parquet, as the hub keeps them, "
-    "or images in train/CLASS/*.png and test/CLASS/*.png"
+    "expected parquet files train-*.parquet and test-*.parquet, as the hub keeps them, images in "
+    "train/CLASS/*.png and test/CLASS/*.png, IDX files as train-images-idx3-ubyte.gz, or the "
+    "binary batches of CIFAR"
 )
 
 

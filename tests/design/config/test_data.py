@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pydantic
 import pytest
 import torch
 
 from toroids import data
+from toroids.data.find import KNOWN
 from toroids.design.config.data import DataConfig
+from toroids.design.config.fields import HERE
 from toroids.errors import ConfigError
 
 ADAPTER = pydantic.TypeAdapter(DataConfig)
@@ -151,3 +155,34 @@ def test_of_a_folder_with_parquet_files_these_count(tmp_path):
 def test_a_folder_that_is_gone(tmp_path):
     with pytest.raises(ConfigError, match="there is no folder"):
         config(name="folder", path=str(tmp_path / "gone")).identity()
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    known = replace(KNOWN["fashion-mnist"], places=(str(tmp_path / "system"),))
+    monkeypatch.setitem(KNOWN, "fashion-mnist", known)
+    monkeypatch.setenv("TOROIDS_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr("toroids.design.config.data.find_spec", lambda package: None)
+    return tmp_path
+
+
+def test_a_known_set_by_its_name_alone(nowhere):
+    found = ADAPTER.validate_python("fashion-mnist")
+    assert found == config(name="fashion-mnist")
+    assert (found.layout, found.examples) == (((1, 28, 28), 10), 60_000)
+    assert found.identity() == found.model_dump(mode="json")
+    assert ADAPTER.validate_python("digits") == config(name="digits")
+
+
+def test_a_known_set_is_looked_for_before_a_run(nowhere):
+    message = r"no `fashion-mnist` in .*system` or .*cache/fashion-mnist`; run `apt-get install"
+    with pytest.raises(pydantic.ValidationError, match=message):
+        ADAPTER.validate_python("fashion-mnist", context=HERE)
+    (nowhere / "cache" / "fashion-mnist").mkdir(parents=True)
+    assert ADAPTER.validate_python("fashion-mnist", context=HERE).name == "fashion-mnist"
+
+
+def test_a_prefix_tells_which_files_of_a_folder_are_read(tmp_path):
+    (tmp_path / "a").write_text("x")
+    plain, named = (config(name="folder", path=str(tmp_path), prefix=p) for p in (None, "a"))
+    assert "prefix" not in plain.identity() and named.identity()["prefix"] == "a"

@@ -105,8 +105,8 @@ def test_defaults_fill_what_is_not_said(tmp_path):
         (GOOD + "[flatness]\nsigmas = [-0.1]\nreference = -0.1\n", "greater than or equal to 0"),
         (GOOD + "[profiles]\npoints = 1\n", "`profiles.points`: .* greater than or equal to 2"),
         (
-            GOOD + "[data]\nname = 'mnist'\n",
-            "line 6: `data.name` is 'mnist'; choose from digits, gly",
+            GOOD + "[data]\nname = 'imagenet'\n",
+            "line 6: `data.name` is 'imagenet'; choose from digits, gly",
         ),
         (GOOD + "[data]\ntrain = 3\n", "line 5: `data.name` is missing; choose from digits, gly"),
         (GOOD + 'lr = "0.1"\n', "`solvers.sgd.lr`: input should be a valid number"),

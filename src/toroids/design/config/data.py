@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 import pydantic
-from pydantic import Field, ValidationInfo
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 import toroids.data as data
 from toroids.data import Dataset
+from toroids.data.find import KNOWN, nowhere, places_of
 from toroids.data.fonts import CHARACTERS
 from toroids.data.hub import SETS
 from toroids.data.teacher import TEACHERS
@@ -221,6 +222,34 @@ class PatternsConfig(AnyDataConfig):
         return density
 
 
+class KnownConfig(AnyDataConfig):
+    """The sets of `data.find`, by their names."""
+
+    name: Literal["mnist", "fashion-mnist", "cifar-10", "cifar-100"]
+
+    @property
+    def layout(self) -> Layout:
+        """Those of the original."""
+        known = KNOWN[self.name]
+        return known.shape, known.classes
+
+    @property
+    def examples(self) -> int:
+        """All training images."""
+        return KNOWN[self.name].counts[0]
+
+    def _whole(self) -> Dataset:
+        return data.find(self.name)
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def _somewhere(cls, name: str, info: ValidationInfo) -> str:
+        if is_here(info) and not any(place.is_dir() for place in places_of(name)):
+            if any(find_spec(package) is None for package in ("datasets", "PIL")):
+                raise ValueError(nowhere(name))
+        return name
+
+
 class HubConfig(AnyDataConfig):
     """Settings of `data.hub`, whose `name` is called `set` here."""
 
@@ -255,14 +284,16 @@ class FolderConfig(AnyDataConfig):
     path: str
     image: str | None = None
     label: str | None = None
+    prefix: str | None = None
 
     def identity(self) -> dict[str, Any]:
         """The content of the folder in place of where it is; reads all of it."""
-        rest = self.model_dump(mode="json", exclude={"path"})
+        ours = {"path"} if self.prefix else {"path", "prefix"}  # as before there was a prefix
+        rest = self.model_dump(mode="json", exclude=ours)
         return {**rest, "content": digest_folder(Path(self.path))}
 
     def _whole(self) -> Dataset:
-        return data.folder(self.path, image=self.image, label=self.label)
+        return data.folder(self.path, self.image, self.label, self.prefix)
 
     @pydantic.field_validator("path")
     @classmethod
@@ -309,11 +340,19 @@ AnyData: TypeAlias = (
     | GlyphsConfig
     | TeacherConfig
     | PatternsConfig
+    | KnownConfig
     | HubConfig
     | FolderConfig
     | TextConfig
 )
-DataConfig: TypeAlias = Annotated[AnyData, Field(discriminator="name")]
+
+
+def _named(given: Any) -> Any:
+    """A name alone stands for the set with its defaults."""
+    return {"name": given} if isinstance(given, str) else given
+
+
+DataConfig: TypeAlias = Annotated[AnyData, Field(discriminator="name"), BeforeValidator(_named)]
 
 
 def _check_packages(info: ValidationInfo, extra: str, *packages: str) -> None:

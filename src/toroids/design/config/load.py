@@ -28,7 +28,8 @@ SHOWN = 10  # faults
 
 
 def _choices(tables: Any, chooser: str) -> list[str]:
-    return [get_args(kind.model_fields[chooser].annotation)[0] for kind in get_args(tables)]
+    kinds = get_args(tables)
+    return [name for kind in kinds for name in get_args(kind.model_fields[chooser].annotation)]
 
 
 # The key that chooses a kind of table, and what it may say.
