@@ -3,6 +3,7 @@
 .venv/bin/pip install '.[dev]'
 .venv/bin/python docs/operators.py            # ten minutes on one core
 .venv/bin/python docs/operators.py sort fft   # prints the operators with such names only
+.venv/bin/python docs/operators.py --update sort fft   # and replaces their lines in the page
 """
 
 import platform
@@ -17,6 +18,7 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path[0] = str(HERE.parent / "tests")  # in place of this folder, which has an `operators` too
 
+PAGE = HERE / "operators.md"
 SLOW = 5.0  # seconds of one `discover`
 HEADER = """# Operators of PyTorch
 
@@ -29,13 +31,21 @@ The group is compared with the truth by trial: every swap of two neighbours on a
 arguments, alone and together with one on an axis of other arguments, is tried on generic numbers,
 and holds where some permutation of the results makes up for it. Masks, indices and lengths are
 inputs, and a symmetry must hold for any. Random elements are applied to fresh parameters on fresh
-inputs in float64.
+inputs in float64. What is found and not granted is tried again on more masks and indices, and with
+a zero, a one or a minus one in one of the arguments, which some operators look at.
 
 | verdict | operators | means |
 |---|---|---|
 {counts}
 
-{sound} of {usable} usable operators are complete or refused. {slow}
+{sound} of {usable} usable operators are complete or refused; {share:.1f} % of those that are not
+refused are complete. {slow}
+
+Why the others are incomplete:
+
+{causes}
+
+What the columns say:
 
 - *permute*: axes whose swaps keep the function and are not granted: `a.0 b.1` is a swap on the
   first axis of the first argument together with one on the second axis of the second argument;
@@ -90,18 +100,39 @@ def page(lines: Sequence[str]) -> str:
     columns = [[cell.strip() for cell in line.split("|")] for line in lines]
     counts = Counter(cells[2] for cells in columns)
     slow = [cells[1] for cells in columns if cells[7] and float(cells[7]) > SLOW]
+    usable = len(lines) - counts["unusable"]
+    incomplete = {cells[1].strip("`") for cells in columns if cells[2] == "incomplete"}
     return (
         HEADER.format(
             torch=torch.__version__.split("+")[0],
             machine=f"one thread of {platform.machine()}",
             counts="\n".join(f"| {v} | {counts[v]} | {means} |" for v, means in MEANINGS.items()),
             sound=counts["complete"] + counts["refused"],
-            usable=len(lines) - counts["unusable"],
+            usable=usable,
+            share=100 * counts["complete"] / (usable - counts["refused"]),
+            causes="\n".join(_causes(incomplete)),
             slow=f"Slower than {SLOW:.0f} seconds: {', '.join(slow) or 'none'}.",
         )
         + "\n".join(lines)
         + "\n"
     )
+
+
+def _causes(incomplete: set[str]) -> Iterator[str]:
+    """What keeps each of these operators from being complete."""
+    from operators.causes import CAUSES  # type: ignore[import-not-found]
+
+    for cause, names in CAUSES.items():
+        own = [f"`{name}`" for name in names if name in incomplete]
+        if own:
+            yield f"- {', '.join(own)}: {cause}."
+
+
+def updated(lines: Sequence[str]) -> list[str]:
+    """The lines of the page as it is, with some in the place of those of the same operators."""
+    new = {line.split("|")[1]: line for line in lines}
+    old = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line[:3] == "| `"]
+    return [new.get(line.split("|")[1], line) for line in old]
 
 
 def lines_of(wanted: Sequence[str]) -> Iterator[str]:
@@ -117,12 +148,14 @@ def lines_of(wanted: Sequence[str]) -> Iterator[str]:
 def main() -> None:
     """Writes the page."""
     torch.set_num_threads(1)
-    wanted, lines = sys.argv[1:], []
+    wanted, lines = [word for word in sys.argv[1:] if word != "--update"], []
     for line in lines_of(wanted):
         lines.append(line)
         print(line, flush=True)
-    if not wanted:
-        (HERE / "operators.md").write_text(page(lines), encoding="utf-8")
+    if wanted and "--update" in sys.argv:
+        lines = updated(lines)
+    if not wanted or "--update" in sys.argv:
+        PAGE.write_text(page(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

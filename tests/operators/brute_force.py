@@ -7,7 +7,7 @@ permutation, a factor for every entry, or neither. Nothing of `discover` is used
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -131,6 +131,33 @@ def permutations(sample: Sample, drawn: Sequence[Draw], whole: bool) -> list[Fou
                   for shape, step in zip(shapes, steps, strict=True)]  # fmt: skip
         found.append(Found(_name(steps), orders, results, alike))
     return found
+
+
+def holds(sample: Sample, drawn: Iterable[Draw], found: Found) -> bool:
+    """Whether a permutation that was found on some draws is one on others as well.
+
+    Args:
+        sample: the operator.
+        drawn: arguments; those on which it gives no finite numbers say nothing.
+        found: what is done to the arguments, and what then becomes of the results.
+    """
+    for draw in drawn:
+        arguments = [
+            a.reshape(-1)[order].reshape(a.shape)
+            for a, order in zip(draw.arguments, found.arguments, strict=True)
+        ]
+        try:
+            before = _results(sample, draw.arguments, draw)
+            after = _results(sample, arguments, draw)
+        except Exception:  # outside of what the operator is defined on
+            continue
+        if [r.shape for r in before] != [r.shape for r in after] or not all(
+            bool(_close(old.reshape(-1)[order], new.reshape(-1)).all())
+            for old, new, order in zip(before, after, found.results, strict=True)
+            if bool(old.isfinite().all())
+        ):
+            return False
+    return True
 
 
 def _alike(sample: Sample, drawn: Sequence[Draw]) -> list[Tensor]:

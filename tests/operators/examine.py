@@ -10,7 +10,16 @@ import torch
 from operators import brute_force
 from operators.database import Sample, samples
 from operators.granted import grants_factors, grants_permutation, named, named_alike
-from operators.sandwich import Draw, Sandwich, Unusable, draws, first_words, fresh, near
+from operators.sandwich import (
+    Draw,
+    Sandwich,
+    Unusable,
+    draws,
+    first_words,
+    fresh,
+    further,
+    near,
+)  # fmt: skip
 from torch import Tensor
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -127,7 +136,7 @@ def _judged(
     if not found.deviation <= TOLERANCE:
         note = f"outputs change under random elements{_rounding(model.sample, drawn[0])}"
         return replace(found, verdict="wrong", note=note)
-    permute, copies, rescale, flip = _missing(model.sample, group, drawn)
+    permute, copies, rescale, flip = _missing(model.sample, group, place, drawn)
     found = replace(found, permute=permute, copies=copies, rescale=rescale, flip=flip)
     return replace(found, verdict="incomplete") if permute else found
 
@@ -141,14 +150,17 @@ def _rounding(sample: Sample, draw: Draw) -> str:
 
 
 def _missing(
-    sample: Sample, group: td.SymmetryGroup, drawn: Sequence[Draw]
+    sample: Sample, group: td.SymmetryGroup, place: Sequence[Tensor], drawn: Sequence[Draw]
 ) -> list[tuple[str, ...]]:
     """What keeps the function and is not granted, by kind."""
     lacking: list[tuple[str, ...]] = []
+    generator = torch.Generator().manual_seed(2)
     for whole in (True, False):
         found = brute_force.permutations(sample, drawn, whole)
-        names = [s.name for s in found if not grants_permutation(group, named(s), named_alike(s))]
-        lacking.append(tuple(dict.fromkeys(names)))
+        left = [s for s in found if not grants_permutation(group, named(s), named_alike(s))]
+        more = (further(sample, place, s.arguments, generator) for s in left)
+        true = [s for s, on in zip(left, more, strict=True) if brute_force.holds(sample, on, s)]
+        lacking.append(tuple(dict.fromkeys(s.name for s in true)))
     for number in (brute_force.FACTOR, -1):
         found = brute_force.factors(sample, drawn, number)
         names = [s.name for s in found if not grants_factors(group, named(s), number == -1)]

@@ -7,7 +7,8 @@ results move along.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,8 @@ LARGEST = 6000  # entries of a result
 LENGTHS = "_segment_reduce.lengths"
 INNER = 3  # axis of the inputs
 READ = 2  # outputs of every reader
+MORE = 20  # draws, of whose indices some meet a slice of a few
+SPECIAL = (0.0, 1.0, -1.0)
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,33 @@ def draws(sample: Sample, place: Sequence[Tensor], generator: torch.Generator) -
         others = _others(sample, arguments, generator) if found else sample.others
         found.append(Draw(arguments, others))
     return found
+
+
+def further(
+    sample: Sample, place: Sequence[Tensor], moved: Sequence[Tensor], generator: torch.Generator
+) -> Iterator[Draw]:
+    """More draws, on which something that the first few did not show may show.
+
+    Other masks and indices; and numbers that are special to some operators, but not met by chance,
+    in one of the arguments: at one of the entries that are moved, and everywhere if none of it is.
+
+    Args:
+        sample: the operator.
+        place: what the arguments are near.
+        moved: for every argument (entries,) where every entry comes from.
+        generator: of the draws.
+    """
+    for _ in range(MORE):
+        arguments = _disturbed(place, 0.1, generator)
+        yield Draw(arguments, _others(sample, arguments, generator))
+    touched = [torch.nonzero(order != torch.arange(len(order)))[:1, 0] for order in moved]
+    first = next((own for own in touched if len(own)), slice(1))
+    for number, special in itertools.product(range(len(place)), SPECIAL):
+        for where in (first,) if len(touched[number]) else (first, slice(None)):
+            arguments = [a.contiguous() for a in _disturbed(place, 0.1, generator)]
+            flat = arguments[number].reshape(-1)
+            flat[where % len(flat) if isinstance(where, Tensor) else where] = special
+            yield Draw(arguments, sample.others)
 
 
 def _others(

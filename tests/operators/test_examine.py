@@ -6,7 +6,7 @@ from operators import brute_force
 from operators.database import Sample
 from operators.examine import examine
 from operators.granted import grants_factors, grants_permutation
-from operators.sandwich import draws, near
+from operators.sandwich import draws, further, near
 from torch.utils import _pytree
 
 import toroids as td
@@ -78,6 +78,27 @@ def test_a_complete_operator_lacks_nothing():
     assert found.verdict == "complete"
     assert (found.permute, found.copies, found.rescale, found.flip) == ((),) * 4
     assert found.seconds > 0
+
+
+def test_numbers_that_an_operator_looks_at_are_tried():
+    sample = call(torch.heaviside, tensor(3, 4), tensor(4))  # reads the second where the first is 0
+    found = brute_force.permutations(sample, trials(sample), whole=True)
+    assert "b.0" not in names(found) and {"a.0", "a.1"} <= names(found)
+    examined = examine(sample)
+    assert (examined.verdict, examined.permute, examined.copies) == ("complete", (), ())
+
+
+def test_a_symmetry_found_on_some_indices_is_tried_on_others():
+    generator = torch.Generator().manual_seed(0)
+    sample = call(lambda x, i: x.index_fill(0, i, 0.0), tensor(5, 2), torch.tensor([0]))
+    place = near(sample, generator)
+    still = torch.arange(10)
+    swapped = still.reshape(5, 2)[[0, 1, 2, 4, 3]].reshape(-1)
+    found = brute_force.Found("a.0", [swapped], [swapped])
+    few = trials(sample)[:1]  # of which the index is 0
+    assert brute_force.holds(sample, few, found)
+    assert not brute_force.holds(sample, further(sample, place, [swapped], generator), found)
+    assert not brute_force.holds(sample, few, brute_force.Found("a.0", [swapped], [still]))
 
 
 def test_a_rule_that_grants_too_little_is_incomplete(monkeypatch):

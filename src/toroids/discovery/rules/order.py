@@ -108,8 +108,7 @@ def bucketize(c: Constraints, x: Any, boundaries: Value, *_: Any, **__: Any) -> 
 @rule("aten::searchsorted")
 def searchsorted(c: Constraints, boundaries: Value, x: Any, *_: Any, **named: Any) -> Any:
     """As `bucketize`, with boundaries for every row."""
-    if isinstance(named.get("sorter"), Value):
-        return NotImplemented
-    row = axes.set_aside(c, boundaries, [-1])
-    rows = axes.insert_axis(row, len(row.axes)) if row.axes else row
-    return pointwise(c, [as_value(x), rows], NONE)
+    sorter = named.get("sorter")  # numbers of places of the boundaries
+    rows = [axes.set_aside(c, v, [-1]) for v in (boundaries, sorter) if isinstance(v, Value)]
+    rows = [axes.insert_axis(row, len(row.axes)) if row.axes else row for row in rows]
+    return pointwise(c, [as_value(x), *rows], NONE)

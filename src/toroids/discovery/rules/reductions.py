@@ -269,8 +269,8 @@ def norm_over(
 @rule("aten::histc", "aten::histogram")
 def histogram(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
     """How many entries there are of every size, and where the bins end."""
-    if any(isinstance(value, Value) for value in (*given, *named.values())):
-        return NotImplemented
+    weight, others = named.get("weight"), (*given, *(named[k] for k in named if k != "weight"))
+    beside = [value for value in others if isinstance(value, Value)]
     if x.names is not None:
         bins, low, high = (*given, *(named.get(k, 0) for k in ("bins", "min", "max")[len(given) :]))
         size = len(x.names.places)
@@ -279,6 +279,9 @@ def histogram(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
             reduced(c, replace(x, names=None), dims_of(x, None))
             return replace(axes.named_axis(x.names, 1, 0), zero=False, counts=x.names.key)
         x = axes.unnamed(c, x)
-    count = reduced(c, pointwise(c, [x], NONE), dims_of(x, None))
+    for edges in beside:  # where the bins end: in order
+        axes.pin(c, edges)
+    weighed = [x] if weight is None else [x, weight]
+    count = reduced(c, pointwise(c, weighed, NONE), dims_of(x, None))
     found = [axes.with_fixed_axes(c, count, 0, shape) for shape in c.shapes]
     return found[0] if len(found) == 1 else found
