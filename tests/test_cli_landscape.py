@@ -114,6 +114,22 @@ def test_section_through_three_networks(toroids, folder):
     page(folder / "s.html")
 
 
+def test_section_along_a_training(toroids, folder):
+    out = done(
+        toroids("section", "--data", "train.safetensors", "--out", "s.html",
+                "--resolution", 3, "--trajectory", networks="abca")
+    )  # fmt: skip
+    model, group, *_ = digits()
+    given = [td.load_params(folder / f"{name}.safetensors") for name in "abca"]
+    given = [td.canonicalize(group, network) for network in given]
+    landscape = td.Landscape(model, digits()[-1].train)
+    found = td.section(landscape, given, 3, axes="principal")
+    (x, y), error, away = found.points[1].tolist(), found.errors[1], found.away[1]
+    assert f"error {error:.4g} at ({x:.4g}, {y:.4g}), {away:.4g} from the plane\n" in out
+    assert "of the squared distances lie along the two axes" in out
+    assert "principal axes of 4 checkpoints, canonical" in page(folder / "s.html")
+
+
 def test_binary_weights_are_flipped(toroids, folder):
     binary = {"model": "binary"}
     data = ("--data", "train.safetensors", "--out", "flips.html")
@@ -154,6 +170,7 @@ def test_binary_weights_are_flipped(toroids, folder):
         ("profile", ("--way", "geodesic"), "no way 'geodesic' between binary weights"),
         ("profile", ("--tolerance", 0.1), "flip in whole steps"),
         ("section", ("--tolerance", 0.1), "flip in whole steps"),
+        ("section", ("--trajectory",), "binary weights have no principal axes"),
     ):
         networks = "pq" if command == "profile" else "pqr"
         refused = toroids(command, *data, *option, networks=networks, **binary)
@@ -185,6 +202,7 @@ def test_merge_writes_a_network_and_compares(toroids, folder):
     ("command", "networks", "arguments", "message"),
     [
         ("section", "ab", ["--data", "digits", "--out", "x.html"], "a plane goes through three"),
+        ("section", "ab", ["--data", "digits", "--out", "x.html", "--trajectory"], "2 checkpoints"),
         ("merge", "a", ["--out", "x.safetensors"], "1 networks to merge"),
         ("merge", "ab", ["--out", "x.safetensors", "--picture", "x.html"], "pass --data"),
         ("profile", "ab", ["--data", "nowhere", "--out", "x.html"], "no weight file `nowhere`"),

@@ -61,12 +61,14 @@ from toroids.landscape.profile import Profile
 from toroids.landscape.profile import profile as profile_of
 from toroids.landscape.section import Section
 from toroids.landscape.section import section as section_of
+from toroids.params import Params
 from toroids.report.pictures import (
     energy_picture,
     median_picture,
     picture_page,
     profile_picture,
     section_picture,
+    trajectory_picture,
 )
 
 BEND = "bend"
@@ -241,11 +243,17 @@ def flatness(
 
 
 def section(
-    weights: Annotated[list[Path], typer.Argument(help="Three networks of the same model.")],
+    weights: Annotated[
+        list[Path],
+        typer.Argument(help="Three networks of the same model; or checkpoints, the last one last."),
+    ],
     model: Annotated[str, typer.Option(help=MODEL)],
     inputs: Shapes,
     data: Examples,
     out: Picture,
+    trajectory: Annotated[
+        bool, typer.Option(help="The networks are checkpoints of one training, three or more.")
+    ] = False,
     train: Training = None,
     tokens: Tokens = None,
     output: Mode = "classifier",
@@ -267,7 +275,9 @@ def section(
 ) -> None:
     """Measure the error on the plane through three networks, in true distances, and draw it.
 
-    Of binary weights on the three faces around the median, in Hamming distances.
+    Of binary weights on the three faces around the median, in Hamming distances. With --trajectory
+    on the plane of the principal axes of one training's checkpoints, canonical but not aligned,
+    each placed with its distance from the plane.
     """
     place = Output(
         out, [*weight_files(*weights), *data_files(data, train), *model_files(model)], force
@@ -275,12 +285,15 @@ def section(
     place.check()
     check_method(method)
     metric_named(metric)
-    if len(weights) != 3:
-        raise ConfigError(f"there are {len(weights)} networks; a plane goes through three.")
+    _check_count(len(weights), trajectory)
     examples = load_data(data)
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
     if loaded.group.binary:
         check_tolerance(tolerance)
+        if trajectory:
+            raise ConfigError(
+                "binary weights have no principal axes; pass three networks without --trajectory."
+            )
     names = names_of(weights)
     landscape = loaded.landscape(
         examples,
@@ -290,38 +303,70 @@ def section(
         batch_size=batch_size,
     )
     with shown_progress(every=5.0) as progress:
-        three = loaded.networks
-        if raw and loaded.group.binary:  # their signs are all that is read
-            three = [canonicalize(loaded.group, network) for network in three]
-        elif not raw:
-            first, *others = three
-            moved = [align(loaded.group, other, to=first, method=method) for other in others]
-            three = [moved[0].reference, *(alignment.params for alignment in moved)]
+        networks = _standard(loaded, raw, None if trajectory else method)
         if loaded.group.binary:
-            faces = median_section(landscape, three, resolution, progress=progress)
+            faces = median_section(landscape, networks, resolution, progress=progress)
             picture = median_picture(faces, names, axis_of(metric))
             lines = median_lines(names, faces)
         else:
             plane = section_of(
                 replace(landscape, on=None),
-                three,
+                networks,
                 resolution,
+                axes="principal" if trajectory else "networks",
                 tolerance=tolerance,
                 progress=progress,
             )
-            picture = section_picture(plane, names, axis_of(metric))
-            lines = _corners(names, plane)
-    kind = "raw" if raw else "canonical and aligned to the first"
-    what = "The faces around the median of" if loaded.group.binary else "The plane through"
-    place.write_page(picture_page(picture, f"{what} three networks, {kind}", lines))
+            draw = trajectory_picture if trajectory else section_picture
+            picture = draw(plane, names, axis_of(metric))
+            lines = _places(names, plane, trajectory)
+    title = _title(bool(loaded.group.binary), raw, len(networks) if trajectory else None)
+    place.write_page(picture_page(picture, title, lines))
     say("\n".join([*lines, f"drawn in `{out}`"]))
 
 
-def _corners(names: Sequence[str], plane: Section) -> list[str]:
+def _check_count(count: int, trajectory: bool) -> None:
+    if trajectory and count < 3:
+        raise ConfigError(
+            f"there are {count} checkpoints; pass three or more, in the order of training."
+        )
+    if not trajectory and count != 3:
+        raise ConfigError(
+            f"there are {count} networks; a plane goes through three, or with --trajectory along "
+            "the checkpoints of one training."
+        )
+
+
+def _standard(loaded: Loaded, raw: bool, method: str | None) -> list[Params]:
+    """The networks as they came, canonical, or by a method aligned to the first as well."""
+    group, networks = loaded.group, loaded.networks
+    if raw and not group.binary:
+        return networks
+    if raw or method is None:  # of binary weights the signs are all that is read
+        return [canonicalize(group, network) for network in networks]
+    first, *others = networks
+    moved = [align(group, other, to=first, method=method) for other in others]
+    return [moved[0].reference, *(alignment.params for alignment in moved)]
+
+
+def _title(binary: bool, raw: bool, checkpoints: int | None) -> str:
+    if checkpoints is not None:
+        kind = "raw" if raw else "canonical"
+        return f"The plane of the principal axes of {checkpoints} checkpoints, {kind}"
+    kind = "raw" if raw else "canonical and aligned to the first"
+    what = "The faces around the median of" if binary else "The plane through"
+    return f"{what} three networks, {kind}"
+
+
+def _places(names: Sequence[str], plane: Section, trajectory: bool) -> list[str]:
     found = zip(names, plane.errors.tolist(), plane.points.tolist(), strict=True)
-    return [f"{name}: error {e:.4g} at ({x:.4g}, {y:.4g})" for name, e, (x, y) in found] + [
-        *plane.notes
-    ]
+    lines = [f"{name}: error {e:.4g} at ({x:.4g}, {y:.4g})" for name, e, (x, y) in found]
+    if trajectory:
+        far = plane.away.tolist()
+        lines = [f"{x}, {d:.4g} from the plane" for x, d in zip(lines, far, strict=True)]
+        shares = [f"{share:.1%}" for share in plane.explained.tolist()]
+        lines.append(f"{' and '.join(shares)} of the squared distances lie along the two axes")
+    return [*lines, *plane.notes]
 
 
 def _numbers(text: str) -> list[float]:

@@ -53,24 +53,29 @@ def cube_of(landscape: Landscape) -> Hypercube:
     return landscape.on
 
 
-def check_three(landscape: Landscape, networks: Sequence[Params]) -> None:
-    """Raises unless there are three networks through which a section goes.
+def check_networks(landscape: Landscape, networks: Sequence[Params], most: int | None = 3) -> None:
+    """Raises unless there are networks through which a section goes.
 
     Args:
         landscape: of their model; where it is on a manifold, they lie on that.
-        networks: a, b and c.
+        networks: a, b and c, or any number from three on.
+        most: how many there may be at most; None for any number.
 
     Raises:
-        ParamsError: there are not three, or one is not of the model's architecture, not finite, not
-            canonical on the manifold, or placed elsewhere than the first.
+        ParamsError: there are not as many, or one is not of the model's architecture, not finite,
+            not canonical on the manifold, or placed elsewhere than the first.
     """
     check_several(networks, 3)
-    if len(networks) > 3:
-        raise ParamsError(f"there are {len(networks)} networks; a section goes through three.")
-    for name, network in zip(NAMES, networks, strict=True):
-        check_params(landscape.model, network, f"network {name}")
+    if most is not None and len(networks) > most:
+        of_many = "" if isinstance(landscape.on, Hypercube) else ', or of many axes="principal"'
+        raise ParamsError(
+            f"there are {len(networks)} networks; a section goes through three{of_many}."
+        )
+    for number, network in enumerate(networks):
+        name = f"network {NAMES[number] if most else number}"
+        check_params(landscape.model, network, name)
         if landscape.on is not None:
-            landscape.on.check(network, f"network {name}")
+            landscape.on.check(network, name)
         check_placed_alike(networks[0], network)
 
 

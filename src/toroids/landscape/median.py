@@ -23,7 +23,7 @@ from toroids.arguments import checked
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.hypercube import Hypercube
-from toroids.landscape.manifold import NAMES, check_three, cube_of
+from toroids.landscape.manifold import NAMES, check_networks, cube_of
 from toroids.landscape.recalibrate import between
 from toroids.params import Params
 
@@ -135,7 +135,7 @@ def median_section(
     if resolution < 2:
         raise ToroidsError(f"the resolution is {resolution}; pass at least 2, the ends of a leg.")
     cube = cube_of(landscape)
-    check_three(landscape, networks)
+    check_networks(landscape, networks)
     legs = _Legs(cube, tuple(networks), generator or torch.Generator().manual_seed(0))
     return _Measured(landscape, legs, resolution, progress).section()
 

@@ -102,6 +102,22 @@ class Plane:
         u = (x - v * foot) / base
         return 1 - u - v, u, v
 
+    @property
+    def away(self) -> Tensor:
+        """Distances of the three networks from the plane: none."""
+        return torch.zeros(3, dtype=torch.float64)
+
+    @property
+    def explained(self) -> Tensor:
+        """Shares of the squared distances from a that lie along the axes."""
+        squares = self.points.square().sum(dim=0)
+        return squares / squares.sum()
+
+    def through(self, axis: int) -> list[float]:
+        """Positions along an axis through which lines of a grid go."""
+        found: list[float] = self.points[:, axis].tolist()
+        return found
+
     def network_at(self, x: float, y: float) -> int | None:
         """Finds which of the three networks, 0 to 2, lies at a point, if any."""
         places = [tuple(place) for place in self.points.tolist()]

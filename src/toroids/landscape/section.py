@@ -1,4 +1,4 @@
-"""Error and loss on the plane through three networks, in true distances.
+"""Error and loss on the plane through three networks, or along a training, in true distances.
 
 Every value stands where its network is: row i and column j of the grid belong to y[i] and x[j], and
 the grid goes through the three networks.
@@ -8,35 +8,44 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from toroids.align.problem import Progress
 from toroids.arguments import checked
-from toroids.errors import ToroidsError
+from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import owners_of
 from toroids.evaluation.summary import Evaluation
 from toroids.landscape.grid import Grid
-from toroids.landscape.manifold import check_three, toroid_of
+from toroids.landscape.manifold import check_networks, toroid_of
 from toroids.landscape.plane import Plane, lines
+from toroids.landscape.principal import PrincipalPlane
 from toroids.landscape.recalibrate import between
 from toroids.params import Params
+
+AXES = ("networks", "principal")
 
 
 @dataclass(frozen=True)
 class Section:
-    """Error and loss on the plane through three networks; float64 tensors on the CPU.
+    """Error and loss on a plane through networks; float64 tensors on the CPU.
 
     Attributes:
-        x: positions of the n columns along b - a, in Euclidean distance from a.
-        y: positions of the m rows along the rest of c - a, in Euclidean distance.
+        x: positions of the n columns along b - a, in Euclidean distance from a; or along the first
+            principal axis, from the last network.
+        y: positions of the m rows along the rest of c - a, or the second principal axis.
         error: mean error, of shape (m, n); NaN where outputs are not finite.
         loss: mean loss, of shape (m, n).
         error_stderr: standard error of `error` over the examples, of shape (m, n).
         evaluated: whether a point was evaluated, of shape (m, n); elsewhere the values are
             interpolated, which happens only with a tolerance.
-        points: coordinates (x, y) of a, b and c, of shape (3, 2); all are on the grid.
-        errors: errors of a, b and c, of shape (3,).
+        points: coordinates (x, y) of the k networks, of shape (k, 2): of a, b and c, which are all
+            on the grid, or of all networks along principal axes, where the last is on the grid.
+        errors: errors of the networks themselves, of shape (k,).
+        away: distances of the networks from the plane, of shape (k,); 0 of a, b and c.
+        explained: which shares of the squared distances of the networks from the origin lie along
+            the two axes, of shape (2,).
         notes: a sentence for every point whose outputs are not finite.
 
     See `section` for an example.
@@ -50,6 +59,8 @@ class Section:
     evaluated: Tensor
     points: Tensor
     errors: Tensor
+    away: Tensor
+    explained: Tensor
     notes: tuple[str, ...] = ()
 
 
@@ -59,11 +70,18 @@ def section(
     networks: Sequence[Params],
     resolution: int | tuple[int, int] = 25,
     *,
+    axes: str = "networks",
     margin: float = 0.2,
     tolerance: float | None = None,
     progress: Progress | None = None,
 ) -> Section:
-    """Measures error and loss on the plane through three networks.
+    """Measures error and loss on the plane through three networks, or along a training.
+
+    With axes="principal" the plane is laid through the checkpoints of one training, in order: it
+    goes through the last, which is the origin, along the two principal axes of the differences of
+    the others from it. No plane through the last has a smaller sum of squared distances from them.
+    What a checkpoint's place in the plane has for an error is on the grid, its own in `errors`;
+    `away` says how far it is from there.
 
     A point of the plane is a combination of the three networks with weights that sum to one;
     floating buffers are combined alike but do not count in distances, integer ones stay those of
@@ -71,27 +89,29 @@ def section(
 
     Args:
         landscape: model, data and metric. Where it is on a toroid, every point is moved to the
-            nearest one of the toroid before it is evaluated, and the three networks are canonical;
+            nearest one of the toroid before it is evaluated, and the networks are canonical;
             distances stay those of the plane. Statistics of batch norms are estimated anew
-            everywhere but at the three networks, unless it keeps them.
-        networks: a, the origin of the plane; b, on its first axis; and c, above the first axis.
+            everywhere but at the networks, unless it keeps them.
+        networks: a, the origin of the plane; b, on its first axis; and c, above the first axis; or
+            three or more checkpoints, from the first to the last.
         resolution: columns and rows, at least 2 each, or one number for both. Lines close to a
             network are moved to go through it, and up to one row or column is added per network
             where that would merge two lines.
-        margin: how far the grid goes beyond the three networks, relative to their extent.
+        axes: "networks" for the plane through three, "principal" for that along many.
+        margin: how far the grid goes beyond the networks, relative to their extent.
         tolerance: where given, a grid of every fourth line is evaluated first, and then only
             within cells whose corners differ by more in their errors; what is narrower than such a
             cell can be missed.
         progress: called with a text, the number of points done, and of all points (0: unknown).
 
     Returns:
-        The grid, and where the three networks are on it.
+        The grid, and where the networks are on it.
 
     Raises:
-        ToroidsError: the three networks lie on one line, a resolution, margin or tolerance that
-            makes no grid, or a landscape on a hypercube, which has no planes.
-        ParamsError: there are not three networks, or one is not of the model's architecture, not
-            finite, or not canonical on a toroid.
+        ToroidsError: the networks lie on one line, a resolution, margin or tolerance that makes no
+            grid, other axes, or a landscape on a hypercube, which has no planes.
+        ParamsError: there are not three networks, or fewer of a training, or one is not of the
+            model's architecture, not finite, or not canonical on a toroid.
         DataError: as in `evaluate`.
 
     Example:
@@ -104,14 +124,21 @@ def section(
         torch.Size([7, 9])
         >>> bool((plane.x == plane.points[1, 0]).any())  # b lies on a column
         True
+        >>> path = td.Line(models[0].state_dict(), models[1].state_dict())
+        >>> checkpoints = [path(0.0), models[2].state_dict(), path(0.5), path(1.0)]
+        >>> along = td.section(landscape, checkpoints, (9, 7), axes="principal")
+        >>> along.points.shape, along.away.shape
+        (torch.Size([4, 2]), torch.Size([4]))
+
+    Reference:
+        H. Li et al., Visualizing the Loss Landscape of Neural Nets, 2018, arXiv 1712.09913, section
+        7, for the principal axes.
     """
     columns, rows = _checked(resolution, margin, tolerance)
     toroid = None if landscape.on is None else toroid_of(landscape)
-    check_three(landscape, networks)
-    a, b, c = networks
-    plane = Plane(a, b, c, dict.fromkeys(owners_of(landscape.model).values()))
-    x = lines(plane.points[:, 0].tolist(), columns, margin)
-    y = lines(plane.points[:, 1].tolist(), rows, margin)
+    plane = _plane(landscape, networks, axes)
+    x = lines(plane.through(0), columns, margin)
+    y = lines(plane.through(1), rows, margin)
     ready = between(landscape)
 
     def evaluate(*place: float) -> Evaluation:
@@ -122,22 +149,54 @@ def section(
 
     grid = Grid(x, y, evaluate, progress)
     at_columns, at_rows = (
-        [int((axis == position).nonzero()) for position in positions.tolist()]
-        for axis, positions in zip((x, y), plane.points.T, strict=True)
+        [int((line == position).nonzero()) for position in plane.through(number)]
+        for number, line in enumerate((x, y))
     )
     if tolerance is None:
         grid.fill()
     else:
         grid.refine(tolerance, at_rows, at_columns)
+    if isinstance(plane, Plane):
+        errors, notes = grid.values["error"][at_rows, at_columns], grid.notes
+    else:
+        errors, notes = _errors(landscape, networks, grid.notes)
     return Section(
         x=x,
         y=y,
         **grid.values,
         evaluated=grid.evaluated,
         points=plane.points,
-        errors=grid.values["error"][at_rows, at_columns],
-        notes=tuple(grid.notes),
+        errors=errors,
+        away=plane.away,
+        explained=plane.explained,
+        notes=tuple(notes),
     )
+
+
+def _plane(landscape: Landscape, networks: Sequence[Params], axes: str) -> Plane | PrincipalPlane:
+    """The plane that was asked for, through networks of which every one is checked."""
+    if axes not in AXES:
+        raise ToroidsError(f"there are no axes {axes!r}; choose from {', '.join(AXES)}.")
+    check_networks(landscape, networks, most=3 if axes == "networks" else None)
+    names = dict.fromkeys(owners_of(landscape.model).values())
+    if axes == "principal":
+        return PrincipalPlane(networks, names)
+    a, b, c = networks
+    return Plane(a, b, c, names)
+
+
+def _errors(
+    landscape: Landscape, networks: Sequence[Params], notes: Sequence[str]
+) -> tuple[Tensor, list[str]]:  # fmt: skip
+    """The errors of networks that are not on the grid, and notes on those that have none."""
+    found, more = [], list(notes)
+    for number, network in enumerate(networks):
+        try:
+            found.append(float(landscape.measure(network).error))
+        except NotFiniteError as error:
+            found.append(math.nan)
+            more.append(f"of network {number} {error}")
+    return torch.tensor(found, dtype=torch.float64), more
 
 
 def _checked(

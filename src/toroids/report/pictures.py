@@ -28,6 +28,13 @@ from toroids.report.figures.style import COLOURS, SYMBOLS, colour_bar, laid_out,
 from toroids.report.text import BENDS, PATHS
 
 NAMES = {**PATHS, **BENDS}
+MARK = {"color": "white", "size": 11, "line": {"color": "black", "width": 1.5}}
+WHITE = {  # networks on a plane
+    "textposition": "top center",
+    "textfont": {"color": "white", "shadow": "0 0 3px black"},
+    "marker": MARK,
+    "showlegend": False,
+}
 
 
 def profile_picture(
@@ -86,6 +93,58 @@ def energy_picture(energies: Mapping[str, LocalEnergy], error: str = "error") ->
 
 def section_picture(section: Section, names: Sequence[str], error: str = "error") -> go.Figure:
     """Draws the error on a plane in true distances, and the three networks on it."""
+    figure = _plane(section, error)
+    figure.add_scatter(
+        x=section.points[:, 0].tolist(),
+        y=section.points[:, 1].tolist(),
+        mode="markers+text",
+        text=[escape(name) for name in names],
+        **WHITE,
+    )
+    figure.update_xaxes(title="distance along the first two networks", constrain="domain")
+    figure.update_yaxes(title="distance from their line", scaleanchor="x", constrain="domain")
+    return laid_out(figure, 520, square=True, coloraxis=colour_bar(escape(error)))
+
+
+def trajectory_picture(section: Section, names: Sequence[str], error: str = "error") -> go.Figure:
+    """Draws the error on the plane of a training's principal axes, and the way it went.
+
+    Args:
+        section: along principal axes.
+        names: of the checkpoints, in order; the first and the last are written beside them.
+        error: what the values are called.
+
+    Returns:
+        The plane; the larger a checkpoint's mark, the farther it is from the plane.
+    """
+    figure = _plane(section, error)
+    away, own = section.away.tolist(), section.errors.tolist()
+    farthest = max(*away, 1e-300)
+    shown = [escape(name) for name in names]
+    figure.add_scatter(
+        x=section.points[:, 0].tolist(),
+        y=section.points[:, 1].tolist(),
+        mode="lines+markers+text",
+        line={"color": "white", "width": 1.5},
+        text=[shown[0], *[""] * (len(shown) - 2), shown[-1]],
+        hovertext=[
+            f"{name}<br>{escape(error)} {e:.4g}<br>{distance:.3g} from the plane"
+            for name, e, distance in zip(shown, own, away, strict=True)
+        ],
+        hoverinfo="text",
+        **{**WHITE, "marker": {**MARK, "size": [6 + 10 * d / farthest for d in away]}},
+    )
+    shares = section.explained.tolist()
+    for update, share, which in (
+        (figure.update_xaxes, shares[0], "first"),
+        (figure.update_yaxes, shares[1], "second"),
+    ):
+        update(title=f"distance along the {which} principal axis ({share:.0%})", constrain="domain")
+    figure.update_yaxes(scaleanchor="x")
+    return laid_out(figure, 520, square=True, coloraxis=colour_bar(escape(error)))
+
+
+def _plane(section: Section, error: str) -> go.Figure:
     figure = go.Figure()
     figure.add_contour(
         x=section.x.tolist(),
@@ -96,20 +155,7 @@ def section_picture(section: Section, names: Sequence[str], error: str = "error"
         line={"width": 0.5},
         hovertemplate=f"x %{{x:.3g}}<br>y %{{y:.3g}}<br>{escape(error)} %{{z:.4g}}<extra></extra>",
     )
-    figure.add_scatter(
-        x=section.points[:, 0].tolist(),
-        y=section.points[:, 1].tolist(),
-        mode="markers+text",
-        text=[escape(name) for name in names],
-        textposition="top center",
-        textfont={"color": "white", "shadow": "0 0 3px black"},
-        marker={"color": "white", "size": 11, "line": {"color": "black", "width": 1.5}},
-        showlegend=False,
-    )
-    figure.update_xaxes(title="distance along the first two networks", constrain="domain")
-    figure.update_yaxes(title="distance from their line", scaleanchor="x", constrain="domain")
-    bar = colour_bar(escape(error))
-    return laid_out(figure, 520, square=True, coloraxis=bar)
+    return figure
 
 
 def median_picture(section: MedianSection, names: Sequence[str], error: str = "error") -> go.Figure:
