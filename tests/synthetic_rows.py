@@ -136,6 +136,7 @@ class _Study:
             for name in self.solvers:
                 three = [row for row in measured if row["solver"] == name][:3]
                 rows += [self.section(*three)] if len(three) == 3 else []
+                rows += [self.trajectory(row) for row in three[:1] if not self.binary]
         return rows
 
     def symmetry(self, architecture):
@@ -311,6 +312,29 @@ class _Study:
             "errors": [0.0, 0.0, 0.0],
         }
 
+    def trajectory(self, network):
+        turn = np.linspace(0, np.pi / 2, 6)
+        points = np.stack([3 * np.cos(turn), 2 * np.sin(2 * turn)], axis=1)
+        points[-1] = 0
+        x, y = np.linspace(-0.6, 3.6, 15), np.linspace(-0.4, 2.4, 11)
+        grid = np.stack(np.meshgrid(x, y), axis=-1)
+        error = 0.9 * (1 - np.exp(-((np.linalg.norm(grid, axis=-1) / 1.5) ** 2)))
+        return {
+            "kind": "trajectory",
+            **{key: network[key] for key in ("name", "architecture", "solver", "seed")},
+            "x": x.tolist(),
+            "y": y.tolist(),
+            "error": error.tolist(),
+            "loss": (0.002 + 3 * error).tolist(),
+            "error_stderr": np.sqrt(error * (1 - error) / 600).tolist(),
+            "points": points.tolist(),
+            "errors": [0.9, 0.4, 0.2, 0.1, 0.01, 0.0],
+            "away": [0.5, 0.6, 0.4, 0.3, 0.1, 0.0],
+            "explained": [0.7, 0.2],
+            "epochs": [0, 2, 5, 7, 10, 12],
+            "seconds": 1.5,
+        }
+
     def config(self):
         model = "binary_fully_connected" if self.binary else "fully_connected"
         return {
@@ -342,7 +366,7 @@ class _Study:
         tasks, seconds = {}, {}
         for row in rows:
             kind = kinds.get(row["kind"], row["kind"])
-            if kind in ("symmetry", "train", "pair", "bend", "section"):
+            if kind in ("symmetry", "train", "pair", "bend", "section", "trajectory"):
                 tasks[kind] = tasks.get(kind, 0) + 1
                 seconds[kind] = seconds.get(kind, 0.0) + row["seconds"]
         return {

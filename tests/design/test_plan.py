@@ -63,6 +63,18 @@ def test_bends_and_sections_within_every_solver():
         assert len(solvers) == 1
 
 
+def test_trajectories_of_the_first_seeds_of_every_solver(config):
+    study = changed(sections={"trajectories": 2, "checkpoints": 5})
+    plan = make_plan(study)
+    labels = [task.label for task in plan.of_kind("trajectory")]
+    assert labels == ["mlp-sgd-0", "mlp-sgd-1", "mlp-start-0", "mlp-start-1"]
+    assert count_tasks(study)["mlp", "trajectory"] == len(labels)
+    for kind in ("train", "measure", "pair"):
+        assert ids(study, kind) == ids(config, kind)
+    other = changed(sections={"trajectories": 2, "checkpoints": 6})
+    assert not set(ids(other, "trajectory")) & set(ids(study, "trajectory"))
+
+
 def test_no_two_networks_share_their_randomness(config):
     seeds = [Network("mlp", solver, seed).random_seed for solver in "ab" for seed in range(50)]
     assert len(set(seeds)) == 100

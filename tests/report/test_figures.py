@@ -5,6 +5,7 @@ from synthetic_rows import synthetic_rows
 
 from toroids.report.figures import barriers, claims, distances, effects, flatness, maps
 from toroids.report.figures import sections as faces
+from toroids.report.figures import trajectories as ways
 from toroids.report.figures.training import training_curves
 from toroids.report.study import Study
 from toroids.report.text import BENDS, PATHS
@@ -19,6 +20,7 @@ ALL = (
     barriers.barrier_profiles,
     barriers.bend_profiles,
     faces.sections,
+    ways.trajectories,
     claims.flatness_by_solver,
     claims.flatness_against_test_error,
     claims.barriers_by_solver,
@@ -41,6 +43,8 @@ def ends(trace, axis="y"):
 @pytest.mark.parametrize("study", ["mlp", "binary"])
 def test_every_figure_says_units_sample_and_uncertainty_and_gives_its_numbers(draw, study, request):
     drawing = draw(request.getfixturevalue(study))
+    if (study, draw) == ("binary", ways.trajectories):
+        pytest.skip("binary networks have no principal axes")
     titles = [
         axis.title.text for axis in drawing.chart.select_xaxes() if axis.showticklabels is not False
     ]
@@ -170,6 +174,19 @@ def test_sections_hold_every_value(mlp, binary):
     heatmaps = [trace for trace in faces.sections(binary).chart.data if trace.type == "heatmap"]
     assert len(heatmaps) == 3 * len(binary.of_kind("section"))
     assert heatmaps[0].z[2][5] == row["error"][0][5][2]
+
+
+def test_trajectories_hold_every_value_and_every_epoch(mlp, binary):
+    drawing = ways.trajectories(mlp)
+    rows, traces = mlp.of_kind("trajectory"), drawing.chart.data
+    for row, contour, way in zip(rows, traces[::2], traces[1::2], strict=True):
+        assert [list(line) for line in contour.z] == row["error"]
+        assert [[x, y] for x, y in zip(way.x, way.y, strict=True)] == row["points"]
+        assert way.hovertext[1] == "epoch 2: 40.00%, 0.60 from the plane"
+        assert way.marker.size[1] == max(way.marker.size) == ways.LARGEST
+    assert len(drawing.records) == sum(len(row["x"]) * len(row["y"]) for row in rows)
+    assert any("(90%)" in note.text for note in drawing.chart.layout.annotations)
+    assert ways.trajectories(binary) is None
 
 
 def test_effects_are_sorted_by_unit(mlp):

@@ -131,3 +131,16 @@ def test_a_training_out_of_time_goes_on_when_it_is_given_more(data, tmp_path):
     more = train("sgd", data, checkpoint=path, seconds=1e9)
     assert more.history == whole.history
     assert all(torch.equal(more.params[name], x) for name, x in whole.params.items())
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_training_is_watched_epoch_by_epoch_and_goes_the_same_way(solver):
+    data = (torch.randn(50, 4, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 3)
+    seen = []
+    with session.watched(lambda phase, epoch, params: seen.append((phase, epoch, dict(params)))):
+        found = train(solver, data, budget=3)
+    assert [epoch for phase, epoch, _ in seen if phase == "train"] == [0, 1, 2, 3]
+    assert all(torch.equal(seen[-1][2][name], found.params[name]) for name in found.params)
+    again, count = train(solver, data, budget=3), len(seen)
+    assert all(torch.equal(again.params[name], found.params[name]) for name in found.params)
+    assert len(seen) == count  # nobody watches any more

@@ -21,6 +21,7 @@ from toroids.study.rows import read_rows
 from toroids.study.run import run_study
 from toroids.study.sealed import read_sealed, write_sealed
 from toroids.study.store import Store
+from toroids.study.tables import make_tables
 
 
 def changed(**values):
@@ -415,6 +416,27 @@ def test_bends_sections_and_several_architectures(tmp_path):
         assert len(row["profiles"]["bend"]["t"]) == 3
     assert len(of_kind(rows, "claim")) == 16
     assert [row["deviation"] < 1e-8 for row in of_kind(rows, "symmetry")] == [True, True]
+
+
+def test_a_training_is_followed(tmp_path):
+    config = changed(
+        seeds=[0],
+        data={"name": "digits", "train": 60},
+        networks={"mlp": {"model": "fully_connected", "hidden": [8]}},
+        solvers={"sgd": {"method": "sgd", "budget": 4}},
+        flatness={"sigmas": [0.5], "samples": 2},
+        sections={"trajectories": 1, "checkpoints": 3, "resolution": 3},
+    )
+    folder = run_study(config, tmp_path / "r")
+    rows = read_rows(folder)
+    [row], [network] = of_kind(rows, "trajectory"), of_kind(rows, "network")
+    assert row["epochs"] == [0, 2, 4] and row["name"] == "mlp-sgd-0"
+    assert row["errors"] == pytest.approx(
+        [row["errors"][0], network["history"][1]["error"], network["train_error"]]
+    )
+    assert row["points"][-1] == [0, 0] and row["away"] == pytest.approx([0] * 3, abs=1e-5)
+    assert [line["epoch"] for line in make_tables(rows)["trajectories"]] == [0, 2, 4]
+    assert "Trajectories: the train error on the plane" in write_report(folder).read_text()
 
 
 def test_a_binary_study(tmp_path):

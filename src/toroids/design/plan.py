@@ -6,6 +6,7 @@
     pair          distances, alignment and profiles of two networks
     bend          trains the bend of a path between two networks
     section       error on the plane through three networks
+    trajectory    error on the plane along one training
 
 A setting that a task does not depend on is not among its settings: a study with other noise levels
 trains no network anew, and one with a further seed measures only what is new.
@@ -136,14 +137,15 @@ def make_plan(config: StudyConfig) -> Plan:
     Distances are measured for every pair of networks of an architecture; profiles for all pairs
     within a solver, or `profiles.within` of them, and for `profiles.across` pairs of every two
     solvers; bends for `bends.count` pairs and sections for `sections.count` triples within every
-    solver. Those that are fewer than all are drawn without replacement by a fixed seed.
+    solver; trajectories for the first `sections.trajectories` seeds of every solver. Pairs and
+    triples that are fewer than all are drawn without replacement by a fixed seed.
 
     Args:
         config: the study.
 
     Returns:
-        By architecture: its group, networks, measurements, pairs, bends, sections. A task is made
-        when it is asked for, so that a plan takes little memory.
+        By architecture: its group, networks, measurements, pairs, bends, sections, trajectories. A
+        task is made when it is asked for, so that a plan takes little memory.
 
     Raises:
         ConfigError: `config` is no study, or has more tasks than can be done.
@@ -175,6 +177,8 @@ def count_tasks(config: StudyConfig) -> Counter[tuple[str, str]]:
         counts[name, "pair"] = comb(networks, 2)
         counts[name, "bend"] = solvers * min(config.bends.count, comb(seeds, 2))
         counts[name, "section"] = solvers * min(config.sections.count, comb(seeds, 3))
+        trained = len(_trained_here(config, name))
+        counts[name, "trajectory"] = trained * min(config.sections.trajectories, seeds)
     return counts
 
 
@@ -197,6 +201,12 @@ def check_number(config: StudyConfig) -> None:
 
 def _solvers(config: StudyConfig, architecture: str) -> list[str]:
     return [key for key, solver in config.solvers.items() if solver.is_for(architecture)]
+
+
+def _trained_here(config: StudyConfig, architecture: str) -> list[str]:
+    """Solvers whose networks are not only read."""
+    solvers = _solvers(config, architecture)
+    return [key for key in solvers if not isinstance(config.solvers[key], FilesConfig)]
 
 
 class _Architecture:
@@ -224,6 +234,7 @@ class _Architecture:
             "pair": self._pairs,
             "bend": self._bends,
             "section": self._sections,
+            "trajectory": self._trajectories,
         }
         counts = count_tasks(self.config)
         for kind, make in makers.items():
@@ -256,17 +267,32 @@ class _Architecture:
         for triple in self._drawn(3, sections.count, "sections"):
             yield self._on("section", triple, text)
 
+    def _trajectories(self) -> Iterator[Task]:
+        sections = self.config.sections
+        for solver in _trained_here(self.config, self.name):
+            for seed in self.config.seeds[: sections.trajectories]:
+                network = Network(self.name, solver, seed)
+                text = self._text(
+                    **self._training(network),
+                    resolution=sections.resolution,
+                    checkpoints=sections.checkpoints,
+                )
+                yield self._on("trajectory", (network,), text)
+
     def _text(self, **settings: Any) -> str:
         return canonical_json({**self.shared, **settings})
 
-    def _train(self, network: Network) -> Task:
+    def _training(self, network: Network) -> dict[str, Any]:
         solver = self.config.solvers[network.solver]
-        settings: dict[str, Any] = {
+        return {
             "solver_name": network.solver,
             "solver": solver.model_dump(mode="json", exclude={"architectures"}),
             "seed": network.seed,
             "random_seed": network.random_seed,
         }
+
+    def _train(self, network: Network) -> Task:
+        solver, settings = self.config.solvers[network.solver], self._training(network)
         if isinstance(solver, FilesConfig):  # trained elsewhere: the weights determine the result
             file = solver.file(self.name, network.seed)
             settings |= {"file": str(file), "weights": digest_file(file)}

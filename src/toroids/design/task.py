@@ -15,7 +15,8 @@ class Task:
     """One piece of work of a study.
 
     Attributes:
-        kind: what is done: "symmetry", "train", "measure", "pair", "bend" or "section".
+        kind: what is done: "symmetry", "train", "measure", "pair", "bend", "section" or
+            "trajectory".
         label: what a person reads; it does not determine the result.
         settings: all that determines the result besides the inputs, as canonical JSON.
         inputs: names of the tasks whose results it takes, in order.

@@ -11,6 +11,7 @@ from toroids.report.figures.flatness import disturbance, flatness_curves
 from toroids.report.figures.maps import maps
 from toroids.report.figures.sections import sections
 from toroids.report.figures.training import training_curves
+from toroids.report.figures.trajectories import trajectories
 from toroids.report.study import Architecture
 from toroids.report.tables import Column
 from toroids.report.text import label, plural, quantity, sentence, short, value
@@ -25,6 +26,7 @@ SUBJECTS: tuple[tuple[str, str, Draw, str], ...] = (
     ("Barriers", "barriers", barrier_profiles, "No path has been measured."),
     ("Bends", "bends", bend_profiles, "No bend has been trained in this study."),
     ("Sections", "sections", sections, "No section has been measured in this study."),
+    ("Trajectories", "trajectories", trajectories, "No training has been followed in this study."),
     ("Distances by layer", "layers", layers, "No pair within a solver has been measured."),
 )
 

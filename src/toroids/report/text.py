@@ -24,6 +24,7 @@ TASKS = {
     "pair": "aligning two networks, their distance and barriers",
     "bend": "training a bend between two networks",
     "section": "a section through three networks",
+    "trajectory": "a section along a training, which is done again",
 }
 CLAIMS = {
     "R1": "Solvers find minima of different flatness",

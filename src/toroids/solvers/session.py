@@ -10,14 +10,16 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from toroids.errors import CheckpointError, DataError, ParamsError
 from toroids.evaluation.batches import TensorPair
@@ -27,8 +29,28 @@ from toroids.files.writing import write_atomically
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.training import Epoch, Method, Phase, minibatches
 
+# Called after every epoch with its phase, its number (0: before the first) and the network.
+Watch = Callable[[str, int, Mapping[str, Tensor]], None]
+_WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 # Of the time from one checkpoint to the next, at most this share goes into writing.
 SHARE = 0.05
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[None]:
+    """Shows the networks of the trainings in the block, epoch by epoch.
+
+    Args:
+        watch: called with the phase, the number of the epoch (0: before the first) and parameters.
+
+    Yields:
+        Nothing.
+    """
+    token = _WATCH.set(watch)
+    try:
+        yield
+    finally:
+        _WATCH.reset(token)
 
 
 class Session:
@@ -225,6 +247,7 @@ class _Loop:
         found, recipe = self._found, self._recipe
         if not found.params:
             found.params = self._method.params()
+            self._show(0)
         if found.history and self._is_over():  # gone on from a checkpoint, with no time left
             found.ended = "time"
             return
@@ -272,4 +295,10 @@ class _Loop:
         self._found.params = params
         line = Epoch(self._phase, epoch + 1, lr, evaluation.error, evaluation.loss, coupling)
         self._found.history.append(line)
+        self._show(epoch + 1)
         return True
+
+    def _show(self, epoch: int) -> None:
+        watch = _WATCH.get()
+        if watch is not None:
+            watch(self._phase, epoch, self._found.params)

@@ -181,6 +181,29 @@ class Plane(_Section):
         return self
 
 
+class Trajectory(_Network):
+    """The error on the plane along one training."""
+
+    x: list[float] = Field(min_length=1)
+    y: list[float] = Field(min_length=1)
+    error: list[list[Measured]]
+    error_stderr: list[list[Measured]]
+    loss: list[list[Measured]]
+    points: list[Two] = Field(min_length=3)
+    errors: list[Measured]
+    away: list[Measured]
+    explained: Two
+    epochs: list[int]
+
+    @model_validator(mode="after")
+    def _is_a_grid(self) -> Self:
+        for values in (self.error, self.error_stderr, self.loss):
+            _alike(self.y, values)
+            _alike(self.x, *values)
+        _alike(self.points, self.errors, self.away, self.epochs)
+        return self
+
+
 class Faces(_Section):
     """The error on the faces around the median of three binary networks."""
 
@@ -319,6 +342,7 @@ ROWS: dict[str, Any] = {
     "pair": RealPair | BinaryPair,
     "bend": _Pair,
     "section": Plane | Faces,
+    "trajectory": Trajectory,
     "summary": Summary,
     "map": Map,
     "claim": Claim,

@@ -119,7 +119,8 @@ def measurements(tasks: Sequence[Task], found: Found) -> list[Row]:
         found: the rows of those that are done, by task.
 
     Returns:
-        One row per group, measured network, diverged network, pair, bend and section.
+        One row per group, measured network, diverged network, pair, bend, section and
+            trajectory.
     """
     measured = {
         task.inputs[1]: found[task.id]

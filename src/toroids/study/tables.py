@@ -21,9 +21,9 @@ def make_tables(rows: Sequence[Row]) -> dict[str, Table]:
     Returns:
         By name, each a list of lines with the same columns: "networks", "training" (by epoch),
         "flatness" (by noise level), "pairs", "layers" (distances by layer), "profiles" (by
-        position), "barriers" (by path), "sections" (by point), "summaries", "maps", "claims",
-        "effects" (what the claims rest on), "symmetries" and "runs". A table without lines is left
-        out.
+        position), "barriers" (by path), "sections" (by point), "trajectories" (by epoch),
+        "summaries", "maps", "claims", "effects" (what the claims rest on), "symmetries" and "runs".
+        A table without lines is left out.
 
     Raises:
         DataError: something else than rows.
@@ -56,6 +56,7 @@ def make_tables(rows: Sequence[Row]) -> dict[str, Table]:
         "barriers": [line for row in between for line in _barriers(row)],
         "profiles": [line for row in between for line in _profiles(row)],
         "sections": [line for row in of_kind.get("section", []) for line in _section(row)],
+        "trajectories": [x for row in of_kind.get("trajectory", []) for x in _trajectory(row)],
         "summaries": lines("summary", *_SUMMARY),
         "maps": [line for row in of_kind.get("map", []) for line in _map(row)],
         "claims": lines("claim", "claim", "architecture", "verdict", "statement", "reason"),
@@ -138,6 +139,12 @@ def _section(row: Row) -> Iterator[dict[str, Any]]:
     for y, *values in zip(row["y"], row["error"], row["error_stderr"], row["loss"], strict=True):
         for x, error, stderr, loss in zip(row["x"], *values, strict=True):
             yield who | {"x": x, "y": y, "error": error, "error_stderr": stderr, "loss": loss}
+
+
+def _trajectory(row: Row) -> Iterator[dict[str, Any]]:
+    columns = (row[key] for key in ("epochs", "points", "away", "errors"))
+    for epoch, (x, y), away, error in zip(*columns, strict=True):
+        yield _who(row) | {"epoch": epoch, "x": x, "y": y, "away": away, "error": error}
 
 
 def _map(row: Row) -> Iterator[dict[str, Any]]:

@@ -176,6 +176,9 @@ class _Passes:
         if kind == "section":
             faces = 3 if self.setting.binary else 1
             return self.forward * faces * settings["resolution"] ** 2
+        if kind == "trajectory":
+            points = settings["resolution"] ** 2 + settings["checkpoints"]
+            return self._training(settings["solver"]) + self.forward * points
         return None
 
     def _training(self, solver: dict[str, Any]) -> float:

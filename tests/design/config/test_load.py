@@ -259,6 +259,10 @@ def test_older_studies_are_told_what_to_write(tmp_path, text, message):
             "line 6: `sections.count`: it needs 3 seeds or more, got 2",
         ),
         (
+            GOOD + BINARY + "[sections]\ntrajectories = 2\n",
+            "`sections.trajectories`: binary networks have no principal axes; pass 0, got 2",
+        ),
+        (
             GOOD + MLP + MLP.replace("mlp", "mlp-sgd") + '[solvers.sgd-sgd]\nmethod = "sgd"\n',
             "line 9: `solvers.sgd-sgd`: .* would be called like .*; name them apart|line 3: .*apart",
         ),

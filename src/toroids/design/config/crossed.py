@@ -115,6 +115,11 @@ def _bends(bends: BendsConfig, before: Before) -> Iterator[Fault]:
 
 def _sections(sections: SectionsConfig, before: Before) -> Iterator[Fault]:
     yield from _enough(("sections", "count"), sections.count, 3, before)
+    if sections.trajectories and _binary(before):
+        yield Fault(
+            ("sections", "trajectories"),
+            f"binary networks have no principal axes; pass 0, got {sections.trajectories}",
+        )
 
 
 def _enough(path: tuple[str, str], count: int, needed: int, before: Before) -> Iterator[Fault]:

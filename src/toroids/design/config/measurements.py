@@ -57,10 +57,16 @@ class BendsConfig(Table):
 
 
 class SectionsConfig(Table):
-    """Sections of `resolution` points a side through `count` triples within every solver."""
+    """Sections of `resolution` points a side through `count` triples within every solver.
+
+    And along the trainings of the first `trajectories` seeds of every solver, which are done again
+    for it: the plane of the principal axes of at most `checkpoints` of their epochs.
+    """
 
     count: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     resolution: Annotated[int, Field(ge=2, le=10_000)] = 25
+    trajectories: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    checkpoints: Annotated[int, Field(ge=3, le=1_000)] = 20
 
 
 class ClaimsConfig(Table):

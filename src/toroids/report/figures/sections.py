@@ -28,24 +28,11 @@ def sections(architecture: Architecture) -> Drawing | None:
 def _planes(architecture: Architecture, rows: Sequence[Row]) -> Drawing:
     figure = panels([_title(row) for row in rows], shared=False)
     records: list[Row] = []
-    step, top = _levels(rows)
     for column, row in enumerate(rows, start=1):
-        suffix = "" if column == 1 else str(column)
-        figure.add_contour(
-            x=row["x"],
-            y=row["y"],
-            z=row["error"],
-            coloraxis="coloraxis",
-            contours={"start": 0, "end": top, "size": step},
-            line={"width": 0.5},
-            hovertemplate="(%{x:.2f}, %{y:.2f}): %{z:.2%}<extra></extra>",
-            row=1,
-            col=column,
-        )
+        plane(figure, row, levels(rows), column)
         names = [_letter(architecture, name) for name in row["networks"]]
         _corners(figure, row["points"], names, column)
-        figure.update_yaxes(scaleanchor=f"x{suffix}", row=1, col=column)
-        records += _of_plane(row)
+        records += points_of(row, networks=" ".join(row["networks"]))
     figure.update_xaxes(title="distance along the first two (radians)", constrain="domain")
     figure.update_yaxes(title="distance from their line (radians)", constrain="domain")
     return Drawing(
@@ -55,13 +42,31 @@ def _planes(architecture: Architecture, rows: Sequence[Row]) -> Drawing:
         "and stand at their true distances; the plane between them is moved onto the toroid point "
         f"by point. {_many(rows)}. The error at a point is counted on all training examples; the "
         "saved numbers hold its standard error.",
-        laid_out(figure, 360, 230, square=True, coloraxis=_colours(rows)),
+        laid_out(figure, 360, 230, square=True, coloraxis=colours(rows)),
         records,
         'kind "section"',
     )
 
 
-def _levels(rows: Sequence[Row]) -> tuple[float, float]:
+def plane(figure: go.Figure, row: Row, steps: tuple[float, float], column: int) -> None:
+    """Draws the error on a plane in one panel, with lines as far apart as in the others."""
+    step, top = steps
+    figure.add_contour(
+        x=row["x"],
+        y=row["y"],
+        z=row["error"],
+        coloraxis="coloraxis",
+        contours={"start": 0, "end": top, "size": step},
+        line={"width": 0.5},
+        hovertemplate="(%{x:.2f}, %{y:.2f}): %{z:.2%}<extra></extra>",
+        row=1,
+        col=column,
+    )
+    suffix = "" if column == 1 else str(column)
+    figure.update_yaxes(scaleanchor=f"x{suffix}", row=1, col=column)
+
+
+def levels(rows: Sequence[Row]) -> tuple[float, float]:
     """The step between lines of equal error on all sections, a round number, and the highest."""
     values = [v for row in rows for v in _flat(row["error"]) if v is not None]
     most = max(values, default=0.0)
@@ -77,17 +82,18 @@ def _flat(values: Any) -> Iterator[float | None]:
         yield values
 
 
-def _colours(rows: Sequence[Row]) -> dict[str, Any]:
+def colours(rows: Sequence[Row]) -> dict[str, Any]:
     """The scale of colours of all sections of an architecture."""
     scale = colour_bar("train error")
     scale["colorbar"]["tickformat"] = ".2~%"
-    return {**scale, "cmin": 0, "cmax": _levels(rows)[1]}
+    return {**scale, "cmin": 0, "cmax": levels(rows)[1]}
 
 
-def _of_plane(row: Row) -> list[Row]:
+def points_of(row: Row, **who: str) -> list[Row]:
+    """The numbers of a plane, point by point."""
     return [
         {
-            "networks": " ".join(row["networks"]),
+            **who,
             "x": x,
             "y": y,
             "error": row["error"][up][across],
@@ -142,7 +148,7 @@ def _faces(architecture: Architecture, rows: Sequence[Row]) -> Drawing:
         "across and towards another upwards; axes are fractions of all weights. "
         f"{_many(rows)}, three faces each. The error is counted on all training examples, without "
         "error.",
-        laid_out(figure, 300, 220, square=True, coloraxis=_colours(rows)),
+        laid_out(figure, 300, 220, square=True, coloraxis=colours(rows)),
         records,
         'kind "section"',
     )

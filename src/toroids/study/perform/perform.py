@@ -19,6 +19,7 @@ from toroids.study.perform.section import section
 from toroids.study.perform.setting import Setting
 from toroids.study.perform.symmetry import symmetry
 from toroids.study.perform.train import train
+from toroids.study.perform.trajectory import trajectory
 from toroids.study.store import plain
 
 Networks = Sequence[Params]
@@ -28,6 +29,7 @@ MEASUREMENTS: dict[str, Callable[[Setting, Networks], Row]] = {
     "pair": pair,
     "bend": bend,
     "section": section,
+    "trajectory": trajectory,
 }
 KINDS = ("symmetry", "train", *MEASUREMENTS)
 

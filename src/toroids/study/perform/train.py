@@ -57,15 +57,27 @@ def train(setting: Setting, checkpoint: Path | None = None) -> Outcome:
 
 def _trained(setting: Setting, checkpoint: Path | None) -> solvers.Trained:
     try:
-        return _solved(setting, checkpoint)
+        return solved(setting, checkpoint)
     except CheckpointError:  # damaged, or of other code: only time is lost with it
         if checkpoint is None:
             raise
         checkpoint.unlink()
-        return _solved(setting, checkpoint)
+        return solved(setting, checkpoint)
 
 
-def _solved(setting: Setting, checkpoint: Path | None) -> solvers.Trained:
+def solved(setting: Setting, checkpoint: Path | None) -> solvers.Trained:
+    """Runs the solver of a task's settings.
+
+    Args:
+        setting: data, architecture, solver and seeds.
+        checkpoint: a file from which a training that was killed goes on.
+
+    Returns:
+        What it found.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or of other code.
+    """
     settings = dict(setting["solver"])
     solve = SOLVERS[settings.pop("method")]
     return solve(
