@@ -14,6 +14,7 @@ from toroids.report.measurements import anchor, measurements, subjects
 from toroids.report.place import report_place
 from toroids.report.study import Study
 from toroids.report.text import CLAIMS, label, plural
+from toroids.report.untrained import untrained
 from toroids.statistics.row import Row
 from toroids.study.rows import fitting, read_rows
 
@@ -94,6 +95,7 @@ def _head(study: Study) -> str:
     return (
         f"{TOGGLE}<h1>Study {escape(study.run['study'])}</h1>"
         f'<p class="lead">{escape(_done(study))}</p>{_unfinished(study)}{_diverged(study)}'
+        f"{_untrained(study)}"
     )
 
 
@@ -110,7 +112,7 @@ def _done(study: Study) -> str:
         f"{plural(len(study.solvers), 'solver')} on {of}; {plural(len(pairs), 'pair')} aligned, "
         f"{profiled} of them measured along paths"
     )
-    for kind in ("bend", "section"):
+    for kind in ("bend", "section", "trajectory"):
         if count := len(study.of_kind(kind)):
             text += f"; {plural(count, kind)}"
     return f"{text}."
@@ -146,6 +148,18 @@ def _diverged(study: Study) -> str:
     return (
         f'<div class="warning" role="status"><strong>{len(rows)} {noun} diverged</strong> and '
         f"could not be measured:{listed}</div>"
+    )
+
+
+def _untrained(study: Study) -> str:
+    found = untrained(study)
+    if not found:
+        return ""
+    threshold = study.config["claims"]["trained"]
+    return (
+        '<div class="warning" role="status"><strong>Networks of this study did not train</strong>, '
+        f"which is to say that their train error is above {threshold:.2g} (claims.trained); no "
+        f"claim counts them:{_listed(found)}</div>"
     )
 
 
