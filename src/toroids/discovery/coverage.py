@@ -27,6 +27,8 @@ from toroids.errors import ToroidsError
 Build = Callable[[], tuple[nn.Module, Any]]
 Wanted = Callable[[str], bool]
 
+# Holds what is declared in the place of torchvision's operators for as long as this module lives.
+OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
 COLUMNS = (
     "| network | parameters | spaces | dimension | log10 | touched | deviation | seconds | kept |\n"
     "|---|---|---|---|---|---|---|---|---|"
@@ -99,7 +101,7 @@ def families(words: Sequence[str] = ()) -> Iterator[tuple[str, Build]]:
 
 
 def _torchvision(wanted: Wanted) -> Iterator[tuple[str, Build]]:
-    models: Any = importlib.import_module("torchvision.models")
+    models = _torchvision_models()
     own: dict[str, list[str]] = {}
     for name in filter(wanted, models.list_models(module=models)):
         own.setdefault(models.get_model_builder(name).__module__, []).append(name)
@@ -111,6 +113,19 @@ def _torchvision(wanted: Wanted) -> Iterator[tuple[str, Build]]:
     for names in own.values():
         name = _smallest(names, make)
         yield name, lambda name=name: _ready(make(name), (3, 224, 224))  # type: ignore[misc]
+
+
+def _torchvision_models() -> Any:
+    """The networks of torchvision, also of one whose own operators were built for another torch."""
+    # those that classify images call none of these: that they are declared is all that is asked for
+    try:
+        return importlib.import_module("torchvision.models")
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for operator in ("nms", "qnms"):
+            OPERATORS.define(f"{operator}(Tensor dets, Tensor scores, float threshold) -> Tensor")
+        return importlib.import_module("torchvision.models")
 
 
 def _timm(wanted: Wanted) -> Iterator[tuple[str, Build]]:
