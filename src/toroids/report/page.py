@@ -10,6 +10,8 @@ from toroids.files.seal import sealed_page, sealing
 from toroids.report.claims import by_claim, claim_block, claims_overview
 from toroids.report.closing import reproduce, times
 from toroids.report.document import TOGGLE, Elements, document
+from toroids.report.figures.drawing import Drawing
+from toroids.report.figures.sizes import sizes
 from toroids.report.measurements import anchor, measurements, subjects
 from toroids.report.place import report_place
 from toroids.report.study import Study
@@ -79,11 +81,12 @@ def render(rows: Sequence[Row]) -> str:
     elements = Elements(run["study"])
     claims = _claims(study, elements)
     several = len(study.architectures) > 1
+    against = _sizes(sizes(study), elements)
     measured = "".join(measurements(a, elements, several) for a in study.architectures)
     body = (
         f"{_contents(study)}"
         f"<header>{_head(study)}</header>"
-        f"<main>{claims}{measured}"
+        f"<main>{claims}{against}{measured}"
         f'<section id="time"><h2>How long everything took</h2>{times(study, elements)}</section>'
         f'<section id="reproduce"><h2>How to reproduce each number</h2>'
         f"{reproduce(study, elements)}</section></main>"
@@ -186,10 +189,19 @@ def _claims(study: Study, elements: Elements) -> str:
     )
 
 
+def _sizes(drawings: Sequence[Drawing], elements: Elements) -> str:
+    if not drawings:
+        return ""
+    figures = "".join(elements.figure(drawing) for drawing in drawings)
+    return f'<section id="sizes"><h2>Against size</h2>{figures}</section>'
+
+
 def _contents(study: Study) -> str:
     several = len(study.architectures) > 1
     claims = [(f"{name}: {CLAIMS.get(name, '')}", name) for name in by_claim(study)]
     entries = [("The claims", "claims", claims)]
+    if sizes(study):
+        entries.append(("Against size", "sizes", []))
     for architecture in study.architectures:
         title = f"Measurements: {label(architecture.name)}" if several else "Measurements"
         entries.append((title, anchor(architecture), subjects(architecture)))
