@@ -1,14 +1,14 @@
 """Times discovery beside the trace alone, and against the number of operators.
 
-Run it with `python benchmarks/discovery.py`. Seconds are of the processor, on one thread. Beside
-`td.discover`, proof included, stands `torch.export` of the same module on the same inputs, the
-least that a tool must do which looks at operators. The slope is that of the logarithm of the
-seconds for inference (from the trace to the group, without the trace and the proof) against the
-logarithm of the number of operators, over depths of one family; one is linear.
+Run it with `python benchmarks/discovery.py [large] [families]`. Seconds are of the processor, on
+one thread. Beside `td.discover`, proof included, stands `torch.export` of the same module on the
+same inputs, the least that a tool must do which looks at operators. The slope is that of the
+logarithm of the seconds for inference (from the trace to the group, without the trace and the
+proof) against the logarithm of the number of operators, over depths of one family; one is linear.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -141,9 +141,17 @@ def slope(points: list[tuple[float, float]]) -> float:
     return float((x * y).sum() / (x * x).sum())
 
 
-def rows(quick: bool) -> Iterator[Result]:
+def rows(quick: bool, parts: Sequence[str]) -> Iterator[Result]:
     """Seconds beside those of the trace, and slopes."""
     torch.set_num_threads(1)
+    if "large" in parts:
+        yield from beside_the_trace(quick)
+    if "families" in parts:
+        yield from slopes(quick)
+
+
+def beside_the_trace(quick: bool) -> Iterator[Result]:
+    """Seconds of discovery on large networks."""
     for name, build in large(quick).items():
         model, inputs = build()
         times = interleaved(
@@ -155,6 +163,10 @@ def rows(quick: bool) -> Iterator[Result]:
         )
         what = f"discovery of {name}, proven"
         yield Result(what, "CPU s", times["ours"], "torch.export", times["trace"])
+
+
+def slopes(quick: bool) -> Iterator[Result]:
+    """How the seconds of inference grow with the number of operators."""
     found: dict[str, list[tuple[float, float]]] = {}
     for depth in (4, 8) if quick else (8, 16, 32, 64):
         for name, (model, inputs) in families(depth).items():
@@ -172,4 +184,4 @@ def rows(quick: bool) -> Iterator[Result]:
 
 
 if __name__ == "__main__":
-    main(rows)
+    main(rows, ("large", "families"))

@@ -28,7 +28,7 @@ Build = Callable[[], tuple[nn.Module, Any]]
 Wanted = Callable[[str], bool]
 
 # Holds what is declared in the place of torchvision's operators for as long as this module lives.
-OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
+OPERATORS: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
 COLUMNS = (
     "| network | parameters | spaces | dimension | log10 | touched | deviation | seconds | kept |\n"
     "|---|---|---|---|---|---|---|---|---|"
