@@ -55,6 +55,16 @@ def test_it_says_what_to_change(finished, errors, ended, advice):
     assert page.index("did not train") < page.index('id="claims"')
 
 
+def test_what_came_before_the_training_says_nothing(finished):
+    rows = changed(finished, STANDING, 2)
+    for row in rows:
+        if row.get("ended") == "budget" and row.get("train_error") == STANDING[-1]:
+            row["history"] = [{**epoch, "phase": "corrupt"} for epoch in row["history"][:6]]
+            row["history"] += [{**row["history"][0], "phase": "train", "error": e} for e in FALLING]
+    [sentence] = said(rows)
+    assert "still fell at the end" in sentence
+
+
 def test_the_most_networks_come_first(finished):
     rows = changed(changed(finished, GUESSING, 2), FALLING, 3, solver="replicated_sgd")
     first, second = said(rows)

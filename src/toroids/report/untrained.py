@@ -52,7 +52,7 @@ def _advice(solver: str, left_out: Sequence[Row]) -> str:
         return "they were trained elsewhere: train them longer, or raise claims.trained"
     if all(row["ended"] == "time" for row in left_out):
         return f"their time was up: raise solvers.{solver}.seconds"
-    kinds = [_kind([epoch["error"] for epoch in row["history"]]) for row in left_out]
+    kinds = [_kind(_errors(row)) for row in left_out]
     most = max(dict.fromkeys(kinds), key=kinds.count)
     return {
         "falls": f"the error still fell at the end: raise solvers.{solver}.budget",
@@ -60,6 +60,11 @@ def _advice(solver: str, left_out: Sequence[Row]) -> str:
         "stands": "it stood still: make the network wider, change "
         f"solvers.{solver}.lr, or raise claims.trained",
     }[most]
+
+
+def _errors(row: Row) -> list[float | None]:
+    """Train errors, epoch by epoch; those on random labels, of an adversarial start, left out."""
+    return [epoch["error"] for epoch in row["history"] if epoch["phase"] == "train"]
 
 
 def _kind(errors: Sequence[float | None]) -> str:
