@@ -48,3 +48,9 @@ def test_a_row_says_what_was_found_or_why_not():
 
     assert "| broken | cannot be built |" in coverage.row("broken", broken)
     assert "no such library" in coverage.row("broken", broken)
+
+
+def test_notes_that_differ_in_names_are_told_once():
+    notes = [f"later biases absorb `norm{n}.bias`, but {n} of its entries stay" for n in (1, 2, 30)]
+    told = coverage._alike([*notes, "something else"])
+    assert told == [f"{notes[0]} (and 2 like it)", "something else"]

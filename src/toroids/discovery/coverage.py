@@ -11,6 +11,7 @@ weights. Each group is proven with random elements in float64 on disturbed param
 import argparse
 import importlib
 import importlib.util
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +40,7 @@ LARGEST = 60_000_000  # parameters, of what is built
 # What names of small networks contain, the smallest first.
 SMALL = (
     "test", "atto", "femto", "pico", "nano", "xxs", "xx_small", "xxt", "xs", "x_small", "micro",
-    "mini", "tiny", "_t", "small", "_s", "050", "b0", "18", "11", "x0_5", "x1_0",
+    "mini", "tiny", "_t", "small", "_s", "050", "b0", "18", "11", "x0_5", "x1_0", "400mf", "002",
 )  # fmt: skip
 
 
@@ -69,12 +70,23 @@ def row(name: str, build: Build) -> str:
         return f"| {name} | {size:,} | refused | | | | | | {_cell(cause)} |"
     proven = time.process_time()
     said = [note for note in group.notes if not note.startswith("holds for inputs of the sizes")]
-    notes = "; ".join(note.split("; this keeps")[0] for note in said) or "nothing"
+    notes = "; ".join(_alike([note.split("; this keeps")[0] for note in said])) or "nothing"
     return (
         f"| {name} | {size:,} | {len(group.spaces)} | {group.dimension:,} | "
         f"{group.log10_order:,.0f} | {100 * group.share_moved:.1f} % | {deviation:.0e} | "
         f"{found - start:.2f} + {proven - found:.2f} | {notes.replace('|', '/')} |"
     )
+
+
+def _alike(notes: Sequence[str]) -> list[str]:
+    """One note of those that differ in names and numbers only, with how many there are."""
+    groups: dict[str, list[str]] = {}
+    for note in notes:
+        groups.setdefault(re.sub(r"`[^`]*`|\d+", "", note), []).append(note)
+    return [
+        own[0] if len(own) == 1 else f"{own[0]} (and {len(own) - 1} like it)"
+        for own in groups.values()
+    ]
 
 
 def _cell(cause: str) -> str:
