@@ -1,5 +1,7 @@
 """By how much random elements change a network that was explored already."""
 
+import dataclasses
+
 import torch
 
 from toroids.discovery.proof.proof import measure, subject_of
@@ -9,4 +11,5 @@ def deviation(explored, model, group, trials=None):
     """As `verify`, without looking at the module again."""
     generator = torch.Generator().manual_seed(0)
     keep = [condition.buffer for condition in group.conditions]
-    return measure(group, subject_of(explored, model, generator, trials, keep), generator).size
+    explored = dataclasses.replace(explored, model=model)
+    return measure(group, subject_of(explored, generator, trials, keep), generator).size

@@ -12,6 +12,7 @@ import mmap
 import os
 import sys
 import weakref
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from toroids.files.reading import open_file
 # Python's name for it came in 3.13; without it every mapping counts as memory that may be needed,
 # and Linux refuses one that is larger than its memory.
 NORESERVE = {"linux": 0x4000, "darwin": 0x40}.get(sys.platform, 0)
+ANONYMOUS = getattr(mmap, "MAP_ANONYMOUS", 0)
+FIXED, DONTNEED = 0x10, 4  # the same on all systems that have them
 
 
 def mapped(path: Path, offset: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
@@ -83,21 +86,65 @@ def raw(tensor: Tensor) -> memoryview:
     return plain.reshape(-1).view(torch.uint8).numpy().data
 
 
-def _map(handle: int, start: int, length: int) -> Any:
+def repeated(handle: int, size: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    """A tensor that shows the same file again and again, and takes no memory of its own.
+
+    Writing into it copies the page that is written to.
+
+    Args:
+        handle: an open file.
+        size: how many bytes of it are shown, a multiple of the size of a page.
+        dtype: the type of its entries.
+        shape: its shape.
+
+    Returns:
+        The tensor, on the CPU.
+
+    Raises:
+        OSError: the system refuses so many mappings.
+    """
+    length = math.prod(shape) * dtype.itemsize
+    buffer = _map(-1, 0, length, ANONYMOUS)  # a place that is free; then the file over it
+    start = ctypes.addressof(buffer)
+    for done in range(0, length, size):
+        _map_at(start + done, handle, 0, min(size, length - done), mmap.MAP_PRIVATE | FIXED)
+    return torch.frombuffer(buffer, dtype=torch.uint8, count=length).view(dtype).view(shape)
+
+
+def forget(tensor: Tensor) -> None:
+    """Gives back the pages of a tensor that shows a file; they are read again when it is used.
+
+    Args:
+        tensor: as `repeated` gives it; what was written into it is lost.
+    """
+    _library().madvise(tensor.data_ptr(), tensor.numel() * tensor.element_size(), DONTNEED)
+
+
+def _map(handle: int, start: int, length: int, flags: int = 0) -> Any:
     """A writable buffer of private pages, unmapped when nothing refers to it any more."""
     if os.name != "posix":
         return mmap.mmap(handle, length, access=mmap.ACCESS_COPY, offset=start)
+    address = _map_at(None, handle, start, length, mmap.MAP_PRIVATE | flags)
+    buffer = (ctypes.c_ubyte * length).from_address(address)
+    # not at exit, when tensors may still be alive: the process ends anyway
+    weakref.finalize(buffer, _library().munmap, address, length).atexit = False
+    return buffer
+
+
+def _map_at(place: int | None, handle: int, start: int, length: int, flags: int) -> int:
+    protection = mmap.PROT_READ | mmap.PROT_WRITE
+    found = _library().mmap(place, length, protection, flags | NORESERVE, handle, start)
+    if found == ctypes.c_void_p(-1).value:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(found)
+
+
+@cache
+def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(None, use_errno=True)
     library.mmap.restype = ctypes.c_void_p
     library.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     library.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    flags = mmap.MAP_PRIVATE | NORESERVE
-    protection = mmap.PROT_READ | mmap.PROT_WRITE
-    address = library.mmap(None, length, protection, flags, handle, start)
-    if address == ctypes.c_void_p(-1).value:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    buffer = (ctypes.c_ubyte * length).from_address(address)
-    # not at exit, when tensors may still be alive: the process ends anyway
-    weakref.finalize(buffer, library.munmap, address, length).atexit = False
-    return buffer
+    library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return library

@@ -31,7 +31,6 @@ from toroids.cli.shared import (
     shown_progress,
 )
 from toroids.discovery.discover import discover
-from toroids.discovery.proof.proof import is_wide
 from toroids.discovery.proof.verify import verify
 from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
@@ -57,9 +56,8 @@ def symmetries(
     if place is not None:
         place.write(group.to_json().encode())
     found = verify(group, network, examples, output_key=output_key)
-    precision = "float64" if is_wide(network) else "the model's own precision"
     say(
-        f"{group}\nproven: outputs change by at most {found:.0e} in {precision}, in {found.draws} "
+        f"{group}\nproven: outputs change by at most {found:.0e} in float64, in {found.draws} "
         f"draws at inputs of the sizes {'; '.join(found.sizes)}"
     )
 

@@ -92,12 +92,7 @@ def discover(
         return replace(group, notes=(*group.notes, "not verified: verify=False was asked for"))
     generator = torch.Generator().manual_seed(0)
     keep = [condition.buffer for condition in group.conditions]
-    subject = subject_of(explored, model, generator, keep=keep)
-    if subject.tolerance > TOLERANCE:
-        note = (
-            f"proven to {subject.tolerance:g} in the network's own precision: float64 does not fit"
-        )
-        group = replace(group, notes=(*group.notes, note))
+    subject = subject_of(explored, generator, keep=keep)
     return _proven(group, subject, type(model).__name__, generator)
 
 
@@ -109,17 +104,17 @@ def _proven(
         bad, deviation = violations(group, subject, generator)
         if not bad:
             return group
-        note = _failure(bad, deviation, subject.tolerance)
+        note = _failure(bad, deviation)
         warnings.warn(f"`{model}`: {note}", ProofWarning, stacklevel=3)
         group = without_atoms(group, bad)
         group = replace(group, notes=(*group.notes, note))
 
 
-def _failure(bad: Sequence[Atom], deviation: Deviation, tolerance: float) -> str:
+def _failure(bad: Sequence[Atom], deviation: Deviation) -> str:
     named = ", ".join(f"{action} of `{space}`" for space, action in bad)
     return (
         f"left out, for it failed the proof: {named}; it changed {deviation.where} by "
-        f"{deviation.size:.1g} of its size, not {tolerance:g}. This is a defect of a rule: please "
+        f"{deviation.size:.1g} of its size, not {TOLERANCE:g}. This is a defect of a rule: please "
         "report the module"
     )
 

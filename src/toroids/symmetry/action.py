@@ -277,18 +277,21 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
     Args:
         space: the space.
         choice: a checked choice of action on it; gradients flow through its scales.
-        params: parameters and buffers by name; the mapping changes, no tensor does.
+        params: parameters and buffers by name; the mapping changes, no tensor does. Legs whose
+            tensors are not in it are left out.
     """
-    variances = {norm.variance: params[norm.variance] for norm in space.norms}
+    norms = [norm for norm in space.norms if norm.weight in params]
+    variances = {norm.variance: params[norm.variance] for norm in norms}
     home = torch.arange(space.size)
     still = bool((choice.permutation.cpu() == home).all())
     for position, leg in enumerate(space.legs):
-        tensor = params[leg.tensor]
-        params[leg.tensor] = move_leg(space, position, choice, tensor, still=still)
+        if leg.tensor in params:
+            tensor = params[leg.tensor]
+            params[leg.tensor] = move_leg(space, position, choice, tensor, still=still)
     if space.of("rotate") and choice.mix is not None:
         _rotate(space, choice.mix, params)
     if choice.log_scales is not None:
-        for norm in space.norms:
+        for norm in norms:
             _keep_eps(space, choice, norm, variances[norm.variance], params)
 
 
@@ -379,7 +382,7 @@ def _rotate(space: Space, matrix: Tensor, params: MutableMapping[str, Tensor]) -
     if not matrix.requires_grad and bool((matrix == eye).all()):
         return
     for position, leg in enumerate(space.legs):
-        if not space.of("rotate")[0].exponents[position]:
+        if not space.of("rotate")[0].exponents[position] or leg.tensor not in params:
             continue
         gains = gains_before(space, position, params)
         tensor, turn = params[leg.tensor], matrix
@@ -427,17 +430,19 @@ def shift_space(space: Space, choice: SpaceElement, params: MutableMapping[str, 
     Args:
         space: the space.
         choice: a checked choice of action on it.
-        params: parameters and buffers by name; the mapping changes, no tensor does.
+        params: parameters and buffers by name; the mapping changes, no tensor does. Legs whose
+            tensors are not in it are left out.
     """
     if choice.shifts is None:
         return
     for position, leg in enumerate(space.legs):
         shift = _weighted(space, "shift", position, choice.shifts)
-        if shift is not None:
+        if shift is not None and leg.tensor in params:
             _add(params, leg.tensor, leg, _behind_gains(space, position, shift, params))
     for values, generator in zip(choice.shifts, space.of("shift"), strict=True):
         for taken in generator.absorbed:
-            _absorb(space, taken, values, params)
+            if taken.bias in params:
+                _absorb(space, taken, values, params)
 
 
 def _add(params: MutableMapping[str, Tensor], name: str, leg: Leg, values: Tensor) -> None:

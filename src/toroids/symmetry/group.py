@@ -38,6 +38,7 @@ from toroids.symmetry.action import (
 )
 from toroids.symmetry.condition import Condition, check_conditions
 from toroids.symmetry.element import Element, SpaceElement
+from toroids.symmetry.moved import Moved
 from toroids.symmetry.space import Absorbed, Action, Leg, Output, Space
 from toroids.symmetry.table import table
 from toroids.symmetry.units import along, vectors
@@ -414,11 +415,38 @@ class SymmetryGroup:
         Raises:
             ToroidsError: `element` belongs to another group.
         """
-        choices = {space.name: self._choice(element, space) for space in self.spaces}
+        choices = self._choices(element)
         for space in self._in_order:
             move_space(space, choices[space.name], params)
         for space in self.spaces:
             shift_space(space, choices[space.name], params)
+
+    def moved(self, element: Element, params: Params) -> Moved:
+        """Moves `params`, trusted as in `apply_`, one tensor at a time, as each is asked for.
+
+        Args:
+            element: one choice per space of this group.
+            params: parameters and buffers by name.
+
+        Returns:
+            The moved tensors by name; none is kept in memory.
+
+        Raises:
+            ToroidsError: `element` belongs to another group.
+
+        Example:
+            >>> import torch, toroids as td
+            >>> model = td.models.fully_connected((4, 3, 2))
+            >>> group = td.discover(model, torch.randn(1, 4))
+            >>> params, element = model.state_dict(), group.random()
+            >>> moved, one_by_one = group.apply(element, params), group.moved(element, params)
+            >>> all(torch.equal(moved[name], one_by_one[name]) for name in params)
+            True
+        """
+        return Moved(tuple(self._in_order), self._choices(element), params)
+
+    def _choices(self, element: Element) -> dict[str, SpaceElement]:
+        return {space.name: self._choice(element, space) for space in self.spaces}
 
     def _choice(self, element: Element, space: Space) -> SpaceElement:
         if element.choices.keys() != {known.name for known in self.spaces}:

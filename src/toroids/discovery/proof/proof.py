@@ -6,22 +6,22 @@ biases, unit gains and masks of ones hide nothing. Every entry of every output c
 """
 
 import math
-import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from toroids.discovery.tracing.draws import drawn_inputs, drawn_params
+from toroids.discovery.tracing.draws import drawn_inputs, drawn_params, entries
 from toroids.discovery.tracing.example import shown_sizes
 from toroids.discovery.tracing.explore import Explored
 from toroids.discovery.tracing.holds import Point
 from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.weightless import anew
 from toroids.errors import DataError
-from toroids.params import Params
+from toroids.params import Computed, Params
 from toroids.symmetry.action import identity_choice, random_choice
 from toroids.symmetry.element import PARTS, Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
@@ -29,8 +29,6 @@ from toroids.symmetry.space import Action, Space
 
 # Rounding in float64 leaves about 1e-14; a wrong symmetry of a trained network shows at 1e-4.
 TOLERANCE = 1e-8
-# In a network's own precision, used where float64 does not fit into memory.
-NARROW_TOLERANCE = 1e-2
 # Networks of more entries are drawn once: a second draw would take as long and show no more.
 LARGE = 2**25
 # What rounds to zero is another number after any step of rounding. Entries that change when all
@@ -76,14 +74,16 @@ class Trial:
     cases: tuple[Case, ...]
     parameters: frozenset[str]
 
+    def moved(self, group: SymmetryGroup, element: Element) -> Params:
+        """The weights and buffers moved; those of a large network as each is asked for."""
+        if isinstance(self.params, Computed):
+            return group.moved(element, self.params)
+        return group.apply(element, self.params)
+
     @cached_property
     def blurs(self) -> list[list[Tensor]]:
         """By how much rounding may change every entry of the outputs of every case."""
-        generator = torch.Generator().manual_seed(0)
-        near = [
-            {name: self._beside(name, x, generator) for name, x in self.params.items()}
-            for _ in range(NEAR)
-        ]
+        near = [Computed(self.params, partial(self._beside, number)) for number in range(NEAR)]
         return [
             [
                 BLUR * torch.stack([(a - b).abs().nan_to_num(0.0) for a in others]).amax(dim=0)
@@ -92,9 +92,12 @@ class Trial:
             for case in self.cases
         ]
 
-    def _beside(self, name: str, x: Tensor, generator: torch.Generator) -> Tensor:
+    def _beside(self, number: int, name: str) -> Tensor:
+        """A tensor near that of the trial, the same one whenever it is asked for."""
+        x = self.params[name]
         if name not in self.parameters or not x.is_floating_point():
             return x
+        generator = torch.Generator().manual_seed(len(name) + 1000 * number)
         noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
         return x * (1 + STEPS * torch.finfo(x.dtype).eps * noise).to(x)
 
@@ -106,12 +109,10 @@ class Subject:
     Attributes:
         trials: drawn weights and inputs.
         logits: the position of the output that a classifier's reader sees.
-        tolerance: the deviation above which a symmetry is wrong.
     """
 
     trials: tuple[Trial, ...]
     logits: int = 0
-    tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,6 @@ class Deviation:
 
 def subject_of(
     explored: Explored,
-    model: nn.Module,
     generator: torch.Generator,
     trials: int | None = None,
     keep: Collection[str] = (),
@@ -137,8 +137,7 @@ def subject_of(
     """Draws weights, buffers and inputs for a proof.
 
     Args:
-        explored: the module's programs and where they were looked at.
-        model: gives weights and buffers to draw from; not touched.
+        explored: the module, its programs and where they were looked at.
         generator: on the CPU.
         trials: how many times to draw; by default twice, once where the network is large.
         keep: buffers that keep their values, on which the group depends.
@@ -146,31 +145,18 @@ def subject_of(
     Returns:
         The subject.
     """
-    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    wide = is_wide(model)
+    model = explored.model
+    state = anew(model, {name: tensor.detach() for name, tensor in model.state_dict().items()})
     if trials is None:
-        trials = 1 if sum(tensor.numel() for tensor in state.values()) > LARGE else 2
+        trials = 1 if entries(state) > LARGE else 2
     made: list[Trial] = []
     for number in range(trials):
         # every point is looked at in one of the draws
         points = explored.points[number::trials] or explored.points[:1]
-        made.append(_trial(points, explored.main, state, generator, keep, wide))
+        made.append(_trial(points, explored.main, state, generator, keep))
     names = [name for name in explored.main.outputs if name is not None]
     logits = names.index("logits") if "logits" in names else 0
-    return Subject(tuple(made), logits, TOLERANCE if wide else NARROW_TOLERANCE)
-
-
-def is_wide(model: nn.Module) -> bool:
-    """Whether a module is proven in float64 on this machine."""
-    size = sum(tensor.numel() for tensor in model.state_dict().values())
-    return bool(5 * 8 * size < _memory())  # the parameters, the moved ones, and what runs
-
-
-def _memory() -> int:
-    try:
-        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (ValueError, OSError, AttributeError):  # not POSIX
-        return 8 << 30
+    return Subject(tuple(made), logits)
 
 
 def _trial(
@@ -179,35 +165,34 @@ def _trial(
     state: Params,
     generator: torch.Generator,
     keep: Collection[str],
-    wide: bool,
 ) -> Trial:
     """Draws weights and buffers; where that gives NaN, as under a mask of zeros, fewer buffers."""
     buffers = [name for name in state if name not in main.parameters]
     masks = [name for name in buffers if not state[name].is_floating_point()]
     for kept in (keep, {*keep, *masks}, {*keep, *buffers}):
-        params = drawn_params(state, main.aliases, main.parameters, generator, wide=wide, keep=kept)
-        cases = tuple(_case(point, params, generator, wide) for point in points)
+        params = drawn_params(state, main.aliases, main.parameters, generator, keep=kept)
+        cases = tuple(_case(point, params, generator) for point in points)
         outputs = [output for case in cases for output in case.before]
         if not buffers or not any(bool(x.isnan().any()) for x in outputs):
             break
     return Trial(params, cases, frozenset(main.parameters))
 
 
-def _case(point: Point, params: Params, generator: torch.Generator, wide: bool) -> Case:
+def _case(point: Point, params: Params, generator: torch.Generator) -> Case:
     """One point at inputs that are drawn, or at its own where the drawn ones give NaN."""
     program = point.program
     inputs: Sequence[Tensor] = drawn_inputs(point.example.tensors, generator)
     try:
-        before = program.run(params, wide, inputs=inputs)
+        before = program.run(params, inputs=inputs)
         bad = any(bool(x.isnan().any()) for x in before)
     except DataError:  # as a number that is no row of a table
         bad = True
     if bad:
         inputs = point.example.tensors
-        before = program.run(params, wide, inputs=inputs)
+        before = program.run(params, inputs=inputs)
     sizes = shown_sizes(inputs)
     names = tuple(name for name in program.outputs if name is not None)
-    return Case(sizes, lambda p: program.run(p, wide, inputs=inputs), names, tuple(before))
+    return Case(sizes, lambda p: program.run(p, inputs=inputs), names, tuple(before))
 
 
 def measure(group: SymmetryGroup, subject: Subject, generator: torch.Generator) -> Deviation:
@@ -224,8 +209,8 @@ def measure(group: SymmetryGroup, subject: Subject, generator: torch.Generator) 
     """
     worst = Deviation()
     for trial in subject.trials:
-        moved = group.apply(restless(group, generator), trial.params)
-        worst = max(worst, _deviation_of(trial, moved, subject.tolerance), key=_order)
+        moved = trial.moved(group, restless(group, generator))
+        worst = max(worst, _deviation_of(trial, moved), key=_order)
     if group.output.mode != "values":
         worst = max(worst, _output_deviation(subject, group), key=_order)
     return worst
@@ -235,14 +220,14 @@ def _order(deviation: Deviation) -> float:
     return float("inf") if deviation.size != deviation.size else deviation.size
 
 
-def _deviation_of(trial: Trial, moved: Params, tolerance: float) -> Deviation:
+def _deviation_of(trial: Trial, moved: Params) -> Deviation:
     worst = Deviation()
     for number, case in enumerate(trial.cases):
         for k, (name, a, b) in enumerate(
             zip(case.named, case.outputs(moved), case.before, strict=True)
         ):
             size, entry = deviation(a, b)
-            if tolerance < size < torch.inf:
+            if TOLERANCE < size < torch.inf:
                 size, entry = deviation(a, b, trial.blurs[number][k])
             where = f"`{name}`{list(entry)} on inputs of sizes {case.name}"
             worst = max(worst, Deviation(size, where), key=_order)
@@ -354,7 +339,7 @@ def violations(
         DataError: the outputs are NaN, or there are none.
     """
     worst = measure(group, subject, generator)
-    if worst.size <= subject.tolerance:
+    if worst.size <= TOLERANCE:
         return [], worst
     _check_finite(subject)
 
@@ -369,8 +354,8 @@ def violations(
                     for space in group.spaces
                 }
             )
-            moved = group.apply(element, trial.params)
-            if not _deviation_of(trial, moved, subject.tolerance).size <= subject.tolerance:
+            moved = trial.moved(group, element)
+            if not _deviation_of(trial, moved).size <= TOLERANCE:
                 return True
         return False
 
@@ -436,10 +421,9 @@ def _output_deviation(subject: Subject, group: SymmetryGroup) -> Deviation:
 
 def _with_other_outputs(
     group: SymmetryGroup, params: Params, scale: float, shift: Tensor
-) -> dict[str, Tensor]:
+) -> Params:
     """Scales the legs that write the outputs and adds the same number to every class."""
     written = {leg.tensor for leg in group.output.legs}
-    return {
-        name: scale * tensor + shift if name in written else tensor
-        for name, tensor in params.items()
-    }
+    return Computed(
+        params, lambda name: scale * params[name] + shift if name in written else params[name]
+    )

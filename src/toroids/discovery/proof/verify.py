@@ -113,7 +113,7 @@ def verify(
     keep = [condition.buffer for condition in group.conditions]
     try:
         explored = explore(model, inputs, output_key, also)
-        subject = subject_of(explored, model, generator, trials, keep)
+        subject = subject_of(explored, generator, trials, keep)
     except DataError:
         raise
     except ToroidsError as refused:  # as it cannot be traced

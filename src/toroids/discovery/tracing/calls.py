@@ -5,6 +5,7 @@ keep a state between calls, to draw random numbers, or to read numbers in Python
 a module gives other outputs than its trace, and is refused with the cause.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from toroids.discovery.tracing.asked import Asked
 from toroids.discovery.tracing.bounded import Bounded
+from toroids.discovery.tracing.draws import MATRIX, STREAMED, entries
 from toroids.discovery.tracing.example import Example
 from toroids.discovery.tracing.listening import Asking
 from toroids.discovery.tracing.program import Program, draws_random, operator_name
@@ -33,17 +35,23 @@ class Caller:
 
     Attributes:
         model: the module, left as it was by every call.
-        params: what it is called with.
+        params: what its traces are run with, the same as what it is called with.
         asked: what it has asked of its inputs.
         paths: what it has called at inputs of these sizes, as a number.
         records: whether it is known to give something else where gradients are recorded.
     """
 
-    def __init__(self, model: nn.Module, params: Params, output_key: str | int | None) -> None:
-        """Keeps what is needed for calls."""
-        self.model, self.params = model, params
-        self._key = output_key
-        self._lent = {f"model.{name}": tensor for name, tensor in params.items()}
+    def __init__(
+        self,
+        model: nn.Module,
+        lent: dict[str, Tensor],
+        output_key: str | int | None,
+        params: Params | None = None,
+    ) -> None:
+        """Keeps what is needed for calls: weights and buffers, and the same to be read anew."""
+        self.model, self.params = model, lent if params is None else params
+        self._key, self._own = output_key, lent
+        self._lent = {f"model.{name}": tensor for name, tensor in lent.items()}
         self.asked = Asked()
         self.paths: dict[str, int] = {}
         self.records = False
@@ -174,7 +182,7 @@ class Caller:
         Returns:
             Whether either gives something else than a module that has kept nothing.
         """
-        other = Caller(self.model, _other(self.params), self._key)
+        other = Caller(self.model, _other(self._own), self._key)
         counted = Counted(self.model, example, self._key)
         fresh = other.accepts(example)
         modules = [m for m in self.model.modules() if not is_of_torch(m)]
@@ -193,11 +201,12 @@ class Caller:
             return not _alike(later, expected)
 
 
-def _other(params: Params) -> Params:
-    """Other weights: every second one is made larger."""
+def _other(params: Params) -> dict[str, Tensor]:
+    """Other weights: every second one is made larger; not the matrices of a large network."""
+    most = MATRIX if entries(params) > STREAMED else math.inf
     return {
         name: x * (1 + 0.3 * (torch.arange(x.numel(), device=x.device) % 2)).to(x).view_as(x)
-        if x.is_floating_point()
+        if x.is_floating_point() and x.numel() <= most
         else x
         for name, x in params.items()
     }

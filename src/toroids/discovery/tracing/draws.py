@@ -8,13 +8,17 @@ strengthened, so that deep networks do not forget their input.
 from collections.abc import Collection, Mapping
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from toroids.params import Params
+from toroids.params import Computed, Params
 
 # The noise of large tensors, whose entries are not all alike anyway, comes again after so many: a
 # prime, which no length of rows divides.
 PERIOD = 262139
+# Networks of more entries are drawn one tensor at a time, whenever it is asked for, and not kept.
+STREAMED = 2**27
+# Larger tensors of such networks keep their numbers where a module is called.
+MATRIX = 2**16
 
 
 def drawn_params(
@@ -25,7 +29,7 @@ def drawn_params(
     *,
     wide: bool = True,
     keep: Collection[str] = (),
-) -> dict[str, Tensor]:
+) -> Params:
     """Draws parameters and buffers near those of a module.
 
     Args:
@@ -37,23 +41,40 @@ def drawn_params(
         keep: buffers that keep their values.
 
     Returns:
-        New tensors on the CPU, equal ones under the names of one tensor.
+        New tensors on the CPU, equal ones under the names of one tensor; those of a large network
+        are drawn, the same again, whenever they are asked for.
     """
     first = {other: name for name, names in aliases.items() for other in names}
+
+    def value(name: str, source: Generator) -> Tensor:
+        tensor = params[name].detach().cpu()
+        if name in keep:
+            return _like(tensor, wide)
+        if name in parameters:
+            return _learned(tensor, source, wide)
+        return _held(name, tensor, source, wide)
+
+    if entries(params) > STREAMED:
+        seed = int(torch.randint(2**40, (), generator=generator))
+        seeds = {name: seed + number for number, name in enumerate(params)}
+
+        def drawn_anew(name: str) -> Tensor:
+            source = first.get(name, name)
+            return value(source, Generator().manual_seed(seeds[source]))
+
+        return Computed(params, drawn_anew)
     drawn: dict[str, Tensor] = {}
-    for name, tensor in params.items():
+    for name in params:
         source = first.get(name, name)
         if source not in drawn:
-            value = tensor.detach().cpu()
-            drawn[source] = (
-                _like(value, wide)
-                if source in keep
-                else _learned(value, generator, wide)
-                if source in parameters
-                else _held(source, value, generator, wide)
-            )
+            drawn[source] = value(source, generator)
         drawn[name] = drawn[source]
     return {name: drawn[name] for name in params}
+
+
+def entries(params: Params) -> int:
+    """How many numbers there are in all tensors together."""
+    return sum(tensor.numel() for tensor in params.values())
 
 
 def _like(value: Tensor, wide: bool) -> Tensor:

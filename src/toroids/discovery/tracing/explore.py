@@ -7,6 +7,7 @@ at other sizes; where it gives something else than the trace that is there, it i
 
 import contextlib
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
@@ -17,7 +18,14 @@ from torch import Tensor, nn
 from toroids.discovery.tracing.asked import Question
 from toroids.discovery.tracing.assumed import excluded
 from toroids.discovery.tracing.calls import Caller, check_operators
-from toroids.discovery.tracing.draws import drawn_inputs, drawn_params, in_own_precision
+from toroids.discovery.tracing.draws import (
+    MATRIX,
+    STREAMED,
+    drawn_inputs,
+    drawn_params,
+    entries,
+    in_own_precision,
+)
 from toroids.discovery.tracing.example import Axis, Example, Inputs, example_of
 from toroids.discovery.tracing.holds import Point, Sizes, left_out, range_of
 from toroids.discovery.tracing.nearby import around
@@ -25,6 +33,7 @@ from toroids.discovery.tracing.program import Program, Twin, relates, twin_of
 from toroids.discovery.tracing.supported import check_supported
 from toroids.discovery.tracing.trace import ALL_PRESENT, alias_names, trace
 from toroids.discovery.tracing.variants import laid_out_otherwise, of_other_lists, of_other_rank
+from toroids.discovery.tracing.weightless import anew, with_weights
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.running import check_module
 
@@ -64,11 +73,13 @@ class Explored:
     """A module as its programs.
 
     Attributes:
+        model: the module, or a copy with numbers where it has none.
         programs: the first is that of the example.
         points: where the module gave what a program gives, the example first.
         notes: what the programs leave out, and for what the whole holds.
     """
 
+    model: nn.Module
     programs: tuple[Program, ...]
     points: tuple[Point, ...]
     notes: tuple[str, ...]
@@ -103,6 +114,7 @@ def explore(
     """
     check_module(model)
     check_supported(model)
+    model = with_weights(model)
     example = example_of(model, inputs)
     if not isinstance(also, list | tuple):
         raise ToroidsError(
@@ -121,13 +133,8 @@ def explore(
 class _Explorer:
     def __init__(self, model: nn.Module, example: Example, key: str | int | None) -> None:
         self.model, self.example, self.key = model, example, key
-        state = model.state_dict()
-        generator = torch.Generator().manual_seed(1)
-        keep = [name for name, x in state.items() if not x.is_floating_point()]
-        names, _ = alias_names(model)
-        parameters = {n for n, _ in model.named_parameters(remove_duplicate=False)}
-        drawn = drawn_params(state, names, parameters, generator, wide=False, keep=keep)
-        self.call = Caller(model, in_own_precision(drawn, state), key)
+        lent = _lent(model)
+        self.call = Caller(model, lent, key, anew(model, lent))
         self.programs: list[Program] = []
         self.points: list[Point] = []
         self.tried: dict[Axis, set[int]] = {}
@@ -159,7 +166,9 @@ class _Explorer:
             *([UNRECORDED] if self.call.records else []),
             *(note for program in self.programs for note in program.notes),
         ]
-        return Explored(tuple(self.programs), tuple(self.points), tuple(dict.fromkeys(notes)))
+        return Explored(
+            self.model, tuple(self.programs), tuple(self.points), tuple(dict.fromkeys(notes))
+        )
 
     def _first(self) -> list[Tensor]:
         """Calls the module on the example; in its own precision where that of the inputs fails."""
@@ -594,6 +603,19 @@ class _Explorer:
             for program in self._own()
             for low, high in [range_of(program, axis)]
         )
+
+
+def _lent(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers with which a module is called; a large one keeps its matrices."""
+    state = {name: x.detach() for name, x in model.state_dict().items()}
+    most = MATRIX if entries(state) > STREAMED else math.inf
+    some = {name: x for name, x in state.items() if x.numel() <= most}
+    names, _ = alias_names(model)
+    parameters = {n for n, _ in model.named_parameters(remove_duplicate=False)}
+    keep = [name for name, x in some.items() if not x.is_floating_point()]
+    generator = torch.Generator().manual_seed(1)
+    drawn = drawn_params(some, names, parameters, generator, wide=False, keep=keep)
+    return {**state, **in_own_precision(drawn, some)}
 
 
 def _entries(example: Example) -> int:

@@ -149,22 +149,23 @@ class Program:
             DataError: an operator does not take what it is given, as integers where it was traced
                 for floating inputs.
         """
-        last: dict[str, Tensor] = {}
         first = {other: names[0] for names in self.aliases.values() for other in names}
-        for name, tensor in params.items():
-            last[first.get(name, name)] = tensor
-        environment: dict[str, Any] = {}
-        for name, source in self.sources.items():
+        last = {first.get(name, name): name for name in params}
+
+        def value_of(placeholder: str) -> Any:
+            """What stands there, when it is first used: parameters may be drawn or read then."""
+            source = self.sources[placeholder]
             value = source.value
-            if source.kind in ("parameter", "buffer"):
-                value = last.get(source.name, value)
+            if source.kind in ("parameter", "buffer") and source.name in last:
+                value = params[last[source.name]]
             elif source.kind == "input" and inputs is not None and source.number >= 0:
                 value = inputs[source.number]
             if isinstance(value, Tensor):
                 value = value.to(how.device)
-            environment[name] = prepared(value, how.wide, source.kind != "parameter")
+            return prepared(value, how.wide, source.kind != "parameter")
+
         try:
-            return run_graph(self.graph, environment, how)
+            return run_graph(self.graph, value_of, how)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, IndexError, ValueError, TypeError, ArithmeticError) as error:
@@ -404,12 +405,26 @@ def prepared(value: Any, wide: bool, own: bool) -> Any:
     return value.clone() if own else value
 
 
-def run_graph(graph: fx.GraphModule, environment: dict[str, Any], how: Execution) -> list[Any]:
+class _Values(dict[fx.Node, Any]):
+    """Values by node; those of placeholders are asked for when they are first used."""
+
+    def __init__(self, value_of: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._value_of = value_of
+
+    def __missing__(self, node: fx.Node) -> Any:
+        if node.op != "placeholder":
+            raise KeyError(node)
+        self[node] = value = self._value_of(node.name)
+        return value
+
+
+def run_graph(graph: fx.GraphModule, value_of: Callable[[str], Any], how: Execution) -> list[Any]:
     """Runs a graph; frees what is not used again.
 
     Args:
         graph: operators as `torch.export` gives them.
-        environment: values by name of placeholder.
+        value_of: gives the value of a placeholder by its name, asked once.
         how: in which precision, where, and who watches.
 
     Returns:
@@ -419,11 +434,9 @@ def run_graph(graph: fx.GraphModule, environment: dict[str, Any], how: Execution
     for node in graph.graph.nodes:
         for used in node.all_input_nodes:
             last[used] = node
-    values: dict[fx.Node, Any] = {}
+    values = _Values(value_of)
     for node in graph.graph.nodes:
-        if node.op == "placeholder":
-            values[node] = environment[node.name]
-        elif node.op == "get_attr":
+        if node.op == "get_attr":
             found = attribute(graph, node.target)
             found = found.to(how.device) if isinstance(found, Tensor) else found
             values[node] = prepared(found, how.wide, False)
@@ -447,7 +460,7 @@ def call(node: fx.Node, look_up: LookUp, how: Execution) -> Any:
         graph, inputs = body(arguments)
         names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
         with _mode(node, arguments, how):
-            return tuple(run_graph(graph, dict(zip(names, inputs, strict=True)), how))
+            return tuple(run_graph(graph, dict(zip(names, inputs, strict=True)).__getitem__, how))
     if operator_name(node) == "while_loop":
         return _looped(arguments, how)
     if isinstance(node.target, torch._ops.HigherOrderOperator):  # torch.cond, map, scan
@@ -500,7 +513,9 @@ def _branch(argument: Any, how: Execution) -> Any:
     if not isinstance(argument, fx.GraphModule):
         return argument
     names = [n.name for n in argument.graph.nodes if n.op == "placeholder"]
-    return lambda *inputs: tuple(run_graph(argument, dict(zip(names, inputs, strict=True)), how))
+    return lambda *inputs: tuple(
+        run_graph(argument, dict(zip(names, inputs, strict=True)).__getitem__, how)
+    )
 
 
 def _looped(arguments: Sequence[Any], how: Execution) -> tuple[Any, ...]:

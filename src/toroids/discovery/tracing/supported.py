@@ -23,9 +23,10 @@ def check_supported(model: nn.Module) -> None:
     for name, module in model.named_modules():
         _check_code(name or type(model).__name__, module)
     held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    state = model.state_dict()
     for name, tensor in held.items():
-        _check_tensor(name, tensor, isinstance(tensor, nn.Parameter))
-    for name, value in model.state_dict().items():
+        _check_tensor(name, tensor, isinstance(tensor, nn.Parameter), name in state)
+    for name, value in state.items():
         if not isinstance(value, Tensor):
             raise ToroidsError(
                 f"the state dict holds `{name}`, a {type(value).__name__} and no tensor; discovery "
@@ -47,14 +48,16 @@ def _check_code(name: str, module: nn.Module) -> None:
         )
 
 
-def _check_tensor(name: str, tensor: Tensor, learned: bool) -> None:
+def _check_tensor(name: str, tensor: Tensor, learned: bool, kept: bool) -> None:
     if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
         raise ToroidsError(
             f"`{name}` of the model has no shape yet; run the model once on its inputs first."
         )
-    if tensor.is_meta:
+    if tensor.is_meta and not (tensor.is_floating_point() and kept):
         raise ToroidsError(
-            f"`{name}` is on the meta device and holds no numbers; load its weights first."
+            f"the buffer `{name}` is on the meta device, but its numbers decide what the "
+            "network computes; build the model with its "
+            "buffers on the CPU (parameters may stay on the meta device)."
         )
     if tensor.is_quantized or tensor.layout != torch.strided:
         kind = "quantized" if tensor.is_quantized else f"stored as {tensor.layout}"
@@ -75,7 +78,7 @@ def _check_storage(model: nn.Module) -> None:
     """Raises where two tensors share memory in different layouts, as a weight and its transpose."""
     places: dict[int, list[tuple[str, Tensor]]] = {}
     for name, tensor in _all_tensors(model):
-        if tensor.numel():
+        if tensor.numel() and not tensor.is_meta:
             places.setdefault(tensor.untyped_storage().data_ptr(), []).append((name, tensor))
     for held in places.values():
         for i, (name, tensor) in enumerate(held):

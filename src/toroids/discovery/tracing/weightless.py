@@ -1,0 +1,126 @@
+"""Weights of any size that take next to no memory: a few numbers, again and again.
+
+A module whose parameters are on the meta device has shapes but no numbers. It is given some, so
+that it can be called and traced like any other: every large tensor shows the same pages of memory
+one behind the other. Where the system cannot do that, they take the memory that they show.
+"""
+
+import contextlib
+import copy
+import math
+import os
+import weakref
+from functools import cache
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from toroids.checkpoint.mapping import forget, repeated
+from toroids.params import Computed, Params
+
+# Bytes that large tensors show again and again; smaller tensors have numbers of their own.
+PAGES = 2**24
+Recipe: TypeAlias = tuple[tuple[int, ...], torch.dtype, int]
+# For the copies made here, how their large tensors are made once more, by name.
+_RECIPES: "weakref.WeakKeyDictionary[nn.Module, dict[str, Recipe]]" = weakref.WeakKeyDictionary()
+
+
+def with_weights(model: nn.Module) -> nn.Module:
+    """A copy of a module in which tensors on the meta device have numbers.
+
+    Args:
+        model: left as it was.
+
+    Returns:
+        The module itself if none of its tensors are on the meta device.
+    """
+    held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    meta = {name: x for name, x in held.items() if x.is_meta and x.is_floating_point()}
+    if not meta:
+        return model
+    generator = torch.Generator().manual_seed(0)
+    twin = copy.deepcopy(model, {id(x): _given(name, x, generator) for name, x in meta.items()})
+    recipes = {id(x): _recipe(x) for x in meta.values() if _is_large(x)}
+    _RECIPES[twin] = {
+        name: recipes[id(x)]
+        for name, x in model.named_parameters(remove_duplicate=False)
+        if id(x) in recipes
+    }
+    for name, module in twin.named_modules():
+        own = [n for n, _ in module.named_parameters(name, recurse=False, remove_duplicate=False)]
+        large = [twin.get_parameter(n) for n in own if n in _RECIPES[twin]]
+        if large:
+            module.register_forward_hook(_Forget(large))
+    return twin
+
+
+class _Forget:
+    """A hook by which a module gives back the pages of its weights when it has been called."""
+
+    def __init__(self, weights: list[nn.Parameter]) -> None:
+        self._weights = weights
+
+    def __call__(self, *_: Any) -> None:
+        for weight in self._weights:
+            forget(weight)
+
+
+def anew(model: nn.Module, params: Params) -> Params:
+    """Tensors of a module by name; large ones of a copy made here are made anew at each use.
+
+    Args:
+        model: a module.
+        params: its tensors by name.
+
+    Returns:
+        The same by name, so that what has been used can be given back.
+    """
+    recipes = _RECIPES.get(model)
+    if recipes is None:
+        return params
+    return Computed(
+        params, lambda name: _repeated(*recipes[name]) if name in recipes else params[name]
+    )
+
+
+def _is_large(x: Tensor) -> bool:
+    return x.numel() * x.element_size() > PAGES and x.ndim > 1 and isinstance(x, nn.Parameter)
+
+
+def _recipe(x: Tensor) -> Recipe:
+    return tuple(x.shape), x.dtype, math.ceil(math.log2(x.numel() / x.shape[0]) / 2)
+
+
+def _given(name: str, old: Tensor, generator: torch.Generator) -> Tensor:
+    """Numbers in place of none: gains near one, small biases, matrices that keep lengths."""
+    if _is_large(old):
+        value = _repeated(*_recipe(old))
+    else:
+        noise = torch.randn(old.shape, generator=generator)
+        if old.ndim > 1:
+            noise = noise * (old.shape[0] / old.numel()) ** 0.5
+        else:
+            noise = 0.1 * noise if name.endswith("bias") else (1 + 0.1 * noise).abs()
+        value = noise.to(old.dtype)
+    if isinstance(old, nn.Parameter):
+        return nn.Parameter(value, requires_grad=old.requires_grad)
+    return value
+
+
+def _repeated(shape: tuple[int, ...], dtype: torch.dtype, spread: int) -> Tensor:
+    """A tensor of normal numbers that shows the same pages again and again."""
+    with contextlib.suppress(AttributeError, OSError):  # only Linux has it, and not without end
+        return repeated(_pages(dtype, spread), PAGES, dtype, shape)
+    generator = torch.Generator().manual_seed(spread)
+    return (torch.randn(shape, generator=generator) * 2.0**-spread).to(dtype)
+
+
+@cache
+def _pages(dtype: torch.dtype, spread: int) -> int:
+    """A file in memory with normal numbers of a standard deviation of 2^-spread."""
+    generator = torch.Generator().manual_seed(spread)
+    numbers = torch.randn(PAGES // dtype.itemsize, generator=generator) * 2.0**-spread
+    handle = os.memfd_create("weights")
+    os.write(handle, numbers.to(dtype).view(torch.uint8).numpy().data)
+    return handle
