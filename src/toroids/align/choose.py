@@ -18,8 +18,9 @@ from torch import Tensor
 from toroids.align.block import IMAGINARY, REAL, Block, Table
 from toroids.align.signs import best_signs, with_best_signs
 from toroids.params import precise
-from toroids.symmetry.action import identity_permutation, mean_first
+from toroids.symmetry.action import identity_permutation
 from toroids.symmetry.element import SpaceElement
+from toroids.symmetry.matrices import mean_first
 from toroids.symmetry.space import Space
 
 

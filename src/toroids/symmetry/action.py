@@ -11,15 +11,18 @@ D t, with all but Q. Shifts are added when all spaces have moved.
 """
 
 import math
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 
 import torch
 from torch import Tensor
 
 from toroids.errors import ParamsError, ToroidsError
 from toroids.symmetry.element import SpaceElement
+from toroids.symmetry.matrices import check_rotation, product, random_matrix
 from toroids.symmetry.space import Absorbed, Kind, Leg, Norm, Space
 from toroids.symmetry.units import along, permuted, vectors, with_vectors
+
+Draw = Callable[[Space, torch.Generator | None], Tensor | None]
 
 
 def identity_permutation(space: Space) -> Tensor:
@@ -48,7 +51,9 @@ def identity_choice(space: Space) -> SpaceElement:
     )
 
 
-def random_choice(space: Space, generator: torch.Generator | None) -> SpaceElement:
+def random_choice(
+    space: Space, generator: torch.Generator | None, matrices: Draw = random_matrix
+) -> SpaceElement:
     """A random choice; see `SymmetryGroup.random`."""
     shape = (space.copies, space.size)
     permutation = identity_permutation(space)
@@ -67,44 +72,10 @@ def random_choice(space: Space, generator: torch.Generator | None) -> SpaceEleme
     shifts = normal(len(space.of("shift")))
     phases = normal(len(space.of("phase")))
     signs = None if signs is None else torch.where(signs < 0, -1.0, 1.0).double()
-    mix = _random_matrix(space, generator)
+    mix = matrices(space, generator)
     return SpaceElement(
         permutation, log_scales, signs, shifts, mix, None if phases is None else math.pi * phases
     )
-
-
-def _random_matrix(space: Space, generator: torch.Generator | None) -> Tensor | None:
-    """Matrices of condition at most 10, or orthogonal ones, as the space allows."""
-
-    def orthogonal(size: int) -> Tensor:
-        square = (space.copies, size, size)
-        q: Tensor = torch.linalg.qr(torch.randn(square, dtype=torch.float64, generator=generator))[
-            0
-        ]
-        return q
-
-    if space.of("mix"):
-        left, right = orthogonal(space.size), orthogonal(space.size)
-        shape = (space.copies, space.size)
-        spread = torch.rand(shape, dtype=torch.float64, generator=generator) - 0.5
-        return left * torch.exp(math.log(10) * spread)[:, None, :] @ right
-    if not space.of("rotate"):
-        return None
-    if not space.of("rotate")[0].fixes_mean:
-        return orthogonal(space.size)
-    basis = mean_first(space.size)
-    inner = torch.eye(space.size, dtype=torch.float64).repeat(space.copies, 1, 1)
-    inner[:, 1:, 1:] = orthogonal(space.size - 1)
-    return basis @ inner @ basis.T
-
-
-def mean_first(size: int) -> Tensor:
-    """An orthonormal basis, in columns, whose first vector is constant: (size, size), float64."""
-    mean = torch.full((size,), size**-0.5, dtype=torch.float64)
-    across = mean.clone()
-    across[0] += 1.0  # the reflection that takes the first axis to minus the mean
-    reflected = torch.eye(size, dtype=torch.float64) - torch.outer(across, across) / across[0]
-    return torch.cat([mean[:, None], reflected[:, 1:]], dim=1)
 
 
 def check_choice(space: Space, choice: SpaceElement) -> None:
@@ -141,29 +112,11 @@ def check_choice(space: Space, choice: SpaceElement) -> None:
             f" (and so on for its actions {sorted(space.actions)}); pass an element of this group."
         )
     if choice.mix is not None and space.of("rotate"):
-        _check_rotation(space, choice.mix)
+        check_rotation(space, choice.mix)
     if "permute" not in space.actions and bool((choice.permutation != home).any()):
         raise ToroidsError(
             f"the element permutes `{space.name}`, whose actions are {sorted(space.actions)}; "
             "permute only spaces that allow it."
-        )
-
-
-# How far a matrix may be from orthogonal: float32 leaves about 1e-6 times the root of its size.
-ORTHOGONAL = 1e-4
-
-
-def _check_rotation(space: Space, matrix: Tensor) -> None:
-    matrix = matrix.detach()
-    eye = torch.eye(space.size, dtype=matrix.dtype, device=matrix.device)
-    off = float((matrix @ matrix.transpose(1, 2) - eye).abs().max())
-    if space.of("rotate")[0].fixes_mean:
-        off = max(off, float((matrix.sum(dim=2) - 1).abs().max()))
-    if off > ORTHOGONAL:
-        also = " that keeps the mean" if space.of("rotate")[0].fixes_mean else ""
-        raise ToroidsError(
-            f"the element's matrix on `{space.name}` is {off:.1g} from an orthogonal one{also}; "
-            "pass an element of this group."
         )
 
 
@@ -356,7 +309,8 @@ def carry_shift(space: Space, position: int, choice: SpaceElement, tensor: Tenso
 
 
 def _mixed(space: Space, leg: Leg, matrix: Tensor, tensor: Tensor) -> Tensor:
-    moved = matrix.to(tensor.device, tensor.dtype) @ vectors(tensor, leg, space.copies, space.size)
+    held = vectors(tensor, leg, space.copies, space.size)
+    moved = product(matrix.to(tensor.device, tensor.dtype), held)
     return with_vectors(tensor, leg, moved)
 
 

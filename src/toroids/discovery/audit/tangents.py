@@ -9,9 +9,10 @@ from torch import Tensor
 
 from toroids.discovery.audit.nulls import null_space, rank_of, unit_rows
 from toroids.params import Params
-from toroids.symmetry.action import identity_choice, mean_first
+from toroids.symmetry.action import identity_choice
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.matrices import mean_first
 from toroids.symmetry.space import Space
 
 # Parts of an element that are continuous; every entry of one is a direction, and of orthogonal

@@ -3,14 +3,20 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Bundle, Value
 from toroids.discovery.axes.constraints import Ids
-from toroids.discovery.inference.exponents import Exponents, Vector, complement, first_units, sparse
+from toroids.discovery.inference.exponents import (
+    Exact,
+    Exponents,
+    Vector,
+    complement,
+    first_units,
+    sparse,
+)
 from toroids.discovery.inference.in_place import is_expected, kept_in_place
 from toroids.discovery.inference.infer import Inference
 from toroids.discovery.inference.numbering import in_order, numbered
@@ -139,7 +145,7 @@ class Assembly:
     def signs_at(self, cell: int, exponents: Sequence[int]) -> list[tuple[int, ...]]:
         """For every generator of "flip" of a space, in order, the powers that unknowns take."""
         vectors = self._generators(cell, SIGN, exponents)
-        return [tuple(int(v.get(i, Fraction(0))) % 2 for i in exponents) for v in vectors]
+        return [tuple(int(v.get(i, 0)) % 2 for i in exponents) for v in vectors]
 
     def _generators(self, cell: int, channel: int, also: Sequence[int] = ()) -> list[Vector]:
         """What acts on the legs of a space, with the powers that the unknowns `also` take."""
@@ -169,7 +175,7 @@ class Assembly:
             taken: Vector = {}
             for i, value in vector.items():
                 for position in holds.get(i, ()):
-                    taken[position] = taken.get(position, Fraction(0)) + value
+                    taken[position] = taken.get(position, 0) + value
             if channel == SIGN:
                 taken = {position: value % 2 for position, value in taken.items()}
             return {position: value for position, value in taken.items() if value}
@@ -453,9 +459,9 @@ def _is_idle(
     )
 
 
-def _taken(vector: Vector, part: _Part, channel: int) -> Fraction:
+def _taken(vector: Vector, part: _Part, channel: int) -> Exact:
     """The exponent that a part takes in one generator."""
-    total = sum((vector.get(i, Fraction(0)) for i in part.exponents[channel]), Fraction(0))
+    total = sum(vector.get(i, 0) for i in part.exponents[channel])
     return total % 2 if channel == SIGN else total
 
 

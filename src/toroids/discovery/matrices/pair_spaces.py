@@ -56,7 +56,8 @@ class PairSpaces:
         places: Places = {f: (0, (f,)) for p in anchors for f in (p.real, p.imaginary)}
         if around:
             places = places_of(around[-1], key)
-        copy_of = [self._copy(around, key, anchor.real) for anchor in anchors]
+        by_space = [(space, places_of(space, key)) for space in around]
+        copy_of = [_copy(by_space, anchor.real) for anchor in anchors]
 
         def order(number: int) -> tuple[int, Entry]:
             both = (anchors[number].real, anchors[number].imaginary)
@@ -100,18 +101,6 @@ class PairSpaces:
         inside = [space for space in self.spaces if space.name in names]
         return sorted(inside, key=lambda space: len(space.within))
 
-    def _copy(self, around: Sequence[Space], key: Holder, feature: int) -> int:
-        """The number of the copy in which a feature is."""
-        digits: dict[str, int] = {}
-        sizes = {space.name: space.size for space in around}
-        for space in around:
-            place = places_of(space, key).get(feature)
-            if place is not None:
-                chain = (*space.within, space.name)
-                at = np.unravel_index(place[0], [sizes[name] for name in chain])
-                digits.update(zip(chain, map(int, at), strict=True))
-        return int(np.ravel_multi_index([digits[n] for n in sizes], list(sizes.values())))
-
     def _space(self, units: Sequence[Unit], key: Holder, around: Sequence[Space]) -> Space:
         copies = math.prod(space.size for space in around)
         legs: list[Leg] = []
@@ -150,6 +139,19 @@ class PairSpaces:
         )
 
 
+def _copy(around: Sequence[tuple[Space, Places]], feature: int) -> int:
+    """The number of the copy in which a feature is, by the spaces around and their places."""
+    digits: dict[str, int] = {}
+    sizes = {space.name: space.size for space, _ in around}
+    for space, places in around:
+        place = places.get(feature)
+        if place is not None:
+            chain = (*space.within, space.name)
+            at = np.unravel_index(place[0], [sizes[name] for name in chain])
+            digits.update(zip(chain, map(int, at), strict=True))
+    return int(np.ravel_multi_index([digits[n] for n in sizes], list(sizes.values())))
+
+
 def takes_pairs(other: Space, units: Sequence[Unit], space: Space, around: Sequence[Space]) -> bool:
     """Whether a space takes pairs to pairs: of the same unit, or of the same one in other copies.
 
@@ -164,9 +166,8 @@ def takes_pairs(other: Space, units: Sequence[Unit], space: Space, around: Seque
     """
     sizes = [s.size for s in around]
     free = [i for i, s in enumerate(around) if s.name != other.name]
-    places = {
-        holder: places_of(other, holder) for unit in units for holder in {p.holder for p in unit}
-    }
+    holders = {pair.holder for unit in units for pair in unit}
+    places = {holder: places_of(other, holder) for holder in holders}
     kinds: dict[tuple[Holder, int, Entry], set[tuple[int, ...]]] = {}
     for number, unit in enumerate(units):
         copy, place = divmod(number, space.size)

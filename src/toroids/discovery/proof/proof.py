@@ -25,12 +25,15 @@ from toroids.params import Computed, Params
 from toroids.symmetry.action import identity_choice, random_choice
 from toroids.symmetry.element import PARTS, Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.matrices import blocks, random_matrix
 from toroids.symmetry.space import Action, Space
 
 # Rounding in float64 leaves about 1e-14; a wrong symmetry of a trained network shows at 1e-4.
 TOLERANCE = 1e-8
 # Networks of more entries are drawn once: a second draw would take as long and show no more.
 LARGE = 2**25
+# Of streams wider than this a few units turn together in place of all, which is as telling.
+WIDE = 512
 # What rounds to zero is another number after any step of rounding. Entries that change when all
 # weights change by so many of those are blurred; a moved network is that far off, times the digits
 # that its scales cost.
@@ -296,7 +299,8 @@ def restless(group: SymmetryGroup, generator: torch.Generator) -> Element:
     """A random element whose permutations are cycles of all units, so that none stays in place."""
     choices = {}
     for space in group.spaces:
-        choice = random_choice(space, generator)
+        large = bool(space.of("rotate")) and space.size > WIDE
+        choice = random_choice(space, generator, matrices=blocks if large else random_matrix)
         if "permute" in space.actions:
             order = choice.permutation
             cycle = torch.empty_like(order).scatter_(1, order, order.roll(1, dims=1))
