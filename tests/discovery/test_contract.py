@@ -404,7 +404,6 @@ def sparse():
     [
         (lambda: torch.jit.trace(nn.Linear(4, 2), BATCH), "is a scripted module"),
         (lambda: nn.Linear(4, 2).to(torch.complex64), "`weight` is complex"),
-        (lambda: nn.Linear(4, 2, device="meta"), "`weight` is on the meta device"),
         (transposed, "`0.weight` and `2.weight` share memory in different layouts"),
         (sliced, "`0.weight` and `2.weight` share memory in different layouts"),
         (sparse, "`adjacency` is stored as torch.sparse_coo"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from toroids.errors import ConfigError
-from toroids.models.load import example, load_model
+from toroids.models.load import example, load_model, usual_inputs
 
 
 def test_a_callable_and_a_module_are_found_by_name(tmp_path, monkeypatch):
@@ -73,3 +73,39 @@ def test_example_inputs():
             example(wrong)
     with pytest.raises(ConfigError, match="tokens are drawn below 0"):
         example("2,3", 0)
+
+
+def test_a_model_of_a_folder_without_weights_takes_no_memory(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, vocab_size=20, architectures=["LlamaForCausalLM"],
+    )  # fmt: skip
+    config.save_pretrained(tmp_path)
+    empty = load_model(str(tmp_path), weights=False)
+    assert all(p.is_meta for p in empty.parameters())
+    assert not any(b.is_meta for b in empty.buffers())
+    assert not torch.nn.Linear(2, 2).weight.is_meta
+    whole = load_model(str(tmp_path))
+    assert {n: p.shape for n, p in empty.named_parameters()} == {
+        n: p.shape for n, p in whole.named_parameters()
+    }
+
+
+def test_inputs_are_told_by_the_configuration():
+    transformers = pytest.importorskip("transformers")
+    text = transformers.T5Config(
+        d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, vocab_size=11
+    )
+    found = usual_inputs(transformers.T5ForConditionalGeneration(text))
+    assert {name: x.shape for name, x in found.items()} == {
+        "input_ids": (1, 12), "decoder_input_ids": (1, 11)
+    }  # fmt: skip
+    assert max(int(x.max()) for x in found.values()) < 11
+    image = transformers.ViTConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        image_size=8, patch_size=4,
+    )  # fmt: skip
+    assert usual_inputs(transformers.ViTModel(image))["pixel_values"].shape == (1, 3, 8, 8)
+    with pytest.raises(ConfigError, match="pass an example's shape"):
+        usual_inputs(torch.nn.Linear(2, 2))

@@ -78,9 +78,9 @@ def profile(
     start: Annotated[Path, typer.Argument(help="A network: a file, or a folder of shards.")],
     end: Annotated[Path, typer.Argument(help="Another network of the same model.")],
     model: Annotated[str, typer.Option(help=MODEL)],
-    inputs: Shapes,
     data: Examples,
     out: Picture,
+    inputs: Shapes = None,
     train: Training = None,
     tokens: Tokens = None,
     output: Mode = "classifier",
@@ -174,9 +174,9 @@ def _barriers(name: str, curve: Profile | FlipProfile) -> list[str]:
 def flatness(
     weights: Annotated[list[Path], typer.Argument(help="Networks: files, or folders of shards.")],
     model: Annotated[str, typer.Option(help=MODEL)],
-    inputs: Shapes,
     data: Examples,
     out: Picture,
+    inputs: Shapes = None,
     tokens: Tokens = None,
     output: Mode = "classifier",
     output_key: OutputKey = None,
@@ -248,9 +248,9 @@ def section(
         typer.Argument(help="Three networks of the same model; or checkpoints, the last one last."),
     ],
     model: Annotated[str, typer.Option(help=MODEL)],
-    inputs: Shapes,
     data: Examples,
     out: Picture,
+    inputs: Shapes = None,
     trajectory: Annotated[
         bool, typer.Option(help="The networks are checkpoints of one training, three or more.")
     ] = False,

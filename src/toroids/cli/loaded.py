@@ -9,6 +9,7 @@ from torch import nn
 
 from toroids.checkpoint import open_checkpoint, original_pieces, state_dict_names
 from toroids.cli.shared import (
+    check_inputs,
     example_inputs,
     output_mode,
 )
@@ -42,15 +43,17 @@ class Loaded:
     def __init__(
         self,
         model: str,
-        inputs: list[str],
+        inputs: list[str] | None,
         tokens: int | None,
         output: str,
         output_key: str | None,
         files: Sequence[Path],
     ) -> None:
         """Finds the model's group and opens the files under the model's names."""
+        mode = output_mode(output)
+        check_inputs(inputs, tokens)
         self.model: nn.Module = load_model(model)
-        mode, examples = output_mode(output), example_inputs(inputs, tokens)
+        examples = example_inputs(inputs, tokens, self.model)
         self.group: SymmetryGroup = discover(self.model, examples, mode, output_key=output_key)
         self.output_key = output_key
         pieces = original_pieces(self.model)

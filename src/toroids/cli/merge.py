@@ -44,8 +44,8 @@ from toroids.report.pictures import (
 def merge(
     weights: Annotated[list[Path], typer.Argument(help="Two or more networks to merge.")],
     model: Annotated[str, typer.Option(help=MODEL)],
-    inputs: Shapes,
     out: Annotated[Path, typer.Option(help="Where the merged weights go; laid out as the first.")],
+    inputs: Shapes = None,
     data: Annotated[str | None, typer.Option(help=f"To compare on. {DATA}")] = None,
     train: Annotated[
         str | None, typer.Option(help="To repair, or recalibrate, on; in the same form.")

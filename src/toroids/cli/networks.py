@@ -24,14 +24,15 @@ from toroids.cli.shared import (
     OutputName,
     Shapes,
     Tokens,
+    check_inputs,
     check_method,
     example_inputs,
     output_mode,
     say,
     shown_progress,
 )
-from toroids.discovery.discover import discover
-from toroids.discovery.proof.verify import verify
+from toroids.discovery.discover import discover, group_of, proven
+from toroids.discovery.tracing.explore import explore
 from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
 from toroids.params import Params, load_params
@@ -39,7 +40,7 @@ from toroids.params import Params, load_params
 
 def symmetries(
     model: Annotated[str, typer.Argument(help=MODEL)],
-    inputs: Shapes,
+    inputs: Shapes = None,
     tokens: Tokens = None,
     output: OutputName = "values",
     output_key: OutputKey = None,
@@ -47,15 +48,17 @@ def symmetries(
     force: Force = False,
 ) -> None:
     """Find, prove and print the symmetry group of a model."""
-    mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    mode = output_mode(output)
+    check_inputs(inputs, tokens)
     place = Output(json, model_files(model), force, "--json") if json is not None else None
     if place is not None:
         place.check()
-    network = load_model(model)
-    group = discover(network, examples, mode, output_key=output_key)
+    network = load_model(model, weights=False)
+    examples = example_inputs(inputs, tokens, network)
+    explored = explore(network, examples, output_key)
+    group, found = proven(explored, group_of(explored, mode))
     if place is not None:
         place.write(group.to_json().encode())
-    found = verify(group, network, examples, output_key=output_key)
     say(
         f"{group}\nproven: outputs change by at most {found:.0e} in float64, in {found.draws} "
         f"draws at inputs of the sizes {'; '.join(found.sizes)}"
@@ -65,8 +68,8 @@ def symmetries(
 def canonicalize(
     weights: Annotated[Path, typer.Argument(help="The network's weights, a safetensors file.")],
     model: Annotated[str, typer.Option(help=MODEL)],
-    inputs: Shapes,
     out: Annotated[Path, typer.Option(help="Where the canonical weights go.")],
+    inputs: Shapes = None,
     tokens: Tokens = None,
     output: OutputName = "values",
     output_key: OutputKey = None,
@@ -76,11 +79,14 @@ def canonicalize(
     force: Force = False,
 ) -> None:
     """Bring a network to its canonical form: the same function, its symmetries removed."""
-    mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    mode = output_mode(output)
+    check_inputs(inputs, tokens)
     place = Output(out, [*weight_files(weights), *model_files(model)], force)
     place.check()
     params = load_params(weights)
-    group = discover(load_model(model), examples, mode, output_key=output_key)
+    network = load_model(model, weights=False)
+    examples = example_inputs(inputs, tokens, network)
+    group = discover(network, examples, mode, output_key=output_key)
     canonical = canonical_form(group, params, gauge, bias, batch_norm)
     place.write_params(canonical)
     moved = sum(not torch.equal(canonical[name], tensor) for name, tensor in params.items())
@@ -94,8 +100,8 @@ def align(
     ],
     reference: Annotated[Path, typer.Argument(help="The network that stays.")],
     model: Annotated[str, typer.Option(help=MODEL)],
-    inputs: Shapes,
     out: Annotated[Path, typer.Option(help="Where the moved weights go; laid out as they came.")],
+    inputs: Shapes = None,
     tokens: Tokens = None,
     output: OutputName = "values",
     output_key: OutputKey = None,
@@ -123,15 +129,17 @@ def align(
     force: Force = False,
 ) -> None:
     """Move a network onto another, its function unchanged: files, shards or pretrained folders."""
-    mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    mode = output_mode(output)
+    check_inputs(inputs, tokens)
     check_method(method)
     sources = open_checkpoint(moving), open_checkpoint(reference)
     place = Output(out, [*weight_files(moving, reference), *model_files(model)], force)
     place.check_like(sources[0])
-    network = load_model(model)
+    network = load_model(model, weights=False)
+    examples = example_inputs(inputs, tokens, network)
     group = discover(network, examples, mode, output_key=output_key)
     pieces = original_pieces(network)
-    del network  # as large as what is aligned
+    del network  # as large as what is aligned, where it is no folder
     shared = shared_names(group, only) if only else group.shapes
     b, a = (
         state_dict_names(x, own_shapes(x.shapes, group.shapes, shared), group.tied, pieces)

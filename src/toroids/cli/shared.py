@@ -13,20 +13,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+from torch import nn
 
 from toroids.align.alignment import METHODS, METHODS_ON_DATA
 from toroids.discovery.tracing.example import Inputs
 from toroids.errors import ConfigError
-from toroids.models.load import example
+from toroids.models.load import example, usual_inputs
 from toroids.study.run import Progress as Callback
 from toroids.symmetry.space import OutputMode
 
 MODEL = "package.module:callable, or a Hugging Face folder."
 Shapes = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--input",
-        help="An example's shape, as 1,3,32,32; NAME=1,8 for a keyword argument. Repeatable.",
+        help="An example's shape, as 1,3,32,32; NAME=1,8 for a keyword argument. Repeatable. A "
+        "Hugging Face model of texts or images needs none.",
     ),
 ]
 Tokens = Annotated[int | None, typer.Option(help="The inputs are token ids below this number.")]
@@ -59,8 +61,16 @@ def output_mode(output: str) -> OutputMode:
     return cast(OutputMode, output)
 
 
-def example_inputs(inputs: list[str], tokens: int | None) -> Inputs:
-    """Draws example inputs of the shapes given."""
+def check_inputs(inputs: list[str] | None, tokens: int | None) -> None:
+    """Raises where shapes are given that are none."""
+    if inputs:
+        example_inputs(inputs, tokens, nn.Identity())
+
+
+def example_inputs(inputs: list[str] | None, tokens: int | None, network: nn.Module) -> Inputs:
+    """Draws example inputs of the shapes given; without any, those that the network takes."""
+    if not inputs:
+        return usual_inputs(network)
     named = [text.partition("=")[::2] for text in inputs if "=" in text]
     plain = [example(text, tokens) for text in inputs if "=" not in text]
     if named and plain:

@@ -28,11 +28,11 @@ from toroids.discovery.proof.proof import (
     TOLERANCE,
     Atom,
     Deviation,
-    Subject,
     subject_of,
     violations,
     without_atoms,
 )
+from toroids.discovery.proof.verify import Verification
 from toroids.discovery.tracing.example import Inputs
 from toroids.discovery.tracing.explore import Explored, explore
 from toroids.errors import ProofWarning
@@ -90,22 +90,30 @@ def discover(
     group = group_of(explored, output)
     if not verify:
         return replace(group, notes=(*group.notes, "not verified: verify=False was asked for"))
+    return proven(explored, group)[0]
+
+
+def proven(explored: Explored, group: SymmetryGroup) -> tuple[SymmetryGroup, Verification]:
+    """Proves a group on random elements.
+
+    Args:
+        explored: the traced module.
+        group: what the rules grant.
+
+    Returns:
+        The group without what fails the proof, which is warned of; and by how much the rest
+        changes the outputs.
+    """
     generator = torch.Generator().manual_seed(0)
     keep = [condition.buffer for condition in group.conditions]
     subject = subject_of(explored, generator, keep=keep)
-    return _proven(group, subject, type(model).__name__, generator)
-
-
-def _proven(
-    group: SymmetryGroup, subject: Subject, model: str, generator: torch.Generator
-) -> SymmetryGroup:
-    """Leaves out what fails the proof, until nothing does."""
     while True:
         bad, deviation = violations(group, subject, generator)
         if not bad:
-            return group
+            return group, Verification(deviation, subject)
         note = _failure(bad, deviation)
-        warnings.warn(f"`{model}`: {note}", ProofWarning, stacklevel=3)
+        name = type(explored.model).__name__
+        warnings.warn(f"`{name}`: {note}", ProofWarning, stacklevel=3)
         group = without_atoms(group, bad)
         group = replace(group, notes=(*group.notes, note))
 

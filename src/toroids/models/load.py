@@ -7,6 +7,8 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,19 @@ MOST_BYTES = 16_000_000
 # Settings that count what is built one by one.
 REPEATED = re.compile("(layers?|depth|blocks|experts)$")
 MOST_LAYERS = 10_000
+# Tokens in the example of a text.
+LENGTH = 12
 
 
-def load_model(name: str) -> nn.Module:
+def load_model(name: str, weights: bool = True) -> nn.Module:
     """Builds the model that a user named on the command line.
 
     Args:
         name: `package.module:callable`, which is imported and called without arguments (the
             current folder is searched too), or a local folder with a `config.json` as
             `save_pretrained` writes it (weights, if any, are read with safetensors only).
+        weights: whether those of a folder are read; if not, its parameters stay on the meta
+            device, and a model of any size is built in next to no memory.
 
     Returns:
         The model.
@@ -41,7 +47,7 @@ def load_model(name: str) -> nn.Module:
         ConfigError: nothing of that name, it fails, or it gives no module.
     """
     if os.path.isdir(name):
-        return _pretrained(Path(name))
+        return _pretrained(Path(name), weights)
     if not all(name.partition(":")):
         raise ConfigError(
             f"`{name}` names no model; write package.module:callable, or a folder with config.json."
@@ -116,7 +122,7 @@ def _failed(name: str, error: BaseException) -> str:
     return f"`{name}` failed{where}: {what}; mend it, or name another."
 
 
-def _pretrained(folder: Path) -> nn.Module:
+def _pretrained(folder: Path, weights: bool) -> nn.Module:
     try:
         import transformers  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
@@ -131,7 +137,10 @@ def _pretrained(folder: Path) -> nn.Module:
         )
     try:
         settings = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        if any(folder.glob("*.safetensors")):
+        if not weights:
+            with _parameters_on_meta():
+                model = kind(settings)
+        elif any(folder.glob("*.safetensors")):
             model = kind.from_pretrained(
                 folder, config=settings, use_safetensors=True, local_files_only=True
             )
@@ -143,6 +152,24 @@ def _pretrained(folder: Path) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise ConfigError(f"`{name}` is no PyTorch model; expected one of transformers'.")
     return model.eval()
+
+
+@contextmanager
+def _parameters_on_meta() -> Iterator[None]:
+    """Builds modules whose parameters take no memory; their buffers are computed as always."""
+    register = nn.Module.register_parameter
+
+    def on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is not None and not parameter.is_meta:
+            empty = torch.empty_like(parameter, device="meta")
+            parameter = nn.Parameter(empty, requires_grad=parameter.requires_grad)
+        register(module, name, parameter)
+
+    nn.Module.register_parameter = on_meta  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = register  # type: ignore[method-assign]
 
 
 def _architecture(folder: Path) -> str:
@@ -171,6 +198,36 @@ def _check_size(settings: Any) -> None:
             _check_size(value)
             if REPEATED.search(name) and type(value) is int and value > MOST_LAYERS:
                 raise ValueError(f"{name} is {shown(value)}, more than {MOST_LAYERS:,}")
+
+
+def usual_inputs(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Example inputs of a model of transformers, by its configuration: a text or an image.
+
+    Args:
+        model: as `load_model` gives it.
+
+    Returns:
+        Its keyword arguments.
+
+    Raises:
+        ConfigError: nothing says what the model takes.
+    """
+    taken, config = getattr(model, "main_input_name", None), getattr(model, "config", None)
+    generator = torch.Generator().manual_seed(0)
+    if taken == "pixel_values" and isinstance(size := getattr(config, "image_size", None), int):
+        shape = (1, getattr(config, "num_channels", 3), size, size)
+        return {taken: torch.randn(shape, generator=generator)}
+    words = getattr(config, "vocab_size", None)
+    if taken == "input_ids" and isinstance(words, int):
+        names = [taken, *["decoder_input_ids"] * bool(getattr(config, "is_encoder_decoder", False))]
+        return {
+            name: torch.randint(words, (1, LENGTH - i), generator=generator)
+            for i, name in enumerate(names)
+        }
+    raise ConfigError(
+        f"nothing says what inputs `{type(model).__name__}` takes; pass an example's shape, as "
+        "--input 1,3,32,32, or NAME=1,8 for a keyword argument."
+    )
 
 
 def example(shape: str, integers: int | None = None) -> torch.Tensor:

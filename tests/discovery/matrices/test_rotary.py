@@ -54,7 +54,7 @@ def found(model, *inputs, free=()):
     program = trace(model, example, free=free)
     shorter = [example.resized(dict.fromkeys(free, 3))] if free else []
     points = tuple(Point(program, x) for x in (example, *shorter))
-    explored = Explored((program,), points, ())
+    explored = Explored(model, (program,), points, ())
     group = group_of(explored)
     assert deviation(explored, model, group) < 1e-10
     return group, [(s.size, s.copies, sorted(s.actions)) for s in pairs_of(group)]
