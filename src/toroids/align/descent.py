@@ -6,17 +6,19 @@ does, the step is that of the linearised objective. A step is taken only if the 
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from toroids.align.block import Block, blocks, rows_of, tables
-from toroids.align.choose import choose
-from toroids.align.greedy import greedy
+from toroids.align.block import Block, Part, Rows, blocks, rows_of, tables
+from toroids.align.choose import Choice, choose
+from toroids.align.greedy import walked
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
+from toroids.align.sketch import is_sketched, sketched
 from toroids.params import inner_product, precise, rounding_of
 from toroids.symmetry.action import move_space
 from toroids.symmetry.element import SpaceElement
@@ -90,7 +92,7 @@ def _is_copy(problem: Problem, position: Position) -> bool:
 def _from_greedy(problem: Problem) -> tuple[Position, int, bool]:
     position = problem.position()
     before = position.similarity(problem.reference)
-    moved = problem.position(greedy(problem).element)
+    moved, _ = walked(problem)
     if moved.similarity(problem.reference) >= before:
         position = moved
     del moved
@@ -160,7 +162,7 @@ def best_steps(problem: Problem, block: Block, position: Position) -> tuple[Step
     Returns:
         The steps that gain most, and their gain.
     """
-    choice = choose(block, tables(block, rows_of(problem.reference, position.tensors)))
+    choice = _choice(block, rows_of(problem.reference, position.tensors))
     if block.is_linear:
         return choice.steps, choice.value - choice.before
     before = inner_product(position.tensors, problem.reference, block.tensors)
@@ -175,6 +177,17 @@ def best_steps(problem: Problem, block: Block, position: Position) -> tuple[Step
         if gain > best[1]:
             best = (steps, gain)
     return best
+
+
+def _choice(block: Block, rows: Rows) -> Choice:
+    """The best choice on a block; by sketches where these tell it."""
+    legs = block.legs[block.space.name].items()
+
+    def parts() -> Iterator[Part]:
+        return ((power, *rows(block.space, leg)) for leg, power in legs)
+
+    choice = sketched(block, parts) if is_sketched(block) else None
+    return choose(block, tables(block, rows)) if choice is None else choice
 
 
 def _turn(steps: Steps, rounding: float) -> float:

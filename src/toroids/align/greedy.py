@@ -16,12 +16,24 @@ have none wait for the others. Where phases turn what heads hold, keys tell the 
 then queries the heads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from toroids.align.block import Block, Pattern, Rows, Table, blocks, cosines, products, rows_of
-from toroids.align.choose import choose
+from toroids.align.block import (
+    Block,
+    Part,
+    Pattern,
+    Rows,
+    Table,
+    blocks,
+    cosines,
+    products,
+    rows_of,
+)
+from toroids.align.choose import Choice, choose
+from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
+from toroids.align.sketch import is_sketched, sketched
 from toroids.canonical.mix import carried_twice
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Leg, Space, overlap
@@ -38,6 +50,12 @@ def greedy(problem: Problem) -> Found:
     Returns:
         An element of permutations, signs and orthogonal matrices; it can be worse than none.
     """
+    position, done = walked(problem)
+    return Found(position.element, 1, done, "greedy")
+
+
+def walked(problem: Problem) -> tuple[Position, bool]:
+    """Where greedy alignment leads, and whether it got to its end."""
     group, effort = problem.group, problem.effort
     position = problem.position()
     all_blocks = blocks(group)
@@ -47,7 +65,7 @@ def greedy(problem: Problem) -> Found:
     waits = list(all_blocks)
     while waits:
         if effort.over:
-            return Found(position.element, 1, False, "greedy")
+            return position, False
         effort.tell("greedy", len(all_blocks) - len(waits), len(all_blocks))
         block = next((b for b in waits if _is_told(meets, b, known)), waits[0])
         waits.remove(block)
@@ -55,10 +73,12 @@ def greedy(problem: Problem) -> Found:
         later = _beside_phases(block)
         for waiting in (later, set[str]()) if later else (later,):
             rows = rows_of(problem.reference, position.tensors)
-            tables = _tables(group, meets, block, known, waiting, rows)
-            for space, step in choose(block, tables).steps:
+            choice = _clear(group, meets, block, known, rows) if is_sketched(block) else None
+            if choice is None:
+                choice = choose(block, _tables(group, meets, block, known, waiting, rows))
+            for space, step in choice.steps:
                 position.move(space, step)
-    return Found(position.element, 1, True, "greedy")
+    return position, True
 
 
 def _meetings(group: SymmetryGroup) -> Meets:
@@ -98,6 +118,19 @@ def _tables(
         plain = turns or inner or single
         tables[space.name] = products(parts, inner) if plain else cosines(parts)
     return tables
+
+
+def _clear(
+    group: SymmetryGroup, meets: Meets, block: Block, known: set[str], rows: Rows
+) -> Choice | None:
+    """The best choice on one space of many units, if sketches tell it."""
+    space = block.space
+    telling = _telling(group, meets, block, space, known)
+
+    def parts() -> Iterator[Part]:
+        return ((block.legs[space.name][leg], *rows(space, leg)) for leg in telling)
+
+    return sketched(block, parts, cosine=True)
 
 
 def _beside_phases(block: Block) -> set[str]:
