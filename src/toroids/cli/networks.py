@@ -35,7 +35,14 @@ from toroids.discovery.discover import discover, group_of, proven
 from toroids.discovery.tracing.explore import explore
 from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
-from toroids.params import Params, load_params
+from toroids.params import Params
+
+Scratch = Annotated[
+    Path | None, typer.Option(help="A folder on a disk, for networks that exceed the memory.")
+]
+KeepUnused = Annotated[
+    bool, typer.Option(help="Write weights that the model does not have as they came.")
+]
 
 
 def symmetries(
@@ -66,9 +73,11 @@ def symmetries(
 
 
 def canonicalize(
-    weights: Annotated[Path, typer.Argument(help="The network's weights, a safetensors file.")],
+    weights: Annotated[Path, typer.Argument(help="The network: a file, or a folder of shards.")],
     model: Annotated[str, typer.Option(help=MODEL)],
-    out: Annotated[Path, typer.Option(help="Where the canonical weights go.")],
+    out: Annotated[
+        Path, typer.Option(help="Where the canonical weights go; laid out as they came.")
+    ],
     inputs: Shapes = None,
     tokens: Tokens = None,
     output: OutputName = "values",
@@ -76,20 +85,23 @@ def canonicalize(
     gauge: Annotated[str, typer.Option(help="sphere, or balanced for the least norm.")] = "sphere",
     bias: Annotated[bool, typer.Option(help="Count biases as coordinates of the spheres.")] = True,
     batch_norm: Annotated[str, typer.Option(help="keep or fold.")] = "keep",
+    scratch: Scratch = None,
+    keep_unused: KeepUnused = False,
     force: Force = False,
 ) -> None:
     """Bring a network to its canonical form: the same function, its symmetries removed."""
     mode = output_mode(output)
     check_inputs(inputs, tokens)
+    source = open_checkpoint(weights)
     place = Output(out, [*weight_files(weights), *model_files(model)], force)
-    place.check()
-    params = load_params(weights)
+    place.check_like(source)
     network = load_model(model, weights=False)
     examples = example_inputs(inputs, tokens, network)
     group = discover(network, examples, mode, output_key=output_key)
-    canonical = canonical_form(group, params, gauge, bias, batch_norm)
-    place.write_params(canonical)
-    moved = sum(not torch.equal(canonical[name], tensor) for name, tensor in params.items())
+    params = state_dict_names(source, group.shapes, group.tied, original_pieces(network))
+    canonical = canonical_form(group, params, gauge, bias, batch_norm, scratch=scratch)
+    place.write_like(params.file_params(canonical, keep_unused), source)
+    moved = sum(not torch.equal(canonical[name], params[name]) for name in params)
     lines = [*(f"note: {note}" for note in canonical.notes)]
     say("\n".join([*lines, f"{moved} of {len(params)} tensors changed; written to `{out}`"]))
 
@@ -120,12 +132,8 @@ def align(
     raw: Annotated[
         bool, typer.Option(help="Write units moved but scaled as they came, not canonical.")
     ] = False,
-    scratch: Annotated[
-        Path | None, typer.Option(help="A folder on a disk, for networks that exceed the memory.")
-    ] = None,
-    keep_unused: Annotated[
-        bool, typer.Option(help="Write weights that the model does not have as they came.")
-    ] = False,
+    scratch: Scratch = None,
+    keep_unused: KeepUnused = False,
     force: Force = False,
 ) -> None:
     """Move a network onto another, its function unchanged: files, shards or pretrained folders."""
