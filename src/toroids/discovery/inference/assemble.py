@@ -202,8 +202,9 @@ class Assembly:
             shifts = [g for g in generators if g[0] == "shift"]
             generators = [("mix", vector, SCALE), *shifts]
         actions: set[Action] = {action for action, _, _ in generators}
-        outer = found.chain[cell][:-1]
-        carries = any(cell in chain[:-1] for chain in found.chain.values())
+        # what is there once, as a batch of one or heads of one layer, carries nothing anywhere
+        outer = [x for x in found.chain[cell][:-1] if found.size[x] > 1]
+        carries = size > 1 and any(cell in chain[:-1] for chain in found.chain.values())
         if size > 1:
             actions.add("permute")
         if not actions and not carries:
@@ -278,7 +279,7 @@ class Assembly:
         order = in_order(*numbered(found, cell, unit, found.role[places[at]]), at)
         positions = at[order]
         whole = len(positions) == found.size[cell] and len(positions) == int(np.prod(sizes))
-        copies = len(found.chain[cell]) > 1
+        copies = any(found.size[x] > 1 for x in found.chain[cell][:-1])
         if whole and not copies and (positions == np.arange(len(positions))).all():
             return axes[0], len(axes), None
         return axes[0], len(axes), tuple(positions.tolist())
