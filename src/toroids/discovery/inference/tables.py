@@ -94,11 +94,13 @@ def row_equations(
         these stand for; nothing where no row stands beside a bias.
     """
     tables = frozenset(tables_of(programs))
+    known = frozenset(conditions)
     if not tables:
         return [], {}
-    found = [
-        own for program in programs for own in _at_two_sizes(program, tables, frozenset(conditions))
-    ]
+    first = equations_of(programs[0], tables=tables, conditions=known)
+    if not _beside_biases(first or ()):  # most networks are seen to have none at one size
+        return [], {}
+    found = [own for program in programs for own in _at_two_sizes(program, tables, known)]
     if any(own is None for own in found):
         return [], {}
     equations = [e for own in found for e in own or ()]
