@@ -2,7 +2,7 @@
 
 Two small transformers with RMS norms, rotary positions and gated units learn the characters of
 Python's own language reference from other starts. On the straight line between them, what both know
-is lost. Permuting heads and units helps little: the residual stream of one is a rotation of the
+is lost. Permuting heads and units does not help: the residual stream of one is a rotation of the
 other's. Rotated by Procrustes, which takes no data, the barrier shrinks, and again when what lowers
 the loss between the two is learned. All losses are on test text, which neither training nor
 alignment has seen.
