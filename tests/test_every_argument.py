@@ -66,6 +66,8 @@ CALLS = {
     td.align: {"group": GROUP, "params": A, "to": B},
     td.align_many: {"group": GROUP, "networks": [A, B]},
     td.canonicalize: {"group": GROUP, "params": A},
+    td.compare: {"group": GROUP, "a": A, "b": B},
+    td.compare_many: {"group": GROUP, "networks": [A, B]},
     td.BendRecipe: {},
     td.connect: {"landscape": HERE, "a": A, "b": B, "recipe": td.BendRecipe(2), "points": 3},
     td.curvature: {"landscape": CURVED, "params": td.canonicalize(GROUP, A), "count": 1},

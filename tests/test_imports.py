@@ -22,6 +22,7 @@ ORDER = [
     "canonical",
     "geometry",
     "align",
+    "compare",
     "landscape",
     "solvers",
     "data",

@@ -29,7 +29,7 @@ class _Package(ModuleType):
 
     def __setattr__(self, name: str, value: object) -> None:
         # Importing the folder `align` puts it here, in the place of the function of that name.
-        if name != "align" or not isinstance(value, ModuleType):
+        if name not in ("align", "compare") or not isinstance(value, ModuleType):
             super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:

@@ -8,6 +8,8 @@ from toroids.align.many import ManyAlignment, align_many
 from toroids.binary.layers import BinaryConv2d, BinaryLinear, Sign
 from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
+from toroids.compare.compare import Comparison, compare
+from toroids.compare.family import Family, compare_many
 from toroids.discovery.audit.audit import audit
 from toroids.discovery.audit.counts import Audit
 from toroids.discovery.discover import discover
@@ -90,6 +92,11 @@ __all__ = [
     "align",
     "align_many",
     "Probe",
+    # comparison
+    "Comparison",
+    "Family",
+    "compare",
+    "compare_many",
     # landscape
     "Bend",
     "BendRecipe",

@@ -1,0 +1,1 @@
+"""Are two networks the same, related, or strangers: evidence, score, verdict."""

@@ -1,0 +1,104 @@
+"""Two networks layer by layer: what was left untouched, what was changed, and what is new."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from toroids.compare.score import cosine
+from toroids.params import Params, inner_product
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.offsets import as_read
+
+State = Literal["untouched", "lightly changed", "new"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of two aligned networks.
+
+    Attributes:
+        name: of the module, or of the tensor where no module holds it.
+        parameters: how many it has.
+        similarity: the cosine of its weights after alignment.
+        before: the same as the two networks lie, both canonical.
+        change: ||a - b|| / sqrt(||a|| ||b||) after alignment.
+        state: "untouched", equal up to rounding; "lightly changed", more alike than any layer of
+            two networks that were trained apart; or "new".
+
+    See `Comparison` for layers in use.
+    """
+
+    name: str
+    parameters: int
+    similarity: float
+    before: float
+    change: float
+    state: State
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a layer counts as changed, and as new.
+
+    Attributes:
+        rounding: the relative change up to which it counts as untouched.
+        strange: the similarity up to which layers of strangers come.
+    """
+
+    rounding: float
+    strange: float
+
+
+Pair = tuple[Params, Params]
+
+
+def layers(
+    group: SymmetryGroup, aligned: Pair, start: Params, unscaled: Pair, limits: Limits
+) -> tuple[Layer, ...]:
+    """Compares two aligned networks layer by layer, in the order of their state dict.
+
+    Args:
+        group: the architecture's symmetry group.
+        aligned: two canonical networks, the second one moved onto the first.
+        start: the second one before it was moved.
+        unscaled: the same two with the scales they came with: a change of one layer changes those
+            of its units, and so what reads them in canonical form.
+        limits: of the states.
+
+    Returns:
+        One entry per layer; gains that the canonical form makes one are left out.
+    """
+    a, b, start = (as_read(group, x) for x in (*aligned, start))
+    found = []
+    for name, tensors in _modules(group).items():
+        alike, change = cosine(a, b, tensors), _change(a, b, tensors)
+        if change is None:
+            continue
+        state: State = "lightly changed" if alike > limits.strange else "new"
+        plain = _change(*unscaled, tensors)
+        if min(change, change if plain is None else plain) <= limits.rounding:
+            state = "untouched"
+        count = sum(a[n].numel() for n in tensors)
+        found.append(Layer(name, count, alike, cosine(a, start, tensors), change, state))
+    return tuple(found)
+
+
+def _change(a: Params, b: Params, names: list[str]) -> float | None:
+    """||a - b|| / sqrt(||a|| ||b||); over the larger where one is zero, None where both are."""
+    left, right = (inner_product(x, x, names) ** 0.5 for x in (a, b))
+    step = {n: b[n].double() - a[n].double() for n in names}
+    size = (left * right) ** 0.5 or max(left, right)
+    return inner_product(step, step, names) ** 0.5 / size if size else None
+
+
+def _modules(group: SymmetryGroup) -> dict[str, list[str]]:
+    """The tensors of every module, in order."""
+    ones = {
+        space.legs[gain].tensor
+        for space in group.spaces if space.of("rotate")
+        for gain in space.gains if gain is not None
+    }  # fmt: skip
+    found: dict[str, list[str]] = {}
+    for name in group.parameters:
+        if name not in ones:
+            found.setdefault(name.rpartition(".")[0] or name, []).append(name)
+    return found
