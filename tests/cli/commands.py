@@ -16,6 +16,7 @@ COMMANDS = {
     "symmetries": ((), ("nets_of_outputs:build", "--input", "2,3")),
     "canonicalize": (("a",), MODEL),
     "align": (("a", "b"), MODEL),
+    "compare": (("a", "b"), MODEL),
     "profile": (("a", "b"), (*MODEL, *DATA, "--points", "3")),
     "flatness": (("a",), (*MODEL, *DATA, "--samples", "2", "--sigmas", "0.1")),
     "section": (("a", "b", "c"), (*MODEL, *DATA, "--resolution", "2")),

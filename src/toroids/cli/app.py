@@ -21,6 +21,7 @@ COMMANDS = {
     "symmetries": ("networks", "Find, prove and print the symmetry group of a model."),
     "canonicalize": ("networks", "Bring a network to its canonical form: symmetries removed."),
     "align": ("networks", "Move a network onto another, its function unchanged."),
+    "compare": ("compare", "Tell whether networks are the same, copies, related, or strangers."),
     # landscape
     "profile": ("landscape", "Measure the error along paths between two networks, and draw it."),
     "flatness": ("landscape", "Measure how much noise raises the error of networks, and draw it."),

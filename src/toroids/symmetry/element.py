@@ -83,13 +83,16 @@ class Element:
 
     def save(self, path: str | Path) -> None:
         """Writes the element as a safetensors file."""
-        tensors = {}
-        for name, choice in self.choices.items():
-            for part in FIELDS:
-                value = getattr(choice, part)
-                if value is not None:
-                    tensors[f"{name}/{part}"] = value
-        save_params(tensors, path)
+        save_params(self.tensors(), path)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Names what every space is acted on by, as `save` writes it."""
+        parts = {
+            f"{name}/{part}": getattr(choice, part)
+            for name, choice in self.choices.items()
+            for part in FIELDS
+        }
+        return {name: value for name, value in parts.items() if value is not None}
 
     @staticmethod
     def load(path: str | Path) -> "Element":

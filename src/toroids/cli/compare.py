@@ -1,0 +1,178 @@
+"""`toroids compare`: are networks the same, related, or strangers."""
+
+import json as jsonlib
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toroids.align.trunk import own_shapes, shared_names
+from toroids.checkpoint import Checkpoint, open_checkpoint, original_pieces, state_dict_names
+from toroids.cli.loaded import names_of
+from toroids.cli.outputs import Force, Output, model_files, weight_files
+from toroids.cli.shared import (
+    MODEL,
+    OutputKey,
+    OutputName,
+    Shapes,
+    Tokens,
+    example_inputs,
+    output_mode,
+    say,
+    shown_progress,
+    shown_table,
+)
+from toroids.compare.compare import Comparison
+from toroids.compare.compare import compare as compared
+from toroids.compare.family import Branch, Family, compare_many
+from toroids.discovery.discover import discover
+from toroids.errors import ConfigError, ParamsError
+from toroids.models.load import load_model
+from toroids.params import Params, encode_params
+from toroids.report.comparison import comparison_page, facts, family_page
+from toroids.symmetry.element import Element
+
+# What stands beside quantised weights in files, under names that the libraries chose.
+QUANTISED = re.compile(r"\.(qweight|qzeros|g_idx|absmax|quant_map|quant_state.*|SCB|weight_scale)$")
+
+
+def compare(
+    weights: Annotated[
+        list[Path], typer.Argument(help="Two or more networks: files, or folders of shards.")
+    ],
+    model: Annotated[str, typer.Option(help=MODEL)],
+    inputs: Shapes,
+    out: Annotated[Path | None, typer.Option(help="Where the page goes, an HTML file.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write what was found here as JSON.")] = None,
+    element: Annotated[
+        Path | None,
+        typer.Option(help="Write what moves the second canonical network onto the first here."),
+    ] = None,
+    tokens: Tokens = None,
+    output: OutputName = "values",
+    output_key: OutputKey = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="A tensor, or a module, that is compared; repeatable. Of two networks."),
+    ] = None,
+    bias: Annotated[bool, typer.Option(help="Count biases as coordinates of the spheres.")] = True,
+    force: Force = False,
+) -> None:
+    """Tell whether networks are the same, copies in disguise, related, or strangers."""
+    mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    _check_files(weights)
+    if len(weights) > 2 and (only or element is not None):
+        raise ConfigError("--only and --element are for two networks; name two.")
+    read = [*weight_files(*weights), *model_files(model)]
+    places = _places(read, force, {"--out": out, "--json": json, "--element": element})
+    sources = [open_checkpoint(file) for file in weights]
+    for source in sources:
+        _check_not_quantised(source)
+    network = load_model(model)
+    group = discover(network, examples, mode, output_key=output_key)
+    pieces = original_pieces(network)
+    del network  # as large as what is compared
+    shared = shared_names(group, only) if only else group.shapes
+    networks: list[Params] = [
+        state_dict_names(x, own_shapes(x.shapes, group.shapes, shared), group.tied, pieces)
+        for x in sources
+    ]
+    names = names_of(weights)
+    found: Comparison | Family
+    with shown_progress(every=5.0) as progress:
+        if len(weights) == 2:
+            first, second = networks
+            found = compared(group, first, second, bias, only=only or None, progress=progress)
+        else:
+            found = compare_many(group, networks, names, bias, progress=progress)
+    if "--out" in places:
+        single = isinstance(found, Comparison)
+        page = comparison_page(found, names) if single else family_page(found)  # type: ignore[arg-type]
+        places["--out"].write_page(page)
+    if "--json" in places:
+        text = jsonlib.dumps({"networks": names, **found.row()}, indent=2, allow_nan=False)
+        places["--json"].write(f"{text}\n".encode())
+    if "--element" in places and isinstance(found, Comparison):
+        own = found.element or Element(group.identity().choices)
+        places["--element"].write(encode_params(own.tensors()))
+    _show(found)
+    for place in places.values():
+        say(f"written to `{place.path}`")
+
+
+def _check_files(weights: list[Path]) -> None:
+    if len(weights) < 2:
+        raise ConfigError(f"there are {len(weights)} networks to compare; pass two or more.")
+    seen: dict[Path, Path] = {}
+    for file in weights:
+        place = file.resolve()
+        if place in seen:
+            raise ConfigError(
+                f"`{file}` and `{seen[place]}` are the same file, which is equal to itself; name "
+                "different ones."
+            )
+        seen[place] = file
+
+
+def _places(read: list[Path], force: bool, named: dict[str, Path | None]) -> dict[str, Output]:
+    """The places that are written to, checked; none is another's or an input."""
+    places: dict[str, Output] = {}
+    taken = list(read)
+    for option, path in named.items():
+        if path is not None:
+            places[option] = Output(path, taken, force, option)
+            places[option].check()
+            taken.append(path)
+    return places
+
+
+def _check_not_quantised(source: Checkpoint) -> None:
+    """Raises where weights are integers with scales beside them."""
+    for name in source:
+        tensor = source[name]
+        packed = tensor.itemsize == 1 and name.endswith("weight")
+        if QUANTISED.search(name) or packed:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise ParamsError(
+                f"`{source.path}` holds quantised weights (`{name}`, {kind}); dequantise it with "
+                "the library that made it, as by model.dequantize(), and compare what that saves."
+            )
+
+
+def _show(found: Comparison | Family) -> None:
+    if isinstance(found, Comparison):
+        _show_pair(found)
+        return
+    rows = [
+        (f"{found.names[i]} and {found.names[j]}", c.verdict, f"{c.score.mean:.4f}",
+         f"{c.distance:.4g}", f"{c.raw_distance:.4g}")
+        for (i, j), c in found.comparisons.items()
+    ]  # fmt: skip
+    shown_table(("pair", "verdict", "score", "distance", "raw"), rows, (2, 3, 4))
+    say("\n".join(_drawn(found.tree)))
+
+
+def _show_pair(found: Comparison) -> None:
+    for note in found.notes:
+        say(f"note: {note}")
+    shown_table(
+        ("layer", "state", "cosine", "as they lie", "change"),
+        [
+            (x.name, x.state, f"{x.similarity:.4f}", f"{x.before:.4f}", f"{x.change:.2g}")
+            for x in found.layers
+        ],
+        (2, 3, 4),
+    )
+    say("\n".join(f"{name:13s} {value}" for name, value in facts(found)))
+    say(f"\n{found.verdict}: {found.reason}")
+
+
+def _drawn(branch: Branch, indent: str = "") -> list[str]:
+    """The tree as text: what joins at which height, and what below it."""
+    if not branch.parts:
+        return [f"{indent}{branch.members[0]}"]
+    lines = [f"{indent}{branch.height:.4f}"]
+    for part in branch.parts:
+        lines += _drawn(part, f"{indent}  ")
+    return lines
