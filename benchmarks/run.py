@@ -31,6 +31,7 @@ BENCHMARKS = (
     "align_many",
     "align_memory",
     "language_models",
+    "compare",
     "landscape_speed",
     "section",
     "binary_flips",
