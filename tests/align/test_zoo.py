@@ -61,3 +61,20 @@ def test_language_models_written_by_hand_come_back_whatever_their_weights(layers
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=scale if parameter.ndim > 1 else 1.0)
         undone(group, {k: x.double() for k, x in model.state_dict().items()}, seed)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_heads_of_graphs_that_are_too_large_for_open_lengths_come_back(monkeypatch):
+    # a batch of one, which such traces hold as a number, must carry no heads
+    monkeypatch.setattr("toroids.discovery.tracing.explore.SMALL", 0)
+    config = transformers.LlamaConfig(
+        hidden_size=32, intermediate_size=24, num_hidden_layers=2, num_attention_heads=8,
+        num_key_value_heads=2, head_dim=8, vocab_size=40,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(config).double().eval()
+    inputs = {"input_ids": torch.randint(40, (1, 12))}
+    group = td.discover(model, inputs, output_key="logits", verify=False)
+    assert all(space.size > 1 for space in group.spaces)
+    assert {len(space.within) for space in group.spaces} == {0, 1}
+    undone(group, disturbed(model, group))
