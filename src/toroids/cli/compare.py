@@ -17,6 +17,7 @@ from toroids.cli.shared import (
     OutputName,
     Shapes,
     Tokens,
+    check_inputs,
     example_inputs,
     output_mode,
     say,
@@ -42,7 +43,7 @@ def compare(
         list[Path], typer.Argument(help="Two or more networks: files, or folders of shards.")
     ],
     model: Annotated[str, typer.Option(help=MODEL)],
-    inputs: Shapes,
+    inputs: Shapes = None,
     out: Annotated[Path | None, typer.Option(help="Where the page goes, an HTML file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write what was found here as JSON.")] = None,
     element: Annotated[
@@ -60,7 +61,8 @@ def compare(
     force: Force = False,
 ) -> None:
     """Tell whether networks are the same, copies in disguise, related, or strangers."""
-    mode, examples = output_mode(output), example_inputs(inputs, tokens)
+    mode = output_mode(output)
+    check_inputs(inputs, tokens)
     _check_files(weights)
     if len(weights) > 2 and (only or element is not None):
         raise ConfigError("--only and --element are for two networks; name two.")
@@ -69,10 +71,11 @@ def compare(
     sources = [open_checkpoint(file) for file in weights]
     for source in sources:
         _check_not_quantised(source)
-    network = load_model(model)
+    network = load_model(model, weights=False)
+    examples = example_inputs(inputs, tokens, network)
     group = discover(network, examples, mode, output_key=output_key)
     pieces = original_pieces(network)
-    del network  # as large as what is compared
+    del network  # as large as what is compared, where it is no folder
     shared = shared_names(group, only) if only else group.shapes
     networks: list[Params] = [
         state_dict_names(x, own_shapes(x.shapes, group.shapes, shared), group.tied, pieces)
