@@ -7,7 +7,7 @@ from torch import nn
 
 from toroids.discovery.tracing.asked import Question
 from toroids.discovery.tracing.example import Axis, Example, parameters_of
-from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.program import Program, holds_at
 
 SHOWN = 3  # names, or conditions, in a sentence
 
@@ -125,7 +125,14 @@ def range_of(program: Program, axis: Axis) -> tuple[int, int | None]:
     size = program.example.size(axis)
     if axis not in program.lengths:
         return size, size
-    return program.ranges.get(str(program.lengths[axis]), (size, size))
+    low, high = program.ranges.get(str(program.lengths[axis]), (size, size))
+    if high is None and not holds_at(program, axis, FAR):  # as one of pieces, which are counted
+        high = next(n for n in range(size, FAR) if not holds_at(program, axis, n + 1))
+    return low, high
+
+
+# Beyond this length a trace that is limited nowhere before is taken to be limited nowhere.
+FAR = 1000
 
 
 def _form(example: Example) -> str:

@@ -361,6 +361,13 @@ def _number(x: Any, expression: sympy.Expr, number: sympy.Basic) -> Any:
     return bool(number) if isinstance(x, torch.SymBool) else int(number)
 
 
+def holds_at(program: Program, axis: Axis, size: int) -> bool:
+    """Whether the guards of a trace on one length alone hold where it is this one."""
+    length = program.lengths[axis]
+    own = [guard for guard in program.guards if guard.free_symbols == {length}]
+    return all(_evaluated(g, {length: sympy.Integer(size)}) != sympy.false for g in own)
+
+
 def relates(program: Program, example: Example) -> bool:
     """Whether the lengths of an example are to each other as a trace takes for granted."""
     numbers: dict[sympy.Symbol, sympy.Integer] = {}
