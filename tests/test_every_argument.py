@@ -55,6 +55,7 @@ TRAINING = {"make_model": make, "data": SMALL, "seed": 0, "budget": 1}
 BINARY = {"make_model": make_bits, "data": (TWO[0].float(), TWO[1]), "seed": 0, "budget": 1}
 HERE, CORNERS = td.Landscape(NET, DATA), td.Landscape(BITS, TWO, on=CUBE)
 CURVED = td.Landscape(NET, DATA, on=td.Toroid(GROUP))
+TEXT = data.text(__file__, 16)
 CALLS = {
     td.BinaryConv2d: {"inputs": 1, "outputs": 1, "kernel": 1},
     td.BinaryLinear: {"inputs": 2, "outputs": 1},
@@ -92,6 +93,7 @@ CALLS = {
     data.digits: {"train": 10},
     data.find: {"name": "gone"},
     data.folder: {"path": "gone"},
+    data.text: {"path": __file__, "length": 16},
     data.glyphs: {"train": 2, "test": 2},
     data.patterns: {"inputs": 5, "density": 1.0},
     data.teacher: {"inputs": 5, "train": 4, "test": 4},
@@ -102,8 +104,10 @@ CALLS = {
     models.binary_fully_connected: {"widths": [4, 3, 2]},
     models.binary_perceptron: {"inputs": 5},
     models.committee: {"inputs": 6, "hidden": 3},
+    models.decoder: {"dim": 8, "depth": 1, "heads": 2},
     models.densenet40: {"growth": 1},
     models.fully_connected: {"widths": [4, 3, 2]},
+    models.gpt: {"dim": 8, "depth": 1, "heads": 2},
     models.lenet: {"shape": (1, 28, 28), "classes": 2},
     models.mlp_mixer: {"depth": 1},
     models.resnet18: {"width": 0.02},
@@ -169,6 +173,7 @@ CALLS |= {
     GROUP.compose: {"g": ELEMENT, "h": ELEMENT},
     GROUP.inverse: {"g": ELEMENT},
     GROUP.apply: {"element": ELEMENT, "params": A},
+    GROUP.moved: {"element": ELEMENT, "params": A},
     TOROID.check: {"params": CA},
     **{
         getattr(TOROID, name): {"a": CA, "b": CB}
@@ -208,6 +213,8 @@ CALLS |= {
     FLIPS.flip_at: {"positions": [0]},
     FLIPS.errors_if: {"name": WEIGHT, "positions": [0]},
     DATASET.subset: {"count": 6},
+    TEXT.encode: {"text": "def"},
+    TEXT.decode: {"tokens": TEXT.encode("def")},
     DATASET.label_noise: {"fraction": 0.5},
     DATASET.to: {"device": "cpu"},
 }
@@ -215,7 +222,7 @@ CALLS |= {
 NOT_CALLED = {"BitPath", "Path", "Geodesic", "FlipEvaluator", "flip_curve", "Sign", "CanonicalParams",
               "ManyAlignment", "hub", "rule", "Listed", "OpenRun", "Plan", "StudyConfig", "Work",
               "Epoch", "Trained", "Activations", "Alignment", "Bend", "Curvature", "FlipProfile",
-              "LocalEnergy", "MedianSection", "Absorbed", "Audit", "Evaluation", "Verification", "Profile", "Section", "Star"}  # fmt: skip
+              "LocalEnergy", "MedianSection", "Absorbed", "Text", "Comparison", "Family", "Audit", "Evaluation", "Verification", "Profile", "Section", "Star"}  # fmt: skip
 
 WRONG = {
     "nothing": None,
@@ -330,7 +337,8 @@ def test_no_public_function_is_left_out():
 # What is told apart by names only; what needs no argument; what is trusted by those who call it.
 METHODS_NOT_CALLED = {"to_json", "identity", "extra_repr", "forward", "evaluation", "flipped", "apply_",
                       "copies_from", "score", "of", "of_kind", "index_on", "rate", "growing", "params",
-                      "group", "data", "model"}  # fmt: skip
+                      "group", "data", "model", "tensors", "row",
+                      "batch_loss", "minibatches"}  # fmt: skip
 
 
 def test_no_public_method_is_left_out():

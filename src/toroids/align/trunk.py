@@ -32,8 +32,12 @@ def shared_names(group: SymmetryGroup, only: Sequence[str]) -> frozenset[str]:
         Names of tensors.
 
     Raises:
-        ParamsError: a part names none.
+        ParamsError: a part names none, or there are no parts.
     """
+    if not only:
+        raise ParamsError(
+            "only is empty; name tensors or modules that are compared, or leave it out."
+        )
     found: set[str] = set()
     for part in only:
         own = {name for name in group.shapes if name == part or name.startswith(f"{part}.")}

@@ -62,7 +62,25 @@ class Text(Dataset):
         return torch.tensor([numbers[character] for character in text], dtype=torch.long)
 
     def decode(self, tokens: Tensor) -> str:
-        """Turns tokens (time,) back into a text; bytes that are not UTF-8 become marks."""
+        """Turns tokens back into a text.
+
+        Args:
+            tokens: whole numbers of the vocabulary, of shape (time,).
+
+        Returns:
+            The text; bytes that are not UTF-8 become marks.
+
+        Raises:
+            DataError: a number is that of no token.
+        """
+        whole = not (tokens.is_floating_point() or tokens.is_complex())
+        if not whole or (
+            tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.classes
+        ):
+            raise DataError(
+                f"the tokens are {tokens.dtype} and not all whole numbers from 0 to "
+                f"{self.classes - 1}; pass tokens of this vocabulary."
+            )
         numbers = tokens.flatten().tolist()
         if self.unit == "bytes":
             return bytes(numbers).decode(errors="replace")
