@@ -94,3 +94,14 @@ def test_pages_are_shown_again_and_again(tmp_path):
     assert shown[2, 0] == 0.0
     forget(shown)
     assert shown[0, 0] == 0.0
+
+
+def test_whole_modules_are_built_on_the_meta_device():
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    group = td.discover(model, torch.randn(5, 4))
+    assert [space.size for space in group.spaces] == [8]
+    assert td.verify(group, model, torch.randn(5, 4)) < 1e-12
+    assert td.audit(model, torch.randn(40, 4)).unexplained == 0
+    with pytest.raises(td.ParamsError, match="is on meta"):
+        group.apply(group.random(), model.state_dict())

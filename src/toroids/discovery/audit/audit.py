@@ -82,6 +82,7 @@ def audit(
     explored = explore(model, inputs, output_key)
     group = group_of(explored) if group is None else group
     check_group(group)
+    model = explored.model
     group.check(model.state_dict(), "the model")
     program, example = explored.points[0].program, explored.points[0].example
     point = drawn_params(

@@ -13,6 +13,7 @@ from toroids.discovery.tracing.example import Inputs, shown_sizes, split_inputs
 from toroids.discovery.tracing.explore import explore
 from toroids.discovery.tracing.program import on_cpu, prepared
 from toroids.discovery.tracing.trace import alias_names
+from toroids.discovery.tracing.weightless import with_weights
 from toroids.errors import DataError, ToroidsError, first_line
 from toroids.evaluation.running import call, check_module, evaluation_mode, select_output
 from toroids.params import Params
@@ -108,6 +109,7 @@ def verify(
         raise DataError(f"trials is {trials!r}; pass a whole number, at least 1.")
     check_group(group)
     check_module(model)
+    model = with_weights(model)
     group.check(model.state_dict(), "the model")
     generator = generator or torch.Generator().manual_seed(0)
     keep = [condition.buffer for condition in group.conditions]

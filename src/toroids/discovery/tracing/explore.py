@@ -30,10 +30,10 @@ from toroids.discovery.tracing.example import Axis, Example, Inputs, example_of
 from toroids.discovery.tracing.holds import Point, Sizes, left_out, range_of
 from toroids.discovery.tracing.nearby import around
 from toroids.discovery.tracing.program import Program, Twin, relates, twin_of
-from toroids.discovery.tracing.supported import check_supported
+from toroids.discovery.tracing.supported import check_supported, unknown_numbers
 from toroids.discovery.tracing.trace import ALL_PRESENT, alias_names, trace
 from toroids.discovery.tracing.variants import laid_out_otherwise, of_other_lists, of_other_rank
-from toroids.discovery.tracing.weightless import anew, with_weights
+from toroids.discovery.tracing.weightless import anew, unknown_in, with_weights
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.running import check_module
 
@@ -127,7 +127,13 @@ def explore(
             "axes, under the same names."
         )
     with torch.random.fork_rng():  # a forward may draw; the user's sequence goes on as it would
-        return _Explorer(model, example, output_key).explored(further)
+        explored = _Explorer(model, example, output_key).explored(further)
+    for program in explored.programs:
+        for node in program.graph.graph.nodes:
+            source = program.sources.get(node.name) if node.op == "placeholder" else None
+            if source is not None and source.name in unknown_in(model) and node.users:
+                raise ToroidsError(unknown_numbers(source.name))
+    return explored
 
 
 class _Explorer:

@@ -53,12 +53,8 @@ def _check_tensor(name: str, tensor: Tensor, learned: bool, kept: bool) -> None:
         raise ToroidsError(
             f"`{name}` of the model has no shape yet; run the model once on its inputs first."
         )
-    if tensor.is_meta and not (tensor.is_floating_point() and kept):
-        raise ToroidsError(
-            f"the buffer `{name}` is on the meta device, but its numbers decide what the "
-            "network computes; build the model with its "
-            "buffers on the CPU (parameters may stay on the meta device)."
-        )
+    if tensor.is_meta and not kept:
+        raise ToroidsError(unknown_numbers(name))
     if tensor.is_quantized or tensor.layout != torch.strided:
         kind = "quantized" if tensor.is_quantized else f"stored as {tensor.layout}"
         raise ToroidsError(f"`{name}` is {kind}; pass a model of dense floating-point tensors.")
@@ -72,6 +68,15 @@ def _check_tensor(name: str, tensor: Tensor, learned: bool, kept: bool) -> None:
             f"`{name}` has no entries (shape {tuple(tensor.shape)}); give every layer one unit or "
             "more."
         )
+
+
+def unknown_numbers(buffer: str) -> str:
+    """Why a module is refused that reads numbers which it does not hold."""
+    return (
+        f"the buffer `{buffer}` is on the meta device, but its numbers decide what the network "
+        "computes; build the model with its buffers on the CPU (parameters may stay on the meta "
+        "device)."
+    )
 
 
 def _check_storage(model: nn.Module) -> None:

@@ -24,6 +24,8 @@ PAGES = 2**24
 Recipe: TypeAlias = tuple[tuple[int, ...], torch.dtype, int]
 # For the copies made here, how their large tensors are made once more, by name.
 _RECIPES: "weakref.WeakKeyDictionary[nn.Module, dict[str, Recipe]]" = weakref.WeakKeyDictionary()
+# And which of their buffers hold whole numbers that nobody knows.
+_UNKNOWN: "weakref.WeakKeyDictionary[nn.Module, frozenset[str]]" = weakref.WeakKeyDictionary()
 
 
 def with_weights(model: nn.Module) -> nn.Module:
@@ -36,12 +38,14 @@ def with_weights(model: nn.Module) -> nn.Module:
         The module itself if none of its tensors are on the meta device.
     """
     held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    meta = {name: x for name, x in held.items() if x.is_meta and x.is_floating_point()}
+    kept = model.state_dict().keys()  # the numbers of other buffers are asked for
+    meta = {name: x for name, x in held.items() if x.is_meta and name in kept}
     if not meta:
         return model
     generator = torch.Generator().manual_seed(0)
     twin = copy.deepcopy(model, {id(x): _given(name, x, generator) for name, x in meta.items()})
     recipes = {id(x): _recipe(x) for x in meta.values() if _is_large(x)}
+    _UNKNOWN[twin] = frozenset(name for name, x in meta.items() if not x.is_floating_point())
     _RECIPES[twin] = {
         name: recipes[id(x)]
         for name, x in model.named_parameters(remove_duplicate=False)
@@ -53,6 +57,11 @@ def with_weights(model: nn.Module) -> nn.Module:
         if large:
             module.register_forward_hook(_Forget(large))
     return twin
+
+
+def unknown_in(model: nn.Module) -> frozenset[str]:
+    """Names of the buffers of a copy made here whose whole numbers nothing may read."""
+    return _UNKNOWN.get(model, frozenset())
 
 
 class _Forget:
@@ -94,7 +103,9 @@ def _recipe(x: Tensor) -> Recipe:
 
 def _given(name: str, old: Tensor, generator: torch.Generator) -> Tensor:
     """Numbers in place of none: gains near one, small biases, matrices that keep lengths."""
-    if _is_large(old):
+    if not old.is_floating_point():  # which nothing may read: see `explore`
+        value = torch.zeros(old.shape, dtype=old.dtype)
+    elif _is_large(old):
         value = _repeated(*_recipe(old))
     else:
         noise = torch.randn(old.shape, generator=generator)
