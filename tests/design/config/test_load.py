@@ -1,3 +1,4 @@
+import math
 import re
 import sys
 from pathlib import Path
@@ -9,6 +10,16 @@ from toroids.design.config import StudyConfig, load_config
 from toroids.errors import ConfigError
 
 STUDIES = Path(__file__).parents[3] / "studies"
+
+
+def write_idx(folder):
+    """Writes a set of images as MNIST's files hold them, small and all black."""
+    folder.mkdir()
+    for part, count in (("train", 60), ("t10k", 10)):
+        for kind, shape in (("images-idx3", (count, 28, 28)), ("labels-idx1", (count,))):
+            header = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+            content = header + bytes(math.prod(shape))
+            (folder / f"{part}-{kind}-ubyte").write_bytes(content)
 
 
 def load(tmp_path, text, overrides=()):
@@ -46,7 +57,9 @@ def test_the_default_study_is_what_was_asked_for():
 
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
-def test_the_studies_are_right_and_survive_being_written_out(path, tmp_path):
+def test_the_studies_are_right_and_survive_being_written_out(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOROIDS_DATA", str(tmp_path))
+    write_idx(tmp_path / "fashion-mnist")
     config = load_config(path, ["device=cpu"])  # a machine without a GPU refuses another
     assert StudyConfig.model_validate(config.model_dump(mode="json")) == config
     assert StudyConfig.model_validate_json(config.model_dump_json(), strict=True) == config

@@ -73,9 +73,11 @@ def _granted(facts: "_Facts", result: list[Space]) -> tuple[list[Space], list[st
         for position, space in enumerate(result):
             for leg in space.legs:
                 entries = _entries(space, leg, len(reached)) if leg.tensor == bias else None
-                if entries is None or reached[entries].any():
+                if entries is None:
                     continue
                 if bias in facts.tables and not _lies_along(facts, leg, bias, result):
+                    continue  # along its rows, of which all shift alike
+                if reached[entries].any():
                     continue
                 reached[entries] = True
                 generator = _generator(facts, space, leg, entries, result)

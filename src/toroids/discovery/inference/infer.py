@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx
+from torch.fx.experimental.symbolic_shapes import guard_or_false
 from torch.fx.node import map_aggregate
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
@@ -600,7 +601,7 @@ class _Run:
         twin = self._twin(node)
         tensors = [*_tensors(node), *([] if twin is None else _tensors(twin))]
         return bool(tensors) and all(
-            any(s == 0 and not self._open(s) for s in x.shape) for x in tensors
+            any(guard_or_false(s == 0) and not self._open(s) for s in x.shape) for x in tensors
         )
 
 
