@@ -14,7 +14,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from toroids.discovery.tracing.draws import drawn_inputs, drawn_params, entries
+from toroids.discovery.tracing.draws import STREAMED, drawn_inputs, drawn_params, entries
 from toroids.discovery.tracing.example import shown_sizes
 from toroids.discovery.tracing.explore import Explored
 from toroids.discovery.tracing.holds import Point
@@ -156,6 +156,8 @@ def subject_of(
     for number in range(trials):
         # every point is looked at in one of the draws
         points = explored.points[number::trials] or explored.points[:1]
+        if entries(state) > STREAMED:  # moving the weights anew for each takes longest
+            points = tuple(dict.fromkeys((points[0], points[-1])))
         made.append(_trial(points, explored.main, state, generator, keep))
     names = [name for name in explored.main.outputs if name is not None]
     logits = names.index("logits") if "logits" in names else 0
