@@ -54,4 +54,9 @@ def _seeded():
     torch.manual_seed(0)
 
 
+def pytest_collection_modifyitems(items):
+    """Runs the examples first, of which some take a minute: at the end one core would wait."""
+    items.sort(key=lambda item: item.path.name != "test_examples.py")
+
+
 pytest_plugins = ["small_study"]
