@@ -47,7 +47,7 @@ def test_large_networks_are_drawn_as_they_run(monkeypatch):
     assert all(torch.equal(moved[name], at_once[name]) for name in drawn)
 
 
-@pytest.mark.parametrize("name", ["BERT", "Gemma3", "GPTNeoX", "OPT"])
+@pytest.mark.parametrize("name", ["BERT", "Gemma3", "GPTNeoX", "OPT", "ViT"])
 def test_one_tensor_at_a_time_gives_what_apply_gives(name):
     model, inputs, *_ = TINY[name]()
     group = td.discover(model.double(), inputs, verify=False)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from toroids.symmetry.matrices import blocks, product
+from toroids.symmetry.matrices import product, sparse_rotation
 from toroids.symmetry.space import Generator, Leg, Space
 
 
@@ -17,7 +17,7 @@ def stream(size, fixes_mean):
 @pytest.mark.parametrize("size", [3, 4, 7, 601])
 @pytest.mark.parametrize("fixes_mean", [False, True])
 def test_blocks_are_orthogonal_and_move_every_unit(size, fixes_mean):
-    matrix = blocks(stream(size, fixes_mean), torch.Generator().manual_seed(0))[0]
+    matrix = sparse_rotation(stream(size, fixes_mean), torch.Generator().manual_seed(0))[0]
     eye = torch.eye(size, dtype=torch.float64)
     assert (matrix @ matrix.T - eye).abs().max() < 1e-12
     assert (matrix - eye).abs().amax(dim=1).min() > 1e-3
@@ -28,7 +28,7 @@ def test_blocks_are_orthogonal_and_move_every_unit(size, fixes_mean):
 @pytest.mark.parametrize("gains", [False, True])
 def test_sparse_products_are_the_products(gains):
     generator = torch.Generator().manual_seed(0)
-    matrix = blocks(stream(600, False), generator)
+    matrix = sparse_rotation(stream(600, False), generator)
     if gains:
         scale = torch.rand(600, generator=generator, dtype=torch.float64) + 0.5
         matrix = scale[:, None] * matrix / scale

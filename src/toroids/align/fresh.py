@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 
 from toroids.align.descent import descend
-from toroids.align.greedy import greedy
+from toroids.align.greedy import walked
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.params import Params, precise
@@ -33,7 +33,7 @@ def fresh(problem: Problem) -> Found:
     group = problem.group
     moving, staying = (_in_order(problem, x) for x in (problem.start, problem.reference))
     sorted_problem = replace(problem, start=moving.tensors, reference=staying.tensors)
-    position = sorted_problem.position(greedy(sorted_problem).element)
+    position, _ = walked(sorted_problem)
     sweeps, converged = descend(sorted_problem, position)
     onto = group.compose(position.element, moving.element)
     return Found(group.compose(group.inverse(staying.element), onto), sweeps, converged, "fresh")

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from toroids.align.trunk import own_shapes, shared_names
-from toroids.checkpoint import Checkpoint, open_checkpoint, original_pieces, state_dict_names
-from toroids.cli.loaded import names_of
+from toroids.checkpoint import Checkpoint, open_checkpoint
+from toroids.cli.loaded import group_and_files, names_of
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     MODEL,
@@ -18,7 +17,6 @@ from toroids.cli.shared import (
     Shapes,
     Tokens,
     check_inputs,
-    example_inputs,
     output_mode,
     say,
     shown_progress,
@@ -27,10 +25,8 @@ from toroids.cli.shared import (
 from toroids.compare.compare import Comparison
 from toroids.compare.compare import compare as compared
 from toroids.compare.family import Branch, Family, compare_many
-from toroids.discovery.discover import discover
 from toroids.errors import ConfigError, ParamsError
-from toroids.models.load import load_model
-from toroids.params import Params, encode_params
+from toroids.params import encode_params
 from toroids.report.comparison import comparison_page, facts, family_page
 from toroids.symmetry.element import Element
 
@@ -71,16 +67,7 @@ def compare(
     sources = [open_checkpoint(file) for file in weights]
     for source in sources:
         _check_not_quantised(source)
-    network = load_model(model, weights=False)
-    examples = example_inputs(inputs, tokens, network)
-    group = discover(network, examples, mode, output_key=output_key)
-    pieces = original_pieces(network)
-    del network  # as large as what is compared, where it is no folder
-    shared = shared_names(group, only) if only else group.shapes
-    networks: list[Params] = [
-        state_dict_names(x, own_shapes(x.shapes, group.shapes, shared), group.tied, pieces)
-        for x in sources
-    ]
+    group, networks = group_and_files(model, inputs, tokens, mode, output_key, sources, only)
     names = names_of(weights)
     found: Comparison | Family
     with shown_progress(every=5.0) as progress:

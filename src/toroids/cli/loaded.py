@@ -7,7 +7,14 @@ from typing import Annotated, Any
 import typer
 from torch import nn
 
-from toroids.checkpoint import open_checkpoint, original_pieces, state_dict_names
+from toroids.align.trunk import own_shapes, shared_names
+from toroids.checkpoint import (
+    Checkpoint,
+    StateDictView,
+    open_checkpoint,
+    original_pieces,
+    state_dict_names,
+)
 from toroids.cli.shared import (
     check_inputs,
     example_inputs,
@@ -22,6 +29,7 @@ from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
 from toroids.params import Params
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import OutputMode
 
 DATA = "A safetensors file with `inputs` and `targets`; or digits, digits:test."
 Examples = Annotated[str, typer.Option("--data", help=DATA)]
@@ -68,6 +76,40 @@ class Loaded:
         manifold = Hypercube if self.group.binary else Toroid
         shared = {"on": manifold(self.group), "output_key": self.output_key}
         return Landscape(self.model, data, **{**shared, **settings})
+
+
+def group_and_files(
+    model: str,
+    inputs: list[str] | None,
+    tokens: int | None,
+    mode: OutputMode,
+    output_key: str | None,
+    sources: Sequence[Checkpoint],
+    only: Sequence[str] | None = None,
+) -> tuple[SymmetryGroup, list[StateDictView]]:
+    """A model's group, and files under the model's names; its own weights are not kept.
+
+    Args:
+        model: its name, as `load_model` takes it.
+        inputs: shapes of its example; those that it takes where there are none.
+        tokens: below which number inputs are drawn as integers.
+        mode: what the reader of the outputs cannot see.
+        output_key: the entry of a structured output that counts.
+        sources: the files.
+        only: parts of the model of which the files must have the shapes; all of it when None.
+
+    Returns:
+        Both; no tensor is read yet.
+    """
+    network = load_model(model, weights=False)
+    examples = example_inputs(inputs, tokens, network)
+    group = discover(network, examples, mode, output_key=output_key)
+    pieces = original_pieces(network)
+    shared = shared_names(group, only) if only else group.shapes
+    return group, [
+        state_dict_names(x, own_shapes(x.shapes, group.shapes, shared), group.tied, pieces)
+        for x in sources
+    ]
 
 
 def data_files(*sources: str | None) -> list[Path]:

@@ -8,14 +8,11 @@ import typer
 
 from toroids.align.alignment import Alignment
 from toroids.align.alignment import align as aligned
-from toroids.align.trunk import own_shapes, shared_names
 from toroids.canonical.form import canonicalize as canonical_form
 from toroids.checkpoint import (
     open_checkpoint,
-    original_pieces,
-    state_dict_names,
-    store,
 )
+from toroids.cli.loaded import group_and_files
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     MODEL,
@@ -31,7 +28,7 @@ from toroids.cli.shared import (
     say,
     shown_progress,
 )
-from toroids.discovery.discover import discover, group_of, proven
+from toroids.discovery.discover import group_of, proven
 from toroids.discovery.tracing.explore import explore
 from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
@@ -95,10 +92,7 @@ def canonicalize(
     source = open_checkpoint(weights)
     place = Output(out, [*weight_files(weights), *model_files(model)], force)
     place.check_like(source)
-    network = load_model(model, weights=False)
-    examples = example_inputs(inputs, tokens, network)
-    group = discover(network, examples, mode, output_key=output_key)
-    params = state_dict_names(source, group.shapes, group.tied, original_pieces(network))
+    group, [params] = group_and_files(model, inputs, tokens, mode, output_key, [source])
     canonical = canonical_form(group, params, gauge, bias, batch_norm, scratch=scratch)
     place.write_like(params.file_params(canonical, keep_unused), source)
     moved = sum(not torch.equal(canonical[name], params[name]) for name in params)
@@ -143,25 +137,13 @@ def align(
     sources = open_checkpoint(moving), open_checkpoint(reference)
     place = Output(out, [*weight_files(moving, reference), *model_files(model)], force)
     place.check_like(sources[0])
-    network = load_model(model, weights=False)
-    examples = example_inputs(inputs, tokens, network)
-    group = discover(network, examples, mode, output_key=output_key)
-    pieces = original_pieces(network)
-    del network  # as large as what is aligned, where it is no folder
-    shared = shared_names(group, only) if only else group.shapes
-    b, a = (
-        state_dict_names(x, own_shapes(x.shapes, group.shapes, shared), group.tied, pieces)
-        for x in sources
-    )
+    group, [b, a] = group_and_files(model, inputs, tokens, mode, output_key, sources, only)
     with shown_progress(every=5.0) as progress:
         found = aligned(
             group, b, a, method, bias, budget=budget, progress=progress, scratch=scratch,
             only=only or None,
         )  # fmt: skip
-    moved: Params = found.params
-    if raw:
-        moved = store(b, scratch)
-        found.group.apply_(found.element, moved)
+    moved: Params = found.group.moved(found.element, b) if raw else found.params
     place.write_like(b.file_params(moved, keep_unused), sources[0])
     say(_measured(found, bias) + f"\nwritten to `{out}`")
 

@@ -163,15 +163,14 @@ class _Section(_Any):
     solvers: Names
 
 
-class Plane(_Section):
-    """The error on the plane through three networks."""
+class _Grid(_Shape):
+    """What was measured at the points of a grid on a plane."""
 
     x: list[float] = Field(min_length=1)
     y: list[float] = Field(min_length=1)
     error: list[list[Measured]]
     error_stderr: list[list[Measured]]
     loss: list[list[Measured]]
-    points: Annotated[list[Two], Three]
 
     @model_validator(mode="after")
     def _is_a_grid(self) -> Self:
@@ -181,14 +180,15 @@ class Plane(_Section):
         return self
 
 
-class Trajectory(_Network):
+class Plane(_Section, _Grid):
+    """The error on the plane through three networks."""
+
+    points: Annotated[list[Two], Three]
+
+
+class Trajectory(_Network, _Grid):
     """The error on the plane along one training."""
 
-    x: list[float] = Field(min_length=1)
-    y: list[float] = Field(min_length=1)
-    error: list[list[Measured]]
-    error_stderr: list[list[Measured]]
-    loss: list[list[Measured]]
     points: list[Two] = Field(min_length=3)
     errors: list[Measured]
     away: list[Measured]
@@ -196,10 +196,7 @@ class Trajectory(_Network):
     epochs: list[int]
 
     @model_validator(mode="after")
-    def _is_a_grid(self) -> Self:
-        for values in (self.error, self.error_stderr, self.loss):
-            _alike(self.y, values)
-            _alike(self.x, *values)
+    def _are_as_long(self) -> Self:
         _alike(self.points, self.errors, self.away, self.epochs)
         return self
 

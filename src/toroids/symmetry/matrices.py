@@ -11,7 +11,7 @@ ORTHOGONAL = 1e-4
 # Matrices of more rows are not multiplied in full where that takes long: they are looked for rows
 # of few entries, and checked on so many random vectors.
 LARGE, FEW, PROBES = 512, 8, 8
-# Units that `blocks` turns together.
+# Units that `sparse_rotation` turns together.
 TOGETHER = 4
 
 
@@ -32,7 +32,7 @@ def random_matrix(space: Space, generator: torch.Generator | None) -> Tensor | N
     return _rotation(space.copies, space.size, fixes_mean, generator)
 
 
-def blocks(space: Space, generator: torch.Generator | None) -> Tensor:
+def sparse_rotation(space: Space, generator: torch.Generator | None) -> Tensor:
     """Orthogonal matrices that turn a few units together, everywhere others.
 
     They move every unit, and are multiplied with much faster than full ones.

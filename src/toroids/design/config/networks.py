@@ -290,16 +290,21 @@ class MlpMixerConfig(RealConfig):
         return models.mlp_mixer(classes, *sizes, seed)
 
 
-class GptConfig(RealConfig):
-    """Settings of `models.gpt`; vocabulary and length are those of the text."""
+class LanguageModelConfig(RealConfig):
+    """What networks that predict the next token share; the vocabulary is that of the text."""
 
     takes_tokens: ClassVar[bool] = True
-    model: Literal["gpt"]
     dim: Count = 96
     depth: Small = 3
     heads: Small = 4
     hidden: Count | None = None
     tied: bool = False
+
+
+class GptConfig(LanguageModelConfig):
+    """Settings of `models.gpt`; its length is that of the text."""
+
+    model: Literal["gpt"]
 
     def _made(self, shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
         sizes = (self.dim, self.depth, self.heads, self.hidden)
@@ -311,17 +316,11 @@ class GptConfig(RealConfig):
         return _divisor(heads, info)
 
 
-class DecoderConfig(RealConfig):
-    """Settings of `models.decoder`; the vocabulary is that of the text."""
+class DecoderConfig(LanguageModelConfig):
+    """Settings of `models.decoder`."""
 
-    takes_tokens: ClassVar[bool] = True
     model: Literal["decoder"]
-    dim: Count = 96
-    depth: Small = 3
-    heads: Small = 4
     groups: Small | None = None
-    hidden: Count | None = None
-    tied: bool = False
 
     def check(self, shape: tuple[int, ...], classes: int) -> None:
         """Wants heads of pairs, and groups that share them."""

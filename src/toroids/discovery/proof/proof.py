@@ -25,7 +25,7 @@ from toroids.params import Computed, Params
 from toroids.symmetry.action import identity_choice, random_choice
 from toroids.symmetry.element import PARTS, Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.matrices import blocks, random_matrix
+from toroids.symmetry.matrices import random_matrix, sparse_rotation
 from toroids.symmetry.space import Action, Space
 
 # Rounding in float64 leaves about 1e-14; a wrong symmetry of a trained network shows at 1e-4.
@@ -302,7 +302,9 @@ def restless(group: SymmetryGroup, generator: torch.Generator) -> Element:
     choices = {}
     for space in group.spaces:
         large = bool(space.of("rotate")) and space.size > WIDE
-        choice = random_choice(space, generator, matrices=blocks if large else random_matrix)
+        choice = random_choice(
+            space, generator, matrices=sparse_rotation if large else random_matrix
+        )
         if "permute" in space.actions:
             order = choice.permutation
             cycle = torch.empty_like(order).scatter_(1, order, order.roll(1, dims=1))

@@ -8,7 +8,7 @@ at other sizes; where it gives something else than the trace that is there, it i
 import contextlib
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
@@ -128,12 +128,17 @@ def explore(
         )
     with torch.random.fork_rng():  # a forward may draw; the user's sequence goes on as it would
         explored = _Explorer(model, example, output_key).explored(further)
-    for program in explored.programs:
+    _check_known(explored, unknown_in(model))
+    return explored
+
+
+def _check_known(explored: Explored, unknown: Collection[str]) -> None:
+    """Raises where a forward reads whole numbers that the module does not hold."""
+    for program in explored.programs if unknown else ():
         for node in program.graph.graph.nodes:
             source = program.sources.get(node.name) if node.op == "placeholder" else None
-            if source is not None and source.name in unknown_in(model) and node.users:
+            if source is not None and source.name in unknown and node.users:
                 raise ToroidsError(unknown_numbers(source.name))
-    return explored
 
 
 class _Explorer:
