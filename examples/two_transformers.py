@@ -30,15 +30,6 @@ def make_model(seed: int) -> torch.nn.Module:
 TEXT = td.data.text(length=LENGTH, most=None if LARGE else 20_000)
 
 
-def only_permutations(group: td.SymmetryGroup) -> td.SymmetryGroup:
-    """The group without matrices and phases."""
-    for space in group.spaces:
-        for action in ("rotate", "mix", "phase"):
-            if action in space.actions:
-                group = group.without(space.name, action)
-    return group
-
-
 def main() -> None:
     """Trains, discovers, aligns, measures, draws."""
     torch.set_num_threads(1)  # these networks are too small to gain from a second thread
@@ -52,7 +43,7 @@ def main() -> None:
     unseen, known = td.Landscape(model, TEXT.test), td.Landscape(model, TEXT.train)
     curves = {"straight line": td.profile(unseen, td.Line(a, b))}
     for name, own, method in (
-        ("permuted", only_permutations(group), "descent"),
+        ("permuted", group.restricted({"permute", "flip", "rescale", "shift"}), "descent"),
         ("rotated", group, "descent"),
         ("learned", group, "loss"),
     ):

@@ -249,7 +249,7 @@ class _Architecture:
 
     def _pairs(self) -> Iterator[Task]:
         alignment = self.config.alignment.method
-        asked = self._text(profiles=self._profiles(), alignment=alignment)
+        asked = self._text(profiles=self._pair_profiles(), alignment=alignment)
         left = self._text(profiles=None, alignment=alignment)
         is_profiled = self._profiled()
         for pair in itertools.combinations(self.networks, 2):
@@ -308,6 +308,10 @@ class _Architecture:
         profiles, binary = self.config.profiles, self.config.networks[self.name].binary
         found = {"points": profiles.points}
         return found | ({"orders": profiles.orders, "blocks": profiles.blocks} if binary else {})
+
+    def _pair_profiles(self) -> dict[str, int]:
+        """Those of pairs without a bend."""
+        return self._profiles() | ({"parts": True} if self.config.profiles.parts else {})
 
     def _profiled(self) -> Callable[[Pair], bool]:
         """Draws the pairs that are profiled, and tells of each whether it is."""

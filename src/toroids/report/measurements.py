@@ -4,7 +4,7 @@ from collections.abc import Callable
 from html import escape
 
 from toroids.report.document import Elements, file_name
-from toroids.report.figures.barriers import barrier_profiles, bend_profiles
+from toroids.report.figures.barriers import barrier_profiles, bend_profiles, parts_profiles
 from toroids.report.figures.distances import layers, matrices
 from toroids.report.figures.drawing import Drawing
 from toroids.report.figures.flatness import disturbance, flatness_curves
@@ -24,6 +24,7 @@ SUBJECTS: tuple[tuple[str, str, Draw, str], ...] = (
     ("Distances", "distances", matrices, "No pair of networks has been measured."),
     ("Map of the networks", "map", maps, "There is no map: it needs three networks or more."),
     ("Barriers", "barriers", barrier_profiles, "No path has been measured."),
+    ("Parts of the group", "parts", parts_profiles, "Only the whole group has been measured."),
     ("Bends", "bends", bend_profiles, "No bend has been trained in this study."),
     ("Sections", "sections", sections, "No section has been measured in this study."),
     ("Trajectories", "trajectories", trajectories, "No training has been followed in this study."),

@@ -13,6 +13,12 @@ PATHS = {
     "flips": "random flips, aligned",
     "flips_greedy": "greedy flips, aligned",
 }
+PARTS = {
+    "permutations": "geodesic, aligned by permutations only",
+    "scales": "geodesic, aligned by permutations and scales",
+    "heads": "geodesic, aligned by these and the heads' matrices",
+    "learned": "geodesic, aligned by the loss",
+}
 BENDS = {
     "bend": "two segments over a trained bend",
     "bend_greedy": "two segments over a trained bend, greedy flips",

@@ -25,6 +25,7 @@ from toroids.design.plan import Part, make_plan
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluate import evaluate
 from toroids.evaluation.metrics import mean_cross_entropy
+from toroids.landscape.parts import PARTS
 from toroids.study.engines.worker import unexpected
 from toroids.study.perform.setting import Setting
 from toroids.study.store import Store
@@ -205,7 +206,7 @@ def _points(settings: dict[str, Any]) -> int:
     profiles = settings["profiles"]
     points: int = profiles["points"]
     if "orders" not in profiles:
-        return PATHS * points
+        return (PATHS + (len(PARTS) + 1 if profiles.get("parts") else 0)) * points
     return BINARY_PATHS * int(profiles["orders"]) * points + 2 * int(profiles["blocks"])
 
 

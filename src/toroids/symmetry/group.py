@@ -12,7 +12,7 @@ others act first; the others then move their copies as wholes. How is in `action
 
 import json
 import math
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -272,6 +272,27 @@ class SymmetryGroup:
             elif kept or space in carriers:
                 spaces.append(replace(own, actions=kept, generators=generators))
         return replace(self, spaces=tuple(spaces))
+
+    def restricted(self, actions: Collection[Action]) -> "SymmetryGroup":
+        """The group without all actions but some; what the others acted on stays in place.
+
+        Args:
+            actions: those that stay, wherever the group has them.
+
+        Returns:
+            The rest of it; see `without`.
+
+        Example:
+            >>> import torch, toroids as td
+            >>> group = td.discover(td.models.fully_connected((4, 3, 2)), torch.randn(1, 4))
+            >>> sorted(group.restricted({"permute", "rotate"}).spaces[0].actions)
+            ['permute']
+        """
+        group = self
+        for space in sorted(self.spaces, key=lambda space: -len(space.within)):  # carriers last
+            for action in sorted(space.actions - set(actions)):
+                group = group.without(space.name, action)
+        return group
 
     def identity(self) -> Element:
         """Returns the element that moves nothing."""

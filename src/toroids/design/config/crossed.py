@@ -107,6 +107,8 @@ def _profiles(profiles: ProfilesConfig, before: Before) -> Iterator[Fault]:
         changed = getattr(profiles, name) != ProfilesConfig.model_fields[name].default
         if changed and _binary(before) is False:
             yield Fault(("profiles", name), "it is of binary networks; remove it")
+    if profiles.parts and _binary(before):
+        yield Fault(("profiles", "parts"), "it is of real networks; remove it")
 
 
 def _bends(bends: BendsConfig, before: Before) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from toroids.report.figures.drawing import INTERVALS, Drawing
 from toroids.report.figures.style import PATH_STYLES, laid_out, panels, record
 from toroids.report.study import Architecture
-from toroids.report.text import BENDS, PATHS, label, plural
+from toroids.report.text import BENDS, PARTS, PATHS, label, plural
 from toroids.statistics.row import Row
 
 REAL = (
@@ -44,6 +44,21 @@ def bend_profiles(architecture: Architecture) -> Drawing | None:
         "segments; above the panels stands how many bends were. Beside it the direct path after "
         f"all symmetries are removed, over all pairs. Means; bands: {INTERVALS}",
         needed=BENDS,
+    )
+
+
+def parts_profiles(architecture: Architecture) -> Drawing | None:
+    """Draws the mean train error between networks that were aligned by parts of their group."""
+    whole = architecture.removed
+    return _profiles(
+        architecture,
+        {"raw": PATHS["raw"], **PARTS, whole: PATHS[whole]},
+        f"parts-{architecture.name}",
+        "The train error between networks aligned within parts of their group",
+        "Every part holds those before it: permutations with signs, scales with shifts, matrices "
+        "and phases of heads, rotations of the stream, with which nothing is left. The last "
+        f"alignment looks at the loss between the two. Means over pairs; bands: {INTERVALS}",
+        needed=PARTS,
     )
 
 

@@ -20,7 +20,7 @@ from toroids.report.figures.style import (
     wrapped,
 )
 from toroids.report.study import Architecture, group_of
-from toroids.report.text import BENDS, PATHS, short, value
+from toroids.report.text import BENDS, PARTS, PATHS, short, value
 from toroids.statistics.row import Row
 
 BARRIER = "barrier of train error"
@@ -220,16 +220,16 @@ def barriers_over_bends(architecture: Architecture) -> Drawing | None:
 
 def barriers_by_path(architecture: Architecture) -> Drawing | None:
     """Draws the mean barrier of every path within every solver."""
-    names = {**PATHS, **BENDS}
+    names = {**PATHS, **PARTS}
     found = {
         (path, solver): row
-        for path in names
+        for path in {**names, **BENDS}
         for solver in architecture.solvers
         if (row := architecture.get("barrier", solver, path=path))
     }
     if not found:
         return None
-    paths = [path for path in PATHS if any(path == known for known, _ in found)]
+    paths = [path for path in names if any(path == known for known, _ in found)]
     solvers = architecture.solvers
     figure = go.Figure()
     for number, solver in enumerate(solvers):
@@ -248,7 +248,7 @@ def barriers_by_path(architecture: Architecture) -> Drawing | None:
     figure.update_xaxes(title=BARRIER, tickformat=".2~%", rangemode="tozero")
     figure.update_yaxes(
         tickvals=[-number for number in range(len(paths))],
-        ticktext=[PATHS[path].replace(" and aligned", "<br>and aligned") for path in paths],
+        ticktext=[names[path].replace(", ", ",<br>", 1) for path in paths],
         range=[0.5 - len(paths), 0.5],
         showgrid=False,
         zeroline=False,

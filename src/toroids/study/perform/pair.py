@@ -1,6 +1,7 @@
 """Measures two networks: how far apart they are, and what lies between them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -8,10 +9,12 @@ from torch import Tensor
 from toroids.align.alignment import Alignment, align
 from toroids.errors import ParamsError
 from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.paths import Path
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.greedy_order import Greedy
 from toroids.landscape.joined import WAYS, joined
 from toroids.landscape.orders import flip_profile
+from toroids.landscape.parts import joined_by_parts
 from toroids.landscape.profile import Profile, profile
 from toroids.params import Params
 from toroids.statistics.row import Row
@@ -47,14 +50,27 @@ def pair(setting: Setting, networks: Sequence[Params]) -> Row:
         row["profiles"] = _flips(setting, alignment)
         return row
     points = setting["profiles"]["points"]
-    for way in WAYS:
+    for way, make in _ways(setting, alignment, a, b).items():
         try:
-            path = joined(setting.group, alignment, a, b, [way])[way]
+            path = make()
         except ParamsError as error:  # two antipodal units: no geodesic is the shortest
             row["notes"].append(f"no {way}: {error}")
             continue
         row["profiles"][way] = curve_row(profile(setting.landscape, path, points))
     return row
+
+
+def _ways(
+    setting: Setting, alignment: Alignment, a: Params, b: Params
+) -> dict[str, Callable[[], Path]]:
+    """What makes the paths between two real networks, by name."""
+    group = setting.group
+    ways: dict[str, Callable[[], Path]] = {
+        way: partial(lambda way: joined(group, alignment, a, b, [way])[way], way) for way in WAYS
+    }
+    if setting["profiles"].get("parts"):
+        ways |= joined_by_parts(group, a, b, setting.landscape, setting["alignment"])
+    return ways
 
 
 def distances(group: SymmetryGroup, alignment: Alignment) -> Row:
