@@ -59,4 +59,16 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name != "test_examples.py")
 
 
+def pytest_collection_finish(session):
+    """Raises where what is marked to run in one process would not: networks are found once."""
+    grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+    if getattr(session.config.option, "loadgroup", False) and any(
+        "@" not in item.nodeid for item in grouped
+    ):
+        raise pytest.UsageError(
+            "pytest and pytest-xdist do not fit together: groups are not kept; install what "
+            "pyproject.toml asks for."
+        )
+
+
 pytest_plugins = ["small_study"]
