@@ -5,6 +5,7 @@ import io
 import logging
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from operator import getitem
 from typing import Any
 
 import sympy
@@ -261,16 +262,27 @@ VIEWS = (
 
 
 def _mutates_views(graph: fx.Graph) -> bool:
-    """Whether an in-place operator changes a part of something, or something used elsewhere."""
+    """Whether an in-place operator changes what is used elsewhere under another name."""
     for node in graph.nodes:
         if node.op != "call_function" or not is_in_place(node):
             continue
         target = node.args[0]
-        if not isinstance(target, fx.Node) or target.op != "call_function":
+        if not isinstance(target, fx.Node) or not _is_own(target):
             return True
-        if _is_view(target) or any(_is_view(user) for user in target.users if user is not node):
+        if any(_is_view(user) for user in target.users if user is not node):
             return True
     return False
+
+
+def _is_own(node: fx.Node) -> bool:
+    """Whether nothing else is in the memory of a node that is read by others than its own views."""
+    while _is_view(node):
+        base = node.args[0]
+        # the pieces that an operator returns lie apart
+        if not isinstance(base, fx.Node) or (node.target is not getitem and len(base.users) > 1):
+            return False
+        node = base
+    return node.op == "call_function"
 
 
 def _is_view(node: fx.Node) -> bool:
