@@ -54,6 +54,13 @@ def test_profiles_within_and_across_solvers(config):
     assert len(profiled(changed(profiles={"points": 3, "across": 100}))) == 15
 
 
+def test_parts_within_every_solver(config):
+    pairs = make_plan(changed(profiles={"points": 3, "across": 0, "within": 0, "parts": 2}))
+    asked = [json.loads(task.settings)["profiles"] for task in pairs.of_kind("pair")]
+    assert sorted(map(str, filter(None, asked))) == ["{'parts': True, 'points': 3}"] * 4
+    assert ids(changed(profiles={**SMALL["profiles"], "parts": 0})) == ids(config)
+
+
 def test_bends_and_sections_within_every_solver():
     plan = make_plan(changed(bends={"count": 2}, sections={"count": 1, "resolution": 5}))
     bends, sections = plan.of_kind("bend"), plan.of_kind("section")

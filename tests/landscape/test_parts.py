@@ -77,7 +77,7 @@ def test_a_study_states_what_every_part_contributes(tmp_path, monkeypatch):
             "networks": {"decoder": {"model": "decoder", "dim": 8, "depth": 1, "heads": 2}},
             "solvers": {"sgd": {"method": "sgd", "budget": 1}},
             "flatness": {"sigmas": [0.5], "samples": 2},
-            "profiles": {"points": 2, "parts": True},
+            "profiles": {"points": 2, "parts": 1},
             "claims": {"trained": 1.0},
         }
     )

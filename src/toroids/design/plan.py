@@ -136,9 +136,10 @@ def make_plan(config: StudyConfig) -> Plan:
 
     Distances are measured for every pair of networks of an architecture; profiles for all pairs
     within a solver, or `profiles.within` of them, and for `profiles.across` pairs of every two
-    solvers; bends for `bends.count` pairs and sections for `sections.count` triples within every
-    solver; trajectories for the first `sections.trajectories` seeds of every solver. Pairs and
-    triples that are fewer than all are drawn without replacement by a fixed seed.
+    solvers, within parts of the group, too, for `profiles.parts` pairs within every solver; bends
+    for `bends.count` pairs and sections for `sections.count` triples within every solver;
+    trajectories for the first `sections.trajectories` seeds of every solver. Pairs and triples that
+    are fewer than all are drawn without replacement by a fixed seed.
 
     Args:
         config: the study.
@@ -249,11 +250,14 @@ class _Architecture:
 
     def _pairs(self) -> Iterator[Task]:
         alignment = self.config.alignment.method
-        asked = self._text(profiles=self._pair_profiles(), alignment=alignment)
+        asked = self._text(profiles=self._profiles(), alignment=alignment)
+        whole = self._text(profiles=self._profiles() | {"parts": True}, alignment=alignment)
         left = self._text(profiles=None, alignment=alignment)
         is_profiled = self._profiled()
+        by_parts = set(self._drawn(2, self.config.profiles.parts, "parts"))
         for pair in itertools.combinations(self.networks, 2):
-            yield self._on("pair", pair, asked if is_profiled(pair) else left)
+            text = whole if pair in by_parts else asked if is_profiled(pair) else left
+            yield self._on("pair", pair, text)
 
     def _bends(self) -> Iterator[Task]:
         bends, alignment = self.config.bends, self.config.alignment.method
@@ -308,10 +312,6 @@ class _Architecture:
         profiles, binary = self.config.profiles, self.config.networks[self.name].binary
         found = {"points": profiles.points}
         return found | ({"orders": profiles.orders, "blocks": profiles.blocks} if binary else {})
-
-    def _pair_profiles(self) -> dict[str, int]:
-        """Those of pairs without a bend."""
-        return self._profiles() | ({"parts": True} if self.config.profiles.parts else {})
 
     def _profiled(self) -> Callable[[Pair], bool]:
         """Draws the pairs that are profiled, and tells of each whether it is."""

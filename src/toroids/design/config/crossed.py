@@ -109,6 +109,7 @@ def _profiles(profiles: ProfilesConfig, before: Before) -> Iterator[Fault]:
             yield Fault(("profiles", name), "it is of binary networks; remove it")
     if profiles.parts and _binary(before):
         yield Fault(("profiles", "parts"), "it is of real networks; remove it")
+    yield from _enough(("profiles", "parts"), profiles.parts, 2, before)
 
 
 def _bends(bends: BendsConfig, before: Before) -> Iterator[Fault]:

@@ -40,8 +40,8 @@ class ProfilesConfig(Table):
     """Barriers: `points` per path, for `within` pairs of every solver and `across` of every two.
 
     Between binary networks there are `orders` of flips, random ones and greedy ones of `blocks`.
-    With `parts` real networks are also aligned within parts of their group: by permutations only,
-    with scales, with matrices of heads; and within all of it by the loss.
+    `parts` pairs of real networks within every solver are also aligned within parts of their group:
+    by permutations only, with scales, with matrices of heads; and within all of it by the loss.
     """
 
     points: Annotated[int, Field(ge=2, le=100_000)] = 25
@@ -49,7 +49,7 @@ class ProfilesConfig(Table):
     across: Limit = 6
     orders: Count = 4
     blocks: Annotated[int, Field(ge=2, le=1_000_000)] = 100
-    parts: bool = False
+    parts: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
 class BendsConfig(Table):
