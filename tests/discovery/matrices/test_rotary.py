@@ -21,6 +21,10 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention as attend
 
 from toroids.discovery.discover import group_of
+from toroids.discovery.matrices.linear_rules import RULES
+from toroids.discovery.matrices.linear_values import Meetings, Walk
+from toroids.discovery.matrices.maps import Features
+from toroids.discovery.matrices.pairs import units_of
 from toroids.discovery.tracing.example import example_of
 from toroids.discovery.tracing.explore import Explored
 from toroids.discovery.tracing.holds import Point
@@ -182,3 +186,18 @@ def test_one_plus_w_is_scaled_as_a_gain():
     group, pairs = found(Function(forward, **gains, **layers).eval(), X)
     assert pairs == [(2, 1, GAIN)]
     assert {leg.offset for leg in pairs_of(group)[0].legs} == {1.0}
+
+
+def test_what_is_kept_of_products_does_not_grow_with_walks():
+    model = Attention(turn=half_split, keys=2).double().eval()
+    kept = []
+    for walks in (1, 4):
+        meetings = Meetings(Features())
+        generator = torch.Generator().manual_seed(0)
+        for length in range(3, 3 + walks):
+            x = torch.randn(2, length, 6, dtype=torch.double, generator=generator)
+            example = example_of(model, x)
+            Walk(trace(model, example), example, {}, meetings, RULES, generator)
+        kept.append(len(meetings.verdicts))
+        assert len(units_of(meetings)) == 4
+    assert kept[0] == kept[1] == 1

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -77,23 +78,31 @@ class Later:
         object.__setattr__(self, "make", cache(self.make))  # one value, however often it is read
 
 
-@dataclass
-class Product:
-    """Products of features in which two maps meet, summed over an axis, at some rows and columns.
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What one product of two maps says of the features that it multiplies.
 
     Attributes:
-        part: (entries,) the matrix product of a batch to which an entry belongs.
-        place: (entries,) the row and the column.
-        first: (entries,) the feature of the first map.
-        second: (entries,) that of the second.
-        weight: (entries,) by what their product is multiplied.
+        pairs: (2, pairs) features that it takes two by two, the lesser one first.
+        odd: features that it takes in no such way.
+        alone: features that it takes one by one.
+        links: (2, links) positions in `pairs` of one of the first map and one of the second.
+        alike: (links,) whether both turn alike everywhere.
+        opposite: (links,) whether they turn oppositely everywhere.
     """
 
-    part: Places
-    place: Places
-    first: Places
-    second: Places
-    weight: Places
+    pairs: Places
+    odd: Places
+    alone: Places
+    links: Places
+    alike: Places
+    opposite: Places
+
+    @property
+    def digest(self) -> bytes:
+        """Equal for equal ones: layers say the same in every walk."""
+        held = (self.pairs, self.odd, self.alone, self.links, self.alike, self.opposite)
+        return sha256(repr([x.shape for x in held]).encode() + b"".join(map(bytes, held))).digest()
 
 
 @dataclass
@@ -102,24 +111,33 @@ class Meetings:
 
     Attributes:
         features: numbers of all features.
-        products: of all walks.
-        meeting: features that a product multiplies, for every walk.
+        verdicts: of all products of all walks, by their digests.
+        everywhere: features that products multiply in every walk; None before the first.
+        anywhere: features that products multiply in some walk.
         lost: features that something else reads.
         names: parameters that something else reads.
         fed: for every holder the buffers from which numbers were computed that multiply it.
     """
 
     features: Features
-    products: list[Product] = field(default_factory=list)
-    meeting: list[set[int]] = field(default_factory=list)
+    verdicts: dict[bytes, Verdict] = field(default_factory=dict)
+    everywhere: set[int] | None = None
+    anywhere: set[int] = field(default_factory=set)
     lost: set[int] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     fed: dict[Holder, set[str]] = field(default_factory=dict)
 
+    def walked(self, met: set[int]) -> None:
+        """Takes the features that the products of one walk multiply."""
+        self.everywhere = met if self.everywhere is None else self.everywhere & met
+        self.anywhere |= met
+
     def add(self, other: "Meetings") -> None:
         """Adds what other walks have found."""
-        self.products += other.products
-        self.meeting += other.meeting
+        self.verdicts |= other.verdicts
+        if other.everywhere is not None:
+            self.walked(other.everywhere)
+        self.anywhere |= other.anywhere
         self.lost |= other.lost
         self.names |= other.names
         for holder, buffers in other.fed.items():
@@ -149,7 +167,7 @@ class Walk:
         self.sizes = Sizes(program, {axis: example.size(axis) for axis in program.lengths})
         self.used: int = 1  # tokens, so that no two uses of a feature are taken for one
         self.written: set[int] = set()  # storages whose numbers are not known any more
-        meetings.meeting.append(set())
+        self.met: set[int] = set()  # features that products multiply
         environment: dict[str, Any] = {}
         for name, source in program.sources.items():
             value = source.value
@@ -168,6 +186,7 @@ class Walk:
         for value, counts, held_by in zip(outputs, program.outputs, program.mutated, strict=True):
             if counts is not None or held_by is not None:
                 self.use(value)
+        meetings.walked(self.met)
 
     def use(self, *values: Any) -> None:
         """Notes that something reads features otherwise than in a product of two."""

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toroids.discovery.matrices.linear_values import Product, Unknown, Walk
+from toroids.discovery.matrices.linear_values import Unknown, Walk
 from toroids.discovery.matrices.maps import TOKENS, Map, unique
+from toroids.discovery.matrices.pairs import Product, verdict
 
 # Rows and columns of a product that are looked at, in every one of several draws: two positions
 # leave one distance, three leave three.
@@ -45,7 +46,7 @@ def meet(walk: Walk, a: Map | None, b: Map | None, equation: tuple[str, str, str
     features = walk.meetings.features
     for value, kept in ((a, left), (b, right)):
         held = set(value.features.tolist())
-        walk.meetings.meeting[-1].update(held)
+        walk.met.update(held)
         if not _is_plain(walk, kept) or not held <= set(kept.features.tolist()):
             walk.meetings.lost.update(held)
         for holder in {features.holder(f) for f in held}:
@@ -85,7 +86,7 @@ def _is_plain(walk: Walk, value: Map) -> bool:
 
 
 def _note(walk: Walk, left: Map, right: Map) -> None:
-    """Adds up by what every two features are multiplied, at every row and column."""
+    """Notes what a product says of pairs of features, by what it multiplies every two of them."""
     found = []
     for ids, numbers in left.terms:
         for others, factors in right.terms:
@@ -100,4 +101,5 @@ def _note(walk: Walk, left: Map, right: Map) -> None:
     if weights.size:
         keys, at = unique(keys)
         total = np.bincount(at, weights, keys.shape[1])
-        walk.meetings.products.append(Product(keys[0], keys[1], keys[2], keys[3], total))
+        found_of = verdict(Product(*keys, total), walk.meetings.features)
+        walk.meetings.verdicts.setdefault(found_of.digest, found_of)

@@ -2,21 +2,42 @@
 
 A product multiplies two features x, x' of one map with two, y, y', of another by a matrix
 [[a, -b], [b, a]], whatever the positions: then z x and y / conj(z), as complex numbers, meet in the
-same product for every z. The matrix [[a, b], [b, -a]] says so of pairs that turn oppositely.
+same product for every z. The matrix [[a, b], [b, -a]] says so of pairs that turn oppositely. Every
+product is looked at once, when it is met, and only what it says of pairs is kept: in a deep network
+the products themselves would take most of the memory.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from toroids.discovery.matrices.linear_values import Meetings, Product
-from toroids.discovery.matrices.maps import Holder, Places, unique
+from toroids.discovery.matrices.linear_values import Meetings, Verdict
+from toroids.discovery.matrices.maps import Features, Holder, Places, unique
 
 ZERO = 1e-12  # of the largest number of a product: what rounding leaves of sines that cancel
 ALIKE = 1e-9  # of a matrix: how far its entries may be from those of a rotation
+
+
+@dataclass
+class Product:
+    """Products of features in which two maps meet, summed over an axis, at some rows and columns.
+
+    Attributes:
+        part: (entries,) the matrix product of a batch to which an entry belongs.
+        place: (entries,) the row and the column.
+        first: (entries,) the feature of the first map.
+        second: (entries,) that of the second.
+        weight: (entries,) by what their product is multiplied.
+    """
+
+    part: Places
+    place: Places
+    first: Places
+    second: Places
+    weight: Places
 
 
 @dataclass(frozen=True)
@@ -45,15 +66,13 @@ class _Pairs:
 
     Attributes:
         features: (pairs, 2), the lesser one first.
-        of: (features,) the pair of every feature; -1 where there is none.
-        place: (features,) which of the two it is.
         bad: pairs that must stay.
+        links: for all pairs that meet whether they turn alike (1) or oppositely (-1).
     """
 
     features: Places
-    of: Places
-    place: Places
     bad: set[int]
+    links: dict[tuple[int, int], int]
 
 
 def units_of(meetings: Meetings) -> list[Unit]:
@@ -65,44 +84,32 @@ def units_of(meetings: Meetings) -> list[Unit]:
     Returns:
         For every complex number that may be chosen what it acts on.
     """
-    if not meetings.products:
-        return []
-    entries = _entries(meetings.products)
-    pairs = _pairs(meetings, entries)
-    links = _links(entries, pairs)
-    return _units(meetings, pairs, links)
+    verdicts = list(meetings.verdicts.values())
+    return _units(meetings, _joined(meetings, verdicts)) if verdicts else []
 
 
-def _entries(products: Sequence[Product]) -> Product:
-    """All products as one, relative to their largest numbers, without what rounding leaves."""
-    kept: list[list[Places]] = [[], [], [], [], []]
-    start = 0
-    for p in products:
-        weight = p.weight / max(float(np.abs(p.weight).max()), np.finfo(float).tiny)
-        some = np.abs(weight) > ZERO
-        for held, values in zip(
-            kept, (p.part + start, p.place, p.first, p.second, weight), strict=True
-        ):
-            held.append(values[some])
-        start += int(p.part.max()) + 1
-    return Product(*(np.concatenate(held) for held in kept))
+def verdict(product: Product, features: Features) -> Verdict:
+    """Finds two features of one holder that meet the same others in a product, and no third one.
 
+    Args:
+        product: where features meet.
+        features: whose numbers they are.
 
-def _pairs(meetings: Meetings, entries: Product) -> _Pairs:
-    """Two features of one holder that meet the same others in one product, and no third one."""
+    Returns:
+        The pairs, how they turn, and what is in no pair.
+    """
+    product = _without_rounding(product)
     sides = [
-        np.stack([entries.part, np.full_like(entries.part, side), features])
-        for side, features in enumerate((entries.first, entries.second))
+        np.stack([product.part, np.full_like(product.part, side), held])
+        for side, held in enumerate((product.first, product.second))
     ]
     nodes, at = unique(np.concatenate(sides, axis=1))
     first, second = np.split(at, 2)
     count = nodes.shape[1]
     graph = coo_array((np.ones(len(first)), (first, second)), (count, count))
     _, block = connected_components(graph, directed=False)
-    holder = meetings.features.holder_numbers(nodes[2])
     # in every block, on either side, the features of one holder
-    key = np.stack([block, nodes[1], holder])
-    _, group = unique(key)
+    _, group = unique(np.stack([block, nodes[1], features.holder_numbers(nodes[2])]))
     size = np.bincount(group)[group]
     odd = np.zeros(block.max() + 1, bool)
     odd[block[size > 2]] = True
@@ -111,29 +118,80 @@ def _pairs(meetings: Meetings, entries: Product) -> _Pairs:
     odd |= mixed.all(axis=0)
     two = np.flatnonzero((size == 2) & ~odd[block])
     two = two[np.lexsort((nodes[2][two], group[two]))]
-    features = unique(nodes[2][two].reshape(-1, 2).T)[0].T
-    found = _Pairs(
-        features,
-        np.full(meetings.features.count, -1),
-        np.zeros(meetings.features.count, int),
-        set(),
-    )
-    for place in (0, 1):
-        found.of[features[:, place]] = np.arange(len(features))
-        found.place[features[:, place]] = place
-    lost = _lost(meetings, nodes[2][odd[block]])
-    for number, pair in enumerate(features.tolist()):
-        if not lost.isdisjoint(pair) or any(found.of[f] != number for f in pair):
-            found.bad.add(number)
-            found.bad.update(int(found.of[f]) for f in pair)
+    pairs, number = unique(nodes[2][two].reshape(-1, 2).T)
+    of, corner = np.full(count, -1), np.zeros(count, int)
+    of[two], corner[two[1::2]] = np.repeat(number, 2), 1
+    links = _links(product, (of[first], of[second]), 2 * corner[first] + corner[second])
+    alone = nodes[2][(size == 1) & ~odd[block]]
+    return Verdict(pairs, np.unique(nodes[2][odd[block]]), np.unique(alone), *links)
+
+
+def _without_rounding(product: Product) -> Product:
+    """A product relative to its largest number, without what rounding leaves."""
+    weight = product.weight / max(float(np.abs(product.weight).max()), np.finfo(float).tiny)
+    some = np.abs(weight) > ZERO
+    held = (product.part, product.place, product.first, product.second, weight)
+    return Product(*(values[some] for values in held))
+
+
+def _links(
+    product: Product, met: tuple[Places, Places], corner: Places
+) -> tuple[Places, Places, Places]:
+    """Which pairs meet, and whether they turn alike, or oppositely, wherever they do.
+
+    Args:
+        product: without what rounding leaves.
+        met: for every entry the pair of its first feature and that of its second; -1 for none.
+        corner: for every entry its position in the matrix of two pairs.
+
+    Returns:
+        As in `Verdict`.
+    """
+    both = met[0] >= 0  # and then the other is a pair as well
+    keys, at = unique(np.stack([product.part, product.place, *met])[:, both])
+    matrices = np.zeros((keys.shape[1], 4))
+    np.add.at(matrices, (at, corner[both]), product.weight[both])
+    p, q, r, s = matrices.T
+    limit = ALIKE * np.abs(matrices).max(axis=1, initial=0.0) + ZERO
+    alike = (np.abs(p - s) <= limit) & (np.abs(q + r) <= limit)
+    opposite = (np.abs(p + s) <= limit) & (np.abs(q - r) <= limit)
+    links, which = unique(keys[2:])
+    holds = np.ones((2, links.shape[1]), bool)
+    for number, good in enumerate((alike, opposite)):
+        np.logical_and.at(holds[number], which, good)
+    return links, holds[0], holds[1]
+
+
+def _joined(meetings: Meetings, verdicts: Collection[Verdict]) -> _Pairs:
+    """The pairs of all products, and which of them must stay as products disagree."""
+    features, number = unique(np.concatenate([v.pairs for v in verdicts], axis=1))
+    found = _Pairs(features.T, set(), {})
+    of = np.full(meetings.features.count, -1)
+    of[features] = np.arange(features.shape[1])
+    lost = _lost(meetings, np.concatenate([v.odd for v in verdicts]))
+    for pair, held in enumerate(found.features.tolist()):
+        if not lost.isdisjoint(held) or any(of[f] != pair for f in held):
+            found.bad.add(pair)
+            found.bad.update(int(of[f]) for f in held)
+    single = of[np.concatenate([v.alone for v in verdicts])]
+    found.bad.update(single[single >= 0].tolist())
+    start = np.cumsum([0, *(v.pairs.shape[1] for v in verdicts)])
+    met = [number[v.links + first] for v, first in zip(verdicts, start, strict=False)]
+    links, which = unique(np.concatenate(met, axis=1))
+    holds = np.ones((2, links.shape[1]), bool)
+    np.logical_and.at(holds[0], which, np.concatenate([v.alike for v in verdicts]))
+    np.logical_and.at(holds[1], which, np.concatenate([v.opposite for v in verdicts]))
+    for (x, y), same, other in zip(links.T.tolist(), *holds.tolist(), strict=True):
+        if same == other:
+            found.bad.update((x, y))
+        found.links[x, y] = 1 if same else -1
     return found
 
 
 def _lost(meetings: Meetings, odd: Iterable[int]) -> set[int]:
     """Features that stay in place, whatever they meet."""
     features = meetings.features
-    everywhere = set[int].intersection(*meetings.meeting)
-    anywhere = set[int]().union(*meetings.meeting)
+    everywhere, anywhere = meetings.everywhere or set(), meetings.anywhere
     lost = {*(int(f) for f in odd), *meetings.lost, *(anywhere - everywhere)}
     used: dict[str, set[Holder]] = {}
     for feature in anywhere | meetings.lost:
@@ -146,41 +204,13 @@ def _lost(meetings: Meetings, odd: Iterable[int]) -> set[int]:
     return lost
 
 
-def _links(entries: Product, pairs: _Pairs) -> dict[tuple[int, int], int]:
-    """For all pairs that meet whether they turn alike (1) or oppositely (-1)."""
-    a, b = pairs.of[entries.first], pairs.of[entries.second]
-    single = (a >= 0) != (b >= 0)
-    pairs.bad.update(np.maximum(a, b)[single].tolist())
-    both = (a >= 0) & (b >= 0)
-    if not both.any():
-        return {}
-    keys, at = unique(np.stack([entries.part, entries.place, a, b])[:, both])
-    corner = 2 * pairs.place[entries.first] + pairs.place[entries.second]
-    matrices = np.zeros((keys.shape[1], 4))
-    np.add.at(matrices, (at, corner[both]), entries.weight[both])
-    p, q, r, s = matrices.T
-    limit = ALIKE * np.abs(matrices).max(axis=1) + ZERO
-    alike = (np.abs(p - s) <= limit) & (np.abs(q + r) <= limit)
-    opposite = (np.abs(p + s) <= limit) & (np.abs(q - r) <= limit)
-    met, which = unique(keys[2:])
-    holds = np.ones((2, met.shape[1]), bool)
-    for number, good in enumerate((alike, opposite)):
-        np.logical_and.at(holds[number], which, good)
-    links: dict[tuple[int, int], int] = {}
-    for (x, y), same, other in zip(met.T.tolist(), *holds.tolist(), strict=True):
-        if same == other:
-            pairs.bad.update((x, y))
-        links[x, y] = 1 if same else -1
-    return links
-
-
-def _units(meetings: Meetings, pairs: _Pairs, links: dict[tuple[int, int], int]) -> list[Unit]:
+def _units(meetings: Meetings, pairs: _Pairs) -> list[Unit]:
     """Follows the links: pairs that are linked take one complex number, or stay together."""
     beside: dict[int, list[tuple[int, int]]] = {}
-    for (x, y), turn in links.items():
+    for (x, y), turn in pairs.links.items():
         beside.setdefault(x, []).append((y, turn))
         beside.setdefault(y, []).append((x, turn))
-    firsts = {x for x, _ in links}
+    firsts = {x for x, _ in pairs.links}
     units: list[Unit] = []
     state: dict[int, tuple[int, int]] = {}  # power and direction
     for start in sorted(beside):

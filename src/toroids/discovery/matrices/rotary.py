@@ -157,7 +157,7 @@ def _follow(
     near = example.with_tensors(drawn_inputs(example.tensors, generator))
     for inputs in (example, near) if often else (example,):
         Walk(program, inputs, {}, own, RULES, generator)
-    if not own.products:
+    if not own.verdicts:
         return
     values = {s.name: s.value for s in program.sources.values() if s.kind == "buffer"}
     buffers = drawn_params(values, {}, (), generator)
