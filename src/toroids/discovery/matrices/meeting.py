@@ -101,5 +101,7 @@ def _note(walk: Walk, left: Map, right: Map) -> None:
     if weights.size:
         keys, at = unique(keys)
         total = np.bincount(at, weights, keys.shape[1])
-        found_of = verdict(Product(*keys, total), walk.meetings.features)
+        found_of = verdict(
+            Product(keys[0], keys[1], keys[2], keys[3], total), walk.meetings.features
+        )
         walk.meetings.verdicts.setdefault(found_of.digest, found_of)
