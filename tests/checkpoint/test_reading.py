@@ -306,3 +306,11 @@ def test_links_as_in_the_hub_cache_are_followed(sharded, tmp_path):
     for name in (*SHARDS, INDEX):
         (snapshot / name).symlink_to(folder / name)
     assert same(open_checkpoint(snapshot)["a"], tensors["a"])
+
+
+def test_shards_without_an_index_are_told_apart_from_several_networks(tmp_path):
+    for number in (1, 2):
+        place = tmp_path / f"model-0000{number}-of-00002.safetensors"
+        safetensors.torch.save_file({"a": torch.zeros(2)}, place)
+    with pytest.raises(ParamsError, match=r"but no index, as `model.safetensors.index.json`"):
+        open_checkpoint(tmp_path)

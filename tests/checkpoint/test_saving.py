@@ -1,12 +1,13 @@
 import json
 import os
+import shutil
 import threading
 
 import pytest
 import safetensors.torch
 import torch
 
-from toroids.checkpoint import open_checkpoint, save_checkpoint
+from toroids.checkpoint import check_out, open_checkpoint, save_checkpoint
 from toroids.errors import ParamsError, ToroidsError
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
@@ -205,3 +206,21 @@ def test_what_is_no_file_is_not_waited_for(source, tmp_path):
     worker.start()
     worker.join(30)
     assert not worker.is_alive() and not (tmp_path / "out" / "pipe.txt").exists()
+
+
+def test_a_disk_without_room_is_told_at_the_start(source, tmp_path, monkeypatch):
+    assert source.size == sum((source.folder / name).stat().st_size for name in SHARDS)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=source.size - 1))
+    with pytest.raises(ToroidsError, match="name a place on another disk"):
+        check_out(source, tmp_path / "out")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=source.size))
+    check_out(source, tmp_path / "out")
+
+
+def test_what_a_killed_command_has_left_is_deleted(source, tmp_path):
+    left = tmp_path / ".out-abcdefgh.tmp"
+    left.mkdir()
+    (left / SHARDS[0]).write_text("half")
+    check_out(source, tmp_path / "out")
+    assert not left.exists()

@@ -159,3 +159,15 @@ def test_a_full_disk_keeps_the_old_tensor(tmp_path, monkeypatch):
         spilled["a"] = torch.zeros(3)
     assert spilled["a"].sum() == 3
     assert len(list(next(tmp_path.iterdir()).iterdir())) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no marks of use here")
+def test_scratch_folders_of_killed_processes_are_reclaimed(tmp_path):
+    killed, foreign = (tmp_path / f"toroids-scratch-{8 * letter}" for letter in "ab")
+    for folder, name in ((killed, "0"), (foreign, "notes.txt")):
+        folder.mkdir()
+        (folder / name).write_text("left")
+    first = Spilled({"a": torch.ones(5)}, tmp_path)
+    second = Spilled({"a": torch.ones(5)}, tmp_path)
+    assert not killed.exists() and foreign.exists()
+    assert first["a"].sum() == second["a"].sum() == 5

@@ -7,7 +7,14 @@ from files.strange import KINDS, at_once, make
 
 import toroids as td
 from toroids.errors import ToroidsError
-from toroids.files.writing import write_atomically
+from toroids.files.writing import (
+    check_room,
+    hold,
+    new_folder,
+    reclaim,
+    replacing,
+    write_atomically,
+)
 
 
 def test_content_is_written_and_the_folder_made(tmp_path):
@@ -57,3 +64,43 @@ def test_places_where_no_file_can_be(tmp_path):
 def test_a_name_as_long_as_names_may_be(tmp_path):
     write_atomically(tmp_path / ("\u00e9" * 127), b"new")
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"new"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no marks of use here")
+def test_what_killed_writes_have_left_is_reclaimed(tmp_path):
+    left = [tmp_path / f".out-{8 * letter}.tmp" for letter in "abcde"]
+    folder, file, held, empty, _ = left
+    other = tmp_path / ".another-aaaaaaaa.tmp"
+    for each in (folder, held, empty, other):
+        each.mkdir()
+    for each in (folder / "shard", held / "shard", other / "shard", file):
+        each.write_text("half")
+    outside = tmp_path / "data"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    left[-1].symlink_to(outside)
+    handle = os.open(held, os.O_RDONLY)
+    hold(handle)
+    reclaim(tmp_path / "out")
+    assert not folder.exists() and not file.exists()
+    assert all(each.exists() for each in (held, empty, other, outside / "kept", left[-1]))
+    os.close(handle)
+    reclaim(tmp_path / "out")
+    assert not held.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no marks of use here")
+def test_what_is_being_written_is_left_alone(tmp_path):
+    with new_folder(tmp_path / "out") as folder, replacing(tmp_path / "file") as stream:
+        (folder / "shard").write_text("half")
+        stream.write(b"half")
+        stream.flush()
+        reclaim(tmp_path / "out")
+        reclaim(tmp_path / "file")
+    assert (tmp_path / "out" / "shard").read_text() == (tmp_path / "file").read_text() == "half"
+
+
+def test_a_disk_that_is_too_small_is_told_beforehand(tmp_path):
+    check_room(tmp_path / "not" / "there", 1)
+    with pytest.raises(ToroidsError, match=r"out` needs 1e\+09 GB, but its disk has .* GB free"):
+        check_room(tmp_path / "out", 10**18)

@@ -75,6 +75,38 @@ def test_example_inputs():
         example("2,3", 0)
 
 
+def test_a_configuration_and_an_index_are_enough_without_weights(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(n_embd=8, n_layer=1, n_head=2, vocab_size=20, n_positions=8)
+    config.architectures = ["GPT2LMHeadModel"]
+    config.save_pretrained(tmp_path)
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert all(x.is_meta for x in load_model(str(tmp_path), weights=False).parameters())
+    with pytest.raises(ConfigError, match="00001-of-00002"):
+        load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["set_seed", "AutoModel", "GPT2Config", "Evil"])
+def test_only_modules_of_transformers_are_built(name, tmp_path):
+    pytest.importorskip("transformers")
+    code = f"open({str(tmp_path / 'executed')!r}, 'w')\nEvil = Config = None\n"
+    (tmp_path / "evil.py").write_text(code)
+    settings = {
+        "architectures": [name],
+        "model_type": "evil",
+        "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Evil"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ConfigError, match="expected an architecture of transformers"):
+        load_model(str(tmp_path), weights=False)
+    settings["architectures"] = ["GPT2LMHeadModel"]
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ConfigError, match="trust_remote_code"):
+        load_model(str(tmp_path), weights=False)
+    assert not (tmp_path / "executed").exists()
+
+
 def test_a_model_of_a_folder_without_weights_takes_no_memory(tmp_path):
     transformers = pytest.importorskip("transformers")
     config = transformers.LlamaConfig(

@@ -69,6 +69,11 @@ class Header:
     metadata: dict[str, str]
     size: int
 
+    @property
+    def content(self) -> int:
+        """Bytes of all tensors."""
+        return sum(math.prod(x.shape) * x.dtype.itemsize for x in self.entries.values())
+
 
 def read_header(path: Path) -> Header:
     """Reads and checks the header of a safetensors file.

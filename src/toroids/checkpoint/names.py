@@ -93,6 +93,18 @@ class StateDictView(Mapping[str, Tensor]):
                     f"`{name}` has changed, but the checkpoint leaves it out, so that the change "
                     "would be lost; save the whole state dict as one file instead."
                 )
+        self.check_unused(keep_unused)
+        return _FileParams(self, params)
+
+    def check_unused(self, keep_unused: bool = False) -> None:
+        """Raises where `file_params` would, for weights that the state dict has no place for.
+
+        Args:
+            keep_unused: as of `file_params`.
+
+        Raises:
+            ParamsError: there are such, and they shall not be kept.
+        """
         stale = [name for name in self.unused if not _computed(name, self.checkpoint)]
         if stale and not keep_unused:
             raise ParamsError(
@@ -100,7 +112,6 @@ class StateDictView(Mapping[str, Tensor]):
                 "may not fit what has moved; take the network that uses them, or keep them as they "
                 "are with keep_unused=True."
             )
-        return _FileParams(self, params)
 
 
 class _FileParams(Mapping[str, Tensor]):

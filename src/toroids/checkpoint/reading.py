@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -20,6 +21,7 @@ OTHER_WEIGHTS = (
     ".bin .pt .pth .ckpt .pkl .pickle .joblib .npy .npz .h5 .hdf5 .keras .msgpack .onnx .onnx_data "
     ".gguf .ggml .ot .tflite .mlmodel .pb .pdparams .nemo .mar .engine"
 ).split()
+SHARD = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -61,6 +63,11 @@ class Checkpoint(Mapping[str, Tensor]):
         """The shape of every tensor, without touching any."""
         entries = (header.entries.items() for header in self.headers.values())
         return {name: entry.shape for each in entries for name, entry in each}
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files with weights."""
+        return sum(header.size + header.content for header in self.headers.values())
 
     def __getitem__(self, name: str) -> Tensor:
         file = self._places[name]
@@ -130,6 +137,12 @@ def _weights_in(folder: Path) -> Path:
         found = [name for name in names if name.endswith(ending)]
         if len(found) == 1:
             return folder / found[0]
+        shards = [name for name in found if SHARD.search(name)]
+        if shards:
+            raise ParamsError(
+                f"`{folder}` holds the shard `{shards[0]}` but no index, as `{INDEX}`, which says "
+                "what belongs together; download it beside the shards."
+            )
         if found:
             raise ParamsError(
                 f"`{folder}` holds neither `{FILE}` nor `{INDEX}` but {len(found)} files as "

@@ -14,7 +14,7 @@ from toroids.checkpoint.mapping import raw
 from toroids.checkpoint.reading import OTHER_WEIGHTS, Checkpoint
 from toroids.errors import ParamsError, ToroidsError
 from toroids.files.reading import open_file
-from toroids.files.writing import new_folder, replacing
+from toroids.files.writing import check_room, new_folder, reclaim, replacing
 from toroids.params import Params
 
 # folders that are part of a checkpoint, as transformers writes them
@@ -86,8 +86,10 @@ def write_file(
 def check_out(like: Checkpoint, out: str | Path) -> None:
     """Raises unless a checkpoint in the layout of `like` can be written to `out`.
 
+    What a command has left there that was killed is deleted.
+
     Raises:
-        ToroidsError: `out` is in use, or is the source.
+        ToroidsError: `out` is in use, or is the source, or its disk has no room.
     """
     out = Path(os.path.realpath(out))
     if like.alone:
@@ -95,6 +97,8 @@ def check_out(like: Checkpoint, out: str | Path) -> None:
         _check_file(out, like.folder / file)
     else:
         _check_folder(out, like.folder)
+    reclaim(out)
+    check_room(out, like.size)
 
 
 def _check_names(params: Params, like: Checkpoint) -> None:

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from toroids.checkpoint.mapping import mapped, raw
 from toroids.errors import ToroidsError
+from toroids.files.writing import hold, is_held
 from toroids.params import Params
 
+PREFIX = "toroids-scratch-"
 # A file, the type and the shape of what it holds; or a tensor that is in no file of ours.
 Place: TypeAlias = tuple[Path, torch.dtype, tuple[int, ...]] | Tensor
 
@@ -47,14 +49,17 @@ class Spilled(MutableMapping[str, Tensor]):
         Raises:
             ToroidsError: the scratch folder cannot be made, or is full.
         """
+        _reclaim(Path(folder or tempfile.gettempdir()))
         try:
-            self._folder = Path(tempfile.mkdtemp(dir=folder, prefix="toroids-"))
+            self._folder = Path(tempfile.mkdtemp(dir=folder, prefix=PREFIX))
+            held = os.open(self._folder, os.O_RDONLY) if os.name == "posix" else None
         except OSError as error:
             raise ToroidsError(
                 f"no scratch folder can be made in `{folder or tempfile.gettempdir()}` "
                 f"({error.strerror}); choose another folder."
             ) from error
-        self._close = weakref.finalize(self, _remove, self._folder, os.getpid())
+        hold(held)
+        self._close = weakref.finalize(self, _remove, self._folder, os.getpid(), held)
         self._places: dict[str, Place] = dict(over or {})
         self._numbers = count()
         try:
@@ -140,7 +145,19 @@ def _unlink(place: Place | None) -> None:
         path.unlink()
 
 
-def _remove(folder: Path, process: int) -> None:
+def _remove(folder: Path, process: int, held: int | None) -> None:
     """Deletes the folder, in the process that made it: a fork must not."""
+    if held is not None:
+        os.close(held)
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reclaim(parent: Path) -> None:
+    """Deletes scratch folders of processes that were killed: those of our name, with our files."""
+    with contextlib.suppress(OSError):
+        for folder in parent.glob(f"{PREFIX}*"):
+            # an empty one takes no room, and may have been made a moment ago
+            files = [] if folder.is_symlink() else os.listdir(folder)
+            if files and all(x.isdecimal() for x in files) and not is_held(folder):
+                shutil.rmtree(folder, ignore_errors=True)

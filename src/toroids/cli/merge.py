@@ -76,6 +76,7 @@ def merge(
     examples, training = (None if x is None else load_data(x) for x in (data, train))
     place.check_like(open_checkpoint(weights[0]))
     loaded = Loaded(model, inputs, tokens, output, output_key, weights)
+    loaded.named[0].check_unused()  # before long work
     with shown_progress(every=5.0) as progress:
         merged = merged_network(
             loaded.group,

@@ -93,6 +93,7 @@ def canonicalize(
     place = Output(out, [*weight_files(weights), *model_files(model)], force)
     place.check_like(source)
     group, [params] = group_and_files(model, inputs, tokens, mode, output_key, [source])
+    params.check_unused(keep_unused)  # before long work
     canonical = canonical_form(group, params, gauge, bias, batch_norm, scratch=scratch)
     place.write_like(params.file_params(canonical, keep_unused), source)
     moved = sum(not torch.equal(canonical[name], params[name]) for name in params)
@@ -138,6 +139,7 @@ def align(
     place = Output(out, [*weight_files(moving, reference), *model_files(model)], force)
     place.check_like(sources[0])
     group, [b, a] = group_and_files(model, inputs, tokens, mode, output_key, sources, only)
+    b.check_unused(keep_unused)  # before long work
     with shown_progress(every=5.0) as progress:
         found = aligned(
             group, b, a, method, bias, budget=budget, progress=progress, scratch=scratch,

@@ -72,8 +72,8 @@ class Output:
         """
         if like.alone:
             self.check()
-            return
-        self._check_inputs()
+        else:
+            self._check_inputs()
         check_out(like, self.path)
 
     def write(self, content: bytes) -> None:

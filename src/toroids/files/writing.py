@@ -14,6 +14,11 @@ from typing import BinaryIO
 from toroids.errors import ToroidsError
 from toroids.files.reading import KINDS, REASONS
 
+try:
+    import fcntl
+except ImportError:  # as on Windows
+    fcntl = None  # type: ignore[assignment]
+
 # What a disk without room says.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHORT = 40  # characters
@@ -60,6 +65,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
+            hold(handle)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -144,7 +150,9 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{path.name[:SHORT]}-"
         temporary = tempfile.mkdtemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+        held = os.open(temporary, os.O_RDONLY) if fcntl else None
     try:
+        hold(held)
         yield Path(temporary)
         os.chmod(temporary, 0o755)  # mkdtemp gives 0700; a result is for colleagues to read
         try:
@@ -156,3 +164,80 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def hold(handle: int | None) -> None:
+    """Marks a file or folder as in use by this process until the handle or the process goes.
+
+    Args:
+        handle: open on it; None where the system has no such marks.
+    """
+    with suppress(OSError):  # of a file system that has none
+        if fcntl is not None and handle is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process is at work on a file or folder, or nobody can tell."""
+    if fcntl is None:
+        return True
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def reclaim(path: str | Path) -> None:
+    """Deletes what writes of a file or folder have left that were killed.
+
+    Args:
+        path: what was to be written; what another process is writing is left alone.
+    """
+    path = Path(path)
+    with suppress(OSError):
+        for entry in list(os.scandir(path.parent)):
+            found = TEMPORARY.fullmatch(entry.name)
+            if not found or found[1] != path.name[:SHORT] or entry.is_symlink():
+                continue
+            # what is empty takes no room, and may have been made a moment ago
+            empty = not (os.listdir(entry.path) if entry.is_dir() else entry.stat().st_size)
+            if empty or is_held(Path(entry.path)):
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)
+
+
+def check_room(path: str | Path, size: int) -> None:
+    """Raises where a disk has surely not the room for what is to be written.
+
+    Args:
+        path: of a file or folder, which need not be there.
+        size: of it, in bytes.
+
+    Raises:
+        ToroidsError: says how much is needed, and how much is free.
+    """
+    place = Path(os.path.realpath(path))
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError:  # who writes there will say why
+        return
+    if free < size:
+        raise ToroidsError(
+            f"`{path}` needs {size / 1e9:.3g} GB, but its disk has {free / 1e9:.3g} GB free; free "
+            "some space, or name a place on another disk."
+        )
