@@ -1,13 +1,18 @@
 """Sketches of many units: they give what all products give, or nothing."""
 
+from dataclasses import replace
+from functools import cache
+
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 import toroids as td
 from toroids.align import bound, sketch
-from toroids.align.block import blocks, rows_of, tables
+from toroids.align.block import blocks, cosines, products, rows_of, tables
 from toroids.align.choose import choose
+from toroids.align.signs import with_best_signs
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +91,100 @@ def test_lengths_bound_large_networks(monkeypatch):
     assert found.similarity <= close <= by_lengths
     same = td.align(group, planted(group, model.state_dict(), 0.0), to=model.state_dict())
     assert same.bound == pytest.approx(same.similarity, rel=1e-10)
+
+
+@cache
+def block_of(signed):
+    _, group = network(nn.Tanh() if signed else nn.ReLU(), 0)
+    return next(x for x in blocks(group) if x.space.size == 40)
+
+
+def told(a, b, signed=False, cosine=False):
+    """What sketches tell of the rows of two matrices, and what all products do."""
+    block = block_of(signed)
+    space = replace(block.space, size=len(a))
+    one = ((1.0,) if signed else (), a[None], b[None])
+    found = sketch.sketched(replace(block, space=space), lambda: iter([one]), cosine)
+    table = (cosines if cosine else lambda parts: products(parts, False))([one])
+    values = with_best_signs(space, table)[0]
+    rows, columns = linear_sum_assignment(values.numpy(), maximize=True)
+    return found, float(values[rows, columns].sum())
+
+
+def rows(count, seed=0, noise=0.0):
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randn(count, 700, generator=generator, dtype=torch.float64)
+    return a, noise * torch.randn(a.shape, generator=generator, dtype=torch.float64)
+
+
+def shuffled(a):
+    return a[torch.randperm(len(a), generator=torch.Generator().manual_seed(5))]
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("kind", ["dead", "equal", "near", "all", "lengths"])
+def test_odd_units_are_matched_as_by_all_products(kind, signed, cosine):
+    a, noise = rows(60, noise=0.05)
+    if kind in ("dead", "all"):
+        a[[3, 10, 11]], noise[[3, 10, 11]] = 0.0, 0.0
+    if kind in ("equal", "all"):
+        a[20:24] = a[20]
+        noise[20:24] = 0.0
+    if kind in ("near", "all"):
+        a[30:35] = a[30] + 0.1 * a[31:36]
+    if kind == "lengths":
+        a *= torch.logspace(-3, 0, 60, dtype=torch.float64)[:, None]
+        noise *= torch.logspace(-3, 0, 60, dtype=torch.float64)[:, None]
+    sign = torch.ones(60, 1, dtype=torch.float64)
+    sign[::2] = -1.0 if signed else 1.0
+    found, best = told(a, shuffled(sign * (a + noise)), signed, cosine)
+    if kind == "lengths" and not cosine:  # a long unit may be the best match of short ones
+        assert found is None or found.value == pytest.approx(best)
+        return
+    assert found is not None
+    assert found.value == pytest.approx(best, rel=1e-12)
+    ((_, step),) = found.steps
+    assert step.permutation.sort().values.tolist() == [list(range(60))]
+
+
+def test_units_that_want_the_same_match_share_it_out_by_prices():
+    a, noise = rows(40, noise=0.01)
+    b = a + noise
+    a[1] = a[0] + 0.1 * a[1]
+    b[1] = 0.9 * a[0] + 0.4 * b[1]
+    found, best = told(a, shuffled(b))
+    assert found is not None
+    assert found.value == pytest.approx(best, rel=1e-12)
+
+
+def test_large_entries_that_fall_into_one_sum_are_not_trusted():
+    a, _ = rows(60)
+    generator = torch.Generator().manual_seed(9)
+    a *= 1e-3
+    heavy = torch.randperm(700, generator=generator)[:3]
+    a[:, heavy] += torch.randn(60, 3, generator=generator, dtype=torch.float64)
+    for seed in range(20):
+        some = a[:, torch.randperm(700, generator=torch.Generator().manual_seed(seed))]
+        found, best = told(some, shuffled(some))
+        assert found is None or found.value == pytest.approx(best, rel=1e-12)
+
+
+def test_a_unit_more_than_there_are_matches_needs_all_products():
+    a, _ = rows(40)
+    b = a.clone()
+    b[1] = rows(1, seed=3)[0][0]
+    a[1] = a[0]
+    assert told(a, shuffled(b))[0] is None
+
+
+def test_prices_are_those_of_an_assignment():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        w = torch.rand(4, 6, generator=generator, dtype=torch.float64).numpy()
+        _, column = linear_sum_assignment(w, maximize=True)
+        prices = sketch._prices(w, column)
+        worth = w[range(4), column] - prices[column]
+        assert (prices >= 0).all()
+        assert (worth[:, None] + 1e-12 >= w - prices).all()
+        assert prices.sum() == prices[column].sum()
