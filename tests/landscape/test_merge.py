@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 import torch
 from landscape.networks import digits, images, normed, own_statistics
@@ -68,3 +70,21 @@ def test_bad_input():
         td.merge(group, [a, b], td.Landscape(model, (data.train[0][:0], data.train[1][:0])))
     with pytest.raises(ToroidsError, match="there are 0 networks; pass one or more"):
         td.evaluate_ensemble(td.Landscape(model, data.test), [])
+
+
+def test_networks_in_files_merge_as_in_memory(tmp_path):
+    _, group, a, b, _ = digits()
+    a, b = ({name: x.double() for name, x in network.items()} for network in (a, b))
+    expected = td.merge(group, [a, b])
+    found = td.merge(group, [a, b], scratch=tmp_path)
+    moved = td.align(group, found, to=expected).params
+    assert td.Toroid(group).distance(moved, expected) < 1e-8
+    half = [{name: x.bfloat16() for name, x in network.items()} for network in (a, b)]
+    merged = td.merge(group, [*half, half[0]], scratch=tmp_path)
+    assert {x.dtype for x in merged.values()} == {torch.float32}
+    assert merged.notes == ("the projected average instead of the mean on the toroid",)
+    with pytest.raises(ToroidsError, match="scratch= is for networks that do not fit"):
+        td.merge(group, [a, b], td.Landscape(digits()[0], digits()[-1].train), scratch=tmp_path)
+    del found, merged
+    gc.collect()
+    assert not list(tmp_path.iterdir())

@@ -19,8 +19,8 @@ from toroids.files.writing import hold, is_held
 from toroids.params import Params
 
 PREFIX = "toroids-scratch-"
-# A file, the type and the shape of what it holds; or a tensor that is in no file of ours.
-Place: TypeAlias = tuple[Path, torch.dtype, tuple[int, ...]] | Tensor
+# A file, the type and the shape of what it holds; None for a tensor that is in no file of ours.
+Place: TypeAlias = tuple[Path, torch.dtype, tuple[int, ...]] | None
 
 
 class Spilled(MutableMapping[str, Tensor]):
@@ -42,7 +42,8 @@ class Spilled(MutableMapping[str, Tensor]):
 
         Args:
             params: parameters and buffers by name, on any device; the CPU holds what is read back.
-            over: tensors that are handed out as they are until their name is set.
+            over: tensors that are handed out as they are, asked for each time, until their name is
+                set.
             folder: where the scratch folder is made; the system's folder for temporary files when
                 None, which on some systems is in memory and would save nothing.
 
@@ -60,7 +61,8 @@ class Spilled(MutableMapping[str, Tensor]):
             ) from error
         hold(held)
         self._close = weakref.finalize(self, _remove, self._folder, os.getpid(), held)
-        self._places: dict[str, Place] = dict(over or {})
+        self._over: Params = over or {}
+        self._places: dict[str, Place] = dict.fromkeys(self._over)
         self._numbers = count()
         try:
             self.update(params or {})
@@ -71,7 +73,7 @@ class Spilled(MutableMapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         place = self._places[name]
         self._check_open()
-        return place if isinstance(place, Tensor) else mapped(place[0], 0, *place[1:])
+        return self._over[name] if place is None else mapped(place[0], 0, *place[1:])
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:
         self._check_open()
@@ -138,7 +140,7 @@ def store(params: Params, scratch: str | Path | None) -> MutableMapping[str, Ten
 
 
 def _unlink(place: Place | None) -> None:
-    if place is None or isinstance(place, Tensor):
+    if place is None:
         return
     path = place[0]
     with contextlib.suppress(OSError):  # a file in use stays on some systems, until the folder goes

@@ -14,16 +14,21 @@ from toroids.cli.loaded import (
     Width,
     axis_of,
     data_files,
+    group_and_files,
     names_of,
 )
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     MODEL,
+    KeepUnused,
     Method,
     OutputKey,
+    Scratch,
     Shapes,
     Tokens,
+    check_inputs,
     check_method,
+    output_mode,
     say,
     shown_progress,
 )
@@ -59,6 +64,8 @@ def merge(
     method: Method = "descent",
     metric: Measure = "classification",
     batch_size: Width = 1024,
+    scratch: Scratch = None,
+    keep_unused: KeepUnused = False,
     force: Force = False,
 ) -> None:
     """Merge networks into one, and compare it with them and with their ensemble."""
@@ -73,23 +80,30 @@ def merge(
     if picture is not None:
         drawn = Output(picture, [*read, out], force, "--picture")
         drawn.check()
+    if scratch is not None and (data or train):
+        raise ConfigError("--scratch is for networks that exceed the memory; leave out the data.")
     examples, training = (None if x is None else load_data(x) for x in (data, train))
-    place.check_like(open_checkpoint(weights[0]))
-    loaded = Loaded(model, inputs, tokens, output, output_key, weights)
-    loaded.named[0].check_unused()  # before long work
+    sources = [open_checkpoint(each) for each in weights]
+    place.check_like(sources[0])
+    loaded: Loaded | None = None
+    if examples is not None or training is not None:
+        loaded = Loaded(model, inputs, tokens, output, output_key, weights)
+        group, named = loaded.group, loaded.named
+    else:  # without anything to run, the model's own weights are not read
+        mode = output_mode(output)
+        check_inputs(inputs, tokens)
+        group, named = group_and_files(model, inputs, tokens, mode, output_key, sources)
+    named[0].check_unused(keep_unused)  # before long work
+    landscape: Landscape | None = None
+    if loaded is not None and training is not None:
+        landscape = loaded.landscape(training, batch_size=batch_size)
     with shown_progress(every=5.0) as progress:
-        merged = merged_network(
-            loaded.group,
-            loaded.networks,
-            None if training is None else loaded.landscape(training, batch_size=batch_size),
-            method,
-            progress=progress,
-        )
-    place.write_like(loaded.named[0].file_params(merged, False), loaded.sources[0])
+        merged = merged_network(group, named, landscape, method, progress=progress, scratch=scratch)
+    place.write_like(named[0].file_params(merged, keep_unused), sources[0])
     lines = [f"note: {note}" for note in merged.notes]
-    if examples is not None:
-        landscape = loaded.landscape(examples, metric=metric, batch_size=batch_size)
-        errors = _compared(landscape, loaded, weights, merged)
+    if loaded is not None and examples is not None:
+        seen = loaded.landscape(examples, metric=metric, batch_size=batch_size)
+        errors = _compared(seen, loaded, weights, merged)
         lines += [
             f"{name}: error {found.error:.4g} (standard error {found.error_stderr:.1g})"
             for name, found in errors.items()

@@ -16,9 +16,11 @@ from toroids.cli.loaded import group_and_files
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     MODEL,
+    KeepUnused,
     Method,
     OutputKey,
     OutputName,
+    Scratch,
     Shapes,
     Tokens,
     check_inputs,
@@ -33,13 +35,6 @@ from toroids.discovery.tracing.explore import explore
 from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
 from toroids.params import Params
-
-Scratch = Annotated[
-    Path | None, typer.Option(help="A folder on a disk, for networks that exceed the memory.")
-]
-KeepUnused = Annotated[
-    bool, typer.Option(help="Write weights that the model does not have as they came.")
-]
 
 
 def symmetries(

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
@@ -36,7 +37,12 @@ OutputName = Annotated[str, typer.Option(help="values, logits or classifier.")]
 OutputKey = Annotated[
     str | None, typer.Option(help="The entry of a structured output that counts.")
 ]
-
+Scratch = Annotated[
+    Path | None, typer.Option(help="A folder on a disk, for networks that exceed the memory.")
+]
+KeepUnused = Annotated[
+    bool, typer.Option(help="Write weights that the model does not have as they came.")
+]
 
 # What needs data cannot be asked for in the shell.
 ALIGN_METHODS = sorted(METHODS.keys() - METHODS_ON_DATA)

@@ -10,7 +10,8 @@ Flat coordinates are those of a vector space. A unit of zero norm is on no spher
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from toroids.canonical.output import centre_output
 from toroids.canonical.plan import Plan
 from toroids.canonical.shifts import remove_shifts
 from toroids.canonical.spheres import Spheres
+from toroids.checkpoint import store
 from toroids.errors import ParamsError
 from toroids.geometry.paths import flat_masks
 from toroids.params import Params, computing, inner_product, precise, rounding_of
@@ -88,9 +90,10 @@ class Calculus:
                 point[name] = a[name] + tangent[name]
         return {name: point[self.group.tied.get(name, name)] for name in point}
 
-    def project(self, params: Params) -> dict[str, Tensor]:
-        """Moves parameters to the nearest point."""
-        point = self._zeroed(params)
+    def project(self, params: Params, scratch: str | Path | None = None) -> dict[str, Tensor]:
+        """Moves parameters to the nearest point, which is mapped from files of `scratch` if any."""
+        point = store(params, scratch)
+        self._zero(point)
         for name, value in self._fixed.items():
             point[name] = torch.full_like(point[name], value)
         masks = self.flat_masks(params)
@@ -98,12 +101,16 @@ class Calculus:
             norms = family.norms(point)
             add_parts(masks, family.spread(1 / torch.where(norms > 0, norms, 1.0), point))
         for name, factors in masks.items():
-            point[name] = (point[name] * factors).to(params[name].dtype)
+            here = point[name]
+            point[name] = (here * factors).to(here.dtype)
+        for name in point.keys() - masks.keys() if scratch is not None else ():
+            point[name] = point[name]  # into a file, where it is computed when asked for
         return {name: point[self.group.tied.get(name, name)] for name in point}
 
     def project_tangent(self, a: Params, vector: Params) -> dict[str, Tensor]:
         """Removes from a vector what leaves the manifold at `a`."""
-        flat = self._zeroed({**a, **vector})
+        flat = {**a, **vector}
+        self._zero(flat)
         tangent = {name: flat[name] for name in self.group.parameters}
         for name in self._fixed.keys() & tangent.keys():
             tangent[name] = torch.zeros_like(tangent[name])
@@ -150,12 +157,10 @@ class Calculus:
         """Computes the inner product of two tangents at the same point."""
         return inner_product(first, second, self.group.parameters)
 
-    def _zeroed(self, params: Params) -> dict[str, Tensor]:
+    def _zero(self, point: MutableMapping[str, Tensor]) -> None:
         """Sets to zero what is zero on the toroid; buffers do not follow."""
-        point = dict(params)
         centre_output(self.group, point)
         remove_shifts(self.plan, point, pivots_only=True)
-        return point
 
     def flat_masks(self, like: Params) -> dict[str, Tensor]:
         """1 at the flat coordinates of every tensor that has curved ones, to broadcast."""

@@ -12,6 +12,7 @@ them again, so that the points of a path are not checked for it.
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -273,13 +274,14 @@ class Toroid:
         self._check_tangent(a, tangent)
         return CanonicalParams(self._calculus.exp(a, tangent), ())
 
-    def project(self, params: Params) -> CanonicalParams:
+    def project(self, params: Params, *, scratch: str | Path | None = None) -> CanonicalParams:
         """Moves parameters to the nearest point of the toroid.
 
         This changes the function that a network computes, where canonicalize does not.
 
         Args:
             params: parameters and buffers, usually near the toroid, as an average is.
+            scratch: a folder on a disk for the result, as in `canonicalize`.
 
         Returns:
             Spheres normalised, and zero what is zero on the toroid.
@@ -289,7 +291,7 @@ class Toroid:
         """
         self.group.check(params)
         check_floating(params, self.group.parameters)
-        return CanonicalParams(self._calculus.project(params), ())
+        return CanonicalParams(self._calculus.project(params, scratch), ())
 
     def project_tangent(self, a: Params, vector: Params) -> dict[str, Tensor]:
         """Removes from `vector` what leaves the toroid at `a`.

@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from toroids.align.alignment import align
 from toroids.align.many import align_many
 from toroids.align.problem import Progress
 from toroids.arguments import check_several, checked
@@ -13,9 +16,10 @@ from toroids.errors import NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params, evaluation_mode
 from toroids.evaluation.summary import Evaluation, joined, summarise
+from toroids.geometry.toroid import Toroid
 from toroids.landscape.recalibrate import batch_norms, recalibrate
 from toroids.landscape.repair import repair
-from toroids.params import Params, average
+from toroids.params import Computed, Params, average, computing
 from toroids.symmetry.group import SymmetryGroup
 
 
@@ -29,6 +33,7 @@ def merge(
     bias: bool = True,
     budget: float | None = None,
     progress: Progress | None = None,
+    scratch: str | Path | None = None,
 ) -> CanonicalParams:
     """Makes one network of several: their aligned mean on the toroid.
 
@@ -42,6 +47,9 @@ def merge(
         bias: whether biases are coordinates of the spheres, as in `canonicalize`.
         budget: seconds for the alignment.
         progress: called with a text, the number of steps done, and of all steps (0: unknown).
+        scratch: a folder on a disk for networks that do not fit into memory, as in `align`. All are
+            aligned to the first; of more than two the projected average stands for the mean. Half
+            precision is not rounded again.
 
     Returns:
         Parameters that load into the model, with `.notes` on what was done.
@@ -66,6 +74,13 @@ def merge(
     check_several(networks, 2, "networks to merge")
     if landscape is not None:
         check_params(landscape.model, networks[0], "the first network")
+    if scratch is not None:
+        if landscape is not None:
+            raise ToroidsError(
+                "scratch= is for networks that do not fit into memory, and landscape= runs them; "
+                "leave one of them out."
+            )
+        return _streamed(group, networks, method, bias, budget, progress, scratch)
     many = align_many(group, networks, method, bias, budget=budget, progress=progress)
     notes: list[str] = []
     try:
@@ -86,6 +101,41 @@ def merge(
             model, mean, many.params, data, batch_size=batch_size, output_key=landscape.output_key
         )
     return CanonicalParams(fixed, tuple(notes))
+
+
+def _streamed(
+    group: SymmetryGroup,
+    networks: Sequence[Params],
+    method: str,
+    bias: bool,
+    budget: float | None,
+    progress: Progress | None,
+    scratch: str | Path,
+) -> CanonicalParams:
+    """Merges with no more than a few tensors of each network in memory."""
+    # of two points of a product of spheres the mean, the middle of their geodesic, is the
+    # projected average
+    first, *others = networks
+    share = None if budget is None else budget / len(others)
+    found = [
+        align(group, other, first, method, bias, budget=share, progress=progress, scratch=scratch)
+        for other in others
+    ]
+    aligned = [found[0].reference, *(x.params for x in found)]
+    mean = Computed(first, lambda name: _mean([x[name] for x in aligned]))
+    notes = ["the projected average instead of the mean on the toroid"] * (len(networks) > 2)
+    return CanonicalParams(Toroid(group, bias).project(mean, scratch=scratch), tuple(notes))
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    """The mean of floating tensors in the type they are computed in; of others the first."""
+    first = tensors[0]
+    if not first.is_floating_point():
+        return first
+    total = first.to(computing(first), copy=True)
+    for tensor in tensors[1:]:
+        total += tensor
+    return total / len(tensors)
 
 
 @checked

@@ -166,7 +166,8 @@ class Walk:
         self.generator, self.strict = generator, strict
         self.sizes = Sizes(program, {axis: example.size(axis) for axis in program.lengths})
         self.used: int = 1  # tokens, so that no two uses of a feature are taken for one
-        self.written: set[int] = set()  # storages whose numbers are not known any more
+        # storages whose numbers are not known any more; kept, so that none is another's place
+        self.written: dict[int, torch.UntypedStorage] = {}
         self.met: set[int] = set()  # features that products multiply
         environment: dict[str, Any] = {}
         for name, source in program.sources.items():
@@ -221,6 +222,7 @@ class Walk:
 
     def _run(self, graph: fx.GraphModule, environment: Mapping[str, Any]) -> list[Any]:
         values: dict[fx.Node, Any] = {}
+        last = {used: node for node in graph.graph.nodes for used in node.all_input_nodes}
         for node in graph.graph.nodes:
             if node.op == "placeholder":
                 values[node] = environment[node.name]
@@ -236,6 +238,9 @@ class Walk:
             elif node.op == "output":
                 look_up = [values.get(a) if isinstance(a, fx.Node) else a for a in node.args[0]]
                 return [self._current(value) for value in look_up]
+            for used in node.all_input_nodes:  # the maps of all layers would take most of memory
+                if last[used] is node:
+                    values.pop(used, None)
         return []
 
     def _current(self, value: Any) -> Any:
@@ -253,7 +258,7 @@ class Walk:
         self.use(before)
         for x in tree_leaves(before.value) if isinstance(before, Known) else ():
             if isinstance(x, Tensor):
-                self.written.add(x.untyped_storage().data_ptr())
+                self.written[x.untyped_storage().data_ptr()] = x.untyped_storage()
 
     def _operator(self, node: fx.Node, look_up: Callable[[fx.Node], Any]) -> Any:
         inputs = [look_up(n) for n in node.all_input_nodes]

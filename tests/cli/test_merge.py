@@ -1,0 +1,63 @@
+"""`toroids merge` on folders of shards."""
+
+import json
+
+import pytest
+import torch
+from cli.commands import run
+
+import toroids as td
+from toroids.checkpoint import open_checkpoint, save_checkpoint
+from toroids.symmetry.group import SymmetryGroup
+
+transformers = pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A language model in many shards, and a copy of it that a random element has moved."""
+    config = transformers.LlamaConfig(
+        vocab_size=20, hidden_size=8, intermediate_size=12, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=16,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(config).eval()
+    model.save_pretrained(tmp_path / "a", max_shard_size="1KB")
+    (tmp_path / "a" / "tokenizer.json").write_text("{}")
+    assert run(tmp_path, "symmetries", "a", "--json", "group.json") == 0
+    group = SymmetryGroup.from_json((tmp_path / "group.json").read_text())
+    element = group.random(torch.Generator().manual_seed(0))
+    source = open_checkpoint(tmp_path / "a")
+    save_checkpoint(group.moved(element, model.state_dict()), source, tmp_path / "b")
+    return tmp_path, model
+
+
+@pytest.mark.parametrize("more", [[], ["--scratch", "scratch"]])
+def test_a_network_and_its_copy_merge_into_shards_that_load(folders, more):
+    folder, model = folders
+    (folder / "scratch").mkdir()
+    assert run(folder, "merge", "a", "b", "--model", "a", "--out", "c", *more) == 0
+    names = sorted(path.name for path in (folder / "a").iterdir())
+    assert sorted(path.name for path in (folder / "c").iterdir()) == names
+    assert len([name for name in names if name.endswith(".safetensors")]) > 3
+    merged = transformers.LlamaForCausalLM.from_pretrained(folder / "c").eval()
+    tokens = torch.randint(20, (2, 7), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(merged(tokens).logits, model(tokens).logits, atol=1e-4, rtol=1e-4)
+    assert not list((folder / "scratch").iterdir())
+
+
+def test_what_cannot_be_kept_is_told_before_long_work(folders, capsys, monkeypatch):
+    folder, _ = folders
+    index = folder / "b" / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    content["weight_map"]["head.weight"] = "extra.safetensors"
+    index.write_text(json.dumps(content))
+    td.save_params({"head.weight": torch.ones(3)}, folder / "b" / "extra.safetensors")
+    for command in ("align", "canonicalize", "merge"):
+        files = ["b"] if command == "canonicalize" else ["b", "a"]
+        monkeypatch.setattr("toroids.canonical.plan.Plan.__init__", None)  # which all long work has
+        assert run(folder, command, *files, "--model", "a", "--out", "c") == 2
+        assert "`head.weight`, for which the network has no place" in capsys.readouterr().err
+    assert run(folder, "merge", "a", "b", "--model", "a", "--out", "c", "--scratch", ".",
+               "--train", "digits") == 2  # fmt: skip
+    assert "leave out the data" in capsys.readouterr().err
