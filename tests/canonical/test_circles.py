@@ -26,7 +26,23 @@ class Stream(nn.Module):
         return self.c(x + self.d(self.act(self.norm(self.b(x)))))
 
 
+class Constant(nn.Module):
+    """A constant beside units; the bias of what reads it takes it up, and nothing of it is left."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 3)
+        self.constant = nn.Parameter(torch.ones(2))
+        self.b = nn.Linear(5, 4)
+        self.c = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = torch.cat([self.a(x).relu(), self.constant.expand(len(x), 2)], dim=1)
+        return self.c(self.b(x))
+
+
 KINDS = {
+    "constant": Constant,
     "relu": lambda: Stream(6, nn.ReLU(), nn.Identity()),
     "relu, no bias, low rank": lambda: Stream(8, nn.ReLU(), nn.Identity(), bias=False),
     "tanh": lambda: Stream(3, nn.Tanh(), nn.Identity()),

@@ -146,8 +146,8 @@ def test_a_generator_without_a_writer_is_left_and_reported():
     other = dataclasses.replace(group, spaces=(other,))
     canonical = td.canonicalize(other, model.state_dict())
     assert canonical.notes == (
-        "space `hidden1`: 1 of 1 families of 'rescale' are left as they are; no parameters that "
-        "only write the space tell them apart",
+        "space `hidden1`: 1 of 1 families of 'rescale' are set by the least norm of all weights, "
+        "where there is one; no parameters that only write the space tell them apart",
     )
     assert all(torch.equal(canonical[n], t) for n, t in model.state_dict().items())
 

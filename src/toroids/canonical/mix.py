@@ -31,14 +31,17 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
         params: checked parameters; the matrices are constants to gradients.
 
     Returns:
-        How far the sides were from balanced: ||A A^T - B B^T|| relative to ||A A^T||, at most.
+        How far the sides were from balanced: ||A A^T - B B^T|| relative to the larger of
+        ||A A^T|| and ||B B^T||, at most.
     """
     a, b = sides(space, params)
     if a is None or b is None:
         return 0.0
     r, t = (torch.linalg.qr(x.detach().transpose(1, 2), mode="r")[1] for x in (a, b))
     grams = r.transpose(1, 2) @ r, t.transpose(1, 2) @ t
-    size = torch.linalg.matrix_norm(grams[0]).clamp_min(torch.finfo(a.dtype).tiny)
+    sizes = [torch.linalg.matrix_norm(gram) for gram in grams]
+    # one side may be zero, as a constant is that a later bias takes up
+    size = torch.maximum(*sizes).clamp_min(torch.finfo(a.dtype).tiny)
     off = float((torch.linalg.matrix_norm(grams[0] - grams[1]) / size).max())
     u, s, vh = torch.linalg.svd(r @ t.transpose(1, 2), full_matrices=False)
     # What rounding leaves of a missing direction must not be blown up by the square root.

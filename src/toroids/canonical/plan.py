@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from toroids.canonical.exponents import Matrix, independent, right_inverse
 from toroids.canonical.mix import carried_twice
 from toroids.canonical.spheres import Spheres, output_sphere
+from toroids.canonical.told import Rows, Told
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Absorbed, Generator, Kind, Leg, Space, overlap
 from toroids.symmetry.units import entries_per_unit
@@ -130,6 +131,26 @@ Sign = Pivot | MixSigns
 Step = Scale | Sign
 
 
+@dataclass(frozen=True)
+class Others:
+    """What the spaces have chosen that choose before one.
+
+    Attributes:
+        rows: what the legs of the group tell.
+        told: what their pivots tell.
+        earlier: their pivots.
+    """
+
+    rows: Rows
+    told: Told
+    earlier: Sequence[Pivot] = ()
+
+    @property
+    def taken(self) -> list[Leg]:
+        """The weights of their pivots."""
+        return [leg for pivot in self.earlier for leg in pivot.legs]
+
+
 class Plan:
     """The steps to the sphere gauge of one group, and the spheres that result.
 
@@ -138,6 +159,7 @@ class Plan:
         scales: steps that fix scales and matrices, in order; steps that depend on each other in a
             circle come together and are repeated.
         signs: steps that fix signs, in order.
+        lacking: spaces of which some scales have no pivot.
         notes: what cannot be fixed, and why.
     """
 
@@ -145,13 +167,12 @@ class Plan:
         """Plans for `group`; `bias` says whether biases are coordinates of the spheres."""
         self.group, self.bias = group, bias
         self.notes: list[str] = []
+        self.lacking: list[str] = []
         self.shifts = self._shift_pivots()
-        rescales: list[Pivot] = []
-        flips: list[Pivot] = []
+        rescales = self._independent_pivots("rescale", bias)
+        flips = self._independent_pivots("flip")
         mixes: list[Mix] = []
         for space in group.spaces:
-            rescales += self._apart(self._pivots(space, "rescale", bias, rescales), rescales)
-            flips += self._apart(self._pivots(space, "flip", earlier=flips), flips)
             if any(len(set(generator.exponents)) > 1 for generator in space.of("mix")):
                 mixes.append(Mix(space))
             elif space.of("mix"):
@@ -163,6 +184,22 @@ class Plan:
         scales: list[Scale] = [*rescales, *mixes]
         self.scales = ordered([*scales, OutputScale(output)] if output else scales)
         self.signs = self._unwound([*flips, *(self._signs(mix.space) for mix in mixes)])
+
+    def _independent_pivots(self, action: Kind, bias: bool = True) -> list[Pivot]:
+        """The pivots of all spaces, which are independent, and of which no two share weights."""
+        rows, told = Rows(self.group, action), Told(action)
+        found: list[Pivot] = []
+        for space in self.group.spaces:
+            pivots = self._pivots(space, action, bias, Others(rows, told, tuple(found)))
+            pivots = self._apart(pivots, found)
+            if action == "rescale" and len(pivots) < len(self._outer(space, action)):
+                self.lacking.append(space.name)
+            found += pivots
+        return found
+
+    def _outer(self, space: Space, action: Kind) -> list[Generator]:
+        """The generators of a space that no space within it has as well."""
+        return [g for g in space.of(action) if not self._is_inner(space, g)]
 
     def _signs(self, space: Space) -> MixSigns:
         """Looks at all weights that write a space, on one axis."""
@@ -229,41 +266,38 @@ class Plan:
         return [pivot for circle in circles for pivot in circle]
 
     def _pivots(
-        self, space: Space, action: Kind, bias: bool = True, earlier: Sequence[Pivot] = (),
+        self, space: Space, action: Kind, bias: bool = True, others: Others | None = None,
         early: bool = False,
     ) -> list[Pivot]:  # fmt: skip
         """Chooses the pivots of one space, in topological order of the operators.
 
-        Weights that lie on the spheres of `earlier` pivots come last. Where `early`, the
-        first bias of several shows their shift.
+        Weights that lie on the spheres of `others` come last. Where `early`, the first bias of
+        several shows their shift.
 
         Returns:
             As many pivots as the generators allow, if enough weights have units of their own.
         """
-        generators = [g for g in space.of(action) if not self._is_inner(space, g)]
+        generators = self._outer(space, action)
         if not generators:
             return []
         table = np.array([generator.exponents for generator in generators]).T
         chosen: list[tuple[Leg, ...]] = []
         rows: list[Matrix] = []
-        taken = [leg for pivot in earlier for leg in pivot.legs]
+        taken = others.taken if others else []
         candidates = [
             (table[space.legs.index(legs[0])], self._shown(space, legs, taken))
             for legs in self._candidates(space, action, table, early)
         ]
-        around = [s for s in self.group.spaces if s.name in space.within and s.of(action)]
-        # with what already tells the same scales of the group that a unit lies in
-        told = [_row([*around, space], p.legs[0], action) for p in earlier if p.space in around]
         for row, shown in sorted(candidates, key=lambda c: _meet(c[1], taken)):
-            all_rows = [*told, *(_row([*around, space], x[0], action) for x in (*chosen, shown))]
-            if all(independent(r, modulo_two=action == "flip") for r in ([*rows, row], all_rows)):
+            alone = independent([*rows, row], modulo_two=action == "flip")
+            if alone and (others is None or others.told.add(others.rows.of(shown[0]))):
                 chosen.append(shown if bias else _without_bias(shown, self.group))
                 rows.append(row)
         missing = len(generators) - len(rows)
         if missing:
             self.notes.append(
                 f"space `{space.name}`: {missing} of {len(generators)} families of {action!r} are "
-                "left as they are; no parameters that only write the space tell them apart"
+                f"{_left(action)}; no parameters that only write the space tell them apart"
             )
         if not rows:
             return []
@@ -290,8 +324,8 @@ class Plan:
         if len(kept) < len(pivots):
             self.notes.append(
                 f"space `{pivots[0].space.name}`: {len(pivots) - len(kept)} of {len(pivots)} "
-                f"families of {pivots[0].action!r} are left as they are; another space already "
-                "sets the same weights"
+                f"families of {pivots[0].action!r} are {_left(pivots[0].action)}; another space "
+                "already sets the same weights"
             )
         return kept
 
@@ -379,13 +413,11 @@ class Plan:
         return tuple(sorted(single, key=lambda leg: _meet([leg], taken))[:1])  # best one not taken
 
 
-def _row(spaces: Sequence[Space], leg: Leg, action: Kind) -> Matrix:
-    """The powers of a leg's entries in the generators of several spaces."""
-    powers = []
-    for space in spaces:
-        found = next((n for n, own in enumerate(space.legs) if overlap(own, leg)), None)
-        powers += [0.0 if found is None else g.exponents[found] for g in space.of(action)]
-    return np.array(powers)
+def _left(action: Kind) -> str:
+    """What becomes of generators that have no pivot."""
+    if action == "rescale":
+        return "set by the least norm of all weights, where there is one"
+    return "left as they are"
 
 
 def _powers(space: Space, generator: Generator) -> list[tuple[str, int, float]]:

@@ -31,7 +31,8 @@ def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> None:
         ParamsError: steps that depend on each other do not come to rest.
     """
     for circle, steps in _circles(plan, params):
-        if not circle.settle(params):
+        # of scales that no weights of norm one tell, some may have no least norm either
+        if not circle.settle(params) and steps:
             raise _running_away(steps)
     for steps in plan.scales:
         # where they depend on scales, matrices are known by now
@@ -53,15 +54,22 @@ def _running_away(steps: Sequence[Scale]) -> ParamsError:
 
 
 def _circles(plan: Plan, params: Params) -> Iterator[tuple[Circle, Sequence[Scale]]]:
-    """Matrices that depend on scales, with all scales that those depend on."""
+    """Matrices and scales that are set by the least norm, with all scales that those depend on.
+
+    These are matrices that depend on scales, and scales that have no pivot.
+
+    Yields:
+        What settles them, and the steps that are in a circle; none where only scales lack a pivot.
+    """
     group = plan.group
     output = [x for steps in plan.scales for x in steps if isinstance(x, OutputScale)]
     done: set[str] = set()
-    for steps in plan.scales:
-        mixes = {step.space.name for step in steps if isinstance(step, Mix)}
-        if len(steps) == 1 or mixes <= done:
+    circles = [steps for steps in plan.scales if len(steps) > 1]
+    names = [{step.space.name for step in steps if isinstance(step, Mix)} for steps in circles]
+    for steps, some in [*zip(circles, names, strict=True), ([], set(plan.lacking))]:
+        if some <= done:
             continue
-        spaces = _together(group.spaces, mixes)
+        spaces = _together(group.spaces, some)
         done |= {space.name for space in spaces}
         tensors = {leg.tensor for space in spaces for leg in space.legs}
         others = [x for x in output if any(leg.tensor in tensors for leg in x.legs)]

@@ -1,0 +1,83 @@
+"""Which scales and signs of all spaces together some weights tell.
+
+Where all rows of a matrix shrink and all columns grow as much, it stays: weights of norm one along
+its rows say nothing of that. So pivots must be independent over all spaces, not only over their
+own, or no network has norm one on all of them. By symmetry one unit stands for all of a space.
+"""
+
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Kind, Leg, Space, overlap
+
+# Exponents in a generator, named by its space and number; what only some entries carry has a name
+# of its own, for they need not move in step with the others.
+Row = dict[tuple[object, int], float]
+ZERO = 1e-9
+
+
+class Told:
+    """Rows of exponents, none of which is a combination of the others."""
+
+    def __init__(self, action: Kind) -> None:
+        """Begins without a row; those of flips count modulo two."""
+        self._modulo_two = action == "flip"
+        # by a name that no later row holds; in the order in which they came
+        self._solved: dict[tuple[object, int], tuple[int, Row]] = {}
+
+    def add(self, row: Row) -> bool:
+        """Adds a row unless it is a combination of those before; says whether it did."""
+        rest = self._clean(row)
+        while known := [name for name in rest if name in self._solved]:
+            name = min(known, key=lambda known_name: self._solved[known_name][0])
+            factor = rest[name]
+            for key, value in self._solved[name][1].items():
+                rest[key] = rest.get(key, 0.0) - factor * value
+            rest = self._clean(rest)
+        if not rest:
+            return False
+        first = max(rest, key=lambda name: abs(rest[name]))
+        scaled = {name: value / rest[first] for name, value in rest.items()}
+        self._solved[first] = len(self._solved), scaled
+        return True
+
+    def _clean(self, row: Row) -> Row:
+        if self._modulo_two:
+            row = {name: value % 2 for name, value in row.items()}
+        return {name: value for name, value in row.items() if abs(value) > ZERO}
+
+
+class Rows:
+    """What the legs of one group tell.
+
+    Attributes:
+        action: "rescale", "flip" or "shift".
+    """
+
+    def __init__(self, group: SymmetryGroup, action: Kind) -> None:
+        """Looks up which spaces move which tensors."""
+        self.action = action
+        self._movers: dict[str, list[tuple[Space, int]]] = {}
+        for space in group.spaces:
+            for number, leg in enumerate(space.legs if space.of(action) else ()):
+                self._movers.setdefault(leg.tensor, []).append((space, number))
+
+    def of(self, own: Leg) -> Row:
+        """The exponents of a leg's entries in the generators of all spaces."""
+        row: Row = {}
+        for space, number in self._movers.get(own.tensor, ()):
+            leg = space.legs[number]
+            if not overlap(leg, own):
+                continue
+            name = space.name if _carries(leg, own) else (space.name, own.tensor, own.axis)
+            for place, generator in enumerate(space.of(self.action)):
+                if power := generator.exponents[number]:
+                    row[name, place] = row.get((name, place), 0.0) + power
+        return row
+
+
+def _carries(leg: Leg, own: Leg) -> bool:
+    """Whether a leg moves all entries of another that it meets."""
+    if leg.positions is None:
+        return True
+    if (leg.axis, leg.span) != (own.axis, own.span):
+        return False
+    return own.positions is not None and set(own.positions) <= set(leg.positions)
