@@ -59,7 +59,7 @@ def measure(name: str, sets: int, count: int) -> dict[str, Columns]:
     found: dict[str, Columns] = {way: [] for way in WAYS}
     for first in range(0, sets * count, count):
         seeds = range(first, first + count)
-        networks = [td.solvers.sgd(make, data.train, seed=seed).params for seed in seeds]
+        networks = [td.solvers.SGD().train(make, data.train, seed=seed).params for seed in seeds]
         for way, together in WAYS.items():
             begun = time.perf_counter()
             moved = together(group, networks)

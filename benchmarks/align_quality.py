@@ -88,7 +88,7 @@ def trained(
     make: Callable[[int], nn.Module], data: td.data.Dataset, count: int
 ) -> tuple[td.SymmetryGroup, list[tuple[td.Params, td.Params]]]:
     """The symmetries, and all pairs of so many networks."""
-    networks = [td.solvers.sgd(make, data.train, seed=seed).params for seed in range(count)]
+    networks = [td.solvers.SGD().train(make, data.train, seed=seed).params for seed in range(count)]
     group = td.discover(make(0).eval(), data.train[0][:2], output="classifier")
     return group, list(itertools.combinations(networks, 2))
 

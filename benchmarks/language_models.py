@@ -33,7 +33,9 @@ def rows(quick: bool) -> Iterator[Result]:
 
     epochs, lr = (4, 0.02) if quick else (8, 0.003)
     a, b = (
-        td.solvers.adam(make, data.train, seed, epochs, batch_size=32, lr=lr, clip=1.0).params
+        td.solvers.Adam(budget=epochs, batch_size=32, lr=lr, clip=1.0)
+        .train(make, data.train, seed)
+        .params
         for seed in (1, 2)
     )
     model = make(0).eval()

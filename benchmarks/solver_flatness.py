@@ -87,7 +87,9 @@ def measure(
     model = make_model(0)
     found: list[tuple[float, ...]] = []
     for seed in seeds:
-        trained = getattr(td.solvers, solver)(make_model, data.train, seed, **COMMON | settings)
+        trained = td.solvers.SOLVERS[solver](**COMMON | settings).train(
+            make_model, data.train, seed
+        )
         energy = td.local_energy(td.Landscape(model, data.train), trained.params, (SIGMA,), SAMPLES)
         found.append((
             energy.increase.item(),

@@ -45,7 +45,8 @@ def rows(quick: bool) -> Iterator[Result]:
                 nn.functional.cross_entropy(logits, labels).item()
 
     def ours(solver: str) -> None:
-        getattr(td.solvers, solver)(make_model, (inputs, labels), 0, epochs, hold=epochs + 1)
+        made = td.solvers.SOLVERS[solver](budget=epochs, hold=epochs + 1)
+        made.train(make_model, (inputs, labels), 0)
 
     works = {"by hand": by_hand} | {name: partial(ours, name) for name in SOLVERS}
     times = interleaved(works, 3 if quick else 7)

@@ -46,7 +46,10 @@ def main() -> None:
     digits = td.data.digits(train=600)
     train, test = ((inputs.view(-1, 1, 8, 8), y) for inputs, y in (digits.train, digits.test))
     model = make_model(0).eval()
-    a, b = (td.solvers.adam(make_model, train, seed, 30, lr=0.003).params for seed in (1, 2))
+    a, b = (
+        td.solvers.Adam(budget=30, lr=0.003).train(make_model, train, seed).params
+        for seed in (1, 2)
+    )
     unseen = td.Landscape(model, test)
     for name, params in (("first", a), ("second", b)):
         found = unseen(params)

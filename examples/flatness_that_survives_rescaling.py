@@ -8,9 +8,7 @@ as they are and tell them apart: the trace on the toroid, where scales are remov
 energy, the increase of the error under noise relative to every weight.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +19,9 @@ from toroids.report.figures.style import COLOURS, SYMBOLS, laid_out, panels
 from toroids.report.pictures import write_picture
 
 STEPS, SIGMA, PROBES, SAMPLES = 5, 0.3, 30, 100
-SOLVERS: dict[str, Callable[..., td.solvers.Trained]] = {
-    "flat (SGD)": td.solvers.sgd,
-    "sharp (adversarial start)": partial(td.solvers.adversarial_sgd, copies=2),
+SOLVERS = {
+    "flat (SGD)": td.solvers.SGD(hold=10),
+    "sharp (adversarial start)": td.solvers.AdversarialSGD(hold=10, copies=2),
 }
 
 
@@ -45,7 +43,7 @@ def main() -> None:
     titles = ("trace of the Hessian", "trace on the toroid", f"local energy at σ = {SIGMA}")
     figure = panels(titles, shared=False)
     for number, (name, solver) in enumerate(SOLVERS.items()):
-        found = solver(make_model, digits.train, seed=1, hold=10)
+        found = solver.train(make_model, digits.train, seed=1)
         params: td.Params = {key: value.double() for key, value in found.params.items()}
         tested = td.evaluate(model, params, test)
         print(f"{name}: test error {tested.error:.2%} ± {tested.error_stderr:.2%}")

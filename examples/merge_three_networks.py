@@ -65,12 +65,12 @@ def test_errors(seed: int) -> dict[str, float]:
     digits = td.data.digits(train=IMAGES, seed=seed)
     inputs, labels = digits.train
     networks = [
-        td.solvers.sgd(
-            make_model, (inputs[part::NETWORKS], labels[part::NETWORKS]), NETWORKS * seed + part
-        ).params
+        td.solvers.SGD()
+        .train(make_model, (inputs[part::NETWORKS], labels[part::NETWORKS]), NETWORKS * seed + part)
+        .params
         for part in range(NETWORKS)
     ]
-    whole = td.solvers.sgd(make_model, digits.train, seed).params
+    whole = td.solvers.SGD().train(make_model, digits.train, seed).params
     model = make_model(0)
     group = td.discover(model, inputs[:4], output="classifier")
     naive = {

@@ -21,7 +21,7 @@ def main() -> None:
     """Trains, aligns, bends, draws."""
     torch.set_num_threads(1)  # these networks are too small to gain from a second thread
     digits = td.data.digits(train=600)
-    a, b = (td.solvers.sgd(make_model, digits.train, seed=seed).params for seed in (1, 2))
+    a, b = (td.solvers.SGD().train(make_model, digits.train, seed=seed).params for seed in (1, 2))
     model = make_model(0)
     group = td.discover(model, digits.train[0][:4], output="classifier")
     toroid = td.Toroid(group)

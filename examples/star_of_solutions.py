@@ -89,8 +89,8 @@ def binary(density: float) -> Joined:
     model = make_model(0)
     cube = td.Hypercube(td.discover(model, data[0][:2]))
     runs = {
-        "robust": [td.solvers.focusing_bp(make_model, data, s) for s in range(SOLUTIONS)],
-        "typical": [td.solvers.sbpi(make_model, data, s) for s in range(SOLUTIONS)],
+        "robust": [td.solvers.FocusingBP().train(make_model, data, s) for s in range(SOLUTIONS)],
+        "typical": [td.solvers.SBPI().train(make_model, data, s) for s in range(SOLUTIONS)],
     }
 
     landscape = td.Landscape(model, data, on=cube)
@@ -114,7 +114,7 @@ def spherical(density: float) -> Joined:
             model.append(Scale(SHARPNESS))  # a loss that minds the few that are wrong
             return model
 
-        run = td.solvers.sgd(make_model, data, seed, EPOCHS, lr=4.0)
+        run = td.solvers.SGD(budget=EPOCHS, lr=4.0).train(make_model, data, seed)
         return dataclasses.replace(run, params=dict(td.canonicalize(toroid.group, run.params)))
 
     def largest_margin(seed: int) -> td.solvers.Trained:

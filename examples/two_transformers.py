@@ -35,7 +35,9 @@ def main() -> None:
     torch.set_num_threads(1)  # these networks are too small to gain from a second thread
     epochs, lr = (8, 0.003) if LARGE else (4, 0.02)
     a, b = (
-        td.solvers.adam(make_model, TEXT.train, seed, epochs, batch_size=32, lr=lr).params
+        td.solvers.Adam(budget=epochs, batch_size=32, lr=lr)
+        .train(make_model, TEXT.train, seed)
+        .params
         for seed in (1, 2)
     )
     model = make_model(0).eval()

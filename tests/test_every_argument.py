@@ -51,8 +51,8 @@ def make_bits(seed):
     return models.binary_committee(5, 3, seed=seed)
 
 
-TRAINING = {"make_model": make, "data": SMALL, "seed": 0, "budget": 1}
-BINARY = {"make_model": make_bits, "data": (TWO[0].float(), TWO[1]), "seed": 0, "budget": 1}
+TRAINING = {"make_model": make, "data": SMALL, "seed": 0}
+BINARY = {"make_model": make_bits, "data": (TWO[0].float(), TWO[1]), "seed": 0}
 HERE, CORNERS = td.Landscape(NET, DATA), td.Landscape(BITS, TWO, on=CUBE)
 CURVED = td.Landscape(NET, DATA, on=td.Toroid(GROUP))
 TEXT = data.text(__file__, 16)
@@ -116,9 +116,11 @@ CALLS = {
     models.vgg: {"width": 0.02},
     models.vit: {"depth": 1},
     solvers.Recipe: {},
-    solvers.adversarial_sgd: {**TRAINING, "corrupt_budget": 1},
-    solvers.focusing_bp: BINARY,
-    solvers.sbpi: BINARY,
+    solvers.SGD(budget=1).train: TRAINING,
+    solvers.SGD().passes: {"examples": 12},
+    solvers.AdversarialSGD().passes: {"examples": 12},
+    solvers.FocusingBP(budget=1).train: BINARY,
+    solvers.SBPI(budget=1).train: BINARY,
     study.export_run: {"folder": "gone", "out": "tables"},
     study.list_runs: {"root": "."},
     study.load_config: {"path": "gone"},
@@ -132,8 +134,7 @@ CALLS = {
     explore: {"folder": "gone"},
     write_report: {"folder": "gone"},
 }  # fmt: skip
-for name in ("adam", "entropy_sgd", "replicated_sgd", "sam", "sgd", "swa"):
-    CALLS[getattr(solvers, name)] = TRAINING
+CALLS |= dict.fromkeys((*solvers.SOLVERS.values(), solvers.FocusingBP, solvers.SBPI), {})
 LEG = {"tensor": "hidden.weight", "axis": 0, "role": "write", "operator": "hidden"}
 LEGS = (td.Leg(**LEG), td.Leg("output.weight", 1, "read", "output"))
 SPACE = {"name": "hidden", "size": 5, "copies": 1, "actions": frozenset({"permute"}), "legs": LEGS}
@@ -221,7 +222,7 @@ CALLS |= {
 # Made by other functions only; asks for what no test has; or takes any function.
 NOT_CALLED = {"BitPath", "Path", "Geodesic", "FlipEvaluator", "flip_curve", "Sign", "CanonicalParams",
               "ManyAlignment", "hub", "rule", "Listed", "OpenRun", "Plan", "StudyConfig", "Work",
-              "Epoch", "Trained", "Activations", "Alignment", "Bend", "Curvature", "FlipProfile",
+              "Epoch", "Trained", "Descent", "Solver", "Activations", "Alignment", "Bend", "Curvature", "FlipProfile",
               "LocalEnergy", "MedianSection", "Absorbed", "Text", "Comparison", "Family", "Audit", "Evaluation", "Verification", "Profile", "Section", "Star"}  # fmt: skip
 
 WRONG = {
@@ -307,19 +308,21 @@ RECIPE = {
 
 
 def test_numbers_of_other_libraries_are_read_as_pythons_own():
-    trained = solvers.sgd(make, SMALL, np.int64(0), **RECIPE)
-    plain = solvers.sgd(make, SMALL, 0, **{**RECIPE, "batch_size": 6, "lr": 0.1, "momentum": 0.5})
+    trained = solvers.SGD(**RECIPE).train(make, SMALL, np.int64(0))
+    plain = solvers.SGD(**{**RECIPE, "batch_size": 6, "lr": 0.1, "momentum": 0.5}).train(
+        make, SMALL, 0
+    )
     assert all(torch.equal(trained.params[name], plain.params[name]) for name in plain.params)
-    recipe = solvers.Recipe(**RECIPE)
+    recipe = solvers.SGD(**RECIPE)
     assert [type(getattr(recipe, name)) for name in RECIPE] == [int, int, float, float]
 
 
 def test_a_number_that_the_precision_cannot_hold():
     half = lambda seed: make(seed).half()  # noqa: E731
     with pytest.raises(ToroidsError, match="too large for the precision of the weights"):
-        solvers.sgd(half, (SMALL[0].half(), Y), 0, 1, lr=1e30)
+        solvers.SGD(budget=1, lr=1e30).train(half, (SMALL[0].half(), Y), 0)
     with pytest.raises(ToroidsError, match="too large for the precision of the weights"):
-        solvers.adversarial_sgd(**TRAINING, corrupt_budget=1, corrupt_lr=1e300)
+        solvers.AdversarialSGD(budget=1, corrupt_budget=1, corrupt_lr=1e300).train(**TRAINING)
 
 
 def test_no_public_function_is_left_out():

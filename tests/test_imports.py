@@ -11,6 +11,7 @@ ORDER = [
     "errors",
     "files",
     "arguments",
+    "settings",
     "params",
     "statistics",
     "binary",

@@ -143,7 +143,7 @@ def test_data_in_another_form(network, params):
     refuses("make tensors of arrays by torch.as_tensor", td.evaluate, network, params, arrays)
     digits = td.data.digits(10)
     refuses("pass its .train or .test", td.evaluate, network, params, digits)
-    refuses("pass its .train or .test", td.solvers.sgd, lambda _: network, digits, 0)
+    refuses("pass its .train or .test", td.solvers.SGD().train, lambda _: network, digits, 0)
     refuses("train is .*ndarray.*; pass a pair of tensors", td.data.Dataset, arrays, arrays, 3)
     refuses("train is NoneType; pass a pair", td.data.Dataset, None, None, 3)
     refuses("`classes` is '3'", td.data.Dataset, DATA, DATA, "3")
@@ -235,16 +235,14 @@ def test_names_of_groups_and_rules(params):
 def test_solvers_and_models(network):
     data = (torch.rand(12, 4), torch.arange(12) % 3)
     make = lambda seed: td.models.fully_connected([4, 8, 3], seed=seed)  # noqa: E731
-    sgd = td.solvers.sgd
-    refuses("make_model is a Sequential; pass a function", sgd, network, data, 0, 1)
-    refuses("what make_model returns: expected a torch.nn.Module", sgd, lambda _: 3, data, 0, 1)
-    refuses(r"`seed` is 'a'; pass a whole number", sgd, make, data, "a", 1)
-    refuses(r"the seeds are \[-1\]; pass ints", sgd, make, data, np.int64(-1), 1)
-    refuses("`betas` is 0.9; pass 2 numbers", td.solvers.adam, make, data, 0, 1, betas=0.9)
-    refuses("`scope` is 3; pass 2 numbers", td.solvers.entropy_sgd, make, data, 0, 1, scope=3)
-    refuses(
-        "`coupling` is 3; pass 2 numbers", td.solvers.replicated_sgd, make, data, 0, 1, coupling=3
-    )
+    sgd = td.solvers.SGD(budget=1).train
+    refuses("make_model is a Sequential; pass a function", sgd, network, data, 0)
+    refuses("what make_model returns: expected a torch.nn.Module", sgd, lambda _: 3, data, 0)
+    refuses(r"`seed` is 'a'; pass a whole number", sgd, make, data, "a")
+    refuses(r"the seeds are \[-1\]; pass ints", sgd, make, data, np.int64(-1))
+    refuses("`betas` is 0.9; pass 2 numbers", td.solvers.Adam, betas=0.9)
+    refuses("`scope` is 3; pass 2 numbers", td.solvers.EntropySGD, scope=3)
+    refuses("`coupling` is 3; pass 2 numbers", td.solvers.ReplicatedSGD, coupling=3)
     refuses("`widths` is 3; pass a list of whole numbers", td.models.fully_connected, 3)
     refuses("`widths` is .*2.5", td.models.binary_fully_connected, [4, 2.5, 3])
     refuses("`seed` is 'a'; pass a whole number", td.models.binary_perceptron, 5, seed="a")
@@ -262,7 +260,7 @@ def test_devices_that_are_not_there(params, tmp_path):
         message = f"the device '{device}' cannot be used: .*; pass one that is here"
         refuses(message, td.load_params, tmp_path / "a.safetensors", device)
         refuses(message, td.data.digits(10).to, device)
-        refuses(message, td.solvers.sgd, make, data, 0, 1, device=device)
+        refuses(message, td.solvers.SGD(budget=1).train, make, data, 0, device=device)
 
 
 def test_studies(tmp_path):

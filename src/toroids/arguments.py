@@ -18,7 +18,18 @@ from itertools import chain
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, Union, cast, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import torch
 from torch import nn
@@ -239,6 +250,8 @@ def _rule(annotation: Any, name: str) -> _Rule | None:
     if annotation == Params:
         return _Rule("tensors by name", _where(_are_params), _refuse_params)
     origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:  # its bounds are for `check_settings`
+        return _rule(args[0], name)
     if origin is Literal:  # which of them, functions check themselves
         return _Rule(f"one of {', '.join(map(repr, args))}", SIMPLE[str].read)
     if origin in (Union, types.UnionType):

@@ -25,7 +25,9 @@ def setting(request):
     tokens = torch.randint(9, (24, 7), generator=generator)
     data = tokens[:, :-1], tokens[:, 1:]
     make = MAKERS[request.param]
-    networks = [td.solvers.adam(make, data, seed, 40, lr=0.02).params for seed in (1, 2)]
+    networks = [
+        td.solvers.Adam(budget=40, lr=0.02).train(make, data, seed).params for seed in (1, 2)
+    ]
     model = make(0)
     return model, td.discover(model, data[0][:2], verify=False), networks, data
 

@@ -90,5 +90,5 @@ def test_a_set_is_trained_on_as_it_is():
     def make_model(seed):
         return td.models.fully_connected([20, 30, 2], seed=seed)
 
-    params = td.solvers.sgd(make_model, data.train, seed=0, budget=20).params
+    params = td.solvers.SGD(budget=20).train(make_model, data.train, seed=0).params
     assert td.evaluate(make_model(0), params, data.test).error < 0.25

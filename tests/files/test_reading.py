@@ -59,10 +59,7 @@ READERS = {
     "data": lambda path: load_data(str(path)),
     "study": load_config,
     "digest": digest_file,
-    "training": lambda path: td.solvers.sgd(
-        lambda seed: td.models.fully_connected([2, 2, 2], seed=seed),
-        (torch.ones(2, 2), torch.tensor([0, 1])), 0, 1, checkpoint=path,
-    ),
+    "training": lambda path: td.solvers.SGD(budget=1).train(lambda seed: td.models.fully_connected([2, 2, 2], seed=seed), (torch.ones(2, 2), torch.tensor([0, 1])), 0, checkpoint=path),
 }  # fmt: skip
 
 

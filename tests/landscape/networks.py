@@ -16,7 +16,7 @@ def digits(width=32):
     def make(seed):
         return td.models.fully_connected([64, width, width, 10], seed=seed)
 
-    a, b = (td.solvers.sgd(make, data.train, seed=seed, budget=40).params for seed in (1, 2))
+    a, b = (td.solvers.SGD(budget=40).train(make, data.train, seed=seed).params for seed in (1, 2))
     return make(0), td.fully_connected_group(a, output="classifier"), a, b, data
 
 

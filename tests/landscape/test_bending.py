@@ -13,8 +13,8 @@ def setting():
     model = make([64, 15, 10], threshold=0.5)
     group = td.discover(model, data[0][:4])
     ends = [
-        td.solvers.adam(
-            lambda s: make([64, 15, 10], threshold=0.5, seed=s), data, seed, 30, lr=0.02
+        td.solvers.Adam(budget=30, lr=0.02).train(
+            lambda s: make([64, 15, 10], threshold=0.5, seed=s), data, seed
         )
         for seed in (0, 1)
     ]

@@ -79,7 +79,9 @@ def test_they_learn_a_text_by_any_solver():
         ("sgd", {}),
     ):
         make = lambda seed: td.models.gpt(data.classes, 8, 8, 1, 2, 8, seed=seed)  # noqa: E731
-        found = getattr(td.solvers, name)(make, data.train, 0, 2, batch_size=8, **options)
+        found = td.solvers.SOLVERS[name](budget=2, batch_size=8, **options).train(
+            make, data.train, 0
+        )
         guessing = math.log(data.classes)
         assert found.history[-1].loss < 0.95 * guessing, name
     evaluation = td.evaluate(make(0), found.params, data.test)

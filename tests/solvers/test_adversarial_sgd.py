@@ -20,16 +20,9 @@ def test_corrupted_copies():
 
 
 def test_both_phases_are_recorded(make_model, data, device):
-    trained = td.solvers.adversarial_sgd(
-        make_model,
-        data,
-        seed=1,
-        budget=200,
-        copies=1,
-        corrupt_budget=5,
-        batch_size=10,
-        device=device,
-    )
+    trained = td.solvers.AdversarialSGD(
+        budget=200, copies=1, corrupt_budget=5, batch_size=10
+    ).train(make_model, data, seed=1, device=device)
     phases = [epoch.phase for epoch in trained.history]
     assert phases[:5] == ["corrupt"] * 5
     assert set(phases[5:]) == {"train"}
@@ -39,9 +32,9 @@ def test_both_phases_are_recorded(make_model, data, device):
 
 
 def test_random_labels_are_fitted_before_the_true_ones(make_model, data):
-    trained = td.solvers.adversarial_sgd(
-        make_model, data, seed=1, budget=1, copies=1, corrupt_budget=300, batch_size=10, zeroed=0.0
-    )
+    trained = td.solvers.AdversarialSGD(
+        budget=1, copies=1, corrupt_budget=300, batch_size=10, zeroed=0.0
+    ).train(make_model, data, seed=1)
     fitted = [epoch for epoch in trained.history if epoch.phase == "corrupt"][-1]
     assert fitted.error < 0.1  # chance is 2/3
     assert trained.history[-1].error > 0.1  # one epoch does not undo it
@@ -49,13 +42,20 @@ def test_random_labels_are_fitted_before_the_true_ones(make_model, data):
 
 def test_equal_seeds_give_equal_networks(make_model, data):
     one, two = (
-        td.solvers.adversarial_sgd(make_model, data, 1, budget=2, corrupt_budget=2)
+        td.solvers.AdversarialSGD(budget=2, corrupt_budget=2).train(make_model, data, 1)
         for _ in range(2)
     )
     assert all(torch.equal(one.params[name], two.params[name]) for name in one.params)
 
 
-@pytest.mark.parametrize("arguments", [{"copies": 0}, {"zeroed": 1.0}, {"zeroed": -0.1}])
-def test_settings_out_of_range(make_model, data, arguments):
-    with pytest.raises(ToroidsError, match="at least 1 copy and 0 <= zeroed < 1"):
-        td.solvers.adversarial_sgd(make_model, data, seed=0, **arguments)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"copies": 0}, "copies is 0; pass a whole number at least 1"),
+        ({"zeroed": 1.0}, "zeroed is 1.0; pass a number at least 0 and below 1"),
+        ({"zeroed": -0.1}, "zeroed is -0.1; pass a number at least 0 and below 1"),
+    ],
+)
+def test_settings_out_of_range(make_model, data, arguments, message):
+    with pytest.raises(ToroidsError, match=message):
+        td.solvers.AdversarialSGD(**arguments).train(make_model, data, seed=0)

@@ -8,8 +8,7 @@ from torch import nn
 
 import toroids as td
 from toroids.errors import ToroidsError
-from toroids.solvers.entropy_sgd import Entropy
-from toroids.solvers.recipe import Recipe
+from toroids.solvers.entropy_sgd import Entropy, EntropySGD
 
 
 class Quadratic(nn.Module):
@@ -50,10 +49,7 @@ def cosine(epoch, lr, budget):
 
 @pytest.mark.parametrize("decoupled", [True, False])
 def test_adam(examples, decoupled):
-    found = td.solvers.adam(
-        Quadratic, examples, 4, 3, batch_size=5, lr=0.1, weight_decay=0.05, betas=(0.8, 0.9),
-        eps=1e-3, decoupled=decoupled, hold=9,
-    )  # fmt: skip
+    found = td.solvers.Adam(budget=3, batch_size=5, lr=0.1, weight_decay=0.05, betas=(0.8, 0.9), eps=1e-3, decoupled=decoupled, hold=9).train(Quadratic, examples, 4)  # fmt: skip
     w = Quadratic(4).w.detach().clone()
     m, v = torch.zeros(3).double(), torch.zeros(3).double()
     for t, (epoch, x) in enumerate(batches(examples[0], 4, 5, 3), start=1):
@@ -70,10 +66,7 @@ def test_adam(examples, decoupled):
 
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_sam(examples, adaptive):
-    found = td.solvers.sam(
-        Quadratic, examples, 4, 3, batch_size=5, lr=0.1, momentum=0.7, weight_decay=0.05, rho=0.3,
-        adaptive=adaptive, hold=9,
-    )  # fmt: skip
+    found = td.solvers.SAM(budget=3, batch_size=5, lr=0.1, momentum=0.7, weight_decay=0.05, rho=0.3, adaptive=adaptive, hold=9).train(Quadratic, examples, 4)  # fmt: skip
     w, velocity = Quadratic(4).w.detach().clone(), torch.zeros(3).double()
     for epoch, x in batches(examples[0], 4, 5, 3):
         g = gradient(w, x)
@@ -89,22 +82,22 @@ def test_sam(examples, adaptive):
 def test_swa_is_the_mean_of_the_last_epochs(examples):
     options = {"batch_size": 5, "lr": 0.05, "schedule": "constant", "hold": 9}
     ends = [
-        td.solvers.sgd(Quadratic, examples, 4, epochs, **options).params["w"]
+        td.solvers.SGD(budget=epochs, **options).train(Quadratic, examples, 4).params["w"]
         for epochs in range(1, 7)
     ]
-    found = td.solvers.swa(Quadratic, examples, 4, 6, start=0.5, **options)
+    found = td.solvers.SWA(budget=6, start=0.5, **options).train(Quadratic, examples, 4)
     assert torch.allclose(found.params["w"], torch.stack(ends[3:]).mean(dim=0), rtol=1e-12)
     errors = [line.loss for line in found.history]
-    plain = [line.loss for line in td.solvers.sgd(Quadratic, examples, 4, 6, **options).history]
+    plain = [
+        line.loss
+        for line in td.solvers.SGD(budget=6, **options).train(Quadratic, examples, 4).history
+    ]
     assert errors[:4] == pytest.approx(plain[:4])
     assert errors[5] != plain[5]
 
 
 def test_entropy_sgd(examples):
-    found = td.solvers.entropy_sgd(
-        Quadratic, examples, 4, 4, batch_size=4, lr=0.1, inner_steps=2, scope=(0.1, 0.8),
-        noise=0.0, averaging=0.6, outer=0.5, weight_decay=0.02, hold=9,
-    )  # fmt: skip
+    found = td.solvers.EntropySGD(budget=4, batch_size=4, lr=0.1, inner_steps=2, scope=(0.1, 0.8), noise=0.0, averaging=0.6, outer=0.5, weight_decay=0.02, hold=9).train(Quadratic, examples, 4)  # fmt: skip
     w = Quadratic(4).w.detach().clone()
     x, m, taken = w.clone(), w.clone(), 0
     for epoch, batch in batches(examples[0], 4, 4, 4):
@@ -122,8 +115,11 @@ def test_entropy_sgd(examples):
 def test_the_langevin_noise_has_the_size_that_the_equation_says():
     model = nn.Linear(200, 2, bias=False).double()
     data = torch.zeros(6, 200, dtype=torch.float64), torch.arange(6) % 2  # no gradient
-    recipe = Recipe(budget=1, lr=0.25, momentum=0.0, schedule="constant")
-    method = Entropy(model, data, recipe, (1e-12, 1e-12), 100, 0.4, 0.5, 1.0, seed=0)
+    settings = EntropySGD(
+        budget=1, lr=0.25, schedule="constant", scope=(1e-12, 1e-12), inner_steps=100, noise=0.4,
+        averaging=0.5,
+    )  # fmt: skip
+    method = Entropy(model, data, settings, seed=0)
     before = model.weight.detach().clone()
     method.begin(0, 0.25)
     for _ in range(9):
@@ -134,9 +130,9 @@ def test_the_langevin_noise_has_the_size_that_the_equation_says():
 
 
 def test_the_balanced_coupling_is_as_large_as_the_loss(make_model, data):
-    found = td.solvers.replicated_sgd(
-        make_model, data, 1, budget=3, replicas=3, coupling=(0.1, 10.0), balanced=True
-    )
+    found = td.solvers.ReplicatedSGD(
+        budget=3, replicas=3, coupling=(0.1, 10.0), balanced=True
+    ).train(make_model, data, 1)
     models = [make_model(1 + 10_007 * a) for a in range(3)]
     losses = sum(td.evaluate(m, m.state_dict(), data).loss for m in models)
     weights = torch.stack([torch.cat([p.flatten() for p in m.parameters()]) for m in models])
@@ -145,14 +141,14 @@ def test_the_balanced_coupling_is_as_large_as_the_loss(make_model, data):
     assert gamma / 2 * offsets == pytest.approx(losses, rel=1e-4)
     assert found.history[-1].coupling == pytest.approx(100 * gamma)
     with pytest.raises(ToroidsError, match="start at the same weights"):
-        td.solvers.replicated_sgd(lambda seed: make_model(0), data, 1, balanced=True)
+        td.solvers.ReplicatedSGD(balanced=True).train(lambda seed: make_model(0), data, 1)
 
 
 @pytest.mark.parametrize("solver", ["adam", "sam", "swa", "entropy_sgd"])
 def test_they_learn_and_end(make_model, data, solver, device):
     options = {"adam": {"lr": 0.02}, "entropy_sgd": {"scope": (0.01, 0.1)}}.get(solver, {})
-    found = getattr(td.solvers, solver)(
-        make_model, data, 1, 300, batch_size=10, device=device, **options
+    found = td.solvers.SOLVERS[solver](budget=300, batch_size=10, **options).train(
+        make_model, data, 1, device=device
     )
     assert found.ended == "zero error"
     assert td.evaluate(make_model(0), found.params, data).error == 0
@@ -161,15 +157,15 @@ def test_they_learn_and_end(make_model, data, solver, device):
 @pytest.mark.parametrize(
     ("solver", "arguments", "message"),
     [
-        ("adam", {"betas": (0.9, 1.0)}, "betas are"),
+        ("adam", {"betas": (0.9, 1.0)}, "betas is .*pass 2, each a number at least 0 and below 1"),
         ("adam", {"eps": 0.0}, "eps is 0.0"),
         ("sam", {"rho": 0.0}, "rho is 0.0"),
         ("swa", {"start": 1.0}, "start is 1.0"),
         ("entropy_sgd", {"inner_steps": 0}, "inner_steps is 0"),
-        ("entropy_sgd", {"scope": (0.0, 1.0)}, "two positive strengths"),
+        ("entropy_sgd", {"scope": (0.0, 1.0)}, "scope is .*pass 2, each a number above 0"),
         ("entropy_sgd", {"averaging": 1.0}, "averaging is 1.0"),
     ],
 )
-def test_settings_out_of_range(make_model, data, solver, arguments, message):
+def test_settings_out_of_range(solver, arguments, message):
     with pytest.raises(ToroidsError, match=message):
-        getattr(td.solvers, solver)(make_model, data, 0, **arguments)
+        td.solvers.SOLVERS[solver](**arguments)

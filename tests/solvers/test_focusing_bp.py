@@ -139,7 +139,7 @@ def test_what_it_finds_is_a_solution_where_there_are_few(device):
     inputs, labels = normal(11, N, seed=9), torch.arange(11) % 2
     some = solutions(inputs * (2 * labels - 1)[:, None])
     assert 1 <= len(some) < 100  # of 32768
-    found = td.solvers.focusing_bp(perceptron, (inputs, labels), 0, device=device)
+    found = td.solvers.FocusingBP().train(perceptron, (inputs, labels), 0, device=device)
     assert found.ended == "zero error"
     assert (some == found.params["hidden.weight"].cpu().double()).all(1).any()
 
@@ -164,7 +164,7 @@ def test_half_an_example_per_weight_is_stored(name, binary, device):
     make_model = build(inputs, hidden, tree)
     density = 0.5 * make_model(0).hidden.weight.numel() / inputs
     data = td.data.patterns(inputs, density, seed=2, binary=binary).train
-    found = td.solvers.focusing_bp(make_model, data, 3, budget=100, device=device)
+    found = td.solvers.FocusingBP(budget=100).train(make_model, data, 3, device=device)
     assert found.ended == "zero error"
     assert set(found.params) == {"hidden.weight"}
     assert found.params["hidden.weight"].abs().eq(1).all()
@@ -177,7 +177,7 @@ def test_half_an_example_per_weight_is_stored(name, binary, device):
 def test_reinforced_belief_propagation_is_the_limit_of_strong_coupling():
     make_model, data = build(*NETWORKS["perceptron"]), td.data.patterns(501, 0.5, 2).train
     options = {"replicas": (1.0, 20.0), "focusing": (math.inf, math.inf)}
-    found = td.solvers.focusing_bp(make_model, data, 1, **options)
+    found = td.solvers.FocusingBP(**options).train(make_model, data, 1)
     assert found.ended == "zero error"
     assert found.history[0].coupling == math.inf
 
@@ -186,7 +186,8 @@ def test_gamma_grows_over_the_budget_and_equal_seeds_give_equal_networks():
     data = td.data.patterns(N, 2.0, seed=0).train  # more than can be stored
     state = torch.random.get_rng_state()
     one, two, other = (
-        td.solvers.focusing_bp(perceptron, data, seed, 5, focusing=(0.0, 2.0)) for seed in (1, 1, 2)
+        td.solvers.FocusingBP(budget=5, focusing=(0.0, 2.0)).train(perceptron, data, seed)
+        for seed in (1, 1, 2)
     )
     assert one.ended == "budget"
     assert [line.coupling for line in one.history] == [0.0, 0.5, 1.0, 1.5, 2.0]
@@ -198,7 +199,7 @@ def test_gamma_grows_over_the_budget_and_equal_seeds_give_equal_networks():
 def test_inputs_of_any_size_are_the_same_to_it():
     inputs, labels = td.data.patterns(N, 0.9, seed=0).train
     runs = [
-        td.solvers.focusing_bp(perceptron, (inputs * size, labels), 1, 20).history
+        td.solvers.FocusingBP(budget=20).train(perceptron, (inputs * size, labels), 1).history
         for size in (1.0, 2.0**-60, 2.0**100)  # powers of two, so that nothing is rounded
     ]
     errors = [[line.error for line in history] for history in runs]
@@ -207,16 +208,16 @@ def test_inputs_of_any_size_are_the_same_to_it():
 
 def test_time_divergence_and_empty_inputs():
     data = td.data.patterns(N, 2.0, seed=0).train
-    found = td.solvers.focusing_bp(perceptron, data, 1, 10_000, seconds=0.1)
+    found = td.solvers.FocusingBP(budget=10_000, seconds=0.1).train(perceptron, data, 1)
     assert found.ended == "time"
     assert 1 <= len(found.history) < 10_000
     strong = (math.inf, math.inf)
-    found = td.solvers.focusing_bp(perceptron, data, 1, replicas=1e300, focusing=strong)
+    found = td.solvers.FocusingBP(replicas=1e300, focusing=strong).train(perceptron, data, 1)
     assert found.ended == "diverged"
     assert "in iteration 1, at gamma inf; pass fewer replicas" in found.note
     assert found.params["hidden.weight"].abs().eq(1).all()
     nothing = torch.zeros(4, N), torch.arange(4) % 2  # every sum is a draw
-    assert td.solvers.focusing_bp(perceptron, nothing, 1, 3).ended == "budget"
+    assert td.solvers.FocusingBP(budget=3).train(perceptron, nothing, 1).ended == "budget"
 
 
 @pytest.mark.parametrize(
@@ -230,13 +231,14 @@ def test_time_divergence_and_empty_inputs():
         ({"focusing": (0.1, math.inf)}, "both finite or both infinite"),
         ({"damping": 1.0}, "damping is 1.0"),
         ({"seconds": 0.0}, "seconds is 0.0"),
-        ({"seed": -1}, "the seeds are"),
     ],
 )
 def test_settings_out_of_range(arguments, message):
     data = td.data.patterns(N, 0.5).train
     with pytest.raises(ToroidsError, match=message):
-        td.solvers.focusing_bp(perceptron, data, **{"seed": 0, **arguments})
+        td.solvers.FocusingBP(**arguments).train(perceptron, data, 0)
+    with pytest.raises(ToroidsError, match="the seeds are"):
+        td.solvers.FocusingBP().train(perceptron, data, -1)
 
 
 def with_threshold(seed):
@@ -245,7 +247,7 @@ def with_threshold(seed):
     return model
 
 
-@pytest.mark.parametrize("solver", ["focusing_bp", "sbpi"])
+@pytest.mark.parametrize("solver", ["FocusingBP", "SBPI"])
 @pytest.mark.parametrize(
     "make_model",
     [
@@ -258,10 +260,10 @@ def with_threshold(seed):
 def test_other_networks_are_refused(solver, make_model):
     data = td.data.patterns(N, 0.5).train
     with pytest.raises(ToroidsError, match="takes what td.models.binary_perceptron and"):
-        getattr(td.solvers, solver)(make_model, data, 0)
+        getattr(td.solvers, solver)().train(make_model, data, 0)
 
 
-@pytest.mark.parametrize("solver", ["focusing_bp", "sbpi"])
+@pytest.mark.parametrize("solver", ["FocusingBP", "SBPI"])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -273,4 +275,4 @@ def test_other_networks_are_refused(solver, make_model):
 )
 def test_data_that_do_not_fit_get_one_sentence(solver, change, message):
     with pytest.raises(DataError, match=message):
-        getattr(td.solvers, solver)(perceptron, change(*td.data.patterns(N, 0.5).train), 0)
+        getattr(td.solvers, solver)().train(perceptron, change(*td.data.patterns(N, 0.5).train), 0)

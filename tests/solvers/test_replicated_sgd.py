@@ -47,13 +47,13 @@ def test_without_gradients_of_the_loss_replicas_meet_at_their_mean(data):
 
 
 def test_the_centre_learns_and_the_coupling_grows_geometrically(make_model, data, device):
-    trained = td.solvers.replicated_sgd(
-        make_model, data, seed=1, budget=5, coupling=(0.01, 1.0), device=device
+    trained = td.solvers.ReplicatedSGD(budget=5, coupling=(0.01, 1.0)).train(
+        make_model, data, seed=1, device=device
     )
     couplings = [epoch.coupling for epoch in trained.history]
     assert couplings == pytest.approx([0.01, 0.01 * 100**0.25, 0.1, 0.01 * 100**0.75, 1.0])
     assert trained.gradient_steps == 3 * 2 * 5
-    longer = td.solvers.replicated_sgd(make_model, data, seed=1, budget=300, batch_size=10)
+    longer = td.solvers.ReplicatedSGD(budget=300, batch_size=10).train(make_model, data, seed=1)
     assert longer.ended == "zero error"
     assert td.evaluate(make_model(0), longer.params, data).error == 0
 
@@ -65,27 +65,30 @@ def test_replicas_start_apart(make_model, data):
         built.append(seed)
         return make_model(seed)
 
-    td.solvers.replicated_sgd(watched, data, seed=1, budget=1)
+    td.solvers.ReplicatedSGD(budget=1).train(watched, data, seed=1)
     assert len(set(built)) == 3
 
 
 def test_equal_seeds_give_equal_networks(make_model, data):
-    one, two = (td.solvers.replicated_sgd(make_model, data, 1, budget=3) for _ in range(2))
+    one, two = (td.solvers.ReplicatedSGD(budget=3).train(make_model, data, 1) for _ in range(2))
     assert all(torch.equal(one.params[name], two.params[name]) for name in one.params)
 
 
-@pytest.mark.parametrize("arguments", [{"replicas": 1}, {"coupling": (0.0, 1.0)}])
-def test_settings_out_of_range(make_model, data, arguments):
-    with pytest.raises(ToroidsError, match="at least 2 replicas and two positive couplings"):
-        td.solvers.replicated_sgd(make_model, data, seed=0, **arguments)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"replicas": 1}, "replicas is 1; pass a whole number at least 2"),
+        ({"coupling": (0.0, 1.0)}, "coupling is .* pass 2, each a number above 0"),
+    ],
+)
+def test_settings_out_of_range(make_model, data, arguments, message):
+    with pytest.raises(ToroidsError, match=message):
+        td.solvers.ReplicatedSGD(**arguments).train(make_model, data, seed=0)
 
 
 def test_a_whole_run_against_a_loop_written_by_hand(make_model, data):
     """Own initialisations and mini-batches, growing coupling, schedule, momentum and decay."""
-    trained = td.solvers.replicated_sgd(
-        make_model,
-        data,
-        seed=5,
+    trained = td.solvers.ReplicatedSGD(
         budget=3,
         replicas=2,
         coupling=(0.1, 0.9),
@@ -94,7 +97,7 @@ def test_a_whole_run_against_a_loop_written_by_hand(make_model, data):
         lr=0.2,
         momentum=0.8,
         weight_decay=0.05,
-    )
+    ).train(make_model, data, seed=5)
     seeds = (5, 5 + 10_007)
     models = [make_model(seed) for seed in seeds]
     weights = [list(model.parameters()) for model in models]
@@ -122,7 +125,9 @@ def test_a_whole_run_against_a_loop_written_by_hand(make_model, data):
 
 
 def test_zero_error_must_be_held(make_model, data):
-    held = td.solvers.replicated_sgd(make_model, data, seed=1, budget=300, batch_size=10, hold=4)
+    held = td.solvers.ReplicatedSGD(budget=300, batch_size=10, hold=4).train(
+        make_model, data, seed=1
+    )
     assert [epoch.error for epoch in held.history[-4:]] == [0] * 4
     assert held.history[-5].error > 0
 
@@ -152,13 +157,17 @@ def test_replicas_of_one_function_become_one_network(make_model, data):
 def test_aligned_replicas_train_and_resume(make_model, data, tmp_path):
     group = td.fully_connected_group(make_model(0).state_dict())
     options = {"budget": 300, "batch_size": 10, "group": group}
-    found = td.solvers.replicated_sgd(make_model, data, 1, **options)
+    found = td.solvers.ReplicatedSGD(**options).train(make_model, data, 1)
     assert found.ended == "zero error"
     assert td.evaluate(make_model(0), found.params, data).error == 0
     short = {**options, "budget": 4, "hold": 9}
-    whole = td.solvers.replicated_sgd(make_model, data, 1, **short)
-    again = td.solvers.replicated_sgd(make_model, data, 1, **short, checkpoint=tmp_path / "a.pt")
-    resumed = td.solvers.replicated_sgd(make_model, data, 1, **short, checkpoint=tmp_path / "a.pt")
+    whole = td.solvers.ReplicatedSGD(**short).train(make_model, data, 1)
+    again = td.solvers.ReplicatedSGD(**short).train(
+        make_model, data, 1, checkpoint=tmp_path / "a.pt"
+    )
+    resumed = td.solvers.ReplicatedSGD(**short).train(
+        make_model, data, 1, checkpoint=tmp_path / "a.pt"
+    )
     for other in (again, resumed):
         assert all(torch.equal(other.params[name], x) for name, x in whole.params.items())
 
@@ -166,7 +175,7 @@ def test_aligned_replicas_train_and_resume(make_model, data, tmp_path):
 def test_a_group_that_removes_the_scale_of_the_outputs_is_refused(make_model, data):
     group = td.fully_connected_group(make_model(0).state_dict(), output="classifier")
     with pytest.raises(ToroidsError, match='pass a group with output="values"'):
-        td.solvers.replicated_sgd(make_model, data, 1, group=group)
+        td.solvers.ReplicatedSGD(group=group).train(make_model, data, 1)
 
 
 @pytest.mark.parametrize("clip", [None, 0.3])
@@ -176,7 +185,9 @@ def test_replicas_in_one_batch_train_as_one_after_the_other(data, clip, device):
 
     options = {"budget": 5, "hold": 9, "batch_size": 25, "weight_decay": 0.01, "clip": clip}
     found, expected = (
-        td.solvers.replicated_sgd(make_model, data, 3, together=together, device=device, **options)
+        td.solvers.ReplicatedSGD(together=together, **options).train(
+            make_model, data, 3, device=device
+        )
         for together in (True, False)
     )
     assert found.gradient_steps == expected.gradient_steps
@@ -189,10 +200,10 @@ def test_replicas_in_one_batch_train_as_one_after_the_other(data, clip, device):
 
 def test_replicas_in_one_batch_resume(make_model, data, tmp_path):
     options = {"budget": 4, "hold": 9, "together": True}
-    whole = td.solvers.replicated_sgd(make_model, data, 1, **options)
+    whole = td.solvers.ReplicatedSGD(**options).train(make_model, data, 1)
     for _ in range(2):
-        again = td.solvers.replicated_sgd(
-            make_model, data, 1, checkpoint=tmp_path / "a.pt", **options
+        again = td.solvers.ReplicatedSGD(**options).train(
+            make_model, data, 1, checkpoint=tmp_path / "a.pt"
         )
         assert all(torch.equal(again.params[name], x) for name, x in whole.params.items())
 
@@ -202,7 +213,7 @@ def test_what_cannot_be_one_batch_is_refused(make_model, data):
         return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
 
     with pytest.raises(ToroidsError, match="pass together=False"):
-        td.solvers.replicated_sgd(normed, data, 1, together=True)
+        td.solvers.ReplicatedSGD(together=True).train(normed, data, 1)
     group = td.fully_connected_group(make_model(0).state_dict())
     with pytest.raises(ToroidsError, match="choose one"):
-        td.solvers.replicated_sgd(make_model, data, 1, together=True, group=group)
+        td.solvers.ReplicatedSGD(together=True, group=group).train(make_model, data, 1)

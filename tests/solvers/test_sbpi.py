@@ -100,7 +100,7 @@ NETWORKS = {
 def test_it_finds_solutions(name, device):
     make_model, inputs, density = NETWORKS[name]
     data = td.data.patterns(inputs, density, seed=0, binary=True).train
-    found = td.solvers.sbpi(make_model, data, 1, device=device)
+    found = td.solvers.SBPI().train(make_model, data, 1, device=device)
     assert found.ended == "zero error"
     assert found.params["hidden.weight"].abs().eq(1).all()
     assert td.evaluate(make_model(0), found.params, data).error == 0
@@ -110,13 +110,15 @@ def test_it_finds_solutions(name, device):
 
 def test_gaussian_inputs():
     data = td.data.patterns(301, 0.3, seed=0).train
-    assert td.solvers.sbpi(perceptron(301), data, 1).ended == "zero error"
+    assert td.solvers.SBPI().train(perceptron(301), data, 1).ended == "zero error"
 
 
 def test_equal_seeds_give_equal_networks():
     data = td.data.patterns(15, 3.0, seed=0).train  # more than can be stored
     state = torch.random.get_rng_state()
-    one, two, other = (td.solvers.sbpi(perceptron(15), data, seed, 4) for seed in (1, 1, 2))
+    one, two, other = (
+        td.solvers.SBPI(budget=4).train(perceptron(15), data, seed) for seed in (1, 1, 2)
+    )
     assert (one.ended, len(one.history)) == ("budget", 4)
     assert one.history == two.history != other.history
     assert torch.equal(one.params["hidden.weight"], two.params["hidden.weight"])
@@ -125,7 +127,7 @@ def test_equal_seeds_give_equal_networks():
 
 def test_the_time_is_limited():
     data = td.data.patterns(15, 3.0, seed=0).train
-    found = td.solvers.sbpi(perceptron(15), data, 1, 100_000, seconds=0.1)
+    found = td.solvers.SBPI(budget=100_000, seconds=0.1).train(perceptron(15), data, 1)
     assert found.ended == "time"
     assert 1 <= len(found.history) < 100_000
 
@@ -143,4 +145,4 @@ def test_the_time_is_limited():
 )
 def test_settings_out_of_range(arguments, message):
     with pytest.raises(ToroidsError, match=message):
-        td.solvers.sbpi(perceptron(15), td.data.patterns(15, 0.5).train, 0, **arguments)
+        td.solvers.SBPI(**arguments).train(perceptron(15), td.data.patterns(15, 0.5).train, 0)

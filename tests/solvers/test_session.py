@@ -31,9 +31,9 @@ def make_model(seed):
     )
 
 
-def train(solver, data, **options):
+def train(solver, data, checkpoint=None, **options):
     settings = {"budget": 6, "batch_size": 25, "hold": 99, **SOLVERS[solver], **options}
-    return getattr(td.solvers, solver)(make_model, data, 3, **settings)
+    return td.solvers.SOLVERS[solver](**settings).train(make_model, data, 3, checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -85,7 +85,7 @@ def test_checkpoints_of_other_trainings_are_refused(data, tmp_path):
         return nn.Linear(4, 3)
 
     with pytest.raises(ToroidsError, match="is the checkpoint of another network"):
-        td.solvers.sgd(wider, data, 3, budget=6, batch_size=25, hold=99, checkpoint=path)
+        td.solvers.SGD(budget=6, batch_size=25, hold=99).train(wider, data, 3, checkpoint=path)
     train("sgd", data, checkpoint=path, seconds=1e9)  # more time is no other training
 
 
@@ -112,13 +112,13 @@ def test_the_global_generator_is_left_alone(data):
     torch.manual_seed(0)
     models = [make_model(3)]
     state = torch.random.get_rng_state()
-    td.solvers.sgd(lambda seed: models[0], data, 3, budget=2)
+    td.solvers.SGD(budget=2).train(lambda seed: models[0], data, 3)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_a_mini_batch_of_one_example_through_a_batch_norm(data):
     with pytest.raises(DataError, match="a mini-batch of 1 example .* choose a batch_size"):
-        td.solvers.sgd(make_model, (data[0][:51], data[1][:51]), 3, budget=1, batch_size=25)
+        td.solvers.SGD(budget=1, batch_size=25).train(make_model, (data[0][:51], data[1][:51]), 3)
 
 
 def test_a_training_out_of_time_goes_on_when_it_is_given_more(data, tmp_path):

@@ -11,12 +11,10 @@ from toroids.solvers.recipe import Recipe
 from toroids.solvers.sgd import nesterov
 from toroids.solvers.training import set_lr
 
-SOLVERS = ["sgd", "adam", "sam", "swa", "entropy_sgd", "replicated_sgd", "adversarial_sgd"]
-
 
 def test_the_step_is_nesterovs_on_a_quadratic():
     """Loss w^2 / 2, gradient w: v <- mu v + g, w <- w - lr (g + mu v), with decay in g."""
-    recipe = Recipe(lr=0.1, momentum=0.9, weight_decay=0.01)
+    recipe = td.solvers.SGD(lr=0.1, momentum=0.9, weight_decay=0.01)
     module = nn.Linear(1, 1, bias=False)
     optimizer = nesterov(module, recipe)
     w, v = module.weight.item(), 0.0
@@ -33,7 +31,9 @@ def test_the_step_is_nesterovs_on_a_quadratic():
 
 
 def test_it_learns_and_records_what_ended_it(make_model, data, device):
-    trained = td.solvers.sgd(make_model, data, seed=1, budget=200, batch_size=10, device=device)
+    trained = td.solvers.SGD(budget=200, batch_size=10).train(
+        make_model, data, seed=1, device=device
+    )
     assert trained.ended == "zero error"
     assert trained.history[-1].error == 0
     assert all(epoch.error > 0 for epoch in trained.history[:-1])
@@ -43,20 +43,20 @@ def test_it_learns_and_records_what_ended_it(make_model, data, device):
 
 
 def test_zero_error_must_be_held(make_model, data):
-    once = td.solvers.sgd(make_model, data, seed=1, budget=200, batch_size=10)
-    held = td.solvers.sgd(make_model, data, seed=1, budget=200, batch_size=10, hold=4)
+    once = td.solvers.SGD(budget=200, batch_size=10).train(make_model, data, seed=1)
+    held = td.solvers.SGD(budget=200, batch_size=10, hold=4).train(make_model, data, seed=1)
     assert [epoch.error for epoch in held.history[-4:]] == [0] * 4
     assert len(held.history) >= len(once.history) + 3
 
 
 def test_a_spent_budget_is_recorded(make_model, data):
-    trained = td.solvers.sgd(make_model, data, seed=1, budget=2)
+    trained = td.solvers.SGD(budget=2).train(make_model, data, seed=1)
     assert (trained.ended, len(trained.history)) == ("budget", 2)
 
 
 def test_equal_seeds_give_equal_networks(make_model, data):
     state = torch.random.get_rng_state()
-    one, two, other = (td.solvers.sgd(make_model, data, seed, budget=3) for seed in (1, 1, 2))
+    one, two, other = (td.solvers.SGD(budget=3).train(make_model, data, seed) for seed in (1, 1, 2))
     assert all(torch.equal(one.params[name], two.params[name]) for name in one.params)
     assert not torch.equal(one.params["output.bias"], other.params["output.bias"])
     assert torch.equal(torch.random.get_rng_state(), state)  # the global state is not touched
@@ -79,18 +79,20 @@ def test_equal_seeds_give_equal_networks(make_model, data):
 )
 def test_settings_out_of_range(make_model, data, arguments, message):
     with pytest.raises(ToroidsError, match=message):
-        td.solvers.sgd(make_model, data, seed=0, **arguments)
+        td.solvers.SGD(**arguments).train(make_model, data, seed=0)
 
 
 def test_bad_data(make_model, data):
     with pytest.raises(DataError, match="no examples"):
-        td.solvers.sgd(make_model, (data[0][:0], data[1][:0]), seed=0)
+        td.solvers.SGD().train(make_model, (data[0][:0], data[1][:0]), seed=0)
     with pytest.raises(DataError, match="60 inputs but 59 labels"):
-        td.solvers.sgd(make_model, (data[0], data[1][:-1]), seed=0)
+        td.solvers.SGD().train(make_model, (data[0], data[1][:-1]), seed=0)
 
 
 def test_divergence_ends_with_a_record_that_says_where(make_model, data):
-    found = td.solvers.sgd(make_model, (data[0] * 1e4, data[1]), seed=0, lr=1e20, batch_size=10)
+    found = td.solvers.SGD(lr=1e20, batch_size=10).train(
+        make_model, (data[0] * 1e4, data[1]), seed=0
+    )
     assert found.ended == "diverged"
     assert re.match(
         r"the loss is NaN or infinite in epoch 1 of phase 'train', from step \d of it on, at "
@@ -117,32 +119,24 @@ def test_gradients_are_clipped(make_model, data):
     """One step without momentum: the weights move by at most lr times the largest norm."""
     start = make_model(1).state_dict()
     options = {"budget": 1, "batch_size": 60, "momentum": 0.0, "lr": 1.0}
-    moved = td.solvers.sgd(make_model, data, 1, clip=0.01, **options).params
+    moved = td.solvers.SGD(clip=0.01, **options).train(make_model, data, 1).params
     squares = sum(float((moved[name] - start[name]).square().sum()) for name in start)
     assert squares**0.5 == pytest.approx(0.01, rel=1e-3)
-    free = td.solvers.sgd(make_model, data, 1, **options).params
+    free = td.solvers.SGD(**options).train(make_model, data, 1).params
     assert sum(float((free[name] - start[name]).square().sum()) for name in start) > squares
 
 
 def test_the_time_is_limited(make_model, data):
-    found = td.solvers.sgd(make_model, data, 1, budget=10_000, hold=10_000, seconds=0.2)
+    found = td.solvers.SGD(budget=10_000, hold=10_000, seconds=0.2).train(make_model, data, 1)
     assert found.ended == "time"
     assert 1 <= len(found.history) < 10_000
 
 
 def test_a_whole_run_against_a_loop_written_by_hand(make_model, data):
     """Schedule, momentum, decay and mini-batches together, step by step."""
-    trained = td.solvers.sgd(
-        make_model,
-        data,
-        seed=5,
-        budget=3,
-        hold=9,
-        batch_size=25,
-        lr=0.2,
-        momentum=0.8,
-        weight_decay=0.05,
-    )
+    trained = td.solvers.SGD(
+        budget=3, hold=9, batch_size=25, lr=0.2, momentum=0.8, weight_decay=0.05
+    ).train(make_model, data, seed=5)
     model, generator = make_model(5), torch.Generator().manual_seed(5)
     velocity = [torch.zeros_like(p) for p in model.parameters()]
     for epoch in range(3):
@@ -170,10 +164,10 @@ def test_a_whole_run_against_a_loop_written_by_hand(make_model, data):
         (lambda x, y: (x[:, :3], y), r"cannot run on inputs of shape \(60, 3\)"),
     ],
 )
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", td.solvers.SOLVERS)
 def test_data_that_do_not_fit_get_one_sentence(make_model, data, solver, change, message):
     with pytest.raises(DataError, match=message):
-        getattr(td.solvers, solver)(make_model, change(*data), seed=0, budget=1)
+        td.solvers.SOLVERS[solver](budget=1).train(make_model, change(*data), seed=0)
 
 
 def test_precisions_are_brought_together_and_structured_outputs_read(make_model, data):
@@ -185,9 +179,11 @@ def test_precisions_are_brought_together_and_structured_outputs_read(make_model,
         def forward(self, inputs):
             return {"logits": self.inner(inputs)}
 
-    plain = td.solvers.sgd(make_model, data, 1, 2).params
-    of_double = td.solvers.sgd(make_model, (data[0].double(), data[1].int()), 1, 2).params
-    wrapped = td.solvers.sgd(Wrapped, data, 1, 2).params
+    plain = td.solvers.SGD(budget=2).train(make_model, data, 1).params
+    of_double = (
+        td.solvers.SGD(budget=2).train(make_model, (data[0].double(), data[1].int()), 1).params
+    )
+    wrapped = td.solvers.SGD(budget=2).train(Wrapped, data, 1).params
     for name, tensor in plain.items():
         assert torch.equal(tensor, of_double[name])
         assert torch.equal(tensor, wrapped[f"inner.{name}"])
@@ -195,16 +191,18 @@ def test_precisions_are_brought_together_and_structured_outputs_read(make_model,
 
 def test_seeds_and_devices_that_are_not_there(make_model, data):
     with pytest.raises(ToroidsError, match="`seed` is a number .*; pass a whole number below"):
-        td.solvers.sgd(make_model, data, seed=2**70)
+        td.solvers.SGD().train(make_model, data, seed=2**70)
     with pytest.raises(ToroidsError, match="pass ints, 0 or more, below"):
-        td.solvers.sgd(make_model, data, seed=-1)
+        td.solvers.SGD().train(make_model, data, seed=-1)
     if not torch.cuda.is_available():
         with pytest.raises(ToroidsError, match="device 'cuda' cannot be used"):
-            td.solvers.sgd(make_model, data, seed=0, device="cuda")
+            td.solvers.SGD().train(make_model, data, seed=0, device="cuda")
 
 
 def test_inputs_that_require_a_gradient_train_as_others(make_model, data):
     watched = (data[0].clone().requires_grad_(), data[1])
-    plain, found = (td.solvers.sam(make_model, x, seed=0, budget=1).params for x in (data, watched))
+    plain, found = (
+        td.solvers.SAM(budget=1).train(make_model, x, seed=0).params for x in (data, watched)
+    )
     assert all(torch.equal(found[name], plain[name]) for name in plain)
     assert watched[0].grad is None

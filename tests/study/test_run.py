@@ -335,7 +335,7 @@ class Malicious:
 def test_a_checkpoint_that_cannot_be_used_is_thrown_away(content, config, rows, tmp_path):
     if content == "another":
         model, data = td.models.fully_connected((64, 12, 10)), td.data.digits(100)
-        td.solvers.sgd(lambda _: model, data.train, 1, budget=1, checkpoint=tmp_path / "a.pt")
+        td.solvers.SGD(budget=1).train(lambda _: model, data.train, 1, checkpoint=tmp_path / "a.pt")
         content = (tmp_path / "a.pt").read_bytes()
     with Store(tmp_path / "r") as store:
         store.describe({})

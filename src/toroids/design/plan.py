@@ -290,7 +290,7 @@ class _Architecture:
         solver = self.config.solvers[network.solver]
         return {
             "solver_name": network.solver,
-            "solver": solver.model_dump(mode="json", exclude={"architectures"}),
+            "solver": solver.settings(),
             "seed": network.seed,
             "random_seed": network.random_seed,
         }

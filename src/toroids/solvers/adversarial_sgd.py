@@ -1,104 +1,94 @@
 """SGD from an adversarial initialisation: random labels first, the true labels afterwards."""
 
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
+from torch import nn
 
-from toroids.arguments import checked
-from toroids.errors import ToroidsError
+from toroids.arguments import checked_methods
 from toroids.evaluation.batches import TensorPair
+from toroids.evaluation.passes import Passes
+from toroids.settings import Count, Rate, Share
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.session import Session
-from toroids.solvers.sgd import Plain, nesterov
-from toroids.solvers.training import MakeModel, Trained, prepare, trained
+from toroids.solvers.sgd import SGD
+from toroids.solvers.solver import Descent
+from toroids.solvers.training import Method, Phase
 
 
-@checked
-def adversarial_sgd(
-    make_model: MakeModel,
-    data: TensorPair,
-    seed: int,
-    budget: int = 60,
-    *,
-    copies: int = 4,
-    zeroed: float = 0.3,
-    corrupt_budget: int = 200,
-    corrupt_lr: float = 0.05,
-    hold: int = 1,
-    batch_size: int = 50,
-    lr: float = 0.1,
-    momentum: float = 0.9,
-    schedule: str = "cosine",
-    clip: float | None = None,
-    seconds: float | None = None,
-    device: str | torch.device = "cpu",
-    checkpoint: str | Path | None = None,
-) -> Trained:
-    """Trains one network from a start that fits random labels: a sharp minimum.
+@checked_methods
+@dataclass(frozen=True, kw_only=True)
+class AdversarialSGD(Descent):
+    """SGD from a start that fits random labels: a sharp minimum.
 
     First the network fits `copies` corrupted copies of the inputs, in which every pixel is set to
     zero with probability `zeroed`, with labels drawn uniformly from the classes, at a constant
     learning rate until no error is left or `corrupt_budget` epochs are used. Then it is trained on
-    the true data exactly as `sgd` is, without regularisation.
+    the true data exactly as by `SGD`, without regularisation. The history holds the phases
+    "corrupt" and "train".
 
-    Args:
-        make_model: builds a network initialised by the seed it is given.
-        data: inputs (n, ...) and labels (n,).
-        seed: of the initialisation, the corruption and the mini-batches.
-        budget: epochs at most on the true labels.
+    Attributes:
+        momentum: Nesterov momentum, in [0, 1).
         copies: corrupted copies of every input.
         zeroed: probability that a pixel of a copy is set to zero, in [0, 1).
         corrupt_budget: epochs at most on the corrupted copies.
-        corrupt_lr: constant learning rate on the corrupted copies.
-        hold: consecutive epochs of zero train error that end the training.
-        batch_size: examples per mini-batch.
-        lr: learning rate at the start of the training on the true labels.
-        momentum: Nesterov momentum, in [0, 1).
-        schedule: "cosine", "constant" or "step", as in `Recipe`.
-        clip: largest norm of the gradient over all weights; no limit when None.
-        seconds: wall time after which the training ends; no limit when None.
-        device: where to train.
-        checkpoint: a file that is written after epochs, and gone on from where it is there.
-
-    Returns:
-        The network after the last epoch; the history holds the phases "corrupt" and "train".
-
-    Raises:
-        DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
-            network.
-        ToroidsError: a setting out of range, or a checkpoint of another training.
+        corrupt_lr: constant learning rate on the corrupted copies; the other settings, of the
+            training on the true labels, are those of `Recipe`.
 
     Example:
         >>> import toroids as td
         >>> data = td.data.digits(train=100).train
         >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
-        >>> found = td.solvers.adversarial_sgd(make_model, data, seed=0, budget=2, corrupt_budget=1)
-        >>> [epoch.phase for epoch in found.history]
+        >>> solver = td.solvers.AdversarialSGD(budget=2, corrupt_budget=1)
+        >>> [epoch.phase for epoch in solver.train(make_model, data, seed=0).history]
         ['corrupt', 'train', 'train']
 
     Reference:
         S. Liu, D. Papailiopoulos, D. Achlioptas, Bad global minima exist and SGD can reach them,
         2020, arXiv 1906.02613.
     """
-    recipe = Recipe(budget, hold, batch_size, lr, momentum, 0.0, schedule, clip, seconds)
-    first = replace(recipe, budget=corrupt_budget, hold=1, lr=corrupt_lr, schedule="constant")
-    if copies < 1 or not 0 <= zeroed < 1:
-        raise ToroidsError(
-            f"copies is {copies} and zeroed is {zeroed}; pass at least 1 copy and 0 <= zeroed < 1."
+
+    momentum: Share = 0.9
+    copies: Count = 4
+    zeroed: Share = 0.3
+    corrupt_budget: Count = 200
+    corrupt_lr: Rate = 0.05
+
+    @property
+    def first(self) -> SGD:
+        """What fits the random labels."""
+        return replace(
+            self.second, budget=self.corrupt_budget, hold=1, lr=self.corrupt_lr, schedule="constant"
         )
-    (model,), data = prepare(make_model, data, [seed], device)
-    own = {"copies": copies, "zeroed": zeroed, "first": first}
-    settings = {"solver": "adversarial_sgd", "recipe": recipe, "seed": seed, **own}
-    session = Session(settings, data, checkpoint)
-    # Streams of their own, apart from the mini-batches of the second phase.
-    corrupted = corrupt(data, copies, zeroed, torch.Generator().manual_seed(seed + 1_000_003))
-    fitting = Plain(model, nesterov(model, first), clip)
-    start = session.run(fitting, model, corrupted, first, [seed + 1_000_007], "corrupt")
-    if start.ended in ("diverged", "time"):
-        return trained(start)
-    method = Plain(model, nesterov(model, recipe), clip)
-    return trained(start, session.run(method, model, data, recipe, [seed]))
+
+    @property
+    def second(self) -> SGD:
+        """What trains on the true labels."""
+        shared = {field.name: getattr(self, field.name) for field in fields(Recipe)}
+        return SGD(**shared, momentum=self.momentum)
+
+    def passes(self, examples: int) -> Passes:
+        """Counts the passes of both phases; an epoch of the first one is on all copies."""
+        first, second = self.first.passes(self.copies * examples), self.second.passes(examples)
+        forward = self.copies * first.forward + second.forward
+        return Passes(first.steps + second.steps, self.batch_size, forward)
+
+    def _phases(
+        self, session: Session, models: list[nn.Module], data: TensorPair, seeds: Sequence[int]
+    ) -> list[Phase]:
+        # Streams of their own, apart from the mini-batches of the second phase.
+        (model,), (seed,), first, second = models, seeds, self.first, self.second
+        generator = torch.Generator().manual_seed(seed + 1_000_003)
+        corrupted = corrupt(data, self.copies, self.zeroed, generator)
+        fitting = first._method(models, corrupted, seed)
+        start = session.run(fitting, model, corrupted, first, [seed + 1_000_007], "corrupt")
+        if start.ended in ("diverged", "time"):
+            return [start]
+        return [start, *second._phases(session, models, data, seeds)]
+
+    def _method(self, models: list[nn.Module], data: TensorPair, seed: int) -> Method:
+        return self.second._method(models, data, seed)
 
 
 def corrupt(data: TensorPair, copies: int, zeroed: float, generator: torch.Generator) -> TensorPair:

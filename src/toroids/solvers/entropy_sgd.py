@@ -1,53 +1,24 @@
 """Entropy-SGD: a local average of the network, by Langevin dynamics, is what descends."""
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Gt, Le
 from torch import Tensor, nn
 
-from toroids.arguments import checked
-from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.landscape.recalibrate import recalibrate
-from toroids.solvers.recipe import Recipe
-from toroids.solvers.session import Session
-from toroids.solvers.training import (
-    MakeModel,
-    Method,
-    Trained,
-    backward,
-    prepare,
-    snapshot,
-    trained,
-)
+from toroids.settings import Count, NonNegative, Positive, Share
+from toroids.solvers.solver import Descent
+from toroids.solvers.training import Method, backward, snapshot
 
 
-@checked
-def entropy_sgd(
-    make_model: MakeModel,
-    data: TensorPair,
-    seed: int,
-    budget: int = 60,
-    *,
-    inner_steps: int = 5,
-    scope: tuple[float, float] = (0.01, 1.0),
-    noise: float = 1e-4,
-    averaging: float = 0.75,
-    outer: float = 1.0,
-    hold: int = 1,
-    batch_size: int = 50,
-    lr: float = 0.1,
-    weight_decay: float = 0.0,
-    schedule: str = "cosine",
-    clip: float | None = None,
-    seconds: float | None = None,
-    device: str | torch.device = "cpu",
-    checkpoint: str | Path | None = None,
-) -> Trained:
-    """Trains one network by Entropy-SGD.
+@dataclass(frozen=True, kw_only=True)
+class EntropySGD(Descent):
+    """Entropy-SGD.
 
     Around the outer network w, an inner one x takes `inner_steps` steps of Langevin dynamics, each
     on its own mini-batch with gradient g at x,
@@ -56,41 +27,23 @@ def entropy_sgd(
         m <- averaging m + (1 - averaging) x,
 
     where x and m begin at w; then w <- w - outer (w - m), the step to the inner mean for outer = 1.
-    gamma grows from scope[0] to scope[1] as a geometric sequence over the epochs of the budget.
+    gamma grows from scope[0] to scope[1] as a geometric sequence over the epochs of the budget,
+    which are counted in gradients of inner steps. The result is the outer network, the statistics
+    of its batch norms estimated anew.
 
-    Args:
-        make_model: builds a network initialised by the seed it is given.
-        data: inputs (n, ...) and labels (n,).
-        seed: of the initialisation, the mini-batches and the noise.
-        budget: epochs at most, counted in gradients of inner steps.
+    Attributes:
         inner_steps: steps of the inner network per step of the outer one.
         scope: gamma in the first and in the last epoch, both positive.
         noise: size of the Langevin noise.
         averaging: share of the mean that is kept at an inner step, in [0, 1).
         outer: size of the outer step, in (0, 1].
-        hold: consecutive epochs of zero train error that end the training.
-        batch_size: examples per mini-batch.
-        lr: learning rate at the start.
-        weight_decay: L2 penalty, on the inner network.
-        schedule: "cosine", "constant" or "step", as in `Recipe`.
-        clip: largest norm of the gradient over all weights; no limit when None.
-        seconds: wall time after which the training ends; no limit when None.
-        device: where to train.
-        checkpoint: a file that is written after epochs, and gone on from where it is there.
-
-    Returns:
-        The outer network, the statistics of its batch norms estimated anew.
-
-    Raises:
-        DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
-            network.
-        ToroidsError: a setting out of range, or a checkpoint of another training.
+        weight_decay: L2 penalty, on the inner network; the other settings are those of `Recipe`.
 
     Example:
         >>> import toroids as td
         >>> data = td.data.digits(train=100).train
         >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
-        >>> found = td.solvers.entropy_sgd(make_model, data, seed=0, budget=2)
+        >>> found = td.solvers.EntropySGD(budget=2).train(make_model, data, seed=0)
         >>> found.ended, found.gradient_steps
         ('budget', 4)
 
@@ -98,76 +51,56 @@ def entropy_sgd(
         P. Chaudhari et al., Entropy-SGD: Biasing Gradient Descent Into Wide Valleys, 2017,
         arXiv 1611.01838; F. Pittorino et al., 2021, arXiv 2006.07897.
     """
-    two = isinstance(scope, Sequence) and len(scope) == 2
-    if not two or not all(0 < gamma < math.inf for gamma in scope) or inner_steps < 1:
-        raise ToroidsError(
-            f"inner_steps is {inner_steps} and scope is {scope}; pass at least 1 and two positive "
-            "strengths."
-        )
-    if not 0 <= averaging < 1 or not 0 < outer <= 1 or not 0 <= noise < math.inf:
-        raise ToroidsError(
-            f"averaging is {averaging}, outer {outer} and noise {noise}; pass 0 <= averaging < 1, "
-            "0 < outer <= 1 and noise >= 0."
-        )
-    recipe = Recipe(budget, hold, batch_size, lr, 0.0, weight_decay, schedule, clip, seconds)
-    (model,), data = prepare(make_model, data, [seed], device)
-    own = {"inner": inner_steps, "scope": scope, "noise": noise, "averaging": averaging}
-    settings = {"solver": "entropy_sgd", "recipe": recipe, "seed": seed, "outer": outer, **own}
-    session = Session(settings, data, checkpoint)
-    method = Entropy(model, data, recipe, scope, inner_steps, noise, averaging, outer, seed)
-    return trained(session.run(method, model, data, recipe, [seed]))
+
+    weight_decay: NonNegative = 0.0
+    inner_steps: Count = 5
+    scope: tuple[Positive, Positive] = (0.01, 1.0)
+    noise: NonNegative = 1e-4
+    averaging: Share = 0.75
+    outer: Annotated[float, Gt(0), Le(1)] = 1.0
+
+    def _method(self, models: list[nn.Module], data: TensorPair, seed: int) -> Method:
+        return Entropy(models[0], data, self, seed)
 
 
 class Entropy(Method):
     """The inner network, which is the model itself, its mean, and the outer network."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        data: TensorPair,
-        recipe: Recipe,
-        scope: tuple[float, float],
-        inner_steps: int,
-        noise: float,
-        averaging: float,
-        outer: float,
-        seed: int,
-    ) -> None:
+    def __init__(self, model: nn.Module, data: TensorPair, settings: EntropySGD, seed: int) -> None:
         """Trains `model` in place."""
-        self._model, self._data, self._recipe, self._scope = model, data, recipe, scope
-        self._inner, self._noise = inner_steps, noise
-        self._averaging, self._step_size = averaging, outer
+        self._model, self._data, self._settings = model, data, settings
         self._weights = list(model.parameters())
         self._names = [name for name, _ in model.named_parameters()]
         self._outer = [weight.detach().clone() for weight in self._weights]
         self._mean = [weight.detach().clone() for weight in self._weights]
-        self._taken, self._lr, self._gamma = 0, recipe.lr, scope[0]
+        self._taken, self._lr, self._gamma = 0, settings.lr, settings.scope[0]
         # a stream of its own, apart from the mini-batches
         self._generator = torch.Generator().manual_seed(seed + 1_000_003)
 
     def begin(self, epoch: int, lr: float) -> float:
         """Sets the learning rate and the scope."""
         self._lr = lr
-        self._gamma = self._recipe.growing(self._scope, epoch)
+        self._gamma = self._settings.growing(self._settings.scope, epoch)
         return self._gamma
 
     @torch.no_grad()
     def step(self, batches: tuple[TensorPair, ...]) -> Tensor:
         """Takes one inner step, and after `inner_steps` of them an outer one."""
+        own = self._settings
         with torch.enable_grad():
-            loss = backward(self._model, batches[0], self._recipe.clip)
-        kept, spread = self._averaging, math.sqrt(self._lr) * self._noise
+            loss = backward(self._model, batches[0], own.clip)
+        kept, spread = own.averaging, math.sqrt(self._lr) * own.noise
         for x, w, m in zip(self._weights, self._outer, self._mean, strict=True):
             if x.grad is not None:
-                gradient = x.grad + self._gamma * (x - w) + self._recipe.weight_decay * x
+                gradient = x.grad + self._gamma * (x - w) + own.weight_decay * x
                 z = torch.randn(x.shape, generator=self._generator).to(x) if spread else 0.0
                 x.sub_(self._lr * gradient).add_(spread * z)
             m.mul_(kept).add_((1 - kept) * x)
         self._taken += 1
-        if self._taken == self._inner:
+        if self._taken == own.inner_steps:
             self._taken = 0
             for x, w, m in zip(self._weights, self._outer, self._mean, strict=True):
-                w.lerp_(m, self._step_size)
+                w.lerp_(m, own.outer)
                 x.copy_(w)
                 m.copy_(w)
         return loss

@@ -1,13 +1,16 @@
 """Focusing belief propagation: binary weights where solutions are dense."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from toroids.arguments import checked
+from toroids.arguments import checked_methods
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
+from toroids.settings import Count, Seconds, Share, check_settings
+from toroids.solvers.solver import Solver
 from toroids.solvers.training import MakeModel, Trained
 from toroids.solvers.votes import Votes
 
@@ -23,19 +26,9 @@ STRONGEST = 20.0
 LEAST_VARIANCE = 1.0
 
 
-@checked
-def focusing_bp(
-    make_model: MakeModel,
-    data: TensorPair,
-    seed: int,
-    budget: int = 300,
-    *,
-    replicas: float | tuple[float, float] = (2.0, 12.0),
-    focusing: tuple[float, float] = (1.0, 1.5),
-    damping: float = 0.5,
-    seconds: float | None = None,
-    device: str | torch.device = "cpu",
-) -> Trained:
+@checked_methods
+@dataclass(frozen=True, kw_only=True)
+class FocusingBP(Solver):
     r"""Finds binary weights of a perceptron or of a committee by message passing.
 
     Belief propagation on y replicas of the weights, each coupled by gamma to a common reference,
@@ -63,66 +56,91 @@ def focusing_bp(
     infinity with a growing y is the reinforced one. There is no checkpoint: the state is as large
     as the messages, and a run takes seconds to minutes.
 
-    Args:
-        make_model: builds a network of `td.models.binary_perceptron` or
-            `td.models.binary_committee` from a seed; its initial weights do not matter.
-        data: inputs (P, ...), real numbers or -1 and +1, and labels 0 and 1 (P,). Images and other
-            inputs far from mean zero are hard.
-        seed: of the messages at the start and of the order of examples.
+    The histories hold gamma as the coupling; learning rates and gradient steps are 0.
+
+    Attributes:
         budget: iterations at most.
         replicas: y, at least 1, any real number; or y at the start and at the end.
         focusing: gamma at the start and at the end, at least 0; both may be infinite.
         damping: share of the old messages that is kept, in [0, 1).
         seconds: wall time after which it ends; no limit when None.
-        device: where to compute; in the precision of the network.
-
-    Returns:
-        The network of the last iteration, with weights of -1 and +1; the couplings in the history
-        are gamma, the learning rates and the gradient steps 0.
-
-    Raises:
-        DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
-            network.
-        ToroidsError: another network, or a setting out of range.
 
     Example:
         >>> import toroids as td
         >>> data = td.data.patterns(inputs=101, density=0.4, binary=True).train
         >>> make_model = lambda seed: td.models.binary_perceptron(101, seed=seed)
-        >>> td.solvers.focusing_bp(make_model, data, seed=1).ended
+        >>> td.solvers.FocusingBP().train(make_model, data, seed=1).ended
         'zero error'
 
     Reference:
         C. Baldassi, C. Borgs, J. Chayes, A. Ingrosso, C. Lucibello, L. Saglietti, R. Zecchina,
         Unreasonable effectiveness of learning neural networks, 2016, arXiv 1605.06444.
     """
-    many = replicas if isinstance(replicas, tuple) else (replicas, replicas)
-    if not all(1 <= y < math.inf for y in many):
-        raise ToroidsError(f"replicas is {replicas}; pass 1 or more, finite.")
-    infinite = [math.isinf(gamma) for gamma in focusing]
-    if not all(gamma >= 0 for gamma in focusing) or any(infinite) != all(infinite):
-        raise ToroidsError(
-            f"focusing is {focusing}; pass two numbers of 0 or more, both finite or both infinite."
-        )
-    if not 0 <= damping < 1:
-        raise ToroidsError(f"damping is {damping}; pass 0 or more and less than 1.")
-    votes = Votes(make_model, data, seed, budget, seconds, device)
-    messages = Messages(votes.inputs, len(votes.weights), damping, seed)
-    for iteration in range(budget):
-        share = iteration / max(budget - 1, 1)
-        gamma = _between(focusing, share)
-        fields = messages.update(gamma, _between(many, share))
-        if not bool(torch.isfinite(fields).all()):
-            return votes.trained(
-                "diverged",
-                f"the fields are NaN or infinite in iteration {iteration + 1}, at gamma "
-                f"{gamma:.3g}; pass fewer replicas",
+
+    budget: Count = 300
+    replicas: float | tuple[float, float] = (2.0, 12.0)
+    focusing: tuple[float, float] = (1.0, 1.5)
+    damping: Share = 0.5
+    seconds: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if not all(1 <= y < math.inf for y in self._many):
+            raise ToroidsError(f"replicas is {self.replicas}; pass 1 or more, finite.")
+        infinite = [math.isinf(gamma) for gamma in self.focusing]
+        if not all(gamma >= 0 for gamma in self.focusing) or any(infinite) != all(infinite):
+            raise ToroidsError(
+                f"focusing is {self.focusing}; pass two numbers of 0 or more, both finite or both "
+                "infinite."
             )
-        if votes.accept(fields, gamma):
-            return votes.trained("zero error")
-        if votes.is_over:
-            return votes.trained("time")
-    return votes.trained("budget")
+
+    @property
+    def _many(self) -> tuple[float, float]:
+        return self.replicas if isinstance(self.replicas, tuple) else (self.replicas, self.replicas)
+
+    def train(
+        self,
+        make_model: MakeModel,
+        data: TensorPair,
+        seed: int,
+        *,
+        device: str | torch.device = "cpu",
+    ) -> Trained:
+        """Trains one network.
+
+        Args:
+            make_model: builds a network of `td.models.binary_perceptron` or
+                `td.models.binary_committee` from a seed; its initial weights do not matter.
+            data: inputs (P, ...), real numbers or -1 and +1, and labels 0 and 1 (P,). Images and
+                other inputs far from mean zero are hard.
+            seed: of the messages at the start and of the order of examples.
+            device: where to compute; in the precision of the network.
+
+        Returns:
+            The network of the last iteration, with weights of -1 and +1.
+
+        Raises:
+            DataError: no examples, unequal numbers of inputs and labels, or data that do not fit
+                the network.
+            ToroidsError: another network, or no such device.
+        """
+        votes = Votes(make_model, data, seed, self.seconds, device)
+        messages = Messages(votes.inputs, len(votes.weights), self.damping, seed)
+        for iteration in range(self.budget):
+            share = iteration / max(self.budget - 1, 1)
+            gamma = _between(self.focusing, share)
+            fields = messages.update(gamma, _between(self._many, share))
+            if not bool(torch.isfinite(fields).all()):
+                return votes.trained(
+                    "diverged",
+                    f"the fields are NaN or infinite in iteration {iteration + 1}, at gamma "
+                    f"{gamma:.3g}; pass fewer replicas",
+                )
+            if votes.accept(fields, gamma):
+                return votes.trained("zero error")
+            if votes.is_over:
+                return votes.trained("time")
+        return votes.trained("budget")
 
 
 def _between(ends: tuple[float, float], share: float) -> float:

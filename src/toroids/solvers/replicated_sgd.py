@@ -1,79 +1,45 @@
 """Replicated SGD: coupled networks that settle together where the landscape is wide."""
 
-import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from toroids.align.alignment import align
-from toroids.arguments import checked
 from toroids.canonical.form import canonicalize
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.landscape import Landscape
 from toroids.landscape.recalibrate import recalibrate
 from toroids.params import Params, average
-from toroids.solvers.recipe import Recipe
-from toroids.solvers.session import Session
-from toroids.solvers.sgd import nesterov
+from toroids.settings import IN_PYTHON, Positive
+from toroids.solvers.sgd import SGD, nesterov
 from toroids.solvers.stacked import Stacked, can_stack
-from toroids.solvers.training import (
-    MakeModel,
-    Method,
-    Trained,
-    backward,
-    prepare,
-    set_lr,
-    snapshot,
-    trained,
-)
+from toroids.solvers.training import Method, backward, set_lr, snapshot
 from toroids.symmetry.group import SymmetryGroup
 
 # Replicas whose squared distances are below this share of their squared weights are at one point.
 SAME = 1e-10
 
 
-@checked
-def replicated_sgd(
-    make_model: MakeModel,
-    data: TensorPair,
-    seed: int,
-    budget: int = 60,
-    *,
-    replicas: int = 3,
-    coupling: tuple[float, float] = (0.01, 1.0),
-    balanced: bool = False,
-    group: SymmetryGroup | None = None,
-    together: bool | None = None,
-    hold: int = 1,
-    batch_size: int = 50,
-    lr: float = 0.1,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
-    schedule: str = "cosine",
-    clip: float | None = None,
-    seconds: float | None = None,
-    device: str | torch.device = "cpu",
-    checkpoint: str | Path | None = None,
-) -> Trained:
-    """Trains several coupled networks and returns their centre.
+@dataclass(frozen=True, kw_only=True)
+class ReplicatedSGD(SGD):
+    """Several coupled networks, of which the centre counts.
 
     With y replicas w_a of mean w, each with its own initialisation and mini-batches, every step
     descends
 
         sum_a [ loss(w_a) + gamma / 2 ||w_a - w||^2 ]
 
-    by `sgd`'s rule, where gamma grows from coupling[0] to coupling[1] as a geometric sequence over
-    the epochs of the budget.
+    by the rule of `SGD`, where gamma grows from coupling[0] to coupling[1] as a geometric sequence
+    over the epochs of the budget. Replica a is initialised by, and draws its mini-batches from,
+    seed + 10007 a. The result is the centre, the statistics of its batch norms estimated anew;
+    error and loss of the history are the centre's, and gradient_steps counts all replicas.
 
-    Args:
-        make_model: builds a network initialised by the seed it is given.
-        data: inputs (n, ...) and labels (n,).
-        seed: replica a is initialised by, and draws its mini-batches from, seed + 10007 a.
-        budget: epochs at most, for every replica.
+    Attributes:
         replicas: number of replicas y, at least 2.
         coupling: gamma in the first and in the last epoch, both positive.
         balanced: whether gamma in the first epoch is instead what makes the coupling as large as
@@ -82,32 +48,14 @@ def replicated_sgd(
             replicas brought to the gauge of least norm and aligned to the first, which changes no
             function but lets the coupling compare like units; momentum begins anew.
         together: whether all replicas are computed as one batch; when None on a GPU, where the
-            network has no batch norm, dropout or recurrent layer and no group is given.
-        hold: consecutive epochs of zero train error that end the training, of the centre.
-        batch_size: examples per mini-batch.
-        lr: learning rate at the start.
-        momentum: Nesterov momentum, in [0, 1).
-        weight_decay: L2 penalty.
-        schedule: "cosine", "constant" or "step", as in `Recipe`.
-        clip: largest norm of a replica's gradient over all weights; no limit when None.
-        seconds: wall time after which the training ends; no limit when None.
-        device: where to train.
-        checkpoint: a file that is written after epochs, and gone on from where it is there.
-
-    Returns:
-        The centre after the last epoch, the statistics of its batch norms estimated anew; error
-        and loss of the history are the centre's, and gradient_steps counts all replicas.
-
-    Raises:
-        DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
-            network.
-        ToroidsError: a setting out of range, or a checkpoint of another training.
+            network has no batch norm, dropout or recurrent layer and no group is given. The other
+            settings are those of `SGD`; `clip` limits every replica's gradient.
 
     Example:
         >>> import toroids as td
         >>> data = td.data.digits(train=100).train
         >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
-        >>> found = td.solvers.replicated_sgd(make_model, data, seed=0, budget=2)
+        >>> found = td.solvers.ReplicatedSGD(budget=2).train(make_model, data, seed=0)
         >>> found.ended, found.gradient_steps
         ('budget', 12)
 
@@ -115,38 +63,43 @@ def replicated_sgd(
         Baldassi et al., Unreasonable effectiveness of learning neural networks, 2016,
         arXiv 1605.06444; Pittorino et al., 2021, arXiv 2006.07897.
     """
-    recipe = Recipe(budget, hold, batch_size, lr, momentum, weight_decay, schedule, clip, seconds)
-    two = isinstance(coupling, Sequence) and len(coupling) == 2
-    if replicas < 2 or not two or not all(0 < gamma < math.inf for gamma in coupling):
-        raise ToroidsError(
-            f"replicas is {replicas} and coupling is {coupling}; pass at least 2 replicas and two "
-            "positive couplings."
-        )
-    if group is not None and group.output.mode != "values":
-        raise ToroidsError(
-            f"the group removes what {group.output.mode!r} outputs do not show, so that training "
-            'would lose it; pass a group with output="values".'
-        )
-    # A prime above any list of seeds in use: no two networks of a study share a replica.
-    seeds = [seed + 10_007 * replica for replica in range(replicas)]
-    models, data = prepare(make_model, data, seeds, device)
-    settings = {"solver": "replicated_sgd", "recipe": recipe, "seeds": seeds, "coupling": coupling}
-    aligned = None if group is None else group.to_json()
-    own = {"balanced": balanced, "group": aligned, "together": together}
-    session = Session({**settings, **own}, data, checkpoint)
-    if balanced:
-        start = balance(models, data)
-        coupling = start, start * coupling[1] / coupling[0]
-    if together is None:
-        together = data[0].device.type == "cuda" and group is None and can_stack(models[0])
-    if together and group is not None:
-        raise ToroidsError("replicas that are aligned are not computed together; choose one.")
-    method: Method = (
-        Stacked(models, recipe, coupling)
-        if together
-        else Replicas(models, data, recipe, coupling, group)
-    )
-    return trained(session.run(method, models[0], data, recipe, seeds))
+
+    replicas: Annotated[int, Ge(2), Le(1000)] = 3
+    coupling: tuple[Positive, Positive] = (0.01, 1.0)
+    balanced: bool = False
+    group: SymmetryGroup | None = field(default=None, metadata=IN_PYTHON)
+    together: bool | None = field(default=None, metadata=IN_PYTHON)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.group is not None and self.group.output.mode != "values":
+            raise ToroidsError(
+                f"the group removes what {self.group.output.mode!r} outputs do not show, so that "
+                'training would lose it; pass a group with output="values".'
+            )
+        if self.together and self.group is not None:
+            raise ToroidsError("replicas that are aligned are not computed together; choose one.")
+
+    @property
+    def gradients(self) -> int:
+        """One for every replica."""
+        return self.replicas
+
+    def _seeds(self, seed: int) -> list[int]:
+        # A prime above any list of seeds in use: no two networks of a study share a replica.
+        return [seed + 10_007 * replica for replica in range(self.replicas)]
+
+    def _method(self, models: list[nn.Module], data: TensorPair, seed: int) -> Method:
+        coupling, together = self.coupling, self.together
+        if self.balanced:
+            start = balance(models, data)
+            coupling = start, start * coupling[1] / coupling[0]
+        if together is None:
+            on_gpu = data[0].device.type == "cuda"
+            together = on_gpu and self.group is None and can_stack(models[0])
+        if together:
+            return Stacked(models, self, coupling)
+        return Replicas(models, data, self, coupling, self.group)
 
 
 class Replicas(Method):
@@ -156,7 +109,7 @@ class Replicas(Method):
         self,
         models: list[nn.Module],
         data: TensorPair,
-        recipe: Recipe,
+        recipe: SGD,
         coupling: tuple[float, float],
         group: SymmetryGroup | None = None,
     ) -> None:
@@ -165,7 +118,6 @@ class Replicas(Method):
         self._group = group
         self._optimizers = [nesterov(model, recipe) for model in models]
         self._gamma = coupling[0]
-        self.gradients = len(models)
 
     def begin(self, epoch: int, lr: float) -> float:
         """Sets the learning rate and the coupling, and aligns the replicas where asked."""

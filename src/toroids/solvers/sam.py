@@ -1,100 +1,61 @@
 """Sharpness-aware minimisation: the gradient is taken where the loss near by is worst."""
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import checked
-from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.landscape.recalibrate import batch_norms
-from toroids.solvers.recipe import Recipe
-from toroids.solvers.session import Session
-from toroids.solvers.sgd import Plain, nesterov
-from toroids.solvers.training import MakeModel, Trained, backward, prepare, trained
+from toroids.settings import Positive
+from toroids.solvers.sgd import SGD, Plain, nesterov
+from toroids.solvers.training import Method, backward
 
 
-@checked
-def sam(
-    make_model: MakeModel,
-    data: TensorPair,
-    seed: int,
-    budget: int = 60,
-    *,
-    rho: float = 0.05,
-    adaptive: bool = False,
-    hold: int = 1,
-    batch_size: int = 50,
-    lr: float = 0.1,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
-    schedule: str = "cosine",
-    clip: float | None = None,
-    seconds: float | None = None,
-    device: str | torch.device = "cpu",
-    checkpoint: str | Path | None = None,
-) -> Trained:
-    """Trains one network by sharpness-aware minimisation.
+@dataclass(frozen=True, kw_only=True)
+class SAM(SGD):
+    """Sharpness-aware minimisation.
 
-    With g the mini-batch gradient at w, the step is that of `sgd` with the gradient at w + e,
+    With g the mini-batch gradient at w, the step is that of `SGD` with the gradient at w + e,
 
         e = rho g / ||g||,    or, adaptive,    e = rho w^2 g / || |w| g ||,
 
     where products are taken weight by weight; the adaptive ball does not depend on the scale of
-    units. The weight decay counts at w.
+    units. The weight decay counts at w, and `clip` limits the second gradient. Batch norms keep the
+    statistics of the first one.
 
-    Args:
-        make_model: builds a network initialised by the seed it is given.
-        data: inputs (n, ...) and labels (n,).
-        seed: of the initialisation and of the mini-batches.
-        budget: epochs at most, each of which computes two gradients per mini-batch.
+    Attributes:
         rho: radius of the ball in which the worst loss is looked for.
-        adaptive: whether the ball is scaled by the weights (ASAM).
-        hold: consecutive epochs of zero train error that end the training.
-        batch_size: examples per mini-batch.
-        lr: learning rate at the start.
-        momentum: Nesterov momentum, in [0, 1).
-        weight_decay: L2 penalty.
-        schedule: "cosine", "constant" or "step", as in `Recipe`.
-        clip: largest norm of the second gradient over all weights; no limit when None.
-        seconds: wall time after which the training ends; no limit when None.
-        device: where to train.
-        checkpoint: a file that is written after epochs, and gone on from where it is there.
-
-    Returns:
-        The network after the last epoch. Batch norms keep the statistics of the first gradient.
-
-    Raises:
-        DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
-            network.
-        ToroidsError: a setting out of range, or a checkpoint of another training.
+        adaptive: whether the ball is scaled by the weights (ASAM); the other settings are those of
+            `SGD`.
 
     Example:
         >>> import toroids as td
         >>> data = td.data.digits(train=100).train
         >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
-        >>> found = td.solvers.sam(make_model, data, seed=0, budget=2)
+        >>> found = td.solvers.SAM(budget=2).train(make_model, data, seed=0)
         >>> found.ended, found.gradient_steps
         ('budget', 8)
 
     Reference:
         P. Foret et al., 2021, arXiv 2010.01412; J. Kwon et al., ASAM, 2021, arXiv 2102.11600.
     """
-    if not rho > 0:
-        raise ToroidsError(f"rho is {rho}; pass a positive radius.")
-    recipe = Recipe(budget, hold, batch_size, lr, momentum, weight_decay, schedule, clip, seconds)
-    (model,), data = prepare(make_model, data, [seed], device)
-    settings = {"solver": "sam", "recipe": recipe, "seed": seed, "rho": rho, "adaptive": adaptive}
-    session = Session(settings, data, checkpoint)
-    method = Sharpness(model, nesterov(model, recipe), clip, rho, adaptive)
-    return trained(session.run(method, model, data, recipe, [seed]))
+
+    rho: Positive = 0.05
+    adaptive: bool = False
+
+    @property
+    def gradients(self) -> int:
+        """Two: here, and at the worst point near by."""
+        return 2
+
+    def _method(self, models: list[nn.Module], data: TensorPair, seed: int) -> Method:
+        (model,) = models
+        return Sharpness(model, nesterov(model, self), self.clip, self.rho, self.adaptive)
 
 
 class Sharpness(Plain):
     """One network, whose gradients are taken away from it."""
-
-    gradients = 2
 
     def __init__(
         self,

@@ -1,13 +1,17 @@
 """Stochastic belief-propagation-inspired learning: integer hidden states, one example at a time."""
 
 import math
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from toroids.arguments import checked
-from toroids.errors import ToroidsError
+from toroids.arguments import checked_methods
 from toroids.evaluation.batches import TensorPair
+from toroids.settings import Count, Fraction, Seconds, check_settings
+from toroids.solvers.solver import Solver
 from toroids.solvers.training import MakeModel, Trained
 from toroids.solvers.votes import Votes
 
@@ -18,19 +22,9 @@ STATES = 3
 ROUNDING = 1e-3
 
 
-@checked
-def sbpi(
-    make_model: MakeModel,
-    data: TensorPair,
-    seed: int,
-    budget: int = 1000,
-    *,
-    states: int | None = None,
-    threshold: float = 1.0,
-    probability: float = 0.4,
-    seconds: float | None = None,
-    device: str | torch.device = "cpu",
-) -> Trained:
+@checked_methods
+@dataclass(frozen=True, kw_only=True)
+class SBPI(Solver):
     r"""Finds binary weights of a perceptron or of a committee by an on-line rule.
 
     Every weight is the sign of a hidden state h, an odd integer that stays in [-S, S]. Examples
@@ -49,14 +43,11 @@ def sbpi(
     generalisation is ours; it inherits no result of the published one. The rule is for inputs of
     -1 and +1; of real inputs |x_i| / max_j |x_j| is the probability with which weight i takes part.
 
-    On random patterns its solutions are sharper than those of `focusing_bp`. There is no
-    checkpoint: a run takes seconds to minutes.
+    On random patterns its solutions are sharper than those of `FocusingBP`. There is no
+    checkpoint: a run takes seconds to minutes. The learning rates and the gradient steps of the
+    history are 0.
 
-    Args:
-        make_model: builds a network of `td.models.binary_perceptron` or
-            `td.models.binary_committee` from a seed; its initial weights are the first signs.
-        data: inputs (P, ...) and labels 0 and 1 (P,).
-        seed: of the initial weights, of the order of examples and of every chance.
+    Attributes:
         budget: epochs at most.
         states: S, the largest hidden state, rounded up to an odd number; when None three times the
             square root of a unit's inputs.
@@ -64,51 +55,71 @@ def sbpi(
             odd number of inputs of -1 and +1 is barely right where one flip makes it wrong.
         probability: p, in [0, 1].
         seconds: wall time after which the training ends with the epoch it is in; None: no limit.
-        device: where to compute; examples follow each other, so that a GPU is slower than a CPU.
-
-    Returns:
-        The network after the last epoch, with weights of -1 and +1; the learning rates and the
-        gradient steps are 0.
-
-    Raises:
-        DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
-            network.
-        ToroidsError: another network, or a setting out of range.
 
     Example:
         >>> import toroids as td
         >>> data = td.data.patterns(inputs=101, density=0.2, binary=True).train
         >>> make_model = lambda seed: td.models.binary_perceptron(101, seed=seed)
-        >>> td.solvers.sbpi(make_model, data, seed=1).ended
+        >>> td.solvers.SBPI().train(make_model, data, seed=1).ended
         'zero error'
 
     Reference:
         C. Baldassi, A. Braunstein, N. Brunel, R. Zecchina, Efficient supervised learning in
         networks with binary synapses, 2007, arXiv 0707.1295.
     """
-    if states is not None and states < 1:
-        raise ToroidsError(f"states is {states}; pass 1 or more, or None.")
-    if not 0 <= threshold < math.inf:
-        raise ToroidsError(f"threshold is {threshold}; pass 0 or more, finite.")
-    if not 0 <= probability <= 1:
-        raise ToroidsError(f"probability is {probability}; pass a number from 0 to 1.")
-    votes = Votes(make_model, data, seed, budget, seconds, device)
-    if states is None:
-        states = math.ceil(STATES * math.sqrt(votes.weights.shape[1]))
-    rule = Rule(
-        votes.inputs,
-        votes.weights,
-        states=states,
-        threshold=threshold,
-        probability=probability,
-        seed=seed,
-    )
-    for _ in range(budget):
-        if votes.accept(rule.epoch()):
-            return votes.trained("zero error")
-        if votes.is_over:
-            return votes.trained("time")
-    return votes.trained("budget")
+
+    budget: Count = 1000
+    states: Annotated[int, Ge(1)] | None = None
+    threshold: Annotated[float, Ge(0)] = 1.0
+    probability: Fraction = 0.4
+    seconds: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def train(
+        self,
+        make_model: MakeModel,
+        data: TensorPair,
+        seed: int,
+        *,
+        device: str | torch.device = "cpu",
+    ) -> Trained:
+        """Trains one network.
+
+        Args:
+            make_model: builds a network of `td.models.binary_perceptron` or
+                `td.models.binary_committee` from a seed; its initial weights are the first signs.
+            data: inputs (P, ...) and labels 0 and 1 (P,).
+            seed: of the initial weights, of the order of examples and of every chance.
+            device: where to compute; examples follow each other, so that a GPU is slower than a
+                CPU.
+
+        Returns:
+            The network after the last epoch, with weights of -1 and +1.
+
+        Raises:
+            DataError: no examples, unequal numbers of inputs and labels, or data that do not fit
+                the network.
+            ToroidsError: another network, or no such device.
+        """
+        votes = Votes(make_model, data, seed, self.seconds, device)
+        inputs = votes.weights.shape[1]
+        states = self.states or math.ceil(STATES * math.sqrt(inputs))
+        rule = Rule(
+            votes.inputs,
+            votes.weights,
+            states=states,
+            threshold=self.threshold,
+            probability=self.probability,
+            seed=seed,
+        )
+        for _ in range(self.budget):
+            if votes.accept(rule.epoch()):
+                return votes.trained("zero error")
+            if votes.is_over:
+                return votes.trained("time")
+        return votes.trained("budget")
 
 
 class Rule:

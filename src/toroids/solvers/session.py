@@ -66,7 +66,7 @@ class Session:
 
         Args:
             settings: everything besides the data and the initialised networks that decides the
-                result, as numbers and texts.
+                result, as numbers, texts and groups.
             data: inputs and labels.
             checkpoint: a file to go on from, where there is one, and to write; None for neither.
 
@@ -81,12 +81,8 @@ class Session:
         self._next = self._begun  # when a checkpoint is due
         if self._path is None:
             return
-        # how long a training may take does not change where it goes
-        plain = {
-            key: {**asdict(value), "seconds": None} if isinstance(value, Recipe) else value
-            for key, value in settings.items()
-        }
-        digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+        text = json.dumps(settings, sort_keys=True, default=lambda group: group.to_json())
+        digest = hashlib.sha256(text.encode())
         for tensor in data:
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         self._fingerprint = digest.hexdigest()
@@ -282,7 +278,7 @@ class _Loop:
         size = self._recipe.batch_size
         streams = [minibatches(self._data, size, generator) for generator in self._generators]
         losses = [self._method.step(batches) for batches in zip(*streams, strict=True)]
-        self._found.steps += len(losses) * self._method.gradients
+        self._found.steps += len(losses) * self._recipe.gradients
         bad = (~torch.isfinite(torch.stack(losses))).nonzero()
         return int(bad[0]) + 1 if len(bad) else None
 

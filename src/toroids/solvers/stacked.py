@@ -18,7 +18,7 @@ from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.metrics import mean_cross_entropy
 from toroids.evaluation.running import owners_of, select_output
 from toroids.landscape.recalibrate import batch_norms
-from toroids.solvers.recipe import Recipe
+from toroids.solvers.sgd import SGD
 from toroids.solvers.training import Method, set_lr, snapshot
 
 RANDOM = (nn.modules.dropout._DropoutNd, nn.RNNBase)
@@ -27,9 +27,7 @@ RANDOM = (nn.modules.dropout._DropoutNd, nn.RNNBase)
 class Stacked(Method):
     """Coupled networks, the weights of all in one tensor per name."""
 
-    def __init__(
-        self, models: list[nn.Module], recipe: Recipe, coupling: tuple[float, float]
-    ) -> None:
+    def __init__(self, models: list[nn.Module], recipe: SGD, coupling: tuple[float, float]) -> None:
         """Begins at the weights of `models`, which are left as they are.
 
         Raises:
@@ -54,7 +52,6 @@ class Stacked(Method):
             weight_decay=recipe.weight_decay,
         )
         self._gamma = coupling[0]
-        self.gradients = len(models)
 
     def begin(self, epoch: int, lr: float) -> float:
         """Sets the learning rate and the coupling."""

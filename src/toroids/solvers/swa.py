@@ -1,78 +1,38 @@
 """Stochastic weight averaging: the mean of the networks of the last epochs."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from toroids.arguments import checked
-from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.landscape.recalibrate import recalibrate
-from toroids.solvers.recipe import Recipe
-from toroids.solvers.session import Session
-from toroids.solvers.sgd import Plain, nesterov
-from toroids.solvers.training import MakeModel, Trained, prepare, trained
+from toroids.settings import Share
+from toroids.solvers.recipe import Schedule
+from toroids.solvers.sgd import SGD, Plain, nesterov
+from toroids.solvers.training import Method
 
 
-@checked
-def swa(
-    make_model: MakeModel,
-    data: TensorPair,
-    seed: int,
-    budget: int = 60,
-    *,
-    start: float = 0.5,
-    hold: int = 1,
-    batch_size: int = 50,
-    lr: float = 0.1,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
-    schedule: str = "constant",
-    clip: float | None = None,
-    seconds: float | None = None,
-    device: str | torch.device = "cpu",
-    checkpoint: str | Path | None = None,
-) -> Trained:
-    """Trains one network by `sgd` and averages its weights over the last epochs.
+@dataclass(frozen=True, kw_only=True)
+class SWA(SGD):
+    """Stochastic weight averaging: `SGD`, and the mean of the weights over the last epochs.
 
     From the share `start` of the budget on, the result is the mean of the networks at the ends of
-    epochs; before, it is the network itself.
+    epochs, the statistics of its batch norms estimated anew; before, it is the network itself.
+    Error and loss of the history are those of the mean.
 
-    Args:
-        make_model: builds a network initialised by the seed it is given.
-        data: inputs (n, ...) and labels (n,).
-        seed: of the initialisation and of the mini-batches.
-        budget: epochs at most.
-        start: the share of the budget after which networks are averaged, in [0, 1).
-        hold: consecutive epochs of zero train error that end the training.
-        batch_size: examples per mini-batch.
-        lr: learning rate at the start.
-        momentum: Nesterov momentum, in [0, 1).
-        weight_decay: L2 penalty.
-        schedule: "cosine", "constant" or "step", as in `Recipe`.
-        clip: largest norm of the gradient over all weights; no limit when None.
-        seconds: wall time after which the training ends; no limit when None.
-        device: where to train.
-        checkpoint: a file that is written after epochs, and gone on from where it is there.
-
-    Returns:
-        The averaged network, the statistics of its batch norms estimated anew; error and loss of
-        the history are its own.
-
-    Raises:
-        DataError: no examples, unequal numbers of inputs and labels, or data that do not fit the
-            network.
-        ToroidsError: a setting out of range, or a checkpoint of another training.
+    Attributes:
+        start: the share of the budget after which networks are averaged, in [0, 1); the other
+            settings are those of `SGD`.
 
     Example:
         >>> import toroids as td
         >>> data = td.data.digits(train=100).train
         >>> make_model = lambda seed: td.models.fully_connected([64, 8, 10], seed=seed)
-        >>> found = td.solvers.swa(make_model, data, seed=0, budget=2)
+        >>> found = td.solvers.SWA(budget=2).train(make_model, data, seed=0)
         >>> found.ended, found.gradient_steps
         ('budget', 4)
 
@@ -80,14 +40,13 @@ def swa(
         P. Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018,
         arXiv 1803.05407; `torch.optim.swa_utils`.
     """
-    if not 0 <= start < 1:
-        raise ToroidsError(f"start is {start}; pass a share of the budget, in [0, 1).")
-    recipe = Recipe(budget, hold, batch_size, lr, momentum, weight_decay, schedule, clip, seconds)
-    (model,), data = prepare(make_model, data, [seed], device)
-    settings = {"solver": "swa", "recipe": recipe, "seed": seed, "start": start}
-    session = Session(settings, data, checkpoint)
-    method = Averaged(model, nesterov(model, recipe), clip, data, start * budget)
-    return trained(session.run(method, model, data, recipe, [seed]))
+
+    schedule: Schedule = "constant"
+    start: Share = 0.5
+
+    def _method(self, models: list[nn.Module], data: TensorPair, seed: int) -> Method:
+        (model,), first = models, self.start * self.budget
+        return Averaged(model, nesterov(model, self), self.clip, data, first)
 
 
 class Averaged(Plain):

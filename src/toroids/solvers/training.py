@@ -32,7 +32,7 @@ class Epoch:
         coupling: strength of the coupling between replicas, or to the outer network of Entropy-SGD;
             0 without.
 
-    See `sgd` for an example.
+    See `SGD` for an example.
     """
 
     phase: str
@@ -56,7 +56,7 @@ class Trained:
         gradient_steps: how many mini-batch gradients were computed, replicas and phases counted.
         note: of a training that diverged, where.
 
-    See `sgd` for an example.
+    See `SGD` for an example.
     """
 
     params: dict[str, Tensor]
@@ -67,13 +67,7 @@ class Trained:
 
 
 class Method(ABC):
-    """Networks that are trained, and what one step does to them.
-
-    Attributes:
-        gradients: how many mini-batch gradients one step computes.
-    """
-
-    gradients = 1
+    """Networks that are trained, and what one step does to them."""
 
     @abstractmethod
     def begin(self, epoch: int, lr: float) -> float:

@@ -10,7 +10,6 @@ import time
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import check_seconds
 from toroids.binary.layers import BinaryLinear, Sign
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
@@ -40,7 +39,6 @@ class Votes:
         make_model: MakeModel,
         data: TensorPair,
         seed: int,
-        budget: int,
         seconds: float | None,
         device: str | torch.device,
     ) -> None:
@@ -50,17 +48,13 @@ class Votes:
             make_model: builds the network from a seed.
             data: inputs (P, ...) and labels 0 and 1 (P,).
             seed: of the initialisation.
-            budget: iterations at most.
             seconds: wall time; None for no limit.
             device: where to compute.
 
         Raises:
             DataError: data that do not fit the network.
-            ToroidsError: another network, a setting out of range, or no such device.
+            ToroidsError: another network, or no such device.
         """
-        if budget < 1:
-            raise ToroidsError(f"budget is {budget}; pass at least 1.")
-        check_seconds(seconds, f"seconds is {seconds}")
         self._end = math.inf if seconds is None else time.monotonic() + seconds
         (model,), (inputs, labels) = prepare(make_model, data, [seed], device)
         latent = _hidden(model).weight.detach()

@@ -21,10 +21,12 @@ import torch
 
 from toroids.arguments import checked
 from toroids.design.config import StudyConfig
+from toroids.design.config.solvers import solver_of
 from toroids.design.plan import Part, make_plan
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluate import evaluate
 from toroids.evaluation.metrics import mean_cross_entropy
+from toroids.evaluation.passes import Passes
 from toroids.landscape.parts import PARTS
 from toroids.study.engines.worker import unexpected
 from toroids.study.perform.setting import Setting
@@ -182,24 +184,15 @@ class _Passes:
             return self._training(settings["solver"]) + self.forward * points
         return None
 
-    def _training(self, solver: dict[str, Any]) -> float:
-        batches = -(-self.examples // solver["batch_size"])
-        epochs = solver["budget"] * _passes_of(solver)
-        epochs += solver.get("corrupt_budget", 0) * (solver.get("copies", 0) + 1)
-        counted = epochs * batches * self.step(solver["batch_size"])
-        counted += solver["budget"] * self.forward  # the train error at the end of every epoch
-        limit = solver.get("seconds")
-        return float(counted if limit is None else min(counted, limit))
+    def _training(self, settings: dict[str, Any]) -> float:
+        solver = solver_of(settings)
+        counted = self.of(solver.passes(self.examples))
+        return counted if solver.seconds is None else min(counted, solver.seconds)
 
-
-def _passes_of(solver: dict[str, Any]) -> int:
-    """Gradients per mini-batch of a solver."""
-    passes = {
-        "sam": 2,
-        "replicated_sgd": solver.get("replicas", 1),
-        "entropy_sgd": solver.get("inner_steps", 1),
-    }
-    return int(passes.get(solver["method"], 1))
+    def of(self, passes: Passes) -> float:
+        """Seconds of some passes."""
+        steps = passes.steps * self.step(passes.batch_size) if passes.steps else 0.0
+        return steps + passes.forward * self.forward
 
 
 def _points(settings: dict[str, Any]) -> int:

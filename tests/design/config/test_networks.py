@@ -163,7 +163,10 @@ def test_defaults_are_those_of_the_function(kind):
         ({"model": "custom", "callable": "os.system"}, "write package.module:function"),
         ({"model": "custom", "callable": "os:1"}, "write package.module:function"),
         ({"model": "custom", "callable": "a:b", "arguments": {"seed": 1}}, "remove seed"),
-        ({"model": "custom", "callable": "a:b", "arguments": {"x": float("nan")}}, "be finite"),
+        (
+            {"model": "custom", "callable": "a:b", "arguments": {"x": float("nan")}},
+            "be a finite number",
+        ),
     ],
 )
 def test_wrong_settings(settings, message):

@@ -1,29 +1,31 @@
-import inspect
-from typing import get_args
-
 import pytest
 
-from toroids import solvers
-from toroids.design.config.solvers import AnySolver, FilesConfig, SgdConfig
+from toroids.design.config.solvers import TABLES, FilesConfig, solver_of
+from toroids.errors import ToroidsError
+from toroids.solvers import SOLVERS
 
-TRAINING = [kind for kind in get_args(AnySolver) if kind is not FilesConfig]
-
-
-def method(kind):
-    return get_args(kind.model_fields["method"].annotation)[0]
+SGD_TABLE = TABLES[0]
 
 
-@pytest.mark.parametrize("kind", TRAINING, ids=method)
-def test_settings_and_defaults_are_those_of_the_function(kind):
-    parameters = inspect.signature(getattr(solvers, method(kind))).parameters
-    # what the study itself knows, and how replicas share the machine
-    given = {"make_model", "data", "seed", "device", "checkpoint", "progress", "together", "group"}
-    ours = {"method", "architectures"}
-    own = {name: field.default for name, field in kind.model_fields.items() if name not in ours}
-    theirs = {
-        name: parameter.default for name, parameter in parameters.items() if name not in given
-    }
-    assert own == theirs
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_table_makes_the_solver_of_its_name_with_the_same_defaults(name):
+    (kind,) = (kind for kind in TABLES if kind.__name__ == f"{SOLVERS[name].__name__}Table")
+    settings = kind(method=name).settings()
+    assert settings["method"] == name
+    assert "together" not in settings
+    assert solver_of(settings) == SOLVERS[name]()
+
+
+def test_two_settings_that_do_not_fit_each_other_are_refused(monkeypatch):
+    class Picky(SOLVERS["sgd"]):
+        def __post_init__(self):
+            super().__post_init__()
+            if self.momentum and self.clip:
+                raise ToroidsError("momentum and clip do not go together.")
+
+    monkeypatch.setitem(SOLVERS, "sgd", Picky)
+    with pytest.raises(ValueError, match="momentum and clip do not go together"):
+        SGD_TABLE(method="sgd", clip=1.0)
 
 
 def test_the_path_of_a_network_that_was_trained_elsewhere():
@@ -34,6 +36,6 @@ def test_the_path_of_a_network_that_was_trained_elsewhere():
 
 
 def test_a_solver_may_be_for_some_architectures():
-    config = SgdConfig(method="sgd", architectures=("mlp",))
+    config = SGD_TABLE(method="sgd", architectures=("mlp",))
     assert (config.is_for("mlp"), config.is_for("net")) == (True, False)
-    assert SgdConfig(method="sgd").is_for("net")
+    assert SGD_TABLE(method="sgd").is_for("net")

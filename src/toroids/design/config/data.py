@@ -20,15 +20,13 @@ from toroids.data.text import UNITS, topics
 from toroids.design.config.digest import digest_file, digest_folder
 from toroids.design.config.faults import Fault, refuse
 from toroids.design.config.fields import (
-    Count,
     Examples,
-    Fraction,
-    Positive,
     Seed,
     Table,
     is_here,
     one_of,
 )
+from toroids.settings import Count, Fraction, Positive
 
 Layout: TypeAlias = tuple[tuple[int, ...], int]
 _SHAPES: dict[str, Layout] = {

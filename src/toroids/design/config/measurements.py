@@ -6,8 +6,9 @@ import pydantic
 from pydantic import Field, ValidationInfo
 
 from toroids.align.alignment import METHODS, METHODS_ON_DATA
-from toroids.design.config.fields import Count, Fraction, Limit, NonNegative, Table, one_of
+from toroids.design.config.fields import Limit, Table, one_of
 from toroids.landscape.flatness import SIGMAS
+from toroids.settings import Count, Fraction, NonNegative
 
 ALIGNMENTS = tuple(name for name in METHODS if name not in METHODS_ON_DATA)
 

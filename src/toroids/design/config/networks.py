@@ -1,6 +1,5 @@
 """Which networks a study trains: `[networks.NAME]`, one kind of table for every model."""
 
-import json
 import math
 from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -13,12 +12,13 @@ import toroids.models as models
 from toroids.data import Dataset
 from toroids.design.config.callables import Callable, build_custom, source_of
 from toroids.design.config.digest import digest_file
-from toroids.design.config.fields import Count, Positive, Share, Table, one_of
+from toroids.design.config.fields import Table, one_of
 from toroids.errors import ToroidsError
 from toroids.models.activation import ACTIVATIONS
 from toroids.models.binary import NORMS as BINARY_NORMS
 from toroids.models.decoder import check_rotary
 from toroids.models.resnet import NORMS
+from toroids.settings import Count, Positive, Share
 
 Activation = Annotated[str, one_of(ACTIVATIONS)]
 BinaryNorm = Annotated[str, one_of(BINARY_NORMS)]
@@ -349,10 +349,6 @@ class CustomConfig(AnyNetworkConfig):
     def _plain(cls, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if "seed" in arguments:
             raise ValueError("remove seed, which every network of the study has of its own")
-        try:
-            json.dumps(arguments, allow_nan=False)
-        except ValueError as error:
-            raise ValueError("numbers have to be finite") from error
         return arguments
 
     def check_tokens(self, tokens: bool) -> None:

@@ -1,11 +1,20 @@
-"""How the networks of a study are trained: `[solvers.NAME]`, one kind of table for every method."""
+"""How the networks of a study are trained: `[solvers.NAME]`, one kind of table for every solver.
 
+The keys of a table, their defaults and their bounds are the fields of the solver's class.
+"""
+
+from dataclasses import fields
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+import pydantic
 from pydantic import Field
 
-from toroids.design.config.fields import Count, FileName, NonNegative, Positive, Share, Table
+from toroids.design.config.fields import FileName, Table
+from toroids.settings import IN_PYTHON, Count, Positive
+from toroids.solvers import SOLVERS, Descent
 
 
 class OnSome(Table):
@@ -18,90 +27,35 @@ class OnSome(Table):
         return self.architectures is None or architecture in self.architectures
 
 
-class AnySolverConfig(OnSome):
-    """What all solvers have."""
+class SolverTable(OnSome):
+    """The settings of a solver."""
 
-    budget: Count = 60
-    hold: Count = 1
-    batch_size: Count = 50
-    lr: Positive = 0.1
-    schedule: Literal["cosine", "constant", "step"] = "cosine"
-    clip: Positive | None = None
-    seconds: Positive | None = None
+    method: str
 
+    @pydantic.model_validator(mode="after")
+    def _fitting(self) -> "SolverTable":
+        solver_of(self.settings())  # raises where two settings do not fit each other
+        return self
 
-class MomentumConfig(AnySolverConfig):
-    """What solvers with momentum have."""
-
-    momentum: Share = 0.9
+    def settings(self) -> dict[str, Any]:
+        """The method and all that decides how it trains, as plain JSON data."""
+        return self.model_dump(mode="json", exclude={"architectures"})
 
 
-class SgdConfig(MomentumConfig):
-    """Settings of `solvers.sgd`."""
+def solver_of(settings: dict[str, Any]) -> Descent:
+    """Makes the solver of a table's settings.
 
-    method: Literal["sgd"]
-    weight_decay: NonNegative = 0.0
+    Args:
+        settings: `method` and the keys of its table.
 
+    Returns:
+        The solver.
 
-class AdamConfig(AnySolverConfig):
-    """Settings of `solvers.adam`."""
-
-    method: Literal["adam"]
-    lr: Positive = 0.001
-    weight_decay: NonNegative = 0.0
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    eps: Positive = 1e-8
-    decoupled: bool = True
-
-
-class SamConfig(MomentumConfig):
-    """Settings of `solvers.sam`."""
-
-    method: Literal["sam"]
-    weight_decay: NonNegative = 0.0
-    rho: Positive = 0.05
-    adaptive: bool = False
-
-
-class SwaConfig(MomentumConfig):
-    """Settings of `solvers.swa`."""
-
-    method: Literal["swa"]
-    schedule: Literal["cosine", "constant", "step"] = "constant"
-    weight_decay: NonNegative = 0.0
-    start: Share = 0.5
-
-
-class EntropySgdConfig(AnySolverConfig):
-    """Settings of `solvers.entropy_sgd`."""
-
-    method: Literal["entropy_sgd"]
-    weight_decay: NonNegative = 0.0
-    inner_steps: Count = 5
-    scope: tuple[Positive, Positive] = (0.01, 1.0)
-    noise: NonNegative = 1e-4
-    averaging: Share = 0.75
-    outer: Annotated[float, Field(gt=0, le=1)] = 1.0
-
-
-class ReplicatedSgdConfig(MomentumConfig):
-    """Settings of `solvers.replicated_sgd`."""
-
-    method: Literal["replicated_sgd"]
-    weight_decay: NonNegative = 0.0
-    balanced: bool = False
-    replicas: Annotated[int, Field(ge=2, le=1000)] = 3
-    coupling: tuple[Positive, Positive] = (0.01, 1.0)
-
-
-class AdversarialSgdConfig(MomentumConfig):
-    """Settings of `solvers.adversarial_sgd`."""
-
-    method: Literal["adversarial_sgd"]
-    copies: Count = 4
-    zeroed: Share = 0.3
-    corrupt_budget: Count = 200
-    corrupt_lr: Positive = 0.05
+    Raises:
+        ToroidsError: two of the settings do not fit each other.
+    """
+    own = {name: value for name, value in settings.items() if name != "method"}
+    return SOLVERS[settings["method"]](**own)
 
 
 class FilesConfig(OnSome):
@@ -116,20 +70,32 @@ class FilesConfig(OnSome):
     lr: Positive | None = None
     batch_size: Count | None = None
 
+    def settings(self) -> dict[str, Any]:
+        """What is known of the training, as plain JSON data."""
+        return self.model_dump(mode="json", exclude={"architectures"})
+
     def file(self, architecture: str, seed: int) -> Path:
         """The file of one network."""
         named = self.files.replace("{architecture}", architecture)
         return Path(named.replace("{seed}", str(seed)))
 
 
-AnySolver: TypeAlias = (
-    SgdConfig
-    | AdamConfig
-    | SamConfig
-    | SwaConfig
-    | EntropySgdConfig
-    | ReplicatedSgdConfig
-    | AdversarialSgdConfig
-    | FilesConfig
-)
+def _table(solver: type[Descent]) -> type[SolverTable]:
+    keys: dict[str, Any] = {
+        field.name: (field.type, field.default)
+        for field in fields(solver)
+        if field.metadata != IN_PYTHON
+    }
+    keys["method"] = (Literal[solver.name], ...)
+    text = f"Settings of `solvers.{solver.__name__}`."
+    return pydantic.create_model(
+        f"{solver.__name__}Table", __base__=SolverTable, __doc__=text, **keys
+    )
+
+
+TABLES = (*(_table(solver) for solver in SOLVERS.values()), FilesConfig)
+if TYPE_CHECKING:
+    AnySolver: TypeAlias = SolverTable | FilesConfig
+else:
+    AnySolver = reduce(or_, TABLES)
 SolverConfig: TypeAlias = Annotated[AnySolver, Field(discriminator="method")]

@@ -1,26 +1,17 @@
 """Trains one network, or reads one that was trained elsewhere."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import toroids.solvers as solvers
+from toroids.design.config.solvers import solver_of
 from toroids.design.task import Outcome
 from toroids.errors import CheckpointError
 from toroids.evaluation.running import check_params
 from toroids.params import load_params
+from toroids.solvers import Epoch, Trained
 from toroids.statistics.row import Row
 from toroids.study.perform.setting import Setting
-
-SOLVERS: dict[str, Callable[..., solvers.Trained]] = {
-    "sgd": solvers.sgd,
-    "adam": solvers.adam,
-    "sam": solvers.sam,
-    "swa": solvers.swa,
-    "entropy_sgd": solvers.entropy_sgd,
-    "replicated_sgd": solvers.replicated_sgd,
-    "adversarial_sgd": solvers.adversarial_sgd,
-}
 
 
 def train(setting: Setting, checkpoint: Path | None = None) -> Outcome:
@@ -55,7 +46,7 @@ def train(setting: Setting, checkpoint: Path | None = None) -> Outcome:
     return Outcome(row, trained.params)
 
 
-def _trained(setting: Setting, checkpoint: Path | None) -> solvers.Trained:
+def _trained(setting: Setting, checkpoint: Path | None) -> Trained:
     try:
         return solved(setting, checkpoint)
     except CheckpointError:  # damaged, or of other code: only time is lost with it
@@ -65,7 +56,7 @@ def _trained(setting: Setting, checkpoint: Path | None) -> solvers.Trained:
         return solved(setting, checkpoint)
 
 
-def solved(setting: Setting, checkpoint: Path | None) -> solvers.Trained:
+def solved(setting: Setting, checkpoint: Path | None) -> Trained:
     """Runs the solver of a task's settings.
 
     Args:
@@ -78,19 +69,16 @@ def solved(setting: Setting, checkpoint: Path | None) -> solvers.Trained:
     Raises:
         CheckpointError: the checkpoint is damaged, or of other code.
     """
-    settings = dict(setting["solver"])
-    solve = SOLVERS[settings.pop("method")]
-    return solve(
+    return solver_of(setting["solver"]).train(
         setting.make_model,
         setting.data.train,
         setting["random_seed"],
-        **settings,
         device=setting.device,
         checkpoint=checkpoint,
     )
 
 
-def _of_training(history: Sequence[solvers.Epoch], gradient_steps: int = 0) -> Row:
+def _of_training(history: Sequence[Epoch], gradient_steps: int = 0) -> Row:
     return {
         "epochs": sum(epoch.phase == "train" for epoch in history),
         "gradient_steps": gradient_steps,
