@@ -130,17 +130,18 @@ def _pretrained(folder: Path, weights: bool) -> nn.Module:
             f"reading the folder `{folder}` needs pip install 'toroids[transformers]'."
         ) from error
     name = _architecture(folder, weights)
-    kind = getattr(transformers, name, None)
+    found = getattr(transformers, name, None)
     # other functions of that library are not called because a file names them
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ConfigError(
             f"`{folder}/config.json` names {name}; expected an architecture of transformers."
         )
+    kind: Any = found
     try:
         settings = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if not weights:
             with _parameters_on_meta():
-                model = kind(settings)
+                model: nn.Module = kind(settings)
         elif any(folder.glob("*.safetensors")):
             model = kind.from_pretrained(
                 folder, config=settings, use_safetensors=True, local_files_only=True
