@@ -32,7 +32,7 @@ bench: .venv/bench.stamp
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
 .venv/study.stamp: .venv/torch.stamp pyproject.toml
-	$(PIP_INSTALL) --editable .
+	$(PIP_INSTALL) --editable '.[study]'
 	touch $@
 
 .venv/test.stamp: .venv/torch.stamp pyproject.toml

@@ -9,6 +9,7 @@ import toroids as td
 
 ORDER = [
     "errors",
+    "extras",
     "files",
     "arguments",
     "settings",

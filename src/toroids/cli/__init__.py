@@ -5,6 +5,7 @@ import sys
 
 from toroids.cli.interrupts import Interrupts
 from toroids.errors import NotEnoughMemory, ToroidsError, is_out_of_memory, one_line
+from toroids.extras import check_extra
 from toroids.files.writing import FULL
 
 
@@ -15,6 +16,10 @@ def main() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what is no character
+    try:
+        check_extra("the command toroids", "study", "typer")
+    except ToroidsError as error:
+        _refuse(str(error))
     with Interrupts():
         try:
             from toroids.cli.app import (

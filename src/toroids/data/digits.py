@@ -7,6 +7,7 @@ import torch
 from toroids.arguments import checked_data
 from toroids.data.dataset import Dataset
 from toroids.errors import DataError
+from toroids.extras import load_extra
 
 
 @checked_data
@@ -21,7 +22,7 @@ def digits(train: int = 600, seed: int = 0) -> Dataset:
         Inputs of shape (n, 64) with grey values in [0, 1].
 
     Raises:
-        DataError: `train` is out of range.
+        DataError: `train` is out of range, or scikit-learn, of the extra `study`, is not installed.
 
     Example:
         >>> import toroids as td
@@ -32,9 +33,8 @@ def digits(train: int = 600, seed: int = 0) -> Dataset:
     Reference:
         E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits, UCI, 1998.
     """
-    from sklearn.datasets import load_digits  # its import takes longer than that of toroids
-
-    images, labels = load_digits(return_X_y=True)
+    # its import takes longer than that of toroids
+    images, labels = load_extra("sklearn.datasets", "study").load_digits(return_X_y=True)
     if not isinstance(train, Integral) or not 1 <= train < len(labels):
         raise DataError(
             f"the digits have {len(labels)} images but train is {train}; "

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toroids.data.extras import load_extra
+from toroids.extras import load_extra
 
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DEJAVU = ("", "-Bold", "-Oblique", "-BoldOblique")

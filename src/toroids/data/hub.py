@@ -7,10 +7,10 @@ from torch import Tensor
 
 from toroids.arguments import checked_data
 from toroids.data.dataset import Dataset
-from toroids.data.extras import load_extra
 from toroids.data.images import decode_images
 from toroids.data.parquet import IMAGE_COLUMNS, LABEL_COLUMNS, column, encoded, integers
 from toroids.errors import DataError
+from toroids.extras import load_extra
 
 SETS = {
     "mnist": "ylecun/mnist",

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toroids.data.extras import load_extra
 from toroids.errors import DataError
+from toroids.extras import load_extra
 
 # Pillow's names of the ways in which 8-bit pixels are stored.
 _GREY = ("1", "L", "LA")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from toroids.data.dataset import Dataset
-from toroids.data.extras import load_extra
 from toroids.data.images import decode_images
 from toroids.errors import DataError
+from toroids.extras import load_extra
 
 # What the parts of a data set are called; the first that is there is taken.
 SPLITS = {

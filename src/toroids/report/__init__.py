@@ -1,1 +1,5 @@
 """Rows to one HTML file; computes no science."""
+
+from toroids.extras import check_extra
+
+check_extra("drawing", "study", "plotly")

@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from toroids.extras import check_extra
+
 if TYPE_CHECKING:
     from toroids.design.config import StudyConfig, load_config
     from toroids.design.plan import Plan, make_plan
@@ -32,6 +34,8 @@ __all__ = [
     "read_rows",
     "run_study",
 ]
+
+check_extra("a study", "study", "filelock", "threadpoolctl")
 
 # Where the names are. They are imported when they are first asked for: a worker, which imports its
 # own module from this package, must not wait for the statistics.

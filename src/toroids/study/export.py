@@ -5,8 +5,8 @@ from io import BytesIO
 from pathlib import Path
 
 from toroids.arguments import checked
-from toroids.data.extras import load_extra
 from toroids.errors import ToroidsError
+from toroids.extras import load_extra
 from toroids.files.writing import write_atomically
 from toroids.study.rows import fitting, read_rows
 from toroids.study.tables import Table, make_tables
