@@ -150,13 +150,14 @@ def subject_of(
     """
     model = explored.model
     state = anew(model, {name: tensor.detach() for name, tensor in model.state_dict().items()})
+    size = entries(state, explored.main.aliases)
     if trials is None:
-        trials = 1 if entries(state) > LARGE else 2
+        trials = 1 if size > LARGE else 2
     made: list[Trial] = []
     for number in range(trials):
         # every point is looked at in one of the draws
         points = explored.points[number::trials] or explored.points[:1]
-        if entries(state) > STREAMED:  # moving the weights anew for each takes longest
+        if size > STREAMED:  # moving the weights anew for each takes longest
             points = tuple(dict.fromkeys((points[0], points[-1])))
         made.append(_trial(points, explored.main, state, generator, keep))
     names = [name for name in explored.main.outputs if name is not None]

@@ -54,7 +54,7 @@ def drawn_params(
             return _learned(tensor, source, wide)
         return _held(name, tensor, source, wide)
 
-    if entries(params) > STREAMED:
+    if entries(params, aliases) > STREAMED:
         seed = int(torch.randint(2**40, (), generator=generator))
         seeds = {name: seed + number for number, name in enumerate(params)}
 
@@ -72,9 +72,11 @@ def drawn_params(
     return {name: drawn[name] for name in params}
 
 
-def entries(params: Params) -> int:
-    """How many numbers there are in all tensors together."""
-    return sum(tensor.numel() for tensor in params.values())
+def entries(params: Params, aliases: Mapping[str, Collection[str]] | None = None) -> int:
+    """How many numbers there are in all tensors together, those of known other names once."""
+    known = (aliases or {}).items()
+    again = {other for first, names in known for other in names if other != first}
+    return sum(tensor.numel() for name, tensor in params.items() if name not in again)
 
 
 def _like(value: Tensor, wide: bool) -> Tensor:

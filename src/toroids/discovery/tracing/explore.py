@@ -30,6 +30,7 @@ from toroids.discovery.tracing.example import Axis, Example, Inputs, example_of
 from toroids.discovery.tracing.holds import Point, Sizes, left_out, range_of
 from toroids.discovery.tracing.nearby import around
 from toroids.discovery.tracing.program import Program, Twin, relates, twin_of
+from toroids.discovery.tracing.resized import resized
 from toroids.discovery.tracing.supported import check_supported, unknown_numbers
 from toroids.discovery.tracing.trace import ALL_PRESENT, alias_names, trace
 from toroids.discovery.tracing.variants import laid_out_otherwise, of_other_lists, of_other_rank
@@ -263,6 +264,8 @@ class _Explorer:
                 if self._was_closed(program, example):
                     break
                 return True
+        if like and self._is_resized(example, expected, keep):
+            return True
         program = self._traced(example)
         if program.lengths and not self.call.agrees(program, example, expected):
             program = trace(self.model, example, self.key)  # as where a length becomes a text
@@ -278,6 +281,15 @@ class _Explorer:
         main = self.programs[0]
         if main.twin is not None or main.lengths or not self._gets_twin(program):
             self.programs.append(program)
+        return True
+
+    def _is_resized(self, example: Example, expected: Sequence[Tensor], keep: bool) -> bool:
+        """Whether the first program does what the module does, with the lengths of an example."""
+        program = resized(self.programs[0], example)
+        if program is None or not self.call.agrees(program, example, expected):
+            return False
+        if keep:
+            self.points.append(Point(program, example))
         return True
 
     def _gets_twin(self, program: Program) -> bool:
@@ -309,8 +321,8 @@ class _Explorer:
         other = self._small()
         self._check_stateless(min([self.example, other or self.example], key=_entries))
         if other is not None:
-            self._look_at_other_counts(other)
             self._look(other)
+            self._look_at_other_counts(other)
         one = None if self._is_large() else self._single()
         if one is not None:
             self._look(one)
