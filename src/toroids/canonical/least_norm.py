@@ -77,15 +77,18 @@ class LeastNorm:
         """Brings the scales to the least norm, and units without one to norm one.
 
         Returns:
-            The largest log-scale that acted; None if Newton's method did not converge.
+            The largest change of a weight that counts, relative to it; None if Newton's method did
+            not converge.
         """
         least = minimise(self.function(params))
         if least is None:
             return None
+        before = {name: params[name].detach() for name in self._counted}
         scale(self.spaces, least.scales, params)
         stuck = self._to_norm_one(self._only_counted(self._squares(params)))
         scale(self.spaces, stuck, params)
-        return max((float(logs.abs().max()) for logs in (*least.scales, *stuck)), default=0.0)
+        # not of the log-scales: families that are not independent have some that do nothing
+        return max((_change(old, params[name]) for name, old in before.items()), default=0.0)
 
     def function(self, params: Params) -> SumOfSquares:
         """The norm of what counts, as a function of the scales."""
@@ -237,6 +240,12 @@ def scale(spaces: Sequence[Space], scales: LogScales, params: MutableMapping[str
     for space, logs in zip(spaces, scales, strict=True):
         choice = replace(element(space), log_scales=logs.view(-1, space.copies, space.size))
         move_space(space, choice, params)
+
+
+def _change(old: Tensor, new: Tensor) -> float:
+    """The largest change of an entry, relative to it."""
+    size = torch.where(old == 0, 1.0, old.abs())
+    return float(((new.detach() - old).abs() / size).max()) if old.numel() else 0.0
 
 
 def _codes(square: Squares) -> Tensor:

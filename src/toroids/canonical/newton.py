@@ -6,6 +6,7 @@ A point is a list of tensors, the coordinates in which a function is looked at f
 from collections.abc import Callable
 from typing import Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor
 
 Point = list[Tensor]
@@ -16,9 +17,14 @@ STEPS = 100
 # A step moves no coordinate by more than this, and falls by this share of what its slope says.
 LONGEST = 1.0
 SUFFICIENT = 1e-4
+# A slope of so little of the second derivative is rounding: where families are not independent, it
+# would lead far along what changes nothing.
+ROUNDING = 16 * torch.finfo(torch.float64).eps
 # Relative accuracy of the conjugate gradients.
 RESIDUAL = 1e-6
 CONJUGATE_STEPS = 500
+# Second derivatives, about one along every coordinate, that are rounding.
+FLAT = 1e-12
 
 
 class Function(Protocol):
@@ -54,13 +60,22 @@ def minimise(function: F) -> F | None:
         directions in which nothing changes. None if Newton's method did not converge.
     """
     for _ in range(STEPS):
-        slope = function.slope()
+        slope = _without_rounding(function)
         step = _newton_step(function, slope)
         largest = max((float(part.abs().max()) for part in step), default=0.0)
         if largest < LAST_STEP:
             return function.moved(step)
         function = function.moved(_shortened(function, step, dot(slope, step), largest))
     return None
+
+
+def _without_rounding(function: Function) -> Point:
+    """The gradient, zero where it is as small as rounding."""
+    units = function.units()
+    return [
+        torch.where(slope.abs() * unit.square() > ROUNDING, slope, 0.0)
+        for slope, unit in zip(function.slope(), units, strict=True)
+    ]
 
 
 def _shortened(function: Function, step: Point, slope: float, largest: float) -> Point:
@@ -94,7 +109,7 @@ def _conjugate_gradients(product: Callable[[Point], Point], goal: Point) -> Poin
             break
         image = product(direction)
         curvature = dot(direction, image)
-        if curvature <= 0:  # rounding, along what nothing changes
+        if curvature <= FLAT * dot(direction, direction):  # along what nothing changes
             break
         x = plus(x, direction, size / curvature)
         rest = plus(rest, image, -size / curvature)
