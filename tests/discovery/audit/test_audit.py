@@ -145,3 +145,23 @@ def test_what_a_table_of_words_adds_along_inverse_gains_another_table_takes_back
 def test_no_outputs_are_refused():
     with pytest.raises(td.DataError, match="gives no outputs"):
         audit(nn.Linear(3, 2), torch.empty(0, 3))
+
+
+class Made(nn.Module):
+    """A layer whose weights and biases another map makes of a code."""
+
+    def __init__(self):
+        super().__init__()
+        self.code = nn.Parameter(torch.randn(4))
+        self.weights = nn.Linear(4, 3 * 5)
+        self.biases = nn.Linear(4, 5)
+        self.output = nn.Linear(5, 2)
+
+    def forward(self, x):
+        weights, biases = self.weights(self.code).view(5, 3), self.biases(self.code)
+        return self.output(nn.functional.linear(x, weights, biases).relu())
+
+
+def test_biases_of_which_units_have_several_are_no_gains():
+    torch.manual_seed(0)
+    assert td.audit(Made(), torch.randn(60, 3)).unexplained == 0

@@ -172,8 +172,12 @@ class _Subject:
         """The gain and bias of norms whose gains move into what reads them, and these readers."""
         for scale in space.of("rescale"):
             legs = [(x, e) for x, e in zip(space.legs, scale.exponents, strict=True) if e]
-            single = [x for x, e in legs if e > 0 and self.point[x.tensor].ndim == 1]
+            single = [x for x, e in legs if e > 0 and self._is_single(space, x)]
             yield single, [x for x, e in legs if e < 0 and x.positions is None]
+
+    def _is_single(self, space: Space, leg: Leg) -> bool:
+        """Whether a tensor holds one number for every unit, as gains do; a stack of biases not."""
+        return self.point[leg.tensor].shape == (space.size,) and leg.positions is None
 
     def _on_stream(self, space: Space) -> Iterator[tuple[list[Leg], list[Leg]]]:
         """The gain and bias of other norms, and what may read them: a tied embedding, and tables.
@@ -194,7 +198,7 @@ class _Subject:
         }
         layers: dict[str, list[Leg]] = {}
         for leg in space.legs:
-            if self.point[leg.tensor].ndim == 1 and leg.tensor not in moved:
+            if self._is_single(space, leg) and leg.tensor not in moved:
                 layers.setdefault(leg.operator, []).append(leg)
         for single in layers.values():
             yield single, list(wide.values())
