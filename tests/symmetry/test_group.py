@@ -152,6 +152,24 @@ def test_one_axis_belongs_to_one_space(group):
         dataclasses.replace(group, spaces=(*group.spaces, twin))
 
 
+def test_a_single_unit_may_hold_an_axis_on_which_others_move(group, params):
+    hidden = group.spaces[0]
+    scale = td.Generator("rescale", tuple(1.0 if x.role == "write" else -1.0 for x in hidden.legs))
+    whole = tuple(range(hidden.size))
+    legs = tuple(dataclasses.replace(leg, positions=whole) for leg in hidden.legs)
+    single = td.Space("single", 1, 1, frozenset({"rescale"}), legs, (scale,))
+    both = dataclasses.replace(group, spaces=(*group.spaces, single))
+    g, h = (both.random(torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    at_once, in_turn = both.apply(both.compose(g, h), params), both.apply(g, both.apply(h, params))
+    for name in params:
+        torch.testing.assert_close(at_once[name], in_turn[name])
+    first = (dataclasses.replace(legs[0], positions=(0, 1)),)
+    scale = (td.Generator("rescale", (1.0,)),)
+    part = dataclasses.replace(single, legs=first, generators=scale)
+    with pytest.raises(ToroidsError, match="is a leg of `hidden1` and again of `single`"):
+        dataclasses.replace(group, spaces=(*group.spaces, part))
+
+
 def test_foreign_parameters_and_elements_are_refused(group, params):
     g = group.identity()
     with pytest.raises(ParamsError, match=r"`hidden1.weight` has shape \(5, 3\) in the parameters"):

@@ -215,10 +215,16 @@ class SymmetryGroup:
                 f"its axis, and different rows below {count}."
             )
 
-    @staticmethod
-    def _check_apart(space: Space, leg: Leg, other: Space, earlier: Leg) -> None:
-        """Legs of one space lie apart; a whole axis is shared only with what is nested in it."""
+    def _check_apart(self, space: Space, leg: Leg, other: Space, earlier: Leg) -> None:
+        """Legs of one space lie apart; a whole axis is shared only with what is nested in it.
+
+        Or with a single unit that holds all of it, and acts alike on whatever moves inside.
+        """
         if other.name in space.within or space.name in other.within:
+            return
+        if space is not other and (
+            self._holds(space, leg, earlier) or self._holds(other, earlier, leg)
+        ):
             return
         whole = leg.positions is None or earlier.positions is None
         # spaces that index the rows and the columns of a flattened axis share all its positions
@@ -228,6 +234,14 @@ class SymmetryGroup:
                 f"axis {leg.axis} of `{leg.tensor}` is a leg of `{other.name}` and again "
                 f"of `{space.name}`; an axis is one leg of one space."
             )
+
+    def _holds(self, space: Space, leg: Leg, other: Leg) -> bool:
+        """Whether a space is a single unit that holds all positions of another leg on its axes."""
+        if space.size * space.copies != 1 or leg.positions is None:
+            return space.size * space.copies == 1
+        length = math.prod(self.shapes[leg.tensor][leg.axis : leg.axis + leg.span])
+        held = range(length) if other.positions is None else other.positions
+        return set(held) <= set(leg.positions)
 
     def check(self, params: Params, what: str = "the parameters") -> None:
         """Raises unless `params` has the group's names and shapes and is finite.
