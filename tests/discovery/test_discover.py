@@ -188,6 +188,59 @@ def test_inputs_that_prove_nothing_are_refused(inputs, message):
         td.discover(model, inputs)
 
 
+@dataclasses.dataclass
+class Two:
+    """What a module returns, with a field that is no tensor."""
+
+    logits: torch.Tensor
+    others: list[torch.Tensor]
+    name: str = "two"
+
+
+def test_the_fields_of_a_dataclass_are_outputs():
+    held = {"a": nn.Linear(3, 4), "b": nn.Linear(4, 2)}
+    model = Function(lambda m, x: Two(m.b(m.a(x).relu()), [m.a(x)]), **held)
+    x = torch.randn(4, 3)
+    assert td.discover(model, x).spaces == ()
+    assert [s.size for s in td.discover(model, x, output_key="logits").spaces] == [4]
+    data = (x, torch.zeros(4, dtype=torch.long))
+    assert td.evaluate(model, model.state_dict(), data).examples == 4
+
+
+def test_a_module_that_returns_no_tensor_is_refused():
+    with pytest.raises(td.DataError, match="returns no tensors.*expected a tensor"):
+        td.discover(Function(lambda m, x: "text", a=nn.Linear(3, 4)), torch.randn(4, 3))
+
+
+def test_scales_of_a_whole_tensor_lie_beside_permutations_of_its_units():
+    def forward(m, x):
+        for c in (m.a, m.b):
+            x = x.tanh()
+            x = torch.einsum("bid,iod->bo", torch.stack([torch.ones_like(x), x, 2 * x * x], -1), c)
+        return x
+
+    held = {"a": nn.Parameter(torch.randn(3, 5, 3)), "b": nn.Parameter(torch.randn(5, 2, 3))}
+    group = td.discover(Function(forward, **held), torch.randn(2, 3))
+    assert 5 in [space.size for space in group.spaces]
+
+
+def test_a_map_of_single_positions_lets_what_it_reads_move():
+    """As a spatial gate, which mixes tokens and no channels."""
+    held = {
+        "up": nn.Linear(3, 6),
+        "tokens": nn.Conv1d(5, 5, 1),
+        "norm": nn.LayerNorm(3),
+        "down": nn.Linear(3, 2),
+    }
+
+    def forward(m, x):
+        u, v = nn.functional.gelu(m.up(x)).chunk(2, -1)
+        return m.down(u * m.tokens(m.norm(v)))
+
+    group = td.discover(Function(forward, **held), torch.randn(2, 5, 3))
+    assert [(s.size, s.actions) for s in group.spaces] == [(3, {"permute"})]
+
+
 def test_a_module_without_hidden_units_has_no_spaces():
     assert td.discover(nn.Linear(3, 2), torch.randn(4, 3)).spaces == ()
     assert td.discover(nn.Identity(), torch.randn(4, 3)).spaces == ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -163,11 +164,18 @@ class Refreshed(nn.Module):
         return self.model(*args, **kwargs)
 
 
+def entries_of(output: Any) -> Any:
+    """The fields of a dataclass by name; any other output as it is."""
+    if is_dataclass(output) and not isinstance(output, Mapping | type):
+        return {field.name: getattr(output, field.name) for field in fields(output)}
+    return output
+
+
 def select_output(output: Any, key: str | int | None = None) -> Tensor:
     """Picks the logits out of what a model returned.
 
     Args:
-        output: a tensor, or a tuple, dict or ModelOutput that holds one.
+        output: a tensor, or a tuple, dict, dataclass or ModelOutput that holds one.
         key: the entry to take; without it a tensor is itself and anything else its `logits`
             or its first entry.
 
@@ -177,7 +185,7 @@ def select_output(output: Any, key: str | int | None = None) -> Tensor:
     Raises:
         DataError: the entry is missing or is not a tensor.
     """
-    picked = output
+    picked = output = entries_of(output)
     if key is not None or not isinstance(output, Tensor):
         try:
             if key is not None:

@@ -218,8 +218,7 @@ def _order(
         every pixel of the result the pair of a pixel and a tap; one beyond the last where it is
         zero. None where pixels stay in place.
     """
-    # at another size taps may read pixels that are zeros, or none, at this one
-    if not c.sized or not axes.may_move(c, x, axis):
+    if not axes.may_move(c, x, axis):
         return None
     n, taps, after = x.shape[axis], weight.shape[axis], c.shape[axis]
     stride, padding, dilation = (
@@ -228,6 +227,9 @@ def _order(
     before = int(padding) if padding not in ("same", "valid") else 0
     if padding == "same":
         before = int(dilation) * (taps - 1) // 2
+    # at another size taps may read pixels that are zeros, or none, at this one
+    if not c.sized and (taps, int(stride), before) != (1, 1, 0):
+        return None
     starts = int(stride) * np.arange(n if transposed else after) - before
     places = starts[:, None] + int(dilation) * np.arange(taps)
     inside = (places >= 0) & (places < (after if transposed else n))

@@ -191,6 +191,11 @@ class _Explorer:
             if found is None:
                 return self.call.first(self.example)  # says what is wrong
             self.example = other
+        if not found:
+            raise DataError(
+                "the model returns no tensors on these inputs; expected a tensor, or a tuple, "
+                "dict or dataclass that holds some."
+            )
         if not any(output.numel() for output in found):
             raise DataError(
                 "the model gives no outputs on these inputs; pass at least one example."

@@ -25,7 +25,7 @@ from toroids.discovery.tracing.program import (
     operator_name,
 )
 from toroids.errors import ToroidsError, first_line
-from toroids.evaluation.running import evaluation_mode, has_own_modes
+from toroids.evaluation.running import entries_of, evaluation_mode, has_own_modes
 
 UNBOUNDED = 2**40  # no axis is longer; where PyTorch knows no limit, it writes a larger number
 
@@ -60,12 +60,13 @@ class Counted(nn.Module):
         with Present() if self.found.present else contextlib.nullcontext():
             output = self.model(*args, **kwargs)
         if self._key is not None:
-            output = output[self._key]
+            output = entries_of(output)[self._key]
         self.found.kept.clear()
         self.found.skipped.clear()
         return tuple(self._collect("" if self._key is None else str(self._key), output))
 
     def _collect(self, name: str, output: Any) -> Iterator[Tensor]:
+        output = entries_of(output)
         if isinstance(output, Tensor):
             self.found.kept.append(name or "output")
             yield output
