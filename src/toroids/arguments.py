@@ -253,7 +253,8 @@ def _rule(annotation: Any, name: str) -> _Rule | None:
     if origin is Annotated:  # its bounds are for `check_settings`
         return _rule(args[0], name)
     if origin is Literal:  # which of them, functions check themselves
-        return _Rule(f"one of {', '.join(map(repr, args))}", SIMPLE[str].read)
+        read = _whole(LARGEST_OF_ALL).read if isinstance(args[0], int) else SIMPLE[str].read
+        return _Rule(f"one of {', '.join(map(repr, args))}", read)
     if origin in (Union, types.UnionType):
         kinds = [each for each in args if each is not str or Path not in args]
         return _any_of([_rule(each, name) for each in kinds])

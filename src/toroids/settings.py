@@ -7,7 +7,7 @@ one is made in Python; pydantic reads the same ones where a study file sets them
 import math
 import operator
 import types
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -24,6 +24,19 @@ Seconds: TypeAlias = Annotated[float, Gt(0), Le(LARGEST_OF_ALL)]
 Share: TypeAlias = Annotated[float, Ge(0), Lt(1)]
 Fraction: TypeAlias = Annotated[float, Ge(0), Le(1)]
 Count: TypeAlias = Annotated[int, Ge(1), Le(MOST)]
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some words, as a bound in an annotation.
+
+    Attributes:
+        names: the words.
+    """
+
+    names: tuple[str, ...]
+
+
 # Marks a field that a study file does not have, as what only Python can pass.
 IN_PYTHON = {"study": False}
 

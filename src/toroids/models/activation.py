@@ -1,10 +1,12 @@
 """Activations by name."""
 
 from collections.abc import Callable
+from typing import Annotated, TypeAlias
 
 from torch import nn
 
 from toroids.models.arguments import check_choice
+from toroids.settings import OneOf
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "elu": nn.ELU,
@@ -17,6 +19,9 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "softplus": nn.Softplus,
     "tanh": nn.Tanh,
 }
+
+
+Activation: TypeAlias = Annotated[str, OneOf(tuple(ACTIVATIONS))]
 
 
 def check_activation(name: str) -> None:

@@ -9,6 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,13 @@ from torch import Tensor, nn
 from toroids.arguments import checked
 from toroids.binary.layers import Bias, BinaryConv2d, BinaryLinear, Scale, Sign
 from toroids.errors import ToroidsError
+from toroids.models.architecture import Widths, architecture
 from toroids.models.arguments import check_choice, check_counts, check_seed, check_widths
 from toroids.models.committee import Vote
+from toroids.settings import Count, OneOf, Share
 
 NORMS = ("none", "real", "batch_norm")
+Norm: TypeAlias = Annotated[str, OneOf(NORMS)]
 
 
 @checked
@@ -239,6 +243,37 @@ def binary_convolutional(
     layers["output"] = BinaryLinear(hidden, classes, seed=_seed(seed, last + 1))
     layers["scale"] = Scale(hidden**-0.5)
     return nn.Sequential(OrderedDict(layers))
+
+
+@architecture("binary_fully_connected", binary=True)
+def _on_data(
+    inputs: int,
+    classes: int,
+    hidden: Widths = (128, 128),
+    norm: Norm = "none",
+    threshold: Share = 0.5,
+    seed: int = 0,
+) -> nn.Sequential:
+    """Settings of `models.binary_fully_connected`; grey values count as +1 from `threshold` on."""
+    return binary_fully_connected((inputs, *hidden, classes), norm, threshold, seed)
+
+
+def _fits(shape: tuple[int, ...], channels: tuple[int, ...]) -> None:
+    binary_convolutional(shape, 1, (1,) * len(channels), 1)  # raises what the whole one would
+
+
+@architecture("binary_convolutional", takes="images", binary=True, own=("channels",), fits=_fits)
+def _on_images(
+    shape: tuple[int, ...],
+    classes: int,
+    channels: Widths = (15, 31),
+    hidden: Count = 101,
+    norm: Norm = "none",
+    threshold: Share = 0.5,
+    seed: int = 0,
+) -> nn.Sequential:
+    """Settings of `models.binary_convolutional`; grey values count as +1 from `threshold` on."""
+    return binary_convolutional(shape, classes, channels, hidden, norm, threshold, seed)
 
 
 def _bias(norm: str, fan_in: int) -> Bias:

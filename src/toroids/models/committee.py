@@ -1,5 +1,6 @@
 """Committee machines: hidden units that vote with equal weights."""
 
+import math
 from collections import OrderedDict
 
 import torch
@@ -7,9 +8,11 @@ from torch import nn
 
 from toroids.arguments import checked
 from toroids.errors import ToroidsError
-from toroids.models.activation import ACTIVATIONS, check_activation
+from toroids.models.activation import ACTIVATIONS, Activation, check_activation
+from toroids.models.architecture import architecture
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import seeded
+from toroids.settings import Count
 
 
 class Vote(nn.Module):
@@ -28,11 +31,28 @@ class Vote(nn.Module):
         return torch.stack([-total, total], -1)
 
 
+def check_tree(inputs: int, hidden: int) -> None:
+    """Refuses inputs that do not divide among the units of a tree."""
+    if inputs % hidden:
+        raise ToroidsError(
+            f"{inputs} inputs do not divide among the {hidden} units of a tree; "
+            f"pass a multiple of {hidden}."
+        )
+
+
+def _fits(shape: tuple[int, ...], classes: int, hidden: int, tree: bool) -> None:
+    if classes != 2:
+        raise ToroidsError(f"it has 2 classes but the data have {classes}; choose other data.")
+    if tree:
+        check_tree(math.prod(shape), hidden)
+
+
+@architecture(fits=_fits)
 @checked
 def committee(
     inputs: int,
-    hidden: int,
-    activation: str = "relu",
+    hidden: Count,
+    activation: Activation = "relu",
     tree: bool = False,
     bias: bool = True,
     seed: int = 0,
@@ -79,12 +99,8 @@ def committee(
     with seeded(seed):
         if not tree:
             layers["hidden"] = nn.Linear(inputs, hidden, bias=bias)
-        elif inputs % hidden:
-            raise ToroidsError(
-                f"{inputs} inputs do not divide among the {hidden} units of a tree; "
-                f"pass a multiple of {hidden}."
-            )
         else:
+            check_tree(inputs, hidden)
             block = inputs // hidden
             layers["blocks"] = nn.Unflatten(1, (hidden, block))
             layers["hidden"] = nn.Conv1d(hidden, hidden, block, groups=hidden, bias=bias)

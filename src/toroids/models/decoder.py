@@ -6,10 +6,12 @@ from torch.nn import functional as F
 
 from toroids.arguments import checked
 from toroids.errors import ToroidsError
+from toroids.models.architecture import Small, architecture
 from toroids.models.arguments import check_counts
 from toroids.models.gpt import DEVIATION
 from toroids.models.initialise import seeded
 from toroids.models.vit import attend, check_heads
+from toroids.settings import Count
 
 # Angles turn by position / BASE^(2 i / size) in the pair i of a head.
 BASE = 10_000.0
@@ -112,14 +114,29 @@ class Decoder(nn.Module):
         return logits
 
 
+def check_rotary(dim: int, heads: int, groups: int | None) -> None:
+    """Refuses heads without pairs of entries, and groups that do not share them evenly."""
+    check_heads(dim, heads)
+    if dim // heads % 2:
+        raise ToroidsError(
+            f"each of {heads} heads has {dim // heads} of the {dim} entries, which make no pairs; "
+            f"pass a `dim` that is a multiple of {2 * heads}."
+        )
+    if groups is not None and heads % groups:
+        raise ToroidsError(
+            f"{groups} groups do not share {heads} heads evenly; pass `groups` that divide them."
+        )
+
+
+@architecture(takes="tokens", agree=check_rotary)
 @checked
 def decoder(
     vocabulary: int = 128,
-    dim: int = 96,
-    depth: int = 3,
-    heads: int = 4,
-    groups: int | None = None,
-    hidden: int | None = None,
+    dim: Count = 96,
+    depth: Small = 3,
+    heads: Small = 4,
+    groups: Small | None = None,
+    hidden: Count | None = None,
     tied: bool = False,
     seed: int = 0,
 ) -> nn.Module:
@@ -162,17 +179,3 @@ def decoder(
     check_rotary(dim, heads, groups)
     with seeded(seed):
         return Decoder(vocabulary, dim, depth, heads, groups, hidden, tied)
-
-
-def check_rotary(dim: int, heads: int, groups: int) -> None:
-    """Refuses heads without pairs of entries, and groups that do not share them evenly."""
-    check_heads(dim, heads)
-    if dim // heads % 2:
-        raise ToroidsError(
-            f"each of {heads} heads has {dim // heads} of the {dim} entries, which make no pairs; "
-            f"pass a `dim` that is a multiple of {2 * heads}."
-        )
-    if heads % groups:
-        raise ToroidsError(
-            f"{groups} groups do not share {heads} heads evenly; pass `groups` that divide them."
-        )

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from toroids.arguments import checked
+from toroids.models.architecture import Small, architecture, at_least
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import he_normal_, seeded
 
@@ -22,9 +23,10 @@ class Dense(nn.Module):
         return torch.cat([x, self.conv(torch.relu(self.norm(x)))], 1)
 
 
+@architecture(takes="images", fits=at_least(4))
 @checked
 def densenet40(
-    classes: int = 10, channels: int = 3, growth: int = 12, stem: int = 16, seed: int = 0
+    classes: int = 10, channels: int = 3, growth: Small = 12, stem: Small = 16, seed: int = 0
 ) -> nn.Sequential:
     """Builds the densely connected network of 40 layers for images of 32 x 32 pixels.
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from toroids.arguments import checked
-from toroids.models.activation import ACTIVATIONS, check_activation
+from toroids.models.activation import ACTIVATIONS, Activation, check_activation
+from toroids.models.architecture import Widths, architecture
 from toroids.models.arguments import check_seed, check_widths
 
 
@@ -62,3 +63,16 @@ def fully_connected(
                 f"{activation}{depth}": ACTIVATIONS[activation](),
             }
     return nn.Sequential(OrderedDict(layers))
+
+
+@architecture("fully_connected")
+def _on_data(
+    inputs: int,
+    classes: int,
+    hidden: Widths = (128, 128),
+    bias: bool = True,
+    activation: Activation = "relu",
+    seed: int = 0,
+) -> nn.Sequential:
+    """Settings of `models.fully_connected`: `hidden` widths, biases or not, the activation."""
+    return fully_connected((inputs, *hidden, classes), bias, seed, activation)

@@ -4,9 +4,11 @@ import torch
 from torch import nn
 
 from toroids.arguments import checked
+from toroids.models.architecture import Small, architecture
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import seeded
 from toroids.models.vit import Encoder, check_heads
+from toroids.settings import Count
 
 DEVIATION = 0.02  # of embeddings and positions, as in GPT-2
 
@@ -43,14 +45,15 @@ class GPT(nn.Module):
         return logits
 
 
+@architecture(takes="tokens", agree=check_heads)
 @checked
 def gpt(
     vocabulary: int = 128,
     length: int = 64,
-    dim: int = 96,
-    depth: int = 3,
-    heads: int = 4,
-    hidden: int | None = None,
+    dim: Count = 96,
+    depth: Small = 3,
+    heads: Small = 4,
+    hidden: Count | None = None,
     tied: bool = False,
     seed: int = 0,
 ) -> nn.Module:

@@ -7,18 +7,25 @@ from torch import nn
 
 from toroids.arguments import checked
 from toroids.errors import ToroidsError
-from toroids.models.activation import ACTIVATIONS, check_activation
+from toroids.models.activation import ACTIVATIONS, Activation, check_activation
+from toroids.models.architecture import Small, architecture
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import seeded
+from toroids.settings import Count
 
 
+def _fits(shape: tuple[int, ...], kernel: int) -> None:
+    lenet(shape, 1, (1, 1, 1, 1), kernel)  # raises what the whole one would
+
+
+@architecture(takes="images", fits=_fits)
 @checked
 def lenet(
     shape: Sequence[int] = (1, 28, 28),
     classes: int = 10,
-    widths: Sequence[int] = (6, 16, 120, 84),
-    kernel: int = 5,
-    activation: str = "relu",
+    widths: tuple[Count, Count, Count, Count] = (6, 16, 120, 84),
+    kernel: Small = 5,
+    activation: Activation = "relu",
     seed: int = 0,
 ) -> nn.Sequential:
     """Builds a network like LeNet-5: two convolutions with pooling, then three linear layers.

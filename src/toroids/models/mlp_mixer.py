@@ -4,9 +4,11 @@ import torch
 from torch import nn
 
 from toroids.arguments import checked
+from toroids.models.architecture import Small, architecture
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import seeded
-from toroids.models.vit import check_patches
+from toroids.models.vit import check_cover, check_patches
+from toroids.settings import Count
 
 
 class Mixer(nn.Module):
@@ -54,16 +56,17 @@ class MLPMixer(nn.Module):
         return logits
 
 
+@architecture(takes="images", fits=check_cover)
 @checked
 def mlp_mixer(
     classes: int = 10,
     channels: int = 3,
     size: int = 32,
-    patch: int = 4,
-    dim: int = 128,
-    depth: int = 4,
-    across: int = 64,
-    within: int = 512,
+    patch: Small = 4,
+    dim: Count = 128,
+    depth: Small = 4,
+    across: Count = 64,
+    within: Count = 512,
     seed: int = 0,
 ) -> nn.Module:
     """Builds a small MLP-Mixer: patches that are mixed by hidden layers alone.

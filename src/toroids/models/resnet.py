@@ -1,13 +1,18 @@
 """Residual networks for small images."""
 
+from typing import Annotated, TypeAlias
+
 import torch
 from torch import nn
 
 from toroids.arguments import checked
+from toroids.models.architecture import Width, architecture
 from toroids.models.arguments import check_choice, check_counts, widened
 from toroids.models.initialise import he_normal_, seeded
+from toroids.settings import OneOf
 
 NORMS = ("batch", "layer", "none")
+Norm: TypeAlias = Annotated[str, OneOf(NORMS)]
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -36,9 +41,10 @@ class Block(nn.Module):
         return torch.relu(body + self.shortcut(x))
 
 
+@architecture(takes="images")
 @checked
 def resnet20(
-    classes: int = 10, channels: int = 3, width: float = 1.0, norm: str = "batch", seed: int = 0
+    classes: int = 10, channels: int = 3, width: Width = 1.0, norm: Norm = "batch", seed: int = 0
 ) -> nn.Sequential:
     """Builds the residual network of 20 layers for images of 32 x 32 pixels.
 
@@ -74,9 +80,10 @@ def resnet20(
     return _resnet((16, 32, 64), 3, classes, channels, width, norm, seed)
 
 
+@architecture(takes="images")
 @checked
 def resnet18(
-    classes: int = 10, channels: int = 3, width: float = 1.0, norm: str = "batch", seed: int = 0
+    classes: int = 10, channels: int = 3, width: Width = 1.0, norm: Norm = "batch", seed: int = 0
 ) -> nn.Sequential:
     """Builds the residual network of 18 layers for small images.
 

@@ -1,8 +1,11 @@
 """VGG networks for small images."""
 
+from typing import Literal
+
 from torch import nn
 
 from toroids.arguments import checked
+from toroids.models.architecture import Width, architecture, at_least
 from toroids.models.arguments import check_choice, check_counts, widened
 from toroids.models.initialise import he_normal_, seeded
 
@@ -11,12 +14,13 @@ STAGES = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 UNITS = (64, 128, 256, 512, 512)
 
 
+@architecture(takes="images", fits=at_least(32))
 @checked
 def vgg(
-    depth: int = 16,
+    depth: Literal[11, 16] = 16,
     classes: int = 10,
     channels: int = 3,
-    width: float = 1.0,
+    width: Width = 1.0,
     batch_norm: bool = True,
     seed: int = 0,
 ) -> nn.Sequential:

@@ -5,8 +5,10 @@ from torch import nn
 
 from toroids.arguments import checked
 from toroids.errors import ToroidsError
+from toroids.models.architecture import Small, architecture, check_square
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import seeded
+from toroids.settings import Count
 
 
 def attend(
@@ -88,16 +90,37 @@ class VisionTransformer(nn.Module):
         return logits
 
 
+def check_heads(dim: int, heads: int) -> None:
+    """Refuses heads that do not share the entries of a token evenly."""
+    if dim % heads:
+        raise ToroidsError(f"{heads} heads do not divide `dim`, {dim}; pass a multiple of {heads}.")
+
+
+def check_patches(size: int, patch: int) -> None:
+    """Refuses patches that do not cover an image."""
+    if size % patch:
+        raise ToroidsError(
+            f"patches of {patch} pixels do not divide images of {size}; pass a `patch` that does."
+        )
+
+
+def check_cover(shape: tuple[int, ...], patch: int) -> None:
+    """Refuses images that are not square, or that patches do not cover."""
+    check_square(shape)
+    check_patches(shape[1], patch)
+
+
+@architecture(takes="images", agree=check_heads, fits=check_cover)
 @checked
 def vit(
     classes: int = 10,
     channels: int = 3,
     size: int = 32,
-    patch: int = 4,
-    dim: int = 192,
-    depth: int = 6,
-    heads: int = 3,
-    hidden: int | None = None,
+    patch: Small = 4,
+    dim: Count = 192,
+    depth: Small = 6,
+    heads: Small = 3,
+    hidden: Count | None = None,
     seed: int = 0,
 ) -> nn.Module:
     """Builds a small vision transformer with norms before its layers and a class token.
@@ -139,17 +162,3 @@ def vit(
     check_heads(dim, heads)
     with seeded(seed):
         return VisionTransformer(classes, channels, size, patch, dim, depth, heads, hidden)
-
-
-def check_heads(dim: int, heads: int) -> None:
-    """Refuses heads that do not share the entries of a token evenly."""
-    if dim % heads:
-        raise ToroidsError(f"{heads} heads do not divide `dim`, {dim}; pass a multiple of {heads}.")
-
-
-def check_patches(size: int, patch: int) -> None:
-    """Refuses patches that do not cover an image."""
-    if size % patch:
-        raise ToroidsError(
-            f"patches of {patch} pixels do not divide images of {size}; pass a `patch` that does."
-        )

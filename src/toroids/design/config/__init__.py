@@ -10,7 +10,7 @@ from toroids.design.config.measurements import (
     ProfilesConfig,
     SectionsConfig,
 )
-from toroids.design.config.networks import CustomConfig, FullyConnectedConfig, NetworkConfig
+from toroids.design.config.networks import CustomConfig, NetworkConfig
 from toroids.design.config.solvers import SolverConfig
 from toroids.design.config.study import StudyConfig
 
@@ -23,7 +23,6 @@ __all__ = [
     "DigitsConfig",
     "FlatnessConfig",
     "FolderConfig",
-    "FullyConnectedConfig",
     "NetworkConfig",
     "ProfilesConfig",
     "SectionsConfig",

@@ -20,7 +20,7 @@ from toroids.design.config.measurements import (
     ProfilesConfig,
     SectionsConfig,
 )
-from toroids.design.config.networks import FullyConnectedConfig, NetworkConfig
+from toroids.design.config.networks import DEFAULT, NetworkConfig
 from toroids.design.config.solvers import SolverConfig
 
 Value = TypeVar("Value")
@@ -45,9 +45,7 @@ class StudyConfig(Table):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     device: str = "cpu"
     data: DataConfig = DigitsConfig()
-    networks: Annotated[dict[FileName, NetworkConfig], Field(min_length=1)] = {
-        "mlp": FullyConnectedConfig()
-    }
+    networks: Annotated[dict[FileName, NetworkConfig], Field(min_length=1)] = {"mlp": DEFAULT}
     solvers: Annotated[dict[FileName, SolverConfig], Field(min_length=1)]
     alignment: AlignmentConfig = AlignmentConfig()
     flatness: FlatnessConfig = FlatnessConfig()
