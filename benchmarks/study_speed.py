@@ -17,9 +17,9 @@ from harness.script import main
 from harness.timing import interleaved
 
 from toroids.design.config import StudyConfig, load_config
-from toroids.design.plan import make_plan
 from toroids.study.engines.choose import make_engine
 from toroids.study.engines.cores import usable_cores
+from toroids.study.plan import make_plan
 from toroids.study.run import run_study
 
 STUDY = Path(__file__).parents[1] / "studies" / "digits.toml"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from toroids.design.config import StudyConfig
-from toroids.design.plan import count_tasks
+from toroids.study.plan import count_tasks
 
 STUDIES = sorted(Path(__file__).parents[2].glob("studies/*.toml"))
 

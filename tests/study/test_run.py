@@ -9,7 +9,6 @@ from small_study import SMALL, of_kind, without_times, write_toml
 
 import toroids as td
 from toroids.design.config import StudyConfig, load_config
-from toroids.design.plan import make_plan
 from toroids.errors import ToroidsError
 from toroids.report.page import write_report
 from toroids.study import run as run_module
@@ -17,6 +16,7 @@ from toroids.study.engines.engine import Finished
 from toroids.study.engines.in_process import InProcess
 from toroids.study.opened import open_run
 from toroids.study.perform import symmetry as symmetry_module
+from toroids.study.plan import make_plan
 from toroids.study.rows import read_rows
 from toroids.study.run import run_study
 from toroids.study.sealed import read_sealed, write_sealed

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from toroids.design.plan import make_plan
 from toroids.design.task import Outcome, Task
 from toroids.errors import ToroidsError
+from toroids.study.plan import make_plan
 from toroids.study.sealed import write_sealed
 from toroids.study.store import MANIFEST, Store, described, plain, tasks_of, versions
 

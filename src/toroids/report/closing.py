@@ -6,7 +6,8 @@ from toroids.report.document import Elements, buttons, file_name, held
 from toroids.report.settings import as_toml
 from toroids.report.study import Study
 from toroids.report.tables import Column, table_html
-from toroids.report.text import TASKS, duration
+from toroids.report.text import duration
+from toroids.study.perform.kinds import KINDS
 
 
 def times(study: Study, elements: Elements) -> str:
@@ -14,12 +15,13 @@ def times(study: Study, elements: Elements) -> str:
     run = study.run
     seconds = run["task_seconds"]
     counts = run["tasks"]
-    kinds = [kind for kind in (*TASKS, *counts) if kind in counts]
+    kinds = [kind for kind in (*KINDS, *counts) if kind in counts]
     kinds = list(dict.fromkeys(kinds))
     total = sum(seconds.values())
     spent = [seconds.get(kind, 0.0) for kind in kinds]
+    words = [KINDS[kind].words if kind in KINDS else kind for kind in kinds]
     columns = [
-        Column("kind of task", [TASKS.get(kind, kind) for kind in kinds], numeric=False),
+        Column("kind of task", words, numeric=False),
         Column("tasks", [str(counts[kind]) for kind in kinds]),
         Column("time", [duration(time) for time in spent]),
         Column("per task", [duration(t / counts[k]) for t, k in zip(spent, kinds, strict=True)]),

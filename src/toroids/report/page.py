@@ -18,6 +18,7 @@ from toroids.report.study import Study
 from toroids.report.text import CLAIMS, label, plural
 from toroids.report.untrained import untrained
 from toroids.statistics.row import Row
+from toroids.study.perform.kinds import KINDS
 from toroids.study.rows import fitting, read_rows
 
 
@@ -94,6 +95,10 @@ def render(rows: Sequence[Row]) -> str:
     return document(f"Study {run['study']}", body)
 
 
+# Kinds of tasks that the first lines of a report count in words of their own.
+SAID = ("symmetry", "train", "measure", "pair")
+
+
 def _head(study: Study) -> str:
     return (
         f"{TOGGLE}<h1>Study {escape(study.run['study'])}</h1>"
@@ -115,7 +120,7 @@ def _done(study: Study) -> str:
         f"{plural(len(study.solvers), 'solver')} on {of}; {plural(len(pairs), 'pair')} aligned, "
         f"{profiled} of them measured along paths"
     )
-    for kind in ("bend", "section", "trajectory"):
+    for kind in [kind for kind in KINDS if kind not in SAID]:
         if count := len(study.of_kind(kind)):
             text += f"; {plural(count, kind)}"
     return f"{text}."

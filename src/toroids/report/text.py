@@ -23,15 +23,6 @@ BENDS = {
     "bend": "two segments over a trained bend",
     "bend_greedy": "two segments over a trained bend, greedy flips",
 }
-TASKS = {
-    "symmetry": "finding and verifying the symmetries",
-    "train": "training",
-    "measure": "errors and flatness of a network",
-    "pair": "aligning two networks, their distance and barriers",
-    "bend": "training a bend between two networks",
-    "section": "a section through three networks",
-    "trajectory": "a section along a training, which is done again",
-}
 CLAIMS = {
     "R1": "Solvers find minima of different flatness",
     "R2": "Flatness goes with test error",

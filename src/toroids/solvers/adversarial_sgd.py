@@ -72,7 +72,7 @@ class AdversarialSGD(Descent):
         """Counts the passes of both phases; an epoch of the first one is on all copies."""
         first, second = self.first.passes(self.copies * examples), self.second.passes(examples)
         forward = self.copies * first.forward + second.forward
-        return Passes(first.steps + second.steps, self.batch_size, forward)
+        return Passes(first.steps + second.steps, self.batch_size, forward, self.seconds)
 
     def _phases(
         self, session: Session, models: list[nn.Module], data: TensorPair, seeds: Sequence[int]

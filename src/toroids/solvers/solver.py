@@ -88,7 +88,7 @@ class Descent(Recipe, Solver):
             Gradients on mini-batches, and an evaluation of all examples after every epoch.
         """
         steps = self.budget * -(-examples // self.batch_size)
-        return Passes(steps * self.gradients, self.batch_size, self.budget)
+        return Passes(steps * self.gradients, self.batch_size, self.budget, self.seconds)
 
     def _own(self) -> dict[str, Any]:
         """The settings that decide where a training goes; how long it may take is none."""

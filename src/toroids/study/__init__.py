@@ -7,11 +7,11 @@ from toroids.extras import check_extra
 
 if TYPE_CHECKING:
     from toroids.design.config import StudyConfig, load_config
-    from toroids.design.plan import Plan, make_plan
     from toroids.study.engines.choose import make_engine
     from toroids.study.export import export_run
     from toroids.study.listing import Listed, list_runs
     from toroids.study.opened import OpenRun, open_run
+    from toroids.study.plan import Plan, make_plan
     from toroids.study.rows import read_rows
     from toroids.study.run import run_study
     from toroids.study.tables import make_tables
@@ -41,7 +41,7 @@ check_extra("a study", "study", "filelock", "threadpoolctl")
 # own module from this package, must not wait for the statistics.
 _HOMES = {
     "design.config": ("StudyConfig", "load_config"),
-    "design.plan": ("Plan", "make_plan"),
+    "study.plan": ("Plan", "make_plan"),
     "study.engines.choose": ("make_engine",),
     "study.work": ("Work", "estimate"),
     "study.export": ("export_run",),

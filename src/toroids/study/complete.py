@@ -5,220 +5,16 @@ has something of another type, counts as none: whoever runs the study computes i
 reads it shows what else there is.
 """
 
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, model_validator
 
 from toroids.statistics.row import Row
+from toroids.study.perform.kinds import KINDS
+from toroids.study.shapes import Measured, Shape, alike, fits
 
-Measured = float | None  # where something is not finite a row holds None
-Three = Field(min_length=3, max_length=3)
-Names = Annotated[list[str], Three]
-Two = Annotated[list[float], Field(min_length=2, max_length=2)]
 
-
-class _Shape(BaseModel):
-    """Fields that are there, and of their types; others may be there, too."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class Curve(_Shape):
-    """What was measured along a path."""
-
-    t: list[float] = Field(min_length=1)
-    error: list[Measured]
-    error_stderr: list[Measured]
-    loss: list[Measured]
-    barrier: Measured
-
-    @model_validator(mode="after")
-    def _are_as_long(self) -> Self:
-        _alike(self.t, self.error, self.error_stderr, self.loss)
-        return self
-
-
-class Flatness(_Shape):
-    """How the error grows with noise."""
-
-    sigma: list[float] = Field(min_length=1)
-    increase: list[Measured]
-    stderr: list[Measured]
-    samples: int
-
-    @model_validator(mode="after")
-    def _are_as_long(self) -> Self:
-        _alike(self.sigma, self.increase, self.stderr)
-        return self
-
-
-class Moments(_Shape):
-    """A quantity before and after alignment."""
-
-    before: Measured
-    after: Measured
-
-
-class Layer(Moments):
-    """The distance of two networks in one space."""
-
-    space: str
-
-
-class Epoch(_Shape):
-    """An epoch of a training."""
-
-    phase: str
-    epoch: int
-    lr: Measured
-    error: Measured
-    loss: Measured
-    coupling: Measured
-
-
-class _Any(_Shape):
-    architecture: str
-    seconds: float
-
-
-class Symmetry(_Any):
-    """The group of an architecture."""
-
-    binary: bool
-    group: str
-    table: str
-    deviation: float
-    log10_order: float
-    dimension: int
-    parameters: int
-
-
-class _Network(_Any):
-    name: str
-    solver: str
-    seed: int
-
-
-class Training(_Network):
-    """How a network was trained."""
-
-    config: dict[str, Any]
-    ended: str
-    epochs: int
-    gradient_steps: int
-    history: list[Epoch]
-    note: str = ""
-
-    @model_validator(mode="after")
-    def _says_why(self) -> Self:
-        if self.ended == "diverged" and not self.note:
-            raise ValueError("a network that diverged has a note")
-        return self
-
-
-class Measurement(_Network):
-    """Errors and flatness of a network."""
-
-    train_error: Measured
-    train_loss: Measured
-    test_error: Measured
-    test_error_stderr: Measured
-    test_loss: Measured
-    flatness: Flatness
-    notes: list[str]
-
-
-class _Pair(_Any):
-    a: str
-    b: str
-    solver_a: str
-    solver_b: str
-    profiles: dict[str, Curve]
-
-
-class Pair(_Pair):
-    """How far apart two networks are."""
-
-    method: str
-    similarity: Moments
-    layers: list[Layer]
-    notes: list[str]
-
-
-class RealPair(Pair):
-    """Distances on the toroid."""
-
-    distance: Moments
-    mean_angle: Moments
-
-
-class BinaryPair(Pair):
-    """Distances on the hypercube."""
-
-    hamming: Moments
-
-
-class _Section(_Any):
-    networks: Names
-    solvers: Names
-
-
-class _Grid(_Shape):
-    """What was measured at the points of a grid on a plane."""
-
-    x: list[float] = Field(min_length=1)
-    y: list[float] = Field(min_length=1)
-    error: list[list[Measured]]
-    error_stderr: list[list[Measured]]
-    loss: list[list[Measured]]
-
-    @model_validator(mode="after")
-    def _is_a_grid(self) -> Self:
-        for values in (self.error, self.error_stderr, self.loss):
-            _alike(self.y, values)
-            _alike(self.x, *values)
-        return self
-
-
-class Plane(_Section, _Grid):
-    """The error on the plane through three networks."""
-
-    points: Annotated[list[Two], Three]
-
-
-class Trajectory(_Network, _Grid):
-    """The error on the plane along one training."""
-
-    points: list[Two] = Field(min_length=3)
-    errors: list[Measured]
-    away: list[Measured]
-    explained: Two
-    epochs: list[int]
-
-    @model_validator(mode="after")
-    def _are_as_long(self) -> Self:
-        _alike(self.points, self.errors, self.away, self.epochs)
-        return self
-
-
-class Faces(_Section):
-    """The error on the faces around the median of three binary networks."""
-
-    faces: Annotated[list[Annotated[list[int], Field(min_length=2, max_length=2)]], Three]
-    distances: Annotated[list[Annotated[list[float], Field(min_length=1)]], Three]
-    error: Annotated[list[list[list[Measured]]], Three]
-
-    @model_validator(mode="after")
-    def _are_grids(self) -> Self:
-        for (i, j), values in zip(self.faces, self.error, strict=True):
-            if not (0 <= i < 3 and 0 <= j < 3):
-                raise ValueError("a face is between two of three networks")
-            _alike(self.distances[i], values)
-            _alike(self.distances[j], *values)
-        return self
-
-
-class Summary(_Shape):
+class Summary(Shape):
     """A mean over networks or pairs."""
 
     statistic: str
@@ -230,7 +26,7 @@ class Summary(_Shape):
     count: int
 
 
-class Map(_Shape):
+class Map(Shape):
     """Networks as points of a plane."""
 
     architecture: str
@@ -243,11 +39,11 @@ class Map(_Shape):
 
     @model_validator(mode="after")
     def _are_as_many(self) -> Self:
-        _alike(self.names, self.x, self.y)
+        alike(self.names, self.x, self.y)
         return self
 
 
-class Effect(_Shape):
+class Effect(Shape):
     """A number behind a claim."""
 
     name: str
@@ -264,7 +60,7 @@ class Effect(_Shape):
     method: str
 
 
-class Claim(_Shape):
+class Claim(Shape):
     """What a study says about a claim."""
 
     claim: str
@@ -275,14 +71,14 @@ class Claim(_Shape):
     effects: list[Effect]
 
 
-class Stamp(_Shape):
+class Stamp(Shape):
     """Who wrote a file."""
 
     format: int
     versions: dict[str, str]
 
 
-class Result(Stamp):
+class Kept(Stamp):
     """What a task left."""
 
     task: str
@@ -292,7 +88,7 @@ class Result(Stamp):
     seal: str | None = None
 
 
-class Planned(_Shape):
+class Planned(Shape):
     """A task of a manifest."""
 
     kind: str
@@ -301,7 +97,7 @@ class Planned(_Shape):
     inputs: list[str]
 
 
-class Failure(_Shape):
+class Failure(Shape):
     """A task that failed."""
 
     task: str
@@ -333,13 +129,7 @@ class Manifest(Stamp):
 
 
 ROWS: dict[str, Any] = {
-    "symmetry": Symmetry,
-    "train": Training,
-    "measure": Measurement,
-    "pair": RealPair | BinaryPair,
-    "bend": _Pair,
-    "section": Plane | Faces,
-    "trajectory": Trajectory,
+    **{kind.name: kind.result for kind in KINDS.values()},
     "summary": Summary,
     "map": Map,
     "claim": Claim,
@@ -347,7 +137,7 @@ ROWS: dict[str, Any] = {
 ADAPTERS = {kind: TypeAdapter(shape) for kind, shape in ROWS.items()}
 
 
-class Derived(_Shape):
+class Derived(Shape):
     """What follows from the results."""
 
     of: str
@@ -371,20 +161,3 @@ def is_complete(kind: str, row: Row) -> bool:
         Whether every field is there, and of its type; others may be there, too.
     """
     return kind in ADAPTERS and fits(ADAPTERS[kind], row)
-
-
-def fits(shape: TypeAdapter[Any] | type[BaseModel], found: Any) -> bool:
-    """Tells whether plain data have a shape."""
-    try:
-        if isinstance(shape, TypeAdapter):
-            shape.validate_python(found)
-        else:
-            shape.model_validate(found)
-    except ValidationError:
-        return False
-    return True
-
-
-def _alike(*values: list[Any]) -> None:
-    if len({len(each) for each in values}) > 1:
-        raise ValueError("they are not as long as each other")

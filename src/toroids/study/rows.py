@@ -18,8 +18,9 @@ from toroids.design.task import Task, canonical_json
 from toroids.errors import ToroidsError
 from toroids.statistics.derive import derive
 from toroids.statistics.row import Row
-from toroids.study.complete import Derived, fits
+from toroids.study.complete import Derived
 from toroids.study.sealed import DamagedFile, read_sealed, write_sealed
+from toroids.study.shapes import fits
 from toroids.study.store import Store, tasks_of
 
 Found = Mapping[str, Row]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from toroids.arguments import checked
 from toroids.design.config import StudyConfig
-from toroids.design.plan import Plan, make_plan
 from toroids.design.task import Task
 from toroids.errors import ToroidsError
 from toroids.files.writing import FULL
 from toroids.statistics.row import Row
 from toroids.study.engines.engine import Engine, Finished, Job
 from toroids.study.engines.in_process import InProcess
+from toroids.study.plan import Plan, make_plan
 from toroids.study.rows import rows_of
 from toroids.study.store import Store, described
 

@@ -32,7 +32,7 @@ from toroids.design.task import Outcome, Task
 from toroids.errors import ParamsError, ToroidsError
 from toroids.files.writing import make_folder, temporaries, write_atomically
 from toroids.statistics.row import Row
-from toroids.study.complete import Manifest, Result, Stamp, fits, is_complete
+from toroids.study.complete import Kept, Manifest, Stamp, is_complete
 from toroids.study.sealed import (
     DamagedFile,
     load_network,
@@ -41,6 +41,7 @@ from toroids.study.sealed import (
     seal_of,
     write_sealed,
 )
+from toroids.study.shapes import fits
 
 Seals: TypeAlias = Sequence[str | None]
 # Changes whenever a run written before could not be read, or would be taken for what it is not.
@@ -233,7 +234,7 @@ class Store:
             found = read_sealed(self._result(task))
         except (DamagedFile, FileNotFoundError):
             return None
-        if not fits(Result, found) or found["task"] != task.id:
+        if not fits(Kept, found) or found["task"] != task.id:
             return None
         row = found["row"]
         trained = task.kind != "train" or "weights" in found or row.get("ended") == "diverged"

@@ -1,9 +1,10 @@
 """How much work a study is, before it is done.
 
 What the folder already holds tells how long tasks of a kind take. Where it holds none, the passes
-through the network that a task makes are counted, and two passes are timed: one with gradients on a
-mini-batch, one without on all training examples. Trainings end early when they reach zero error, so
-that what is counted for them is the most they can take; alignments are not counted.
+through the network that a task makes are counted, as its `Kind` says, and two passes are timed: one
+with gradients on a mini-batch, one without on all training examples. Trainings end early when they
+reach zero error, so that what is counted for them is the most they can take; alignments are not
+counted.
 """
 
 import json
@@ -21,20 +22,15 @@ import torch
 
 from toroids.arguments import checked
 from toroids.design.config import StudyConfig
-from toroids.design.config.solvers import solver_of
-from toroids.design.plan import Part, make_plan
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluate import evaluate
 from toroids.evaluation.metrics import mean_cross_entropy
 from toroids.evaluation.passes import Passes
-from toroids.landscape.parts import PARTS
 from toroids.study.engines.worker import unexpected
+from toroids.study.perform.kinds import KINDS
 from toroids.study.perform.setting import Setting
+from toroids.study.plan import Part, make_plan
 from toroids.study.store import Store
-
-# Ways of joining two networks whose profiles are measured, real or binary.
-PATHS = 5
-BINARY_PATHS = 2  # and a greedy one
 
 
 @dataclass(frozen=True)
@@ -146,7 +142,8 @@ class _Passes:
         model, data = self.setting.model, self.setting.data.train
         part = min(self.examples, 500)
         few = data[0][:part], data[1][:part]
-        return _timed(lambda: evaluate(model, model.state_dict(), few)) * self.examples / part
+        seconds = _timed(lambda: evaluate(model, model.state_dict(), few), self.setting.device)
+        return seconds * self.examples / part
 
     def step(self, batch_size: int) -> float:
         """Seconds of a pass with gradients over a mini-batch."""
@@ -157,63 +154,39 @@ class _Passes:
             loss = mean_cross_entropy(model(inputs), labels)
             torch.autograd.backward(loss)
 
-        return _timed(work)
+        return _timed(work, self.setting.device)
 
     def seconds(self, kind: str, settings: dict[str, Any]) -> float | None:
         """Seconds of a task, from the passes that it makes; None where that is not known."""
-        counted = self._counted(kind, settings)
-        return None if counted is None else float(counted)
-
-    def _counted(self, kind: str, settings: dict[str, Any]) -> Any:
-        if kind == "train":
-            given = "file" in settings
-            return 0.0 if given else self._training(settings["solver"])
-        if kind == "measure":
-            flatness = settings["flatness"]
-            test = len(self.setting.data.test[1]) / self.examples
-            return self.forward * (len(flatness["sigmas"]) * flatness["samples"] + 1 + test)
-        if kind == "pair":
-            return self.forward * (_points(settings) if settings["profiles"] else 0)
-        if kind == "bend":
-            return self.step(128) * settings["steps"] + self.forward * 2 * _points(settings)
-        if kind == "section":
-            faces = 3 if self.setting.binary else 1
-            return self.forward * faces * settings["resolution"] ** 2
-        if kind == "trajectory":
-            points = settings["resolution"] ** 2 + settings["checkpoints"]
-            return self._training(settings["solver"]) + self.forward * points
-        return None
-
-    def _training(self, settings: dict[str, Any]) -> float:
-        solver = solver_of(settings)
-        counted = self.of(solver.passes(self.examples))
-        return counted if solver.seconds is None else min(counted, solver.seconds)
+        counted = KINDS[kind].passes(Setting(settings))
+        return None if counted is None else float(sum(self.of(passes) for passes in counted))
 
     def of(self, passes: Passes) -> float:
         """Seconds of some passes."""
         steps = passes.steps * self.step(passes.batch_size) if passes.steps else 0.0
-        return steps + passes.forward * self.forward
+        counted = steps + passes.forward * self.forward
+        return counted if passes.limit is None else min(counted, passes.limit)
 
 
-def _points(settings: dict[str, Any]) -> int:
-    profiles = settings["profiles"]
-    points: int = profiles["points"]
-    if "orders" not in profiles:
-        return (PATHS + (len(PARTS) + 1 if profiles.get("parts") else 0)) * points
-    return BINARY_PATHS * int(profiles["orders"]) * points + 2 * int(profiles["blocks"])
-
-
-def _timed(work: Callable[[], object], repeats: int = 3) -> float:
+def _timed(work: Callable[[], object], device: str, repeats: int = 3) -> float:
     """The median time of a call on one thread, after one that is not counted."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    on_cpu = torch.device(device).type == "cpu"
+
+    def now() -> float:
+        if on_cpu:  # what else the machine does meanwhile would be counted thousands of times
+            return time.thread_time()
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
     try:
         work()
         times = []
         for _ in range(repeats):
-            begun = time.perf_counter()
+            begun = now()
             work()
-            times.append(time.perf_counter() - begun)
+            times.append(now() - begun)
     finally:
         torch.set_num_threads(threads)
     return statistics.median(times)

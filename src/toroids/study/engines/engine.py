@@ -9,7 +9,7 @@ from toroids.errors import ToroidsError
 from toroids.statistics.row import Row
 
 # What a worker calls with (task, rows, networks): a function by its module and its name.
-PERFORM = "toroids.study.perform:perform"
+PERFORM = "toroids.study.perform.perform:perform"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,47 @@
 """Measures one network: its errors, and how flat its surroundings are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from toroids.canonical.form import canonicalize
+from toroids.design.task import Task
 from toroids.evaluation.evaluate import evaluate
+from toroids.evaluation.passes import Passes
 from toroids.landscape.flatness import local_energy
 from toroids.params import Params
 from toroids.statistics.row import Row
+from toroids.study.perform.architecture import Architecture
+from toroids.study.perform.kind import Kind, Lines, along, columns, of_network
 from toroids.study.perform.setting import Setting
+from toroids.study.shapes import Measured, OfNetwork, Shape, alike
+
+
+class Flatness(Shape):
+    """How the error grows with noise."""
+
+    sigma: list[float] = Field(min_length=1)
+    increase: list[Measured]
+    stderr: list[Measured]
+    samples: int
+
+    @model_validator(mode="after")
+    def _are_as_long(self) -> Self:
+        alike(self.sigma, self.increase, self.stderr)
+        return self
+
+
+class Measurement(OfNetwork):
+    """Errors and flatness of a network."""
+
+    train_error: Measured
+    train_loss: Measured
+    test_error: Measured
+    test_error_stderr: Measured
+    test_loss: Measured
+    flatness: Flatness
+    notes: list[str]
 
 
 def measure(setting: Setting, networks: Sequence[Params]) -> Row:
@@ -43,3 +77,48 @@ def measure(setting: Setting, networks: Sequence[Params]) -> Row:
         },
         "notes": canonical.notes,
     }
+
+
+def _passes(setting: Setting) -> list[Passes]:
+    asked, test = setting["flatness"], len(setting.data.test[1]) / setting.examples
+    # the train error once for its own sake, and once as what noise is compared with
+    return [Passes(forward=len(asked["sigmas"]) * asked["samples"] + 2 + test)]
+
+
+def _network(row: Row) -> Lines:
+    settings = columns(row["config"], ("method", "lr", "batch_size", "weight_decay"))
+    measured = ("ended", "epochs", "gradient_steps", "train_error", "train_loss", "test_error")
+    errors = ("test_error_stderr", "test_loss", "seconds", "measure_seconds")
+    notes = {"notes": "; ".join(row["notes"])}
+    yield of_network(row) | settings | columns(row, measured + errors) | notes
+
+
+def _training(row: Row) -> Lines:
+    for epoch in row["history"]:
+        yield of_network(row) | epoch
+
+
+def _flatness(row: Row) -> Lines:
+    flatness = row["flatness"]
+    for line in along(flatness, ("sigma", "increase", "stderr")):
+        yield of_network(row) | line | {"samples": flatness["samples"]}
+
+
+def _plan(architecture: Architecture) -> Iterator[Task]:
+    flatness = architecture.config.flatness.model_dump(mode="json", exclude={"reference"})
+    text = architecture.text(flatness=flatness)
+    for network in architecture.networks:
+        yield architecture.on("measure", (network,), text)
+
+
+KIND = Kind(
+    "measure",
+    "errors and flatness of a network",
+    Measurement,
+    lambda asked: asked.count,
+    _plan,
+    _passes,
+    measure,
+    {"networks": _network, "training": _training, "flatness": _flatness},
+    row="network",  # with how it was trained
+)

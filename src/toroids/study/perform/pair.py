@@ -1,25 +1,68 @@
 """Measures two networks: how far apart they are, and what lies between them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import combinations
+from math import comb
 
 import torch
 from torch import Tensor
 
 from toroids.align.alignment import Alignment, align
+from toroids.design.draw import drawn
+from toroids.design.task import Task
 from toroids.errors import ParamsError
+from toroids.evaluation.passes import Passes
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Path
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.greedy_order import Greedy
 from toroids.landscape.joined import WAYS, joined
 from toroids.landscape.orders import flip_profile
-from toroids.landscape.parts import joined_by_parts
+from toroids.landscape.parts import PARTS, joined_by_parts
 from toroids.landscape.profile import Profile, profile
 from toroids.params import Params
 from toroids.statistics.row import Row
+from toroids.study.perform.architecture import Architecture, Network
+from toroids.study.perform.kind import Kind, Lines, along, of_pair
 from toroids.study.perform.setting import Setting
+from toroids.study.shapes import Measured, OfPair, Shape
 from toroids.symmetry.group import SymmetryGroup
+
+
+class Moments(Shape):
+    """A quantity before and after alignment."""
+
+    before: Measured
+    after: Measured
+
+
+class Layer(Moments):
+    """The distance of two networks in one space."""
+
+    space: str
+
+
+class Pair(OfPair):
+    """How far apart two networks are."""
+
+    method: str
+    similarity: Moments
+    layers: list[Layer]
+    notes: list[str]
+
+
+class RealPair(Pair):
+    """Distances on the toroid."""
+
+    distance: Moments
+    mean_angle: Moments
+
+
+class BinaryPair(Pair):
+    """Distances on the hypercube."""
+
+    hamming: Moments
 
 
 def pair(setting: Setting, networks: Sequence[Params]) -> Row:
@@ -150,3 +193,102 @@ def _along(setting: Setting, corners: Sequence[Params], orders: int | Greedy, po
         "barrier": float((curves.max(dim=1).values - ends).mean()),
         "orders": len(curves),
     }
+
+
+def _passes(setting: Setting) -> list[Passes]:
+    asked = setting["profiles"]
+    if asked is None:
+        return []
+    if setting.binary:
+        return [setting.along(flips(asked, corners=2, random=2))]
+    ways = len(WAYS) + (len(PARTS) + 1 if asked.get("parts") else 0)
+    return [setting.along(ways * asked["points"])]
+
+
+def flips(asked: Row, corners: int, random: int) -> int:
+    """Points of some profiles in random orders of flips and of one in a greedy order."""
+    greedy = 2 * asked["blocks"] + 1
+    points: int = (corners - 1) * (random * asked["orders"] * asked["points"] + greedy)
+    return points
+
+
+def _pair(row: Row) -> Lines:
+    moments = {
+        f"{measure}_{moment}": row[measure][moment]
+        for measure in ("similarity", "distance", "mean_angle", "hamming")
+        if measure in row
+        for moment in ("before", "after")
+    }
+    yield of_pair(row) | {"method": row["method"]} | moments | {"seconds": row["seconds"]}
+
+
+def _layers(row: Row) -> Lines:
+    for layer in row["layers"]:
+        yield of_pair(row) | layer
+
+
+def barriers(row: Row) -> Lines:
+    """One line per path."""
+    for path, curve in row["profiles"].items():
+        yield of_pair(row) | {"path": path, "barrier": curve["barrier"]}
+
+
+def profiles(row: Row) -> Lines:
+    """One line per point of a path."""
+    for path, curve in row["profiles"].items():
+        for line in along(curve, ("t", "error", "error_stderr", "loss")):
+            yield of_pair(row) | {"path": path} | line
+
+
+def _plan(architecture: Architecture) -> Iterator[Task]:
+    alignment = architecture.config.alignment.method
+    asked = architecture.text(profiles=architecture.profiles(), alignment=alignment)
+    parts = architecture.profiles() | {"parts": True}
+    whole = architecture.text(profiles=parts, alignment=alignment)
+    left = architecture.text(profiles=None, alignment=alignment)
+    is_profiled = _profiled(architecture)
+    by_parts = set(architecture.drawn(2, architecture.config.profiles.parts, "parts"))
+    for two in combinations(architecture.networks, 2):
+        text = whole if two in by_parts else asked if is_profiled(two) else left
+        yield architecture.on("pair", two, text)
+
+
+def _profiled(architecture: Architecture) -> Callable[[tuple[Network, ...]], bool]:
+    """Draws the pairs that are profiled, and tells of each whether it is."""
+    profiles = architecture.config.profiles
+    within, across = profiles.within, profiles.across
+    chosen: set[tuple[Network, ...]] = set()
+    if within != "all":
+        chosen.update(architecture.drawn(2, within, "within"))
+    if across != "all":
+        for first, second in combinations(architecture.solvers, 2):
+            chosen.update(_across(architecture, first, second, across))
+
+    def is_profiled(pair: tuple[Network, ...]) -> bool:
+        count = within if pair[0].solver == pair[1].solver else across
+        return count == "all" or pair in chosen
+
+    return is_profiled
+
+
+def _across(
+    architecture: Architecture, first: str, second: str, count: int
+) -> Iterator[tuple[Network, ...]]:
+    """Draws pairs of networks of two solvers."""
+    seeds = architecture.config.seeds
+    for rank in drawn(len(seeds) ** 2, count, f"across {first} {second}"):
+        a, b = divmod(rank, len(seeds))
+        one = Network(architecture.name, first, seeds[a])
+        yield one, Network(architecture.name, second, seeds[b])
+
+
+KIND = Kind(
+    "pair",
+    "aligning two networks, their distance and barriers",
+    RealPair | BinaryPair,
+    lambda asked: comb(asked.count, 2),
+    _plan,
+    _passes,
+    pair,
+    {"pairs": _pair, "layers": _layers, "barriers": barriers, "profiles": profiles},
+)

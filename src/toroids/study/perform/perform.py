@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,26 +12,11 @@ from toroids.design.task import Outcome, Task
 from toroids.errors import ToroidsError
 from toroids.params import Params
 from toroids.statistics.row import Row
-from toroids.study.perform.bend import bend
-from toroids.study.perform.measure import measure
-from toroids.study.perform.pair import pair
-from toroids.study.perform.section import section
+from toroids.study.perform.kinds import KINDS
 from toroids.study.perform.setting import Setting
 from toroids.study.perform.symmetry import symmetry
 from toroids.study.perform.train import train
-from toroids.study.perform.trajectory import trajectory
 from toroids.study.store import plain
-
-Networks = Sequence[Params]
-# Kinds of tasks that measure networks: the group comes first among their inputs.
-MEASUREMENTS: dict[str, Callable[[Setting, Networks], Row]] = {
-    "measure": measure,
-    "pair": pair,
-    "bend": bend,
-    "section": section,
-    "trajectory": trajectory,
-}
-KINDS = ("symmetry", "train", *MEASUREMENTS)
 
 
 def perform(
@@ -56,19 +41,20 @@ def perform(
     """
     begun = time.perf_counter()
     setting = Setting(json.loads(task.settings), rows)
+    measure = KINDS[task.kind].measure if task.kind in KINDS else None
     if task.kind == "symmetry":
         outcome = Outcome(symmetry(setting))
     elif task.kind == "train":
         outcome = train(setting, checkpoint)
-    elif task.kind in MEASUREMENTS:
+    elif measure is not None:
         device = torch.device(setting.device)
         moved = [
             {name: tensor.to(device) for name, tensor in network.items()}
             for network in networks
             if network is not None
         ]
-        outcome = Outcome({**setting.labels(), **MEASUREMENTS[task.kind](setting, moved)})
+        outcome = Outcome({**setting.labels(), **measure(setting, moved)})
     else:
-        raise ToroidsError(f"there is no kind of task {task.kind!r}; choose from {KINDS}.")
+        raise ToroidsError(f"there is no kind of task {task.kind!r}; choose from {tuple(KINDS)}.")
     row = {**outcome.row, "seconds": time.perf_counter() - begun}
     return replace(outcome, row=plain(row))

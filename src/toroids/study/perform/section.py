@@ -1,13 +1,44 @@
 """Measures the error on the plane through three networks, aligned to the first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
 
 from toroids.align.alignment import align
+from toroids.design.task import Task
+from toroids.evaluation.passes import Passes
 from toroids.landscape.median import median_section
 from toroids.landscape.section import section as plane_section
 from toroids.params import Params
 from toroids.statistics.row import Row
+from toroids.study.perform.architecture import Architecture
+from toroids.study.perform.kind import Kind, Lines
 from toroids.study.perform.setting import Setting
+from toroids.study.shapes import Grid, Measured, OfThree, Three, Two, alike
+
+
+class Plane(OfThree, Grid):
+    """The error on the plane through three networks."""
+
+    points: Annotated[list[Two], Three]
+
+
+class Faces(OfThree):
+    """The error on the faces around the median of three binary networks."""
+
+    faces: Annotated[list[Annotated[list[int], Field(min_length=2, max_length=2)]], Three]
+    distances: Annotated[list[Annotated[list[float], Field(min_length=1)]], Three]
+    error: Annotated[list[list[list[Measured]]], Three]
+
+    @model_validator(mode="after")
+    def _are_grids(self) -> Self:
+        for (i, j), values in zip(self.faces, self.error, strict=True):
+            if not (0 <= i < 3 and 0 <= j < 3):
+                raise ValueError("a face is between two of three networks")
+            alike(self.distances[i], values)
+            alike(self.distances[j], *values)
+        return self
 
 
 def section(setting: Setting, networks: Sequence[Params]) -> Row:
@@ -38,3 +69,42 @@ def section(setting: Setting, networks: Sequence[Params]) -> Row:
         "points": found.points,
         "errors": found.errors,
     }
+
+
+def _passes(setting: Setting) -> list[Passes]:
+    faces = 3 if setting.binary else 1
+    return [setting.along(faces * setting["resolution"] ** 2)]
+
+
+def _lines(row: Row) -> Lines:
+    networks = dict(zip("abc", row["networks"], strict=True))
+    who = {"architecture": row["architecture"], **networks}
+    if "faces" in row:
+        for face, ((i, j), errors) in enumerate(zip(row["faces"], row["error"], strict=True)):
+            across, up = row["distances"][i], row["distances"][j]
+            for x, column in zip(across, errors, strict=True):
+                for y, error in zip(up, column, strict=True):
+                    yield who | {"face": face, "x": x, "y": y, "error": error}
+        return
+    for y, *values in zip(row["y"], row["error"], row["error_stderr"], row["loss"], strict=True):
+        for x, error, stderr, loss in zip(row["x"], *values, strict=True):
+            yield who | {"x": x, "y": y, "error": error, "error_stderr": stderr, "loss": loss}
+
+
+def _plan(architecture: Architecture) -> Iterator[Task]:
+    sections, alignment = architecture.config.sections, architecture.config.alignment.method
+    text = architecture.text(resolution=sections.resolution, alignment=alignment)
+    for three in architecture.drawn(3, sections.count, "sections"):
+        yield architecture.on("section", three, text)
+
+
+KIND = Kind(
+    "section",
+    "a section through three networks",
+    Plane | Faces,
+    lambda asked: asked.within(3, asked.config.sections.count),
+    _plan,
+    _passes,
+    section,
+    {"sections": _lines},
+)

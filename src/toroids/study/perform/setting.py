@@ -11,8 +11,10 @@ from toroids.data import Dataset
 from toroids.design.config import DataConfig, NetworkConfig
 from toroids.design.task import canonical_json
 from toroids.evaluation.landscape import Landscape
+from toroids.evaluation.passes import Passes
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.toroid import Toroid
+from toroids.landscape.recalibrate import batch_norms
 from toroids.statistics.row import Row
 from toroids.symmetry.group import SymmetryGroup
 
@@ -48,6 +50,11 @@ class Setting:
         """The data set, on the device."""
         return _data(canonical_json(self["data"]), self.device)
 
+    @property
+    def examples(self) -> int:
+        """How many are trained on."""
+        return len(self.data.train[1])
+
     @cached_property
     def model(self) -> nn.Module:
         """The architecture, on the device."""
@@ -68,6 +75,11 @@ class Setting:
         """Builds a network of the architecture, on the CPU."""
         data = _data(canonical_json(self["data"]), "cpu")
         return _network(canonical_json(self["network"])).build(data, seed)
+
+    def along(self, points: int) -> Passes:
+        """What the error at some points of a path or a plane takes."""
+        again = 2 if batch_norms(self.model) else 1  # statistics are estimated at each of them
+        return Passes(forward=again * points)
 
     def labels(self) -> Row:
         """Says which networks a row is about."""

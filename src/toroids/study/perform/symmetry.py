@@ -4,11 +4,28 @@ from toroids.discovery.discover import discover
 from toroids.discovery.proof.verify import verify
 from toroids.errors import ToroidsError
 from toroids.statistics.row import Row
+from toroids.study.perform.kind import Kind, Lines, columns
 from toroids.study.perform.setting import Setting
+from toroids.study.shapes import Result
 
 # A rounding of float64 stays below 1e-12 here; anything above this is a wrong symmetry.
 DEVIATION = 1e-8
 EXAMPLES = 64
+COLUMNS = (
+    "architecture", "binary", "parameters", "dimension", "log10_order", "deviation", "seconds"
+)  # fmt: skip
+
+
+class Symmetry(Result):
+    """The group of an architecture."""
+
+    binary: bool
+    group: str
+    table: str
+    deviation: float
+    log10_order: float
+    dimension: int
+    parameters: int
 
 
 def symmetry(setting: Setting) -> Row:
@@ -42,3 +59,18 @@ def symmetry(setting: Setting) -> Row:
         "table": str(group),
         "group": group.to_json(),
     }
+
+
+def _lines(row: Row) -> Lines:
+    yield columns(row, COLUMNS)
+
+
+KIND = Kind(
+    "symmetry",
+    "finding and verifying the symmetries",
+    Symmetry,
+    count=lambda asked: 1,
+    plan=lambda architecture: iter((architecture.group,)),
+    passes=lambda setting: None,
+    tables={"symmetries": _lines},
+)

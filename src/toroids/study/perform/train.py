@@ -3,15 +3,50 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Self
+
+from pydantic import model_validator
 
 from toroids.design.config.solvers import solver_of
 from toroids.design.task import Outcome
 from toroids.errors import CheckpointError
+from toroids.evaluation.passes import Passes
 from toroids.evaluation.running import check_params
 from toroids.params import load_params
-from toroids.solvers import Epoch, Trained
+from toroids.solvers import Epoch as Line
+from toroids.solvers import Trained
 from toroids.statistics.row import Row
+from toroids.study.perform.kind import Kind
 from toroids.study.perform.setting import Setting
+from toroids.study.shapes import Measured, OfNetwork, Shape
+
+
+class Epoch(Shape):
+    """An epoch of a training."""
+
+    phase: str
+    epoch: int
+    lr: Measured
+    error: Measured
+    loss: Measured
+    coupling: Measured
+
+
+class Training(OfNetwork):
+    """How a network was trained."""
+
+    config: dict[str, Any]
+    ended: str
+    epochs: int
+    gradient_steps: int
+    history: list[Epoch]
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Self:
+        if self.ended == "diverged" and not self.note:
+            raise ValueError("a network that diverged has a note")
+        return self
 
 
 def train(setting: Setting, checkpoint: Path | None = None) -> Outcome:
@@ -78,9 +113,25 @@ def solved(setting: Setting, checkpoint: Path | None) -> Trained:
     )
 
 
-def _of_training(history: Sequence[Epoch], gradient_steps: int = 0) -> Row:
+def _of_training(history: Sequence[Line], gradient_steps: int = 0) -> Row:
     return {
         "epochs": sum(epoch.phase == "train" for epoch in history),
         "gradient_steps": gradient_steps,
         "history": [asdict(epoch) for epoch in history],
     }
+
+
+def _passes(setting: Setting) -> list[Passes]:
+    if "file" in setting.settings:
+        return []
+    return [solver_of(setting["solver"]).passes(setting.examples)]
+
+
+KIND = Kind(
+    "train",
+    "training",
+    Training,
+    count=lambda asked: asked.count,
+    plan=lambda architecture: iter(architecture.trained.values()),
+    passes=_passes,
+)

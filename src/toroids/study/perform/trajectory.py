@@ -3,17 +3,40 @@
 The training is done again for it, by the same seeds, so that no run has to keep its epochs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
 
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from toroids.canonical.form import canonicalize
+from toroids.design.config.solvers import solver_of
+from toroids.design.task import Task
+from toroids.evaluation.passes import Passes
 from toroids.landscape.section import section
 from toroids.params import Params
 from toroids.solvers.session import watched
 from toroids.statistics.row import Row
+from toroids.study.perform.architecture import Architecture, Asked, Network
+from toroids.study.perform.kind import Kind, Lines, of_network
 from toroids.study.perform.setting import Setting
 from toroids.study.perform.train import solved
+from toroids.study.shapes import Grid, Measured, OfNetwork, Two, alike
+
+
+class Trajectory(OfNetwork, Grid):
+    """The error on the plane along one training."""
+
+    points: list[Two] = Field(min_length=3)
+    errors: list[Measured]
+    away: list[Measured]
+    explained: Two
+    epochs: list[int]
+
+    @model_validator(mode="after")
+    def _are_as_long(self) -> Self:
+        alike(self.points, self.errors, self.away, self.epochs)
+        return self
 
 
 def trajectory(setting: Setting, networks: Sequence[Params]) -> Row:
@@ -69,3 +92,44 @@ def _spread(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [round(number * (count - 1) / (most - 1)) for number in range(most)]
+
+
+def _passes(setting: Setting) -> list[Passes]:
+    points = setting["resolution"] ** 2 + setting["checkpoints"]
+    return [solver_of(setting["solver"]).passes(setting.examples), setting.along(points)]
+
+
+def _lines(row: Row) -> Lines:
+    measured = (row[key] for key in ("epochs", "points", "away", "errors"))
+    for epoch, (x, y), away, error in zip(*measured, strict=True):
+        yield of_network(row) | {"epoch": epoch, "x": x, "y": y, "away": away, "error": error}
+
+
+def _count(asked: Asked) -> int:
+    most = min(asked.config.sections.trajectories, len(asked.config.seeds))
+    return len(asked.trained_here) * most
+
+
+def _plan(architecture: Architecture) -> Iterator[Task]:
+    sections = architecture.config.sections
+    for solver in architecture.trained_here:
+        for seed in architecture.config.seeds[: sections.trajectories]:
+            network = Network(architecture.name, solver, seed)
+            text = architecture.text(
+                **architecture.training(network),
+                resolution=sections.resolution,
+                checkpoints=sections.checkpoints,
+            )
+            yield architecture.on("trajectory", (network,), text)
+
+
+KIND = Kind(
+    "trajectory",
+    "a section along a training, which is done again",
+    Trajectory,
+    _count,
+    _plan,
+    _passes,
+    trajectory,
+    {"trajectories": _lines},
+)

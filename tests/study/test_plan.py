@@ -7,8 +7,9 @@ import pytest
 from small_study import SMALL
 
 from toroids.design.config import StudyConfig
-from toroids.design.plan import Network, count_tasks, make_plan
 from toroids.errors import ConfigError
+from toroids.study.perform.architecture import Network
+from toroids.study.plan import count_tasks, make_plan
 
 
 def changed(**values):
