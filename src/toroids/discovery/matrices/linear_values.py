@@ -85,7 +85,11 @@ class Verdict:
     Attributes:
         pairs: (2, pairs) features that it takes two by two, the lesser one first.
         odd: features that it takes in no such way.
-        alone: features that it takes one by one.
+        alone: features that it takes one by one, unlike at unlike places.
+        single: (2, meetings) features, of the first map and of the second, that it takes one by one
+            and alike wherever it does, as rotary pairs at an angle of zero.
+        weight: (meetings,) by what it multiplies them.
+        where: (meetings,) numbers that are equal where they meet at the same places.
         links: (2, links) positions in `pairs` of one of the first map and one of the second.
         alike: (links,) whether both turn alike everywhere.
         opposite: (links,) whether they turn oppositely everywhere.
@@ -94,6 +98,9 @@ class Verdict:
     pairs: Places
     odd: Places
     alone: Places
+    single: Places
+    weight: Places
+    where: Places
     links: Places
     alike: Places
     opposite: Places
@@ -101,7 +108,8 @@ class Verdict:
     @property
     def digest(self) -> bytes:
         """Equal for equal ones: layers say the same in every walk."""
-        held = (self.pairs, self.odd, self.alone, self.links, self.alike, self.opposite)
+        features = (self.pairs, self.odd, self.alone, self.single)
+        held = (*features, self.weight, self.where, self.links, self.alike, self.opposite)
         return sha256(repr([x.shape for x in held]).encode() + b"".join(map(bytes, held))).digest()
 
 

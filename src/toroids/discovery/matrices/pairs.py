@@ -122,8 +122,40 @@ def verdict(product: Product, features: Features) -> Verdict:
     of, corner = np.full(count, -1), np.zeros(count, int)
     of[two], corner[two[1::2]] = np.repeat(number, 2), 1
     links = _links(product, (of[first], of[second]), 2 * corner[first] + corner[second])
-    alone = nodes[2][(size == 1) & ~odd[block]]
-    return Verdict(pairs, np.unique(nodes[2][odd[block]]), np.unique(alone), *links)
+    single = _single(product, (size[first] == 1) & ~odd[block[first]])
+    return Verdict(pairs, np.unique(nodes[2][odd[block]]), *single, *links)
+
+
+def _single(product: Product, some: Places) -> tuple[Places, Places, Places, Places]:
+    """Features that meet one by one: those of unlike products, and how the others meet.
+
+    Args:
+        product: without what rounding leaves.
+        some: entries at which they do.
+
+    Returns:
+        As in `Verdict`, from `alone` on.
+    """
+    met, which = unique(np.stack([product.first, product.second])[:, some])
+    weights = product.weight[some]
+    least, most = np.full(met.shape[1], np.inf), np.full(met.shape[1], -np.inf)
+    np.minimum.at(least, which, weights)
+    np.maximum.at(most, which, weights)
+    like = most - least <= ALIKE
+    where = np.zeros(met.shape[1], np.uint64)
+    np.add.at(where, which, _digest(product.part[some], product.place[some]))
+    rounded = np.round(most, 11)  # the same numbers in every layer and draw
+    return np.unique(met[:, ~like]), met[:, like], rounded[like], where[like].view(np.int64)
+
+
+def _digest(*numbers: Places) -> Places:
+    """One number for several, whose sums tell sets of them apart."""
+    found = np.zeros(len(numbers[0]), np.uint64)
+    for values in numbers:  # the finaliser of splitmix64
+        found += values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            found = (found ^ (found >> np.uint64(shift))) * np.uint64(factor)
+    return found
 
 
 def _without_rounding(product: Product) -> Product:
@@ -173,19 +205,42 @@ def _joined(meetings: Meetings, verdicts: Collection[Verdict]) -> _Pairs:
         if not lost.isdisjoint(held) or any(of[f] != pair for f in held):
             found.bad.add(pair)
             found.bad.update(int(of[f]) for f in held)
-    single = of[np.concatenate([v.alone for v in verdicts])]
-    found.bad.update(single[single >= 0].tolist())
+    alone = of[np.concatenate([v.alone for v in verdicts])]
+    found.bad.update(alone[alone >= 0].tolist())
     start = np.cumsum([0, *(v.pairs.shape[1] for v in verdicts)])
     met = [number[v.links + first] for v, first in zip(verdicts, start, strict=False)]
+    good = [(v.alike, v.opposite) for v in verdicts]
+    for v in verdicts:
+        keys, *both = _by_pairs(v, of, found)
+        met.append(keys)
+        good.append((both[0], both[1]))
     links, which = unique(np.concatenate(met, axis=1))
     holds = np.ones((2, links.shape[1]), bool)
-    np.logical_and.at(holds[0], which, np.concatenate([v.alike for v in verdicts]))
-    np.logical_and.at(holds[1], which, np.concatenate([v.opposite for v in verdicts]))
+    for turn, values in zip(holds, zip(*good, strict=True), strict=True):
+        np.logical_and.at(turn, which, np.concatenate(values))
     for (x, y), same, other in zip(links.T.tolist(), *holds.tolist(), strict=True):
         if same == other:
             found.bad.update((x, y))
         found.links[x, y] = 1 if same else -1
     return found
+
+
+def _by_pairs(one: Verdict, of: Places, pairs: _Pairs) -> tuple[Places, Places, Places]:
+    """How pairs turn whose features meet one by one in a product, as links; others must stay."""
+    a, b = of[one.single]
+    pairs.bad.update(np.maximum(a, b)[(a >= 0) != (b >= 0)].tolist())
+    both = (a >= 0) & (b >= 0)
+    keys, at = unique(np.stack([a, b])[:, both])
+    second = one.single[:, both] == pairs.features[np.stack([a, b])[:, both], 1]
+    corner = 2 * second[0] + second[1]
+    weights = np.zeros((keys.shape[1], 4))
+    where = np.zeros((keys.shape[1], 4), np.int64)
+    weights[at, corner], where[at, corner] = one.weight[both], one.where[both]
+    p, q, r, s = weights.T
+    same = (where[:, 0] == where[:, 3]) & (where[:, 1] == where[:, 2])
+    alike = same & (np.abs(p - s) <= ALIKE) & (np.abs(q + r) <= ALIKE)
+    opposite = same & (np.abs(p + s) <= ALIKE) & (np.abs(q - r) <= ALIKE)
+    return keys, alike, opposite
 
 
 def _lost(meetings: Meetings, odd: Iterable[int]) -> set[int]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from toroids.align.alignment import Alignment, align
+from toroids.align.loss import LABELS, STEPS
 from toroids.design.draw import drawn
 from toroids.design.task import Task
 from toroids.errors import ParamsError
@@ -28,6 +29,9 @@ from toroids.study.perform.kind import Kind, Lines, along, of_pair
 from toroids.study.perform.setting import Setting
 from toroids.study.shapes import Measured, OfPair, Shape
 from toroids.symmetry.group import SymmetryGroup
+
+# A step of an alignment by the loss, its share of the start and of judging, in trainings' steps.
+LEARNED_STEPS = 3 * STEPS
 
 
 class Moments(Shape):
@@ -201,8 +205,11 @@ def _passes(setting: Setting) -> list[Passes]:
         return []
     if setting.binary:
         return [setting.along(flips(asked, corners=2, random=2))]
-    ways = len(WAYS) + (len(PARTS) + 1 if asked.get("parts") else 0)
-    return [setting.along(ways * asked["points"])]
+    if not asked.get("parts"):
+        return [setting.along(len(WAYS) * asked["points"])]
+    example = setting.data.train[1][0].numel()  # labels
+    learned = Passes(steps=LEARNED_STEPS, batch_size=max(1, LABELS // example))
+    return [setting.along((len(WAYS) + len(PARTS) + 1) * asked["points"]), learned]
 
 
 def flips(asked: Row, corners: int, random: int) -> int:
