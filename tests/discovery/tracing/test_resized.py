@@ -80,15 +80,16 @@ def test_several_readings_are_none():
 class Deep(nn.Module):
     """Many operators, so that lengths are numbers in its traces."""
 
-    def __init__(self):
+    def __init__(self, most=None):
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(60))
+        self.most = most
 
     def forward(self, x):
         batch, length, _ = x.shape
         for layer in self.layers:
             x = x + layer(x.reshape(batch * length, 4)).tanh().view(batch, length, 4)
-        return x[:, : length // 2] if length > 11 else x
+        return x[:, : length // 2] if self.most and length > self.most else x
 
 
 def test_large_graphs_are_traced_twice_and_where_they_do_something_else(monkeypatch):
@@ -99,9 +100,16 @@ def test_large_graphs_are_traced_twice_and_where_they_do_something_else(monkeypa
         return trace(*args, **kwargs)
 
     monkeypatch.setattr(exploring, "trace", counted)
-    model = Deep().eval()
+    model = Deep(most=11).eval()
     explored = exploring.explore(model, torch.randn(2, 6, 4))
     assert len(explored.main.graph.graph.nodes) > exploring.SMALL
     assert len(made) == 3  # the example, a twin at other sizes, and more than eleven positions
     assert len(explored.points) > 3
     assert td.verify(td.discover(model, torch.randn(2, 6, 4)), model, torch.randn(3, 14, 4)) < 1e-8
+
+
+def test_what_is_read_at_a_third_size_holds_at_any():
+    group = td.discover(Deep().eval(), torch.randn(2, 6, 4))
+    assert any("sizes `x` (any, any, 4)" in note for note in group.notes)
+    bounded = td.discover(Deep(most=500).eval(), torch.randn(2, 6, 4))
+    assert td.verify(bounded, Deep(most=500).eval(), torch.randn(2, 501, 4)) < 1e-8

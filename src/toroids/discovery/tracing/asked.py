@@ -1,5 +1,6 @@
 """Questions of lengths that a forward asks in Python, and where they are answered otherwise."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
@@ -9,6 +10,10 @@ from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.lengths import Term
 from toroids.discovery.tracing.middle import Middle
 from toroids.discovery.tracing.nearby import choices, together
+
+# Lengths at which it is tried whether an answer can be the other one.
+FAR_AND_NEAR = (0, 1, 2, 3, 5, 17, 100, 1009, 10**6 + 3)
+_VALUE = re.compile(r"value\d+")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,14 @@ class Question:
         numbers = {axis: self.example.size(axis) for axis in self.example.axes}
         return any(self._is_otherwise({**numbers, axis: 0}) for axis in self.condition.axes)
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether no lengths change the answer, by what lengths in the middle seem to be."""
+        numbers = {axis: self.example.size(axis) for axis in self.example.axes}
+        some = [*([axis] for axis in numbers), list(numbers)]
+        tried = ({**numbers, **dict.fromkeys(axes, n)} for axes in some for n in FAR_AND_NEAR)
+        return not any(map(self._is_otherwise, tried))
+
     def _is_otherwise(self, sizes: Mapping[Axis, int]) -> bool:
         return self.condition.is_true(sizes) is (not self.answer)
 
@@ -62,6 +75,11 @@ class Question:
         text = text[1:-1] if text.startswith("(") else text
         where = f" in `{self.place[0].co_qualname}`" if self.condition.is_inside else ""
         return f"`{text if self.answer else f'not {text}'}`{where}"
+
+
+def _asks(question: Question) -> str:
+    """What is asked, of whichever value: every layer asks the same."""
+    return _VALUE.sub("value", question.condition.text)
 
 
 @dataclass
@@ -100,7 +118,12 @@ class Asked:
         """Whether the same code was heard to answer otherwise, of a value in the middle perhaps."""
         if not question.condition.is_inside:
             return self.is_answered(question)
-        there = (q for q in self.questions.values() if q.place == question.place)
+        asks = _asks(question)
+        there = (
+            q
+            for q in self.questions.values()
+            if q.place == question.place or (q.place[0] is question.place[0] and _asks(q) == asks)
+        )
         return any(q.answer is not question.answer for q in there)
 
     def unanswered(self) -> list[Question]:

@@ -171,7 +171,8 @@ class _Explorer:
         self._tell_sizes_from_numbers()
         asked = self.call.asked
         open_ = [q for q in asked.unanswered() if q.key not in self.settled]
-        open_ = [q for q in open_ if not q.guessed and not asked.is_answered_there(q)]
+        open_ = [q for q in open_ if not q.guessed and not q.is_fixed]
+        open_ = [q for q in open_ if not asked.is_answered_there(q)]
         notes = [
             *Sizes(self.example, self.points).notes(open_),
             *left_out(self.model, self.example),
@@ -304,7 +305,7 @@ class _Explorer:
         if twin is None:
             return False
         self.programs[0] = new = replace(main, twin=twin)
-        self.points = [replace(p, program=new) if p.program is main else p for p in self.points]
+        self.points = [replace(p, program=_in_place(p.program, main, new)) for p in self.points]
         return True
 
     def _was_closed(self, program: Program, example: Example) -> bool:
@@ -328,9 +329,10 @@ class _Explorer:
         if other is not None:
             self._look(other)
             self._look_at_other_counts(other)
-        one = None if self._is_large() else self._single()
-        if one is not None:
-            self._look(one)
+        # a large network is traced no third time for it, but where its numbers are known
+        looks = not self._is_large() or self.programs[0].twin is not None
+        for example in filter(None, [self._single(), self._long()] if looks else []):
+            self._look(example)
         self._look_larger()
         self._look_where_excluded()
         for _ in range(BEYOND):
@@ -606,6 +608,20 @@ class _Explorer:
                 sizes |= dict.fromkeys(axes, 1)
         return self.example.resized(sizes) if sizes else None
 
+    def _long(self) -> Example | None:
+        """The example longer along axes for whose lengths the first program has numbers."""
+        main = self.programs[0]
+        if main.twin is None or main.lengths:
+            return None
+        size = self.example.size
+        axes = [a for a in self.example.axes if len(self.tried[a]) > 1 and not self._is_image(a)]
+        sizes: dict[Axis, int] = {}
+        for axis in axes:
+            more = {axis: 2 * size(axis) + 1 + 2 * axis[1]}  # unlike along unlike axes
+            if self._accepted({**sizes, **more}):
+                sizes |= more
+        return self.example.resized(sizes) if sizes else None
+
     def _beyond(self) -> Iterator[Example]:
         """Examples just below and above the lengths that the traces allow."""
         for program in self._own():
@@ -661,6 +677,13 @@ def _is_closed(program: Program, axis: Axis, size: int) -> bool:
 def _count_differing(one: Example, other: Example) -> int:
     """In how many sizes two examples of the same structure differ."""
     return sum(one.size(axis) != other.size(axis) for axis in one.axes)
+
+
+def _in_place(program: Program, old: Program, new: Program) -> Program:
+    """The new program where the old one stands, or what was read off it."""
+    if program.origin is old:
+        return replace(program, origin=new)
+    return new if program is old else program
 
 
 def _position(axis: Axis) -> int:

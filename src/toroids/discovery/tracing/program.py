@@ -86,6 +86,7 @@ class Program:
         equal: symbols for which others, or numbers, stand.
         twin: a trace at other sizes of the inputs that differs in numbers only, where there is one.
         notes: what was not counted.
+        origin: the trace of which this one is at other sizes (`resized`), if it was not traced.
     """
 
     graph: fx.GraphModule
@@ -103,6 +104,7 @@ class Program:
     equal: dict[sympy.Symbol, sympy.Expr]
     twin: "Twin | None"
     notes: tuple[str, ...]
+    origin: "Program | None" = None
 
     def run(
         self,

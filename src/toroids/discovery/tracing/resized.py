@@ -41,7 +41,8 @@ def resized(program: Program, example: Example) -> Program | None:
         if found is None or node.graph is not program.graph.graph:
             return None
         numbers.setdefault(node, {})[position] = found
-    return replace(program, graph=_with(program.graph, numbers), example=example, twin=None)
+    graph = _with(program.graph, numbers)
+    return replace(program, graph=graph, example=example, twin=None, origin=program)
 
 
 def _argument(node: fx.Node, position: int) -> Any:
