@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from toroids.statistics.claims.evidence import is_minimum
+from toroids.statistics.manifold import Manifold, manifold_of
 from toroids.statistics.row import Row
 
 
@@ -83,9 +84,9 @@ class Architecture:
         return next(iter(self.of_kind("symmetry")), None)
 
     @property
-    def binary(self) -> bool:
-        """Whether its weights are -1 and +1."""
-        return self.symmetry is not None and bool(self.symmetry["binary"])
+    def manifold(self) -> Manifold:
+        """What is measured on the manifold of its networks."""
+        return manifold_of(self.symmetry is not None and bool(self.symmetry["binary"]))
 
     @cached_property
     def solvers(self) -> list[str]:
@@ -107,12 +108,12 @@ class Architecture:
     @property
     def distance(self) -> str:
         """The field of a pair that says how far apart its networks are."""
-        return "hamming" if self.binary else "mean_angle"
+        return self.manifold.distance
 
     @property
     def removed(self) -> str:
         """The path on which all symmetries are removed."""
-        return "flips" if self.binary else "geodesic"
+        return self.manifold.direct
 
     @cached_property
     def _summary(self) -> list[Row]:

@@ -1,7 +1,10 @@
 """Numbers and names as a reader sees them."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from toroids.statistics.manifold import HYPERCUBE, TOROID
 
 PATHS = {
     "raw": "line, raw",
@@ -22,6 +25,69 @@ PARTS = {
 BENDS = {
     "bend": "two segments over a trained bend",
     "bend_greedy": "two segments over a trained bend, greedy flips",
+}
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a report says what is measured on a manifold.
+
+    Attributes:
+        distance: of an axis of distances.
+        explained: what a distance is.
+        unit: what stands behind a distance; with its space.
+        position: the unit of a map.
+        layer: the unit of a distance in one layer.
+        layers: what one line of such distances is.
+        disturbed: what weights undergo.
+        disturbance: of an axis of disturbances.
+        quoted: one disturbance, for str.format; 100 times it comes second.
+        joined: the ways of joining two networks.
+    """
+
+    distance: str
+    explained: str
+    unit: str
+    position: str
+    layer: str
+    layers: str
+    disturbed: str
+    disturbance: str
+    quoted: str
+    joined: str
+
+
+WORDS = {
+    TOROID: Words(
+        distance="mean angle (radians)",
+        explained="Distance: the angle between corresponding units, as root mean square within a "
+        "layer, then as root of the sum over layers.",
+        unit=" rad",
+        position="radians",
+        layer="radians",
+        layers="One line per space of units; the distance is the root of its units' summed squared "
+        "angles, so that it grows with their number",
+        disturbed="Every weight w becomes w (1 + σ z) with z standard normal",
+        disturbance="relative weight noise σ",
+        quoted="σ\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{0:g}",
+        joined="Five ways to join two networks: the straight line between the weights as trained, "
+        "after normalising every unit, after aligning the units, after both, and the geodesic on "
+        "the toroid.",
+    ),
+    HYPERCUBE: Words(
+        distance="fraction of weights that differ",
+        explained="Distance: the fraction of the weights that differ; 1/2 for networks that have "
+        "nothing to do with each other.",
+        unit="",
+        position="fraction of weights",
+        layer="fraction of the tensor's weights that differ",
+        layers="One line per tensor of weights",
+        disturbed="A fraction of the weights, drawn at random, changes its sign",
+        disturbance="fraction of weights flipped",
+        quoted="{1:g} % of the weights flipped",
+        joined="Every path flips each weight that differs once: in random orders (the mean of "
+        "several), or in one order chosen greedily by the error.",
+    ),
 }
 CLAIMS = {
     "R1": "Solvers find minima of different flatness",

@@ -7,22 +7,13 @@ import plotly.graph_objects as go
 from toroids.report.figures.drawing import INTERVALS, Drawing
 from toroids.report.figures.style import PATH_STYLES, laid_out, panels, record
 from toroids.report.study import Architecture
-from toroids.report.text import BENDS, PARTS, PATHS, label, plural
+from toroids.report.text import BENDS, PARTS, PATHS, WORDS, label, plural
 from toroids.statistics.row import Row
-
-REAL = (
-    "Five ways to join two networks: the straight line between the weights as trained, after "
-    "normalising every unit, after aligning the units, after both, and the geodesic on the toroid."
-)
-BINARY = (
-    "Every path flips each weight that differs once: in random orders (the mean of several), or in "
-    "one order chosen greedily by the error."
-)
 
 
 def barrier_profiles(architecture: Architecture) -> Drawing | None:
     """Draws the mean train error along all paths, one panel per solver."""
-    ways = BINARY if architecture.binary else REAL
+    ways = WORDS[architecture.manifold].joined
     return _profiles(
         architecture,
         {path: PATHS[path] for path in PATHS},

@@ -199,7 +199,7 @@ def _barrier_record(row: Row) -> Row:
 
 def barriers_over_bends(architecture: Architecture) -> Drawing | None:
     """Draws the barrier over every trained bend, beside that of the direct path."""
-    path = "bend_greedy" if architecture.binary else "bend"
+    path = architecture.manifold.bend
     strips, records = _barriers(architecture, architecture.solvers, path, "bend")
     if not strips:
         return None

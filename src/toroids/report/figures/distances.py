@@ -18,23 +18,15 @@ from toroids.report.figures.style import (
     wrapped,
 )
 from toroids.report.study import Architecture, group_of
-from toroids.report.text import label, short
+from toroids.report.text import WORDS, label, short
 from toroids.statistics.row import Row
 
 MOMENTS = {"before": "not aligned", "after": "aligned"}
-ANGLE = (
-    "Distance: the angle between corresponding units, as root mean square within a layer, then as "
-    "root of the sum over layers."
-)
-HAMMING = (
-    "Distance: the fraction of the weights that differ; 1/2 for networks that have nothing to do "
-    "with each other."
-)
 
 
 def measure(architecture: Architecture) -> str:
     """Says what distances are, for an axis."""
-    return "fraction of weights that differ" if architecture.binary else "mean angle (radians)"
+    return WORDS[architecture.manifold].distance
 
 
 def matrices(architecture: Architecture) -> Drawing | None:
@@ -44,7 +36,7 @@ def matrices(architecture: Architecture) -> Drawing | None:
         return None
     figure = panels([f"in standard form, {m}" for m in MOMENTS.values()], shared=False)
     texts = [shown(short(name, architecture.name)) for name in names]
-    unit = "" if architecture.binary else " rad"
+    unit = WORDS[architecture.manifold].unit
     for column, moment in enumerate(MOMENTS, start=1):
         figure.add_heatmap(
             z=_matrix(names, architecture, moment),
@@ -66,7 +58,7 @@ def matrices(architecture: Architecture) -> Drawing | None:
     records = [
         {"a": row["a"], "b": row["b"], **row[architecture.distance]} for row in architecture.pairs
     ]
-    explained = HAMMING if architecture.binary else ANGLE
+    explained = WORDS[architecture.manifold].explained
     return Drawing(
         f"distances-{architecture.name}",
         "Distances between all networks, before and after alignment",
@@ -130,21 +122,15 @@ def layers(architecture: Architecture) -> Drawing | None:
             boxpoints=False,
             hoverinfo="x+name",
         )
-    unit = "fraction of the tensor's weights that differ" if architecture.binary else "radians"
-    figure.update_xaxes(title=f"distance in this layer ({unit})", rangemode="tozero")
+    words = WORDS[architecture.manifold]
+    figure.update_xaxes(title=f"distance in this layer ({words.layer})", rangemode="tozero")
     figure.update_yaxes(
         autorange="reversed", tickmode="array", tickvals=[shown(s) for s in spaces], showgrid=False
-    )
-    what = (
-        "One line per tensor of weights"
-        if architecture.binary
-        else "One line per space of units; the distance is the root of its units' summed squared "
-        "angles, so that it grows with their number"
     )
     return Drawing(
         f"layers-{architecture.name}",
         "Distances layer by layer",
-        f"{what}; all {len(pairs)} pairs within a solver. Boxes: the middle half of "
+        f"{words.layers}; all {len(pairs)} pairs within a solver. Boxes: the middle half of "
         "the pairs and their median; whiskers: all others but those further away than one and a "
         "half boxes. Boxes show spread, not an interval for the mean.",
         laid_out(figure, 52 * len(spaces) + 40, boxmode="group"),
@@ -163,7 +149,7 @@ def dumbbells(architecture: Architecture) -> Drawing | None:
     figure = panels(["means by group of pairs", "pairs within a solver"], shared=False)
     records = _means(figure, architecture, groups)
     records += _against_flatness(figure, architecture)
-    explained = HAMMING if architecture.binary else ANGLE
+    explained = WORDS[architecture.manifold].explained
     chart = laid_out(figure, max(46 * len(groups) + 40, 300), 280)
     return Drawing(
         f"R3-{architecture.name}",

@@ -11,22 +11,18 @@ from toroids.report.figures.style import (
     solver_style,
 )
 from toroids.report.study import Architecture
-from toroids.report.text import plural
-
-NOISE = "Every weight w becomes w (1 + σ z) with z standard normal"
-FLIPS = "A fraction of the weights, drawn at random, changes its sign"
+from toroids.report.text import WORDS, plural
 
 
 def disturbance(architecture: Architecture) -> str:
     """Says in words at which disturbance flatness is quoted."""
-    if architecture.binary:
-        return f"{100 * architecture.sigma:g} % of the weights flipped"
-    return f"σ\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{architecture.sigma:g}"
+    sigma = architecture.sigma
+    return WORDS[architecture.manifold].quoted.format(sigma, 100 * sigma)
 
 
 def disturbed(architecture: Architecture) -> str:
     """Says in words how the weights are disturbed."""
-    return FLIPS if architecture.binary else NOISE
+    return WORDS[architecture.manifold].disturbed
 
 
 def flatness_curves(architecture: Architecture) -> Drawing | None:
@@ -51,8 +47,7 @@ def flatness_curves(architecture: Architecture) -> Drawing | None:
         records += [record(row) for row in curve]
     if not records:
         return None
-    title = "fraction of weights flipped" if architecture.binary else "relative weight noise σ"
-    figure.update_xaxes(title=title)
+    figure.update_xaxes(title=WORDS[architecture.manifold].disturbance)
     figure.update_yaxes(title="increase of train error", tickformat=".2~%", rangemode="tozero")
     samples = architecture.networks[0]["flatness"]["samples"]
     return Drawing(

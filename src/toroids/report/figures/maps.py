@@ -4,7 +4,7 @@ from toroids.report.figures.distances import MOMENTS
 from toroids.report.figures.drawing import Drawing
 from toroids.report.figures.style import laid_out, panels, shown, solver_style
 from toroids.report.study import Architecture
-from toroids.report.text import short
+from toroids.report.text import WORDS, short
 from toroids.statistics.row import Row
 
 
@@ -22,7 +22,7 @@ def maps(architecture: Architecture) -> Drawing | None:
         records += _points(figure, architecture, found[moment], column)
         suffix = "" if column == 1 else str(column)
         figure.update_yaxes(scaleanchor=f"x{suffix}", row=1, col=column)
-    unit = "fraction of weights" if architecture.binary else "radians"
+    unit = WORDS[architecture.manifold].position
     figure.update_xaxes(title=f"position ({unit})", constrain="domain")
     figure.update_yaxes(title=f"position ({unit})", constrain="domain")
     return Drawing(

@@ -22,7 +22,7 @@ def sections(architecture: Architecture) -> Drawing | None:
     rows = architecture.of_kind("section")
     if not rows:
         return None
-    return _faces(architecture, rows) if architecture.binary else _planes(architecture, rows)
+    return _faces(architecture, rows) if "faces" in rows[0] else _planes(architecture, rows)
 
 
 def _planes(architecture: Architecture, rows: Sequence[Row]) -> Drawing:

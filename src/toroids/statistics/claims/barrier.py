@@ -28,8 +28,8 @@ def barrier(evidence: Evidence) -> Claim:
     if bare:
         return judge("R4", STATEMENT, missing=f"No pairs of {' and '.join(bare)} are profiled.")
     effects = _of_path(evidence, evidence.path, required=True)
-    if evidence.binary:
-        effects += _of_path(evidence, "flips_greedy", required=False)
+    for path in evidence.manifold.direct_beside:
+        effects += _of_path(evidence, path, required=False)
     remark = evidence.left_out([row for solver in ends for row in pairs[solver]], evidence.path)
     return judge("R4", STATEMENT, effects, remark=remark)
 

@@ -17,7 +17,7 @@ PATHS = {"bend": "a bend", "bend_greedy": "a bend in greedy order"}
 
 def bend(evidence: Evidence) -> Claim:
     """Tests R5; the barrier of every solver is required."""
-    path = "bend_greedy" if evidence.binary else "bend"
+    path = evidence.manifold.bend
     effects = [found for s in evidence.solvers if (found := _barrier(evidence, s, path, True))]
     missing = ""
     if not effects:
@@ -25,9 +25,9 @@ def bend(evidence: Evidence) -> Claim:
     elif len(effects) < len(evidence.solvers):
         bare = [s for s in evidence.solvers if not _barrier(evidence, s, path, True)]
         missing = f"No bend was trained between networks of {', '.join(bare)}."
-    if evidence.binary:
-        random = [_barrier(evidence, solver, "bend", False) for solver in evidence.solvers]
-        effects += [found for found in random if found]
+    for other in evidence.manifold.bend_beside:
+        beside = [_barrier(evidence, solver, other, False) for solver in evidence.solvers]
+        effects += [found for found in beside if found]
     return judge("R5", STATEMENT, effects, missing, evidence.left_out(evidence.bends, path))
 
 

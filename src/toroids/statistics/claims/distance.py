@@ -10,7 +10,7 @@ networks of the same solver.
 
 import numpy as np
 
-from toroids.statistics.claims.effect import Effect, Unit, effect
+from toroids.statistics.claims.effect import Effect, effect
 from toroids.statistics.claims.evidence import Evidence, sample
 from toroids.statistics.claims.exchange import means_to_others, table_of, within_difference_p
 from toroids.statistics.claims.verdict import Claim, judge
@@ -65,13 +65,12 @@ def _exponential(found: Interval, pairs: int) -> Interval:
 
 
 def _difference(evidence: Evidence, sharpest: str, flattest: str) -> Effect:
-    unit: Unit = "fraction" if evidence.binary else "radians"
     rows = [*evidence.of(sharpest), *evidence.of(flattest)]
     table = table_of([row["name"] for row in rows], _after(evidence))
     return effect(
         f"distance after alignment, {sharpest} minus {flattest}",
         difference(evidence.distances(sharpest), evidence.distances(flattest)),
-        unit,
+        evidence.manifold.unit,
         "positive",
         of_pairs=True,
         p=within_difference_p(table, [row["solver"] == sharpest for row in rows]),

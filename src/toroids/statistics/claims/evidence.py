@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from toroids.statistics.manifold import Manifold, manifold_of
 from toroids.statistics.resampling import Sample
 from toroids.statistics.row import Row
 from toroids.statistics.summary import increase_at, owner, owners
@@ -53,21 +54,24 @@ class Evidence:
         return sorted(names, key=lambda name: float(self.increases(name).values.mean()))
 
     @property
+    def manifold(self) -> Manifold:
+        """What is measured on the manifold of its networks."""
+        return manifold_of(self.binary)
+
+    @property
     def path(self) -> str:
         """The path between aligned networks: the geodesic, or flips in random orders."""
-        return "flips" if self.binary else "geodesic"
+        return self.manifold.direct
 
     @property
     def measure(self) -> str:
         """The measure of distances."""
-        return "hamming" if self.binary else "mean_angle"
+        return self.manifold.distance
 
     @property
     def disturbance(self) -> str:
         """The disturbance at which flatness is compared, in words."""
-        if self.binary:
-            return f"{100 * self.reference:g} % of the weights flipped"
-        return f"sigma {self.reference:g}"
+        return self.manifold.disturbance.format(self.reference, 100 * self.reference)
 
     def of(self, solver: str) -> list[Row]:
         """Lists the networks of one solver."""

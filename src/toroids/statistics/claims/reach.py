@@ -57,9 +57,9 @@ def reach(evidence: Evidence) -> Claim:
     else:
         effects.append(stars.correlation())
         remark = stars.centre()
-    if evidence.binary:
-        greedy = Stars(evidence, "flips_greedy", tuple(solvers))
-        effects += [] if greedy.bare else greedy.differences(required=False)
+    for path in evidence.manifold.direct_beside:
+        beside = Stars(evidence, path, tuple(solvers))
+        effects += [] if beside.bare else beside.differences(required=False)
     return judge("R8", STATEMENT, effects, missing, remark)
 
 

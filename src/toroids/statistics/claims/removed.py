@@ -13,12 +13,14 @@ what a greedy order gains is stated beside it.
 from toroids.statistics.claims.effect import Effect, effect
 from toroids.statistics.claims.evidence import Evidence, sample
 from toroids.statistics.claims.verdict import Claim, judge
+from toroids.statistics.manifold import HYPERCUBE, TOROID
 from toroids.statistics.resampling import combination
 
-STATEMENT = (
-    "Removing normalisation and permutations together lowers barriers, more than either alone."
-)
-BINARY_STATEMENT = "Removing permutations and signs lowers barriers."
+STATEMENTS = {
+    TOROID: "Removing normalisation and permutations together lowers barriers, more than either "
+    "alone.",
+    HYPERCUBE: "Removing permutations and signs lowers barriers.",
+}
 # the higher barrier, the lower one, and whether the verdict hangs on the difference
 REAL = (
     ("raw", "geodesic", True),
@@ -35,14 +37,13 @@ REAL = (
     ("geodesic", "learned", False),
 )
 BINARY = (("flips_raw", "flips", True), ("flips", "flips_greedy", False))
+LOWERED = {TOROID: REAL, HYPERCUBE: BINARY}
 
 
 def removed(evidence: Evidence) -> Claim:
     """Tests R7; the differences from the geodesic are required."""
-    wanted = BINARY if evidence.binary else REAL
-    statement = BINARY_STATEMENT if evidence.binary else STATEMENT
     effects, absent = [], []
-    for higher, lower, required in wanted:
+    for higher, lower, required in LOWERED[evidence.manifold]:
         found = _lowered(evidence, higher, lower, required)
         if found is not None:
             effects.append(found)
@@ -50,7 +51,7 @@ def removed(evidence: Evidence) -> Claim:
             absent.append(f"{higher} and {lower}")
     missing = f"No pair is profiled on {'; on '.join(absent)}." if absent else ""
     remark = evidence.left_out(evidence.pairs, evidence.path)
-    return judge("R7", statement, effects, missing, remark)
+    return judge("R7", STATEMENTS[evidence.manifold], effects, missing, remark)
 
 
 def _lowered(evidence: Evidence, higher: str, lower: str, required: bool) -> Effect | None:
