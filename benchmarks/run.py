@@ -30,6 +30,7 @@ BENCHMARKS = (
     "align_quality",
     "align_many",
     "align_memory",
+    "large",
     "language_models",
     "compare",
     "landscape_speed",

@@ -25,7 +25,8 @@ def without_weights(model):
 def test_groups_need_no_weights(name, monkeypatch):
     model, inputs, *_ = TINY[name]()
     group = td.discover(model, inputs, output_key="logits")
-    monkeypatch.setattr(weightless, "PAGES", 4096)  # so that some of these show pages, too
+    monkeypatch.setattr(weightless, "PAGES", 4096)
+    monkeypatch.setattr(weightless, "SMALL", 4096)  # so that some of these show pages, too
     monkeypatch.setattr(draws, "STREAMED", 0)
     empty = without_weights(model)
     assert td.discover(empty, inputs, output_key="logits") == group

@@ -107,7 +107,7 @@ class _Units:
         """Products of pairs of units, by pattern, and with the best signs: (pairs,) each."""
         table: Table = {}
         for pattern, a, b in self.parts():
-            pairs = zip(torch.split(rows, PIECE), torch.split(columns, PIECE), strict=True)
+            pairs = zip(*(torch.split(x, PIECE) for x in (rows, columns)), strict=True)
             found = torch.cat([(a[0, i] * b[0, j]).sum(dim=1) for i, j in pairs])
             table[pattern] = table[pattern] + found if pattern in table else found
         if self.cosine:

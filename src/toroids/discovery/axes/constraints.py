@@ -17,6 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
+Channels = NDArray[np.int8]
+# What is stated of exponents takes most of the memory: numbers below this are kept in half of it.
+SHORT = 2**31
 
 CHANNELS = ("scale", "sign", "shift")
 SCALAR = np.int64(-(2**62))  # the place of exponents that belong to a whole value, not to an axis
@@ -83,7 +86,7 @@ class Constraints:
         self.places = 0
         self.exponents = 1
         self.place_of: list[Ids] = [np.full(1, -1)]
-        self.channel_of: list[Ids] = [np.full(1, -1)]
+        self.channel_of: list[Channels] = [np.full(1, -1, np.int8)]
         self.sames: list[tuple[Ids, Ids]] = []
         self.stated_by: list[str] = []  # for every one of those, the operator
         self.forced: list[bool] = []  # and whether it keeps the places, whatever it meets there
@@ -170,7 +173,7 @@ class Constraints:
             ids[channel, ...][movable] = self.exponents + np.arange(count)
             self.exponents += count
             self.place_of.append(places[movable])
-            self.channel_of.append(np.full(count, channel))
+            self.channel_of.append(np.full(count, channel, np.int8))
         return ids
 
     def taken(self, places: Ids) -> None:
@@ -201,6 +204,7 @@ class Constraints:
         ids = ids.reshape(len(terms), -1)
         ids = ids[:, ids.any(axis=0)]
         if ids.size:
+            ids = ids.astype(np.int32) if self.exponents < SHORT else ids
             self.equations.append((channel, tuple(float(factor) for factor, _ in terms), ids))
 
     @property

@@ -51,17 +51,18 @@ class Exponents:
         """Keeps the equations between the units that stand for all."""
         self.orbits = orbits
         place = np.concatenate(c.place_of)
-        on_axis = place >= 0
-        unit = np.zeros(len(place), np.int64)
-        unit[on_axis] = orbits.unit[place[on_axis]]
-        cell, stands = np.full(len(place), -1), np.zeros(len(place), bool)
-        cell[on_axis] = orbits.cell[unit[on_axis]]
-        stands[on_axis] = first_units(orbits)[unit[on_axis]]
+        on_axis, self.scalar = place >= 0, place == SCALAR
+        unit = orbits.unit[place[on_axis]]
+        del place  # of a deep network each of these takes a good part of the memory
+        cell, stands = np.full(len(on_axis), -1, np.int32), np.zeros(len(on_axis), bool)
+        cell[on_axis] = orbits.cell[unit]
+        stands[on_axis] = first_units(orbits)[unit]
+        del unit
         # 0: zero, or never moves; 1: stands for its cell; 2: another unit, said already
-        status = np.where(cell < 0, 0, np.where(stands, 1, 2))
-        self.cell = np.where(status == 1, cell, -1)
+        status = np.where(cell < 0, 0, np.where(stands, 1, 2)).astype(np.int8)
+        cell[status != 1] = -1
+        self.cell = cell
         self.channel = np.concatenate(c.channel_of)
-        self.scalar = place == SCALAR
         self.rows: dict[int, list[tuple[int, Row]]] = {}
         for channel, factors, ids in c.equations:
             kept = ids[:, (status[ids] < 2).all(axis=0) & (self.cell[ids] >= 0).any(axis=0)]

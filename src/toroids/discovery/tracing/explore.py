@@ -55,6 +55,9 @@ ASKED, GUESSED, TRIES = 48, 16, 6
 # How many more programs are looked for all around; the entries of inputs that small networks are
 # given, and how many more than in the example large ones are.
 MORE, ENTRIES, LARGER = 2, 2**20, 32
+# Numbers of the inputs times those of the weights, about the work of a call, up to which any other
+# size is looked at: some seconds.
+WORK = 2**34
 # Traces whose guards are looked at.
 ROUNDS = 6
 # Lengths of the first and of other axes at which loops are looked at, and operators at most there.
@@ -434,7 +437,8 @@ class _Explorer:
                 left -= len(open_)
 
     def _is_too_large(self, example: Example) -> bool:
-        most = LARGER * _entries(self.example) if self._is_large() else ENTRIES
+        works = _entries(example) * entries(self.call.params) > WORK
+        most = LARGER * _entries(self.example) if self._is_large() or works else ENTRIES
         return _entries(example) > max(most, _entries(self.example))
 
     def _may_vary(self, question: Question) -> bool:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from toroids.checkpoint.mapping import forget, repeated
 from toroids.params import Computed, Params
 
-# Bytes that large tensors show again and again; smaller tensors have numbers of their own.
-PAGES = 2**24
+# Bytes that large tensors show, again and again where they have more; those of fewer bytes than
+# `SMALL` have numbers of their own.
+PAGES, SMALL = 2**24, 2**20
 Recipe: TypeAlias = tuple[tuple[int, ...], torch.dtype, int]
 # For the copies made here, how their large tensors are made once more, by name.
 _RECIPES: "weakref.WeakKeyDictionary[nn.Module, dict[str, Recipe]]" = weakref.WeakKeyDictionary()
@@ -94,7 +95,7 @@ def anew(model: nn.Module, params: Params) -> Params:
 
 
 def _is_large(x: Tensor) -> bool:
-    return x.numel() * x.element_size() > PAGES and x.ndim > 1 and isinstance(x, nn.Parameter)
+    return x.numel() * x.element_size() > SMALL and x.ndim > 1 and isinstance(x, nn.Parameter)
 
 
 def _recipe(x: Tensor) -> Recipe:

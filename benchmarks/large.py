@@ -1,0 +1,228 @@
+"""Large networks: discovery without weights, and from shards to shards beside the bare work.
+
+Run it with `python benchmarks/large.py` on Linux with transformers installed; TMPDIR says where the
+networks are written. A language model of the Llama kind in bfloat16 lies in shards, and beside it a
+copy that a random element has moved, with noise of 0.1 % of every weight, as of a short fine-tune.
+Every step runs in a process of its own, on one thread; seconds are those of its processor, and the
+memory is what belongs to the process alone (RssAnon) beyond what it took before.
+
+Beside discovery stands drawing all weights once in float64 and multiplying them with as many tokens
+as the example has. Beside the canonical form stands reading the network and writing it, beside
+alignment reading both, multiplying them entry by entry and writing one.
+"""
+
+import json
+import math
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from harness.memory import apart, status
+from harness.result import Result
+from harness.script import main
+
+import toroids as td
+from toroids.checkpoint import StateDictView, open_checkpoint, save_checkpoint, state_dict_names
+from toroids.models.load import load_model, usual_inputs
+from toroids.params import Computed, inner_product
+
+# Of the model: hidden units, those of the feed-forward layers, layers, tokens; entries of a shard.
+SIZE = {"hidden": 1024, "inner": 2816, "layers": 6, "words": 32000, "shard": 2**25}
+QUICK = {"hidden": 64, "inner": 1056, "layers": 2, "words": 500, "shard": 2**16}
+NOISE = 1e-3
+GOAL = 3.0
+
+
+def write_model(folder: Path, size: dict[str, int]) -> None:
+    """Writes a model with random weights, shard by shard."""
+    import transformers  # type: ignore[import-not-found,unused-ignore]
+
+    config = transformers.LlamaConfig(
+        vocab_size=size["words"],
+        hidden_size=size["hidden"],
+        intermediate_size=size["inner"],
+        num_hidden_layers=size["layers"],
+        num_attention_heads=16,
+        num_key_value_heads=4,
+        dtype="bfloat16",
+        architectures=["LlamaForCausalLM"],
+    )
+    config.save_pretrained(folder)
+    shapes = {n: x.shape for n, x in load_model(str(folder), weights=False).state_dict().items()}
+    generator = torch.Generator().manual_seed(0)
+    shards: list[dict[str, torch.Size]] = [{}]
+    for name, shape in shapes.items():
+        if sum(x.numel() for x in shards[-1].values()) + shape.numel() > size["shard"]:
+            shards.append({})
+        shards[-1][name] = shape
+    index: dict[str, str] = {}
+    for number, shard in enumerate(shards, 1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        tensors = {name: drawn(shape, generator) for name, shape in shard.items()}
+        safetensors.torch.save_file(tensors, folder / file, {"format": "pt"})
+        index |= dict.fromkeys(shard, file)
+    text = json.dumps({"metadata": {}, "weight_map": index})
+    (folder / "model.safetensors.index.json").write_text(text)
+
+
+def drawn(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
+    """A matrix that keeps lengths, or gains near one."""
+    noise = torch.randn(shape, generator=generator)
+    matrix = noise * shape[-1] ** -0.5 if len(shape) > 1 else 1 + 0.1 * noise
+    return matrix.bfloat16()
+
+
+def view(folder: Path, group: td.SymmetryGroup) -> StateDictView:
+    """A network in files, under the model's names."""
+    return state_dict_names(open_checkpoint(folder), group.shapes, group.tied)
+
+
+def plant(work: Path) -> None:
+    """Writes the copy: moved, with noise, rounded once."""
+    group = td.SymmetryGroup.from_json((work / "group.json").read_text())
+    base, source = view(work / "a", group), open_checkpoint(work / "a")
+    moved = group.moved(group.random(torch.Generator().manual_seed(1)), base)
+
+    def noisy(name: str) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(sum(map(ord, name)))
+        x = moved[name].float()
+        return x * (1 + NOISE * torch.randn(x.shape, generator=generator))
+
+    save_checkpoint(base.file_params(Computed(base, noisy)), source, work / "b")
+
+
+def discovery(work: Path) -> list[float]:
+    """Finds and proves the group from the configuration alone."""
+    model = load_model(str(work / "a"), weights=False)
+    found = []
+    figures = watched(lambda: found.append(td.discover(model, usual_inputs(model))))
+    (work / "group.json").write_text(found[0].to_json())
+    return figures
+
+
+def drawing(work: Path) -> list[float]:
+    """The bare work of one run: all weights drawn and multiplied once."""
+    model = load_model(str(work / "a"), weights=False)
+    tokens = usual_inputs(model)["input_ids"].numel()
+    shapes = [x.shape for x in model.parameters() if x.ndim == 2]
+
+    def draw() -> None:
+        generator = torch.Generator().manual_seed(0)
+        for shape in shapes:
+            weight = torch.randn(shape, generator=generator, dtype=torch.float64)
+            torch.ones(tokens, shape[1], dtype=torch.float64) @ weight.T
+
+    return watched(draw)
+
+
+def canonical_form(work: Path) -> list[float]:
+    """From shards to shards, the canonical form."""
+    group = td.SymmetryGroup.from_json((work / "group.json").read_text())
+    network = view(work / "a", group)
+
+    def action() -> None:
+        fixed = td.canonicalize(group, network, scratch=work)
+        save_checkpoint(network.file_params(fixed), network.checkpoint, work / "canonical")
+
+    return watched(action)
+
+
+def copying(work: Path) -> list[float]:
+    """The bare work: one network read and written."""
+    network = open_checkpoint(work / "a")
+    return watched(lambda: save_checkpoint(doubled(network), network, work / "copied"))
+
+
+def doubled(network: td.Params) -> td.Params:
+    """A network whose every entry was touched."""
+    return Computed(network, lambda name: network[name] * 2)
+
+
+def alignment(work: Path) -> list[float]:
+    """From shards to shards, the copy moved back; and what is left of the way, as a cosine."""
+    group = td.SymmetryGroup.from_json((work / "group.json").read_text())
+    a, b = (view(work / name, group) for name in "ab")
+    cosine = []
+
+    def action() -> None:
+        found = td.align(group, b, to=a, scratch=work)
+        save_checkpoint(b.file_params(found.params), b.checkpoint, work / "aligned")
+        names = group.parameters
+        lengths = [inner_product(x, x, names) for x in (found.reference, found.params)]
+        cosine.append(found.similarity / math.sqrt(math.prod(lengths)))
+
+    return [*watched(action), *cosine]
+
+
+def multiplying(work: Path) -> list[float]:
+    """The bare work: both networks read and multiplied, and one written."""
+    a, b = (open_checkpoint(work / name) for name in "ab")
+
+    def action() -> None:
+        for name in a:
+            (a[name].float() * b[name].float()).sum()
+        save_checkpoint(doubled(b), b, work / "multiplied")
+
+    return watched(action)
+
+
+STEPS: dict[str, Callable[[Path], list[float]]] = {
+    step.__name__: step
+    for step in (discovery, drawing, canonical_form, copying, alignment, multiplying)
+}
+
+
+def watched(action: Callable[[], object]) -> list[float]:
+    """CPU seconds of an action, and the most megabytes that it holds beyond those before it."""
+    torch.set_num_threads(1)
+    before, peak, done = status("RssAnon"), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.02):
+            peak = max(peak, status("RssAnon"))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    begun = time.process_time()
+    action()
+    seconds = time.process_time() - begun
+    done.set()
+    thread.join()
+    return [seconds, max(peak - before, 0) / 1e6]
+
+
+def rows(quick: bool) -> Iterator[Result]:
+    """Every step beside its bare work."""
+    size = QUICK if quick else SIZE
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        write_model(work / "a", size)
+        entries = sum(math.prod(x) for x in open_checkpoint(work / "a").shapes.values())
+        network = f"Llama of {entries / 1e6:.0f} M parameters"
+        for ours, bare, title in (
+            ("discovery", "drawing", "discovered and proven without weights"),
+            ("canonical_form", "copying", "canonical form, shards to shards"),
+            ("alignment", "multiplying", "a planted copy aligned, shards to shards"),
+        ):
+            if ours == "alignment":
+                plant(work)
+            found, beside = (apart(__file__, "--measure", x, name) for x in (ours, bare))
+            note = f"cosine reached {found[2]:.6f}" if len(found) > 2 else ""
+            yield Result(
+                f"{network}, {title}", "CPU s", found[:1], "bare work", beside[:1], goal=GOAL,
+                note=note,
+            )  # fmt: skip
+            yield Result(f"{network}, {title}: peak memory", "MB", found[1:2])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        print(json.dumps(STEPS[sys.argv[2]](Path(sys.argv[3]))))
+    else:
+        main(rows)
