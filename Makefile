@@ -1,6 +1,7 @@
 # Everything that the two commands need is installed into .venv, in this folder.
 #   make study [FILE=studies/digits.toml]    train, align, measure, report
 #   make test                                lint, types, doctests, tests, examples
+#   make check                               the same, of the tests the fast ones, in two minutes
 #   make docs                                the documentation site, in site/
 #   make bench [BENCH=--quick]               all benchmarks, in benchmarks/README.md
 # TORCH overrides what is installed as PyTorch, for example TORCH=torch for a CUDA build.
@@ -12,7 +13,7 @@ TORCH_VERSION := 2.13.0
 # PyTorch's own index of CPU builds, asked only where pip's usual sources hold none.
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: study test docs bench clean
+.PHONY: study test check docs bench clean
 .DELETE_ON_ERROR:
 
 study: .venv/study.stamp
@@ -23,6 +24,12 @@ test: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto --dist loadgroup
+
+check: .venv/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest --numprocesses auto --dist loadgroup -m 'not slow'
 
 docs: .venv/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

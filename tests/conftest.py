@@ -1,5 +1,6 @@
 import logging
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,20 @@ from hypothesis import settings
 # every law is tested on many networks.
 settings.register_profile("toroids", derandomize=True, deadline=None, max_examples=10)
 settings.load_profile("toroids")
+
+HERE = Path(__file__).parent
+# What `make check` leaves out: files and folders that take more than a few seconds.
+SLOW = (
+    "align/test_binary.py align/test_exact.py align/test_fresh.py align/test_loss.py "
+    "align/test_many.py align/test_methods.py align/test_sketch.py align/test_trunk.py "
+    "align/test_zoo.py canonical/test_circles.py canonical/test_signs.py canonical/test_zoo.py "
+    "checkpoint/test_memory.py checkpoint/test_names.py cli compare discovery/audit "
+    "discovery/inference/test_absorbed.py discovery/inference/test_ties.py "
+    "discovery/matrices/test_rotations.py discovery/test_ discovery/tracing explore landscape/test_bending.py "
+    "landscape/test_connect.py landscape/test_curvature.py landscape/test_flatness.py "
+    "landscape/test_flips.py landscape/test_median.py landscape/test_orders.py "
+    "landscape/test_parts.py laws models operators probe report solvers study test_"
+).split()
 
 torch.set_num_threads(1)  # these networks are too small to gain from a second thread
 
@@ -57,6 +72,13 @@ def _seeded():
 def pytest_collection_modifyitems(items):
     """Runs the examples first, of which some take a minute: at the end one core would wait."""
     items.sort(key=lambda item: item.path.name != "test_examples.py")
+    for item in items:
+        if item.path.is_relative_to(HERE) and _is_slow(item.path.relative_to(HERE).as_posix()):
+            item.add_marker(pytest.mark.slow)
+
+
+def _is_slow(path):
+    return path.startswith(tuple(SLOW))
 
 
 def pytest_collection_finish(session):
