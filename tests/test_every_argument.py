@@ -180,6 +180,8 @@ CALLS |= {
         getattr(TOROID, name): {"a": CA, "b": CB}
         for name in ("angles", "distances", "distance", "mean_angle", "geodesic", "log")
     },
+    TOROID.measures: {"a": CA, "b": CB},
+    CUBE.measures: {"a": P, "b": Q},
     TOROID.exp: {"a": CA, "tangent": TANGENT},
     TOROID.project: {"params": A},
     TOROID.project_tangent: {"a": CA, "vector": TANGENT},

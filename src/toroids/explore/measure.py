@@ -5,7 +5,7 @@ the networks are chosen by a reader. The first of them stays, the others are ali
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import combinations
 
@@ -16,12 +16,12 @@ from toroids.align.problem import Progress
 from toroids.canonical.form import CanonicalParams
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.hypercube import Hypercube
+from toroids.geometry.manifold import manifold_of
 from toroids.geometry.toroid import Toroid
-from toroids.landscape.greedy_order import Greedy
-from toroids.landscape.joined import joined
+from toroids.landscape.between import Between
 from toroids.landscape.median import median_section
-from toroids.landscape.orders import FlipProfile, flip_profile
-from toroids.landscape.profile import Profile, profile
+from toroids.landscape.orders import FlipProfile
+from toroids.landscape.profile import Profile
 from toroids.landscape.section import section
 from toroids.params import Params
 from toroids.statistics.row import Row
@@ -70,18 +70,15 @@ class Measurer:
         start = time.perf_counter()
         a, b = (self._params(name) for name in names)
         alignment = self._aligned(b, a, progress)
-        profiles: Mapping[str, Profile | FlipProfile]
-        if self._group.binary:
-            profiles = self._flips(alignment, points, progress)
-        else:
-            profiles = self._paths(alignment, a, b, points, progress)
+        asked = self._config.profiles
+        between = Between(self._landscape, alignment, a, b, points, asked.orders, asked.blocks)
         return {
             "a": names[0],
             "b": names[1],
             "method": alignment.method,
             "similarity": {"before": alignment.similarity_before, "after": alignment.similarity},
-            **distances(self._group, alignment),
-            "profiles": {way: _curve(found) for way, found in profiles.items()},
+            **distances(alignment, self._group),
+            "profiles": {way: _curve(between.profile(way, progress)) for way in between.ways},
             "examples": len(self._train[1]),
             "seconds": time.perf_counter() - start,
         }
@@ -107,13 +104,14 @@ class Measurer:
         first, *others = (self._params(name) for name in names)
         b, c = (self._aligned(other, first, progress) for other in others)
         three = (b.reference, b.params, c.params)
-        measure = self._faces if self._group.binary else self._plane
+        measure = self._faces if isinstance(self._manifold, Hypercube) else self._plane
         return {
             "networks": list(names),
             "method": b.method,
             **measure(three, resolution, progress),
             "apart": [
-                {"pair": pair, **self._apart(three, *pair)} for pair in combinations(range(3), 2)
+                {"pair": pair, **self._manifold.measures(*(three[i] for i in pair))}
+                for pair in combinations(range(3), 2)
             ],
             "examples": len(self._train[1]),
             "seconds": time.perf_counter() - start,
@@ -129,52 +127,11 @@ class Measurer:
     @cached_property
     def _landscape(self) -> Landscape:
         """Of the training examples, on the manifold of the architecture's networks."""
-        on = self._cube if self._group.binary else self._toroid
-        return Landscape(self._model, self._train, on=on)
+        return Landscape(self._model, self._train, on=self._manifold)
 
     @cached_property
-    def _toroid(self) -> Toroid:
-        return Toroid(self._group)
-
-    @cached_property
-    def _cube(self) -> Hypercube:
-        return Hypercube(self._group)
-
-    def _apart(self, three: Three, i: int, j: int) -> dict[str, float]:
-        """How far two aligned networks are from each other, in every measure that applies."""
-        if self._group.binary:
-            return {"hamming": self._cube.distance(three[i], three[j])}
-        return {
-            "distance": self._toroid.distance(three[i], three[j]),
-            "mean_angle": self._toroid.mean_angle(three[i], three[j]),
-        }
-
-    def _paths(
-        self, alignment: Alignment, a: Params, b: Params, points: int, progress: Progress | None
-    ) -> Mapping[str, Profile]:
-        """Profiles in the five ways of joining two networks."""
-        return {
-            way: profile(self._landscape, path, points, progress=progress)
-            for way, path in joined(self._group, alignment, a, b).items()
-        }
-
-    def _flips(
-        self, alignment: Alignment, points: int, progress: Progress | None
-    ) -> Mapping[str, FlipProfile]:
-        """Profiles in random orders of flips, and in a greedy one."""
-        config = self._config.profiles
-        greedy = Greedy(1, config.blocks)
-        start, end = alignment.reference, alignment.params
-
-        def along(to: Params, orders: int | Greedy, points: int) -> FlipProfile:
-            return flip_profile(self._landscape, start, to, orders, points, progress=progress)
-
-        return {
-            "flips_raw": along(alignment.start, config.orders, points),
-            "flips": along(end, config.orders, points),
-            # two points per block: within a block the error rises and falls
-            "flips_greedy": along(end, greedy, 2 * config.blocks + 1),
-        }
+    def _manifold(self) -> Toroid | Hypercube:
+        return manifold_of(self._group)
 
     def _plane(self, three: Three, resolution: int, progress: Progress | None) -> Row:
         found = section(self._landscape, three, resolution, progress=progress)

@@ -129,6 +129,21 @@ class Hypercube:
         self._check_two(a, b)
         return (self.weights.flat(a) != self.weights.flat(b)).double().mean().item()
 
+    def measures(self, a: Params, b: Params) -> dict[str, float]:
+        """Computes how far apart two networks are in every measure there is, by name.
+
+        Args:
+            a: a canonical network.
+            b: another one.
+
+        Returns:
+            "hamming", the fraction of the binary weights that differ.
+
+        Raises:
+            ParamsError: `a` or `b` is not canonical.
+        """
+        return {"hamming": self.distance(a, b)}
+
     def geodesic(
         self,
         a: Params,

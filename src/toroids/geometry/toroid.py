@@ -229,6 +229,21 @@ class Toroid:
         means = [torch.cat(angles).square().mean().item() for angles in by_space.values()]
         return math.sqrt(sum(means))
 
+    def measures(self, a: Params, b: Params) -> dict[str, float]:
+        """Computes how far apart two networks are in every measure there is, by name.
+
+        Args:
+            a: a canonical network.
+            b: another one.
+
+        Returns:
+            "distance", the length of the geodesic, and "mean_angle", both in radians.
+
+        Raises:
+            ParamsError: `a` or `b` is not canonical.
+        """
+        return {"distance": self.distance(a, b), "mean_angle": self.mean_angle(a, b)}
+
     def geodesic(self, a: Params, b: Params) -> Geodesic:
         """Returns the shortest path from `a` (t = 0) to `b` (t = 1).
 

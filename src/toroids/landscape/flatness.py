@@ -20,6 +20,7 @@ from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params
 from toroids.evaluation.together import at_once
+from toroids.geometry.hypercube import Hypercube
 from toroids.landscape.noise import KINDS, Centre, Worst, check_kind
 from toroids.landscape.temperature import slope_temperature
 from toroids.params import Params
@@ -88,7 +89,7 @@ def local_energy(
     sigmas: Sequence[float] | None = None,
     samples: int | Until = 32,
     *,
-    kind: str | Worst = "multiplicative",
+    kind: str | Worst | None = None,
     generator: torch.Generator | None = None,
     progress: Progress | None = None,
 ) -> LocalEnergy:
@@ -124,7 +125,8 @@ def local_energy(
         sigmas: relative sizes of the noise, each at least 0; for "flips" fractions in [0, 1]. When
             None 0 to 0.6, and for "flips" 0 to 0.2.
         samples: noise samples per sigma, at least 2; or `Until` a precision is reached.
-        kind: "multiplicative", "tangent", "worst" or "flips"; `Worst` sets the ascent.
+        kind: "multiplicative", "tangent", "worst" or "flips"; `Worst` sets the ascent. When None
+            "flips" on a hypercube, elsewhere "multiplicative".
         generator: source of randomness, seeded with 0 when None: on the CPU, for the same noise on
             every device, or on that of the parameters, which is faster there.
         progress: called with what is done, how many samples, and of how many (0 where a precision
@@ -174,6 +176,8 @@ def local_energy(
         arXiv 2006.07897; Baldassi et al., Unreasonable Effectiveness of Learning Neural Networks,
         2016, arXiv 1605.06444, for flips.
     """
+    if kind is None:
+        kind = "flips" if isinstance(landscape.on, Hypercube) else "multiplicative"
     kind, steps = ("worst", kind.steps) if isinstance(kind, Worst) else (kind, Worst().steps)
     until = samples if isinstance(samples, Until) else Until(math.inf, samples, samples)
     if sigmas is None:

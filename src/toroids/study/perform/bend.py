@@ -3,11 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
 from toroids.align.alignment import align
 from toroids.design.task import Task
 from toroids.evaluation.passes import Passes
 from toroids.landscape.bending import BendRecipe
 from toroids.landscape.connect import connect
+from toroids.landscape.greedy_order import Greedy
+from toroids.landscape.orders import flip_profile
 from toroids.landscape.profile import profile
 from toroids.params import Params
 from toroids.statistics.row import Row
@@ -17,9 +22,7 @@ from toroids.study.perform.pair import (
     barriers,
     curve_row,
     flips,
-    greedy_flips,
     profiles,
-    random_flips,
 )
 from toroids.study.perform.setting import Setting
 from toroids.study.shapes import OfPair
@@ -50,13 +53,50 @@ def bend(setting: Setting, networks: Sequence[Params]) -> Row:
         path = connect(landscape, a, b, BendRecipe(steps, BIT_RATE), points=points)
         return {
             "profiles": {
-                "bend": random_flips(setting, a, path.bend, b),
-                "bend_greedy": greedy_flips(setting, a, path.bend, b),
+                "bend": _random_flips(setting, a, path.bend, b),
+                "bend_greedy": _greedy_flips(setting, a, path.bend, b),
             }
         }
     straight = replace(landscape, on=None)
     path = connect(straight, a, b, BendRecipe(steps), points=points)
     return {"profiles": {"bend": curve_row(profile(straight, path, points))}}
+
+
+def _random_flips(setting: Setting, *corners: Params) -> Row:
+    """The mean profile through corners of the hypercube, over several random orders of flips."""
+    asked = setting["profiles"]
+    return _along(setting, corners, asked["orders"], asked["points"])
+
+
+def _greedy_flips(setting: Setting, *corners: Params) -> Row:
+    """The profile through corners of the hypercube in an order that is greedy by error."""
+    blocks = setting["profiles"]["blocks"]
+    # two points per block: within a block the error rises and falls
+    return _along(setting, corners, Greedy(1, blocks), 2 * blocks + 1)
+
+
+def _along(setting: Setting, corners: Sequence[Params], orders: int | Greedy, points: int) -> Row:
+    """One profile through several corners, each part of which takes the same share of t."""
+    parts = [
+        flip_profile(setting.landscape, a, b, orders, points)
+        for a, b in zip(corners, corners[1:], strict=False)
+    ]
+
+    def joint(name: str) -> Tensor:
+        curves = [getattr(part, name) for part in parts]
+        return torch.cat([curves[0], *(curve[..., 1:] for curve in curves[1:])], dim=-1)
+
+    times = [(part.t + number) / len(parts) for number, part in enumerate(parts)]
+    curves = joint("curves")
+    ends = torch.maximum(curves[:, 0], curves[:, -1])
+    return {
+        "t": torch.cat([times[0], *(t[1:] for t in times[1:])]),
+        "error": joint("error"),
+        "error_stderr": joint("error_stderr"),
+        "loss": joint("loss"),
+        "barrier": float((curves.max(dim=1).values - ends).mean()),
+        "orders": len(curves),
+    }
 
 
 def _passes(setting: Setting) -> list[Passes]:

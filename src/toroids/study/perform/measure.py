@@ -60,9 +60,8 @@ def measure(setting: Setting, networks: Sequence[Params]) -> Row:
     landscape, flatness = setting.landscape, setting["flatness"]
     train, test = landscape(params), evaluate(setting.model, params, setting.data.test)
     canonical = canonicalize(setting.group, params)
-    kind = "flips" if setting.group.binary else "multiplicative"
     sigmas, samples = tuple(flatness["sigmas"]), flatness["samples"]
-    energy = local_energy(landscape, canonical, sigmas, samples, kind=kind)
+    energy = local_energy(landscape, canonical, sigmas, samples)
     return {
         "train_error": train.error,
         "train_loss": train.loss,

@@ -1,12 +1,8 @@
 """Measures two networks: how far apart they are, and what lies between them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import combinations
 from math import comb
-
-import torch
-from torch import Tensor
 
 from toroids.align.alignment import Alignment, align
 from toroids.align.loss import LABELS, STEPS
@@ -14,14 +10,12 @@ from toroids.design.draw import drawn
 from toroids.design.task import Task
 from toroids.errors import ParamsError
 from toroids.evaluation.passes import Passes
-from toroids.geometry.hypercube import Hypercube
-from toroids.geometry.paths import Path
-from toroids.geometry.toroid import Toroid
-from toroids.landscape.greedy_order import Greedy
-from toroids.landscape.joined import WAYS, joined
-from toroids.landscape.orders import flip_profile
-from toroids.landscape.parts import PARTS, joined_by_parts
-from toroids.landscape.profile import Profile, profile
+from toroids.geometry.manifold import manifold_of
+from toroids.landscape.between import Between
+from toroids.landscape.joined import WAYS
+from toroids.landscape.orders import FlipProfile
+from toroids.landscape.parts import PARTS
+from toroids.landscape.profile import Profile
 from toroids.params import Params
 from toroids.statistics.row import Row
 from toroids.study.perform.architecture import Architecture, Network
@@ -87,116 +81,46 @@ def pair(setting: Setting, networks: Sequence[Params]) -> Row:
     row: Row = {
         "method": alignment.method,
         "similarity": {"before": alignment.similarity_before, "after": alignment.similarity},
-        **distances(setting.group, alignment),
+        **distances(alignment, setting.group),
         "profiles": {},
         "notes": [],
     }
     if setting["profiles"] is None:
         return row
-    if setting.group.binary:
-        row["profiles"] = _flips(setting, alignment)
-        return row
-    points = setting["profiles"]["points"]
-    for way, make in _ways(setting, alignment, a, b).items():
+    between = Between(setting.landscape, alignment, a, b, **setting["profiles"])
+    for way in between.ways:
         try:
-            path = make()
+            row["profiles"][way] = curve_row(between.profile(way))
         except ParamsError as error:  # two antipodal units: no geodesic is the shortest
             row["notes"].append(f"no {way}: {error}")
-            continue
-        row["profiles"][way] = curve_row(profile(setting.landscape, path, points))
     return row
 
 
-def _ways(
-    setting: Setting, alignment: Alignment, a: Params, b: Params
-) -> dict[str, Callable[[], Path]]:
-    """What makes the paths between two real networks, by name."""
-    group = setting.group
-    ways: dict[str, Callable[[], Path]] = {
-        way: partial(lambda way: joined(group, alignment, a, b, [way])[way], way) for way in WAYS
-    }
-    if setting["profiles"].get("parts"):
-        ways |= joined_by_parts(group, a, b, setting.landscape, setting["alignment"])
-    return ways
-
-
-def distances(group: SymmetryGroup, alignment: Alignment) -> Row:
+def distances(alignment: Alignment, group: SymmetryGroup) -> Row:
     """How far apart two networks are before and after alignment, in every measure that applies."""
-    a, moments = alignment.reference, {"before": alignment.start, "after": alignment.params}
-    if group.binary:
-        cube = Hypercube(group)
-        found = {"hamming": {moment: cube.distance(a, b) for moment, b in moments.items()}}
-        layers = {moment: cube.distances(a, b) for moment, b in moments.items()}
-    else:
-        toroid = Toroid(group)
-        found = {
-            "distance": {moment: toroid.distance(a, b) for moment, b in moments.items()},
-            "mean_angle": {moment: toroid.mean_angle(a, b) for moment, b in moments.items()},
-        }
-        layers = {moment: toroid.distances(a, b) for moment, b in moments.items()}
-    by_layer = [
-        {"space": name, **{moment: layers[moment][name] for moment in moments}}
-        for name in layers["after"]
-    ]
-    return {**found, "layers": by_layer}
-
-
-def curve_row(curve: Profile) -> Row:
-    """Writes a profile as plain data."""
+    a, manifold = alignment.reference, manifold_of(group)
+    moments = {"before": alignment.start, "after": alignment.params}
+    found = {moment: manifold.measures(a, b) for moment, b in moments.items()}
+    layers = {moment: manifold.distances(a, b) for moment, b in moments.items()}
     return {
+        **{name: {moment: found[moment][name] for moment in moments} for name in found["after"]},
+        "layers": [
+            {"space": name, **{moment: layers[moment][name] for moment in moments}}
+            for name in layers["after"]
+        ],
+    }
+
+
+def curve_row(curve: Profile | FlipProfile) -> Row:
+    """Writes a profile as plain data."""
+    row = {
         "t": curve.t,
         "error": curve.error,
         "error_stderr": curve.error_stderr,
         "loss": curve.loss,
         "barrier": curve.barrier,
     }
-
-
-def _flips(setting: Setting, alignment: Alignment) -> dict[str, Row]:
-    """Profiles of binary networks: in random orders of flips, in a greedy one."""
-    a, b = alignment.reference, alignment.params
-    return {
-        "flips_raw": random_flips(setting, a, alignment.start),
-        "flips": random_flips(setting, a, b),
-        "flips_greedy": greedy_flips(setting, a, b),
-    }
-
-
-def random_flips(setting: Setting, *corners: Params) -> Row:
-    """The mean profile through corners of the hypercube, over several random orders of flips."""
-    asked = setting["profiles"]
-    return _along(setting, corners, asked["orders"], asked["points"])
-
-
-def greedy_flips(setting: Setting, *corners: Params) -> Row:
-    """The profile through corners of the hypercube in an order that is greedy by error."""
-    blocks = setting["profiles"]["blocks"]
-    # two points per block: within a block the error rises and falls
-    return _along(setting, corners, Greedy(1, blocks), 2 * blocks + 1)
-
-
-def _along(setting: Setting, corners: Sequence[Params], orders: int | Greedy, points: int) -> Row:
-    """One profile through several corners, each part of which takes the same share of t."""
-    parts = [
-        flip_profile(setting.landscape, a, b, orders, points)
-        for a, b in zip(corners, corners[1:], strict=False)
-    ]
-
-    def joint(name: str) -> Tensor:
-        curves = [getattr(part, name) for part in parts]
-        return torch.cat([curves[0], *(curve[..., 1:] for curve in curves[1:])], dim=-1)
-
-    times = [(part.t + number) / len(parts) for number, part in enumerate(parts)]
-    curves = joint("curves")
-    ends = torch.maximum(curves[:, 0], curves[:, -1])
-    return {
-        "t": torch.cat([times[0], *(t[1:] for t in times[1:])]),
-        "error": joint("error"),
-        "error_stderr": joint("error_stderr"),
-        "loss": joint("loss"),
-        "barrier": float((curves.max(dim=1).values - ends).mean()),
-        "orders": len(curves),
-    }
+    return row | ({"orders": len(curve.curves)} if isinstance(curve, FlipProfile) else {})
 
 
 def _passes(setting: Setting) -> list[Passes]:

@@ -12,8 +12,7 @@ from toroids.design.config import DataConfig, NetworkConfig
 from toroids.design.task import canonical_json
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.passes import Passes
-from toroids.geometry.hypercube import Hypercube
-from toroids.geometry.toroid import Toroid
+from toroids.geometry.manifold import manifold_of
 from toroids.landscape.recalibrate import batch_norms
 from toroids.statistics.row import Row
 from toroids.symmetry.group import SymmetryGroup
@@ -68,8 +67,7 @@ class Setting:
     @cached_property
     def landscape(self) -> Landscape:
         """Of the training examples, on the manifold of the architecture's networks."""
-        manifold = Hypercube if self.group.binary else Toroid
-        return Landscape(self.model, self.data.train, on=manifold(self.group))
+        return Landscape(self.model, self.data.train, on=manifold_of(self.group))
 
     def make_model(self, seed: int) -> nn.Module:
         """Builds a network of the architecture, on the CPU."""
