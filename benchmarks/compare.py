@@ -1,8 +1,8 @@
 """Tells relatives from strangers, beside published scores of kinship.
 
-Run it with `python benchmarks/compare.py`; with `--table` it prints the tables of
-benchmarks/compare.md, the curves of power included. `--scale`, with or without names of families,
-trains the strangers that `toroids.compare` takes as its scale, and writes
+Run it with `python benchmarks/compare.py`; with `--table` it prints the table of
+benchmarks/compare.md (curves of power come from compare_power.py). `--scale`, with or without names
+of families, trains the strangers that `toroids.compare` takes as its scale, and writes
 src/toroids/compare/strangers.json anew; the benchmark's own strangers have other seeds.
 
 Every family of small networks has parents, each pair of which are strangers, and children of the
@@ -15,7 +15,7 @@ import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -29,21 +29,14 @@ from harness.script import main
 
 import toroids as td
 from toroids.compare.scale import FILE, Scale, Strangers, written
-from toroids.compare.score import chance
 
 # Language models take most of the time, so that there are fewer of them: 92 pairs in all.
 PARENTS = {"MLP": 9, "ResNet": 9, "GPT": 5, "Llama": 5}
 CHILDREN_OF = 2
-SCALE_SEED, SCALE_NETWORKS = 1000, 8
+SCALE_SEED, SCALE_NETWORKS, SCALE_TEXT = 1000, 7, 5
 OURS = "toroids"
 # Not to be told by weights: a student that learns outputs alone starts from weights of its own.
 AFRESH = "distilled afresh"
-CURVES: dict[str, tuple[float, ...]] = {
-    "trained on, by a share of the training": (0.01, 0.1, 0.3, 1, 3),
-    "pruned, share": (0.3, 0.5, 0.7, 0.9),
-    "quantised, bits": (8, 4, 3, 2),
-    "averaged, share of the stranger": (0.1, 0.3, 0.5, 0.7),
-}
 
 
 Numbers = dict[str, list[float]]  # by method, one per pair
@@ -74,8 +67,7 @@ class Scores:
         found = td.compare(family.group, left, right)
         self.seconds.append(time.perf_counter() - begun)
         self.verdicts.setdefault(kind, []).append(found.verdict)
-        ours = found.score.beyond(chance(family.group, left)).mean
-        into.setdefault(OURS, []).append(ours)
+        into.setdefault(OURS, []).append(1.0 if found.beyond is None else found.beyond.mean)
         for name, method in PEERS.items():
             value = method(family.group, left, right)
             if value is not None:
@@ -162,9 +154,8 @@ def rows(quick: bool) -> Iterator[Result]:
 
 
 def table() -> None:
-    """Prints the tables of the page."""
+    """Prints the table of the page."""
     show(everything(False))
-    curves()
 
 
 def show(found: Sequence[Scores]) -> None:
@@ -201,38 +192,16 @@ def counted(verdicts: Sequence[str]) -> str:
     return ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds)
 
 
-def curves() -> None:
-    """Prints how many children are told, over how much was done to them."""
-    families = lineage.families()
-    parents = {f.name: [lineage.parent(f, seed) for seed in range(2)] for f in families}
-    makers: list[Callable[[Family, td.Params, td.Params, float], td.Params]] = [
-        lambda f, a, _, x: lineage.tuned(f, a, x),
-        lambda f, a, _, x: lineage.pruned(a, x),
-        lambda f, a, _, x: lineage.quantised(a, int(x)),
-        lambda f, a, b, x: lineage.averaged(a, b, x),
-    ]
-    print("| edit | how much | told as related | mean score, by family |\n|---|---|---|---|")
-    for (kind, amounts), make in zip(CURVES.items(), makers, strict=True):
-        for amount in amounts:
-            found = []
-            for family in families:
-                a, b = parents[family.name]
-                found.append(td.compare(family.group, a, make(family, a, b, amount)))
-            told = sum(x.verdict == "related" for x in found)
-            means = ", ".join(
-                f"{f.name} {x.score.mean:.2f}" for f, x in zip(families, found, strict=True)
-            )
-            print(f"| {kind} | {amount:g} | {told} of {len(found)} | {means} |", flush=True)
-
-
 def strangers(family: Family, quick: bool = False) -> Strangers:
     """Trains networks of one family apart, and scores all pairs."""
-    seeds = range(SCALE_SEED, SCALE_SEED + (3 if quick else SCALE_NETWORKS))
+    count = SCALE_TEXT if "GPT" in family.name or "Llama" in family.name else SCALE_NETWORKS
+    seeds = range(SCALE_SEED, SCALE_SEED + (3 if quick else count))
     networks = [wide(lineage.parent(family, seed)) for seed in seeds]
-    pairs = itertools.combinations(networks, 2)
-    scores = [td.compare(family.group, a, b).score for a, b in pairs]
+    found = [td.compare(family.group, a, b) for a, b in itertools.combinations(networks, 2)]
     size = sum(networks[0][name].numel() for name in family.group.parameters)
-    return Strangers(family.name, len(seeds), size, chance(family.group, networks[0]), scores)
+    print(f"{family.name}: done", file=sys.stderr, flush=True)
+    scores, beyond = [x.score for x in found], [x.beyond for x in found if x.beyond is not None]
+    return Strangers(family.name, len(seeds), size, scores, beyond)
 
 
 def write_scale(path: Path, families: Sequence[Strangers]) -> None:

@@ -95,6 +95,20 @@ class Decoder(nn.Module):
         return result
 
 
-def decoder(letters: int, rotary: bool, width: int = 32) -> Decoder:
-    """A decoder of two layers with two heads: as GPT-2, or with rotary positions as Llama."""
-    return Decoder(letters, width, 2, 2, rotary)
+def decoder(letters: int, rotary: bool, width: int = 32, start: float | None = None) -> Decoder:
+    """A decoder of two layers with two heads: as GPT-2, or with rotary positions as Llama.
+
+    Args:
+        letters: how many there are.
+        rotary: as Llama.
+        width: of the stream.
+        start: standard deviation of its first matrices, 0.02 as published; PyTorch's when None.
+
+    Returns:
+        An untrained network.
+    """
+    model = Decoder(letters, width, 2, 2, rotary)
+    if start is not None:
+        for matrix in (p for p in model.parameters() if p.ndim > 1):
+            nn.init.normal_(matrix, std=start)
+    return model

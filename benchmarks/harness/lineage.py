@@ -20,7 +20,7 @@ from harness.decoders import decoder
 from harness.networks import convolutional
 
 LENGTH, BATCH, RATE = 32, 32, 3e-3
-STEPS = 400
+STEPS, LONGER, SMALL_START = 400, 4, 0.02
 Batches = Callable[[torch.Generator, int], tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -60,18 +60,33 @@ def families(quick: bool = False) -> list[Family]:
 
 
 def more_families(quick: bool = False) -> list[Family]:
-    """Those of the benchmark and others, for the scale of strangers."""
+    """Those of the benchmark and others, for the scale of strangers.
+
+    What makes strangers alike varies: widths, signs that may be flipped, long training, and the
+    small first weights of language models, which leave a few singular values that stand out.
+
+    Args:
+        quick: with fewer steps, for a smoke test.
+
+    Returns:
+        All of them, those of the benchmark first.
+    """
     steps = 10 if quick else STEPS
     return [
         *families(quick),
         Family("MLP, narrow", partial(_perceptron, 12), _digits, steps),
         Family("MLP, wide", partial(_perceptron, 128), _digits, steps),
+        Family("MLP, trained longer", partial(_perceptron, 32), _digits, LONGER * steps),
+        Family("MLP, tanh", partial(_perceptron, 32, activation="tanh"), _digits, LONGER * steps),
+        Family("MLP, GELU", partial(_perceptron, 32, activation="gelu"), _digits, LONGER * steps),
         Family("CNN", partial(_image, False), _digits, steps),
+        Family("GPT, small start", partial(_decoder, False, start=SMALL_START), _text, steps),
+        Family("Llama, small start", partial(_decoder, True, start=SMALL_START), _text, steps),
     ]
 
 
-def _perceptron(width: int, seed: int) -> nn.Module:
-    return td.models.fully_connected([64, width, width, 10], seed=seed)
+def _perceptron(width: int, seed: int, activation: str = "relu") -> nn.Module:
+    return td.models.fully_connected([64, width, width, 10], seed=seed, activation=activation)
 
 
 def _image(residual: bool, seed: int) -> nn.Module:
@@ -79,9 +94,9 @@ def _image(residual: bool, seed: int) -> nn.Module:
     return convolutional(16, residual, residual)
 
 
-def _decoder(rotary: bool, seed: int) -> nn.Module:
+def _decoder(rotary: bool, seed: int, start: float | None = None) -> nn.Module:
     torch.manual_seed(seed)
-    return decoder(len(_letters()), rotary)
+    return decoder(len(_letters()), rotary, start=start)
 
 
 @cache

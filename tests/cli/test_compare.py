@@ -39,6 +39,17 @@ def test_a_pair_is_printed_and_written(folder, capsys):
     assert element.choices["0"].permutation.shape == (1, 4)
 
 
+def test_outputs_are_compared_on_data(folder, capsys):
+    data = {"inputs": torch.randn(9, 3).double(), "targets": torch.zeros(9, dtype=torch.long)}
+    save_file(data, folder / "data.safetensors")
+    options = ("--data", "data.safetensors", "--json", "found.json", "--out", "page.html")
+    assert run(folder, "compare", "a.safetensors", "copy.safetensors", *MODEL, *options) == 0
+    assert "on 9 examples; the largest is the same in 100.00 %" in capsys.readouterr().out
+    found = json.loads((folder / "found.json").read_text())["outputs"]
+    assert found["deviation"] < 1e-12 and found["first"]["examples"] == 9
+    assert "on 9 examples" in (folder / "page.html").read_text()
+
+
 def test_many_networks_make_a_tree(folder, capsys):
     files = [f"{name}.safetensors" for name in ("a", "b", "copy")]
     assert run(folder, "compare", *files, *MODEL, "--out", "page.html", "--json", "f.json") == 0
@@ -55,8 +66,14 @@ def test_bad_input_is_refused_in_one_sentence(folder, capsys):
     a = td.load_params(folder / "a.safetensors")
     wide = {**a, "0.weight": torch.ones(5, 3).double()}
     cases = {
-        "wide": (wide, "`0.weight` has shape (4, 3) in the network but (5, 3) in the"),
-        "half": ({n: x for n, x in a.items() if n[0] == "0"}, "lacks `2.weight`"),
+        "wide": (wide, "has shape (4, 3) in the network but (5, 3) in the checkpoint"),
+        "wide2": (wide, "3 of 4 tensors fit, but no part can be compared where hidden units"),
+        "half": ({n: x for n, x in a.items() if n[0] == "0"}, "lacks `2.weight`, `2.bias`; "),
+        "half2": ({n: x for n, x in a.items() if n[0] == "0"}, "2 of 4 tensors fit, but no part"),
+        "head": (
+            {**a, "2.weight": torch.ones(7, 4).double(), "2.bias": torch.ones(7).double()},
+            "2 of 4 tensors fit: compare them with --only 0.",
+        ),
         "nan": ({**a, "2.bias": a["2.bias"] * torch.nan}, "NaN or infinite"),
         "int8": ({**a, "0.weight": a["0.weight"].to(torch.int8)}, "holds quantised weights"),
         "packed": ({**a, "0.qweight": torch.ones(3, dtype=torch.int32)}, "dequantise it with"),
@@ -69,6 +86,10 @@ def test_bad_input_is_refused_in_one_sentence(folder, capsys):
     for words, sentence in (
         (("a.safetensors", "./a.safetensors"), "are the same file"),
         (("a.safetensors",), "pass two or more"),
+        (
+            ("a.safetensors", "b.safetensors", "nan.safetensors"),
+            "`2.bias` in `nan.safetensors` has",
+        ),
         (
             ("a.safetensors", "b.safetensors", "c.safetensors", "--only", "0"),
             "are for two networks",

@@ -38,8 +38,10 @@ def near(group, params, size, seed=5):
     return {name: found[group.tied.get(name, name)] for name in found}
 
 
-@pytest.mark.parametrize("name", ["Llama", *WRITTEN])
-@pytest.mark.parametrize("kind", ["child", "stranger"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("Llama", "child"), *((name, kind) for name in WRITTEN for kind in ("child", "stranger"))],
+)
 def test_no_element_and_no_exchange_changes_what_is_found(name, kind):
     group, a = network(name)
     b = near(group, a, 0.2) if kind == "child" else random_weights(group, a, 3)
@@ -52,10 +54,11 @@ def test_no_element_and_no_exchange_changes_what_is_found(name, kind):
         (moved.score.peak, plain.score.peak),
         (moved.similarity, plain.similarity),
         (moved.chance.mean, plain.chance.mean),
+        (moved.beyond.peak, plain.beyond.peak),
         (moved.bound, plain.bound),
         (moved.distance, plain.distance),
     ):
-        assert found == pytest.approx(expected, rel=1e-6)
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
     assert moved.raw_distance > 2 * plain.raw_distance or kind == "stranger"
 
 
@@ -109,6 +112,59 @@ def test_weights_equal_up_to_their_rounding_are_the_same_and_a_step_of_training_
     step = {n: x * (1 + 2e-6) for n, x in a.items()}
     step["hidden1.weight"] = a["hidden1.weight"] + 2e-6
     assert td.compare(case.group, a, step).verdict == "related"
+
+
+def test_precision_is_that_of_the_weights_and_not_of_their_type():
+    case = build("two-hidden")
+    a = {n: x.float() for n, x in case.params.items()}
+    coarse = {n: x.bfloat16().float() for n, x in a.items()}  # saved wider than it is
+    found = td.compare(case.group, a, coarse)
+    assert found.verdict == "same function" and "bfloat16" in found.reason
+    assert 0 < found.distance < 0.1 and found.alignment is None
+    copy = case.group.apply(case.group.random(torch.Generator().manual_seed(2)), a)
+    wide = {n: x.double() for n, x in copy.items()}
+    assert td.compare(case.group, a, wide).verdict == "copy in disguise"
+    # one weight of coarse ones is no rounding, however little it is beside all of them
+    signs = {n: torch.where(x > 0, 1.0, -1.0) for n, x in a.items()}
+    other = {**signs, "output.weight": signs["output.weight"].clone()}
+    other["output.weight"][0, 0] *= -1
+    assert td.compare(case.group, signs, other).verdict == "related"
+
+
+def test_outputs_are_compared_on_data():
+    model = td.models.fully_connected([4, 8, 3], seed=0).double()
+    a = model.state_dict()
+    inputs, labels = torch.randn(30, 4).double(), torch.randint(3, (30,))
+    group = td.discover(model, inputs[:2])
+    landscape = td.Landscape(model, (inputs, labels), batch_size=7)
+    b = {n: x + 0.1 * torch.ones_like(x) for n, x in a.items()}
+    found = td.compare(group, a, b, landscape=landscape).outputs
+    f, g = (torch.func.functional_call(model, dict(x), (inputs,)) for x in (a, b))
+    expected = (f - g).norm() / (f.norm() * g.norm()).sqrt()
+    assert found.deviation == pytest.approx(float(expected))
+    assert found.agreement == pytest.approx(float((f.argmax(1) == g.argmax(1)).double().mean()))
+    assert found.examples == 30 and found.first == landscape(a)
+    # what the reader of a classifier cannot see is no difference
+    classifier = td.discover(model, inputs[:2], output="classifier")
+    b = {n: 3 * x if n.startswith("output") else x for n, x in a.items()}
+    b["output.bias"] = b["output.bias"] + 5
+    seen = td.compare(classifier, a, b, landscape=landscape).outputs
+    assert seen.deviation < 1e-7 and seen.agreement == 1
+    zero = {n: x * (not n.startswith("output")) for n, x in a.items()}
+    assert td.compare(group, a, zero, landscape=landscape).outputs.deviation == 1
+    with pytest.raises(td.ToroidsError, match="only= compares parts"):
+        td.compare(group, a, b, only=["hidden1"], landscape=landscape)
+
+
+def test_where_nothing_is_free_weights_tell_nothing():
+    group = td.fully_connected_group({"output.weight": torch.ones(3, 4).double()})
+    a, b = (torch.randn(3, 4, generator=torch.Generator().manual_seed(s)).double() for s in (1, 2))
+    found = td.compare(group, {"output.weight": a}, {"output.weight": a + 0.1 * b})
+    assert found.verdict == "undecided" and "No symmetry moves" in found.reason
+    case = build("two-hidden")
+    zero = {n: torch.zeros_like(x) for n, x in case.params.items()}
+    found = td.compare(case.group, case.params, zero)
+    assert found.verdict == "undecided" and "second network are zero" in found.reason
 
 
 def test_a_copy_that_was_only_rescaled_is_one_in_disguise():

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from toroids.checkpoint import Checkpoint, open_checkpoint
-from toroids.cli.loaded import group_and_files, names_of
+from toroids.cli.loaded import DATA, Measure, data_files, group_and_files, names_of
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     MODEL,
@@ -25,7 +25,11 @@ from toroids.cli.shared import (
 from toroids.compare.compare import Comparison
 from toroids.compare.compare import compare as compared
 from toroids.compare.family import Branch, Family, compare_many
+from toroids.data.files import load_data
 from toroids.errors import ConfigError, ParamsError
+from toroids.evaluation.landscape import Landscape
+from toroids.evaluation.metrics import metric_named
+from toroids.models.load import load_model
 from toroids.params import encode_params
 from toroids.report.comparison import comparison_page, facts, family_page
 from toroids.symmetry.element import Element
@@ -53,27 +57,42 @@ def compare(
         list[str] | None,
         typer.Option(help="A tensor, or a module, that is compared; repeatable. Of two networks."),
     ] = None,
+    data: Annotated[
+        str | None, typer.Option(help=f"Compare the outputs on it as well. {DATA} Of two networks.")
+    ] = None,
+    metric: Measure = "classification",
     bias: Annotated[bool, typer.Option(help="Count biases as coordinates of the spheres.")] = True,
     force: Force = False,
 ) -> None:
     """Tell whether networks are the same, copies in disguise, related, or strangers."""
     mode = output_mode(output)
     check_inputs(inputs, tokens)
+    metric_named(metric)
     _check_files(weights)
-    if len(weights) > 2 and (only or element is not None):
-        raise ConfigError("--only and --element are for two networks; name two.")
-    read = [*weight_files(*weights), *model_files(model)]
+    if len(weights) > 2 and (only or data is not None or element is not None):
+        raise ConfigError("--only, --data and --element are for two networks; name two.")
+    if only and data is not None:
+        raise ConfigError("--only compares parts, and --data runs whole networks; leave one out.")
+    read = [*weight_files(*weights), *model_files(model), *data_files(data)]
     places = _places(read, force, {"--out": out, "--json": json, "--element": element})
+    examples = None if data is None else load_data(data)
     sources = [open_checkpoint(file) for file in weights]
     for source in sources:
         _check_not_quantised(source)
     group, networks = group_and_files(model, inputs, tokens, mode, output_key, sources, only)
+    landscape = None
+    if examples is not None:
+        network = load_model(model)
+        landscape = Landscape(network, examples, metric=metric, output_key=output_key)
     names = names_of(weights)
     found: Comparison | Family
     with shown_progress(every=5.0) as progress:
         if len(weights) == 2:
             first, second = networks
-            found = compared(group, first, second, bias, only=only or None, progress=progress)
+            found = compared(
+                group, first, second, bias, only=only or None, landscape=landscape,
+                progress=progress,
+            )  # fmt: skip
         else:
             found = compare_many(group, networks, names, bias, progress=progress)
     if "--out" in places:
@@ -136,10 +155,13 @@ def _show(found: Comparison | Family) -> None:
         return
     rows = [
         (f"{found.names[i]} and {found.names[j]}", c.verdict, f"{c.score.mean:.4f}",
+         "" if c.beyond is None else f"{c.beyond.mean:.4f}",
+         f"< {c.false_alarms.upper:.1%}" if c.verdict == "related" else "",
          f"{c.distance:.4g}", f"{c.raw_distance:.4g}")
         for (i, j), c in found.comparisons.items()
     ]  # fmt: skip
-    shown_table(("pair", "verdict", "score", "distance", "raw"), rows, (2, 3, 4))
+    columns = ("pair", "verdict", "score", "beyond chance", "false alarms", "distance", "raw")
+    shown_table(columns, rows, (2, 3, 4, 5, 6))
     say("\n".join(_drawn(found.tree)))
 
 

@@ -1,6 +1,6 @@
 """A model, its group and its networks' files, as the commands on the landscape take them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +20,10 @@ from toroids.cli.shared import (
     example_inputs,
     output_mode,
 )
+from toroids.compare.surrogate import moved_axes
 from toroids.data.files import EMBEDDED
 from toroids.discovery.discover import discover
+from toroids.errors import ParamsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.hypercube import Hypercube
@@ -31,6 +33,8 @@ from toroids.params import Params
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import OutputMode
 
+# Parts of a network that a sentence names.
+MOST_PARTS = 4
 DATA = "A safetensors file with `inputs` and `targets`; or digits, digits:test."
 Examples = Annotated[str, typer.Option("--data", help=DATA)]
 Training = Annotated[
@@ -106,10 +110,48 @@ def group_and_files(
     group = discover(network, examples, mode, output_key=output_key)
     pieces = original_pieces(network)
     shared = shared_names(group, only) if only else group.shapes
-    return group, [
-        state_dict_names(x, own_shapes(x.shapes, group.shapes, shared), group.tied, pieces)
-        for x in sources
-    ]
+
+    def view(source: Checkpoint) -> StateDictView:
+        shapes = own_shapes(source.shapes, group.shapes, shared)
+        try:
+            return state_dict_names(source, shapes, group.tied, pieces)
+        except ParamsError as error:
+            if only is None and len(sources) < 2:  # no part of it can be asked for
+                raise
+            raise ParamsError(f"{str(error).rstrip('.')}; {_fitting(group, source)}.") from error
+
+    return group, [view(source) for source in sources]
+
+
+def _fitting(group: SymmetryGroup, source: Checkpoint) -> str:
+    """Says how much of a file fits an architecture, and which part can be compared."""
+    held = own_shapes(source.shapes, group.shapes, ())
+    there = {n for n in group.shapes if any(f".{x}".endswith(f".{n}") for x in source.shapes)}
+    wrong = {name for name in there if held[name] != tuple(group.shapes[name])}
+    fit = f"{len(there) - len(wrong)} of {len(group.shapes)} tensors fit"
+    moved = moved_axes(group)
+    turned = {
+        name
+        for name in wrong
+        if len(held[name]) != len(group.shapes[name])
+        or any(held[name][axis] != group.shapes[name][axis] for axis in moved.get(name, ()))
+    }
+    bad = wrong | (group.shapes.keys() - there)
+    parts = list(dict.fromkeys(_part(name, bad) for name in group.shapes if name not in bad))
+    if not parts or turned or there != group.shapes.keys():
+        return f"{fit}, but no part can be compared where hidden units differ or are missing"
+    shown = " ".join(f"--only {part}" for part in parts[:MOST_PARTS])
+    return f"{fit}: compare them with {shown}{' ...' * (len(parts) > MOST_PARTS)}"
+
+
+def _part(name: str, bad: Collection[str]) -> str:
+    """The largest module of a tensor in which nothing is bad."""
+    pieces = name.split(".")
+    for end in range(1, len(pieces)):
+        prefix = ".".join(pieces[:end])
+        if not any(other.startswith(f"{prefix}.") for other in bad):
+            return prefix
+    return name
 
 
 def data_files(*sources: str | None) -> list[Path]:

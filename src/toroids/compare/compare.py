@@ -8,29 +8,32 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from toroids.align.alignment import Alignment, align
 from toroids.align.problem import Progress
+from toroids.align.trunk import compared as part_of
+from toroids.align.trunk import shared_names
 from toroids.arguments import checked
-from toroids.canonical.form import moved_weights
-from toroids.compare.layers import Layer, Limits, layers
+from toroids.canonical.form import canonicalize
+from toroids.compare.checks import check_network
+from toroids.compare.equality import Rounding, alike, equal
+from toroids.compare.layers import Layer, Limits, layers, modules
 from toroids.compare.moved import NOTHING, Moved, in_words, moved
-from toroids.compare.scale import FalseAlarms, Scale, shipped
-from toroids.compare.score import Score, chance, cosine, score
+from toroids.compare.outputs import Outputs, outputs
+from toroids.compare.scale import FalseAlarms, shipped
+from toroids.compare.score import Cosines, Score, beyond, chance, cosine, cosines, counted
+from toroids.compare.surrogate import moved_axes
 from toroids.compare.verdict import Judgement, Verdict, judge, same
-from toroids.errors import ParamsError
+from toroids.errors import ToroidsError
+from toroids.evaluation.landscape import Landscape
 from toroids.geometry.toroid import Toroid
-from toroids.params import Params, check_finite, check_floating, inner_product
+from toroids.params import Params, inner_product
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
-# Aligning random weights takes as long as the networks; what they reach matters where few units
-# meet few weights, and is little in large networks.
-LARGE = 5_000_000
-# Distances relative to the weights that are rounding: in float64 what ill-conditioned elements
-# leave, else so many times the precision; weights in half precision were rounded but once.
-LEAST_ROUNDING, ROUNDINGS, HALF_ROUNDINGS = 1e-9, 64, 2
+# Aligning surrogates takes as long as the networks: of large ones that are more alike than this,
+# where no strangers of any architecture come near, chance is not measured.
+LARGE, SURE = 5_000_000, 0.9
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,10 @@ class Comparison:
         reason: why, in one sentence.
         false_alarms: how often networks trained apart score as high as these.
         score: the mean and the largest cosine of their matrices, aligned.
-        chance: the score of random weights; None for equal and for large networks.
+        chance: the score of their surrogates, random networks with their second moments and
+            singular values; None where it was not needed: for equal networks, copies, and large
+            networks that are very much alike.
+        beyond: what of the score is beyond chance, by which the verdict is given; None likewise.
         similarity: the cosine of all weights, aligned, in [-1, 1].
         similarity_before: the same as the networks lie, canonical.
         distance: on the toroid, aligned.
@@ -53,6 +59,7 @@ class Comparison:
         moved: by space, what was done to the second network's canonical form.
         element: which does that; None where the networks are equal as they are.
         alignment: the canonical networks; None where the networks are equal as they are.
+        outputs: what the networks make of data; None where there are none.
         notes: what the reader should know.
         seconds: wall time.
 
@@ -64,6 +71,7 @@ class Comparison:
     false_alarms: FalseAlarms
     score: Score
     chance: Score | None
+    beyond: Score | None
     similarity: float
     similarity_before: float
     distance: float
@@ -75,6 +83,7 @@ class Comparison:
     alignment: Alignment | None
     notes: tuple[str, ...]
     seconds: float
+    outputs: Outputs | None = None
 
     @property
     def element(self) -> Element | None:
@@ -102,7 +111,6 @@ class Comparison:
 
     def row(self) -> dict[str, Any]:
         """Writes what was found as plain data, for JSON; the bound is computed."""
-        chance = None if self.chance is None else [self.chance.mean, self.chance.peak]
         return {
             "verdict": self.verdict,
             "reason": self.reason,
@@ -112,8 +120,9 @@ class Comparison:
                 "networks": self.false_alarms.networks,
                 "upper": self.false_alarms.upper,
             },
-            "score": {"mean": self.score.mean, "peak": self.score.peak},
-            "chance": None if chance is None else dict(zip(("mean", "peak"), chance, strict=True)),
+            "score": vars(self.score),
+            "chance": None if self.chance is None else vars(self.chance),
+            "beyond": None if self.beyond is None else vars(self.beyond),
             "similarity": self.similarity,
             "similarity_before": self.similarity_before,
             "bound": self.bound,
@@ -123,6 +132,7 @@ class Comparison:
             "raw_distance": self.raw_distance,
             "layers": [vars(layer) for layer in self.layers],
             "moved": [vars(each) for each in self.moved],
+            "outputs": None if self.outputs is None else _plain(self.outputs),
             "notes": list(self.notes),
             "seconds": self.seconds,
         }
@@ -136,6 +146,7 @@ def compare(
     bias: bool = True,
     *,
     only: Sequence[str] | None = None,
+    landscape: Landscape | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Tells whether two networks are the same, a copy in disguise, related, or strangers.
@@ -153,6 +164,8 @@ def compare(
         bias: whether biases are coordinates of the spheres, as in `canonicalize`.
         only: names of parameters, or of modules, that are compared, as in `align`; the rest may
             have other shapes. All when None.
+        landscape: the model and data, `Landscape(model, (inputs, targets))`, on which the outputs
+            of both networks are compared besides. None where there are none, or with `only`.
         progress: called with a text, the number of steps done, and of all steps.
 
     Returns:
@@ -160,127 +173,124 @@ def compare(
 
     Raises:
         ParamsError: the networks are of different architectures, not finite, or quantised.
+        ToroidsError: `only` and `landscape` together.
+        DataError: data that the model cannot run on.
 
     Example:
         >>> import torch, toroids as td
-        >>> a = td.models.fully_connected([4, 8, 3], seed=0).double().state_dict()
-        >>> group = td.fully_connected_group(a)
+        >>> model = td.models.fully_connected([4, 8, 3], seed=0).double()
+        >>> a, group = model.state_dict(), td.discover(model, torch.randn(2, 4).double())
         >>> b = group.apply(group.random(torch.Generator().manual_seed(0)), a)
         >>> td.compare(group, a, b).verdict
         'copy in disguise'
         >>> td.compare(group, a, a).verdict
         'same function'
+        >>> data = torch.randn(50, 4), torch.randint(3, (50,))
+        >>> outputs = td.compare(group, a, b, landscape=td.Landscape(model, data)).outputs
+        >>> outputs.deviation < 1e-12, outputs.agreement
+        (True, 1.0)
     """
     begun = time.monotonic()
-    _check(group, a, b, only is None)
-    if _equal(a, b):
-        return _of_equal(group, a, begun)
-    left, right = _alike(a, b)
-    found = align(group, right, to=left, method="fresh", bias=bias, only=only, progress=progress)
-    rounding = Rounding.of((a, b), found.compared.parameters)
-    compared = _compared(found, (left, right), rounding, bias)
-    return replace(compared, seconds=time.monotonic() - begun)
-
-
-def _check(group: SymmetryGroup, a: Params, b: Params, whole: bool) -> None:
+    if only is not None and landscape is not None:
+        raise ToroidsError(
+            "only= compares parts, and landscape= runs whole networks; leave one of them out."
+        )
     for params, what in ((a, "the first network"), (b, "the second network")):
-        check_floating(params, moved_weights(group), what)
-        if whole:
-            _check_fits(group, params, what)
-        check_finite(params, what)
+        check_network(group, params, what, only is None)
+    found = _found(group, a, b, bias, only, progress)
+    if landscape is not None:
+        found = replace(found, outputs=outputs(landscape, *alike(a, b), group.output.mode))
+    return replace(found, seconds=time.monotonic() - begun)
 
 
-def _check_fits(group: SymmetryGroup, params: Params, what: str) -> None:
-    """Raises where a network is of another architecture, and says how much of it fits."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in params.items()}
-    wrong = [name for name, shape in group.shapes.items() if shapes.get(name) != tuple(shape)]
-    if not wrong:
-        return group.check(params, what)
-    name = wrong[0]
-    has = f"has shape {shapes[name]}" if name in shapes else "is not there"
-    fit = [known for known in group.shapes if known not in wrong]
-    parts = sorted({known.partition(".")[0] for known in fit})
-    advice = "pass networks of one architecture"
-    if fit:
-        advice += f", or compare what fits with only=, as only={parts[:3]}"
-    raise ParamsError(
-        f"{what} is of another architecture: {len(fit)} of {len(group.shapes)} tensors fit, but "
-        f"`{name}` {has}, expected {tuple(group.shapes[name])}; {advice}."
-    )
+def _found(
+    group: SymmetryGroup,
+    a: Params,
+    b: Params,
+    bias: bool,
+    only: Sequence[str] | None,
+    progress: Progress | None,
+) -> Comparison:
+    """What the weights of two networks have in common, the cheap tests first."""
+    shared = None if only is None else shared_names(group, only)
+    part = group if shared is None else part_of(group, shared)
+    if equal(a, b, shared):
+        return _of_same(part, a, b, None, bias)
+    typed, rounding = (Rounding.of((a, b), part.parameters, typed) for typed in (True, False))
+    left, right = alike(a, b)
+    if shared is None and rounding.hides(left, right, group.parameters):
+        return _of_same(part, left, right, rounding, bias)
+    found = align(group, right, to=left, method="fresh", bias=bias, only=only, progress=progress)
+    return _compared(found, (left, right), (typed, rounding), bias, progress)
 
 
-def _equal(a: Params, b: Params) -> bool:
-    return a.keys() == b.keys() and all(
-        x is b[name]
-        or (x.dtype == b[name].dtype and x.shape == b[name].shape and torch.equal(x, b[name]))
-        for name, x in a.items()
-    )
-
-
-def _of_equal(group: SymmetryGroup, params: Params, begun: float) -> Comparison:
-    """What there is to say of equal networks, which needs no alignment."""
-    perfect = Score(1.0, 1.0)
-    judgement = same(False, "", "", shipped().false_alarms("mean", perfect, None))
-    held = layers(group, (params, params), params, (params, params), Limits(0.0, 1.0))
+def _of_same(
+    group: SymmetryGroup, a: Params, b: Params, rounding: Rounding | None, bias: bool
+) -> Comparison:
+    """What there is to say of weights that are equal, to rounding or bit by bit: no alignment."""
+    perfect, names = Score(1.0, 1.0), group.parameters
+    alarms = shipped().false_alarms("mean", perfect, False)
+    judgement = same(False, "", rounding.name if rounding else "", alarms)
+    distance, reached, likeness = 0.0, perfect, 1.0
+    if rounding is None:
+        b = a
+    else:
+        one, other = (canonicalize(group, x, bias=bias) for x in (a, b))
+        distance, likeness = Toroid(group, bias).distance(one, other), cosine(one, other, names)
+        reached = Score.of(cosines(group, one, other, {n: [n] for n in counted(group)}))
+    limits = Limits(2 * torch.finfo(rounding.kind).eps if rounding else 0.0, 1.0, 1.0)
     return Comparison(
-        verdict=judgement.verdict, reason=judgement.reason, false_alarms=judgement.false_alarms,
-        score=perfect, chance=None, similarity=1.0, similarity_before=1.0, distance=0.0,
-        distance_before=0.0, distances={}, raw_distance=0.0, layers=held, moved=(),
-        alignment=None, notes=(), seconds=time.monotonic() - begun,
+        verdict=judgement.verdict, reason=judgement.reason, false_alarms=alarms, score=reached,
+        chance=None, beyond=None, similarity=likeness, similarity_before=likeness,
+        distance=distance, distance_before=distance, distances={},
+        raw_distance=_raw(a, b, names)[0],
+        layers=layers(group, (a, b), b, (a, b), limits), moved=(), alignment=None, notes=(),
+        seconds=0.0,
     )  # fmt: skip
 
 
-def _alike(a: Params, b: Params) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Two networks in one precision, at least float32, on the first one's device."""
-    left, right = dict(a), dict(b)
-    for name in left.keys() & right.keys():
-        x, y = left[name], right[name]
-        if x.is_floating_point() and y.is_floating_point():
-            kind = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
-            left[name], right[name] = x.to(kind), y.to(device=x.device, dtype=kind)
-        else:
-            right[name] = y.to(x.device)
-    return left, right
-
-
 def _compared(
-    found: Alignment, given: tuple[Params, Params], precision: "Rounding", bias: bool
+    found: Alignment,
+    given: tuple[Params, Params],
+    roundings: tuple[Rounding, Rounding],
+    bias: bool,
+    progress: Progress | None,
 ) -> Comparison:
-    """Gathers the evidence on two aligned networks, and judges it; seconds are for the caller."""
+    """Gathers the evidence on two aligned networks, and judges it."""
     group = found.compared
-    names, toroid, scale = group.parameters, Toroid(group, bias), shipped()
+    names, toroid = group.parameters, Toroid(group, bias)
     reference, start, params = (
         {name: x[name] for name in group.shapes}
         for x in (found.reference, found.start, found.params)
     )
     distances = toroid.distances(reference, params)
-    raw, size = _raw(*given, names)
-    reached, actions = score(group, reference, params), moved(group, found.element)
-    unscaled = _moved_only(found, *given)
-    by_chance, judgement = None, None
-    if math.hypot(*distances.values()) <= precision.aligned * _norm(reference, names):
-        still = _raw(*unscaled, names)[0]
-        done = in_words(actions, still > precision.aligned * size)
-        judgement = _judged_same(done, raw, size, precision, scale)
-    if judgement is None:
-        if sum(reference[name].numel() for name in names) <= LARGE:
-            by_chance = chance(group, reference)
-        judgement = judge(reached, by_chance, scale)
-    strange = scale.limit("peak", False).strangers
+    actions, unscaled = moved(group, found.element), _moved_only(found, *given)
+    reached = cosines(group, reference, params, {name: [name] for name in counted(group)})
+    judgement, change = None, math.hypot(*distances.values()) / (_norm(reference, names) or 1.0)
+    rounding = next((x for x in roundings if change <= x.aligned), roundings[-1])
+    if change <= rounding.aligned:
+        judgement = _judged_same(given, unscaled, actions, rounding, names)
+    judgement = judgement or _untold(group, reference, params)
+    random = None if judgement else _chance(found, Score.of(reached), bias, progress)
+    known = None if random is None else Score.of({name: random[name] for name in reached})
+    surplus = None if random is None else beyond(reached, random)
+    judgement = judgement or judge(Score.of(reached), known, surplus, shipped())
+    limits = (shipped().limit("peak", above).strangers for above in (False, True))
     return Comparison(
         verdict=judgement.verdict,
         reason=judgement.reason,
         false_alarms=judgement.false_alarms,
-        score=reached,
-        chance=by_chance,
+        score=Score.of(reached),
+        chance=known,
+        beyond=surplus,
         similarity=cosine(reference, params, names),
         similarity_before=cosine(reference, start, names),
         distance=math.hypot(*distances.values()),
         distance_before=toroid.distance(reference, start),
         distances=distances,
-        raw_distance=raw,
+        raw_distance=_raw(*given, names)[0],
         layers=layers(
-            group, (reference, params), start, unscaled, Limits(precision.aligned, strange)
+            group, (reference, params), start, unscaled, Limits(rounding.aligned, *limits), random
         ),
         moved=actions,
         alignment=found,
@@ -289,40 +299,54 @@ def _compared(
     )
 
 
-@dataclass(frozen=True)
-class Rounding:
-    """Relative distances that are rounding.
+def _chance(
+    found: Alignment, reached: Score, bias: bool, progress: Progress | None
+) -> Cosines | None:
+    """What surrogates reach, by layer and by matrix; None where it costs and does not decide."""
+    group = found.compared
+    size = sum(found.params[name].numel() for name in group.parameters)
+    if size > LARGE and reached.mean > SURE:
+        return None
+    parts = {**modules(group), **{name: [name] for name in counted(group)}}
+    return chance(found, bias, parts, progress)
 
-    Attributes:
-        name: of the narrowest precision of the weights.
-        stored: of weights that were rounded once.
-        aligned: of weights that were moved, rounded, and moved back.
-    """
 
-    name: str
-    stored: float
-    aligned: float
-
-    @staticmethod
-    def of(stored: Sequence[Params], names: Sequence[str]) -> "Rounding":
-        """That of the narrowest weights of two networks."""
-        kinds = {params[name].dtype for params in stored for name in names}
-        kind = max((k for k in kinds if k.is_floating_point), key=lambda k: torch.finfo(k).eps)
-        eps = torch.finfo(kind).eps
-        times = HALF_ROUNDINGS if kind.itemsize < 4 else ROUNDINGS
-        return Rounding(str(kind).removeprefix("torch."), eps, max(LEAST_ROUNDING, times * eps))
+def _untold(group: SymmetryGroup, a: Params, b: Params) -> Judgement | None:
+    """The verdict on networks of which weights tell nothing; None on all others."""
+    alarms = shipped().false_alarms("mean", Score(0.0, 0.0), True)
+    names = counted(group)
+    for params, which in ((a, "first"), (b, "second")):
+        if not _norm(params, names):
+            reason = f"All weights of the {which} network are zero, which tells nothing."
+            return Judgement("undecided", reason, alarms)
+    axes = moved_axes(group)
+    if not any(group.shapes[name][axis] > 1 for name in names for axis in axes.get(name, ())):
+        reason = (
+            "No symmetry moves units of these networks: data alone may fix all their weights, and "
+            "their likeness tells nothing."
+        )
+        return Judgement("undecided", reason, alarms)
+    return None
 
 
 def _judged_same(
-    done: str, raw: float, size: float, rounding: Rounding, scale: Scale
+    given: tuple[Params, Params],
+    unscaled: tuple[Params, Params],
+    actions: tuple[Moved, ...],
+    rounding: Rounding,
+    names: Sequence[str],
 ) -> Judgement | None:
     """The verdict on networks at no distance; None where a change as small as rounding is one."""
-    alarms = scale.false_alarms("mean", Score(1.0, 1.0), None)
-    if raw <= rounding.stored * size:
-        return same(False, "", rounding.name, alarms)
+    raw, size = _raw(*given, names)
+    done = in_words(actions, _raw(*unscaled, names)[0] > rounding.aligned * size)
     if raw <= rounding.aligned * size and done == NOTHING:
         return None
+    alarms = shipped().false_alarms("mean", Score(1.0, 1.0), False)
     return same(True, done, rounding.name, alarms)
+
+
+def _plain(found: Outputs) -> dict[str, Any]:
+    return {**vars(found), "first": vars(found.first), "second": vars(found.second)}
 
 
 def _moved_only(found: Alignment, a: Params, b: Params) -> tuple[Params, Params]:

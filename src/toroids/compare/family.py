@@ -13,6 +13,7 @@ from torch import Tensor
 
 from toroids.align.problem import Progress
 from toroids.arguments import check_several, checked
+from toroids.compare.checks import check_network
 from toroids.compare.compare import Comparison, compare
 from toroids.errors import ToroidsError
 from toroids.params import Params
@@ -144,6 +145,8 @@ def compare_many(
             f"there are {len(networks)} networks and the names {names}; give every network a name "
             "of its own."
         )
+    for name, network in zip(names, networks, strict=True):
+        check_network(group, network, f"`{name}`")
     pairs = list(combinations(range(len(networks)), 2))
     found = {}
     for done, (i, j) in enumerate(pairs):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from toroids.compare.score import cosine
+from toroids.compare.score import Cosines, cosine, excess
 from toroids.params import Params, inner_product
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
@@ -20,9 +20,10 @@ class Layer:
         parameters: how many it has.
         similarity: the cosine of its weights after alignment.
         before: the same as the two networks lie, both canonical.
+        chance: what surrogates of the two networks reach; None where it was not measured.
         change: ||a - b|| / sqrt(||a|| ||b||) after alignment.
-        state: "untouched", equal up to rounding; "lightly changed", more alike than any layer of
-            two networks that were trained apart; or "new".
+        state: "untouched", equal up to rounding; "lightly changed", more alike beyond chance than
+            any matrix of two networks that were trained apart; or "new".
 
     See `Comparison` for layers in use.
     """
@@ -31,6 +32,7 @@ class Layer:
     parameters: int
     similarity: float
     before: float
+    chance: float | None
     change: float
     state: State
 
@@ -42,17 +44,24 @@ class Limits:
     Attributes:
         rounding: the relative change up to which it counts as untouched.
         strange: the similarity up to which layers of strangers come.
+        beyond: the same beyond chance, which decides where chance is known.
     """
 
     rounding: float
     strange: float
+    beyond: float
 
 
 Pair = tuple[Params, Params]
 
 
 def layers(
-    group: SymmetryGroup, aligned: Pair, start: Params, unscaled: Pair, limits: Limits
+    group: SymmetryGroup,
+    aligned: Pair,
+    start: Params,
+    unscaled: Pair,
+    limits: Limits,
+    chance: Cosines | None = None,
 ) -> tuple[Layer, ...]:
     """Compares two aligned networks layer by layer, in the order of their state dict.
 
@@ -63,22 +72,27 @@ def layers(
         unscaled: the same two with the scales they came with: a change of one layer changes those
             of its units, and so what reads them in canonical form.
         limits: of the states.
+        chance: what surrogates reach, by layer.
 
     Returns:
         One entry per layer; gains that the canonical form makes one are left out.
     """
     a, b, start = (as_read(group, x) for x in (*aligned, start))
     found = []
-    for name, tensors in _modules(group).items():
+    for name, tensors in modules(group).items():
         alike, change = cosine(a, b, tensors), _change(a, b, tensors)
         if change is None:
             continue
-        state: State = "lightly changed" if alike > limits.strange else "new"
+        random = None if chance is None else chance[name]
+        known = alike > limits.strange
+        if random is not None:
+            known = excess(alike, random) > limits.beyond
+        state: State = "lightly changed" if known else "new"
         plain = _change(*unscaled, tensors)
         if min(change, change if plain is None else plain) <= limits.rounding:
             state = "untouched"
         count = sum(a[n].numel() for n in tensors)
-        found.append(Layer(name, count, alike, cosine(a, start, tensors), change, state))
+        found.append(Layer(name, count, alike, cosine(a, start, tensors), random, change, state))
     return tuple(found)
 
 
@@ -90,8 +104,15 @@ def _change(a: Params, b: Params, names: list[str]) -> float | None:
     return inner_product(step, step, names) ** 0.5 / size if size else None
 
 
-def _modules(group: SymmetryGroup) -> dict[str, list[str]]:
-    """The tensors of every module, in order."""
+def modules(group: SymmetryGroup) -> dict[str, list[str]]:
+    """The tensors of every module, in order, without gains that the canonical form makes one.
+
+    Args:
+        group: the architecture's symmetry group.
+
+    Returns:
+        Names of tensors by the name of their module; by their own where no module holds them.
+    """
     ones = {
         space.legs[gain].tensor
         for space in group.spaces if space.of("rotate")

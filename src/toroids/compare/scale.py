@@ -28,15 +28,19 @@ class Strangers:
         name: of the architecture.
         networks: how many were trained.
         parameters: of each.
-        chance: the score of random weights.
-        scores: one per pair.
+        scores: one per pair, of the networks as they are.
+        beyond: one per pair, what of it is beyond chance.
     """
 
     name: str
     networks: int
     parameters: int
-    chance: Score
     scores: Sequence[Score]
+    beyond: Sequence[Score]
+
+    def values(self, which: str, above: bool) -> list[float]:
+        """The "mean" or "peak" of every pair, as it is, or what of it is `above` chance."""
+        return [getattr(score, which) for score in (self.beyond if above else self.scores)]
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class FalseAlarms:
     def __str__(self) -> str:
         return (
             f"{self.count} of {self.pairs} pairs trained apart score as high "
-            f"(false alarms below {self.upper:.1%} with 95 % confidence)"
+            f"(false alarms below {100 * self.upper:.1f} % with 95 % confidence)"
         )
 
 
@@ -100,16 +104,9 @@ class Scale:
     made: str
     families: Sequence[Strangers]
 
-    def values(self, which: str, beyond: bool) -> list[list[float]]:
-        """The "mean" or "peak" of all pairs by architecture, as they are or `beyond` chance."""
-        return [
-            [getattr(s.beyond(f.chance) if beyond else s, which) for s in f.scores]
-            for f in self.families
-        ]
-
-    def limit(self, which: str, beyond: bool) -> Limit:
-        """Where strangers end and relatives begin."""
-        highest = max(self.values(which, beyond), key=max)
+    def limit(self, which: str, above: bool) -> Limit:
+        """Where strangers end and relatives begin, in "mean" or "peak"; see `Strangers.values`."""
+        highest = max((family.values(which, above) for family in self.families), key=max)
         top, mean = max(highest), sum(highest) / len(highest)
         return Limit(top, top + (top - mean))
 
@@ -123,29 +120,20 @@ class Scale:
         """How many networks there are."""
         return sum(family.networks for family in self.families)
 
-    def false_alarms(self, which: str, found: Score, chance: Score | None) -> FalseAlarms:
-        """Counts the pairs of strangers that reach a score, as it is or beyond chance.
+    def false_alarms(self, which: str, found: Score, above: bool) -> FalseAlarms:
+        """Counts the pairs of strangers that reach a score.
 
         Args:
             which: "mean" or "peak".
             found: the score of a pair.
-            chance: what random weights of its architecture score; None where it is not known.
+            above: whether it is what is above chance.
 
         Returns:
             The count, of all pairs.
         """
         level = getattr(found, which)
-        plain = [x for values in self.values(which, False) for x in values]
-        above = [None] * len(plain)
-        least = None
-        if chance is not None:
-            least = getattr(found.beyond(chance), which)
-            above = [x for values in self.values(which, True) for x in values]  # type: ignore[misc]
-        count = sum(
-            x >= level or (least is not None and y is not None and y >= least)
-            for x, y in zip(plain, above, strict=True)
-        )
-        return FalseAlarms(count, self.pairs, self.networks)
+        values = (x for family in self.families for x in family.values(which, above))
+        return FalseAlarms(sum(x >= level for x in values), self.pairs, self.networks)
 
 
 @cache
@@ -159,8 +147,8 @@ def parsed(text: str) -> Scale:
     data = json.loads(text)
     families = [
         Strangers(
-            each["name"], each["networks"], each["parameters"], Score(*each["chance"]),
-            [Score(*pair) for pair in each["scores"]],
+            each["name"], each["networks"], each["parameters"],
+            [Score(*row[:2]) for row in each["pairs"]], [Score(*row[2:]) for row in each["pairs"]],
         )
         for each in data["families"]
     ]  # fmt: skip
@@ -168,14 +156,23 @@ def parsed(text: str) -> Scale:
 
 
 def written(scale: Scale) -> str:
-    """Writes a scale as JSON text, one line per architecture."""
+    """Writes a scale as JSON text, one line per architecture.
+
+    Args:
+        scale: the scores of strangers.
+
+    Returns:
+        The text; a pair is a row of four, mean and peak as they are and beyond chance.
+    """
     families = [
         {
             "name": f.name,
             "networks": f.networks,
             "parameters": f.parameters,
-            "chance": [round(f.chance.mean, 6), round(f.chance.peak, 6)],
-            "scores": [[round(s.mean, 6), round(s.peak, 6)] for s in f.scores],
+            "pairs": [
+                [round(x, 6) for x in (s.mean, s.peak, b.mean, b.peak)]
+                for s, b in zip(f.scores, f.beyond, strict=True)
+            ],
         }
         for f in scale.families
     ]

@@ -1,6 +1,7 @@
-r"""How alike two aligned networks are: cosines of their matrices.
+"""How alike two aligned networks are: cosines of their matrices, and what strangers have of them.
 
-With A_n and B_n the matrices of two canonical networks, the second moved onto the first,
+With both networks canonical and b moved onto a by an alignment that forgets where both lie, and the
+cosine of every matrix n,
 
     c_n = <A_n, B_n> / (||A_n|| ||B_n||),
 
@@ -8,25 +9,30 @@ the *mean* of all c_n, each matrix counted once, says how alike the networks are
 *peak*, the largest, whether any part of them is. Vectors do not count: gains are one after the
 canonical form, and biases are few. Networks without matrices are scored on all they have.
 
-What aligns anything to anything is *chance*: the same two numbers of networks of random weights of
-the same architecture. It is the same for all networks of the architecture.
+*Chance* are the same cosines s_n of surrogates of both networks (see `toroids.compare.surrogate`),
+which have their second moments and singular values and nothing else in common. *Beyond* chance,
+
+    (mean c - mean s) / (1 - mean s),        max (c_n - s_n) / (1 - s_n),
+
+are 0 at chance and 1 where all is equal. These two decide, since they mean the same in networks of
+every architecture: a matrix whose singular values fall steeply is like any other such matrix.
 """
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from toroids.align.alignment import align
+from toroids.align.alignment import Alignment, align
+from toroids.align.problem import Progress
+from toroids.compare.surrogate import surrogate
 from toroids.params import Params, inner_product
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
 
-# Scores of random weights by architecture, and how many are remembered.
-_REMEMBERED: dict[str, "Score"] = {}
-MOST = 64
+Cosines = Mapping[str, float]  # by tensor, or by whatever has a name
+# A matrix of which surrogates have all but so much of the likeness tells nothing by the rest.
+LEAST = 0.05
+# Pairs of surrogates that are aligned: one varies by some hundredths where units are few.
+DRAWS, DRAWS_OF_LARGE, LARGE = 2, 1, 2_000_000
 
 
 @dataclass(frozen=True)
@@ -34,25 +40,44 @@ class Score:
     """How alike two networks of one architecture are once aligned.
 
     Attributes:
-        mean: the mean cosine of their matrices.
+        mean: the mean cosine of their matrices, or what of it is beyond chance.
         peak: the largest.
 
     Example:
-        >>> from toroids.compare.score import Score
-        >>> Score(mean=0.6, peak=0.9).beyond(Score(mean=0.2, peak=0.5))
-        Score(mean=0.5, peak=0.8)
+        >>> from toroids.compare.score import Score, beyond
+        >>> Score.of({"first": 0.5, "second": 0.7})
+        Score(mean=0.6, peak=0.7)
+        >>> beyond({"first": 0.5, "second": 0.7}, {"first": 0.1, "second": 0.5})
+        Score(mean=0.428571428571, peak=0.444444444444)
     """
 
     mean: float
     peak: float
 
-    def beyond(self, chance: "Score") -> "Score":
-        """What of it is not chance: 0 at chance, 1 where all is equal."""
-        return Score(_excess(self.mean, chance.mean), _excess(self.peak, chance.peak))
+    @staticmethod
+    def of(cosines: Cosines) -> "Score":
+        """The mean and the largest of some cosines."""
+        return Score(sum(cosines.values()) / len(cosines), max(cosines.values()))
 
 
-def _excess(value: float, chance: float) -> float:
-    return round((value - chance) / max(1 - chance, 1e-9), 12)
+def beyond(cosines: Cosines, chance: Cosines) -> Score:
+    """What of some cosines is not chance.
+
+    Args:
+        cosines: of two networks.
+        chance: of their surrogates, under the same names.
+
+    Returns:
+        The mean and the largest, 0 at chance and 1 where all is equal.
+    """
+    found, random = Score.of(cosines), Score.of({name: chance[name] for name in cosines})
+    peak = max(excess(value, chance[name]) for name, value in cosines.items())
+    return Score(excess(found.mean, random.mean), peak)
+
+
+def excess(value: float, chance: float) -> float:
+    """What of a cosine is beyond chance; of nothing where chance leaves no room."""
+    return round((value - chance) / max(1 - chance, LEAST), 12)
 
 
 def counted(group: SymmetryGroup) -> list[str]:
@@ -76,59 +101,46 @@ def cosine(a: Params, b: Params, names: Sequence[str]) -> float:
     return product / (left * right) ** 0.5 if left and right else 0.0
 
 
-def score(group: SymmetryGroup, a: Params, b: Params) -> Score:
-    """Scores two aligned networks.
+def cosines(group: SymmetryGroup, a: Params, b: Params, parts: Mapping[str, list[str]]) -> Cosines:
+    """The cosines of two aligned networks.
 
     Args:
         group: the architecture's symmetry group.
         a: a canonical network.
         b: another one, moved onto `a`.
+        parts: names of tensors that are taken together, by the name of the part.
 
     Returns:
-        The mean and the largest cosine of their matrices.
+        One per part.
     """
     a, b = as_read(group, a), as_read(group, b)
-    found = [cosine(a, b, [name]) for name in counted(group)]
-    return Score(sum(found) / len(found), max(found))
+    return {part: cosine(a, b, names) for part, names in parts.items()}
 
 
-def chance(group: SymmetryGroup, like: Params) -> Score:
-    """Scores two networks of random weights, to see what alignment alone reaches.
+def chance(
+    found: Alignment, bias: bool, parts: Mapping[str, list[str]], progress: Progress | None = None
+) -> Cosines:
+    """The cosines that surrogates of two aligned networks reach.
 
     Args:
-        group: the architecture's symmetry group.
-        like: a network of this architecture, whose buffers that nothing moves are taken.
+        found: the networks.
+        bias: whether biases are coordinates of the spheres.
+        parts: as in `cosines`.
+        progress: as in `align`.
 
     Returns:
-        The score; it depends on nothing else of `like`, and is remembered.
+        The mean over some draws, by part.
     """
-    kinds = ",".join(f"{name}:{tensor.dtype}" for name, tensor in like.items())
-    known = hashlib.sha256(f"{group.to_json()}{kinds}".encode()).hexdigest()
-    if known not in _REMEMBERED:
-        if len(_REMEMBERED) >= MOST:
-            _REMEMBERED.clear()
-        _REMEMBERED[known] = _chance(group, like)
-    return _REMEMBERED[known]
-
-
-def _chance(group: SymmetryGroup, like: Params) -> Score:
-    a, b = (_random(group, like, seed) for seed in (0, 1))
-    found = align(group, b, to=a, method="fresh")
-    return score(group, found.reference, found.params)
-
-
-def _random(group: SymmetryGroup, like: Params, seed: int) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    moved = {leg.tensor for space in group.spaces for leg in space.legs}
-    drawn: dict[str, Tensor] = {}
-    for name, tensor in like.items():
-        if name in group.tied:
-            continue
-        if name not in group.buffers:
-            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-            # vectors are mostly biases, which are small beside what they are added to
-            drawn[name] = (noise if tensor.ndim > 1 else 0.1 * noise).to(tensor)
-        else:
-            free = name in moved and tensor.is_floating_point()
-            drawn[name] = torch.ones_like(tensor) if free else tensor
-    return {name: drawn[group.tied.get(name, name)] for name in like}
+    group = found.compared
+    a, b = ({name: x[name] for name in group.shapes} for x in (found.reference, found.params))
+    if inner_product(a, a, group.parameters) > inner_product(b, b, group.parameters):
+        a, b = b, a  # whichever was named first
+    size = sum(a[name].numel() for name in group.parameters)
+    draws = DRAWS if size <= LARGE else DRAWS_OF_LARGE
+    total = dict.fromkeys(parts, 0.0)
+    for seed in range(draws):  # both ways round where there are two
+        left, right = surrogate(group, a, seed), surrogate(group, b, 1 - seed)
+        aligned = align(group, right, to=left, method="fresh", bias=bias, progress=progress)
+        for part, value in cosines(group, aligned.reference, aligned.params, parts).items():
+            total[part] += value / draws
+    return total

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from toroids.compare.scale import FalseAlarms, Scale
+from toroids.compare.scale import FalseAlarms, Limit, Scale
 from toroids.compare.score import Score
 
 Verdict = Literal["same function", "copy in disguise", "related", "strangers", "undecided"]
+# Chance within this of 1 leaves nothing to be told.
+NO_ROOM = 0.1
 NUMBERS = {"mean": "the mean cosine of their matrices", "peak": "the largest cosine of a matrix"}
 
 
@@ -49,40 +51,48 @@ def same(disguised: bool, done: str, precision: str, alarms: FalseAlarms) -> Jud
     return Judgement("copy in disguise", reason, alarms)
 
 
-def judge(found: Score, chance: Score | None, scale: Scale) -> Judgement:
+def judge(found: Score, chance: Score | None, beyond: Score | None, scale: Scale) -> Judgement:
     """The verdict on networks that differ.
 
     Args:
         found: their score.
-        chance: what random weights of their architecture score; None where it is not known.
+        chance: what their surrogates score; None where it was not measured.
+        beyond: what of the score is beyond chance; None likewise, and then what is certain without
+            it is said.
         scale: the scores of strangers.
 
     Returns:
-        "related" where one of the two numbers is above all strangers, as it is and beyond chance;
-        "strangers" where neither is.
+        "related" where one of the two numbers is clearly above all strangers; "strangers" where
+        neither is above; "undecided" else, and where surrogates are as alike as copies.
     """
-    places = {which: _place(which, found, chance, scale) for which in NUMBERS}
+    decides, above = (found, False) if beyond is None else (beyond, True)
+    places = {
+        which: _place(getattr(decides, which), scale.limit(which, above)) for which in NUMBERS
+    }
     which = next((name for name, place in places.items() if place == "above"), "mean")
-    alarms = scale.false_alarms(which, found, chance)
-    level, limit = getattr(found, which), scale.limit(which, False)
-    text = f"{NUMBERS[which]} is {level:.3f}"
-    if chance is not None:
-        text += f" (random weights reach {getattr(chance, which):.3f})"
+    alarms = scale.false_alarms(which, decides, above)
+    limit = scale.limit(which, above)
+    text = f"{NUMBERS[which]} is {getattr(found, which):.3f}"
+    highest = f"networks trained apart reach {limit.strangers:.3f}"
+    if beyond is not None:
+        text += f", {getattr(beyond, which):.3f} beyond chance"
+        highest += " beyond chance"
     text = f"{text[0].upper()}{text[1:]}"
     if places[which] == "above":
-        reason = f"{text}; {alarms}."
-        return Judgement("related", reason, alarms)
-    highest = f"networks trained apart reach {limit.strangers:.3f}"
+        return Judgement("related", f"{text}; {alarms}.", alarms)
+    if chance is not None and chance.mean > 1 - NO_ROOM:
+        reason = (
+            f"{text}, but chance reaches {chance.mean:.3f}: what inputs and outputs fix leaves "
+            "weights so little freedom that they tell nothing."
+        )
+        return Judgement("undecided", reason, alarms)
     if set(places.values()) == {"inside"}:
         return Judgement("strangers", f"{text}; {highest}.", alarms)
     return Judgement("undecided", f"{text}, at the edge of what strangers have; {highest}.", alarms)
 
 
-def _place(which: str, found: Score, chance: Score | None, scale: Scale) -> str:
+def _place(level: float, limit: Limit) -> str:
     """Where a number lies: "above" all strangers, "inside" what they have, or "between"."""
-    tests = [(getattr(found, which), scale.limit(which, False))]
-    if chance is not None:
-        tests.append((getattr(found.beyond(chance), which), scale.limit(which, True)))
-    if all(level > limit.related for level, limit in tests):
+    if level > limit.related:
         return "above"
-    return "inside" if any(level <= limit.strangers for level, limit in tests) else "between"
+    return "inside" if level <= limit.strangers else "between"

@@ -66,6 +66,9 @@ def family_page(found: Family, lines: Sequence[str] = ()) -> str:
         Column("Pair", [name for name, _ in pairs], False),
         Column("Verdict", [c.verdict for _, c in pairs], False),
         Column("Score", [f"{c.score.mean:.3f}" for _, c in pairs]),
+        Column(
+            "Beyond chance", ["" if c.beyond is None else f"{c.beyond.mean:.3f}" for _, c in pairs]
+        ),
         Column("Distance", [f"{c.distance:.4g}" for _, c in pairs]),
         Column("Raw distance", [f"{c.raw_distance:.4g}" for _, c in pairs]),
         Column("Why", [c.reason for _, c in pairs], False),
@@ -100,12 +103,19 @@ def facts(found: Comparison) -> list[tuple[str, str]]:
     Returns:
         One pair per line of the page, and of the terminal.
     """
-    chance = found.chance
-    by_chance = f"; random weights {chance.mean:.3f}" if chance is not None else ""
     count = {state: sum(x.state == state for x in found.layers) for state in STATES}
+    by_chance = []
+    if found.chance is not None and found.beyond is not None:
+        by_chance = [
+            ("chance", f"{found.chance.mean:.4f} of surrogates, {found.chance.peak:.4f} largest"),
+            ("beyond it", f"{found.beyond.mean:.4f}, {found.beyond.peak:.4f} largest"),
+        ]
+    on_data = [] if found.outputs is None else [("outputs", str(found.outputs))]
     return [
-        ("score", f"{found.score.mean:.4f} mean cosine of matrices, aligned{by_chance}"),
+        ("score", f"{found.score.mean:.4f} mean cosine of matrices, aligned"),
         ("largest", f"{found.score.peak:.4f} largest cosine of a matrix"),
+        *by_chance,
+        *on_data,
         (
             "similarity",
             f"{found.similarity:.4f} aligned, {found.similarity_before:.4f} as they lie; no "
@@ -134,6 +144,7 @@ def _flat(found: Comparison) -> dict[str, object]:
         "verdict": found.verdict,
         "score": found.score.mean,
         "largest": found.score.peak,
+        "beyond_chance": None if found.beyond is None else found.beyond.mean,
         "similarity": found.similarity,
         "distance": found.distance,
         "raw_distance": found.raw_distance,
@@ -147,26 +158,30 @@ def _depth(pairs: Sequence[tuple[str, Comparison]], elements: Elements) -> str:
     for number, (name, found) in enumerate(pairs):
         layers = found.layers
         places = [layer.name for layer in layers]
-        series = [("aligned" if single else name, [x.similarity for x in layers])]
+        series: list[tuple[str, list[float | None]]] = [
+            ("aligned" if single else name, [x.similarity for x in layers])
+        ]
         series += [("as they lie", [x.before for x in layers])] * single
+        series += [("chance", [x.chance for x in layers])] * (single and found.chance is not None)
         for position, (label, values) in enumerate(series):
             colour = GREY if position else COLOURS[number % len(COLOURS)]
+            dash = "dot" if label == "chance" else "solid"
             figure.add_scatter(
                 x=[escape(place) for place in places], y=values, name=escape(label),
-                mode="lines+markers", line={"color": colour},
+                mode="lines+markers", line={"color": colour, "dash": dash},
                 marker={"symbol": SYMBOLS[(number + position) % len(SYMBOLS)], "size": 8},
                 text=[layer.state for layer in layers],
                 hovertemplate="%{x}<br>%{y:.4f}, %{text}<extra></extra>",
             )  # fmt: skip
         records += [{"pair": name, **vars(layer)} for layer in layers]
-    limit = shipped().limit("peak", False).strangers
-    figure.add_hline(y=limit, line={"color": GREY, "dash": "dot"})
     figure.update_yaxes(title="cosine of the layers' weights", range=[-0.1, 1.05])
     figure.update_xaxes(title="layer, from the input on")
+    limit = shipped().limit("peak", True).strangers
     caption = (
         "Cosine of each layer's weights after alignment"
-        f"{', and as the networks lie' * single}. No matrix of networks that were trained apart "
-        f"comes above the dotted line ({limit:.2f})."
+        f"{', and as the networks lie' * single}. Chance is what surrogates reach, random networks "
+        "with the same second moments and singular values; a layer is new where no more of its "
+        f"cosine is beyond chance than networks trained apart have ({limit:.2f})."
     )
     drawing = Drawing(
         "depth", "Likeness along the depth", caption, laid_out(figure), records, "layers"
@@ -182,6 +197,7 @@ def _layers(found: Comparison, elements: Elements) -> str:
         Column("State", [x.state for x in layers], False),
         Column("Cosine", [f"{x.similarity:.4f}" for x in layers]),
         Column("As they lie", [f"{x.before:.4f}" for x in layers]),
+        Column("Chance", ["" if x.chance is None else f"{x.chance:.4f}" for x in layers]),
         Column("Relative change", [f"{x.change:.2g}" for x in layers]),
         Column("Parameters", [f"{x.parameters:,}" for x in layers]),
     ]
