@@ -177,6 +177,32 @@ def test_questions_without_an_answer(asked, query, status, sentence):
     assert refusal.value.status == status
 
 
+def test_family_tree_is_that_of_the_public_function(run, asked, monkeypatch):
+    page = asked.family({"architecture": ["mlp"]})
+    names = [one["name"] for one in architecture(asked, "mlp")["networks"]]
+    group = run.group("mlp")
+    one = td.compare(group, *(run.params(name) for name in names[:2]))
+    assert all(name in page for name in names) and "The family tree" in page
+    assert one.reason in page
+    for query, sentence in (
+        ({}, "pass .architecture= with one of mlp, deep"),
+        ({"architecture": ["other"]}, "with one of mlp, deep"),
+        ({"architecture": ["mlp"], "a": ["mlp-sgd-0"]}, "with one of mlp, deep"),
+    ):
+        with pytest.raises(Refused, match=sentence):
+            asked.family(query)
+    monkeypatch.setattr(module, "MOST_NETWORKS", 3)
+    with pytest.raises(Refused, match="2 to 3 of them, and mlp has 6"):
+        asked.family({"architecture": ["mlp"]})
+
+
+def test_no_family_tree_of_binary_networks(bits):
+    asked = Answers(bits)
+    name = asked.networks["architectures"][0]["name"]
+    with pytest.raises(Refused, match="are binary"):
+        asked.family({"architecture": [name]})
+
+
 def test_section_needs_three(asked):
     with pytest.raises(Refused, match="goes through three networks, a, b and c"):
         asked.section(TWO)

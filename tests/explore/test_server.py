@@ -69,6 +69,14 @@ def test_headers(server, path, kind):
     assert "Python" not in headers["Server"]
 
 
+def test_a_family_tree_is_a_page_that_runs_only_its_own_scripts(server):
+    status, headers, body = ask(server, "/family.html?architecture=deep")
+    assert status == 200 and headers["Content-Type"] == "text/html; charset=utf-8"
+    assert headers["Content-Security-Policy"] == "frame-ancestors 'none'; connect-src 'none'"
+    page = body.decode()
+    assert "default-src 'none'; script-src 'sha256-" in page and "The family tree" in page
+
+
 def test_answer_is_that_of_the_functions(server, real):
     found = json.loads(ask(server, TWO)[2])
     asked = Answers(open_run(real)).profile({"a": ["mlp-sgd-0"], "b": ["mlp-sgd-1"]})
@@ -219,6 +227,7 @@ def test_what_is_no_address_is_refused(server, capfd):
         ("/profile.json?a=mlp-sgd-0&b=..%2f..%2fx", 404, "no trained network"),
         ("/profile.json?a=mlp-sgd-0&b=%3Cscript%3E", 404, "<script>"),
         ("/section.json?a=mlp-sgd-0&b=mlp-sgd-1", 400, "three networks"),
+        ("/family.html", 400, "the networks of one architecture"),
         (TWO + "&points=0", 400, "points"),
     ],
 )

@@ -16,6 +16,8 @@ Query = Mapping[str, Sequence[str]]
 Question = tuple[str, tuple[str, ...], int]
 # Lines of a grid and points of a path: more only makes one wait, and a page must not hang a server.
 MOST = {"points": 401, "resolution": 101}
+# Networks of a family tree, every pair of which is aligned.
+MOST_NETWORKS = 24
 # Answers kept; a section of 101 lines takes some megabytes.
 KEPT = 64
 # Questions that may wait for their turn; a person asks one at a time.
@@ -94,6 +96,40 @@ class Answers:
         names = self._names(query, ("a", "b", "c"), wanted)
         return self._answer("section", names, self._count(query, "resolution"), gone)
 
+    def family(self, query: Query, gone: Callable[[], bool] = lambda: False) -> str:
+        """Compares all networks of an architecture in pairs.
+
+        Args:
+            query: values by name: `architecture`.
+            gone: tells whether the answer is not waited for any more.
+
+        Returns:
+            The page of their family tree, as `toroids compare` writes it.
+
+        Raises:
+            Refused: the query names no architecture of the run with two networks of real weights or
+                more, or one with too many.
+            ToroidsError: the comparison failed.
+            Gone: as `gone` says.
+        """
+        wanted = "a family tree is of the networks of one architecture"
+        name = query["architecture"][0] if list(query) == ["architecture"] else None
+        found = [one for one in self.networks["architectures"] if one["name"] == name]
+        if not found:
+            known = ", ".join(one["name"] for one in self.networks["architectures"])
+            raise Refused(400, f"{wanted}; pass ?architecture= with one of {known}.")
+        names = tuple(network["name"] for network in found[0]["networks"])
+        if found[0]["binary"]:
+            raise Refused(400, f"{wanted} with real weights; those of {name} are binary.")
+        if not 2 <= len(names) <= MOST_NETWORKS:
+            raise Refused(
+                400,
+                f"{wanted}, 2 to {MOST_NETWORKS} of them, and {name} has {len(names)}; compare "
+                "some of them with `toroids compare`.",
+            )
+        page: str = self._answer("family", names, 0, gone)["page"]
+        return page
+
     def finish(self, seconds: float) -> None:
         """Waits for a computation that is being given up, at most for some seconds."""
         self._queue.finish(seconds)
@@ -153,8 +189,12 @@ class Answers:
         if architecture not in self._measurers:
             self._measurers[architecture] = Measurer(self._run, architecture)
         measurer = self._measurers[architecture]
-        measure = measurer.between if kind == "profile" else measurer.through
-        found = measure(names, size, lambda *_: look())
+        measures = {
+            "profile": measurer.between,
+            "section": measurer.through,
+            "family": measurer.among,
+        }
+        found = measures[kind](names, size, lambda *_: look())
         self._cache[question] = plain({"architecture": architecture, **found})
         while len(self._cache) > KEPT:
             self._cache.popitem(last=False)

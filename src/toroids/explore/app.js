@@ -264,6 +264,8 @@ function showArchitecture(name) {
   architecture = run.architectures.find((one) => one.name === name);
   $("architecture").value = name;
   $("list-note").textContent = `± one standard error. Flatness: increase of the train error, ${disturbance()}; less is flatter.`;
+  $("family").hidden = architecture.binary || architecture.networks.length < 2;
+  $("family").href = `/family.html?${new URLSearchParams({ architecture: name })}`;
   $("list").tBodies[0].replaceChildren(...architecture.networks.map((one) => {
     const row = element("tr");
     const cell = element("td");

@@ -25,7 +25,8 @@ def explore(
     The page is at a port of this machine that no other machine reaches. It shows the map of the
     networks; of two that are chosen it measures the error on the paths between them, of three that
     on their section, on one thread and with the settings of the study, so that the numbers are
-    those of the run. It shows the run as it was when it was opened. Ctrl-C ends it.
+    those of the run. Of all networks of an architecture it makes a family tree. It shows the run as
+    it was when it was opened. Ctrl-C ends it.
 
     Args:
         folder: a run, finished or not.

@@ -14,6 +14,7 @@ import torch
 from toroids.align.alignment import Alignment, align
 from toroids.align.problem import Progress
 from toroids.canonical.form import CanonicalParams
+from toroids.compare.family import compare_many
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.manifold import manifold_of
@@ -24,6 +25,7 @@ from toroids.landscape.orders import FlipProfile
 from toroids.landscape.profile import Profile
 from toroids.landscape.section import section
 from toroids.params import Params
+from toroids.report.comparison import family_page
 from toroids.statistics.row import Row
 from toroids.study.opened import OpenRun
 from toroids.study.perform.pair import distances
@@ -116,6 +118,22 @@ class Measurer:
             "examples": len(self._train[1]),
             "seconds": time.perf_counter() - start,
         }
+
+    def among(self, names: Sequence[str], _: int = 0, progress: Progress | None = None) -> Row:
+        """Compares several networks in pairs.
+
+        Args:
+            names: of the networks.
+            progress: called with a text, the number of pairs done, and of all pairs.
+
+        Returns:
+            The page of their family tree, under "page".
+
+        Raises:
+            ToroidsError: a network cannot be read or compared.
+        """
+        networks = [self._params(name) for name in names]
+        return {"page": family_page(compare_many(self._group, networks, names, progress=progress))}
 
     def _params(self, name: str) -> Params:
         return {key: value.to(self._device) for key, value in self._run.params(name).items()}

@@ -42,9 +42,12 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",  # another run may be served at the same address
 }
-JSON = "application/json; charset=utf-8"
+# A page that holds its own scripts says itself, by their checksums, which may be run.
+WHOLE = {"Content-Security-Policy": "frame-ancestors 'none'; connect-src 'none'"}
+JSON, HTML = "application/json; charset=utf-8", "text/html; charset=utf-8"
+FAMILY = "/family.html"
 TYPES = {
-    "/": "text/html; charset=utf-8",
+    "/": HTML,
     "/app.js": "text/javascript; charset=utf-8",
     "/charts.js": "text/javascript; charset=utf-8",
     "/app.css": "text/css; charset=utf-8",
@@ -174,6 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             url = self._url()
             self._check_sender(url.path)
             body, kind = self._body(url.path, parse_qs(url.query, keep_blank_values=True))
+            headers = WHOLE if url.path == FAMILY else None
         except Refused as refusal:
             self._refuse(refusal.status, str(refusal))
         except ToroidsError as error:
@@ -188,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "where.",
             )
         else:
-            self._send(HTTPStatus.OK, body, kind)
+            self._send(HTTPStatus.OK, body, kind, headers)
 
     do_HEAD = do_GET
 
@@ -235,6 +239,8 @@ class _Handler(BaseHTTPRequestHandler):
             found = answers.networks
         elif path == "/profile.json":
             found = answers.profile(query, self._gone)
+        elif path == FAMILY:
+            return answers.family(query, self._gone).encode(), HTML
         elif path == "/section.json":
             found = answers.section(query, self._gone)
         else:
