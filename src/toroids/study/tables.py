@@ -46,7 +46,7 @@ def make_tables(rows: Sequence[Row]) -> dict[str, Table]:
         return [columns(row, keys) for row in of_kind.get(kind, [])]
 
     tables: dict[str, Table] = {}
-    for kind in KINDS.values():
+    for kind in sorted(KINDS.values(), key=lambda kind: kind.measure is None):
         for name, lines_of in kind.tables.items():
             found = of_kind.get(kind.row or kind.name, [])
             tables.setdefault(name, []).extend(line for row in found for line in lines_of(row))

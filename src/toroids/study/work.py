@@ -1,10 +1,10 @@
 """How much work a study is, before it is done.
 
 What the folder already holds tells how long tasks of a kind take. Where it holds none, the passes
-through the network that a task makes are counted, as its `Kind` says, and two passes are timed: one
-with gradients on a mini-batch, one without on all training examples. Trainings end early when they
-reach zero error, so that what is counted for them is the most they can take; alignments are not
-counted.
+through the network that a task makes are counted, as its `Kind` says, and two are timed: a step of
+SGD on a mini-batch, and a pass without gradients over all training examples. Trainings end early
+when they reach zero error, so that what is counted for them is the most they can take; alignments
+are not counted.
 """
 
 import json
@@ -24,8 +24,9 @@ from toroids.arguments import checked
 from toroids.design.config import StudyConfig
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluate import evaluate
-from toroids.evaluation.metrics import mean_cross_entropy
 from toroids.evaluation.passes import Passes
+from toroids.solvers import SGD
+from toroids.solvers.sgd import Plain, nesterov
 from toroids.study.engines.worker import unexpected
 from toroids.study.perform.kinds import KINDS
 from toroids.study.perform.setting import Setting
@@ -146,15 +147,11 @@ class _Passes:
         return seconds * self.examples / part
 
     def step(self, batch_size: int) -> float:
-        """Seconds of a pass with gradients over a mini-batch."""
+        """Seconds of a step of SGD on a mini-batch."""
         model = self.setting.make_model(0).to(self.setting.device)
         inputs, labels = (tensor[:batch_size] for tensor in self.setting.data.train)
-
-        def work() -> None:
-            loss = mean_cross_entropy(model(inputs), labels)
-            torch.autograd.backward(loss)
-
-        return _timed(work, self.setting.device)
+        method = Plain(model, nesterov(model, SGD()), None)
+        return _timed(lambda: method.step(((inputs, labels),)), self.setting.device)
 
     def seconds(self, kind: str, settings: dict[str, Any]) -> float | None:
         """Seconds of a task, from the passes that it makes; None where that is not known."""

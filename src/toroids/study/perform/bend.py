@@ -30,6 +30,10 @@ from toroids.study.shapes import OfPair
 # Learning rate of a bend on the hypercube. On pairs of width 101 from SGD, Adam, replicated SGD and
 # adversarial starts it gave lower barriers than 0.05: 5.0 to 6.5 against 6.5 to 8.0 %.
 BIT_RATE = 0.02
+# What the estimate of the work counts, as measured on small networks of digits and of characters: a
+# step of a bend as two of SGD, as it makes its point and moves the bend by Adam; a point at which a
+# temperature is fitted as ten passes, most of which evaluate the loss on the same outputs.
+FITTED = 10
 
 
 def bend(setting: Setting, networks: Sequence[Params]) -> Row:
@@ -100,13 +104,14 @@ def _along(setting: Setting, corners: Sequence[Params], orders: int | Greedy, po
 
 
 def _passes(setting: Setting) -> list[Passes]:
-    trained = Passes(setting["steps"], BendRecipe().minibatch)
+    trained = Passes(2 * setting["steps"], BendRecipe().minibatch)
     asked = setting["profiles"]
     points = 2 * asked["points"] - 1
-    # the path is measured before it is trained, and after
+    # the path is measured before it is trained, and after, at temperatures that are fitted
+    fitted = 2 * FITTED * points
     if setting.binary:
-        return [trained, setting.along(2 * points + flips(asked, corners=3, random=1))]
-    return [trained, setting.along(3 * points)]
+        return [trained, setting.along(fitted + flips(asked, corners=3, random=1))]
+    return [trained, setting.along(fitted + points)]
 
 
 def _plan(architecture: Architecture) -> Iterator[Task]:
