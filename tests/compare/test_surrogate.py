@@ -57,7 +57,8 @@ def test_networks_trained_on_one_set_are_alike_beyond_random_ones_and_not_beyond
     def make_model(seed):
         return td.models.fully_connected([64, 16, 16, 10], seed=seed, activation="tanh")
 
-    a, b = (td.solvers.adam(make_model, digits.train, seed=s, budget=5).params for s in (0, 1))
+    solver = td.solvers.Adam(budget=5)
+    a, b = (solver.train(make_model, digits.train, seed=s).params for s in (0, 1))
     found = td.compare(td.discover(make_model(0), digits.test[0][:2]), a, b)
     assert found.verdict != "related"
     assert found.beyond.mean == excess(found.score.mean, found.chance.mean)
