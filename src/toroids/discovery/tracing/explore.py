@@ -614,11 +614,12 @@ class _Explorer:
 
     def _long(self) -> Example | None:
         """The example longer along axes for whose lengths the first program has numbers."""
-        main = self.programs[0]
+        # not with more images, of which a single one tells as much for less
+        main, size, tensors = self.programs[0], self.example.size, self.example.tensors
         if main.twin is None or main.lengths:
             return None
-        size = self.example.size
-        axes = [a for a in self.example.axes if len(self.tried[a]) > 1 and not self._is_image(a)]
+        some = (axis for axis in self.example.axes if tensors[axis[0]].ndim <= SEQUENCE)
+        axes = [axis for axis in some if len(self.tried[axis]) > 1]
         sizes: dict[Axis, int] = {}
         for axis in axes:
             more = {axis: 2 * size(axis) + 1 + 2 * axis[1]}  # unlike along unlike axes
