@@ -436,6 +436,8 @@ def zero(
             c.equation(channel, (1, bundle.ids[1 + channel]))
     if not dims:
         zero_scalar(c, value, channels)
+        if SHIFT in channels:
+            settle(c, value)
 
 
 def unmixed(c: Constraints, value: Value) -> None:

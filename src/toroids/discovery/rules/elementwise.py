@@ -180,15 +180,17 @@ def _number(x: Any) -> float | None:
     """The number that a constant without axes, or uniform along all of them, is."""
     if not isinstance(x, Value):
         return x if axes.is_open(x) else float(x)
-    if x.tensor is not None and x.tensor.numel() == 1:
+    if x.tensor is not None and x.tensor.numel() == 1 and not x.tensor.is_complex():
         return float(x.tensor)
     return None
 
 
-@rule("aten::mul", "aten::multiply")
+@rule("aten::mul", "aten::multiply", "prims::mul")
 def mul(c: Constraints, a: Any, b: Any) -> Value:
     """Exponents add up."""
     for x, factor in ((a, b), (b, a)):
+        if isinstance(factor, complex):
+            return axes.beside(c, as_value(x), [])
         number = _number(factor)
         if number is not None and isinstance(x, Value) and x.shape == c.shape:
             return axes.scaled(c, x, number)
