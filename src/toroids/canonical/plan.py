@@ -352,6 +352,11 @@ class Plan:
         shifts = (shift for space in self.group.spaces for shift in space.of("shift"))
         return {taken.bias for shift in shifts for taken in shift.absorbed}
 
+    @cached_property
+    def _turned(self) -> list[Leg]:
+        """What phases act on."""
+        return [leg for space in self.group.spaces if space.of("phase") for leg in space.legs]
+
     def _candidates(
         self, space: Space, action: Kind, table: Matrix, early: bool = False
     ) -> list[tuple[Leg, ...]]:
@@ -384,6 +389,7 @@ class Plan:
         gains = {norm.weight for norm in space.norms}
         if action == "flip":  # a trained norm's gain is far from zero, where its sign would tie
             order.sort(key=lambda legs: not legs[0].offset and legs[0].tensor not in gains)
+            order.sort(key=lambda legs: _meet(legs, self._turned))  # a phase may turn a sign
         # the layers that also read the space lend only their biases, which may well be zero
         reading = {leg.operator for leg in space.legs if leg.role == "read"}
         order.sort(
