@@ -20,6 +20,7 @@ from discovery.rotary import (
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention as attend
 
+import toroids as td
 from toroids.discovery.discover import group_of
 from toroids.discovery.matrices.linear_rules import RULES
 from toroids.discovery.matrices.linear_values import Meetings, Walk
@@ -201,3 +202,38 @@ def test_what_is_kept_of_products_does_not_grow_with_walks():
         kept.append(len(meetings.verdicts))
         assert len(units_of(meetings)) == 4
     assert kept[0] == kept[1] == 1
+
+
+class Tabled(nn.Module):
+    """Attention of two heads on interleaved pairs, with tables of angles in the state dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.e, self.o = nn.Linear(3, 8), nn.Linear(8, 2)
+        self.q, self.k, self.v = (nn.Linear(8, 8, bias=False) for _ in range(3))
+        angles = torch.outer(torch.arange(16.0), torch.tensor([1.0, 0.1])).repeat_interleave(2, -1)
+        self.register_buffer("cos", angles.cos())
+        self.register_buffer("sin", angles.sin())
+
+    def turned(self, x):
+        other = torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(-2)
+        return x * self.cos[: x.shape[-2]] + other * self.sin[: x.shape[-2]]
+
+    def forward(self, x):
+        x = self.e(x)
+        q, k, v = (f(x).unflatten(-1, (2, 4)).transpose(1, 2) for f in (self.q, self.k, self.v))
+        scores = (self.turned(q) @ self.turned(k).mT).softmax(-1)
+        return self.o((scores @ v).transpose(1, 2).flatten(2))
+
+
+def test_pairs_whose_angles_a_state_dict_holds_turn_as_long_as_it_holds_them():
+    torch.manual_seed(0)
+    model = Tabled().double()
+    group = td.discover(model, torch.randn(2, 4, 3).double())
+    (pairs,) = (space for space in group.spaces if "phase" in space.actions)
+    assert (pairs.size, pairs.copies) == (2, 2)
+    assert {condition.buffer for condition in group.conditions} == {"cos", "sin"}
+    params = model.state_dict()
+    moved = group.apply(group.random(torch.Generator().manual_seed(0)), params)
+    alignment = td.align(group, moved, to=params)
+    assert td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-9

@@ -73,9 +73,16 @@ def rotary_pairs(explored: Explored, spaces: Sequence[Space]) -> RotaryPairs:
     always = set(units_of(drawn))
     rest = [unit for unit in found if unit not in always]
     fed = {name for unit in rest for pair in unit for name in own.fed.get(pair.holder, ())}
+    moved = sorted(fed & {leg.tensor for space in spaces for leg in space.legs})
+    if moved:  # what exchanges pairs in such a buffer as well says less than phases do
+        still = _without(spaces, moved)
+        made = PairSpaces(explored.main, still)
+        made.add([unit for unit in found if unit in always])
+        made.add(rest)
+        if not made.notes and still:
+            return RotaryPairs(tuple(made.all()), frozenset(fed))
     made = PairSpaces(explored.main, spaces)
     made.add([unit for unit in found if unit in always])
-    moved = sorted(fed & {leg.tensor for space in spaces for leg in space.legs})
     if moved:
         made.notes.append(
             f"pairs that turn as long as `{moved[0]}` holds the same numbers stay in place, for "
@@ -84,6 +91,13 @@ def rotary_pairs(explored: Explored, spaces: Sequence[Space]) -> RotaryPairs:
         return RotaryPairs(tuple(made.all()), notes=tuple(made.notes))
     made.add(rest)
     return RotaryPairs(tuple(made.all()), frozenset(fed), tuple(made.notes))
+
+
+def _without(spaces: Sequence[Space], tensors: Collection[str]) -> list[Space]:
+    """Spaces that leave tensors as they are; none where others lie within those that do not."""
+    still = [s for s in spaces if not any(leg.tensor in tensors for leg in s.legs)]
+    names = {space.name for space in still}
+    return still if all(names.issuperset(space.within) for space in still) else []
 
 
 def _multiplies(graph: fx.GraphModule, learned: Collection[str]) -> bool:
