@@ -210,6 +210,15 @@ class Assembly:
         if not actions and not carries:
             return None
         legs, exponents = self._legs(cell, parts, generators)
+        if size == 1 and not outer:  # rows and columns of a whole tensor may undo each other
+            acts = [
+                not self._cancels(g[0], legs, e) for g, e in zip(generators, exponents, strict=True)
+            ]
+            generators = [g for g, good in zip(generators, acts, strict=True) if good]
+            exponents = [e for e, good in zip(exponents, acts, strict=True) if good]
+            actions = {action for action, _, _ in generators}
+            if not actions and not carries:
+                return None
         if not carries and _is_idle(generators, exponents):
             self.idle += legs
             return None
@@ -227,6 +236,18 @@ class Assembly:
             within=tuple(names[x] for x in outer),
             norms=self._norms(legs, generators, exponents),
         )
+
+    def _cancels(self, action: Kind, legs: Sequence[Leg], exponents: Sequence[float]) -> bool:
+        """Whether what a single unit does along the axes of every tensor adds up to nothing."""
+        total: dict[str, float] = {}
+        for leg, power in zip(legs, exponents, strict=True):
+            axes = self.program.shapes[leg.tensor][leg.axis : leg.axis + leg.span]
+            if power and leg.positions is not None and len(leg.positions) < math.prod(axes):
+                return False
+            total[leg.tensor] = total.get(leg.tensor, 0.0) + power
+        if action == "flip":
+            total = {name: power % 2 for name, power in total.items()}
+        return action != "shift" and not any(total.values())
 
     def _mixes(self, cell: int, parts: Sequence[_Part], size: int) -> bool:
         """Whether matrices may act: linear maps only, each with exponent 1 or -1."""
