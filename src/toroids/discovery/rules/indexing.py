@@ -333,6 +333,9 @@ def index_put(
     by = [i for i in indices if i is not None]
     if any(i.mask for i in by):
         x, source = axes.unnamed(c, x), axes.unnamed(c, source)
+        entrywise = len(by) == 1 and len(by[0].axes) == len(x.axes) and not accumulate
+        if entrywise and all(n == 1 for n in source.shape):
+            return where(c, by[0], axes.reshape(c, source, ()) if source.axes else source, x)
         return _put_masked(c, x, used[0], by[0], source) if len(by) == 1 else NotImplemented
     if used != list(range(used[0], used[0] + len(used))):
         return NotImplemented
