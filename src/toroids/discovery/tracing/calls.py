@@ -162,8 +162,8 @@ class Caller:
             b, again = self._called(counted, second), self._called(counted, first)
             with torch.enable_grad():  # of none of the weights, which costs no memory
                 self.records = not _alike(self._called(counted, first), a)
-        alike = _alike(a, expected) and _alike(again, expected) and _alike(b, fresh)
-        if alike and not (kept and self._remembers(first, expected)):
+        same = _alike(a, expected) and _alike(again, expected) and _alike(b, fresh)
+        if same and not (kept and self._remembers(first, expected)):
             return
         named = f" (as `{kept[0]}`)" if kept else ""
         raise ToroidsError(

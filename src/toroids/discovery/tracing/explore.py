@@ -26,13 +26,14 @@ from toroids.discovery.tracing.draws import (
     entries,
     in_own_precision,
 )
+from toroids.discovery.tracing.eager import frozen
 from toroids.discovery.tracing.example import Axis, Example, Inputs, example_of
 from toroids.discovery.tracing.holds import Point, Sizes, left_out, range_of
 from toroids.discovery.tracing.nearby import around
 from toroids.discovery.tracing.program import Program, Twin, relates, twin_of
 from toroids.discovery.tracing.resized import resized
 from toroids.discovery.tracing.supported import check_supported, unknown_numbers
-from toroids.discovery.tracing.trace import ALL_PRESENT, alias_names, trace
+from toroids.discovery.tracing.trace import ALL_PRESENT, CHECKED, alias_names, trace
 from toroids.discovery.tracing.variants import laid_out_otherwise, of_other_lists, of_other_rank
 from toroids.discovery.tracing.weightless import anew, unknown_in, with_weights
 from toroids.errors import DataError, ToroidsError
@@ -150,6 +151,7 @@ class _Explorer:
         self.model, self.example, self.key = model, example, key
         lent = _lent(model)
         self.call = Caller(model, lent, key, anew(model, lent))
+        self.plain = False  # whether a trace says that nothing is compiled
         self.programs: list[Program] = []
         self.points: list[Point] = []
         self.tried: dict[Axis, set[int]] = {}
@@ -169,7 +171,7 @@ class _Explorer:
         for other in also:
             self._look(other, self.call.first(other))
         self._look_further()
-        if ALL_PRESENT in self.programs[0].notes:
+        if {ALL_PRESENT, CHECKED} & {*self.programs[0].notes}:
             self._look_at_other_numbers()
         self._tell_sizes_from_numbers()
         asked = self.call.asked
@@ -214,13 +216,18 @@ class _Explorer:
             for i, axis in example.axes
             if example.size((i, axis)) > 1 and example.tensors[i].ndim <= SEQUENCE
         ]
-        program = self.programs[0] if self.programs else trace(self.model, example, self.key)
+        program = self.programs[0] if self.programs else self._trace(example)
         if axes and len(program.graph.graph.nodes) <= SMALL:
             # not where a forward counts its inputs in Python
             with contextlib.suppress(ToroidsError):
                 asks = asks or ALL_PRESENT in program.notes
-                return trace(self.model, example, self.key, axes, asks)
-        return trace(self.model, example, self.key, present=asks) if self.programs else program
+                return self._trace(example, axes, asks)
+        return self._trace(example, present=asks) if self.programs else program
+
+    def _trace(
+        self, example: Example, free: Collection[Axis] = (), present: bool = False
+    ) -> Program:
+        return trace(self.model, example, self.key, free, present, self.plain)
 
     def _grown(self) -> Example:
         """The example with more than one position along every axis that allows it."""
@@ -277,16 +284,25 @@ class _Explorer:
             return True
         program = self._traced(example)
         if program.lengths and not self.call.agrees(program, example, expected):
-            program = trace(self.model, example, self.key)  # as where a length becomes a text
+            program = self._trace(example)  # as where a length becomes a text
         if not self.call.agrees(program, example, expected):
             self._check_stateless(example)
+            # the forward may ask whether it is compiled
+            self.plain = True
+            with contextlib.suppress(ToroidsError):
+                program = self._trace(example)
+            seen = [point.program for point in self.points]
+            self.programs = [p for p in self.programs if any(p is other for other in seen)]
+        if not self.call.agrees(program, example, expected):
             raise ToroidsError(
                 f"`{type(self.model).__name__}` gives something else than its trace at the same "
-                "inputs and weights: its forward pass reads numbers in Python (as through NumPy, "
-                "tolist or a cache of values computed from other weights), which a trace keeps as "
-                "they are; change it, or pass a group written by hand."
+                f"inputs and weights: its forward pass {self._reads(example, expected)}, which a "
+                "trace keeps as they are; change it, or pass a group written by hand."
             )
         self.points.append(Point(program, example))
+        if not self.programs:
+            self.programs.append(program)
+            return True
         main = self.programs[0]
         if main.twin is not None or main.lengths or not self._gets_twin(program):
             self.programs.append(program)
@@ -294,12 +310,23 @@ class _Explorer:
 
     def _is_resized(self, example: Example, expected: Sequence[Tensor], keep: bool) -> bool:
         """Whether the first program does what the module does, with the lengths of an example."""
-        program = resized(self.programs[0], example)
+        program = resized(self.programs[0], example) if self.programs else None
         if program is None or not self.call.agrees(program, example, expected):
             return False
         if keep:
             self.points.append(Point(program, example))
         return True
+
+    def _reads(self, example: Example, expected: Sequence[Tensor]) -> str:
+        """What a forward may read that no trace holds."""
+        with frozen(self.model), contextlib.suppress(ToroidsError):
+            program = self._trace(example)
+            if self.call.agrees(program, example, expected):
+                return "asks which parameters need gradients (`requires_grad`), and gets answers"
+        return (
+            "reads numbers in Python (as through NumPy, tolist or a cache of values computed from "
+            "other weights)"
+        )
 
     def _gets_twin(self, program: Program) -> bool:
         """Makes another trace the twin of the first, if they differ in numbers only."""
@@ -403,7 +430,7 @@ class _Explorer:
         expected = call.accepts(example)
         if expected is None or any(call.agrees(p, example, expected, True) for p in self._own()):
             return
-        program = trace(wide, example, self.key)
+        program = trace(wide, example, self.key, plain=self.plain)
         if call.agrees(program, example, expected, True):
             self.programs.append(program)
             self.points.append(Point(program, example))
@@ -481,7 +508,7 @@ class _Explorer:
         if main.lengths or count <= _count_differing(known, main.example):
             return
         with contextlib.suppress(ToroidsError):
-            program = trace(self.model, other, self.key)
+            program = self._trace(other)
             if not self._gets_twin(program):  # an axis is cut into more pieces, say
                 self.programs.append(program)
             elif main.twin is not None:

@@ -15,6 +15,8 @@ from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from toroids.discovery.tracing.assumed import equal_lengths, guards_of
+from toroids.discovery.tracing.checks import Answered, checks_of
+from toroids.discovery.tracing.eager import as_called, heard_gradients
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.presence import Present, asks_data, remove_checks, without_hints
 from toroids.discovery.tracing.program import (
@@ -37,6 +39,8 @@ class _Found:
         self.kept: list[str] = []
         self.skipped: list[str] = []
         self.present = False  # whether questions about data are answered as if all were there
+        self.checks: tuple[bool, ...] | None = None  # how, where the other answer raises an error
+        self.plain = False  # whether it is told that nothing is compiled
 
 
 class Counted(nn.Module):
@@ -57,13 +61,25 @@ class Counted(nn.Module):
         if self._refresh:  # what it kept in evaluation mode may be of other parameters
             self.model.train()
             self.model.eval()
-        with Present() if self.found.present else contextlib.nullcontext():
+        with self._mode():
             output = self.model(*args, **kwargs)
         if self._key is not None:
             output = entries_of(output)[self._key]
         self.found.kept.clear()
         self.found.skipped.clear()
         return tuple(self._collect("" if self._key is None else str(self._key), output))
+
+    @contextlib.contextmanager
+    def _mode(self) -> Iterator[None]:
+        """Answers in a trace what the forward asks."""
+        with contextlib.ExitStack() as modes:
+            if self.found.plain:
+                modes.enter_context(as_called())
+            if self.found.checks is not None:
+                modes.enter_context(Answered(self.found.checks))
+            elif self.found.present:
+                modes.enter_context(Present())
+            yield
 
     def _collect(self, name: str, output: Any) -> Iterator[Tensor]:
         output = entries_of(output)
@@ -86,6 +102,7 @@ def trace(
     output_key: str | int | None = None,
     free: Collection[Axis] = (),
     present: bool = False,
+    plain: bool = False,
 ) -> Program:
     """Traces a module in evaluation mode.
 
@@ -95,6 +112,7 @@ def trace(
         output_key: the entry of a structured output that counts; all when None.
         free: axes of the inputs whose lengths, two or more, are to stay open where they can.
         present: whether to answer at once what the forward asks its data, as if all were there.
+        plain: whether to tell the forward that it is not compiled, where it asks.
 
     Returns:
         The traced program.
@@ -103,7 +121,7 @@ def trace(
         ToroidsError: it cannot be traced; says why.
     """
     counted = Counted(model, example, output_key)
-    counted.found.present = present
+    counted.found.present, counted.found.plain = present, plain
     open_axes = tuple(
         {axis: Dim.AUTO for number, axis in free if number == i}
         for i in range(len(example.tensors))
@@ -114,9 +132,9 @@ def trace(
             if _mutates_views(exported.graph) or _transforms(exported.graph):
                 exported = exported.run_decompositions({})
             kept, skipped = list(counted.found.kept), list(counted.found.skipped)
-            present = counted.found.present
+            present, checked = counted.found.present, counted.found.checks is not None
         except (Exception, SystemExit) as error:
-            raise ToroidsError(_refusal(model, error)) from error
+            raise ToroidsError(_refusal(counted, example, error)) from error
     graph = exported.graph_module
     remove_checks(graph.graph)
     graph.graph.eliminate_dead_code()  # what no counted output reads restricts nothing
@@ -158,6 +176,7 @@ def trace(
         notes=(
             *(f"output `{name}` is not counted: it is not a tensor" for name in skipped),
             *((ALL_PRESENT,) if present else ()),
+            *((CHECKED,) if checked else ()),
         ),
     )
 
@@ -166,6 +185,9 @@ ALL_PRESENT = (
     "where the forward asks its data what there is, as which experts are hit, everything was taken "
     "to be there; holds where what is skipped gives nothing, as on all inputs that were looked at"
 )
+
+
+CHECKED = "holds for inputs on which the forward pass does not raise, as where it checks its data"
 
 
 def _exported(
@@ -182,7 +204,11 @@ def _exported(
     except Exception as error:
         if counted.found.present or not asks_data(error):
             raise
-    counted.found.present = True
+    with contextlib.suppress(Exception):
+        counted.found.checks = checks_of(counted, example)
+        if counted.found.checks is not None:
+            return export()
+    counted.found.present, counted.found.checks = True, None
     return export()
 
 
@@ -319,7 +345,16 @@ def alias_names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str,
     return aliases, {name: names[0] for names in by_place.values() for name in names}
 
 
-def _refusal(model: nn.Module, error: BaseException) -> str:
+def _refusal(counted: Counted, example: Example, error: BaseException) -> str:
+    model = counted.model
+    counted.found.present, counted.found.checks = False, None
+    with heard_gradients() as heard, contextlib.suppress(Exception):
+        counted(*example.tensors)
+    if heard:
+        return (
+            f"`{type(model).__name__}` takes gradients in its forward pass, which a trace does not "
+            "hold; pass the module of which it takes them, or pass a group written by hand."
+        )
     return (
         f"`{type(model).__name__}` cannot be traced: {first_line(error)}. Discovery needs a "
         "forward pass that does not branch on its data; change it, or pass a group written by hand."

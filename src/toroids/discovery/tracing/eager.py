@@ -1,0 +1,70 @@
+"""What a forward asks of how it is run, and is answered in a trace as in a plain call."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+
+ASKED = (
+    (torch.compiler, "is_compiling"),
+    (torch.compiler, "is_exporting"),
+    (torch.compiler, "is_dynamo_compiling"),
+)
+
+
+@contextlib.contextmanager
+def as_called() -> Iterator[None]:
+    """Tells everybody but PyTorch itself that nothing is compiled or exported."""
+    before = [(home, name, getattr(home, name, None)) for home, name in ASKED]
+    try:
+        for home, name, own in before:
+            if own is not None:
+                setattr(home, name, _told(own))
+        yield
+    finally:
+        for home, name, own in before:
+            if own is not None:
+                setattr(home, name, own)
+
+
+def _told(own: Callable[[], bool]) -> Callable[[], bool]:
+    def answer() -> bool:
+        asking = str(sys._getframe(1).f_globals.get("__name__", ""))
+        return own() if asking.partition(".")[0] == "torch" else False
+
+    return answer
+
+
+@contextlib.contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Lets no parameter need gradients."""
+    needing = [p for p in model.parameters() if p.is_leaf and p.requires_grad]
+    for parameter in needing:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in needing:
+            parameter.requires_grad_(True)
+
+
+@contextlib.contextmanager
+def heard_gradients() -> Iterator[list[bool]]:
+    """Notes whether gradients are taken.
+
+    Yields:
+        A list that is not empty once some were.
+    """
+    own, heard = torch.autograd.grad, list[bool]()
+
+    def noted(*args: object, **kwargs: object) -> object:
+        heard.append(True)
+        return own(*args, **kwargs)  # type: ignore[arg-type]
+
+    torch.autograd.grad = noted  # type: ignore[assignment]
+    try:
+        yield heard
+    finally:
+        torch.autograd.grad = own

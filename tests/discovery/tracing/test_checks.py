@@ -1,0 +1,93 @@
+"""Checks of data, and what a forward asks of how it is run."""
+
+import pytest
+import torch
+from discovery.function import Function
+from torch import nn
+
+import toroids as td
+from toroids.discovery.tracing.checks import is_raised
+from toroids.errors import ToroidsError
+
+
+def layers():
+    return {"a": nn.Linear(3, 4), "b": nn.Linear(4, 2)}
+
+
+def relu(m, x):
+    return m.b(m.a(x).relu())
+
+
+def asserted(m, x):
+    assert not torch.isnan(x).any()
+    assert x.abs().max() < 1e6, "too large"
+    return relu(m, x)
+
+
+def valid(m, x):
+    spread = torch.distributions.Normal(m.b(m.a(x).relu()), m.b.bias.exp())
+    return spread.log_prob(torch.zeros(2, dtype=x.dtype))
+
+
+@pytest.mark.parametrize("forward", [asserted, valid])
+def test_checks_that_only_raise_are_no_branches(forward):
+    group = td.discover(Function(forward, **layers()), torch.randn(2, 3))
+    assert [space.size for space in group.spaces] == [4]
+    assert any("does not raise" in note for note in group.notes)
+
+
+def test_a_branch_that_fails_on_what_is_not_there_is_no_check():
+    def forward(m, x):
+        if (x < -50).any():
+            x = x - x[x < -50].min()
+        return relu(m, x)
+
+    with pytest.raises(ToroidsError, match="its forward pass"):
+        td.discover(Function(forward, **layers()), torch.randn(2, 3))
+
+
+def test_an_operator_that_fails_raises_nothing():
+    def error_of(call):
+        with pytest.raises(Exception, match=".") as caught:
+            call()
+        return caught.value
+
+    def refuse():
+        raise ValueError("no")
+
+    assert is_raised(error_of(refuse))
+    assert not is_raised(error_of(lambda: torch.ones(2) @ torch.ones(3)))
+    assert not is_raised(error_of(lambda: torch.empty(0).max()))
+
+
+@pytest.mark.parametrize("asked", ["is_compiling", "is_exporting"])
+def test_a_trace_is_of_what_runs_when_nothing_is_compiled(asked):
+    before = getattr(torch.compiler, asked)
+
+    def forward(m, x):
+        h = m.a(x)
+        return m.b(h.relu() if getattr(torch.compiler, asked)() else h.tanh())
+
+    (space,) = td.discover(Function(forward, **layers()), torch.randn(2, 3)).spaces
+    assert space.actions == {"permute", "flip"}
+    assert getattr(torch.compiler, asked) is before
+
+
+def test_questions_after_gradients_of_parameters_are_named():
+    model = Function(lambda m, x: relu(m, x) * (2 if m.a.weight.requires_grad else 1), **layers())
+    model.b.bias.requires_grad_(False)
+    with pytest.raises(ToroidsError, match="asks which parameters need gradients"):
+        td.discover(model, torch.randn(2, 3))
+    assert model.a.weight.requires_grad and not model.b.bias.requires_grad
+
+
+def test_gradients_in_a_forward_are_named():
+    def forward(m, x):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(m.b(m.a(x).tanh()).sum(), x)[0]
+
+    before = torch.autograd.grad
+    with pytest.raises(ToroidsError, match="takes gradients in its forward pass"):
+        td.discover(Function(forward, **layers()), torch.randn(2, 3))
+    assert torch.autograd.grad is before
