@@ -224,6 +224,41 @@ def test_scales_of_a_whole_tensor_lie_beside_permutations_of_its_units():
     assert 5 in [space.size for space in group.spaces]
 
 
+def test_a_number_put_where_a_mask_is_true_is_a_choice():
+    def forward(m, x):
+        h = m.a(x)
+        h[h < 0] = 0
+        return m.b(h)
+
+    model = Function(forward, a=nn.Linear(3, 4), b=nn.Linear(4, 2))
+    (space,) = td.discover(model, torch.randn(2, 3)).spaces
+    assert space.size == 4 and space.actions == {"permute", "rescale"}
+
+
+def test_units_pass_complex_numbers():
+    def forward(m, x):
+        z = torch.exp(1j * m.a(x)) * m.c
+        return m.b(z.real + z.imag)
+
+    held = {"a": nn.Linear(3, 4), "b": nn.Linear(4, 2), "c": nn.Parameter(torch.randn(4))}
+    (space,) = td.discover(Function(forward, **held), torch.randn(2, 3)).spaces
+    assert space.size == 4 and "shift" not in space.actions  # of `c`, which multiplies
+
+
+def test_scales_along_two_axes_that_undo_each_other_are_none():
+    held = {f"m{i}": nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)) for i in range(2)}
+
+    def forward(m, x):
+        members = (m.m0, m.m1)
+        names = [name for name, _ in m.m0.named_parameters()]
+        stacked = {n: torch.stack([dict(k.named_parameters())[n] for k in members]) for n in names}
+        one = torch.vmap(lambda params: torch.func.functional_call(m.m0, params, (x,)))
+        return one(stacked).mean(0)
+
+    group = td.discover(Function(forward, **held), torch.randn(2, 3))
+    assert [(s.size, s.actions) for s in group.spaces] == [(4, {"permute", "flip"})] * 2
+
+
 def test_a_map_of_single_positions_lets_what_it_reads_move():
     """As a spatial gate, which mixes tokens and no channels."""
     held = {
