@@ -196,6 +196,14 @@ def test_layers_tell_what_is_new():
     assert states["hidden1"] == "untouched" and states["output"] == "new"
 
 
+def test_a_norm_that_the_canonical_form_makes_constant_is_no_layer():
+    layers = (torch.nn.Linear(4, 6), torch.nn.LayerNorm(6), torch.nn.Linear(6, 3))
+    model = torch.nn.Sequential(*layers).double()
+    group, a = td.discover(model, torch.randn(2, 4).double()), model.state_dict()
+    a, b = (random_weights(group, a, seed) for seed in (1, 2))
+    assert [layer.name for layer in td.compare(group, a, b).layers] == ["0", "2"]
+
+
 def test_distances_add_up_and_the_bound_is_above_the_similarity():
     case = build("two-hidden")
     found = td.compare(case.group, case.params, case.other(3))

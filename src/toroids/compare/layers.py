@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import Tensor
+
 from toroids.compare.score import Cosines, cosine, excess
+from toroids.compare.surrogate import uniform
 from toroids.params import Params, inner_product
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
@@ -75,11 +78,14 @@ def layers(
         chance: what surrogates reach, by layer.
 
     Returns:
-        One entry per layer; gains that the canonical form makes one are left out.
+        One entry per layer; those of constant vectors only, as gains that the canonical form
+        makes one, are left out.
     """
     a, b, start = (as_read(group, x) for x in (*aligned, start))
     found = []
     for name, tensors in modules(group).items():
+        if all(_constant(x[n]) for x in (a, b) for n in tensors):
+            continue  # as a norm whose gains and biases others take up, in any network
         alike, change = cosine(a, b, tensors), _change(a, b, tensors)
         if change is None:
             continue
@@ -94,6 +100,10 @@ def layers(
         count = sum(a[n].numel() for n in tensors)
         found.append(Layer(name, count, alike, cosine(a, start, tensors), random, change, state))
     return tuple(found)
+
+
+def _constant(tensor: Tensor) -> bool:
+    return tensor.ndim == 1 and len(tensor) > 1 and uniform(tensor)
 
 
 def _change(a: Params, b: Params, names: list[str]) -> float | None:

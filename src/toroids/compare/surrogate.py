@@ -54,7 +54,7 @@ def surrogate(group: SymmetryGroup, params: Params, seed: int) -> dict[str, Tens
             continue
         generator = torch.Generator().manual_seed(len(params) * seed + number)
         moved = axes.get(name, set()) if tensor.is_floating_point() else set()
-        if not moved or (name in group.parameters and _uniform(tensor)):
+        if not moved or (name in group.parameters and uniform(tensor)):
             drawn[name] = tensor
         elif name not in group.parameters:
             drawn[name] = torch.ones_like(tensor)
@@ -70,7 +70,8 @@ def surrogate(group: SymmetryGroup, params: Params, seed: int) -> dict[str, Tens
     return {name: drawn[group.tied.get(name, name)] for name in params}
 
 
-def _uniform(tensor: Tensor) -> bool:
+def uniform(tensor: Tensor) -> bool:
+    """Whether all entries of a tensor are equal up to rounding."""
     least, most = tensor.aminmax()
     return bool(most - least <= UNIFORM * torch.maximum(most.abs(), least.abs()))
 
