@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -59,9 +60,9 @@ def heard_gradients() -> Iterator[list[bool]]:
     """
     own, heard = torch.autograd.grad, list[bool]()
 
-    def noted(*args: object, **kwargs: object) -> object:
+    def noted(*args: Any, **kwargs: Any) -> Any:
         heard.append(True)
-        return own(*args, **kwargs)  # type: ignore[arg-type]
+        return own(*args, **kwargs)
 
     torch.autograd.grad = noted  # type: ignore[assignment]
     try:
