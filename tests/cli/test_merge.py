@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from cli.commands import run
+from cli.commands import MODEL, arguments, fill, run
 
 import toroids as td
 from toroids.checkpoint import open_checkpoint, save_checkpoint
@@ -44,6 +44,21 @@ def test_a_network_and_its_copy_merge_into_shards_that_load(folders, more):
     tokens = torch.randint(20, (2, 7), generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(merged(tokens).logits, model(tokens).logits, atol=1e-4, rtol=1e-4)
     assert not list((folder / "scratch").iterdir())
+
+
+def test_networks_of_one_base_are_told_first(tmp_path, capsys):
+    torch.manual_seed(0)
+    fill(tmp_path)
+    params = td.load_params(tmp_path / "a.safetensors")
+    large = {name: torch.randn(80, 80) for name in params}
+    for name, noise in (("a", 0.0), ("b", 0.1)):
+        td.save_params({n: x + noise for n, x in large.items()}, tmp_path / f"{name}.safetensors")
+    for command in ("align", "merge"):
+        run(tmp_path, *arguments(command, "out"))  # of other shapes than the model's
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith("note: the networks are aligned as they lie: their matrices")
+        run(tmp_path, *arguments(command, "out")[:2], "c.safetensors", *MODEL, "--out", "out")
+        assert "aligned as they lie" not in capsys.readouterr().out
 
 
 def test_what_cannot_be_kept_is_told_before_long_work(folders, capsys, monkeypatch):

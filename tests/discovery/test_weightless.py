@@ -106,3 +106,20 @@ def test_whole_modules_are_built_on_the_meta_device():
     assert td.audit(model, torch.randn(40, 4)).unexplained == 0
     with pytest.raises(td.ParamsError, match="is on meta"):
         group.apply(group.random(), model.state_dict())
+
+
+def test_what_stands_in_for_pages_is_not_replaced_by_them(monkeypatch):
+    monkeypatch.setattr(weightless, "SMALL", 0)
+    twin = weightless.with_weights(without_weights(nn.Linear(40, 60)))
+    state = {name: x.detach() for name, x in twin.state_dict().items()}
+    assert torch.equal(weightless.anew(twin, state)["weight"], state["weight"])
+    drawn = {name: torch.ones_like(x) for name, x in state.items()}
+    assert torch.equal(weightless.anew(twin, drawn)["weight"], drawn["weight"])
+
+
+def test_pages_begin_elsewhere_in_every_tensor(monkeypatch):
+    monkeypatch.setattr(weightless, "SMALL", 0)
+    pair = nn.Sequential(nn.Linear(40, 60), nn.Linear(40, 60))
+    a, b = weightless.with_weights(without_weights(pair))
+    assert not torch.equal(a.weight, b.weight)
+    assert abs(float(a.weight.std()) * 40**0.5 - 1) < 0.5

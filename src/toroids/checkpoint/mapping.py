@@ -86,7 +86,9 @@ def raw(tensor: Tensor) -> memoryview:
     return plain.reshape(-1).view(torch.uint8).numpy().data
 
 
-def repeated(handle: int, size: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+def repeated(
+    handle: int, size: int, dtype: torch.dtype, shape: tuple[int, ...], begin: int = 0
+) -> Tensor:
     """A tensor that shows the same file again and again, and takes no memory of its own.
 
     Writing into it copies the page that is written to.
@@ -96,6 +98,7 @@ def repeated(handle: int, size: int, dtype: torch.dtype, shape: tuple[int, ...])
         size: how many bytes of it are shown, a multiple of the size of a page.
         dtype: the type of its entries.
         shape: its shape.
+        begin: the byte that is shown first, a multiple of the size of a page.
 
     Returns:
         The tensor, on the CPU.
@@ -106,8 +109,11 @@ def repeated(handle: int, size: int, dtype: torch.dtype, shape: tuple[int, ...])
     length = math.prod(shape) * dtype.itemsize
     buffer = _map(-1, 0, length, ANONYMOUS)  # a place that is free; then the file over it
     start = ctypes.addressof(buffer)
-    for done in range(0, length, size):
-        _map_at(start + done, handle, 0, min(size, length - done), mmap.MAP_PRIVATE | FIXED)
+    done = 0
+    while done < length:
+        count = min(size - begin, length - done)
+        _map_at(start + done, handle, begin, count, mmap.MAP_PRIVATE | FIXED)
+        done, begin = done + count, 0
     return torch.frombuffer(buffer, dtype=torch.uint8, count=length).view(dtype).view(shape)
 
 

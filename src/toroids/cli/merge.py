@@ -30,6 +30,7 @@ from toroids.cli.shared import (
     check_method,
     output_mode,
     say,
+    say_where_aligned,
     shown_progress,
 )
 from toroids.data.files import load_data
@@ -85,6 +86,7 @@ def merge(
     examples, training = (None if x is None else load_data(x) for x in (data, train))
     sources = [open_checkpoint(each) for each in weights]
     place.check_like(sources[0])
+    say_where_aligned(sources)
     loaded: Loaded | None = None
     if examples is not None or training is not None:
         loaded = Loaded(model, inputs, tokens, output, output_key, weights)

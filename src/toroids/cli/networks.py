@@ -28,6 +28,7 @@ from toroids.cli.shared import (
     example_inputs,
     output_mode,
     say,
+    say_where_aligned,
     shown_progress,
 )
 from toroids.discovery.discover import group_of, proven
@@ -133,6 +134,7 @@ def align(
     sources = open_checkpoint(moving), open_checkpoint(reference)
     place = Output(out, [*weight_files(moving, reference), *model_files(model)], force)
     place.check_like(sources[0])
+    say_where_aligned(sources)
     group, [b, a] = group_and_files(model, inputs, tokens, mode, output_key, sources, only)
     b.check_unused(keep_unused)  # before long work
     with shown_progress(every=5.0) as progress:

@@ -17,9 +17,11 @@ from rich.text import Text
 from torch import nn
 
 from toroids.align.alignment import METHODS, METHODS_ON_DATA
+from toroids.compare.siblings import lie_alike
 from toroids.discovery.tracing.example import Inputs
 from toroids.errors import ConfigError
 from toroids.models.load import example, usual_inputs
+from toroids.params import Params
 from toroids.study.run import Progress as Callback
 from toroids.symmetry.space import OutputMode
 
@@ -116,6 +118,18 @@ def shown_table(
     with console.capture() as captured:
         console.print(table)
     say("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def say_where_aligned(networks: Sequence[Params]) -> None:
+    """Says, before long work, where networks are aligned as they lie."""
+    first, *others = networks
+    found = [lie_alike(first, other) for other in others]
+    least = [x for x in found if x is not None]
+    if len(least) == len(found):
+        say(
+            f"note: the networks are aligned as they lie: their matrices have cosines of "
+            f"{min(least):.3f} and more, as of one base; hardly a unit will move"
+        )
 
 
 @contextmanager

@@ -11,7 +11,9 @@ import math
 import os
 import weakref
 from functools import cache
+from mmap import ALLOCATIONGRANULARITY
 from typing import Any, TypeAlias
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,8 @@ from toroids.params import Computed, Params
 # Bytes that large tensors show, again and again where they have more; those of fewer bytes than
 # `SMALL` have numbers of their own.
 PAGES, SMALL = 2**24, 2**20
-Recipe: TypeAlias = tuple[tuple[int, ...], torch.dtype, int]
+# The shape, the type, minus the logarithm of the spread, and where in the pages it begins.
+Recipe: TypeAlias = tuple[tuple[int, ...], torch.dtype, int, int]
 # For the copies made here, how their large tensors are made once more, by name.
 _RECIPES: "weakref.WeakKeyDictionary[nn.Module, dict[str, Recipe]]" = weakref.WeakKeyDictionary()
 # And which of their buffers hold whole numbers that nobody knows.
@@ -45,7 +48,7 @@ def with_weights(model: nn.Module) -> nn.Module:
         return model
     generator = torch.Generator().manual_seed(0)
     twin = copy.deepcopy(model, {id(x): _given(name, x, generator) for name, x in meta.items()})
-    recipes = {id(x): _recipe(x) for x in meta.values() if _is_large(x)}
+    recipes = {id(x): _recipe(name, x) for name, x in meta.items() if _is_large(x)}
     _UNKNOWN[twin] = frozenset(name for name, x in meta.items() if not x.is_floating_point())
     _RECIPES[twin] = {
         name: recipes[id(x)]
@@ -89,8 +92,11 @@ def anew(model: nn.Module, params: Params) -> Params:
     recipes = _RECIPES.get(model)
     if recipes is None:
         return params
+    own = dict(model.named_parameters(remove_duplicate=False))
+    # not what stands in for the module's own numbers
+    shown = {name for name in recipes if params[name].data_ptr() == own[name].data_ptr()}
     return Computed(
-        params, lambda name: _repeated(*recipes[name]) if name in recipes else params[name]
+        params, lambda name: _repeated(*recipes[name]) if name in shown else params[name]
     )
 
 
@@ -98,8 +104,11 @@ def _is_large(x: Tensor) -> bool:
     return x.numel() * x.element_size() > SMALL and x.ndim > 1 and isinstance(x, nn.Parameter)
 
 
-def _recipe(x: Tensor) -> Recipe:
-    return tuple(x.shape), x.dtype, math.ceil(math.log2(x.numel() / x.shape[0]) / 2)
+def _recipe(name: str, x: Tensor) -> Recipe:
+    spread = math.ceil(math.log2(x.numel() / x.shape[0]) / 2)
+    # elsewhere in every layer: equal ones one behind the other blow up what is along one direction
+    begin = crc32(name.encode()) % (PAGES // ALLOCATIONGRANULARITY) * ALLOCATIONGRANULARITY
+    return tuple(x.shape), x.dtype, spread, begin
 
 
 def _given(name: str, old: Tensor, generator: torch.Generator) -> Tensor:
@@ -107,7 +116,7 @@ def _given(name: str, old: Tensor, generator: torch.Generator) -> Tensor:
     if not old.is_floating_point():  # which nothing may read: see `explore`
         value = torch.zeros(old.shape, dtype=old.dtype)
     elif _is_large(old):
-        value = _repeated(*_recipe(old))
+        value = _repeated(*_recipe(name, old))
     else:
         noise = torch.randn(old.shape, generator=generator)
         if old.ndim > 1:
@@ -120,11 +129,11 @@ def _given(name: str, old: Tensor, generator: torch.Generator) -> Tensor:
     return value
 
 
-def _repeated(shape: tuple[int, ...], dtype: torch.dtype, spread: int) -> Tensor:
+def _repeated(shape: tuple[int, ...], dtype: torch.dtype, spread: int, begin: int) -> Tensor:
     """A tensor of normal numbers that shows the same pages again and again."""
     with contextlib.suppress(AttributeError, OSError):  # only Linux has it, and not without end
-        return repeated(_pages(dtype, spread), PAGES, dtype, shape)
-    generator = torch.Generator().manual_seed(spread)
+        return repeated(_pages(dtype, spread), PAGES, dtype, shape, begin)
+    generator = torch.Generator().manual_seed(spread + begin)
     return (torch.randn(shape, generator=generator) * 2.0**-spread).to(dtype)
 
 
