@@ -58,14 +58,16 @@ def heard_gradients() -> Iterator[list[bool]]:
     Yields:
         A list that is not empty once some were.
     """
-    own, heard = torch.autograd.grad, list[bool]()
+    own: Callable[..., Any] = torch.autograd.grad
+    heard: list[bool] = []
 
     def noted(*args: Any, **kwargs: Any) -> Any:
         heard.append(True)
         return own(*args, **kwargs)
 
-    torch.autograd.grad = noted
+    home: Any = torch.autograd
+    home.grad = noted
     try:
         yield heard
     finally:
-        torch.autograd.grad = own
+        home.grad = own
