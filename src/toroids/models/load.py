@@ -130,18 +130,18 @@ def _pretrained(folder: Path, weights: bool) -> nn.Module:
             f"reading the folder `{folder}` needs pip install 'toroids[transformers]'."
         ) from error
     name = _architecture(folder, weights)
-    found = getattr(transformers, name, None)
+    kind: Any = getattr(transformers, name, None)
     # other functions of that library are not called because a file names them
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    is_module = isinstance(kind, type) and issubclass(kind, nn.Module)
+    if not is_module:
         raise ConfigError(
             f"`{folder}/config.json` names {name}; expected an architecture of transformers."
         )
-    kind: Any = found
     try:
         settings = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if not weights:
             with _parameters_on_meta():
-                model: nn.Module = kind(settings)
+                model = kind(settings)
         elif any(folder.glob("*.safetensors")):
             model = kind.from_pretrained(
                 folder, config=settings, use_safetensors=True, local_files_only=True
