@@ -151,7 +151,8 @@ def _pretrained(folder: Path, weights: bool) -> nn.Module:
             model = kind(settings)
     except Exception as error:  # transformers raises whatever it meets
         raise ConfigError(_failed(str(folder), error)) from error
-    return model.eval()
+    built: nn.Module = model.eval()
+    return built
 
 
 @contextmanager
