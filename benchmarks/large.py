@@ -190,10 +190,12 @@ def watched(action: Callable[[], object]) -> list[float]:
     thread = threading.Thread(target=watch)
     thread.start()
     begun = time.process_time()
-    action()
-    seconds = time.process_time() - begun
-    done.set()
-    thread.join()
+    try:
+        action()
+        seconds = time.process_time() - begun
+    finally:
+        done.set()
+        thread.join()
     return [seconds, max(peak - before, 0) / 1e6]
 
 
