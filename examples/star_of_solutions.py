@@ -20,9 +20,9 @@ from toroids.landscape.star import wilson
 from toroids.report.figures.style import COLOURS, SYMBOLS, laid_out, panels
 from toroids.report.pictures import write_picture
 
-SOLUTIONS = 5  # of every kind
-BINARY, BINARY_DENSITIES = 301, (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-SPHERICAL, SPHERICAL_DENSITIES = 200, (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+SOLUTIONS = 4  # of every kind
+BINARY, BINARY_DENSITIES = 301, (0.1, 0.2, 0.3, 0.4, 0.5)
+SPHERICAL, SPHERICAL_DENSITIES = 200, (0.5, 1.0, 1.5, 2.0, 3.0)
 MARGIN, EPOCHS, SHARPNESS = -0.5, 100, 10.0
 PAIRS = (("robust", "robust"), ("robust", "typical"), ("typical", "typical"))
 # How many pairs are joined, and how many there are, for every two kinds.
