@@ -171,6 +171,7 @@ CALLS |= {
     GROUP.check: {"params": A},
     GROUP.random: {},
     GROUP.without: {"space": "hidden1", "action": "permute"},
+    GROUP.restricted: {"actions": {"permute"}},
     GROUP.compose: {"g": ELEMENT, "h": ELEMENT},
     GROUP.inverse: {"g": ELEMENT},
     GROUP.apply: {"element": ELEMENT, "params": A},

@@ -46,7 +46,7 @@ def export_run(folder: str | Path, out: str | Path) -> list[Path]:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     paths = export_run(run_study(study, f"{folder}/run"), f"{folder}/tables")
         >>> paths[0].name
-        'symmetries.parquet'
+        'networks.parquet'
     """
     out = Path(out)
     if os.path.exists(out) and not os.path.isdir(out):

@@ -15,14 +15,14 @@ import math
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 import torch
 from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 
-from toroids.arguments import check_fields, checked_methods
+from toroids.arguments import check_fields, checked_methods, shown
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_finite, check_shapes
 from toroids.symmetry.action import (
@@ -296,12 +296,19 @@ class SymmetryGroup:
         Returns:
             The rest of it; see `without`.
 
+        Raises:
+            ToroidsError: these are no actions.
+
         Example:
             >>> import torch, toroids as td
             >>> group = td.discover(td.models.fully_connected((4, 3, 2)), torch.randn(1, 4))
             >>> sorted(group.restricted({"permute", "rotate"}).spaces[0].actions)
             ['permute']
         """
+        known = get_args(Action)
+        several = isinstance(actions, set | frozenset | list | tuple)
+        if not several or not all(action in known for action in actions):
+            raise ToroidsError(f"`actions` is {shown(actions)}; pass some of {', '.join(known)}.")
         group = self
         for space in sorted(self.spaces, key=lambda space: -len(space.within)):  # carriers last
             for action in sorted(space.actions - set(actions)):
