@@ -13,17 +13,20 @@ settings.load_profile("toroids")
 
 HERE = Path(__file__).parent
 # What `make check` leaves out: files and folders that take more than a few seconds.
-SLOW = (
-    "align/test_binary.py align/test_exact.py align/test_fresh.py align/test_loss.py "
-    "align/test_many.py align/test_methods.py align/test_sketch.py align/test_trunk.py "
-    "align/test_zoo.py canonical/test_circles.py canonical/test_signs.py canonical/test_zoo.py "
-    "checkpoint/test_memory.py checkpoint/test_names.py cli compare discovery/audit "
-    "discovery/inference/test_absorbed.py discovery/inference/test_ties.py "
-    "discovery/matrices/test_rotations.py discovery/test_ discovery/tracing explore landscape/test_bending.py "
-    "landscape/test_connect.py landscape/test_curvature.py landscape/test_flatness.py "
-    "landscape/test_flips.py landscape/test_median.py landscape/test_orders.py "
-    "landscape/test_parts.py laws models operators probe report solvers study test_"
-).split()
+SLOW = tuple(
+    (
+        "align/test_binary.py align/test_exact.py align/test_fresh.py align/test_loss.py "
+        "align/test_many.py align/test_methods.py align/test_sketch.py align/test_trunk.py "
+        "align/test_zoo.py canonical/test_circles.py canonical/test_signs.py "
+        "canonical/test_zoo.py checkpoint/test_memory.py checkpoint/test_names.py cli compare "
+        "discovery/audit discovery/inference/test_absorbed.py discovery/inference/test_ties.py "
+        "discovery/matrices/test_rotations.py discovery/test_ discovery/tracing explore "
+        "landscape/test_bending.py landscape/test_connect.py landscape/test_curvature.py "
+        "landscape/test_flatness.py landscape/test_flips.py landscape/test_median.py "
+        "landscape/test_orders.py landscape/test_parts.py laws models operators probe report "
+        "solvers study test_"
+    ).split()
+)
 
 torch.set_num_threads(1)  # these networks are too small to gain from a second thread
 
@@ -78,7 +81,7 @@ def pytest_collection_modifyitems(items):
 
 
 def _is_slow(path):
-    return path.startswith(tuple(SLOW))
+    return path.startswith(SLOW)
 
 
 def pytest_collection_finish(session):

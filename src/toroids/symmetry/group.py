@@ -12,7 +12,7 @@ others act first; the others then move their copies as wholes. How is in `action
 
 import json
 import math
-from collections.abc import Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, get_args
@@ -276,16 +276,7 @@ class SymmetryGroup:
         if all(own.name != space for own in self.spaces):
             names = ", ".join(f"`{own.name}`" for own in self.spaces)
             raise ToroidsError(f"there is no space `{space}`; pass one of {names}.")
-        carriers = {name for own in self.spaces for name in own.within}
-        spaces = []
-        for own in self.spaces:
-            kept = own.actions - {action}
-            generators = tuple(g for g in own.generators if g.action in kept)
-            if own.name != space:
-                spaces.append(own)
-            elif kept or space in carriers:
-                spaces.append(replace(own, actions=kept, generators=generators))
-        return replace(self, spaces=tuple(spaces))
+        return self._keeping(lambda own: own.actions - ({action} if own.name == space else set()))
 
     def restricted(self, actions: Collection[Action]) -> "SymmetryGroup":
         """The group without all actions but some; what the others acted on stays in place.
@@ -309,11 +300,22 @@ class SymmetryGroup:
         several = isinstance(actions, set | frozenset | list | tuple)
         if not several or not all(action in known for action in actions):
             raise ToroidsError(f"`actions` is {shown(actions)}; pass some of {', '.join(known)}.")
-        group = self
-        for space in sorted(self.spaces, key=lambda space: -len(space.within)):  # carriers last
-            for action in sorted(space.actions - set(actions)):
-                group = group.without(space.name, action)
-        return group
+        return self._keeping(lambda own: own.actions & {*actions})
+
+    def _keeping(self, kept: Callable[[Space], frozenset[Action]]) -> "SymmetryGroup":
+        """The group with some actions of every space; those without any go, if they hold none."""
+        spaces: dict[str, Space] = {}
+        holding: set[str] = set()
+        for own in sorted(
+            self.spaces, key=lambda own: -len(own.within)
+        ):  # what lies in others first
+            actions = kept(own)
+            if actions or own.name in holding:
+                generators = tuple(g for g in own.generators if g.action in actions)
+                spaces[own.name] = replace(own, actions=actions, generators=generators)
+                holding.update(own.within)
+        names = [own.name for own in self.spaces if own.name in spaces]
+        return replace(self, spaces=tuple(spaces[name] for name in names))
 
     def identity(self) -> Element:
         """Returns the element that moves nothing."""

@@ -1,6 +1,6 @@
 """What a study measures: `[alignment]`, `[flatness]`, `[profiles]`, `[bends]`, `[sections]`, ..."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import pydantic
 from pydantic import Field, ValidationInfo
@@ -10,6 +10,7 @@ from toroids.design.config.fields import Limit, Table, one_of
 from toroids.landscape.flatness import SIGMAS
 from toroids.settings import Count, Fraction, NonNegative
 
+Drawn: TypeAlias = Annotated[int, Field(ge=0, le=1_000_000)]  # how many are drawn, if any
 ALIGNMENTS = tuple(name for name in METHODS if name not in METHODS_ON_DATA)
 
 
@@ -50,13 +51,13 @@ class ProfilesConfig(Table):
     across: Limit = 6
     orders: Count = 4
     blocks: Annotated[int, Field(ge=2, le=1_000_000)] = 100
-    parts: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    parts: Drawn = 0
 
 
 class BendsConfig(Table):
     """Bends are trained by `steps` mini-batches for `count` pairs within every solver."""
 
-    count: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    count: Drawn = 0
     steps: Count = 2000
 
 
@@ -67,9 +68,9 @@ class SectionsConfig(Table):
     for it: the plane of the principal axes of at most `checkpoints` of their epochs.
     """
 
-    count: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    count: Drawn = 0
     resolution: Annotated[int, Field(ge=2, le=10_000)] = 25
-    trajectories: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    trajectories: Drawn = 0
     checkpoints: Annotated[int, Field(ge=3, le=1_000)] = 20
 
 

@@ -150,6 +150,7 @@ class _Explorer:
     def __init__(self, model: nn.Module, example: Example, key: str | int | None) -> None:
         self.model, self.example, self.key = model, example, key
         lent = _lent(model)
+        self.weights = entries(lent)
         self.call = Caller(model, lent, key, anew(model, lent))
         self.plain = False  # whether a trace says that nothing is compiled
         self.programs: list[Program] = []
@@ -176,8 +177,7 @@ class _Explorer:
         self._tell_sizes_from_numbers()
         asked = self.call.asked
         open_ = [q for q in asked.unanswered() if q.key not in self.settled]
-        open_ = [q for q in open_ if not q.guessed and not q.is_fixed]
-        open_ = [q for q in open_ if not asked.is_answered_there(q)]
+        open_ = [q for q in open_ if not (q.guessed or q.is_fixed or asked.is_answered_there(q))]
         notes = [
             *Sizes(self.example, self.points).notes(open_),
             *left_out(self.model, self.example),
@@ -464,7 +464,7 @@ class _Explorer:
                 left -= len(open_)
 
     def _is_too_large(self, example: Example) -> bool:
-        works = _entries(example) * entries(self.call.params) > WORK
+        works = _entries(example) * self.weights > WORK
         most = LARGER * _entries(self.example) if self._is_large() or works else ENTRIES
         return _entries(example) > max(most, _entries(self.example))
 
@@ -517,7 +517,7 @@ class _Explorer:
     def _keep_twin(self, before: Twin) -> None:
         """Keeps what was the first program's twin, if it says of more numbers that they differ."""
         main = self.programs[0]
-        if main.twin is not None and not before.numbers() <= main.twin.numbers():
+        if main.twin is not None and not before.differing <= main.twin.differing:
             old = replace(before.program, twin=twin_of(before.program, main))
             self.programs.append(old)
             self.points = [

@@ -40,19 +40,12 @@ class Sizes:
         """Whether one program gives what the module gives at several lengths of an axis."""
         # where it has other numbers in a twin, at a third length, too, with those that both tell
         main = self.programs[0]
-        if axis in main.lengths:
-            return False
-        traced = {main.example.size(axis)}
-        if main.twin is not None and len(self.programs) > 1:
-            traced.add(main.twin.program.example.size(axis))
-        own = [point for point in self.points if point.program is main or self._is_read(point)]
         twin = None if main.twin is None else main.twin.program
-        others = [p for p in self.points if p not in own and p.program is not twin]
-        return not others and not {point.example.size(axis) for point in own} <= traced
-
-    def _is_read(self, point: Point) -> bool:
-        """Whether a program is the first one with other numbers."""
-        return point.program.origin is self.programs[0]
+        sizes = [(p.example.size(axis), p.program) for p in self.points]
+        read = {size for size, program in sizes if main in (program, program.origin)}
+        traced = {main.example.size(axis), *(size for size, program in sizes if program is twin)}
+        one = all(program is twin or main in (program, program.origin) for _, program in sizes)
+        return one and axis not in main.lengths and not read <= traced
 
     def notes(self, open_questions: Sequence[Question] = ()) -> Iterator[str]:
         """For which sizes of the inputs the programs stand.

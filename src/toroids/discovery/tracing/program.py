@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import sympy
@@ -191,14 +191,20 @@ class Twin:
     nodes: dict[fx.Node, fx.Node]
     constants: frozenset[fx.Node]
 
-    def numbers(self) -> set[tuple[fx.Node, int]]:
-        """The arguments of operators that are other numbers in the twin."""
-        found = {(node, -1) for node in self.constants}
+    @property
+    def differing(self) -> set[tuple[fx.Node, int] | fx.Node]:
+        """All of the first trace that is another number in the twin."""
+        return {*self.numbers, *self.constants}
+
+    @cached_property
+    def numbers(self) -> dict[tuple[fx.Node, int], tuple[float, float]]:
+        """The arguments of operators that are other numbers in the twin, here and there."""
+        found = {}
         for a, b in self.nodes.items():
             own, others = (tree_leaves((x.args, dict(x.kwargs))) for x in (a, b))
             for position, (x, y) in enumerate(zip(own, others, strict=True)):
                 if isinstance(x, int | float) and x != y:
-                    found.add((a, position))
+                    found[a, position] = x, y
         return found
 
 

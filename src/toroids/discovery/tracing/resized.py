@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
-from typing import Any
 
 from torch import fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -35,18 +34,13 @@ def resized(program: Program, example: Example) -> Program | None:
         return None
     lengths = list(_lengths(program, program.twin.program, example))
     numbers: dict[fx.Node, dict[int, int]] = {}
-    for node, position in program.twin.numbers():
-        one, other = (_argument(x, position) for x in (node, program.twin.nodes[node]))
+    for (node, position), (one, other) in program.twin.numbers.items():
         found = _read(one, other, lengths) if type(one) is type(other) is int else None
         if found is None or node.graph is not program.graph.graph:
             return None
         numbers.setdefault(node, {})[position] = found
     graph = _with(program.graph, numbers)
     return replace(program, graph=graph, example=example, twin=None, origin=program)
-
-
-def _argument(node: fx.Node, position: int) -> Any:
-    return tree_flatten((node.args, dict(node.kwargs)))[0][position]
 
 
 def _lengths(program: Program, twin: Program, example: Example) -> Iterator[Lengths]:

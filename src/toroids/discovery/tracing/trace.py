@@ -302,7 +302,7 @@ def _mutates_views(graph: fx.Graph) -> bool:
 
 
 def _is_own(node: fx.Node) -> bool:
-    """Whether nothing else is in the memory of a node that is read by others than its own views."""
+    """Whether nobody sees what a node shows under another name, as a view shows its base."""
     while _is_view(node):
         base = node.args[0]
         # the pieces that an operator returns lie apart
