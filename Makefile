@@ -1,6 +1,7 @@
 # Everything that the two commands need is installed into .venv, in this folder.
 #   make study [FILE=studies/digits.toml]    train, align, measure, report
 #   make test                                lint, types, doctests, tests, examples
+#   make test-all                            the same, of all there is to test on, in hours
 #   make check                               the same, of the tests the fast ones, in two minutes
 #   make docs                                the documentation site, in site/
 #   make bench [BENCH=--quick]               all benchmarks, in benchmarks/README.md
@@ -13,7 +14,7 @@ TORCH_VERSION := 2.13.0
 # PyTorch's own index of CPU builds, asked only where pip's usual sources hold none.
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: study test check docs bench clean
+.PHONY: study test test-all check docs bench clean
 .DELETE_ON_ERROR:
 
 study: .venv/study.stamp
@@ -24,6 +25,9 @@ test: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto --dist loadgroup
+
+test-all: .venv/test.stamp
+	$(BIN)/pytest --numprocesses auto --dist loadgroup --long --generated 2000 --operators all
 
 check: .venv/test.stamp
 	$(BIN)/ruff format --check .

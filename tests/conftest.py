@@ -1,4 +1,5 @@
 import logging
+import os
 import signal
 from pathlib import Path
 
@@ -39,6 +40,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="test all public networks, not a sample")
     parser.addoption("--device", default="cpu", help="run the tests on this device: cpu or cuda")
     parser.addoption(
         "--operators",
@@ -48,6 +50,11 @@ def pytest_addoption(parser):
     parser.addoption(
         "--generated", type=int, default=25, help="how many random modules discovery is tested on"
     )
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One process more than there are cores: some tests wait, for Ray and for a browser."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +79,15 @@ def _seeded():
     torch.manual_seed(0)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Runs the examples first, of which some take a minute: at the end one core would wait."""
     items.sort(key=lambda item: item.path.name != "test_examples.py")
+    if not config.getoption("--long"):
+        some, rest = [], []
+        for item in items:
+            (rest if item.get_closest_marker("long") else some).append(item)
+        config.hook.pytest_deselected(items=rest)
+        items[:] = some
     for item in items:
         if item.path.is_relative_to(HERE) and _is_slow(item.path.relative_to(HERE).as_posix()):
             item.add_marker(pytest.mark.slow)

@@ -6,7 +6,7 @@ import logging
 import pytest
 from discovery.proven import deviation
 from discovery.said import beyond_sizes
-from zoo.classic import CLASSIC
+from zoo.classic import THIN
 from zoo.found import found, named
 
 transformers = pytest.importorskip("transformers")
@@ -14,6 +14,15 @@ logging.getLogger("transformers").setLevel(logging.ERROR)
 
 from zoo.architectures import ARCHITECTURES  # noqa: E402
 
+# One of every kind: the others of `transformers` resemble one of these.
+SAMPLE = (
+    ("ResNet", "RegNet", "ConvNextV2", "MobileNetV2", "EfficientNet", "PoolFormer"),
+    ("ViT", "BEiT", "Dinov2", "YOLOS", "Swin", "SwinV2", "FocalNet", "PVT", "LeViT", "CvT"),
+    ("BERT", "ALBERT", "DeBERTa-v2", "MobileBERT", "FNet", "SqueezeBERT", "Perceiver"),
+    ("GPT-2", "GPTNeoX", "GPTBigCode", "OPT", "BLOOM", "MPT", "Falcon", "Phi", "Llama", "Qwen3"),
+    ("Gemma3", "Cohere", "OLMo2", "Mixtral", "Qwen3-MoE", "Mamba", "RWKV"),
+    ("T5", "BART", "Whisper", "Wav2Vec2", "CLIP"),
+)
 # Counts of spaces, written down from the architectures.
 SPACES = {
     "VGG-16-BN": 15,  # 13 convolutions and 2 linear layers
@@ -27,7 +36,7 @@ SPACES = {
 }
 
 
-@pytest.mark.parametrize("name", named(CLASSIC))
+@pytest.mark.parametrize("name", named(THIN))
 def test_classic_networks(name):
     model, _, explored, group = found(name)
     assert deviation(explored, model, group, trials=1) < 1e-10
@@ -43,7 +52,7 @@ def test_classic_networks(name):
     assert len(group.spaces) == SPACES.get(name, len(group.spaces))
 
 
-@pytest.mark.parametrize("name", named(ARCHITECTURES))
+@pytest.mark.parametrize("name", named(ARCHITECTURES, sum(SAMPLE, ())))
 @pytest.mark.filterwarnings("ignore")
 def test_architectures_of_transformers(name):
     model, _, explored, group = found(name)

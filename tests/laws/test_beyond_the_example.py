@@ -11,9 +11,8 @@ import logging
 import pytest
 import torch
 from discovery.beyond import Effort, beyond, violations
-from discovery.test_generated import FEW
 from discovery.written import NAMES, found
-from zoo.classic import CLASSIC
+from zoo.classic import THIN
 from zoo.found import named
 
 pytest.importorskip("transformers")
@@ -22,7 +21,9 @@ logging.getLogger("transformers").setLevel(logging.ERROR)
 from zoo.architectures import ARCHITECTURES  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-starts = pytest.mark.parametrize("start", ["the example", "the smallest example"])
+starts = pytest.mark.parametrize(
+    "start", [pytest.param("the example", marks=pytest.mark.long), "the smallest example"]
+)
 
 SOME = Effort(trials=1, alone=2, draws=1)
 LEAST = Effort(trials=1, alone=1, draws=1, home=False)
@@ -40,7 +41,7 @@ SHORT = (
     "Whisper",
     "CLIP",
 )
-DEEP = ("VGG-16-BN", "ResNet-50", "ResNeXt-26 32x4d", "DenseNet-121")
+DEEP = {"VGG-16-BN", "ResNet-50", "ResNeXt-26 32x4d", "DenseNet-121"}
 
 
 def drawn(tensor, shape, generator):
@@ -133,26 +134,17 @@ def test_networks_written_down_by_hand(name):
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", named(CLASSIC))
-def test_classic_networks(name, request):
-    if name in DEEP:
-        only_in_long_runs(request, "takes a minute")
-    model, inputs = CLASSIC[name]()
+@pytest.mark.parametrize("name", named(THIN, THIN.keys() - DEEP))
+def test_classic_networks(name):
+    model, inputs = THIN[name]()
     inputs = inputs[:, :, :32, :32] if inputs.ndim == 4 else inputs
     check(model, inputs, "the smallest example", LEAST)
 
 
 @starts
-@pytest.mark.parametrize("name", named(ARCHITECTURES))
-def test_architectures_of_transformers(name, start, request):
-    if start == "the example" or name not in SHORT:
-        only_in_long_runs(request, "some networks, from the smallest example, show most")
+@pytest.mark.parametrize("name", named(ARCHITECTURES, SHORT))
+def test_architectures_of_transformers(name, start):
     model, inputs = ARCHITECTURES[name]()
     if hasattr(model, "set_experts_implementation"):  # the default one has no float64
         model.set_experts_implementation("batched_mm")
     check(model, inputs, start, SOME)
-
-
-def only_in_long_runs(request, why):
-    if request.config.getoption("--generated") <= FEW:
-        pytest.skip(f"only with --generated above {FEW}: {why}")
