@@ -44,7 +44,7 @@ def group(width: int, layers: int) -> td.SymmetryGroup:
     """The symmetries, found from shapes alone."""
     params = {name: torch.empty(shape) for name, shape in shapes(width, layers).items()}
     names = list(dict.fromkeys(name.rpartition(".")[0] for name in params))
-    return td.fully_connected_group(params, layers=names)
+    return td.symmetry.fully_connected_group(params, layers=names)
 
 
 def write(folder: Path, params: td.Params) -> None:

@@ -45,7 +45,7 @@ def measure(
     model = make(0).eval()
     toroid = td.Toroid(group)
     rows: list[tuple[float, ...]] = []
-    probe = td.Probe(model, group, data.train[0])
+    probe = td.probe.Probe(model, group, data.train[0])
     landscape = td.Landscape(model, data.train)
     for a, b in pairs:
         begun = time.perf_counter()

@@ -90,7 +90,7 @@ def bend(quick: bool) -> Iterator[Result]:
 
     def ours() -> None:
         landscape = td.Landscape(model, (inputs, labels), temperature=1.0)
-        td.connect(landscape, a, b, td.BendRecipe(steps), points=2)
+        td.connect(landscape, a, b, td.landscape.BendRecipe(steps), points=2)
 
     times = interleaved({"loop": naive, "ours": ours}, 3 if quick else REPEATS)
     name = f"connect, {steps} steps at batch 128"
@@ -106,7 +106,7 @@ def profile(quick: bool) -> Iterator[Result]:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(64, 3, 32, 32, generator=generator)
     labels = torch.randint(10, (64,), generator=generator)
-    path = td.Line(a.state_dict(), b.state_dict())
+    path = td.geometry.Line(a.state_dict(), b.state_dict())
 
     def bare() -> None:
         with torch.no_grad():

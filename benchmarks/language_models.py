@@ -44,12 +44,12 @@ def rows(quick: bool) -> Iterator[Result]:
     ends = [unseen(x).loss for x in (a, b)]
     note = f"the ends have {ends[0]:.3f} and {ends[1]:.3f}"
 
-    def barrier(path: td.Line | td.Geodesic) -> float:
+    def barrier(path: td.geometry.Line | td.geometry.Geodesic) -> float:
         return td.profile(unseen, path, 25).loss_barrier_over_chord
 
-    raw = barrier(td.Line(a, b))
-    permuted = barrier(td.Line(*matched(a, b, depth, HEADS, rotate=False)))
-    peer = barrier(td.Line(*matched(a, b, depth, HEADS)))
+    raw = barrier(td.geometry.Line(a, b))
+    permuted = barrier(td.geometry.Line(*matched(a, b, depth, HEADS, rotate=False)))
+    peer = barrier(td.geometry.Line(*matched(a, b, depth, HEADS)))
     yield Result(
         "barrier, peer's permutations", "nats", [permuted], "as they are", [raw], note=note
     )
@@ -57,7 +57,7 @@ def rows(quick: bool) -> Iterator[Result]:
     inputs = data.train[0][:: max(1, len(data.train[0]) // 64)]
     for method, needs in (
         ("descent", {}),
-        ("activations", {"probe": td.Probe(model, group, inputs)}),
+        ("activations", {"probe": td.probe.Probe(model, group, inputs)}),
         (
             "loss",
             {"landscape": td.Landscape(model, data.train), "budget": 20 if quick else SECONDS},

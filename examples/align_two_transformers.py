@@ -60,7 +60,7 @@ def main() -> None:
     print(f"{len(group.spaces)} spaces; their symmetries change the outputs by {changed:.0e}")
 
     toroid = td.Toroid(group)
-    curves = {"straight line": td.profile(unseen, td.Line(a, b))}
+    curves = {"straight line": td.profile(unseen, td.geometry.Line(a, b))}
     print("similarity   largest test error on the path")
     print(f"{'':10}   {largest(curves['straight line'])}  straight line")
     landscape = td.Landscape(model, (train[0][:200], train[1][:200]))
@@ -85,7 +85,7 @@ def main() -> None:
     print("figure: align_two_transformers.html")
 
 
-def largest(curve: td.Profile) -> str:
+def largest(curve: td.landscape.Profile) -> str:
     """The largest error of a profile, and its standard error."""
     top = curve.error.argmax()
     return f"{curve.error[top]:6.2%} ± {curve.error_stderr[top]:.2%}"

@@ -35,7 +35,7 @@ def main() -> None:
     train, test = (td.Landscape(model, data, on=toroid) for data in (digits.train, digits.test))
     bend = td.connect(train, start, end)
     profiles = {
-        "straight line": td.profile(train, td.Line(a, b), points=101),
+        "straight line": td.profile(train, td.geometry.Line(a, b), points=101),
         "aligned, geodesic": bend.before,  # over the middle of the geodesic: the geodesic itself
         "aligned, over the trained bend": bend.after,
     }

@@ -98,9 +98,9 @@ def main() -> None:
     print("figure: same_function_in_disguise.html")
 
 
-def scaled(element: td.Element, size: float) -> td.Element:
+def scaled(element: td.symmetry.Element, size: float) -> td.symmetry.Element:
     """The same permutations, the log-scales multiplied by `size`."""
-    return td.Element(
+    return td.symmetry.Element(
         {
             name: choice
             if choice.log_scales is None

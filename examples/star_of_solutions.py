@@ -87,7 +87,7 @@ def binary(density: float) -> Joined:
         return td.models.binary_perceptron(BINARY, seed=seed)
 
     model = make_model(0)
-    cube = td.Hypercube(td.discover(model, data[0][:2]))
+    cube = td.geometry.Hypercube(td.discover(model, data[0][:2]))
     runs = {
         "robust": [td.solvers.FocusingBP().train(make_model, data, s) for s in range(SOLUTIONS)],
         "typical": [td.solvers.SBPI().train(make_model, data, s) for s in range(SOLUTIONS)],
@@ -137,14 +137,14 @@ def spherical(density: float) -> Joined:
 
 def length(model: torch.nn.Module, inputs: torch.Tensor) -> td.SymmetryGroup:
     """The one symmetry of a spherical perceptron, written by hand and proven: its length."""
-    weight = td.Leg("hidden.weight", 0, "write", "hidden")
-    space = td.Space(
+    weight = td.symmetry.Leg("hidden.weight", 0, "write", "hidden")
+    space = td.symmetry.Space(
         name="hidden",
         size=1,
         copies=1,
         actions=frozenset({"rescale"}),
         legs=(weight,),
-        generators=(td.Generator("rescale", (1.0,)),),
+        generators=(td.symmetry.Generator("rescale", (1.0,)),),
     )
     group = td.SymmetryGroup((space,), {"hidden.weight": (1, SPHERICAL)})
     assert td.verify(group, model, inputs) < 1e-8

@@ -43,7 +43,7 @@ def main() -> None:
     model = make_model(0).eval()
     group = td.discover(model, TEXT.train[0][:4], verify=LARGE)
     unseen, known = td.Landscape(model, TEXT.test), td.Landscape(model, TEXT.train)
-    curves = {"straight line": td.profile(unseen, td.Line(a, b))}
+    curves = {"straight line": td.profile(unseen, td.geometry.Line(a, b))}
     for name, own, method in (
         ("permuted", group.restricted({"permute", "flip", "rescale", "shift"}), "descent"),
         ("rotated", group, "descent"),

@@ -104,7 +104,7 @@ def synthetic_rows(
 def _group(binary):
     if not binary:
         model = td.models.fully_connected([4, 8, 8, 3], seed=0)
-        return td.fully_connected_group(model.state_dict(), output="classifier")
+        return td.symmetry.fully_connected_group(model.state_dict(), output="classifier")
     model = td.models.binary_fully_connected([4, 9, 9, 3], "none", 0.5, 0)
     return td.discover(model, torch.rand(8, 4, generator=torch.Generator().manual_seed(0)))
 

@@ -135,7 +135,7 @@ def test_binary_weights_are_flipped(toroids, folder):
     data = ("--data", "train.safetensors", "--out", "flips.html")
     made = {name: td.load_params(folder / f"{name}.safetensors") for name in "pqr"}
     model = td.models.binary_fully_connected([64, 21, 10], norm="none")
-    cube = td.Hypercube(td.discover(model, torch.randn(2, 64), output="classifier"))
+    cube = td.geometry.Hypercube(td.discover(model, torch.randn(2, 64), output="classifier"))
     x = td.canonicalize(cube.group, made["p"])
     y, z = (td.align(cube.group, made[name], to=x).params for name in "qr")
     train = digits()[-1].train
@@ -149,7 +149,7 @@ def test_binary_weights_are_flipped(toroids, folder):
     greedy = ("--way", "flips_greedy", "--orders", 1, "--points", 5)
     out = done(toroids("profile", *data, *greedy, networks="pq", **binary))
     landscape = td.Landscape(model, train, on=cube)
-    expected = td.flip_profile(landscape, x, y, td.Greedy(1, 100), 201).barrier
+    expected = td.flip_profile(landscape, x, y, td.landscape.Greedy(1, 100), 201).barrier
     assert f"flips_greedy: barrier {expected:.4g} (1 greedy order); 201 points" in out
 
     out = done(toroids("flatness", *data, "--samples", 2, networks="p", **binary))

@@ -6,11 +6,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import toroids as td
-from toroids import data, models, solvers, study
+from toroids import study
 from toroids.design.config import StudyConfig
 
 ROOT = Path(__file__).parents[1]
@@ -51,9 +52,14 @@ def assert_alike(printed: str, expected: str) -> None:
 def test_every_public_name_is_in_the_reference_once():
     text = "\n".join(page.read_text() for page in (DOCS / "reference").rglob("*.md"))
     found = re.findall(r"^::: ([\w.]+)$", text, re.M)
-    folders = {"data": data, "models": models, "solvers": solvers}
+    folders = {n: m for n in td.__all__ if isinstance(m := getattr(td, n), ModuleType)}
     names = {f"toroids.{name}" for name in td.__all__ if name not in folders}
-    names |= {f"toroids.{folder}.{name}" for folder, m in folders.items() for name in m.__all__}
+    names |= {
+        f"toroids.{folder}.{name}"
+        for folder, m in folders.items()
+        for name in m.__all__
+        if name not in td.__all__
+    }
     names |= {f"toroids.study.{name}" for name in study.__all__}
     names |= {"toroids.report.page.write_report", "toroids.explore.explore.explore"}
     assert sorted(found) == sorted(names)

@@ -33,12 +33,12 @@ def networks(make, widths, count=3):
 
 
 NET, (A, B, C) = networks(models.fully_connected, [4, 5, 3])
-GROUP = td.fully_connected_group(A, output="classifier")
+GROUP = td.symmetry.fully_connected_group(A, output="classifier")
 X, Y = torch.randn(12, 4, dtype=torch.float64), torch.arange(12) % 3
 DATA = (X, Y)
 SMALL = (X.float(), Y)
 BITS, SIGNS = networks(models.binary_fully_connected, [5, 3, 2])
-CUBE = td.Hypercube(td.discover(BITS, torch.ones(2, 5, dtype=torch.float64)))
+CUBE = td.geometry.Hypercube(td.discover(BITS, torch.ones(2, 5, dtype=torch.float64)))
 P, Q, R = (td.canonicalize(CUBE.group, each) for each in SIGNS)
 TWO = (torch.randn(12, 5, dtype=torch.float64).sign(), torch.arange(12) % 2)
 
@@ -57,37 +57,37 @@ HERE, CORNERS = td.Landscape(NET, DATA), td.Landscape(BITS, TWO, on=CUBE)
 CURVED = td.Landscape(NET, DATA, on=td.Toroid(GROUP))
 TEXT = data.text(__file__, 16)
 CALLS = {
-    td.BinaryConv2d: {"inputs": 1, "outputs": 1, "kernel": 1},
-    td.BinaryLinear: {"inputs": 2, "outputs": 1},
-    td.Hypercube: {"group": CUBE.group},
-    td.Line: {"a": A, "b": B},
-    td.Polyline: {"points": [A, B]},
-    td.Probe: {"model": NET, "group": GROUP, "inputs": X},
+    td.binary.BinaryConv2d: {"inputs": 1, "outputs": 1, "kernel": 1},
+    td.binary.BinaryLinear: {"inputs": 2, "outputs": 1},
+    td.geometry.Hypercube: {"group": CUBE.group},
+    td.geometry.Line: {"a": A, "b": B},
+    td.geometry.Polyline: {"points": [A, B]},
+    td.probe.Probe: {"model": NET, "group": GROUP, "inputs": X},
     td.Toroid: {"group": GROUP},
     td.align: {"group": GROUP, "params": A, "to": B},
     td.align_many: {"group": GROUP, "networks": [A, B]},
     td.canonicalize: {"group": GROUP, "params": A},
     td.compare: {"group": GROUP, "a": A, "b": B},
     td.compare_many: {"group": GROUP, "networks": [A, B]},
-    td.BendRecipe: {},
-    td.connect: {"landscape": HERE, "a": A, "b": B, "recipe": td.BendRecipe(2), "points": 3},
+    td.landscape.BendRecipe: {},
+    td.connect: {"landscape": HERE, "a": A, "b": B, "recipe": td.landscape.BendRecipe(2), "points": 3},
     td.curvature: {"landscape": CURVED, "params": td.canonicalize(GROUP, A), "count": 1},
     td.dead_units: {"model": NET, "params": A, "data": DATA},
     td.evaluate_ensemble: {"landscape": HERE, "networks": [A, B]},
     td.flip_profile: {"landscape": CORNERS, "a": P, "b": Q, "orders": 1, "points": 3},
-    td.Greedy: {},
+    td.landscape.Greedy: {},
     td.load_params: {"path": "gone"},
     td.local_energy: {"landscape": HERE, "params": A, "sigmas": (0.1,), "samples": 2},
     td.median_section: {"landscape": CORNERS, "networks": [P, Q, R], "resolution": 2},
     td.merge: {"group": GROUP, "networks": [A, B], "landscape": HERE},
-    td.profile: {"landscape": HERE, "path": td.Line(A, B), "points": 3},
+    td.profile: {"landscape": HERE, "path": td.geometry.Line(A, B), "points": 3},
     td.recalibrate: {"model": NET, "params": A, "data": DATA},
     td.repair: {"model": NET, "params": A, "ends": [A, B], "data": DATA},
     td.save_params: {"params": A, "path": "out"},
     td.section: {"landscape": HERE, "networks": [A, B, C], "resolution": 2},
     td.star: {"landscape": CURVED, "networks": [A, B], "points": 3},
-    td.Until: {"precision": 0.1},
-    td.Worst: {},
+    td.landscape.Until: {"precision": 0.1},
+    td.landscape.Worst: {},
     data.Dataset: {"train": SMALL, "test": SMALL, "classes": 3},
     data.augment: {"inputs": torch.rand(2, 1, 4, 4), "generator": torch.Generator()},
     data.digits: {"train": 10},
@@ -136,35 +136,35 @@ CALLS = {
 }  # fmt: skip
 CALLS |= dict.fromkeys((*solvers.SOLVERS.values(), solvers.FocusingBP, solvers.SBPI), {})
 LEG = {"tensor": "hidden.weight", "axis": 0, "role": "write", "operator": "hidden"}
-LEGS = (td.Leg(**LEG), td.Leg("output.weight", 1, "read", "output"))
+LEGS = (td.symmetry.Leg(**LEG), td.symmetry.Leg("output.weight", 1, "read", "output"))
 SPACE = {"name": "hidden", "size": 5, "copies": 1, "actions": frozenset({"permute"}), "legs": LEGS}
 SHAPES = {"hidden.weight": (5, 4), "output.weight": (3, 5)}
 ELEMENT = GROUP.random(torch.Generator().manual_seed(0))
-TOROID, PROBE = td.Toroid(GROUP), td.Probe(NET, GROUP, X)
+TOROID, PROBE = td.Toroid(GROUP), td.probe.Probe(NET, GROUP, X)
 CA, CB = (td.canonicalize(GROUP, each) for each in (A, B))
 TANGENT = TOROID.log(CA, CB)
-FLIPS = td.FlipEvaluator(BITS, P, TWO)
+FLIPS = td.landscape.FlipEvaluator(BITS, P, TWO)
 WEIGHT = next(iter(CUBE.group.binary))
 DATASET = data.Dataset(SMALL, SMALL, 3)
 GENERATOR = torch.Generator()
 CALLS |= {
-    td.Condition: {"buffer": "order", "digest": "0"},
-    td.Element: {"choices": ELEMENT.choices},
+    td.symmetry.Condition: {"buffer": "order", "digest": "0"},
+    td.symmetry.Element: {"choices": ELEMENT.choices},
     td.Landscape: {"model": NET, "data": DATA},
-    td.FlipEvaluator: {"model": BITS, "params": P, "data": TWO},
-    td.Generator: {"action": "flip", "exponents": (1.0, 1.0)},
-    td.Leg: LEG,
-    td.Norm: {"weight": "w", "bias": "b", "mean": "m", "variance": "v", "eps": 1e-5},
-    td.Output: {},
-    td.Space: SPACE,
-    td.SpaceElement: {"permutation": torch.tensor([1, 0])},
-    td.SymmetryGroup: {"spaces": (td.Space(**SPACE),), "shapes": SHAPES},
-    td.Element.load: {"path": "gone"},
+    td.landscape.FlipEvaluator: {"model": BITS, "params": P, "data": TWO},
+    td.symmetry.Generator: {"action": "flip", "exponents": (1.0, 1.0)},
+    td.symmetry.Leg: LEG,
+    td.symmetry.Norm: {"weight": "w", "bias": "b", "mean": "m", "variance": "v", "eps": 1e-5},
+    td.symmetry.Output: {},
+    td.symmetry.Space: SPACE,
+    td.symmetry.SpaceElement: {"permutation": torch.tensor([1, 0])},
+    td.SymmetryGroup: {"spaces": (td.symmetry.Space(**SPACE),), "shapes": SHAPES},
+    td.symmetry.Element.load: {"path": "gone"},
     td.SymmetryGroup.from_json: {"text": GROUP.to_json()},
     td.audit: {"model": NET, "inputs": X, "group": GROUP},
     td.discover: {"model": NET, "inputs": X, "verify": False},
     td.evaluate: {"model": NET, "params": A, "data": DATA},
-    td.fully_connected_group: {"params": A},
+    td.symmetry.fully_connected_group: {"params": A},
     td.verify: {"group": GROUP, "model": NET, "inputs": X, "trials": 1},
     td.widen: {"narrow": NET, "params": A, "wide": NET, "inputs": X},
     ELEMENT.save: {"path": "element"},
@@ -198,9 +198,9 @@ CALLS |= {
     CUBE.flip: {"params": P, "fraction": 0.5, "generator": GENERATOR},
     CUBE.median: {"a": P, "b": Q, "c": R},
     CUBE.majority: {"networks": [P, Q]},
-    td.Line(A, B).__call__: {"t": 0.5},
+    td.geometry.Line(A, B).__call__: {"t": 0.5},
     TOROID.geodesic(CA, CB).__call__: {"t": 0.5},
-    td.Polyline([A, B]).__call__: {"t": 0.5},
+    td.geometry.Polyline([A, B]).__call__: {"t": 0.5},
     CUBE.geodesic(P, Q).__call__: {"t": 0.5},
     PROBE.__call__: {"params": A},
     HERE.__call__: {"params": A},

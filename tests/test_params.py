@@ -86,7 +86,7 @@ def test_buffers_may_be_infinite_as_masks_are_and_weights_may_not():
     )
     aligned = td.align(group, b, to=a)
     path = td.Toroid(group).geodesic(aligned.reference, aligned.params)
-    for way, t in itertools.product((path, td.Line(a, b)), (0.0, 0.3, 1.0)):
+    for way, t in itertools.product((path, td.geometry.Line(a, b)), (0.0, 0.3, 1.0)):
         assert torch.equal(way(t)["mask"].isinf(), mask.isinf())
     data = torch.randn(6, 5, 3), torch.randint(4, (6,))
     assert td.profile(td.Landscape(model, data), path, 3).error.isfinite().all()

@@ -9,13 +9,25 @@ from types import GenericAlias, ModuleType
 import pytest
 
 import toroids as td
-from toroids import data, models, solvers, study
+from toroids import (
+    binary,
+    data,
+    errors,
+    geometry,
+    landscape,
+    models,
+    probe,
+    solvers,
+    study,
+    symmetry,
+)
 from toroids.explore.explore import explore
 from toroids.report.page import write_report
 
+MODULES = (binary, data, errors, geometry, landscape, models, probe, solvers, symmetry)
 NAMED = [
     (module, name, getattr(module, name))
-    for module in (td, data, models, solvers, study)
+    for module in (td, study, *MODULES)
     for name in module.__all__
 ] + [(td, "explore", explore), (td, "write_report", write_report)]
 # A type alias documents itself where it is defined, a module by what it holds.
@@ -35,12 +47,14 @@ def docstring(found):
 
 
 def named_in(text, module):
-    """What a docstring tells to see: `name` of the same module, or a dotted path."""
+    """What a docstring tells to see: `name` of the same module, or of the root, or a dotted path."""
     for path in re.findall(r"\bSee `([\w.]+)`", text):
         home, _, name = path.rpartition(".")
-        found = getattr(importlib.import_module(home) if home else module, name, None)
-        assert found is not None, f"there is no {path}"
-        yield found
+        homes = [importlib.import_module(home)] if home else [module, td]
+        found = [getattr(each, name, None) for each in homes]
+        found = [each for each in found if each is not None and not isinstance(each, ModuleType)]
+        assert found, f"there is no {path}"
+        yield found[0]
 
 
 @pytest.mark.parametrize(("module", "found"), CALLABLES)
@@ -64,7 +78,7 @@ def test_no_public_function_is_hidden_by_a_file_of_its_name():
     for module, name, found in NAMED:
         if not isinstance(found, ModuleType):
             continue
-        assert name in ("data", "models", "solvers"), f"{module.__name__}.{name} is a file"
+        assert found in MODULES, f"{module.__name__}.{name} is a file"
 
 
 def test_the_types_are_part_of_the_package():

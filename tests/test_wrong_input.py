@@ -29,7 +29,7 @@ def params(network):
 
 @pytest.fixture(scope="module")
 def group(params):
-    return td.fully_connected_group(params, output="classifier")
+    return td.symmetry.fully_connected_group(params, output="classifier")
 
 
 X = torch.randn(16, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -48,10 +48,10 @@ def test_a_module_where_its_weights_belong(network, params, group):
     message = r"got a Sequential; pass its \.state_dict\(\)"
     refuses(message, td.canonicalize, group, network)
     refuses(message, td.align, group, network, to=params)
-    refuses(message, td.Line, network, network)
+    refuses(message, td.geometry.Line, network, network)
     refuses(message, td.evaluate, network, network, DATA)
     refuses(message, td.save_params, network, "never.safetensors")
-    refuses(message, td.fully_connected_group, network)
+    refuses(message, td.symmetry.fully_connected_group, network)
 
 
 def test_paths_arrays_and_nothing_where_weights_belong(params, group):
@@ -59,7 +59,7 @@ def test_paths_arrays_and_nothing_where_weights_belong(params, group):
     refuses(r"got a NoneType; pass tensors by name", td.canonicalize, group, None)
     arrays = {name: tensor.numpy() for name, tensor in params.items()}
     refuses(r"is a ndarray; pass a tensor", td.canonicalize, group, arrays)
-    refuses(r"is a list; pass a tensor", td.fully_connected_group, {"a.weight": [[1.0]]})
+    refuses(r"is a list; pass a tensor", td.symmetry.fully_connected_group, {"a.weight": [[1.0]]})
 
 
 def test_something_else_where_a_module_belongs(network, params, group):
@@ -78,7 +78,7 @@ def test_something_else_where_a_group_belongs(network, params):
         refuses(message, call, params, [params, params])
     refuses(message, td.Toroid, network)
     refuses(message, td.verify, params, network, X)
-    refuses(message, td.Probe, network, params, X)
+    refuses(message, td.probe.Probe, network, params, X)
     refuses(message, td.audit, network, X, group=params)
 
 
@@ -96,7 +96,7 @@ def test_one_network_where_several_belong(network, params, group):
     refuses(message, td.section, landscape, params)
     refuses(message, td.evaluate_ensemble, landscape, params)
     refuses(message, td.repair, network, params, params, DATA)
-    refuses(message, td.Polyline, params)
+    refuses(message, td.geometry.Polyline, params)
 
 
 def test_something_else_where_an_element_belongs(params, group):
@@ -110,7 +110,7 @@ def test_inputs_on_which_the_network_does_not_run(network, group, capfd):
     message = r"`Sequential` fails on the inputs \(2, 7\) of torch.float64: .*; pass an example"
     refuses(message, td.discover, network, wide)
     refuses(message, td.audit, network, wide)
-    refuses(message, td.Probe, network, group, wide)
+    refuses(message, td.probe.Probe, network, group, wide)
     refuses(message, td.verify, group, network, wide)
     refuses("and an output_key that its output has", td.discover, network, X, output_key="no")
     refuses("fails on the inputs", td.discover, network, torch.ones(2, 4).long())
@@ -128,7 +128,7 @@ def test_nothing_is_printed_of_what_cannot_be_traced(capfd):
 
 def test_data_that_are_not_finite(network, params, group):
     refuses("are NaN or infinite; pass finite inputs", td.audit, network, NAN[0])
-    refuses("is NaN or infinite; pass finite", td.Probe(network, group, NAN[0]), params)
+    refuses("is NaN or infinite; pass finite", td.probe.Probe(network, group, NAN[0]), params)
     refuses("are NaN on these data", td.dead_units, network, params, NAN)
     refuses("are NaN or infinite", td.evaluate_ensemble, td.Landscape(network, NAN), [params])
     refuses("in the repaired network", td.repair, network, params, [params], NAN)
@@ -173,7 +173,7 @@ def test_words_and_fractions_where_numbers_belong(network, params, group):
     )
     refuses("`budget` is 1.5; pass a whole number", td.solvers.Recipe, budget=1.5)
     refuses("`train` is 10.5; pass a whole number", td.data.digits, 10.5)
-    refuses("`inputs` is 1.5; pass a whole number", td.BinaryLinear, 1.5, 2)
+    refuses("`inputs` is 1.5; pass a whole number", td.binary.BinaryLinear, 1.5, 2)
     refuses("`port` is 'a'; pass a whole number", explore, "runs/none", port="a")
 
 
@@ -194,16 +194,18 @@ def test_something_else_where_a_place_belongs(network, params, group):
     refuses("the path is a dict", td.profile, td.Landscape(network, DATA), dict(params))
     refuses(
         "`join` is 'line'; pass a function of 2 arguments",
-        td.Polyline,
+        td.geometry.Polyline,
         [params, params],
         join="line",
     )
     refuses("`on` is 'x'; pass td.Toroid", td.Landscape, network, DATA, on="x")
     refuses("`on` is a SymmetryGroup; pass td.Toroid", td.Landscape, network, DATA, on=group)
     on_toroid = td.Landscape(network, DATA, on=toroid)
-    refuses("pass .* on=td.Hypercube", td.local_energy, on_toroid, params, (0.1,), kind="flips")
+    refuses(
+        "pass .* on=td.geometry.Hypercube", td.local_energy, on_toroid, params, (0.1,), kind="flips"
+    )
     refuses("`landscape` is a Sequential; pass a Landscape, as td.L", td.profile, network, params)
-    message = "on a Toroid, not on a hypercube; pass .*on=td.Hypercube"
+    message = "on a Toroid, not on a hypercube; pass .*on=td.geometry.Hypercube"
     refuses(message, td.flip_profile, on_toroid, params, params)
     three = (params, params, params)
     refuses(message, td.median_section, on_toroid, three)
@@ -211,7 +213,7 @@ def test_something_else_where_a_place_belongs(network, params, group):
 
 def test_an_order_of_flips_as_a_list():
     make = td.models.binary_fully_connected
-    cube = td.Hypercube(td.discover(make([5, 3, 2]), torch.ones(1, 5)))
+    cube = td.geometry.Hypercube(td.discover(make([5, 3, 2]), torch.ones(1, 5)))
     a, b = (td.canonicalize(cube.group, make([5, 3, 2], seed=s).state_dict()) for s in (0, 1))
     refuses("pass every one of the", cube.geodesic, a, b, order=[0, 0])
     order = cube.geodesic(a, b).order
@@ -225,7 +227,12 @@ def test_an_ensemble_without_probabilities(network, params):
 
 
 def test_names_of_groups_and_rules(params):
-    refuses(r"\['no'\] are not in the parameters", td.fully_connected_group, params, buffers=["no"])
+    refuses(
+        r"\['no'\] are not in the parameters",
+        td.symmetry.fully_connected_group,
+        params,
+        buffers=["no"],
+    )
     refuses("`text` is None; pass a text", td.SymmetryGroup.from_json, None)
     refuses("not JSON", td.SymmetryGroup.from_json, "?")
     refuses("name one or more", td.rule)
@@ -297,7 +304,7 @@ STUDY = StudyConfig.model_validate(
         lambda: study.export_run("\ud800", "x"),
         lambda: study.export_run("x", "\ud800"),
         lambda: td.load_params("\ud800"),
-        lambda: td.Element.load("\ud800"),
+        lambda: td.symmetry.Element.load("\ud800"),
         lambda: td.save_params({}, LONG),
         lambda: td.models.lenet(activation=LONG),
         lambda: td.models.lenet(activation=f"a\rb {'x ' * 1_000_000}"),

@@ -10,11 +10,13 @@ from typing import Any
 import griffe
 
 import toroids
-from toroids import data, models, solvers
+from toroids import binary, data, errors, geometry, landscape, models, probe, solvers, symmetry
 
 _EXAMPLE = re.compile(r"^Example:$", re.M)
 _NAME = re.compile(r"(?<![`\[\w])`((?:td\.)?[A-Za-z_][\w.]*)`(?![`\]\w])")
 _DOCTEST = re.compile(r"^\s*(>>>|\.\.\.) ")
+# Public modules.
+MODULES = (binary, data, errors, geometry, landscape, models, probe, solvers, symmetry)
 
 
 class Docstrings(griffe.Extension):  # type: ignore[misc, unused-ignore]
@@ -48,8 +50,12 @@ def _linked(found: re.Match[str], own: str) -> str:
 def homes() -> dict[str, str]:
     """Public names, and where what they name is defined."""
     found: dict[str, Any] = {name: getattr(toroids, name) for name in toroids.__all__}
-    found |= {name: getattr(solvers, name) for name in solvers.__all__}
-    for package, name in ((data, "data"), (models, "models"), (solvers, "solvers")):
+    for package in MODULES:
+        if package in (data, models):  # what they hold is called by its module's name
+            continue
+        found |= {key: getattr(package, key) for key in package.__all__}
+    for package in MODULES:
+        name = package.__name__.removeprefix("toroids.")
         found |= {f"{name}.{key}": getattr(package, key) for key in package.__all__}
     return {
         name: f"{value.__module__}.{value.__qualname__}"

@@ -34,7 +34,8 @@ def home(name: str) -> str | None:
 
 def _directive(found: re.Match[str]) -> str:
     name = found[1]
-    short = name.replace("toroids.", "td.") if name.count(".") == 1 else name
+    public = name.count(".") == 1 or name.split(".")[1] in MODULES
+    short = name.replace("toroids.", "td.", 1) if public else name
     options = {"heading": short, "toc_label": name.rpartition(".")[2]}
     lines = [f"      {key}: {value}" for key, value in options.items()]
     return "\n".join([f"::: {HOMES.get(name) or home(name)}", "    options:", *lines, ""])
@@ -43,16 +44,20 @@ def _directive(found: re.Match[str]) -> str:
 def _link(found: re.Match[str]) -> str:
     name = found[1]
     first, _, rest = name.partition(".")
-    if first in ("data", "models", "solvers"):
+    if first in MODULES:
         target = home(f"toroids.{name}") if rest else None
     else:
         target = HOMES.get(f"toroids.{first}") or home(f"toroids.{first}")
     if target is None:
         return found[0]
-    if rest and first not in ("data", "models", "solvers"):
+    if rest and first not in MODULES:
         target = f"{target}.{rest}"
     return f"[{found[0]}][{target}]"
 
 
+# Public modules, whose names are said with theirs.
+MODULES = (
+    "binary", "data", "errors", "geometry", "landscape", "models", "probe", "solvers", "symmetry",
+)  # fmt: skip
 # Of what does not know where it is defined.
 HOMES = {"toroids.Params": "toroids.params.Params"}

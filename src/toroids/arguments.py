@@ -72,13 +72,13 @@ LONGEST = 10_000_000  # of lists, which are read item by item
 MADE_BY = {
     "SymmetryGroup": "as td.discover(model, inputs) gives it",
     "Toroid": "as td.Toroid(group) makes it",
-    "Hypercube": "as td.Hypercube(group) makes it",
-    "Probe": "as td.Probe(model, group, inputs) makes it",
+    "Hypercube": "as td.geometry.Hypercube(group) makes it",
+    "Probe": "as td.probe.Probe(model, group, inputs) makes it",
     "Landscape": "as td.Landscape(model, data) makes it",
     "StudyConfig": "as load_config(path) reads it",
     "dtype": "as torch.bfloat16",
     "Element": "as group.random() gives it",
-    "FlipEvaluator": "as td.FlipEvaluator(model, params, data) makes it",
+    "FlipEvaluator": "as td.landscape.FlipEvaluator(model, params, data) makes it",
 }
 
 

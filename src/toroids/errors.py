@@ -2,6 +2,15 @@
 
 import re
 
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "NotFiniteError",
+    "ParamsError",
+    "ProofWarning",
+    "ToroidsError",
+]
+
 HEAD, TAIL = 2000, 1000  # characters of a sentence that are kept: what it is about, and what to do
 LONG = re.compile(r"\S{500,}")  # no word, and hardly a path: it would bury what is said about it
 # What steers a terminal, ends a line, or is no character: a byte of a name that is none.
@@ -35,7 +44,7 @@ class ToroidsError(ValueError):
     Example:
         >>> import toroids as td
         >>> try:
-        ...     td.Polyline([])
+        ...     td.geometry.Polyline([])
         ... except td.ToroidsError as error:
         ...     print(error)
         there are 0 networks of a polyline; pass two or more.
@@ -111,7 +120,7 @@ class ParamsError(ToroidsError):
         >>> import toroids as td
         >>> try:
         ...     td.load_params("missing.safetensors")
-        ... except td.ParamsError as error:
+        ... except td.errors.ParamsError as error:
         ...     print(error)
         there is no weight file `missing.safetensors`; pass a safetensors file.
     """
@@ -124,7 +133,7 @@ class DataError(ToroidsError):
         >>> import toroids as td
         >>> try:
         ...     td.data.digits(train=0)
-        ... except td.DataError as error:
+        ... except td.errors.DataError as error:
         ...     print(error)
         the digits have 1797 images but train is 0; pass 1 to 1796, the rest is for test.
     """
@@ -143,7 +152,7 @@ class NotFiniteError(DataError):
         >>> data = (torch.full((1, 2), torch.nan), torch.tensor([0]))
         >>> try:
         ...     td.evaluate(model, model.state_dict(), data)
-        ... except td.DataError as error:
+        ... except td.errors.DataError as error:
         ...     print(type(error).__name__)
         NotFiniteError
     """
@@ -163,11 +172,12 @@ class ConfigError(ToroidsError):
 class ProofWarning(UserWarning):
     """An action that a rule granted and the proof refused: it is left out of the group.
 
-    It is a defect of toroids. `warnings.simplefilter("error", td.ProofWarning)` makes it an error.
+    It is a defect of toroids; `warnings.simplefilter("error", td.errors.ProofWarning)` makes it an
+    error.
 
     Example:
         >>> import torch, warnings, toroids as td
         >>> with warnings.catch_warnings():
-        ...     warnings.simplefilter("error", td.ProofWarning)  # rather none than a part
+        ...     warnings.simplefilter("error", td.errors.ProofWarning)  # rather none than a part
         ...     group = td.discover(td.models.fully_connected([64, 8, 10]), torch.randn(2, 64))
     """

@@ -1,11 +1,20 @@
-"""All public names of toroids, in groups; the root package hands them out."""
+"""The public names of the root package, in groups, which hands them out.
 
+What is called, and the values that most is done with; what else these take and return is public in
+the modules.
+"""
+
+import toroids.binary as binary
 import toroids.data as data
+import toroids.errors as errors
+import toroids.geometry as geometry
+import toroids.landscape as landscape
 import toroids.models as models
+import toroids.probe as probe
 import toroids.solvers as solvers
+import toroids.symmetry as symmetry
 from toroids.align.alignment import Alignment, align
 from toroids.align.many import ManyAlignment, align_many
-from toroids.binary.layers import BinaryConv2d, BinaryLinear, Sign
 from toroids.canonical.dead_units import dead_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.compare.compare import Comparison, compare
@@ -16,106 +25,53 @@ from toroids.discovery.discover import discover
 from toroids.discovery.proof.verify import Verification, verify
 from toroids.discovery.rules.registry import rule
 from toroids.discovery.widen import widen
-from toroids.errors import (
-    ConfigError,
-    DataError,
-    NotFiniteError,
-    ParamsError,
-    ProofWarning,
-    ToroidsError,
-)
+from toroids.errors import ToroidsError
 from toroids.evaluation.evaluate import evaluate
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.summary import Evaluation
-from toroids.geometry.bit_path import BitPath
-from toroids.geometry.hypercube import Hypercube
-from toroids.geometry.paths import Geodesic, Line, Path, Polyline
 from toroids.geometry.toroid import Toroid
-from toroids.landscape.bending import BendRecipe
-from toroids.landscape.connect import Bend, connect
-from toroids.landscape.curvature import Curvature, curvature
-from toroids.landscape.flatness import LocalEnergy, Until, local_energy
-from toroids.landscape.flips import FlipEvaluator, flip_curve
-from toroids.landscape.greedy_order import Greedy
-from toroids.landscape.median import MedianSection, median_section
+from toroids.landscape.connect import connect
+from toroids.landscape.curvature import curvature
+from toroids.landscape.flatness import local_energy
+from toroids.landscape.median import median_section
 from toroids.landscape.merge import evaluate_ensemble, merge
-from toroids.landscape.noise import Worst
-from toroids.landscape.orders import FlipProfile, flip_profile
-from toroids.landscape.profile import Profile, profile
+from toroids.landscape.orders import flip_profile
+from toroids.landscape.profile import profile
 from toroids.landscape.recalibrate import recalibrate
 from toroids.landscape.repair import repair
-from toroids.landscape.section import Section, section
-from toroids.landscape.star import Star, star
+from toroids.landscape.section import section
+from toroids.landscape.star import star
 from toroids.params import Params, load_params, save_params
-from toroids.probe import Activations, Probe
-from toroids.symmetry.condition import Condition
-from toroids.symmetry.element import Element, SpaceElement
-from toroids.symmetry.fully_connected import fully_connected_group
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Absorbed, Generator, Leg, Norm, Output, Space
 
 __all__ = [
     # symmetries
-    "Absorbed",
     "Audit",
-    "Condition",
-    "Element",
-    "Generator",
-    "Leg",
-    "Norm",
-    "Output",
-    "Space",
-    "SpaceElement",
     "SymmetryGroup",
     "Verification",
     "audit",
     "discover",
-    "fully_connected_group",
     "rule",
     "verify",
     "widen",
     # canonical form and geometry
-    "BitPath",
     "CanonicalParams",
-    "Geodesic",
-    "Hypercube",
-    "Line",
-    "Path",
-    "Polyline",
     "Toroid",
     "canonicalize",
     "dead_units",
     # alignment
-    "Activations",
     "Alignment",
     "ManyAlignment",
     "align",
     "align_many",
-    "Probe",
     # comparison
     "Comparison",
     "Family",
     "compare",
     "compare_many",
     # landscape
-    "Bend",
-    "BendRecipe",
-    "Curvature",
-    "Evaluation",
-    "FlipEvaluator",
-    "flip_curve",
-    "FlipProfile",
-    "Greedy",
     "Landscape",
-    "LocalEnergy",
-    "MedianSection",
-    "Profile",
     "connect",
     "curvature",
-    "Section",
-    "Star",
-    "Until",
-    "Worst",
     "evaluate",
     "evaluate_ensemble",
     "flip_profile",
@@ -127,20 +83,18 @@ __all__ = [
     "repair",
     "section",
     "star",
-    # networks, data, training
-    "BinaryConv2d",
-    "BinaryLinear",
-    "Sign",
+    # modules: the values that these take and return, and networks, data, training
+    "binary",
     "data",
+    "errors",
+    "geometry",
+    "landscape",
     "models",
+    "probe",
     "solvers",
+    "symmetry",
     # parameters and errors
-    "ConfigError",
-    "DataError",
-    "NotFiniteError",
     "Params",
-    "ParamsError",
-    "ProofWarning",
     "ToroidsError",
     "load_params",
     "save_params",

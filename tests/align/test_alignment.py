@@ -23,7 +23,7 @@ def test_greedy_is_optimal_layer_by_layer(seed):
     for params in (a, b):
         for layer in ("hidden1", "hidden2"):
             params[f"{layer}.bias"] *= 5
-    group = td.fully_connected_group(a, output="classifier")
+    group = td.symmetry.fully_connected_group(a, output="classifier")
     alignment = td.align(group, b, to=a, method="greedy")
     for layer in ("hidden1", "hidden2"):
         u, v = incoming(alignment.reference, layer), incoming(alignment.params, layer)
@@ -54,15 +54,15 @@ def test_greedy_flips_no_unit_whose_gain_speaks_against_it(seed):
 def test_no_permutation_of_one_layer_improves_on_descent(seed):
     """Against all 24 permutations of either layer; all of both bound it from above."""
     a, b = network(2 * seed), network(2 * seed + 1)
-    group = td.fully_connected_group(a, output="classifier")
+    group = td.symmetry.fully_connected_group(a, output="classifier")
     alignment = td.align(group, b, to=a)
 
     def similarity(first, second):
         choices = {
-            "hidden1": td.SpaceElement(torch.tensor(first)),
-            "hidden2": td.SpaceElement(torch.tensor(second)),
+            "hidden1": td.symmetry.SpaceElement(torch.tensor(first)),
+            "hidden2": td.symmetry.SpaceElement(torch.tensor(second)),
         }
-        moved = group.apply(td.Element(choices), alignment.params)
+        moved = group.apply(td.symmetry.Element(choices), alignment.params)
         return sum(float((moved[n] * alignment.reference[n]).sum()) for n in a)
 
     every = list(itertools.permutations(range(4)))
@@ -74,7 +74,7 @@ def test_no_permutation_of_one_layer_improves_on_descent(seed):
 
 def test_alignment_reports_both_similarities():
     a, b = network(0, (6, 50, 4)), network(1, (6, 50, 4))
-    group = td.fully_connected_group(a, output="classifier")
+    group = td.symmetry.fully_connected_group(a, output="classifier")
     alignment = td.align(group, b, to=a)
     start = td.canonicalize(group, b)
     before = sum(float((alignment.reference[n] * start[n]).sum()) for n in a)
@@ -87,7 +87,7 @@ def test_degenerate_units_are_reported_where_they_end_up():
     a, b = network(0), network(1)
     b["hidden1.weight"][0] = 0
     b["hidden1.bias"][0] = 0
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     alignment = td.align(group, b, to=a)
     place = alignment.element.choices["hidden1"].permutation[0].tolist().index(0)
     assert alignment.params.notes == (
@@ -97,7 +97,7 @@ def test_degenerate_units_are_reported_where_they_end_up():
 
 def test_bad_requests():
     a = network(0)
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     with pytest.raises(
         ToroidsError, match=r"no method 'magic'; choose from \['activations', 'best', 'des"
     ):
@@ -110,7 +110,7 @@ def test_bad_requests():
 
 def test_buffers_do_not_count_as_similar():
     a, b = network(0), network(1)
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     shapes = {**group.shapes, "mean": (3,)}
     with_buffer = td.SymmetryGroup(group.spaces, shapes, group.output, frozenset({"mean"}))
     plain = td.align(group, b, to=a).similarity
@@ -120,7 +120,7 @@ def test_buffers_do_not_count_as_similar():
 
 def test_parameters_that_require_gradients_are_aligned():
     a, b = (td.models.fully_connected([3, 4, 2], seed=s) for s in (0, 1))
-    group = td.fully_connected_group(a.state_dict())
+    group = td.symmetry.fully_connected_group(a.state_dict())
     plain = td.align(group, b.state_dict(), to=a.state_dict())
     live = td.align(group, dict(b.named_parameters()), to=dict(a.named_parameters()))
     assert live.similarity == plain.similarity
@@ -129,7 +129,7 @@ def test_parameters_that_require_gradients_are_aligned():
 
 def test_different_precisions_are_refused():
     a = network(0)
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     with pytest.raises(
         ParamsError, match="is torch.float64 on cpu in the first network but torch.f"
     ):
@@ -140,6 +140,6 @@ def test_half_precision_with_a_zero_unit_is_aligned():
     a, b = ({n: t.half() for n, t in network(s).items()} for s in (0, 1))
     b["hidden1.weight"][0] = 0
     b["hidden1.bias"][0] = 0
-    alignment = td.align(td.fully_connected_group(a), b, to=a)
+    alignment = td.align(td.symmetry.fully_connected_group(a), b, to=a)
     assert alignment.params["hidden1.weight"].dtype == torch.float16
     assert "have zero norm" in alignment.params.notes[0]

@@ -31,7 +31,7 @@ def settled(seed, hidden):
 def options(method, model, group):
     if method != "activations":
         return {}
-    return {"probe": td.Probe(model, group, INPUTS.double())}
+    return {"probe": td.probe.Probe(model, group, INPUTS.double())}
 
 
 def best_by_hand(group, a, b):
@@ -44,8 +44,8 @@ def best_by_hand(group, a, b):
             drawn = group.identity().choices[space.name]
             permutation = torch.tensor([order])
             flips = torch.tensor(signs).view_as(drawn.signs)
-            choice = td.SpaceElement(permutation, drawn.log_scales, flips)
-            moved = group.apply(td.Element({space.name: choice}), dict(a))
+            choice = td.symmetry.SpaceElement(permutation, drawn.log_scales, flips)
+            moved = group.apply(td.symmetry.Element({space.name: choice}), dict(a))
             found = max(found, sum(float((moved[n] * b[n]).sum()) for n in group.parameters))
     return found
 
@@ -85,7 +85,7 @@ def test_aligned_networks_compute_what_they_did(method):
     if method == "loss":
         data = (INPUTS.double(), torch.arange(32) % 3)
         chosen = {
-            "probe": td.Probe(model, group, INPUTS.double()),
+            "probe": td.probe.Probe(model, group, INPUTS.double()),
             "landscape": td.Landscape(model, data),
         }
     found = td.align(group, a, b, method, **chosen)

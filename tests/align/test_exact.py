@@ -21,11 +21,11 @@ def every_element(group):
         for order in itertools.product(orders, repeat=space.copies):
             for sign in signs:
                 flips = torch.tensor(sign, dtype=torch.float64).view(shape) if shape[0] else None
-                yield td.SpaceElement(torch.tensor(order), signs=flips)
+                yield td.symmetry.SpaceElement(torch.tensor(order), signs=flips)
 
     names = [space.name for space in group.spaces]
     for choices in itertools.product(*(list(of_space(space)) for space in group.spaces)):
-        yield td.Element(dict(zip(names, choices, strict=True)))
+        yield td.symmetry.Element(dict(zip(names, choices, strict=True)))
 
 
 def problem(name, seed):
@@ -66,6 +66,6 @@ def test_most_small_networks_are_solved_by_descent_with_a_budget():
 
 def test_large_networks_are_refused():
     a = td.models.fully_connected([4, 30, 30, 2], seed=0).state_dict()
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     with pytest.raises(ToroidsError, match=r"would have to try about 10\^32 choices, expected at"):
         td.align(group, a, to=a, method="exact")

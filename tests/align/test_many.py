@@ -24,7 +24,7 @@ def mean_similarity(group, params):
 
 def test_the_similarity_is_the_mean_over_all_pairs_and_rises():
     some = networks(4)
-    group = td.fully_connected_group(some[0])
+    group = td.symmetry.fully_connected_group(some[0])
     together = td.align_many(group, some)
     assert together.similarity == pytest.approx(mean_similarity(group, together.params))
     starts = [td.canonicalize(group, network) for network in some]
@@ -38,7 +38,7 @@ def test_the_similarity_is_the_mean_over_all_pairs_and_rises():
 @pytest.mark.parametrize("first", [0, 10, 20])
 def test_the_order_of_the_networks_does_not_matter(first):
     some = networks(4, first)
-    group = td.fully_connected_group(some[0])
+    group = td.symmetry.fully_connected_group(some[0])
     together = td.align_many(group, some)
     order = [2, 0, 3, 1]
     again = td.align_many(group, [some[i] for i in order])
@@ -53,7 +53,7 @@ def test_the_mean_is_better_than_that_of_a_chain():
     gains = []
     for first in range(0, 50, 5):
         some = networks(5, first)
-        group = td.fully_connected_group(some[0])
+        group = td.symmetry.fully_connected_group(some[0])
         chain = [td.canonicalize(group, some[0])]
         for network in some[1:]:
             chain.append(td.align(group, network, to=chain[-1]).params)
@@ -65,7 +65,7 @@ def test_the_mean_is_better_than_that_of_a_chain():
 
 def test_moved_copies_of_one_network_meet():
     (a,) = networks(1)
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     copies = [group.apply(group.random(torch.Generator().manual_seed(s)), a) for s in range(4)]
     together = td.align_many(group, copies)
     toroid = td.Toroid(group)
@@ -76,7 +76,7 @@ def test_moved_copies_of_one_network_meet():
 
 def test_the_mean_minimises_the_squared_distances():
     some = networks(3)
-    group = td.fully_connected_group(some[0])
+    group = td.symmetry.fully_connected_group(some[0])
     together = td.align_many(group, some)
     toroid = td.Toroid(group)
 
@@ -88,7 +88,7 @@ def test_the_mean_minimises_the_squared_distances():
 
 def test_a_budget_stops_early_and_nothing_is_worse():
     some = networks(4)
-    group = td.fully_connected_group(some[0])
+    group = td.symmetry.fully_connected_group(some[0])
     stopped = td.align_many(group, some, budget=1e-9)
     assert not stopped.converged
     assert stopped.similarity == pytest.approx(stopped.similarity_before)
@@ -96,7 +96,7 @@ def test_a_budget_stops_early_and_nothing_is_worse():
 
 def test_bad_requests():
     some = networks(2)
-    group = td.fully_connected_group(some[0])
+    group = td.symmetry.fully_connected_group(some[0])
     with pytest.raises(ToroidsError, match="there are 1 networks to align; pass two or more"):
         td.align_many(group, some[:1])
     with pytest.raises(ToroidsError, match="no method 'activations' for many networks; choose"):

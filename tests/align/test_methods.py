@@ -26,7 +26,7 @@ def test_the_bound_is_attained_by_a_moved_copy(name):
 
 def test_the_bound_does_not_move_with_the_network():
     a, b = fully_connected(0).state_dict(), fully_connected(1).state_dict()
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     bounds = [td.align(group, b, to=a, method=m).bound for m in ("greedy", "frank-wolfe")]
     assert bounds[0] == pytest.approx(bounds[1], rel=1e-9)
     assert td.align(group, b, to=a, method="frank-wolfe").similarity < bounds[0]
@@ -34,7 +34,7 @@ def test_the_bound_does_not_move_with_the_network():
 
 def test_the_bound_is_below_the_product_of_the_norms():
     a, b = fully_connected(0).state_dict(), fully_connected(1).state_dict()
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     alignment = td.align(group, b, to=a)
     norms = [
         sum(float(network[n].square().sum()) for n in a) ** 0.5
@@ -45,7 +45,7 @@ def test_the_bound_is_below_the_product_of_the_norms():
 
 def test_restarts_spend_the_budget_and_never_lose():
     a, b = fully_connected(0).state_dict(), fully_connected(1).state_dict()
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     plain = td.align(group, b, to=a)
     better = False
     for seed in range(20):  # one is enough where the processor is not shared with others
@@ -64,7 +64,7 @@ def test_restarts_spend_the_budget_and_never_lose():
 
 def test_restarts_from_different_seeds_agree():
     a, b = fully_connected(2).state_dict(), fully_connected(3).state_dict()
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     # long enough that both settle at the same best element
     found = [
         td.align(group, b, to=a, budget=1.0, generator=torch.Generator().manual_seed(s)).similarity
@@ -78,21 +78,23 @@ def test_restarts_from_different_seeds_agree():
 def test_a_budget_must_be_positive(budget):
     a = fully_connected(0).state_dict()
     with pytest.raises(ToroidsError, match="pass a positive number up to 1,000,000,000, or None"):
-        td.align(td.fully_connected_group(a), a, to=a, budget=budget)
+        td.align(td.symmetry.fully_connected_group(a), a, to=a, budget=budget)
 
 
 def test_progress_is_told():
     a, b = fully_connected(0).state_dict(), fully_connected(1).state_dict()
     told = []
-    td.align(td.fully_connected_group(a), b, to=a, progress=lambda *what: told.append(what))
+    td.align(
+        td.symmetry.fully_connected_group(a), b, to=a, progress=lambda *what: told.append(what)
+    )
     assert told[0] == ("greedy", 0, 2)
     assert {text for text, _, _ in told} >= {"greedy", "sweep 1"}
 
 
 def test_activations_need_a_probe():
     a = fully_connected(0).state_dict()
-    group = td.fully_connected_group(a)
-    with pytest.raises(ToroidsError, match=r"pass probe=td.Probe\(model, group, inputs\)"):
+    group = td.symmetry.fully_connected_group(a)
+    with pytest.raises(ToroidsError, match=r"pass probe=td.probe.Probe\(model, group, inputs\)"):
         td.align(group, a, to=a, method="activations")
 
 
@@ -105,7 +107,7 @@ def test_activations_match_units_that_do_the_same():
     noise = fully_connected(9).state_dict()
     noisy = {name: tensor + 0.1 * noise[name] for name, tensor in a.items()}
     g = group.random(torch.Generator().manual_seed(1))
-    probe = td.Probe(model, group, inputs)
+    probe = td.probe.Probe(model, group, inputs)
     alignment = td.align(group, group.apply(g, noisy), to=a, method="activations", probe=probe)
     planted = group.inverse(g)
     for space in group.spaces:
@@ -123,7 +125,7 @@ def test_activations_match_by_correlation_not_by_weights():
     a, b = fully_connected(0, (6, 12, 3)), fully_connected(1, (6, 12, 3))
     inputs = torch.randn(300, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     group = td.discover(a, inputs)
-    probe = td.Probe(a, group, inputs)
+    probe = td.probe.Probe(a, group, inputs)
     alignment = td.align(
         group, b.state_dict(), to=a.state_dict(), method="activations", probe=probe
     )
@@ -142,7 +144,7 @@ def labelled(model, count=60):
 
 def test_the_loss_needs_a_landscape():
     a = fully_connected(0).state_dict()
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     with pytest.raises(ToroidsError, match=r"pass landscape=td.Landscape\(model, \(inputs, labels"):
         td.align(group, a, to=a, method="loss")
 
@@ -150,7 +152,7 @@ def test_the_loss_needs_a_landscape():
 def test_the_loss_finds_a_better_middle_and_keeps_the_function():
     a, b = (fully_connected(seed) for seed in (0, 1))
     data = labelled(a)
-    group = td.fully_connected_group(a.state_dict())
+    group = td.symmetry.fully_connected_group(a.state_dict())
     landscape = td.Landscape(a, data)
     kwargs = {"to": a.state_dict(), "landscape": landscape}
     best, loss, again = (
@@ -218,7 +220,7 @@ def test_a_scratch_folder_changes_nothing(method, dtype, tmp_path):
         {name: tensor.to(dtype) for name, tensor in fully_connected(seed).state_dict().items()}
         for seed in (0, 1)
     )
-    group = td.fully_connected_group(a)
+    group = td.symmetry.fully_connected_group(a)
     plain = td.align(group, b, to=a, method=method)
     spilled = td.align(group, b, to=a, method=method, scratch=tmp_path)
     assert not list(tmp_path.iterdir())  # the files are gone as soon as nothing sets a tensor
@@ -233,5 +235,5 @@ def test_a_scratch_folder_changes_nothing(method, dtype, tmp_path):
 def test_a_scratch_folder_must_be_there(tmp_path):
     a = fully_connected(0).state_dict()
     with pytest.raises(ToroidsError, match="no scratch folder can be made"):
-        td.align(td.fully_connected_group(a), a, to=a, scratch=tmp_path / "none")
+        td.align(td.symmetry.fully_connected_group(a), a, to=a, scratch=tmp_path / "none")
     assert not list(tmp_path.iterdir())

@@ -21,15 +21,15 @@ def norm(params):
 
 
 def test_against_a_general_minimiser(params):
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
 
     def moved_norm(logs):
         scales = {"hidden1": logs[:5], "hidden2": logs[5:]}
         choices = {
-            name: td.SpaceElement(torch.arange(len(s)), log_scales=torch.tensor(s)[None])
+            name: td.symmetry.SpaceElement(torch.arange(len(s)), log_scales=torch.tensor(s)[None])
             for name, s in scales.items()
         }
-        return norm(group.apply(td.Element(choices), params)) ** 2
+        return norm(group.apply(td.symmetry.Element(choices), params)) ** 2
 
     found = scipy.optimize.minimize(moved_norm, [0.0] * 9, method="BFGS", options={"gtol": 1e-9})
     balanced = td.canonicalize(group, params, gauge="balanced")
@@ -38,7 +38,7 @@ def test_against_a_general_minimiser(params):
 
 
 def test_every_unit_has_as_much_before_as_after_it(params):
-    balanced = td.canonicalize(td.fully_connected_group(params), params, gauge="balanced")
+    balanced = td.canonicalize(td.symmetry.fully_connected_group(params), params, gauge="balanced")
     before = balanced["hidden2.weight"].square().sum(dim=1) + balanced["hidden2.bias"].square()
     after = balanced["output.weight"].square().sum(dim=0)
     assert torch.allclose(before, after, rtol=1e-12)
@@ -46,7 +46,7 @@ def test_every_unit_has_as_much_before_as_after_it(params):
 
 def test_a_classifiers_outputs_keep_the_scale_of_the_sphere_gauge(params):
     model = td.models.fully_connected([3, 5, 4, 2], seed=0).double()
-    group = td.fully_connected_group(params, output="classifier")
+    group = td.symmetry.fully_connected_group(params, output="classifier")
     inputs = torch.randn(7, 3, dtype=torch.float64)
     sphere, balanced = (
         torch.func.functional_call(model, dict(td.canonicalize(group, params, gauge)), inputs)
@@ -69,7 +69,7 @@ def test_filters_before_a_norm_keep_unit_norm_and_the_rest_is_balanced():
 
 def test_a_unit_without_readers_keeps_the_sphere_gauge_and_is_named(params):
     params["output.weight"][:, 1] = 0
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     balanced = td.canonicalize(group, params, gauge="balanced")
     assert [note[:42] for note in balanced.notes] == ["space `hidden2`: units [1] have no least n"]
     # its scale stays, while what it reads is balanced for the other units too
@@ -82,18 +82,18 @@ def test_a_unit_without_readers_keeps_the_sphere_gauge_and_is_named(params):
 
 def test_a_network_of_zeros_is_left(params):
     zeros = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
-    balanced = td.canonicalize(td.fully_connected_group(params), zeros, gauge="balanced")
+    balanced = td.canonicalize(td.symmetry.fully_connected_group(params), zeros, gauge="balanced")
     assert all(not tensor.any() for tensor in balanced.values())
 
 
 def test_says_when_newton_did_not_converge(params, monkeypatch):
     monkeypatch.setattr(newton, "STEPS", 1)
-    balanced = td.canonicalize(td.fully_connected_group(params), params, gauge="balanced")
+    balanced = td.canonicalize(td.symmetry.fully_connected_group(params), params, gauge="balanced")
     assert balanced.notes == ("the least norm was not found: Newton's method did not converge",)
 
 
 def test_keeps_precision(params):
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     exact = td.canonicalize(group, params, gauge="balanced")
     for kind, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 0.05)):
         narrow = {name: tensor.to(kind) for name, tensor in params.items()}
@@ -105,7 +105,7 @@ def test_keeps_precision(params):
 
 
 def test_the_toroid_refuses_it(params):
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     balanced = td.canonicalize(group, params, gauge="balanced")
-    with pytest.raises(td.ParamsError, match="expected 1"):
+    with pytest.raises(td.errors.ParamsError, match="expected 1"):
         td.Toroid(group).distance(balanced, balanced)

@@ -82,14 +82,14 @@ def test_a_unit_that_fires_once_is_alive():
 def test_bad_requests():
     model = nn.Sequential(nn.Linear(1, 2), nn.ReLU())
     params = model.state_dict()
-    with pytest.raises(td.DataError, match="no examples"):
+    with pytest.raises(td.errors.DataError, match="no examples"):
         td.dead_units(model, params, (torch.zeros(0, 1), torch.zeros(0)))
-    with pytest.raises(td.DataError, match="no examples"):
+    with pytest.raises(td.errors.DataError, match="no examples"):
         td.dead_units(model, params, [])
-    with pytest.raises(td.DataError, match="cannot run"):
+    with pytest.raises(td.errors.DataError, match="cannot run"):
         td.dead_units(model, params, (torch.zeros(1, 3), torch.zeros(1)))
-    with pytest.raises(td.ParamsError, match="lacks? `0.bias`"):
+    with pytest.raises(td.errors.ParamsError, match="lacks? `0.bias`"):
         td.dead_units(model, {"0.weight": params["0.weight"]}, (torch.zeros(1, 1), torch.zeros(1)))
-    with pytest.raises(td.ParamsError, match="NaN"):
+    with pytest.raises(td.errors.ParamsError, match="NaN"):
         broken = {**params, "0.bias": torch.full((2,), torch.nan)}
         td.dead_units(model, broken, (torch.zeros(1, 1), torch.zeros(1)))

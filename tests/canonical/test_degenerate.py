@@ -21,7 +21,7 @@ def test_duplicates_are_found_whatever_their_scales(params):
     copied(params, "hidden1", 1, 4, 3.0)
     copied(params, "hidden2", 0, 2, 0.2)
     copied(params, "hidden2", 0, 3, 7.0)
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     expected = (
         "space `hidden1`: units 1 and 4 are duplicates, which always agree",
         "space `hidden2`: units 0 and 2 and 3 are duplicates, which always agree",
@@ -36,7 +36,7 @@ def test_many_zero_units_are_counted():
     params = td.models.fully_connected([3, 30, 2], seed=0).double().state_dict()
     params["hidden1.weight"][:] = 0
     params["hidden1.bias"][:] = 0
-    (note,) = td.canonicalize(td.fully_connected_group(params), params).notes
+    (note,) = td.canonicalize(td.symmetry.fully_connected_group(params), params).notes
     assert "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9] and 20 more have zero norm" in note
 
 
@@ -44,14 +44,14 @@ def test_half_precision_makes_no_duplicates_of_units_that_differ(params):
     copied(params, "hidden1", 1, 4, 1.0)
     params["hidden1.weight"][4, 0] *= 1.03
     half = {name: tensor.bfloat16() for name, tensor in params.items()}
-    group = td.fully_connected_group(half)
+    group = td.symmetry.fully_connected_group(half)
     assert td.canonicalize(group, half).notes == ()
     assert td.align(group, half, to=half).params.notes == ()
 
 
 def test_antipodal_units_are_found(params):
     copied(params, "hidden1", 5, 2, -0.5)
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     assert td.canonicalize(group, params).notes == (
         "space `hidden1`: units 2 and 5 are antipodal: their incoming weights are opposite",
     )
@@ -60,7 +60,7 @@ def test_antipodal_units_are_found(params):
 def test_units_that_are_merely_close_are_not_named(params):
     copied(params, "hidden1", 1, 4, 3.0)
     params["hidden1.bias"][4] += 1e-9
-    assert td.canonicalize(td.fully_connected_group(params), params).notes == ()
+    assert td.canonicalize(td.symmetry.fully_connected_group(params), params).notes == ()
 
 
 def test_a_depthwise_filter_that_repeats_makes_no_duplicate():

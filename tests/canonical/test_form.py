@@ -14,7 +14,7 @@ def params():
 
 def test_against_the_formula(params):
     """One hidden layer, written out: rows to norm one, columns multiplied, output centred."""
-    group = td.fully_connected_group(params, output="classifier")
+    group = td.symmetry.fully_connected_group(params, output="classifier")
     canonical = td.canonicalize(group, params)
     w, b = params["hidden1.weight"], params["hidden1.bias"]
     norms = torch.tensor([(w[i] @ w[i] + b[i] ** 2) ** 0.5 for i in range(4)]).double()
@@ -33,7 +33,7 @@ def test_against_the_formula(params):
 
 
 def test_without_the_bias_only_weights_have_unit_norm(params):
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     canonical = td.canonicalize(group, params, bias=False)
     assert torch.allclose(canonical["hidden1.weight"].norm(dim=1), torch.ones(4).double())
     norms = params["hidden1.weight"].norm(dim=1)
@@ -43,7 +43,7 @@ def test_without_the_bias_only_weights_have_unit_norm(params):
 def test_a_zero_unit_is_left_and_reported(params):
     params["hidden1.weight"][2] = 0
     params["hidden1.bias"][2] = 0
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     canonical = td.canonicalize(group, params)
     assert canonical.notes == (
         "space `hidden1`: units [2] have zero norm and are left as they are",
@@ -56,7 +56,7 @@ def test_a_zero_unit_is_left_and_reported(params):
 def test_gradients_stay_finite_beside_a_zero_unit(params):
     params["hidden1.weight"][2] = 0
     params["hidden1.bias"][2] = 0
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in params.items()}
     sum(tensor.sum() for tensor in td.canonicalize(group, leaves).values()).backward()
     assert all(torch.isfinite(leaf.grad).all() for leaf in leaves.values())
@@ -65,7 +65,7 @@ def test_gradients_stay_finite_beside_a_zero_unit(params):
 def test_classes_that_all_get_the_same_logit_are_reported(params):
     params["output.weight"][:] = params["output.weight"][0]
     params["output.bias"][:] = 1
-    group = td.fully_connected_group(params, output="classifier")
+    group = td.symmetry.fully_connected_group(params, output="classifier")
     canonical = td.canonicalize(group, params)
     assert canonical.notes == (
         "output: all classes get the same logit; its scale is left as it is",
@@ -75,12 +75,12 @@ def test_classes_that_all_get_the_same_logit_are_reported(params):
 
 def test_the_users_parameters_are_not_changed(params):
     before = {name: tensor.clone() for name, tensor in params.items()}
-    td.canonicalize(td.fully_connected_group(params, output="classifier"), params)
+    td.canonicalize(td.symmetry.fully_connected_group(params, output="classifier"), params)
     assert all(torch.equal(before[name], params[name]) for name in params)
 
 
 def test_bad_requests(params):
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     with pytest.raises(ToroidsError, match=r"no gauge 'round'; choose from"):
         td.canonicalize(group, params, gauge="round")
     with pytest.raises(ParamsError, match="lacks? `output.bias`"):
@@ -107,7 +107,7 @@ def test_scales_whose_squares_leave_the_precision(dtype, scale, tolerance):
     params = td.models.fully_connected([64, 32, 10]).to(dtype).state_dict()
     # All logits are multiplied by `scale`, which a classifier does not see.
     scaled = {n: tensor if n == "output.weight" else tensor * scale for n, tensor in params.items()}
-    group = td.fully_connected_group(params, output="classifier")
+    group = td.symmetry.fully_connected_group(params, output="classifier")
     expected, found = td.canonicalize(group, params), td.canonicalize(group, scaled)
     assert found.notes == ()
     for name, tensor in expected.items():
@@ -119,7 +119,7 @@ def test_a_canonical_form_that_overflows_is_refused(params):
     half = {name: tensor.half() for name, tensor in params.items()}
     half["hidden1.weight"] = half["hidden1.weight"] * 50_000
     half["output.weight"] = half["output.weight"] * 50_000
-    group = td.fully_connected_group(half)
+    group = td.symmetry.fully_connected_group(half)
     with pytest.raises(
         ParamsError, match="`output.weight` in the canonical form, which leaves the"
     ):
@@ -132,16 +132,16 @@ def test_classes_that_differ_by_their_last_digit_keep_their_order(dtype, output)
     params = td.models.fully_connected([2, 4, 3]).to(dtype).state_dict()
     eps = torch.finfo(dtype).eps
     params["output.bias"] = torch.tensor([1.0, 1 + 3 * eps, 1 + eps], dtype=torch.float64).to(dtype)
-    group = td.fully_connected_group(params, output=output)
+    group = td.symmetry.fully_connected_group(params, output=output)
     bias = td.canonicalize(group, params)["output.bias"]
     assert bias.argsort().tolist() == [0, 2, 1]
 
 
 def test_a_generator_without_a_writer_is_left_and_reported():
     model = td.models.fully_connected([3, 4, 2], seed=0).double()
-    group = td.fully_connected_group(model.state_dict())
+    group = td.symmetry.fully_connected_group(model.state_dict())
     (space,) = group.spaces
-    readers_only = td.Generator("rescale", (0.0, 0.0, -1.0))
+    readers_only = td.symmetry.Generator("rescale", (0.0, 0.0, -1.0))
     other = dataclasses.replace(space, generators=(readers_only,))
     other = dataclasses.replace(group, spaces=(other,))
     canonical = td.canonicalize(other, model.state_dict())
@@ -180,7 +180,7 @@ def test_an_action_is_left_out():
 
 def test_an_unknown_space_is_said(params):
     with pytest.raises(ToroidsError, match="there is no space `q`; pass one of "):
-        td.fully_connected_group(params).without("q", "permute")
+        td.symmetry.fully_connected_group(params).without("q", "permute")
 
 
 def test_matrices_that_do_not_settle_are_named(monkeypatch):

@@ -71,7 +71,9 @@ def test_nothing_is_removed_from_binary_outputs(norm, output):
 
 
 def test_real_outputs_of_a_binary_network_still_lose_their_scale():
-    model = nn.Sequential(td.Sign(), td.BinaryLinear(5, 4), td.Sign(), nn.Linear(4, 3))
+    model = nn.Sequential(
+        td.binary.Sign(), td.binary.BinaryLinear(5, 4), td.binary.Sign(), nn.Linear(4, 3)
+    )
     group = td.discover(model, torch.randn(2, 5), "classifier")
     assert group.output.mode == "classifier"
     assert group.binary == {"1.weight"}

@@ -11,18 +11,20 @@ from toroids.canonical.told import Rows, Told
 
 
 def legs(*places):
-    return tuple(td.Leg(tensor, axis, "write", tensor) for tensor, axis in places)
+    return tuple(td.symmetry.Leg(tensor, axis, "write", tensor) for tensor, axis in places)
 
 
 def heads_and_pairs() -> td.SymmetryGroup:
     """Queries, keys and values, where queries and keys scale by heads as well as by pairs."""
-    scales = tuple(td.Generator("rescale", powers) for powers in ((1.0, 0.0, -1.0), (0.0, 1.0, -1)))
-    pairs = (td.Generator("rescale", (1.0, -1.0)),)
+    scales = tuple(
+        td.symmetry.Generator("rescale", powers) for powers in ((1.0, 0.0, -1.0), (0.0, 1.0, -1))
+    )
+    pairs = (td.symmetry.Generator("rescale", (1.0, -1.0)),)
     actions = frozenset({"rescale"})
     return td.SymmetryGroup(
         spaces=(
-            td.Space("pairs", 3, 1, actions, legs(("q", 1), ("k", 1)), pairs),
-            td.Space("heads", 2, 1, actions, legs(("q", 0), ("k", 0), ("v", 0)), scales),
+            td.symmetry.Space("pairs", 3, 1, actions, legs(("q", 1), ("k", 1)), pairs),
+            td.symmetry.Space("heads", 2, 1, actions, legs(("q", 0), ("k", 0), ("v", 0)), scales),
         ),
         shapes={"q": (2, 3, 4), "k": (2, 3, 4), "v": (2, 5)},
     )

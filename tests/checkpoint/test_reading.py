@@ -67,7 +67,7 @@ def test_shards_are_one_mapping(sharded, given):
 def test_a_checkpoint_is_params_everywhere(tmp_path):
     model = td.models.fully_connected([4, 8, 3], seed=0)
     params = model.state_dict()
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     td.save_params(params, tmp_path / "model.safetensors")
     checkpoint = pickle.loads(pickle.dumps(open_checkpoint(tmp_path)))
     group.check(checkpoint)

@@ -17,7 +17,7 @@ def folder(tmp_path):
     fill(tmp_path)
     a = td.load_params(tmp_path / "a.safetensors")
     renamed = {f"{NAMES[n[0]]}{n[1:]}": x for n, x in a.items()}
-    group = td.fully_connected_group(renamed)
+    group = td.symmetry.fully_connected_group(renamed)
     moved = group.apply(group.random(torch.Generator().manual_seed(0)), renamed)
     copy = {n: moved[f"{NAMES[n[0]]}{n[1:]}"] for n in a}
     td.save_params(copy, tmp_path / "copy.safetensors")
@@ -35,7 +35,7 @@ def test_a_pair_is_printed_and_written(folder, capsys):
     assert found["networks"] == ["a.safetensors", "copy.safetensors"]
     page = (folder / "page.html").read_text()
     assert "Copy in disguise." in page and "Layer by layer" in page
-    element = td.Element.load(folder / "e.safetensors")
+    element = td.symmetry.Element.load(folder / "e.safetensors")
     assert element.choices["0"].permutation.shape == (1, 4)
 
 

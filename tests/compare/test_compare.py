@@ -157,7 +157,7 @@ def test_outputs_are_compared_on_data():
 
 
 def test_where_nothing_is_free_weights_tell_nothing():
-    group = td.fully_connected_group({"output.weight": torch.ones(3, 4).double()})
+    group = td.symmetry.fully_connected_group({"output.weight": torch.ones(3, 4).double()})
     a, b = (torch.randn(3, 4, generator=torch.Generator().manual_seed(s)).double() for s in (1, 2))
     found = td.compare(group, {"output.weight": a}, {"output.weight": a + 0.1 * b})
     assert found.verdict == "undecided" and "No symmetry moves" in found.reason
@@ -172,8 +172,8 @@ def test_a_copy_that_was_only_rescaled_is_one_in_disguise():
     scales = torch.full((1, 8), 2.0).log().double()
     element = case.group.identity()
     choices = dict(element.choices)
-    choices["hidden1"] = td.SpaceElement(torch.arange(8), scales)
-    b = case.group.apply(td.Element(choices), case.params)
+    choices["hidden1"] = td.symmetry.SpaceElement(torch.arange(8), scales)
+    b = case.group.apply(td.symmetry.Element(choices), case.params)
     found = td.compare(case.group, case.params, b)
     assert found.verdict == "copy in disguise"
     assert not any(each.any for each in found.moved)
@@ -223,10 +223,10 @@ def test_the_rest_may_be_of_other_shapes_where_parts_are_compared():
         "output.bias": torch.ones(7).double(),
     }
     with pytest.raises(
-        td.ParamsError, match=r"the second network .* 4 of 6 tensors fit, but `output"
+        td.errors.ParamsError, match=r"the second network .* 4 of 6 tensors fit, but `output"
     ):
         td.compare(case.group, case.params, wider)
-    values = td.fully_connected_group(case.params, layers=["hidden1", "hidden2", "output"])
+    values = td.symmetry.fully_connected_group(case.params, layers=["hidden1", "hidden2", "output"])
     found = td.compare(values, case.params, wider, only=["hidden1", "hidden2"])
     assert found.verdict in ("same function", "copy in disguise")
     assert {layer.name for layer in found.layers} == {"hidden1", "hidden2"}
@@ -247,5 +247,5 @@ def broken(params, name, change):
 )
 def test_what_cannot_be_compared_is_refused_in_one_sentence(change, match):
     case = build("two-hidden")
-    with pytest.raises(td.ParamsError, match=match):
+    with pytest.raises(td.errors.ParamsError, match=match):
         td.compare(case.group, case.params, change(case.params))

@@ -122,7 +122,7 @@ def strong(group, generator):
             cycle = torch.empty_like(order).scatter_(1, order, order.roll(1, dims=1))
             choice = dataclasses.replace(choice, permutation=cycle)
         choices[space.name] = choice
-    return td.Element(choices)
+    return td.symmetry.Element(choices)
 
 
 # Where no unit stays, two swaps that should not be may undo each other.
@@ -222,7 +222,7 @@ class Subject:
             actions = "/".join(sorted(space.actions))
             legs = ", ".join(f"{leg.tensor}[{leg.axis}]" for leg in space.legs)
             what = f"space `{space.name}` ({space.copies} x {space.size}, {actions}; {legs}) alone"
-            elements.append((what, td.Element(choices)))
+            elements.append((what, td.symmetry.Element(choices)))
         for what, element in elements:
             try:
                 moved = self.group.apply(element, self.a)

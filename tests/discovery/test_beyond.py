@@ -92,7 +92,9 @@ def test_every_buffer_is_drawn_anew():
             GROUP, shapes=GROUP.shapes | {held: (5,)}, buffers=frozenset({held})
         )
         assert beyond(group, model, x(), [x(7)])
-        held_still = dataclasses.replace(group, conditions=(td.Condition(held, digest_of(values)),))
+        held_still = dataclasses.replace(
+            group, conditions=(td.symmetry.Condition(held, digest_of(values)),)
+        )
         assert beyond(held_still, model, x(), [x(7)]) == []
 
 

@@ -100,8 +100,8 @@ def permutations_of(group, params):
         for space in group.spaces
     ]
     for chosen in itertools.product(*choices):
-        element = td.Element(
-            {s.name: td.SpaceElement(p) for s, p in zip(group.spaces, chosen, strict=True)}
+        element = td.symmetry.Element(
+            {s.name: td.symmetry.SpaceElement(p) for s, p in zip(group.spaces, chosen, strict=True)}
         )
         yield group.apply(element, params)
 

@@ -272,7 +272,7 @@ def test_networks_whose_conditions_differ_are_refused():
         lambda: td.Toroid(group).distance(td.canonicalize(group, a), other),
         lambda: td.merge(group, [a, other]),
     ):
-        with pytest.raises(td.ParamsError, match="buffer `order` in .* differs"):
+        with pytest.raises(td.errors.ParamsError, match="buffer `order` in .* differs"):
             call()
     assert td.SymmetryGroup.from_json(group.to_json()).conditions == group.conditions
 

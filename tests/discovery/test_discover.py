@@ -50,7 +50,7 @@ def test_a_leg_left_behind_fails_loudly(name):
     gone = space.legs.index(moving[0])
     legs = tuple(leg for i, leg in enumerate(space.legs) if i != gone)
     generators = [
-        td.Generator(g.action, tuple(e for i, e in enumerate(g.exponents) if i != gone))
+        td.symmetry.Generator(g.action, tuple(e for i, e in enumerate(g.exponents) if i != gone))
         for g in space.generators
     ]
     generators = [g for g in generators if any(g.exponents)]
@@ -76,7 +76,7 @@ def test_a_violated_space_is_found_by_bisection_and_named(monkeypatch):
     monkeypatch.setitem(RULES, "aten::gelu", lambda c, x, **_: elementwise(c, x, scale=True))
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 2))
     inputs = torch.randn(3, 4)
-    with pytest.warns(td.ProofWarning, match="failed the proof: rescale of `2`; it changed"):
+    with pytest.warns(td.errors.ProofWarning, match="failed the proof: rescale of `2`; it changed"):
         group = td.discover(model, inputs)
     assert [sorted(space.actions) for space in group.spaces] == [
         ["permute", "rescale"],
@@ -184,7 +184,7 @@ def test_inputs_that_the_module_cannot_run_on_are_refused(inputs):
 )
 def test_inputs_that_prove_nothing_are_refused(inputs, message):
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-    with pytest.raises(td.DataError, match=message):
+    with pytest.raises(td.errors.DataError, match=message):
         td.discover(model, inputs)
 
 
@@ -208,7 +208,7 @@ def test_the_fields_of_a_dataclass_are_outputs():
 
 
 def test_a_module_that_returns_no_tensor_is_refused():
-    with pytest.raises(td.DataError, match="returns no tensors.*expected a tensor"):
+    with pytest.raises(td.errors.DataError, match="returns no tensors.*expected a tensor"):
         td.discover(Function(lambda m, x: "text", a=nn.Linear(3, 4)), torch.randn(4, 3))
 
 
@@ -290,7 +290,7 @@ def test_unused_parameters_are_named():
 
 def test_the_group_of_the_projects_own_networks_is_the_one_written_by_hand():
     model = td.models.fully_connected([6, 8, 9, 4], seed=0)
-    by_hand = td.fully_connected_group(model.state_dict(), output="classifier")
+    by_hand = td.symmetry.fully_connected_group(model.state_dict(), output="classifier")
     found = td.discover(model, torch.randn(5, 6), output="classifier")
     assert [(s.size, s.actions) for s in found.spaces] == [
         (s.size, s.actions) for s in by_hand.spaces

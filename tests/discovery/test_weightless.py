@@ -104,7 +104,7 @@ def test_whole_modules_are_built_on_the_meta_device():
     assert [space.size for space in group.spaces] == [8]
     assert td.verify(group, model, torch.randn(5, 4)) < 1e-12
     assert td.audit(model, torch.randn(40, 4)).unexplained == 0
-    with pytest.raises(td.ParamsError, match="is on meta"):
+    with pytest.raises(td.errors.ParamsError, match="is on meta"):
         group.apply(group.random(), model.state_dict())
 
 

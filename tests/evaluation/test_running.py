@@ -39,7 +39,7 @@ def test_parameters_of_a_module_with_several_names_are_put_back():
             params[name] = params[f"layer.{name.split('.')[-1]}"]
     td.evaluate(model, params, (X, Y))
     td.discover(model, X)
-    td.profile(td.Landscape(model, (X, Y)), td.Line(params, params), 3)
+    td.profile(td.Landscape(model, (X, Y)), td.geometry.Line(params, params), 3)
     for name, parameter in model.named_parameters():
         assert parameter is before[name][0]
         assert torch.equal(parameter, before[name][1])
@@ -140,7 +140,7 @@ def test_a_cache_of_one_network_does_not_serve_the_next():
         loss = td.evaluate(model, params, (X, Y)).loss
         expected = nn.functional.cross_entropy(X @ params["weight"].t(), Y)
         assert loss == pytest.approx(float(expected), rel=1e-5)
-    curve = td.profile(td.Landscape(model, (X, Y)), td.Line(*networks), 3)
+    curve = td.profile(td.Landscape(model, (X, Y)), td.geometry.Line(*networks), 3)
     assert curve.loss[-1].item() == pytest.approx(loss, rel=1e-5)
     assert model.cache is None
 

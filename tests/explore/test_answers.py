@@ -77,7 +77,7 @@ def test_profile_is_that_of_the_study(run, architecture):
 
 def test_profile_has_the_error_of_the_barrier(run, asked):
     a, b = run.params("mlp-sgd-0"), run.params("mlp-replicated_sgd-1")
-    curve = td.profile(td.Landscape(run.model("mlp"), run.data().train), td.Line(a, b), 7)
+    curve = td.profile(td.Landscape(run.model("mlp"), run.data().train), td.geometry.Line(a, b), 7)
     found = asked.profile({**TWO, "points": ["7"]})["profiles"]["raw"]
     assert found["barrier"] == curve.barrier
     assert found["barrier_stderr"] == curve.barrier_stderr
@@ -126,7 +126,7 @@ def test_binary_section_is_the_median_section(bits):
     group, (a, b, c) = bits.group("bits"), map(bits.params, names)
     first, second = (td.align(group, x, to=a) for x in (b, c))
     ends = first.reference, first.params, second.params
-    cube = td.Hypercube(group)
+    cube = td.geometry.Hypercube(group)
     faces = td.median_section(td.Landscape(bits.model("bits"), bits.data().train, on=cube), ends, 4)
     found = Answers(bits).section(dict(zip("abc", ([name] for name in names), strict=True)))
     assert found["error"] == faces.error.tolist()
@@ -212,7 +212,7 @@ def test_failure_of_a_measurement_is_its_sentence_and_not_remembered(run):
     params = dict(run.params("mlp-sgd-0"))
     params["hidden1.weight"] = torch.full_like(params["hidden1.weight"], torch.nan)
     broken = Answers(_Broken(run, params))
-    with pytest.raises(td.ParamsError, match="finite"):
+    with pytest.raises(td.errors.ParamsError, match="finite"):
         broken.profile(TWO)
     broken._measurers.clear()
     broken._run = run

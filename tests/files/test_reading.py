@@ -53,7 +53,7 @@ def test_the_sentence_names_the_file_and_says_what_to_do(tmp_path):
 
 READERS = {
     "weights": td.load_params,
-    "element": td.Element.load,
+    "element": td.symmetry.Element.load,
     "checkpoint": open_checkpoint,
     "index": open_checkpoint,
     "data": lambda path: load_data(str(path)),

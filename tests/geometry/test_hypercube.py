@@ -15,7 +15,7 @@ def pair():
     make = td.models.binary_fully_connected
     a, b = (make([6, 5, 3], seed=seed).state_dict() for seed in (0, 1))
     group = td.discover(make([6, 5, 3]), torch.randn(4, 6, generator=seeded(0)))
-    return td.Hypercube(group), td.canonicalize(group, a), td.canonicalize(group, b)
+    return td.geometry.Hypercube(group), td.canonicalize(group, a), td.canonicalize(group, b)
 
 
 def row(params):
@@ -97,7 +97,7 @@ def test_what_is_not_binary_moves_on_the_toroid():
     torch.nn.init.normal_(model.norm1.bias, generator=seeded(0))
     torch.nn.init.normal_(other.norm1.bias, generator=seeded(1))
     group = td.discover(model, torch.randn(4, 6, generator=seeded(0)))
-    cube = td.Hypercube(group)
+    cube = td.geometry.Hypercube(group)
     a, b = (td.canonicalize(group, m.state_dict()) for m in (model, other))
     path, expected = cube.geodesic(a, b), cube.toroid.geodesic(a, b)
     for name in ("norm1.weight", "norm1.bias"):
@@ -108,12 +108,12 @@ def test_what_is_not_binary_moves_on_the_toroid():
 def test_raw_latent_weights_are_refused(pair):
     cube, a, _ = pair
     raw = td.models.binary_fully_connected([6, 5, 3]).state_dict()
-    with pytest.raises(td.ParamsError, match="expected -1 or \\+1; pass what canonicalize"):
+    with pytest.raises(td.errors.ParamsError, match="expected -1 or \\+1; pass what canonicalize"):
         cube.distance(a, raw)
 
 
 def test_networks_without_binary_weights_have_none():
     model = td.models.fully_connected([4, 3, 2])
-    group = td.fully_connected_group(model.state_dict())
+    group = td.symmetry.fully_connected_group(model.state_dict())
     with pytest.raises(td.ToroidsError, match="no weights of the group are binary"):
-        td.Hypercube(group)
+        td.geometry.Hypercube(group)

@@ -12,7 +12,7 @@ WIDTHS = [3, 4, 5, 2]
 
 def canonical(seed, output="classifier"):
     params = td.models.fully_connected(WIDTHS, seed=seed).double().state_dict()
-    group = td.fully_connected_group(params, output=output)
+    group = td.symmetry.fully_connected_group(params, output=output)
     return group, td.canonicalize(group, params)
 
 
@@ -56,7 +56,7 @@ def test_mean_angle_of_random_networks_does_not_grow_with_width():
     for width in (50, 200):
         widths = [60, width, width, 10]
         a, b = (td.models.fully_connected(widths, seed=s).double().state_dict() for s in (0, 1))
-        group = td.fully_connected_group(a, output="classifier")
+        group = td.symmetry.fully_connected_group(a, output="classifier")
         a, b = td.canonicalize(group, a), td.canonicalize(group, b)
         expected = math.sqrt(3) * math.pi / 2
         assert td.Toroid(group).mean_angle(a, b) == pytest.approx(expected, rel=0.03)
@@ -93,7 +93,7 @@ def test_a_zero_unit_is_on_no_sphere_and_moves_straight():
 
 def test_a_sphere_of_one_coordinate_is_flat():
     params = td.models.fully_connected([1, 3, 2], bias=False).double().state_dict()
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     toroid = td.Toroid(group)
     assert toroid.spheres == []
     a = td.canonicalize(group, params)
@@ -103,7 +103,7 @@ def test_a_sphere_of_one_coordinate_is_flat():
 
 def test_buffers_count_in_no_distance():
     params = td.models.fully_connected([3, 4, 2]).double().state_dict()
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     with_buffer = td.SymmetryGroup(
         group.spaces, {**group.shapes, "mean": (3,)}, group.output, frozenset({"mean"})
     )
@@ -131,7 +131,7 @@ def test_other_shapes_and_nan_are_named():
 
 def test_without_the_bias_units_are_weights_alone_and_biases_are_flat():
     params = [td.models.fully_connected(WIDTHS, seed=s).double().state_dict() for s in (0, 1)]
-    group = td.fully_connected_group(params[0], output="classifier")
+    group = td.symmetry.fully_connected_group(params[0], output="classifier")
     a, b = (td.canonicalize(group, p, bias=False) for p in params)
     parts = td.Toroid(group, bias=False).distances(a, b)
     flat = sum(float((a[n] - b[n]).square().sum()) for n in ("hidden1.bias", "hidden2.bias"))
@@ -160,7 +160,7 @@ def test_canonical_networks_are_accepted_whatever_was_removed():
         for classes in (3, 6, 7, 10):
             for offset, output in ((0.1, "classifier"), (0.1, "logits"), (1e5, "logits")):
                 params = td.models.fully_connected([4, 8, classes]).to(dtype).state_dict()
-                group = td.fully_connected_group(params, output=output)
+                group = td.symmetry.fully_connected_group(params, output=output)
                 for bias in (torch.full((classes,), offset), params["output.bias"] + offset):
                     params["output.bias"] = bias.to(dtype)
                     point = td.canonicalize(group, params)
@@ -192,7 +192,7 @@ def test_different_precisions_are_refused():
 
 def test_wide_half_precision_networks_have_a_finite_distance():
     a, b = (td.models.fully_connected([8, 40_000, 3], seed=s).half().state_dict() for s in (0, 1))
-    group = td.fully_connected_group(a, output="classifier")
+    group = td.symmetry.fully_connected_group(a, output="classifier")
     a, b = td.canonicalize(group, a), td.canonicalize(group, b)
     exact = [td.canonicalize(group, {n: t.double() for n, t in p.items()}) for p in (a, b)]
     found = td.Toroid(group).distance(a, b)

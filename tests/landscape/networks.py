@@ -17,7 +17,7 @@ def digits(width=32):
         return td.models.fully_connected([64, width, width, 10], seed=seed)
 
     a, b = (td.solvers.SGD(budget=40).train(make, data.train, seed=seed).params for seed in (1, 2))
-    return make(0), td.fully_connected_group(a, output="classifier"), a, b, data
+    return make(0), td.symmetry.fully_connected_group(a, output="classifier"), a, b, data
 
 
 def normed(seed=0):

@@ -19,13 +19,13 @@ def setting():
         for seed in (0, 1)
     ]
     aligned = td.align(group, ends[1].params, to=ends[0].params)
-    return model, td.Hypercube(group), aligned.reference, aligned.params, data
+    return model, td.geometry.Hypercube(group), aligned.reference, aligned.params, data
 
 
 def connect(setting, generator=None, **training):
     model, cube, a, b, data = setting
     return td.connect(
-        td.Landscape(model, data, on=cube), a, b, td.BendRecipe(rate=0.02, **training),
+        td.Landscape(model, data, on=cube), a, b, td.landscape.BendRecipe(rate=0.02, **training),
         points=21, generator=generator,
     )  # fmt: skip
 
@@ -52,7 +52,11 @@ def test_equal_generators_give_equal_bends(setting):
 def test_where_the_ends_agree_the_bend_begins_as_they_do(setting):
     model, cube, a, b, data = setting
     bend = td.connect(
-        td.Landscape(model, data, on=cube), a, b, td.BendRecipe(steps=1, rate=1e-9), points=3
+        td.Landscape(model, data, on=cube),
+        a,
+        b,
+        td.landscape.BendRecipe(steps=1, rate=1e-9),
+        points=3,
     )
     assert cube.distance(a, bend.bend) + cube.distance(bend.bend, b) == pytest.approx(
         cube.distance(a, b)
@@ -62,8 +66,8 @@ def test_where_the_ends_agree_the_bend_begins_as_they_do(setting):
 def test_raw_latent_weights_are_refused(setting):
     model, cube, a, _, data = setting
     raw = td.models.binary_fully_connected([64, 15, 10], threshold=0.5).state_dict()
-    with pytest.raises(td.ParamsError, match="expected -1 or"):
-        td.connect(td.Landscape(model, data, on=cube), a, raw, td.BendRecipe(steps=1))
+    with pytest.raises(td.errors.ParamsError, match="expected -1 or"):
+        td.connect(td.Landscape(model, data, on=cube), a, raw, td.landscape.BendRecipe(steps=1))
 
 
 def test_real_thresholds_are_trained_beside():
@@ -71,10 +75,14 @@ def test_real_thresholds_are_trained_beside():
     make = td.models.binary_fully_connected
     model = make([64, 9, 10], "real", 0.5)
     group = td.discover(model, data[0][:4])
-    cube = td.Hypercube(group)
+    cube = td.geometry.Hypercube(group)
     a, b = (td.canonicalize(group, make([64, 9, 10], "real", 0.5, s).state_dict()) for s in (1, 2))
     bend = td.connect(
-        td.Landscape(model, data, on=cube), a, b, td.BendRecipe(steps=20, rate=0.02), points=3
+        td.Landscape(model, data, on=cube),
+        a,
+        b,
+        td.landscape.BendRecipe(steps=20, rate=0.02),
+        points=3,
     ).bend
     middle = (a["hidden1.bias"] + b["hidden1.bias"]) / 2
     assert not torch.equal(bend["hidden1.bias"], middle)

@@ -16,7 +16,7 @@ def aligned():
 def test_trained_networks_are_connected_without_error(on_toroid):
     model, toroid, a, b, data = aligned()
     landscape = td.Landscape(model, data.train, on=toroid if on_toroid else None)
-    bend = td.connect(landscape, a, b, td.BendRecipe(steps=1000))
+    bend = td.connect(landscape, a, b, td.landscape.BendRecipe(steps=1000))
     assert bend.before.barrier > 0.02
     assert len(bend.after.t) == 101
     assert bend.after.error.max() == 0
@@ -32,7 +32,7 @@ def test_the_gradient_on_the_toroid_is_that_of_finite_differences():
     from toroids.landscape.bending import Bending
 
     model = td.models.fully_connected([5, 6, 4, 3], seed=0).double()
-    group = td.fully_connected_group(model.state_dict(), output="classifier")
+    group = td.symmetry.fully_connected_group(model.state_dict(), output="classifier")
     toroid = td.Toroid(group)
     ends = [
         td.canonicalize(
@@ -42,7 +42,7 @@ def test_the_gradient_on_the_toroid_is_that_of_finite_differences():
     ]
     data = torch.randn(9, 5, dtype=torch.float64), torch.arange(9) % 3
     middle = toroid.geodesic(*ends)(0.4)
-    settings = td.BendRecipe(steps=10, rate=0.1)
+    settings = td.landscape.BendRecipe(steps=10, rate=0.1)
     landscape = td.Landscape(model, data, on=toroid)
     training = Bending(landscape, tuple(ends), middle, settings, 0.1)
     loss, gradient = training._gradient(1, 0.7, data, torch.Generator())
@@ -67,7 +67,9 @@ def test_batch_norm_networks_and_loaders():
     model = normed(2)
     before = {n: x.clone() for n, x in model.state_dict().items()}
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data), batch_size=30)
-    bend = td.connect(td.Landscape(model, loader), a, b, td.BendRecipe(steps=60), points=9)
+    bend = td.connect(
+        td.Landscape(model, loader), a, b, td.landscape.BendRecipe(steps=60), points=9
+    )
     assert bend.after.loss[4] < bend.before.loss[4]
     assert all(torch.equal(before[n], x) for n, x in model.state_dict().items())
     assert not any(module.training for module in model.modules())
@@ -78,11 +80,13 @@ def test_data_that_can_be_run_through_only_once():
     model, _, a, b, data = aligned()
     inputs, labels = data.train
     once = zip(inputs.split(100), labels.split(100), strict=True)
-    bend = td.connect(td.Landscape(model, once), a, b, td.BendRecipe(steps=20), points=5)
+    bend = td.connect(td.Landscape(model, once), a, b, td.landscape.BendRecipe(steps=20), points=5)
     assert torch.equal(
         bend.before.error,
         td.profile(
-            td.Landscape(model, data.train), td.Polyline([a, td.Line(a, b)(0.5), b]), 5
+            td.Landscape(model, data.train),
+            td.geometry.Polyline([a, td.geometry.Line(a, b)(0.5), b]),
+            5,
         ).error,
     )
     curve = td.profile(
@@ -98,7 +102,7 @@ def test_the_same_generator_gives_the_same_bend():
             td.Landscape(model, data.train),
             a,
             b,
-            td.BendRecipe(steps=20),
+            td.landscape.BendRecipe(steps=20),
             points=3,
             generator=torch.Generator().manual_seed(seed),
         ).bend
@@ -115,7 +119,7 @@ def test_bad_input():
     with pytest.raises(ParamsError, match="expected 1; pass what canonicalize returns"):
         td.connect(td.Landscape(model, data.train, on=toroid), raw, b)
     with pytest.raises(ToroidsError, match="steps is 0"):
-        td.BendRecipe(steps=0)
+        td.landscape.BendRecipe(steps=0)
     with pytest.raises(DataError, match="no gradient"):
         td.connect(
             td.Landscape(

@@ -184,7 +184,7 @@ def test_operators_without_a_second_derivative_are_named_by_torch():
 
     model = Once()
     params = model.state_dict()
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     data = torch.randn(9, 4, dtype=torch.float64), torch.arange(9) % 3
     with pytest.raises(ToroidsError, match="torch cannot differentiate the network twice"):
         td.curvature(td.Landscape(model, data, on=td.Toroid(group)), params, 1)

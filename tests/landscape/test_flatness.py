@@ -46,11 +46,11 @@ def test_no_noise_no_increase_and_more_noise_more_increase(setting):
 
 def test_exactly_invariant_under_rescaling_and_in_distribution_under_permutation(setting):
     model, params, data = setting
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     g = group.random(torch.Generator().manual_seed(1))
-    scales_only = td.Element(
+    scales_only = td.symmetry.Element(
         {
-            name: td.SpaceElement(torch.arange(16), choice.log_scales)
+            name: td.symmetry.SpaceElement(torch.arange(16), choice.log_scales)
             for name, choice in g.choices.items()
         }
     )
@@ -67,7 +67,7 @@ def test_exactly_invariant_under_rescaling_and_in_distribution_under_permutation
 def test_additive_noise_would_not_be_invariant(setting):
     """The reason for multiplying: the same additive noise hurts a rescaled network differently."""
     model, params, data = setting
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     moved = group.apply(group.random(torch.Generator().manual_seed(1)), params)
 
     def mean_error(of):
@@ -211,23 +211,23 @@ def test_noise_on_the_toroid_is_invariant(symmetric, kind, sigmas, samples):
 def test_rescaling_changes_nothing_at_all(setting, kind):
     """The same noise meets the same canonical network, so not only the distribution is equal."""
     model, params, data = setting
-    group = td.fully_connected_group(params, output="classifier")
+    group = td.symmetry.fully_connected_group(params, output="classifier")
     g = group.random(torch.Generator().manual_seed(1))
     scales = {
-        name: td.SpaceElement(torch.arange(16), choice.log_scales)
+        name: td.symmetry.SpaceElement(torch.arange(16), choice.log_scales)
         for name, choice in g.choices.items()
     }
     landscape = td.Landscape(model, data, on=td.Toroid(group))
     energies = [
         td.local_energy(landscape, td.canonicalize(group, p), (0.1, 0.3), 3, kind=kind)
-        for p in (params, group.apply(td.Element(scales), params))
+        for p in (params, group.apply(td.symmetry.Element(scales), params))
     ]
     assert torch.allclose(energies[0].increase, energies[1].increase, atol=1e-12)
 
 
 def test_tangent_noise_against_its_definition(setting):
     model, params, data = setting
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     toroid, canonical = td.Toroid(group), td.canonicalize(group, params)
     energy = td.local_energy(
         td.Landscape(model, data, on=toroid), canonical, (0.5,), 4, kind="tangent",
@@ -272,7 +272,7 @@ def test_units_of_zero_norm_stay(setting):
     model, params, _ = setting
     params = {name: tensor.clone() for name, tensor in params.items()}
     params["hidden1.weight"][3], params["hidden1.bias"][3] = 0, 0
-    group = td.fully_connected_group(params)
+    group = td.symmetry.fully_connected_group(params)
     landscape = td.Landscape(model, (), on=td.Toroid(group))
     centre = Centre(landscape, td.canonicalize(group, params), 1.0, 5)
     drawn = centre.tangent(torch.Generator().manual_seed(0))
@@ -282,12 +282,12 @@ def test_units_of_zero_norm_stay(setting):
 
 def test_worst_is_worse_and_at_most_the_error_of_the_ball(setting):
     model, params, data = setting
-    group = td.fully_connected_group(params, output="classifier")
+    group = td.symmetry.fully_connected_group(params, output="classifier")
     canonical, toroid = td.canonicalize(group, params), td.Toroid(group)
     sigmas = (0.0, 0.02, 0.05, 0.1)
     tangent, worst, harder = (
         td.local_energy(td.Landscape(model, data, on=toroid), canonical, sigmas, 6, kind=kind)
-        for kind in ("tangent", "worst", td.Worst(steps=15))
+        for kind in ("tangent", "worst", td.landscape.Worst(steps=15))
     )
     assert worst.increase[0] == 0
     assert (worst.increase[1:] > tangent.increase[1:] + 5 * tangent.stderr[1:]).all()
@@ -301,7 +301,7 @@ def test_draws_until_the_precision(setting, precision):
     model, params, data = setting
     landscape = td.Landscape(model, data)
     energy = td.local_energy(
-        landscape, params, (0.2, 0.4), td.Until(precision, least=4),
+        landscape, params, (0.2, 0.4), td.landscape.Until(precision, least=4),
         progress=lambda *told: heard.append(told),
     )  # fmt: skip
     assert (energy.stderr <= precision).all()
@@ -309,14 +309,14 @@ def test_draws_until_the_precision(setting, precision):
     assert heard[-1] == ("local energy", energy.samples, 0)
     same = td.local_energy(landscape, params, (0.2, 0.4), energy.samples)
     assert torch.equal(same.increase, energy.increase)
-    capped = td.local_energy(landscape, params, (0.4,), td.Until(1e-9, least=3, most=7))
+    capped = td.local_energy(landscape, params, (0.4,), td.landscape.Until(1e-9, least=3, most=7))
     assert capped.samples == 7
     assert capped.stderr > 1e-9
 
 
 def test_other_metrics(setting):
     model, params, data = setting
-    group = td.fully_connected_group(params, output="classifier")
+    group = td.symmetry.fully_connected_group(params, output="classifier")
     canonical, toroid = td.canonicalize(group, params), td.Toroid(group)
     energy = td.local_energy(
         td.Landscape(model, data, on=toroid, metric="top-2"), canonical, (0.3,), 3, kind="worst"
@@ -336,7 +336,7 @@ def test_other_metrics(setting):
         ({"kind": "additive"}, "no kind 'additive'; choose from .*'tangent', 'worst'"),
         ({"kind": "tangent"}, "'tangent' moves on the toroid; pass .* on=td.Toroid"),
         ({"kind": "worst"}, "'worst' moves on the toroid; pass .* on=td.Toroid"),
-        ({"kind": td.Worst()}, "'worst' moves on the toroid; pass .* on=td.Toroid"),
+        ({"kind": td.landscape.Worst()}, "'worst' moves on the toroid; pass .* on=td.Toroid"),
         ({"samples": 0}, "samples is 0"),
     ],
 )
@@ -349,10 +349,10 @@ def test_bad_arguments(setting, arguments, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: td.Worst(steps=0), "steps is 0"),
-        (lambda: td.Until(0.0), "the precision is 0.0"),
-        (lambda: td.Until(float("nan")), "the precision is nan"),
-        (lambda: td.Until(0.1, most=3), "with 32 to 3 samples"),
+        (lambda: td.landscape.Worst(steps=0), "steps is 0"),
+        (lambda: td.landscape.Until(0.0), "the precision is 0.0"),
+        (lambda: td.landscape.Until(float("nan")), "the precision is nan"),
+        (lambda: td.landscape.Until(0.1, most=3), "with 32 to 3 samples"),
     ],
 )
 def test_bad_settings(make, message):
@@ -363,7 +363,7 @@ def test_bad_settings(make, message):
 @pytest.mark.parametrize("kind", ["tangent", "worst"])
 def test_raw_networks_and_overflow_on_the_toroid(setting, kind):
     model, params, data = setting
-    toroid = td.Toroid(td.fully_connected_group(params))
+    toroid = td.Toroid(td.symmetry.fully_connected_group(params))
     landscape = td.Landscape(model, data, on=toroid)
     with pytest.raises(ParamsError, match="pass what canonicalize returns"):
         td.local_energy(landscape, params, kind=kind)
@@ -378,7 +378,7 @@ def binary(device):
     model = td.models.binary_fully_connected([7, 5, 3]).double().to(device)
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(60, 7, generator=generator, dtype=torch.float64)
-    cube = td.Hypercube(td.discover(model, inputs[:4].to(device)))
+    cube = td.geometry.Hypercube(td.discover(model, inputs[:4].to(device)))
     params = td.canonicalize(cube.group, model.state_dict())
     labels = model(inputs.to(device)).argmax(dim=1).cpu()
     labels[::5] = (labels[::5] + 1) % 3
@@ -442,7 +442,7 @@ def test_real_parameters_are_not_flipped():
     model.norm1.register_forward_pre_hook(lambda m, _: seen.append(m.weight.detach().clone()))
     data = torch.randn(8, 5), torch.zeros(8).long()
     td.local_energy(
-        td.Landscape(model, data, on=td.Hypercube(group)), params, samples=2, kind="flips"
+        td.Landscape(model, data, on=td.geometry.Hypercube(group)), params, samples=2, kind="flips"
     )
     assert len(seen) > 14
     assert all(torch.equal(weight, params["norm1.weight"]) for weight in seen)

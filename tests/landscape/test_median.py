@@ -20,7 +20,7 @@ def setting(device):
     make = td.models.binary_fully_connected
     models = [make([9, 7, 3], seed=s).double().to(device) for s in range(4)]
     inputs = torch.randn(80, 9, generator=seeded(0), dtype=torch.float64).to(device)
-    cube = td.Hypercube(td.discover(models[0], inputs[:4]))
+    cube = td.geometry.Hypercube(td.discover(models[0], inputs[:4]))
     networks = [td.canonicalize(cube.group, model.state_dict()) for model in models[:3]]
     return models[0], cube, networks, (inputs, models[3](inputs).argmax(dim=1))
 
@@ -142,7 +142,7 @@ def test_real_parameters_move_on_the_toroid():
     for model in models:
         torch.nn.init.normal_(model.norm1.bias)
     data = torch.randn(40, 6), torch.randint(3, (40,))
-    cube = td.Hypercube(td.discover(models[0], data[0][:4]))
+    cube = td.geometry.Hypercube(td.discover(models[0], data[0][:4]))
     networks = [td.canonicalize(cube.group, model.state_dict()) for model in models]
     kept, seen = recorded(models[0], cube, networks, data, 3, statistics="keep")
     for network in networks:
@@ -163,7 +163,7 @@ def test_bad_requests(setting):
     landscape = td.Landscape(model, data, on=cube)
     with pytest.raises(td.ToroidsError, match="the resolution is 1"):
         td.median_section(landscape, [a, b, c], 1)
-    with pytest.raises(td.ParamsError, match="in network c holds .* expected -1 or"):
+    with pytest.raises(td.errors.ParamsError, match="in network c holds .* expected -1 or"):
         td.median_section(landscape, [a, b, {n: 0.3 * t for n, t in c.items()}])
 
 

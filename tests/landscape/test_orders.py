@@ -23,7 +23,7 @@ def setting(device):
     make = td.models.binary_fully_connected
     model, other, teacher = (make([9, 7, 3], seed=s).double().to(device) for s in range(3))
     inputs = torch.randn(80, 9, generator=seeded(0), dtype=torch.float64).to(device)
-    cube = td.Hypercube(td.discover(model, inputs[:4]))
+    cube = td.geometry.Hypercube(td.discover(model, inputs[:4]))
     a = td.canonicalize(cube.group, model.state_dict())
     b = td.align(cube.group, other.state_dict(), to=a).params
     return model, cube, a, b, (inputs, teacher(inputs).argmax(dim=1))
@@ -31,7 +31,7 @@ def setting(device):
 
 @pytest.mark.parametrize(
     ("orders", "kind"),
-    [(3, "random"), (td.Greedy(3, blocks=6), "greedy")],
+    [(3, "random"), (td.landscape.Greedy(3, blocks=6), "greedy")],
     ids=["random", "greedy"],
 )
 def test_every_curve_is_the_profile_of_a_geodesic(setting, orders, kind):
@@ -70,7 +70,7 @@ def test_greedy_orders_are_much_lower_than_random_ones(setting):
     model, cube, a, b, data = setting
     random, greedy = (
         td.flip_profile(td.Landscape(model, data, on=cube), a, b, orders)
-        for orders in (4, td.Greedy(4, blocks=30))
+        for orders in (4, td.landscape.Greedy(4, blocks=30))
     )
     assert greedy.error.mean() < random.error.mean() - 0.05
     assert greedy.barriers.max() <= random.barriers.min()
@@ -92,7 +92,7 @@ def test_against_all_orders_of_a_few_flips(setting):
     )
     landscape = td.Landscape(model, data, on=cube)
     random = td.flip_profile(landscape, a, b, 60, 6)
-    greedy = td.flip_profile(landscape, a, b, td.Greedy(2), 6)
+    greedy = td.flip_profile(landscape, a, b, td.landscape.Greedy(2), 6)
     assert abs(random.barrier - every.mean().item()) < 4 * random.barrier_stderr
     assert every.min() - 1e-12 <= greedy.barriers.min() <= every.mean()
 
@@ -100,7 +100,7 @@ def test_against_all_orders_of_a_few_flips(setting):
 def test_the_first_block_is_that_of_the_lowest_estimates(setting):
     model, cube, a, b, data = setting
     path, landscape = cube.geodesic(a, b), td.Landscape(model, data)
-    order = greedy_order(landscape, path, td.Greedy(blocks=4, candidates=0), seeded(0))
+    order = greedy_order(landscape, path, td.landscape.Greedy(blocks=4, candidates=0), seeded(0))
     assert torch.equal(order.sort().values, path.order.sort().values)
     leaves = {n: t.clone().requires_grad_() for n, t in a.items()}
     outputs = torch.func.functional_call(model, leaves, (data[0],))
@@ -116,13 +116,13 @@ def test_the_first_block_is_that_of_the_lowest_estimates(setting):
 def test_equal_networks_and_single_orders(setting):
     model, cube, a, b, data = setting
     landscape = td.Landscape(model, data, on=cube)
-    for orders in (1, td.Greedy(1)):
+    for orders in (1, td.landscape.Greedy(1)):
         same = td.flip_profile(landscape, a, a, orders, 3)
         assert same.barrier == 0
         assert same.barrier_stderr != same.barrier_stderr  # NaN
         assert same.error_spread.isnan().all()
         assert len(same.lowest) == 0
-    one = td.flip_profile(landscape, a, b, td.Greedy(1, blocks=10**5, candidates=1), 3)
+    one = td.flip_profile(landscape, a, b, td.landscape.Greedy(1, blocks=10**5, candidates=1), 3)
     assert len(one.lowest) > 0
 
 
@@ -133,10 +133,12 @@ def test_batch_norms_are_recalibrated_on_the_way():
         torch.nn.init.normal_(net.norm1.bias)  # two units without a bias may be antipodal
     data = torch.randn(40, 6), torch.randint(3, (40,))
     model.load_state_dict(td.recalibrate(model, model.state_dict(), data))
-    cube = td.Hypercube(td.discover(model, data[0][:4]))
+    cube = td.geometry.Hypercube(td.discover(model, data[0][:4]))
     a = td.canonicalize(cube.group, model.state_dict())
     b = td.align(cube.group, td.recalibrate(other, other.state_dict(), data), to=a).params
-    found = td.flip_profile(td.Landscape(model, data, on=cube), a, b, td.Greedy(2, blocks=4), 5)
+    found = td.flip_profile(
+        td.Landscape(model, data, on=cube), a, b, td.landscape.Greedy(2, blocks=4), 5
+    )
     middle = td.recalibrate(model, found.lowest(0.5), data)
     best = int(found.barriers.argmin())
     assert found.curves[best, 2].item() == pytest.approx(td.evaluate(model, middle, data).error)
@@ -147,7 +149,7 @@ def test_batch_norms_are_recalibrated_on_the_way():
     [
         ({"orders": "best"}, "`orders` is 'best'; pass a whole number up to 1,000,000 or a Greedy"),
         ({"orders": 0}, "there are 0 orders"),
-        ({"orders": td.Greedy(0)}, "there are 0 orders"),
+        ({"orders": td.landscape.Greedy(0)}, "there are 0 orders"),
         ({"points": 1}, "of 1 points"),
     ],
 )
@@ -162,12 +164,12 @@ def test_bad_requests(setting, arguments, message):
 )
 def test_bad_greedy_orders(arguments, message):
     with pytest.raises(td.ToroidsError, match=message):
-        td.Greedy(**arguments)
+        td.landscape.Greedy(**arguments)
 
 
 def test_a_landscape_on_no_cube_is_refused(setting):
     model, cube, a, b, data = setting
-    message = "the landscape is on {}, not on a hypercube; pass .*on=td.Hypercube"
+    message = "the landscape is on {}, not on a hypercube; pass .*on=td.geometry.Hypercube"
     with pytest.raises(td.ToroidsError, match=message.format("no manifold")):
         td.flip_profile(td.Landscape(model, data), a, b)
     with pytest.raises(td.ToroidsError, match=message.format("a Toroid")):
@@ -176,5 +178,7 @@ def test_a_landscape_on_no_cube_is_refused(setting):
 
 def test_raw_networks_are_refused(setting):
     model, cube, a, b, data = setting
-    with pytest.raises(td.ParamsError, match="in the second network holds .* expected -1 or"):
+    with pytest.raises(
+        td.errors.ParamsError, match="in the second network holds .* expected -1 or"
+    ):
         td.flip_profile(td.Landscape(model, data, on=cube), a, {n: 0.3 * t for n, t in b.items()})

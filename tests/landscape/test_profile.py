@@ -11,7 +11,7 @@ def setting(device):
     a, b = (td.models.fully_connected([4, 6, 3], seed=s).to(device) for s in (0, 1))
     generator = torch.Generator().manual_seed(0)
     data = torch.randn(40, 4, generator=generator), torch.randint(3, (40,), generator=generator)
-    return a, td.Line(a.state_dict(), b.state_dict()), data
+    return a, td.geometry.Line(a.state_dict(), b.state_dict()), data
 
 
 def test_every_point_is_an_evaluation(setting):
@@ -29,7 +29,7 @@ def test_every_point_is_an_evaluation(setting):
 def test_barrier_is_the_largest_error_above_the_larger_end():
     def curve(*errors):
         error = torch.tensor(errors)
-        return td.Profile(error, error, error, error, error).barrier
+        return td.landscape.Profile(error, error, error, error, error).barrier
 
     assert curve(0.25, 0.75, 0.5) == 0.25
     assert curve(0.5, 0.25, 0.125) == 0
@@ -52,7 +52,7 @@ def test_a_path_of_another_architecture_is_refused(setting):
     model, path, data = setting
     weights = {name: t for name, t in path(0.0).items() if "weight" in name}
     with pytest.raises(ParamsError, match="the path's start lacks? `hidden1.bias`"):
-        td.profile(td.Landscape(model, data), td.Line(weights, weights))
+        td.profile(td.Landscape(model, data), td.geometry.Line(weights, weights))
     with pytest.raises(
         ParamsError, match=r"`hidden1.weight` has shape \(6, 4\) in the path's start"
     ):
@@ -62,14 +62,14 @@ def test_a_path_of_another_architecture_is_refused(setting):
 def test_barriers_by_their_definitions():
     t = torch.tensor([0.0, 0.25, 0.5, 1.0], dtype=torch.float64)
     error = torch.tensor([0.2, 0.6, 0.5, 0.4], dtype=torch.float64)
-    curve = td.Profile(t, error, error, error, error)
+    curve = td.landscape.Profile(t, error, error, error, error)
     assert curve.barrier == pytest.approx(0.2)
     assert curve.over_chord.tolist() == pytest.approx([0, 0.35, 0.2, 0])
     assert curve.barrier_over_chord == pytest.approx(0.35)
     by_hand = 0.25 * 0.35 / 2 + 0.25 * (0.35 + 0.2) / 2 + 0.5 * 0.2 / 2
     assert curve.mean_barrier == pytest.approx(by_hand)
     loss = torch.tensor([1.0, 1.5, 3.0, 2.0], dtype=torch.float64)
-    curve = td.Profile(t, error, loss, error, error)
+    curve = td.landscape.Profile(t, error, loss, error, error)
     assert curve.loss_over_chord.tolist() == pytest.approx([0, 0.25, 1.5, 0])
     assert curve.loss_barrier_over_chord == pytest.approx(1.5)
     assert curve.highest == 0.25
@@ -147,7 +147,7 @@ def test_nan_on_the_path_is_reported_and_the_rest_kept(setting):
 def test_batch_norms_are_recalibrated_between_the_ends_only():
     data = images()
     a, b = (own_statistics(normed(seed), data) for seed in (0, 1))
-    model, path = normed(2), td.Line(a, b)
+    model, path = normed(2), td.geometry.Line(a, b)
     curve = td.profile(td.Landscape(model, data), path, 5)
     kept = td.profile(td.Landscape(model, data, statistics="keep"), path, 5)
     for number, t in enumerate(curve.t.tolist()):
@@ -164,7 +164,7 @@ def test_an_end_with_statistics_of_other_data_is_noted():
     a["8.bias"] -= normed_logits(a, data[0]).mean(dim=0)  # or all examples are of one class
     data = data[0], normed_logits(a, data[0]).argmax(dim=1)
     b = {n: x + 30 if n == "4.running_mean" else x for n, x in a.items()}
-    notes = td.profile(td.Landscape(normed(), data), td.Line(a, b), 3).notes
+    notes = td.profile(td.Landscape(normed(), data), td.geometry.Line(a, b), 3).notes
     assert len(notes) == 1
     assert "the end's own batch-norm statistics" in notes[0]
 
@@ -176,7 +176,7 @@ def normed_logits(params, inputs):
 def test_an_end_that_is_not_the_checkpoint_is_noted(setting):
     model, path, data = setting
 
-    class Bad(td.Line):
+    class Bad(td.geometry.Line):
         def __call__(self, t):
             return super().__call__(min(t, 0.9))
 
@@ -191,7 +191,7 @@ def test_an_end_that_is_not_the_checkpoint_is_noted(setting):
 def test_temperatures_are_fitted_at_every_point(setting):
     model, path, data = setting
     scaled = {n: 1e-3 * x if "output" in n else x for n, x in path.b.items()}
-    line = td.Line(path.a, scaled)
+    line = td.geometry.Line(path.a, scaled)
     plain = td.profile(td.Landscape(model, data), line, 3)
     landscape = td.Landscape(model, data, temperature="fit")
     fitted = td.profile(landscape, line, 3)
@@ -205,15 +205,15 @@ def test_polylines(setting):
     model, path, data = setting
     c = td.models.fully_connected([4, 6, 3], seed=2).state_dict()
     c = {n: x.to(path.a[n]) for n, x in c.items()}
-    bent = td.Polyline([path.a, c, path.b])
+    bent = td.geometry.Polyline([path.a, c, path.b])
     for t, end in ((0.0, path.a), (0.5, c), (1.0, path.b)):
         assert all(torch.equal(x, end[n]) for n, x in bent(t).items())
-    quarter, line = bent(0.25), td.Line(path.a, c)(0.5)
+    quarter, line = bent(0.25), td.geometry.Line(path.a, c)(0.5)
     assert all(torch.equal(x, line[n]) for n, x in quarter.items())
-    three = td.Polyline([path.a, c, path.b, c])
+    three = td.geometry.Polyline([path.a, c, path.b, c])
     assert all(torch.allclose(x, path.b[n]) for n, x in three(2 / 3).items())
     with pytest.raises(ToroidsError, match="there are 1 networks of a polyline; pass two or more"):
-        td.Polyline([path.a])
+        td.geometry.Polyline([path.a])
 
 
 def test_bad_options(setting):

@@ -86,7 +86,7 @@ def test_layers_that_share_weights_or_change_them_on_the_way_are_left_alone():
 
 def test_the_middle_of_a_raw_line_is_better_for_it():
     model, _, a, b, data = digits(128)
-    middle = td.Line(a, b)(0.5)
+    middle = td.geometry.Line(a, b)(0.5)
     before = td.evaluate(model, middle, data.train)
     after = td.evaluate(model, td.repair(model, middle, [a, b], data.train), data.train)
     assert after.error < before.error

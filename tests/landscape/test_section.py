@@ -241,7 +241,7 @@ def test_tied_weights_count_once_and_stay_tied():
 
 def test_points_are_moved_to_the_toroid():
     model = td.models.fully_connected([4, 6, 3], seed=0).double()
-    group = td.fully_connected_group(model.state_dict(), output="classifier")
+    group = td.symmetry.fully_connected_group(model.state_dict(), output="classifier")
     toroid = td.Toroid(group)
     raw = [td.models.fully_connected([4, 6, 3], seed=s).double().state_dict() for s in range(3)]
     networks = [td.canonicalize(group, network) for network in raw]
@@ -325,7 +325,7 @@ def test_a_section_goes_through_three_networks_and_on_no_cube():
         with pytest.raises(ParamsError, match=f"there are {len(few)} networks"):
             td.section(td.Landscape(model, data), few)
     bits = td.models.binary_fully_connected([5, 3, 2])
-    cube = td.Hypercube(td.discover(bits, torch.ones(1, 5)))
+    cube = td.geometry.Hypercube(td.discover(bits, torch.ones(1, 5)))
     data = torch.ones(2, 5), torch.zeros(2, dtype=torch.long)
     with pytest.raises(ToroidsError, match="is on a Hypercube, not on a toroid"):
         td.section(td.Landscape(bits, data, on=cube), [bits.state_dict()] * 3)
@@ -342,7 +342,7 @@ def test_networks_on_a_line_are_refused(kind):
         for s in (0, 1)
     )
     data = torch.randn(20, 4), torch.randint(3, (20,))
-    line = td.Line(a, b)
+    line = td.geometry.Line(a, b)
     landscape = td.Landscape(model, data)
     for c in (line(0.5), line(0.3), {n: 2 * b[n] - a[n] for n in a}):
         with pytest.raises(ToroidsError, match="the three networks lie on one line"):

@@ -20,7 +20,7 @@ def setting(device):
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(100, 4, generator=generator, dtype=torch.float64)
     labels = torch.func.functional_call(model, networks[0], (inputs.to(device),)).argmax(dim=1)
-    group = td.fully_connected_group(networks[0], output="classifier")
+    group = td.symmetry.fully_connected_group(networks[0], output="classifier")
     return group, model, networks, (inputs, labels.cpu())
 
 
@@ -91,7 +91,7 @@ def test_pairs_without_a_geodesic_are_noted(setting):
     a = model.state_dict()
     b = {n: -t if n.startswith("hidden") else t for n, t in a.items()}
     c = td.models.fully_connected([4, 1, 3], seed=1).double().state_dict()
-    group = td.fully_connected_group(a, output="classifier")
+    group = td.symmetry.fully_connected_group(a, output="classifier")
     found = td.star(td.Landscape(model, data, on=td.Toroid(group)), [a, b, c], 1.0, 3)
     assert found.barriers[0, 1].isnan()
     assert found.barriers[1, 0].isnan()
@@ -123,7 +123,7 @@ def test_batch_norms_one_shot_batches_methods_and_progress():
         again = td.star(td.Landscape(models[0], pieces, on=on), networks, points=3)
         assert torch.equal(found.barriers, again.barriers)
     assert heard == 2 * [(0, 3), (1, 3), (2, 3), (3, 3)]
-    probe = td.Probe(models[0], group, inputs)
+    probe = td.probe.Probe(models[0], group, inputs)
     options = {"method": "activations", "probe": probe, "points": 3}
     landscape = td.Landscape(models[0], (inputs, labels), on=td.Toroid(group))
     found = td.star(landscape, networks[:2], **options)

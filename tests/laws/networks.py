@@ -50,7 +50,7 @@ def build(name, device="cpu"):
     widths, bias, output = NETWORKS[name]
     model = td.models.fully_connected(widths, bias=bias, seed=3).double().to(device)
     layers = [f"hidden{depth}" for depth in range(1, len(widths) - 1)] + ["output"]
-    group = td.fully_connected_group(model.state_dict(), output=output, layers=layers)
+    group = td.symmetry.fully_connected_group(model.state_dict(), output=output, layers=layers)
     generator = torch.Generator().manual_seed(4)
     inputs = torch.randn(16, widths[0], generator=generator, dtype=torch.float64)
     return Case(model, group, inputs.to(device))
@@ -59,9 +59,11 @@ def build(name, device="cpu"):
 def element(case, seed, size=1.0):
     """A random element with log-scales of standard deviation about `size`."""
     drawn = case.group.random(torch.Generator().manual_seed(seed))
-    return td.Element(
+    return td.symmetry.Element(
         {
-            name: td.SpaceElement(choice.permutation, (size * choice.log_scales).clamp(-5, 5))
+            name: td.symmetry.SpaceElement(
+                choice.permutation, (size * choice.log_scales).clamp(-5, 5)
+            )
             for name, choice in drawn.choices.items()
         }
     )
@@ -69,9 +71,9 @@ def element(case, seed, size=1.0):
 
 def permutations_of(case, drawn):
     """The discrete part of an element."""
-    return td.Element(
+    return td.symmetry.Element(
         {
-            name: td.SpaceElement(choice.permutation, torch.zeros_like(choice.log_scales))
+            name: td.symmetry.SpaceElement(choice.permutation, torch.zeros_like(choice.log_scales))
             for name, choice in drawn.choices.items()
         }
     )

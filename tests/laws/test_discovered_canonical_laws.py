@@ -81,7 +81,7 @@ def large(group, generator):
         if choice.log_scales is not None:
             logs = torch.rand(choice.log_scales.shape, generator=generator, dtype=torch.float64)
             choices[key] = dataclasses.replace(choice, log_scales=10 * logs - 5)
-    return td.Element(choices)
+    return td.symmetry.Element(choices)
 
 
 def permutations(group, g):
@@ -94,9 +94,9 @@ def permutations(group, g):
         choice = group.identity().choices[space.name]
         if not space.of("mix"):
             rotation = g.choices[space.name].mix
-            choice = td.SpaceElement(g.choices[space.name].permutation, mix=rotation)
+            choice = td.symmetry.SpaceElement(g.choices[space.name].permutation, mix=rotation)
         choices[space.name] = choice
-    return td.Element(choices)
+    return td.symmetry.Element(choices)
 
 
 def test_geometry(name, batch_norm):
@@ -153,7 +153,7 @@ def test_the_balanced_gauge_has_the_least_norm(name):
         choices[space.name] = choice
     if not leaves:
         pytest.skip("nothing scales or mixes")
-    moved = group.apply(td.Element(choices), balanced)
+    moved = group.apply(td.symmetry.Element(choices), balanced)
     square = sum(moved[n].square().sum() for n in group.parameters)
     square.backward()
     assert max(float(leaf.grad.abs().max()) for leaf in leaves) < 1e-10 * square.item()
@@ -202,8 +202,10 @@ def test_distance_is_invariant_and_resolves_small_steps(name, batch_norm):
     for space in toroid.group.spaces:
         choice = g.choices[space.name]
         mix = torch.linalg.qr(choice.mix)[0] if space.of("mix") else choice.mix
-        choices[space.name] = td.SpaceElement(choice.permutation, signs=choice.signs, mix=mix)
-    g = td.Element(choices)
+        choices[space.name] = td.symmetry.SpaceElement(
+            choice.permutation, signs=choice.signs, mix=mix
+        )
+    g = td.symmetry.Element(choices)
     moved = toroid.distance(toroid.group.apply(g, a), toroid.group.apply(g, b))
     assert moved == pytest.approx(toroid.distance(a, b), rel=1e-12)
     tangent = toroid.random_tangent(a, torch.Generator().manual_seed(0))

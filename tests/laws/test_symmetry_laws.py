@@ -67,7 +67,7 @@ def test_verify_rejects_a_leg_left_behind(case):
             exponents = space.generators[0].exponents
             kept = tuple(power for at, power in enumerate(exponents) if at != left_out)
             wrong = dataclasses.replace(
-                space, legs=legs, generators=(td.Generator("rescale", kept),)
+                space, legs=legs, generators=(td.symmetry.Generator("rescale", kept),)
             )
             spaces = (*case.group.spaces[:position], wrong, *case.group.spaces[position + 1 :])
             group = dataclasses.replace(case.group, spaces=spaces)

@@ -94,7 +94,7 @@ def test_geodesic_between_close_points_is_stable(case):
 
 def test_line_shrinks_units_by_the_cosine_of_half_their_angle(case):
     toroid, a, b = td.Toroid(case.group), canonical(case, 1), canonical(case, 2)
-    middle = td.Line(a, b)(0.5)
+    middle = td.geometry.Line(a, b)(0.5)
     angles = toroid.angles(a, b)
     for family, theta in zip(toroid.spheres, angles, strict=True):
         shrunk = (theta / 2).cos()

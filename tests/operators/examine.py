@@ -114,9 +114,9 @@ def _discovered(
     """The group, or what came instead of one."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", td.ProofWarning)
+            warnings.simplefilter("error", td.errors.ProofWarning)
             group = td.discover(model, inputs)
-    except td.ProofWarning as warning:
+    except td.errors.ProofWarning as warning:
         return None, Finding("", "failed proof", note=_reason(warning))
     except td.ToroidsError as error:
         return None, Finding("", "refused", note=_reason(error))

@@ -45,7 +45,7 @@ def grants_permutation(
                 return False
             choices[space.name] = replace(choices[space.name], permutation=permutation)
             left = _without(space, permutation, left)
-    element = td.Element(choices)
+    element = td.symmetry.Element(choices)
     before = {
         name: _labels(shape, name, (alike or {}).get(name)) for name, shape in group.shapes.items()
     }

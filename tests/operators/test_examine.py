@@ -149,13 +149,13 @@ def test_what_no_sandwich_can_be_made_of_is_unusable(sample):
 
 def group(legs, generators=(), size=3, copies=1):
     actions = frozenset({"permute", *(g.action for g in generators)})
-    space = td.Space("units", size, copies, actions, legs, generators)
+    space = td.symmetry.Space("units", size, copies, actions, legs, generators)
     return td.SymmetryGroup((space,), {"writers.0": (6, 2), "readers.0": (2, 6)})
 
 
 ROWS = (  # three rows of two entries, moved as wholes
-    td.Leg("writers.0", 0, "write", "writers", positions=(0, 1, 2, 3, 4, 5)),
-    td.Leg("readers.0", 1, "read", "readers", positions=(0, 1, 2, 3, 4, 5)),
+    td.symmetry.Leg("writers.0", 0, "write", "writers", positions=(0, 1, 2, 3, 4, 5)),
+    td.symmetry.Leg("readers.0", 1, "read", "readers", positions=(0, 1, 2, 3, 4, 5)),
 )
 
 
@@ -175,8 +175,8 @@ def test_whether_a_group_grants_a_permutation(writer, reader, granted):
 
 
 def test_copies_move_within_what_carries_them():
-    outer = td.Space("rows", 3, 1, frozenset({"permute"}), ROWS)
-    inner = td.Space("entries", 2, 3, frozenset({"permute"}), ROWS, within=("rows",))
+    outer = td.symmetry.Space("rows", 3, 1, frozenset({"permute"}), ROWS)
+    inner = td.symmetry.Space("entries", 2, 3, frozenset({"permute"}), ROWS, within=("rows",))
     both = td.SymmetryGroup((outer, inner), {"writers.0": (6, 2), "readers.0": (2, 6)})
     for order, granted in (([3, 2, 0, 1, 4, 5], True), ([0, 2, 1, 3, 4, 5], False)):
         sources = dict.fromkeys(("writers.0", "readers.0"), torch.tensor(order))
@@ -197,7 +197,7 @@ def test_copies_move_within_what_carries_them():
 )
 def test_whether_a_group_grants_factors(action, sign, reader, granted):
     exponents = (1.0, 1.0) if action == "flip" else (1.0, -1.0)
-    found = group(ROWS, (td.Generator(action, exponents),))
+    found = group(ROWS, (td.symmetry.Generator(action, exponents),))
     powers = {
         "writers.0": torch.tensor([1.0, 1, 0, 0, 0, 0]),
         "readers.0": torch.tensor(reader).double(),

@@ -23,7 +23,7 @@ def orthogonal_element(group, generator, still=()):
             mix = torch.linalg.qr(noise)[0]
         choice = replace(choice, log_scales=None, shifts=None, mix=mix, phases=None)
         moved[space.name] = identity_choice(space) if space.name in still else choice
-    return td.Element(moved)
+    return td.symmetry.Element(moved)
 
 
 def moved_values(group, element, space, activations):

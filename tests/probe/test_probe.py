@@ -21,7 +21,7 @@ def probed(model, inputs, **settings):
 
 def test_units_of_a_group_written_by_hand_are_those_of_the_network():
     model, inputs = td.models.fully_connected([6, 8, 9, 4], seed=0), torch.randn(20, 6)
-    group = td.fully_connected_group(model.state_dict(), output="classifier")
+    group = td.symmetry.fully_connected_group(model.state_dict(), output="classifier")
     found = Probe(model, group, inputs)(model.state_dict())
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
     value = inputs
@@ -93,8 +93,8 @@ def test_units_numbered_otherwise_and_legs_left_out_are_found():
     (space,) = td.discover(model, inputs).spaces
     order = (3, 1, 2, 0, 5, 4)
     legs = tuple(replace(leg, positions=order) for leg in space.legs if leg.tensor != "0.bias")
-    flip = td.Generator("flip", tuple(1.0 for _ in legs))
-    mine = td.Space("mine", 6, 1, space.actions, legs, (flip,))
+    flip = td.symmetry.Generator("flip", tuple(1.0 for _ in legs))
+    mine = td.symmetry.Space("mine", 6, 1, space.actions, legs, (flip,))
     shapes = {n: tuple(t.shape) for n, t in model.state_dict().items()}
     group = td.SymmetryGroup((mine,), shapes)
     (activations,) = Probe(model, group, inputs)(model.state_dict())["mine"]
@@ -109,9 +109,9 @@ def test_some_of_the_units_and_some_of_the_signs_are_found():
     (rescaled, flips) = space.of("rescale"), space.of("flip")
     both = tuple((a + b) % 2 for a, b in zip(*(g.exponents for g in flips), strict=True))
     legs = tuple(replace(leg, positions=(4, 0, 2)) for leg in space.legs)
-    mine = td.Space(
+    mine = td.symmetry.Space(
         "mine", 3, 1, frozenset({"permute", "rescale", "flip"}), legs,
-        (*rescaled, td.Generator("flip", both)),
+        (*rescaled, td.symmetry.Generator("flip", both)),
     )  # fmt: skip
     shapes = {n: tuple(t.shape) for n, t in model.state_dict().items()}
     found = Probe(model, td.SymmetryGroup((mine,), shapes), inputs)(model.state_dict())["mine"]
@@ -123,8 +123,11 @@ def test_some_of_the_units_and_some_of_the_signs_are_found():
 def test_a_space_that_the_network_lacks_is_named():
     model, inputs = built("batch norm")
     group = td.discover(model, inputs)
-    legs = (td.Leg("5.weight", 0, "write", "5"), td.Leg("5.bias", 0, "write", "5"))
-    classes = td.Space("classes", 3, 1, frozenset({"permute"}), legs)
+    legs = (
+        td.symmetry.Leg("5.weight", 0, "write", "5"),
+        td.symmetry.Leg("5.bias", 0, "write", "5"),
+    )
+    classes = td.symmetry.Space("classes", 3, 1, frozenset({"permute"}), legs)
     wrong = replace(group, spaces=(*group.spaces, classes))
     with pytest.raises(ToroidsError, match="space `classes` do .axis 0 of `5.weight`"):
         Probe(model, wrong, inputs)
@@ -133,7 +136,7 @@ def test_a_space_that_the_network_lacks_is_named():
 def test_a_sign_that_the_network_does_not_take_is_named():
     model, inputs = built("relu6")
     (space,) = td.discover(model, inputs).spaces
-    flip = td.Generator("flip", tuple(1.0 for _ in space.legs))
+    flip = td.symmetry.Generator("flip", tuple(1.0 for _ in space.legs))
     odd = replace(space, actions=frozenset({"permute", "flip"}), generators=(flip,))
     group = replace(td.discover(model, inputs), spaces=(odd,))
     with pytest.raises(ToroidsError, match="flip 0 of space `0`"):

@@ -142,7 +142,7 @@ def disguised(group, model, seed):
 
 def test_replicas_of_one_function_become_one_network(make_model, data):
     model = make_model(1).double()
-    group = td.fully_connected_group(model.state_dict())
+    group = td.symmetry.fully_connected_group(model.state_dict())
     models = [model, *(disguised(group, model, seed) for seed in (1, 2))]
     x = data[0].double()
     before = [m(x).detach() for m in models]
@@ -155,7 +155,7 @@ def test_replicas_of_one_function_become_one_network(make_model, data):
 
 
 def test_aligned_replicas_train_and_resume(make_model, data, tmp_path):
-    group = td.fully_connected_group(make_model(0).state_dict())
+    group = td.symmetry.fully_connected_group(make_model(0).state_dict())
     options = {"budget": 300, "batch_size": 10, "group": group}
     found = td.solvers.ReplicatedSGD(**options).train(make_model, data, 1)
     assert found.ended == "zero error"
@@ -173,7 +173,7 @@ def test_aligned_replicas_train_and_resume(make_model, data, tmp_path):
 
 
 def test_a_group_that_removes_the_scale_of_the_outputs_is_refused(make_model, data):
-    group = td.fully_connected_group(make_model(0).state_dict(), output="classifier")
+    group = td.symmetry.fully_connected_group(make_model(0).state_dict(), output="classifier")
     with pytest.raises(ToroidsError, match='pass a group with output="values"'):
         td.solvers.ReplicatedSGD(group=group).train(make_model, data, 1)
 
@@ -214,6 +214,6 @@ def test_what_cannot_be_one_batch_is_refused(make_model, data):
 
     with pytest.raises(ToroidsError, match="pass together=False"):
         td.solvers.ReplicatedSGD(together=True).train(normed, data, 1)
-    group = td.fully_connected_group(make_model(0).state_dict())
+    group = td.symmetry.fully_connected_group(make_model(0).state_dict())
     with pytest.raises(ToroidsError, match="choose one"):
         td.solvers.ReplicatedSGD(together=True, group=group).train(make_model, data, 1)

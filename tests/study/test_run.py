@@ -86,7 +86,7 @@ def test_the_numbers_follow_from_the_stored_weights(run, rows, config):
     path = toroid.geodesic(alignment.reference, alignment.params)
     curve = td.profile(td.Landscape(model, data.train), path, 3)
     assert row["profiles"]["geodesic"]["error"] == curve.error.tolist()
-    moved = td.Line(a, group.apply(alignment.element, b))
+    moved = td.geometry.Line(a, group.apply(alignment.element, b))
     found = td.profile(td.Landscape(model, data.train), moved, 3).error.tolist()
     assert row["profiles"]["aligned"]["error"] == found
     for network in of_kind(rows, "network"):

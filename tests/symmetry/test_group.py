@@ -15,12 +15,14 @@ def params():
 
 @pytest.fixture
 def group(params):
-    return td.fully_connected_group(params)
+    return td.symmetry.fully_connected_group(params)
 
 
 def test_apply_against_the_formula(group, params):
     permutation, log_scales = torch.tensor([2, 0, 3, 1]), torch.randn(1, 4, dtype=torch.float64)
-    moved = group.apply(td.Element({"hidden1": td.SpaceElement(permutation, log_scales)}), params)
+    moved = group.apply(
+        td.symmetry.Element({"hidden1": td.symmetry.SpaceElement(permutation, log_scales)}), params
+    )
     for i, j in enumerate(permutation.tolist()):
         scale = log_scales[0, i].exp()
         assert torch.allclose(moved["hidden1.weight"][i], scale * params["hidden1.weight"][j])
@@ -39,7 +41,7 @@ def test_random_is_determined_by_its_generator(group):
 def test_an_element_is_saved_and_read(group, params, tmp_path):
     g = group.random(torch.Generator().manual_seed(0))
     g.save(tmp_path / "g.safetensors")
-    read = td.Element.load(tmp_path / "g.safetensors")
+    read = td.symmetry.Element.load(tmp_path / "g.safetensors")
     expected, found = group.apply(g, params), group.apply(read, params)
     assert all(torch.equal(expected[name], found[name]) for name in params)
 
@@ -47,11 +49,11 @@ def test_an_element_is_saved_and_read(group, params, tmp_path):
 def test_a_file_of_weights_is_no_element(params, tmp_path):
     td.save_params(params, tmp_path / "w.safetensors")
     with pytest.raises(ToroidsError, match="pass a file that Element.save wrote"):
-        td.Element.load(tmp_path / "w.safetensors")
+        td.symmetry.Element.load(tmp_path / "w.safetensors")
 
 
 def test_order_and_dimension(params):
-    group = td.fully_connected_group(td.models.fully_connected([3, 4, 5, 2]).state_dict())
+    group = td.symmetry.fully_connected_group(td.models.fully_connected([3, 4, 5, 2]).state_dict())
     assert 10**group.log10_order == pytest.approx(24 * 120)
     assert group.dimension == 9
 
@@ -91,7 +93,7 @@ def test_a_group_written_by_hand_as_json(params):
         }
     )
     written = td.SymmetryGroup.from_json(text)
-    assert written.spaces == td.fully_connected_group(params).spaces
+    assert written.spaces == td.symmetry.fully_connected_group(params).spaces
 
 
 def set_exponents(*exponents):
@@ -154,17 +156,19 @@ def test_one_axis_belongs_to_one_space(group):
 
 def test_a_single_unit_may_hold_an_axis_on_which_others_move(group, params):
     hidden = group.spaces[0]
-    scale = td.Generator("rescale", tuple(1.0 if x.role == "write" else -1.0 for x in hidden.legs))
+    scale = td.symmetry.Generator(
+        "rescale", tuple(1.0 if x.role == "write" else -1.0 for x in hidden.legs)
+    )
     whole = tuple(range(hidden.size))
     legs = tuple(dataclasses.replace(leg, positions=whole) for leg in hidden.legs)
-    single = td.Space("single", 1, 1, frozenset({"rescale"}), legs, (scale,))
+    single = td.symmetry.Space("single", 1, 1, frozenset({"rescale"}), legs, (scale,))
     both = dataclasses.replace(group, spaces=(*group.spaces, single))
     g, h = (both.random(torch.Generator().manual_seed(seed)) for seed in (0, 1))
     at_once, in_turn = both.apply(both.compose(g, h), params), both.apply(g, both.apply(h, params))
     for name in params:
         torch.testing.assert_close(at_once[name], in_turn[name])
     first = (dataclasses.replace(legs[0], positions=(0, 1)),)
-    scale = (td.Generator("rescale", (1.0,)),)
+    scale = (td.symmetry.Generator("rescale", (1.0,)),)
     part = dataclasses.replace(single, legs=first, generators=scale)
     with pytest.raises(ToroidsError, match="is a leg of `hidden1` and again of `single`"):
         dataclasses.replace(group, spaces=(*group.spaces, part))
@@ -177,10 +181,12 @@ def test_foreign_parameters_and_elements_are_refused(group, params):
     with pytest.raises(ParamsError, match="`output.bias` .* NaN or infinite"):
         group.apply(g, {**params, "output.bias": torch.full((2,), float("inf"))})
     with pytest.raises(ToroidsError, match="the element has the spaces"):
-        group.apply(td.Element({}), params)
-    doubled = td.SpaceElement(torch.tensor([0, 0, 1, 2]), torch.zeros(1, 4, dtype=torch.float64))
+        group.apply(td.symmetry.Element({}), params)
+    doubled = td.symmetry.SpaceElement(
+        torch.tensor([0, 0, 1, 2]), torch.zeros(1, 4, dtype=torch.float64)
+    )
     with pytest.raises(ToroidsError, match="is not a permutation of 4 units"):
-        group.apply(td.Element({"hidden1": doubled}), params)
+        group.apply(td.symmetry.Element({"hidden1": doubled}), params)
 
 
 def test_text_nested_too_deeply_is_refused():
@@ -191,7 +197,9 @@ def test_text_nested_too_deeply_is_refused():
 def test_scales_that_are_not_finite_or_overflow_are_refused(group, params):
     def scaled(log_scale):
         log_scales = torch.full((1, 4), log_scale, dtype=torch.float64)
-        return td.Element({"hidden1": td.SpaceElement(torch.arange(4), log_scales)})
+        return td.symmetry.Element(
+            {"hidden1": td.symmetry.SpaceElement(torch.arange(4), log_scales)}
+        )
 
     with pytest.raises(ToroidsError, match="with finite log-scales"):
         group.apply(scaled(float("nan")), params)
@@ -203,16 +211,18 @@ def test_scales_that_are_not_finite_or_overflow_are_refused(group, params):
 def test_a_recurrent_writer_cannot_set_the_scale():
     shapes = {"in": (6, 4), "again": (6, 6), "out": (3, 6)}
     cell = [
-        td.Leg("in", 0, "write", "cell"),
-        td.Leg("again", 0, "write", "cell"),
-        td.Leg("again", 1, "read", "cell"),
-        td.Leg("out", 1, "read", "head"),
+        td.symmetry.Leg("in", 0, "write", "cell"),
+        td.symmetry.Leg("again", 0, "write", "cell"),
+        td.symmetry.Leg("again", 1, "read", "cell"),
+        td.symmetry.Leg("out", 1, "read", "head"),
     ]
     actions = frozenset({"permute", "rescale"})
 
     def group_of(legs, *exponents):
-        generators = (td.Generator("rescale", exponents),)
-        return td.SymmetryGroup((td.Space("h", 6, 1, actions, tuple(legs), generators),), shapes)
+        generators = (td.symmetry.Generator("rescale", exponents),)
+        return td.SymmetryGroup(
+            (td.symmetry.Space("h", 6, 1, actions, tuple(legs), generators),), shapes
+        )
 
     params = {name: torch.randn(shape).double() for name, shape in shapes.items()}
     group = group_of(cell, 1.0, 1.0, -1.0, -1.0)
@@ -220,7 +230,9 @@ def test_a_recurrent_writer_cannot_set_the_scale():
     assert torch.allclose(canonical["in"].norm(dim=1), torch.ones(6).double())
     assert not torch.allclose(canonical["again"].norm(dim=1), torch.ones(6).double())
     g = group.random(torch.Generator().manual_seed(0))
-    unpermuted = td.Element({"h": td.SpaceElement(torch.arange(6), g.choices["h"].log_scales)})
+    unpermuted = td.symmetry.Element(
+        {"h": td.symmetry.SpaceElement(torch.arange(6), g.choices["h"].log_scales)}
+    )
     a, b = (td.canonicalize(group, p) for p in (params, group.apply(unpermuted, params)))
     assert max((a[name] - b[name]).abs().max() for name in a) < 1e-12
 
@@ -228,7 +240,7 @@ def test_a_recurrent_writer_cannot_set_the_scale():
 def test_long_names_are_shown_whole():
     layers = [f"model.decoder.layers.0.a_rather_long_block_name.{n}" for n in ("first", "second")]
     params = {f"{layers[0]}.weight": torch.ones(4, 3), f"{layers[1]}.weight": torch.ones(2, 4)}
-    shown = str(td.fully_connected_group(params))
+    shown = str(td.symmetry.fully_connected_group(params))
     assert "\u2026" not in shown
     assert max(map(len, shown.splitlines())) <= 100
     assert shown.count("first") == 2  # the space's name and its writer
@@ -237,7 +249,7 @@ def test_long_names_are_shown_whole():
 
 def test_names_are_no_markup():
     params = {"[bold]a.weight": torch.ones(4, 3), "b.weight": torch.ones(2, 4)}
-    assert "[bold]a" in str(td.fully_connected_group(params))
+    assert "[bold]a" in str(td.symmetry.fully_connected_group(params))
 
 
 def test_a_space_that_may_not_be_permuted_is_not(group, params):
@@ -260,6 +272,6 @@ def test_a_space_that_may_not_be_permuted_is_not(group, params):
     ],
 )
 def test_outputs_that_cannot_be_removed_are_refused(group, legs, message):
-    legs = tuple(td.Leg(tensor, axis, "write", "output") for tensor, axis in legs)
+    legs = tuple(td.symmetry.Leg(tensor, axis, "write", "output") for tensor, axis in legs)
     with pytest.raises(ToroidsError, match=message):
-        dataclasses.replace(group, output=td.Output("logits", legs))
+        dataclasses.replace(group, output=td.symmetry.Output("logits", legs))

@@ -41,7 +41,7 @@ def activations(problem: Problem) -> Found:
     if problem.probe is None:
         raise ToroidsError(
             "the method 'activations' compares what units compute on data; pass "
-            "probe=td.Probe(model, group, inputs)."
+            "probe=td.probe.Probe(model, group, inputs)."
         )
     position = problem.position()
     stays, moves = (problem.probe(problem.as_stored(x)) for x in (problem.reference, problem.start))

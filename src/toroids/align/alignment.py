@@ -190,7 +190,7 @@ def align(
     Example:
         >>> import torch, toroids as td
         >>> a = td.models.fully_connected([4, 8, 3], seed=0).double().state_dict()
-        >>> group = td.fully_connected_group(a, output="classifier")
+        >>> group = td.symmetry.fully_connected_group(a, output="classifier")
         >>> b = group.apply(group.random(torch.Generator().manual_seed(0)), a)  # a in disguise
         >>> alignment = td.align(group, b, to=a)
         >>> td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-12

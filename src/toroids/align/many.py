@@ -107,7 +107,7 @@ def align_many(
     Example:
         >>> import torch, toroids as td
         >>> a = td.models.fully_connected([4, 8, 3], seed=0).double().state_dict()
-        >>> group = td.fully_connected_group(a)
+        >>> group = td.symmetry.fully_connected_group(a)
         >>> elements = [group.random(torch.Generator().manual_seed(seed)) for seed in (1, 2)]
         >>> together = td.align_many(group, [a, *(group.apply(g, a) for g in elements)])
         >>> toroid = td.Toroid(group)

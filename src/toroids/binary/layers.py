@@ -29,7 +29,7 @@ class Sign(nn.Module):
 
     Example:
         >>> import torch, toroids as td
-        >>> td.Sign()(torch.tensor([-0.5, 0.0, 2.0]))
+        >>> td.binary.Sign()(torch.tensor([-0.5, 0.0, 2.0]))
         tensor([-1.,  1.,  1.])
     """
 
@@ -163,7 +163,7 @@ class BinaryConv2d(_Binary):
 
     Example:
         >>> import torch, toroids as td
-        >>> layer = td.BinaryConv2d(1, 2, kernel=3)
+        >>> layer = td.binary.BinaryConv2d(1, 2, kernel=3)
         >>> layer(torch.ones(1, 1, 5, 5)).shape, layer.binary_weight.abs().unique()
         (torch.Size([1, 2, 3, 3]), tensor([1.], grad_fn=<Unique2Backward0>))
     """

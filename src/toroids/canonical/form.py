@@ -95,7 +95,7 @@ def canonicalize(
     Example:
         >>> import toroids as td
         >>> model = td.models.fully_connected([4, 8, 3], seed=0).double()
-        >>> group = td.fully_connected_group(model.state_dict(), output="classifier")
+        >>> group = td.symmetry.fully_connected_group(model.state_dict(), output="classifier")
         >>> canonical = td.canonicalize(group, model.state_dict())
         >>> row = canonical["hidden1.weight"].square().sum(dim=1)
         >>> row = row + canonical["hidden1.bias"].square()

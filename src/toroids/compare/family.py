@@ -132,7 +132,7 @@ def compare_many(
         >>> import torch, toroids as td
         >>> make = td.models.fully_connected
         >>> a, b = (make([4, 8, 3], seed=seed).double().state_dict() for seed in (0, 1))
-        >>> group = td.fully_connected_group(a)
+        >>> group = td.symmetry.fully_connected_group(a)
         >>> copy = group.apply(group.random(torch.Generator().manual_seed(0)), a)
         >>> family = td.compare_many(group, [a, b, copy], ["a", "b", "copy"])
         >>> sorted(family.tree.parts[1].members)  # what joins first

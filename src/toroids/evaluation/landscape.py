@@ -66,8 +66,9 @@ class Landscape:
         model: gives the architecture; it is run in evaluation mode and left as it was.
         data: a pair `(inputs, targets)` with inputs of shape (n, ...) or a mapping of keyword
             arguments, or an iterable of such batches.
-        on: the manifold of canonical networks, `td.Toroid(group)` or `td.Hypercube(group)`, for
-            the measures that move on it; None where networks are taken as they stand.
+        on: the manifold of canonical networks, `td.Toroid(group)` or
+            `td.geometry.Hypercube(group)`, for the measures that move on it; None where networks
+            are taken as they stand.
         metric: "classification", "top-K" as "top-5", "next-token" (targets are the input tokens),
             "squared-error", or a function of outputs and targets that gives one number per
             example, or a pair (errors, losses) of these.
@@ -116,7 +117,8 @@ class Landscape:
                 object.__setattr__(self, name, [check_pair(batch) for batch in value])
         if self.on is not None and not isinstance(self.on, Manifold):
             raise ToroidsError(
-                f"`on` is {shown(self.on)}; pass td.Toroid(group) or td.Hypercube(group), or None."
+                f"`on` is {shown(self.on)}; pass td.Toroid(group) or td.geometry.Hypercube(group), "
+                "or None."
             )
         if self.statistics not in STATISTICS:
             raise ToroidsError(

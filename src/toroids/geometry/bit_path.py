@@ -27,7 +27,7 @@ class BitPath:
     Example:
         >>> import torch, toroids as td
         >>> make = td.models.binary_fully_connected
-        >>> cube = td.Hypercube(td.discover(make([5, 3, 2]), torch.ones(1, 5)))
+        >>> cube = td.geometry.Hypercube(td.discover(make([5, 3, 2]), torch.ones(1, 5)))
         >>> networks = [make([5, 3, 2], seed=seed).state_dict() for seed in (0, 1)]
         >>> a, b = (td.canonicalize(cube.group, network) for network in networks)
         >>> path = cube.geodesic(a, b)

@@ -33,7 +33,7 @@ class Hypercube:
     Example:
         >>> import torch, toroids as td
         >>> model = td.models.binary_fully_connected([5, 3, 2])
-        >>> cube = td.Hypercube(td.discover(model, torch.ones(1, 5)))
+        >>> cube = td.geometry.Hypercube(td.discover(model, torch.ones(1, 5)))
         >>> a = td.canonicalize(cube.group, model.state_dict())
         >>> cube.dimension, cube.distance(a, cube.flip(a, 1.0, torch.Generator()))
         (21, 1.0)
@@ -55,7 +55,7 @@ class Hypercube:
         if not group.binary:
             raise ToroidsError(
                 "no weights of the group are binary; use td.Toroid, or layers that read only the "
-                "signs of their weights, as td.BinaryLinear."
+                "signs of their weights, as td.binary.BinaryLinear."
             )
         names = [name for name in self.group.parameters if name in group.binary]
         tied = {name: first for name, first in group.tied.items() if first in names}
@@ -123,7 +123,7 @@ class Hypercube:
             >>> group = td.discover(model, torch.ones(1, 5))
             >>> a = td.canonicalize(group, model.state_dict())
             >>> b = {**a, "output.weight": -a["output.weight"]}
-            >>> td.Hypercube(group).distance(a, b) == 6 / (15 + 6)
+            >>> td.geometry.Hypercube(group).distance(a, b) == 6 / (15 + 6)
             True
         """
         self._check_two(a, b)

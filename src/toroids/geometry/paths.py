@@ -35,7 +35,7 @@ class Line:
 
     Example:
         >>> import torch, toroids as td
-        >>> td.Line({"w": torch.zeros(2)}, {"w": torch.ones(2)})(0.25)
+        >>> td.geometry.Line({"w": torch.zeros(2)}, {"w": torch.ones(2)})(0.25)
         {'w': tensor([0.2500, 0.2500])}
     """
 
@@ -73,7 +73,7 @@ class Geodesic:
         >>> import toroids as td
         >>> models = [td.models.fully_connected([4, 8, 3], seed=seed).double() for seed in (0, 1)]
         >>> a, b = (model.state_dict() for model in models)
-        >>> group = td.fully_connected_group(a)
+        >>> group = td.symmetry.fully_connected_group(a)
         >>> alignment = td.align(group, b, to=a)
         >>> toroid = td.Toroid(group)
         >>> path = toroid.geodesic(alignment.reference, alignment.params)
@@ -146,7 +146,7 @@ class Polyline:
     Example:
         >>> import torch, toroids as td
         >>> a, b, c = ({"w": torch.tensor([float(x)])} for x in (0, 1, 0))
-        >>> bend = td.Polyline([a, b, c])
+        >>> bend = td.geometry.Polyline([a, b, c])
         >>> bend(0.5), bend(0.75)
         ({'w': tensor([1.])}, {'w': tensor([0.5000])})
     """
@@ -166,7 +166,7 @@ class Polyline:
         if not callable(join):
             raise ToroidsError(
                 f"join is a {type(join).__name__}; pass what makes a path of two networks, as "
-                "td.Line or toroid.geodesic."
+                "td.geometry.Line or toroid.geodesic."
             )
         self.points = [dict(point) for point in points]
         self.a, self.b = self.points[0], self.points[-1]

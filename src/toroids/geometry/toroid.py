@@ -53,7 +53,7 @@ class Toroid:
         >>> import toroids as td
         >>> models = [td.models.fully_connected([4, 8, 3], seed=seed).double() for seed in (0, 1)]
         >>> a, b = (model.state_dict() for model in models)
-        >>> group = td.fully_connected_group(a)
+        >>> group = td.symmetry.fully_connected_group(a)
         >>> a, b = (td.canonicalize(group, network) for network in (a, b))
         >>> toroid = td.Toroid(group)
         >>> toroid.distance(toroid.exp(a, toroid.log(a, b)), b) < 1e-9 < toroid.distance(a, b)
@@ -203,7 +203,7 @@ class Toroid:
         Example:
             >>> import toroids as td
             >>> model = td.models.fully_connected([4, 8, 3], seed=0).double()
-            >>> group = td.fully_connected_group(model.state_dict(), output="classifier")
+            >>> group = td.symmetry.fully_connected_group(model.state_dict(), output="classifier")
             >>> a = td.canonicalize(group, model.state_dict())
             >>> td.Toroid(group).distance(a, a)
             0.0

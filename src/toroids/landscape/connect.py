@@ -117,7 +117,7 @@ def connect(
         >>> a, b = (td.models.fully_connected([4, 8, 3], seed=seed) for seed in (0, 1))
         >>> inputs = torch.randn(64, 4)
         >>> landscape = td.Landscape(a, (inputs, a(inputs).argmax(dim=1)))
-        >>> recipe = td.BendRecipe(steps=20)
+        >>> recipe = td.landscape.BendRecipe(steps=20)
         >>> path = td.connect(landscape, a.state_dict(), b.state_dict(), recipe, points=5)
         >>> len(path.history), path.after.t.tolist()
         (20, [0.0, 0.25, 0.5, 0.75, 1.0])

@@ -97,7 +97,7 @@ def curvature(
     Example:
         >>> import torch, toroids as td
         >>> model = td.models.fully_connected([4, 8, 3], seed=0).double()
-        >>> group = td.fully_connected_group(model.state_dict(), output="classifier")
+        >>> group = td.symmetry.fully_connected_group(model.state_dict(), output="classifier")
         >>> inputs = torch.randn(32, 4, dtype=torch.float64)
         >>> data = (inputs, model(inputs).argmax(dim=1))
         >>> landscape = td.Landscape(model, data, on=td.Toroid(group), temperature="tenth")

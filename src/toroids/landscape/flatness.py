@@ -145,7 +145,7 @@ def local_energy(
     Example:
         >>> import torch, toroids as td
         >>> model = td.models.fully_connected([2, 8, 3], seed=0).double()
-        >>> group = td.fully_connected_group(model.state_dict(), output="classifier")
+        >>> group = td.symmetry.fully_connected_group(model.state_dict(), output="classifier")
         >>> canonical = td.canonicalize(group, model.state_dict())
         >>> inputs = torch.randn(64, 2, dtype=torch.float64)
         >>> data = (inputs, model(inputs).argmax(dim=1))
@@ -156,8 +156,9 @@ def local_energy(
 
         The worst, and as many samples as a precision takes:
 
-        >>> worst = td.local_energy(landscape, canonical, (0.05,), 2, kind=td.Worst(steps=3))
-        >>> precise = td.local_energy(landscape, canonical, (0.1,), td.Until(0.02))
+        >>> kind = td.landscape.Worst(steps=3)
+        >>> worst = td.local_energy(landscape, canonical, (0.05,), 2, kind=kind)
+        >>> precise = td.local_energy(landscape, canonical, (0.1,), td.landscape.Until(0.02))
         >>> bool(precise.stderr[0] <= 0.02), worst.kind
         (True, 'worst')
 
@@ -167,7 +168,7 @@ def local_energy(
         >>> group = td.discover(model, torch.ones(1, 5))
         >>> canonical = td.canonicalize(group, model.state_dict())
         >>> data = (torch.randn(8, 5), torch.zeros(8, dtype=torch.long))
-        >>> landscape = td.Landscape(model, data, on=td.Hypercube(group))
+        >>> landscape = td.Landscape(model, data, on=td.geometry.Hypercube(group))
         >>> td.local_energy(landscape, canonical, kind="flips").increase[0].item()
         0.0
 

@@ -37,7 +37,7 @@ def cube_of(landscape: Landscape) -> Hypercube:
     """Finds the hypercube on which a landscape is.
 
     Args:
-        landscape: made with on=td.Hypercube(group).
+        landscape: made with on=td.geometry.Hypercube(group).
 
     Returns:
         The hypercube.
@@ -48,7 +48,7 @@ def cube_of(landscape: Landscape) -> Hypercube:
     if not isinstance(landscape.on, Hypercube):
         raise ToroidsError(
             f"the landscape is on {_kind(landscape)}, not on a hypercube; pass "
-            "td.Landscape(model, data, on=td.Hypercube(group))."
+            "td.Landscape(model, data, on=td.geometry.Hypercube(group))."
         )
     return landscape.on
 

@@ -117,7 +117,7 @@ def median_section(
         >>> import torch, toroids as td
         >>> make = td.models.binary_fully_connected
         >>> data = (torch.randn(8, 5), torch.zeros(8, dtype=torch.long))
-        >>> cube = td.Hypercube(td.discover(make([5, 3, 2]), torch.ones(1, 5)))
+        >>> cube = td.geometry.Hypercube(td.discover(make([5, 3, 2]), torch.ones(1, 5)))
         >>> networks = [
         ...     td.canonicalize(cube.group, make([5, 3, 2], seed=seed).state_dict())
         ...     for seed in range(3)

@@ -62,7 +62,7 @@ def merge(
     Example:
         >>> import torch, toroids as td
         >>> a, b = (td.models.fully_connected([4, 8, 3], seed=seed) for seed in (0, 1))
-        >>> group = td.fully_connected_group(a.state_dict())
+        >>> group = td.symmetry.fully_connected_group(a.state_dict())
         >>> inputs = torch.randn(32, 4)
         >>> landscape = td.Landscape(a, (inputs, a(inputs).argmax(dim=1)))
         >>> merged = td.merge(group, [a.state_dict(), b.state_dict()], landscape)

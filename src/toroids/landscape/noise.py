@@ -306,7 +306,7 @@ def check_kind(kind: str, landscape: Landscape, params: Params) -> None:
     if kind == "flips" and not isinstance(landscape.on, Hypercube):
         raise ToroidsError(
             "kind='flips' flips weights of -1 and +1; pass a landscape made with "
-            "on=td.Hypercube(group), and what td.canonicalize(group, params) returns."
+            "on=td.geometry.Hypercube(group), and what td.canonicalize(group, params) returns."
         )
     if landscape.on is not None:
         landscape.on.check(params)

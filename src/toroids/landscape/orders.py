@@ -118,14 +118,14 @@ def flip_profile(
         >>> make = td.models.binary_fully_connected
         >>> data = (torch.randn(8, 5), torch.zeros(8, dtype=torch.long))
         >>> model = make([5, 3, 2])
-        >>> cube = td.Hypercube(td.discover(model, torch.ones(1, 5)))
+        >>> cube = td.geometry.Hypercube(td.discover(model, torch.ones(1, 5)))
         >>> a = td.canonicalize(cube.group, model.state_dict())
         >>> b = td.align(cube.group, make([5, 3, 2], seed=1).state_dict(), to=a).params
         >>> landscape = td.Landscape(model, data, on=cube)
         >>> found = td.flip_profile(landscape, a, b, orders=4, points=5)
         >>> found.curves.shape, bool(found.barriers.min() <= found.barrier)
         (torch.Size([4, 5]), True)
-        >>> td.flip_profile(landscape, a, b, td.Greedy(2, blocks=3), points=5).order
+        >>> td.flip_profile(landscape, a, b, td.landscape.Greedy(2, blocks=3), points=5).order
         'greedy'
 
     Reference:

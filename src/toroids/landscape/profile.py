@@ -124,7 +124,7 @@ def profile(
         >>> a = td.models.fully_connected([2, 3, 2], seed=0)
         >>> b = td.models.fully_connected([2, 3, 2], seed=1)
         >>> data = (torch.randn(8, 2), torch.zeros(8, dtype=torch.long))
-        >>> line = td.Line(a.state_dict(), b.state_dict())
+        >>> line = td.geometry.Line(a.state_dict(), b.state_dict())
         >>> curve = td.profile(td.Landscape(a, data), line, points=5)
         >>> curve.t.tolist()
         [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -139,7 +139,7 @@ def profile(
     if not takes(path, 1):
         raise ToroidsError(
             f"the path is a {type(path).__name__}; pass a function of t in [0, 1], as "
-            "td.Line(a, b) or toroid.geodesic(a, b)."
+            "td.geometry.Line(a, b) or toroid.geodesic(a, b)."
         )
     if tolerance is not None and not tolerance > 0:
         raise ToroidsError(f"the tolerance is {tolerance}; pass a positive error, or None.")

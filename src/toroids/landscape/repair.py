@@ -67,7 +67,7 @@ def repair(
         >>> model = td.models.fully_connected([4, 8, 3], seed=0)
         >>> a, b = (td.models.fully_connected([4, 8, 3], seed=s).state_dict() for s in (0, 1))
         >>> data = (torch.randn(64, 4), torch.zeros(64))
-        >>> middle = td.Line(a, b)(0.5)
+        >>> middle = td.geometry.Line(a, b)(0.5)
         >>> repaired = td.repair(model, middle, [a, b], data)
         >>> size = lambda params: float(params["hidden1.weight"].norm())
         >>> size(repaired) > size(middle)  # the mean of two networks varies too little

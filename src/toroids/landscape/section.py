@@ -124,7 +124,7 @@ def section(
         torch.Size([7, 9])
         >>> bool((plane.x == plane.points[1, 0]).any())  # b lies on a column
         True
-        >>> path = td.Line(models[0].state_dict(), models[1].state_dict())
+        >>> path = td.geometry.Line(models[0].state_dict(), models[1].state_dict())
         >>> checkpoints = [path(0.0), models[2].state_dict(), path(0.5), path(1.0)]
         >>> along = td.section(landscape, checkpoints, (9, 7), axes="principal")
         >>> along.points.shape, along.away.shape

@@ -94,7 +94,7 @@ def star(
         >>> import torch, toroids as td
         >>> model = td.models.fully_connected([4, 8, 3], seed=0).double()
         >>> a = model.state_dict()
-        >>> group = td.fully_connected_group(a, output="classifier")
+        >>> group = td.symmetry.fully_connected_group(a, output="classifier")
         >>> b = group.apply(group.random(torch.Generator().manual_seed(0)), a)  # a in disguise
         >>> data = (torch.randn(8, 4), torch.zeros(8, dtype=torch.long))
         >>> landscape = td.Landscape(model, data, on=td.Toroid(group))

@@ -23,7 +23,8 @@ class Condition:
 
     Example:
         >>> import torch, toroids as td
-        >>> td.Condition("order", td.symmetry.condition.digest_of(torch.tensor([2, 0, 1]))).buffer
+        >>> digest = td.symmetry.condition.digest_of(torch.tensor([2, 0, 1]))
+        >>> td.symmetry.Condition("order", digest).buffer
         'order'
     """
 

@@ -28,7 +28,7 @@ class SpaceElement:
 
     Example:
         >>> import torch, toroids as td
-        >>> swap = td.SpaceElement(torch.tensor([1, 0, 2]), log_scales=torch.zeros(1, 3))
+        >>> swap = td.symmetry.SpaceElement(torch.tensor([1, 0, 2]), log_scales=torch.zeros(1, 3))
         >>> swap.permutation.shape, swap.log_scales.shape
         (torch.Size([1, 3]), torch.Size([1, 1, 3]))
     """
@@ -68,9 +68,10 @@ class Element:
     Example:
         >>> import torch, toroids as td
         >>> params = {"hidden.weight": torch.eye(2), "output.weight": torch.ones(1, 2)}
-        >>> group = td.fully_connected_group(params)
+        >>> group = td.symmetry.fully_connected_group(params)
         >>> doubled = torch.full((1, 2), 2.0, dtype=torch.float64).log()
-        >>> swap = td.Element({"hidden": td.SpaceElement(torch.tensor([1, 0]), doubled)})
+        >>> swapped = td.symmetry.SpaceElement(torch.tensor([1, 0]), doubled)
+        >>> swap = td.symmetry.Element({"hidden": swapped})
         >>> group.apply(swap, params)["hidden.weight"]
         tensor([[0., 2.],
                 [2., 0.]])

@@ -48,7 +48,7 @@ def fully_connected_group(
     Example:
         >>> import toroids as td
         >>> model = td.models.fully_connected([4, 8, 3], seed=0)
-        >>> group = td.fully_connected_group(model.state_dict())
+        >>> group = td.symmetry.fully_connected_group(model.state_dict())
         >>> [(space.size, sorted(space.actions)) for space in group.spaces]
         [(8, ['permute', 'rescale'])]
     """

@@ -34,7 +34,7 @@ class Leg:
 
     Example:
         >>> import toroids as td
-        >>> td.Leg("hidden.weight", axis=0, role="write", operator="hidden").role
+        >>> td.symmetry.Leg("hidden.weight", axis=0, role="write", operator="hidden").role
         'write'
 
         See `Space` for legs in use.
@@ -98,8 +98,8 @@ class Absorbed:
 
     Example:
         >>> import toroids as td
-        >>> reader = td.Leg("output.weight", 1, "read", "output")
-        >>> td.Absorbed(reader, "output.bias", axis=0).factor
+        >>> reader = td.symmetry.Leg("output.weight", 1, "read", "output")
+        >>> td.symmetry.Absorbed(reader, "output.bias", axis=0).factor
         1.0
     """
 
@@ -132,7 +132,7 @@ class Generator:
 
     Example:
         >>> import toroids as td
-        >>> td.Generator("rescale", (1.0, 1.0, -1.0)).action  # a weight, a bias, the next weight
+        >>> td.symmetry.Generator("rescale", (1.0, 1.0, -1.0)).action  # weight, bias, next weight
         'rescale'
 
         See `Space` for generators in use.
@@ -203,11 +203,12 @@ class Space:
     Example:
         >>> import toroids as td
         >>> legs = (
-        ...     td.Leg("hidden.weight", 0, "write", "hidden"),
-        ...     td.Leg("output.weight", 1, "read", "output"),
+        ...     td.symmetry.Leg("hidden.weight", 0, "write", "hidden"),
+        ...     td.symmetry.Leg("output.weight", 1, "read", "output"),
         ... )
-        >>> scale = td.Generator("rescale", (1.0, -1.0))  # ReLU(c x) = c ReLU(x)
-        >>> space = td.Space("hidden", 8, 1, frozenset({"permute", "rescale"}), legs, (scale,))
+        >>> scale = td.symmetry.Generator("rescale", (1.0, -1.0))  # ReLU(c x) = c ReLU(x)
+        >>> actions = frozenset({"permute", "rescale"})
+        >>> space = td.symmetry.Space("hidden", 8, 1, actions, legs, (scale,))
         >>> space.dimension
         8
     """
@@ -358,7 +359,8 @@ class Output:
 
     Example:
         >>> import toroids as td
-        >>> td.Output("classifier", (td.Leg("output.weight", 0, "write", "output"),)).mode
+        >>> leg = td.symmetry.Leg("output.weight", 0, "write", "output")
+        >>> td.symmetry.Output("classifier", (leg,)).mode
         'classifier'
     """
 

@@ -196,7 +196,7 @@ def test_fully_connected_networks_on_images_are_discovered():
     dataset = DigitsConfig(train=50, image=True).load()
     model = config(model="fully_connected", hidden=[5]).build(dataset, 0)
     group = td.discover(model, dataset.train[0][:8])
-    by_hand = td.fully_connected_group(model.state_dict(), output="classifier")
+    by_hand = td.symmetry.fully_connected_group(model.state_dict(), output="classifier")
     assert group.log10_order == by_hand.log10_order
     assert td.verify(group, model, dataset.train[0][:8]) < 1e-8
 

@@ -143,7 +143,7 @@ def test_what_a_table_of_words_adds_along_inverse_gains_another_table_takes_back
 
 
 def test_no_outputs_are_refused():
-    with pytest.raises(td.DataError, match="gives no outputs"):
+    with pytest.raises(td.errors.DataError, match="gives no outputs"):
         audit(nn.Linear(3, 2), torch.empty(0, 3))
 
 

@@ -230,7 +230,7 @@ def test_what_later_biases_absorb(name):
     params |= {name: params[first] for name, first in group.tied.items()}
     drawn, rest = group.random(generator).choices, group.identity().choices
     shifts = {name: replace(rest[name], shifts=choice.shifts) for name, choice in drawn.items()}
-    moved = group.apply(td.Element(shifts), params)
+    moved = group.apply(td.symmetry.Element(shifts), params)
     one, other = (td.canonicalize(group, p) for p in (params, moved))
     again = td.canonicalize(group, one)
     for same in (other, again):

@@ -108,7 +108,7 @@ def test_noise_acts_on_the_sum():
     choices = dict(group.identity().choices)
     for name, choice in choices.items():
         choices[name] = replace(choice, signs=-choice.signs)
-    moved = group.apply(td.Element(choices), params)
+    moved = group.apply(td.symmetry.Element(choices), params)
     assert torch.allclose(moved["gain"] - 0.5, 0.5 - params["gain"])
     curves = [
         td.local_energy(td.Landscape(model, data, on=td.Toroid(group)), p, (0.5,), 8).increase

@@ -223,7 +223,7 @@ def test_gains_that_are_zero_are_opened():
     group = td.discover(model, torch.randn(2, 4, 3))
     params = {key: x.double() for key, x in model.state_dict().items()}
     params["norm.weight"][2] = 0.0
-    with pytest.raises(td.ParamsError, match="gains that are exactly zero.*canonicalize"):
+    with pytest.raises(td.errors.ParamsError, match="gains that are exactly zero.*canonicalize"):
         group.apply(group.random(), params)
     canonical = td.canonicalize(group, params)
     assert canonical["norm.weight"][2] == 1 and not canonical["up.weight"][:, 2].any()
@@ -242,7 +242,7 @@ def test_raw_gains_are_not_on_the_toroid():
     group = td.discover(model, torch.randn(2, 4, 3))
     canonical = dict(td.canonicalize(group, model.state_dict()))
     canonical["norm.weight"] = 2 * canonical["norm.weight"]
-    with pytest.raises(td.ParamsError, match="`norm.weight`.*gains that are not one"):
+    with pytest.raises(td.errors.ParamsError, match="`norm.weight`.*gains that are not one"):
         td.Toroid(group).distance(canonical, canonical)
 
 
@@ -252,6 +252,6 @@ def test_matrices_of_another_kind_are_refused():
     space = rotation(group)
     still = torch.arange(SIZE)
     flipped = -torch.eye(SIZE, dtype=torch.float64)[None]  # orthogonal, but moves the mean
-    choices = group.identity().choices | {space.name: td.SpaceElement(still, mix=flipped)}
+    choices = group.identity().choices | {space.name: td.symmetry.SpaceElement(still, mix=flipped)}
     with pytest.raises(td.ToroidsError, match="orthogonal one that keeps the mean"):
-        group.apply(td.Element(choices), model.state_dict())
+        group.apply(td.symmetry.Element(choices), model.state_dict())

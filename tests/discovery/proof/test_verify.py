@@ -16,7 +16,7 @@ def model():
 
 @pytest.fixture
 def group(model):
-    return td.fully_connected_group(model.state_dict())
+    return td.symmetry.fully_connected_group(model.state_dict())
 
 
 def test_bad_requests(model, group):
@@ -33,7 +33,7 @@ def test_outputs_that_are_not_finite_give_nan(model, group):
 
 def test_a_network_that_reads_integers():
     model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
-    group = td.fully_connected_group(model.state_dict(), layers=["1", "3"])
+    group = td.symmetry.fully_connected_group(model.state_dict(), layers=["1", "3"])
     assert td.verify(group, model, torch.arange(7)) < 1e-12
 
 
@@ -42,7 +42,9 @@ def test_zero_biases_hide_nothing(model, group):
     torch.nn.init.zeros_(model.hidden1.bias)
     (space,) = group.spaces
     kept = [at for at, leg in enumerate(space.legs) if leg.tensor != "hidden1.bias"]
-    generator = td.Generator("rescale", tuple(space.generators[0].exponents[at] for at in kept))
+    generator = td.symmetry.Generator(
+        "rescale", tuple(space.generators[0].exponents[at] for at in kept)
+    )
     legs = tuple(space.legs[at] for at in kept)
     wrong = dataclasses.replace(space, legs=legs, generators=(generator,))
     inputs = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
@@ -53,7 +55,7 @@ def test_zero_biases_hide_nothing(model, group):
 def test_tied_weights_are_loaded_as_the_module_loads_them():
     model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
     params = model.state_dict()
-    group = td.fully_connected_group(params, layers=["0", "2", "4"])
+    group = td.symmetry.fully_connected_group(params, layers=["0", "2", "4"])
     assert td.verify(group, model, torch.randn(8, 8)) < 1e-12
     model[2].weight = model[0].weight
     assert td.verify(group, model, torch.randn(8, 8)) > 1e-2
@@ -64,7 +66,7 @@ def test_what_a_reader_of_the_outputs_sees_is_measured(output):
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(64, 4, generator=generator)
     body = td.models.fully_connected([4, 16, 3], seed=1)
-    group = td.fully_connected_group(body.state_dict(), output=output)
+    group = td.symmetry.fully_connected_group(body.state_dict(), output=output)
     assert td.verify(group, body, inputs) < 1e-12
 
     def ended_by(last):
@@ -78,7 +80,7 @@ def test_what_a_reader_of_the_outputs_sees_is_measured(output):
         assert ended_by(nn.Softmax(dim=1)) < 1e-12
 
     longer = td.models.fully_connected([4, 6, 5, 3], seed=1)
-    prefix = td.fully_connected_group(
+    prefix = td.symmetry.fully_connected_group(
         longer.state_dict(), output=output, layers=["hidden1", "hidden2"]
     )
     assert td.verify(prefix, longer, inputs) > 1e-2

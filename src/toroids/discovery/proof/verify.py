@@ -101,7 +101,7 @@ def verify(
     Example:
         >>> import torch, toroids as td
         >>> model = td.models.fully_connected([4, 8, 3], seed=0)
-        >>> group = td.fully_connected_group(model.state_dict())  # written by hand, not traced
+        >>> group = td.symmetry.fully_connected_group(model.state_dict())  # written by hand
         >>> td.verify(group, model, torch.randn(5, 4)) < 1e-12
         True
     """
