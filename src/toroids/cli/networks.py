@@ -6,18 +6,18 @@ from typing import Annotated
 import torch
 import typer
 
-from toroids.align.alignment import Alignment
+from toroids.align.alignment import METHODS_ON_DATA, Alignment
 from toroids.align.alignment import align as aligned
 from toroids.canonical.form import canonicalize as canonical_form
 from toroids.checkpoint import (
     open_checkpoint,
 )
-from toroids.cli.loaded import group_and_files
+from toroids.cli.loaded import DATA, Loaded, Measure, data_files, group_and_files
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
+    ALIGN_METHODS,
     MODEL,
     KeepUnused,
-    Method,
     OutputKey,
     OutputName,
     Scratch,
@@ -31,11 +31,18 @@ from toroids.cli.shared import (
     say_where_aligned,
     shown_progress,
 )
+from toroids.data.files import load_data
 from toroids.discovery.discover import group_of, proven
 from toroids.discovery.tracing.explore import explore
+from toroids.errors import ConfigError
+from toroids.evaluation.landscape import Landscape
+from toroids.evaluation.metrics import metric_named
 from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
 from toroids.params import Params
+from toroids.probe import Probe
+
+ON_DATA = sorted(METHODS_ON_DATA)
 
 
 def symmetries(
@@ -108,7 +115,17 @@ def align(
     tokens: Tokens = None,
     output: OutputName = "values",
     output_key: OutputKey = None,
-    method: Method = "descent",
+    method: Annotated[
+        str,
+        typer.Option(
+            help=f"{', '.join(ALIGN_METHODS)}; with --data also {', '.join(ON_DATA)}, which join "
+            "networks trained apart by what they compute."
+        ),
+    ] = "descent",
+    data: Annotated[
+        str | None, typer.Option(help=f"What the network that moves is fitted on. {DATA}")
+    ] = None,
+    metric: Measure = "classification",
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -130,21 +147,64 @@ def align(
     """Move a network onto another, its function unchanged: files, shards or pretrained folders."""
     mode = output_mode(output)
     check_inputs(inputs, tokens)
-    check_method(method)
+    _check_data(method, data, metric, only, scratch)
     sources = open_checkpoint(moving), open_checkpoint(reference)
-    place = Output(out, [*weight_files(moving, reference), *model_files(model)], force)
+    read = [*weight_files(moving, reference), *data_files(data), *model_files(model)]
+    place = Output(out, read, force)
     place.check_like(sources[0])
+    examples = None if data is None else load_data(data)
     say_where_aligned(sources)
-    group, [b, a] = group_and_files(model, inputs, tokens, mode, output_key, sources, only)
+    landscape: Landscape | None = None
+    probe: Probe | None = None
+    if examples is None:  # without anything to run, the model's own weights are not read
+        group, [b, a] = group_and_files(model, inputs, tokens, mode, output_key, sources, only)
+    else:
+        loaded = Loaded(model, inputs, tokens, output, output_key, [moving, reference])
+        group, [b, a] = loaded.group, loaded.named
+        landscape = loaded.landscape(examples, metric=metric)
+        probe = Probe(loaded.model, group, examples[0], output_key=output_key)
     b.check_unused(keep_unused)  # before long work
     with shown_progress(every=5.0) as progress:
         found = aligned(
             group, b, a, method, bias, budget=budget, progress=progress, scratch=scratch,
-            only=only or None,
+            only=only or None, landscape=landscape, probe=probe,
         )  # fmt: skip
     moved: Params = found.group.moved(found.element, b) if raw else found.params
     place.write_like(b.file_params(moved, keep_unused), sources[0])
-    say(_measured(found, bias) + f"\nwritten to `{out}`")
+    lines = [_measured(found, bias)]
+    if landscape is not None:
+        lines.append(_between(landscape, found, bias))
+    say("\n".join([*lines, f"written to `{out}`"]))
+
+
+def _check_data(
+    method: str, data: str | None, metric: str, only: list[str] | None, scratch: Path | None
+) -> None:
+    """Raises unless a method of alignment and its data go together."""
+    if data is None and method in ON_DATA:
+        raise ConfigError(f"the method {method!r} looks at data; pass --data.")
+    if method not in ON_DATA:
+        check_method(method)
+        if data is not None and method != "best":
+            raise ConfigError(
+                f"the method {method!r} looks at no data; leave out --data, or pass --method "
+                f"{', '.join(ON_DATA)} or best."
+            )
+    if data is not None:
+        metric_named(metric)
+        for option, given in (("--only", only), ("--scratch", scratch)):
+            if given:
+                raise ConfigError(f"{option} and --data do not go together; leave one of them out.")
+
+
+def _between(landscape: Landscape, alignment: Alignment, bias: bool) -> str:
+    """The loss at the middle of the geodesic, before and after."""
+    toroid = Toroid(alignment.group, bias)
+    before, after = (
+        landscape(toroid.geodesic(alignment.reference, end)(0.5)).loss
+        for end in (alignment.start, alignment.params)
+    )
+    return f"{'middle':11s} loss {before:.6g} before, {after:.6g} after, half way between the two"
 
 
 def _measured(alignment: Alignment, bias: bool) -> str:

@@ -46,7 +46,6 @@ KeepUnused = Annotated[
     bool, typer.Option(help="Write weights that the model does not have as they came.")
 ]
 
-# What needs data cannot be asked for in the shell.
 ALIGN_METHODS = sorted(METHODS.keys() - METHODS_ON_DATA)
 Method = Annotated[str, typer.Option(help=f"Of alignment: {', '.join(ALIGN_METHODS)}.")]
 
@@ -54,10 +53,9 @@ Method = Annotated[str, typer.Option(help=f"Of alignment: {', '.join(ALIGN_METHO
 def check_method(method: str) -> None:
     """Raises unless there is a method of alignment that needs no data."""
     if method not in ALIGN_METHODS:
-        on_data = " in Python, with data" if method in METHODS else ""
+        on_data = ", but in `toroids align`, with --data" if method in METHODS else ""
         raise ConfigError(
-            f"there is no method {method!r} here{', but' * bool(on_data)}{on_data}; choose from "
-            f"{', '.join(ALIGN_METHODS)}."
+            f"there is no method {method!r} here{on_data}; choose from {', '.join(ALIGN_METHODS)}."
         )
 
 

@@ -1,0 +1,50 @@
+"""`toroids align --data`: what joins networks trained apart looks at what they compute."""
+
+import pytest
+import torch
+from cli.commands import DATA, MODEL, arguments, fill, run
+
+import toroids as td
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    fill(folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", ["activations", "loss", "best"])
+def test_the_function_stays_and_the_middle_is_told(folder, method, capsys):
+    words = [*arguments("align", "moved.safetensors"), *DATA, "--method", method, "--force"]
+    assert run(folder, *words, "--budget", "0.5", "--output", "logits") == 0
+    assert "\nmiddle      loss " in capsys.readouterr().out
+    inputs = td.load_params(folder / "data.safetensors")["inputs"]
+    before, after = (
+        outputs(td.load_params(folder / f"{name}.safetensors"), inputs) for name in ("a", "moved")
+    )
+    # the canonical form of logits leaves what is the same for all classes
+    assert torch.allclose(before.diff(dim=1), after.diff(dim=1), atol=1e-12)
+
+
+def outputs(params, inputs):
+    hidden = torch.relu(inputs @ params["0.weight"].T + params["0.bias"])
+    return hidden @ params["2.weight"].T + params["2.bias"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--method", "loss"), "the method 'loss' looks at data; pass --data."),
+        (DATA, "the method 'descent' looks at no data; leave out --data"),
+        ((*DATA, "--method", "loss", "--only", "0"), "--only and --data do not go together"),
+        ((*DATA, "--method", "loss", "--metric", "x"), "there is no metric 'x'"),
+        (("--method", "loss", "--data", "none"), "none"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(folder, words, sentence, capsys):
+    assert run(folder, "align", "a.safetensors", "b.safetensors", *MODEL, "--out", "n", *words) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+    assert not (folder / "n").exists()
