@@ -106,3 +106,17 @@ def test_a_budget_ends_it(setting):
         progress=lambda text, *_: seen.append(text),
     )  # fmt: skip
     assert found.seconds < 20 and not found.converged and seen
+
+
+def test_many_are_brought_to_the_mean_of_those_before(setting, monkeypatch):
+    model, group, (a, b), data = setting
+    monkeypatch.setattr(method, "STEPS", 30)
+    landscape = Landscape(model.float(), data)
+    copy = group.apply(group.random(torch.Generator().manual_seed(0)), a)
+    losses = {}
+    for name in ("descent", "loss"):
+        many = td.align_many(group, [a, b, copy], name, landscape=landscape)
+        for network, moved in zip((a, b, copy), many.params, strict=True):
+            assert landscape(moved).loss == pytest.approx(landscape(network).loss, abs=1e-4)
+        losses[name] = landscape(many.mean).loss
+    assert losses["loss"] < losses["descent"]

@@ -99,7 +99,7 @@ def test_bad_requests():
     group = td.symmetry.fully_connected_group(some[0])
     with pytest.raises(ToroidsError, match="there are 1 networks to align; pass two or more"):
         td.align_many(group, some[:1])
-    with pytest.raises(ToroidsError, match="no method 'activations' for many networks; choose"):
+    with pytest.raises(ToroidsError, match="the method 'activations' compares what units"):
         td.align_many(group, some, method="activations")
     with pytest.raises(ParamsError, match="has shape"):
         td.align_many(group, [some[0], networks(1, widths=(6, 15, 12, 3))[0]])

@@ -58,6 +58,16 @@ def test_the_ensemble_averages_probabilities():
     )
 
 
+@pytest.mark.parametrize("method", ["activations", "loss"])
+def test_methods_that_look_at_data_look_at_those_of_the_landscape(method):
+    model, group, a, b, data = digits()
+    landscape = td.Landscape(model, data.train)
+    merged = td.merge(group, [a, b], landscape, method, budget=2)
+    assert landscape(merged).error < landscape(td.geometry.Line(a, b)(0.5)).error
+    with pytest.raises(ToroidsError, match=f"the method '{method}'"):
+        td.merge(group, [a, b], method=method)
+
+
 def test_bad_input():
     model, group, a, b, data = digits()
     with pytest.raises(ToroidsError, match="1 networks to merge"):

@@ -6,15 +6,19 @@ stays at first and the others are aligned to it. Then each network in turn is al
 all others, the one that gains most first, until none gains. Every network has one element, so that
 the way from a to b and on to c is the way from a to c: cycle-consistent by construction.
 
+Methods that look at data leave the similarity behind: with them each network in turn is aligned to
+the mean of those before it, once.
+
 Reference: Crisostomi et al., C2M3: Cycle-Consistent Multi-Model Merging, 2024, arXiv 2405.17897.
 """
 
 import itertools
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor
 
@@ -22,16 +26,18 @@ from toroids.align.alignment import METHODS, METHODS_ON_DATA
 from toroids.align.descent import descend, smallest_gain
 from toroids.align.greedy import greedy
 from toroids.align.position import Position
-from toroids.align.problem import Effort, Problem, Progress, check_budget
+from toroids.align.problem import Effort, Problem, Progress, check_budget, problem_of
 from toroids.arguments import check_several, checked
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.canonical.plan import Plan
 from toroids.errors import ToroidsError
+from toroids.evaluation.landscape import Landscape
 from toroids.geometry.mean import KarcherMean
 from toroids.geometry.toroid import Toroid
-from toroids.params import Params, check_alike, computing, inner_product
+from toroids.params import Params, average, check_alike, computing, inner_product
+from toroids.probe import Probe
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read, group_as_read
@@ -85,24 +91,30 @@ def align_many(
     batch_norm: str = "keep",
     budget: float | None = None,
     progress: Progress | None = None,
+    probe: Probe | None = None,
+    landscape: Landscape | None = None,
 ) -> ManyAlignment:
     """Moves all networks, within their symmetry classes, as close to each other as possible.
 
     Args:
         group: the architecture's symmetry group.
         networks: two or more networks; their order decides nothing but ties.
-        method: how networks are brought to the first centre; as in `align`, without data.
+        method: how networks are brought to the first centre, as in `align`; with "activations" and
+            "loss" each is brought to the mean of those before it, in their order.
         bias: whether biases are coordinates of the spheres, as in `canonicalize`.
         batch_norm: "keep" or "fold", as in `canonicalize`.
         budget: seconds after which the best so far is handed back.
         progress: called with a text, the number of steps done, and of all steps (0: unknown).
+        probe: for "activations", as in `align`.
+        landscape: for "loss", as in `align`.
 
     Returns:
         The canonical networks, moved, with their elements and, on request, their mean.
 
     Raises:
         ParamsError: the networks are of different architectures or not finite.
-        ToroidsError: fewer than two networks, an unknown method, or a budget that is not positive.
+        ToroidsError: fewer than two networks, an unknown method, one that lacks its data, or a
+            budget that is not positive.
 
     Example:
         >>> import torch, toroids as td
@@ -114,9 +126,8 @@ def align_many(
         >>> toroid.distance(together.params[1], together.params[2]) < 1e-12
         True
     """
-    if method not in METHODS or method in METHODS_ON_DATA:
-        known = sorted(METHODS.keys() - METHODS_ON_DATA)
-        raise ToroidsError(f"there is no method {method!r} for many networks; choose from {known}.")
+    if method not in METHODS:
+        raise ToroidsError(f"there is no method {method!r}; choose from {sorted(METHODS)}.")
     check_several(networks, 2, "networks to align")
     check_budget(budget)
     for network in networks[1:]:
@@ -128,8 +139,13 @@ def align_many(
     read = [as_read(group, start) for start in starts]
     climb = _Climb(group_as_read(group), read, Effort(deadline, progress=progress))
     before = climb.similarity()
-    centre = climb.to_the_centre(method)
-    rounds, converged = climb.rounds()
+    if method in METHODS_ON_DATA:
+        centre, rounds = 0, 1
+        settings = {"probe": probe, "landscape": landscape, "bias": bias}
+        converged = climb.one_by_one(method, starts, Toroid(group, bias), settings)
+    else:
+        centre = climb.to_the_centre(method)
+        rounds, converged = climb.rounds()
     moved = [
         group.apply(p.element, start) for p, start in zip(climb.positions, starts, strict=True)
     ]
@@ -188,6 +204,32 @@ class _Climb:
                 element = METHODS[method](problem).element
                 self.positions[number] = Position(self._group, self._starts[number], element)
         return centre
+
+    def one_by_one(
+        self, method: str, starts: Sequence[Params], toroid: Toroid, settings: Mapping[str, Any]
+    ) -> bool:
+        """Aligns every network to the mean of those before it, by what they do on data.
+
+        Args:
+            method: one that looks at data.
+            starts: the networks as their module stores them.
+            toroid: where their mean is.
+            settings: the data, as attributes of a problem.
+
+        Returns:
+            Whether all ended before their time was up.
+        """
+        moved, converged = [starts[0]], True
+        for number, start in enumerate(starts[1:], start=1):
+            now = time.monotonic()
+            share = now + (self._effort.deadline - now) / (len(starts) - number)
+            mean = moved[0] if number == 1 else toroid.project(average(moved))
+            effort = replace(self._effort, deadline=share)
+            found = METHODS[method](problem_of(toroid.group, start, mean, effort, **settings))
+            self.positions[number] = Position(self._group, self._starts[number], found.element)
+            moved.append(toroid.group.apply(found.element, start))
+            converged &= found.converged
+        return converged
 
     def rounds(self) -> tuple[int, bool]:
         """Aligns every network to the sum of the others until none gains."""

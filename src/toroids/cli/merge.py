@@ -19,9 +19,10 @@ from toroids.cli.loaded import (
 )
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
+    ALIGN_METHODS,
     MODEL,
+    ON_DATA,
     KeepUnused,
-    Method,
     OutputKey,
     Scratch,
     Shapes,
@@ -62,7 +63,13 @@ def merge(
     tokens: Tokens = None,
     output: Annotated[str, typer.Option(help="values, logits or classifier.")] = "values",
     output_key: OutputKey = None,
-    method: Method = "descent",
+    method: Annotated[
+        str,
+        typer.Option(
+            help=f"Of alignment: {', '.join(ALIGN_METHODS)}; "
+            f"with --train also {', '.join(ON_DATA)}."
+        ),
+    ] = "descent",
     metric: Measure = "classification",
     batch_size: Width = 1024,
     scratch: Scratch = None,
@@ -70,7 +77,7 @@ def merge(
     force: Force = False,
 ) -> None:
     """Merge networks into one, and compare it with them and with their ensemble."""
-    check_method(method)
+    check_method(method, train, "--train")
     metric_named(metric)
     if len(weights) < 2:
         raise ConfigError(f"there are {len(weights)} networks to merge; pass two or more.")
@@ -98,7 +105,7 @@ def merge(
     named[0].check_unused(keep_unused)  # before long work
     landscape: Landscape | None = None
     if loaded is not None and training is not None:
-        landscape = loaded.landscape(training, batch_size=batch_size)
+        landscape = loaded.landscape(training, metric=metric, batch_size=batch_size)
     with shown_progress(every=5.0) as progress:
         merged = merged_network(group, named, landscape, method, progress=progress, scratch=scratch)
     place.write_like(named[0].file_params(merged, keep_unused), sources[0])

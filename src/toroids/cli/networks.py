@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 import typer
 
-from toroids.align.alignment import METHODS_ON_DATA, Alignment
+from toroids.align.alignment import Alignment
 from toroids.align.alignment import align as aligned
 from toroids.canonical.form import canonicalize as canonical_form
 from toroids.checkpoint import (
@@ -17,6 +17,7 @@ from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     ALIGN_METHODS,
     MODEL,
+    ON_DATA,
     KeepUnused,
     OutputKey,
     OutputName,
@@ -41,8 +42,6 @@ from toroids.geometry.toroid import Toroid
 from toroids.models.load import load_model
 from toroids.params import Params
 from toroids.probe import Probe
-
-ON_DATA = sorted(METHODS_ON_DATA)
 
 
 def symmetries(
@@ -181,20 +180,18 @@ def _check_data(
     method: str, data: str | None, metric: str, only: list[str] | None, scratch: Path | None
 ) -> None:
     """Raises unless a method of alignment and its data go together."""
-    if data is None and method in ON_DATA:
-        raise ConfigError(f"the method {method!r} looks at data; pass --data.")
-    if method not in ON_DATA:
-        check_method(method)
-        if data is not None and method != "best":
-            raise ConfigError(
-                f"the method {method!r} looks at no data; leave out --data, or pass --method "
-                f"{', '.join(ON_DATA)} or best."
-            )
-    if data is not None:
-        metric_named(metric)
-        for option, given in (("--only", only), ("--scratch", scratch)):
-            if given:
-                raise ConfigError(f"{option} and --data do not go together; leave one of them out.")
+    check_method(method, data, "--data")
+    if data is None:
+        return
+    metric_named(metric)
+    if method not in (*ON_DATA, "best"):
+        raise ConfigError(
+            f"the method {method!r} looks at no data; leave out --data, or pass --method "
+            f"{', '.join(ON_DATA)} or best."
+        )
+    for option, given in (("--only", only), ("--scratch", scratch)):
+        if given:
+            raise ConfigError(f"{option} and --data do not go together; leave one of them out.")
 
 
 def _between(landscape: Landscape, alignment: Alignment, bias: bool) -> str:

@@ -47,16 +47,25 @@ KeepUnused = Annotated[
 ]
 
 ALIGN_METHODS = sorted(METHODS.keys() - METHODS_ON_DATA)
+ON_DATA = sorted(METHODS_ON_DATA)
 Method = Annotated[str, typer.Option(help=f"Of alignment: {', '.join(ALIGN_METHODS)}.")]
 
 
-def check_method(method: str) -> None:
-    """Raises unless there is a method of alignment that needs no data."""
-    if method not in ALIGN_METHODS:
-        on_data = ", but in `toroids align`, with --data" if method in METHODS else ""
-        raise ConfigError(
-            f"there is no method {method!r} here{on_data}; choose from {', '.join(ALIGN_METHODS)}."
-        )
+def check_method(method: str, data: str | None = None, option: str = "") -> None:
+    """Raises unless a method of alignment has what it needs.
+
+    Args:
+        method: its name.
+        data: what it may look at.
+        option: where those are passed; a command without any looks at none.
+    """
+    if method in ON_DATA and option:
+        if data is None:
+            raise ConfigError(f"the method {method!r} looks at data; pass {option}.")
+    elif method not in ALIGN_METHODS:
+        known = ", ".join([*ALIGN_METHODS, *(ON_DATA if option else [])])
+        elsewhere = ", but in `toroids align`, with --data" if method in ON_DATA else ""
+        raise ConfigError(f"there is no method {method!r} here{elsewhere}; choose from {known}.")
 
 
 def output_mode(output: str) -> OutputMode:

@@ -20,6 +20,7 @@ from toroids.geometry.toroid import Toroid
 from toroids.landscape.recalibrate import batch_norms, recalibrate
 from toroids.landscape.repair import repair
 from toroids.params import Computed, Params, average, computing
+from toroids.probe import Probe
 from toroids.symmetry.group import SymmetryGroup
 
 
@@ -42,8 +43,9 @@ def merge(
         networks: two or more networks.
         landscape: on its training data the statistics of batch norms are estimated anew, or, in a
             network without batch norms, pre-activations are given the statistics of the networks'
-            (`repair`); targets are not looked at. Nothing of this when None.
-        method: of alignment, as in `align_many`.
+            (`repair`), without a look at targets. Nothing of this when None.
+        method: of alignment, as in `align_many`; "activations" and "loss" look at the data of the
+            landscape, the latter at targets, too.
         bias: whether biases are coordinates of the spheres, as in `canonicalize`.
         budget: seconds for the alignment.
         progress: called with a text, the number of steps done, and of all steps (0: unknown).
@@ -81,7 +83,14 @@ def merge(
                 "leave one of them out."
             )
         return _streamed(group, networks, method, bias, budget, progress, scratch)
-    many = align_many(group, networks, method, bias, budget=budget, progress=progress)
+    probe = None
+    if method == "activations" and landscape is not None:
+        inputs, _ = next(landscape.calibration.ready(networks[0]))
+        probe = Probe(landscape.model, group, inputs, output_key=landscape.output_key)
+    many = align_many(
+        group, networks, method, bias, budget=budget, progress=progress, probe=probe,
+        landscape=landscape,
+    )  # fmt: skip
     notes: list[str] = []
     try:
         mean: Params = many.mean
@@ -96,10 +105,13 @@ def merge(
         notes.append("the statistics of batch norms were estimated anew")
         fixed = recalibrate(model, mean, data, batch_size=batch_size)
     else:
-        notes.append("pre-activations were given the statistics of the networks")
         fixed = repair(
             model, mean, many.params, data, batch_size=batch_size, output_key=landscape.output_key
         )
+        if any(fixed[name] is not mean[name] for name in fixed):
+            notes.append("pre-activations were given the statistics of the networks")
+        else:
+            notes.append("nothing was repaired: no hidden layer has a bias of its own")
     return CanonicalParams(fixed, tuple(notes))
 
 
