@@ -12,7 +12,7 @@ others act first; the others then move their copies as wholes. How is in `action
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, get_args
@@ -36,10 +36,11 @@ from toroids.symmetry.action import (
     random_choice,
     shift_space,
 )
+from toroids.symmetry.coherent import check_coherent
 from toroids.symmetry.condition import Condition, check_conditions
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.moved import Moved
-from toroids.symmetry.space import Absorbed, Action, Leg, Output, Space
+from toroids.symmetry.space import Action, Leg, Output, Space
 from toroids.symmetry.table import table
 from toroids.symmetry.units import along, vectors
 
@@ -106,142 +107,10 @@ class SymmetryGroup:
 
     def __post_init__(self) -> None:
         check_fields(self, bounded=False)
-        names = [space.name for space in self.spaces]
-        if len(set(names)) < len(names):
-            raise ToroidsError(f"the space names {names} are not unique; name every space apart.")
-        known = set(names)
-        taken: dict[tuple[str, int, int], list[tuple[Space, Leg]]] = {}
-        for space in self.spaces:
-            if not set(space.within) <= known:
-                raise ToroidsError(
-                    f"space `{space.name}` is within {list(space.within)}, which the group lacks "
-                    f"in part; name spaces among {names}."
-                )
-            for leg in space.legs:
-                self._check_leg(leg, space.name, space)
-                for other, earlier in taken.setdefault((leg.tensor, leg.axis, leg.span), []):
-                    self._check_apart(space, leg, other, earlier)
-                taken[leg.tensor, leg.axis, leg.span].append((space, leg))
-            for generator in space.generators:
-                for absorbed in generator.absorbed:
-                    self._check_absorbed(space, absorbed)
-        for leg in self.output.legs:
-            self._check_leg(leg, "output", None)
-            if (leg.tensor, leg.axis, 1) in taken:
-                owner = taken[leg.tensor, leg.axis, 1][0][0].name
-                raise ToroidsError(
-                    f"axis {leg.axis} of `{leg.tensor}` writes the outputs and is a leg of "
-                    f"`{owner}`; outputs stay in their places."
-                )
-        for name, first in self.tied.items():
-            if not {name, first} <= self.shapes.keys() or first in self.tied:
-                raise ToroidsError(
-                    f"`{name}` is tied to `{first}`; name two tensors of the group, the second "
-                    "one tied to no other."
-                )
-        if not self.binary <= self.shapes.keys() - self.buffers:
-            raise ToroidsError(
-                f"{sorted(self.binary)} are called binary; name parameters of the group only."
-            )
-        for condition in self.conditions:
-            if condition.buffer not in self.shapes:
-                raise ToroidsError(
-                    f"the group has a condition on `{condition.buffer}`, but no shape for it; name "
-                    "a buffer of the group."
-                )
-        classes = {self.shapes[leg.tensor][leg.axis] for leg in self.output.legs}
-        if self.output.mode != "values" and (len(classes) > 1 or min(classes) < 2):
-            raise ToroidsError(
-                f"the legs that write the outputs have {sorted(classes)} classes; the mode "
-                f"{self.output.mode!r} needs one number of them, 2 or more."
-            )
-
-    def _check_leg(self, leg: Leg, name: str, space: Space | None) -> None:
-        shape = self.shapes.get(leg.tensor)
-        if shape is None:
-            raise ToroidsError(
-                f"space `{name}` names the tensor `{leg.tensor}`, but the group has no shape "
-                "for it; add its shape."
-            )
-        if not 0 <= leg.axis < leg.axis + leg.span <= len(shape):
-            raise ToroidsError(
-                f"space `{name}` names axis {leg.axis + leg.span - 1} of `{leg.tensor}`, which has "
-                f"{len(shape)} axes; count axes from 0."
-            )
-        if space is None:
-            return
-        length = math.prod(shape[leg.axis : leg.axis + leg.span])
-        units = space.size * space.copies
-        if leg.positions is None:
-            if length != units:
-                raise ToroidsError(
-                    f"space `{name}` has {units} units but axis {leg.axis} of `{leg.tensor}` has "
-                    f"{length}; pass the tensors that the space indexes."
-                )
-        elif (
-            not leg.positions
-            or len(leg.positions) % units
-            or len(set(leg.positions)) < len(leg.positions)
-            or not 0 <= min(leg.positions) <= max(leg.positions) < length
-        ):
-            raise ToroidsError(
-                f"space `{name}` lies at {len(leg.positions)} positions of `{leg.tensor}`; give "
-                f"different ones below {length}, as many for each of its {units} units."
-            )
-
-    def _check_absorbed(self, space: Space, taken: Absorbed) -> None:
-        if taken.rows is not None:
-            self._check_rows(space, taken, taken.rows)
-            return
-        reader, bias = (self.shapes.get(name, ()) for name in (taken.reader.tensor, taken.bias))
-        known = taken.reader in space.legs and 0 <= taken.axis < len(reader)
-        if not known or math.prod(bias) != reader[taken.axis]:
-            raise ToroidsError(
-                f"space `{space.name}` has `{taken.bias}` of shape {bias} absorb what axis "
-                f"{taken.axis} of `{taken.reader.tensor}`, of shape {reader}, makes of a shift; "
-                "name a leg of the space and a bias as long as that axis."
-            )
-
-    def _check_rows(self, space: Space, taken: Absorbed, rows: Sequence[int]) -> None:
-        leg = taken.reader
-        units = self.shapes.get(leg.tensor, ())[leg.axis : leg.axis + 1]
-        own = leg in space.legs and (leg.tensor, leg.axis) == (taken.bias, taken.axis)
-        count = math.prod(self.shapes.get(leg.tensor, ())) // max(math.prod(units), 1)
-        good = bool(rows) and len(set(rows)) == len(rows) and 0 <= min(rows) <= max(rows) < count
-        if not own or leg.span != 1 or not good:
-            raise ToroidsError(
-                f"space `{space.name}` has {len(rows)} rows of `{taken.bias}` take back a shift of "
-                f"`{leg.tensor}` along axis {taken.axis}; name a leg of the space on the table, "
-                f"its axis, and different rows below {count}."
-            )
-
-    def _check_apart(self, space: Space, leg: Leg, other: Space, earlier: Leg) -> None:
-        """Legs of one space lie apart; a whole axis is shared only with what is nested in it.
-
-        Or with a single unit that holds all of it, and acts alike on whatever moves inside.
-        """
-        if other.name in space.within or space.name in other.within:
-            return
-        if space is not other and (
-            self._holds(space, leg, earlier) or self._holds(other, earlier, leg)
-        ):
-            return
-        whole = leg.positions is None or earlier.positions is None
-        # spaces that index the rows and the columns of a flattened axis share all its positions
-        again = space is other and set(leg.positions or ()) & set(earlier.positions or ())
-        if whole or again:
-            raise ToroidsError(
-                f"axis {leg.axis} of `{leg.tensor}` is a leg of `{other.name}` and again "
-                f"of `{space.name}`; an axis is one leg of one space."
-            )
-
-    def _holds(self, space: Space, leg: Leg, other: Leg) -> bool:
-        """Whether a space is a single unit that holds all positions of another leg on its axes."""
-        if space.size * space.copies != 1 or leg.positions is None:
-            return space.size * space.copies == 1
-        length = math.prod(self.shapes[leg.tensor][leg.axis : leg.axis + leg.span])
-        held = range(length) if other.positions is None else other.positions
-        return set(held) <= set(leg.positions)
+        check_coherent(
+            self.shapes, self.spaces, self.output, self.buffers, self.tied, self.binary,
+            self.conditions,
+        )  # fmt: skip
 
     def check(self, params: Params, what: str = "the parameters") -> None:
         """Raises unless `params` has the group's names and shapes and is finite.
