@@ -207,26 +207,31 @@ class Plan:
         powers = zip(space.legs, space.of("mix")[0].exponents, strict=True)
         return MixSigns(space, tuple(x for x, e in powers if e > 0 and x.tensor not in twice))
 
-    def _unwound(self, steps: list[Sign]) -> list[list[Sign]]:
+    def _unwound(
+        self, steps: list[Sign], told: frozenset[str] = frozenset()
+    ) -> list[list[Sign]]:  # fmt: skip
         """Orders steps; in a circle, directions look at weights that no other step moves."""
-        circles = ordered(steps)
+        circles = ordered(steps)  # once told where to look, a space keeps to that
         for circle in circles:
             for step in circle if len(circle) > 1 else ():
-                if isinstance(step, MixSigns) and (legs := self._alone(step, circle)):
-                    return self._unwound([replace(x, legs=legs) if x is step else x for x in steps])
+                if isinstance(step, MixSigns) and step.space.name not in told:
+                    legs = self._alone(step, steps) or self._alone(step, circle)
+                    if legs:
+                        other = [replace(x, legs=legs) if x is step else x for x in steps]
+                        return self._unwound(other, told | {step.space.name})
         return circles
 
-    def _alone(self, step: MixSigns, circle: Sequence[Sign]) -> tuple[Leg, ...]:
+    def _alone(self, step: MixSigns, others: Sequence[Sign]) -> tuple[Leg, ...]:
         """The legs of a space that only it moves; those that write it, or else the others."""
-        moved = [leg for other in circle if other is not step for leg in other.moves]
+        moved = [leg for other in others if other is not step for leg in other.moves]
         written = self._signs(step.space).legs
         twice = carried_twice(step.space)
-        others = [
+        rest = [
             leg
             for leg in step.space.legs
             if leg not in written and (leg.role == "read" or leg.tensor not in twice)
         ]
-        for side in (written, others):
+        for side in (written, rest):
             legs = tuple(leg for leg in side if not _meet([leg], moved))
             units = step.space.copies * step.space.size
             if any(entries_per_unit(self.group.shapes[x.tensor], x, units) > 1 for x in legs):
