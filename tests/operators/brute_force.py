@@ -8,7 +8,7 @@ permutation, a factor for every entry, or neither. Nothing of `discover` is used
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
@@ -216,7 +216,8 @@ def _search(
         if any(result is None for result in results):
             continue
         smaller.append(members)
-        if not _unread(sample, drawn, before, steps):
+        touched = [None if step is None else step.touched for step in steps]
+        if not _unread(sample, drawn, before, touched):
             yield steps, [result for result in results if result is not None]
 
 
@@ -278,15 +279,39 @@ def _after(
     return found
 
 
+def as_read(sample: Sample, drawn: Sequence[Draw], found: Found, free: float) -> Found:
+    """A symmetry as the results see it: entries that they do not look at may be anywhere.
+
+    Args:
+        sample: the operator.
+        drawn: generic arguments.
+        found: what is done to the arguments.
+        free: what it then says of such an entry: -1 as its source, NaN as its power of a factor.
+    """
+    before = [_results(sample, draw.arguments, draw) for draw in drawn]
+    arguments = []
+    for number, own in enumerate(found.arguments):
+        home = torch.arange(len(own))
+        seen = own.clone()
+        for entry in torch.nonzero(own != (home if free == -1 else 0))[:, 0]:
+            touched: list[Tensor | None] = [None] * len(found.arguments)
+            touched[number] = home == entry
+            if _unread(sample, drawn, before, touched):
+                seen[entry] = free
+        arguments.append(seen)
+    return replace(found, arguments=arguments)
+
+
 def _unread(
-    sample: Sample, drawn: Sequence[Draw], before: Sequence[Sequence[Tensor]], steps: Steps
-) -> bool:
+    sample: Sample, drawn: Sequence[Draw], before: Sequence[Sequence[Tensor]],
+    touched: Sequence[Tensor | None],
+) -> bool:  # fmt: skip
     """Whether the results look at nothing that is touched: it may stay in place."""
     for (draw, other), old in zip(pairwise(drawn), before, strict=False):
         arguments = [
-            a if step is None
-            else torch.where(step.touched, b.reshape(-1), a.reshape(-1)).reshape(a.shape)
-            for a, b, step in zip(draw.arguments, other.arguments, steps, strict=True)
+            a if own is None
+            else torch.where(own, b.reshape(-1), a.reshape(-1)).reshape(a.shape)
+            for a, b, own in zip(draw.arguments, other.arguments, touched, strict=True)
         ]  # fmt: skip
         try:
             new = _results(sample, arguments, draw)

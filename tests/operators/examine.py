@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from operators import brute_force
+from operators.brute_force import as_read
 from operators.database import Sample, samples
 from operators.granted import grants_factors, grants_permutation, named, named_alike
 from operators.sandwich import (
@@ -157,15 +158,22 @@ def _missing(
     generator = torch.Generator().manual_seed(2)
     for whole in (True, False):
         found = brute_force.permutations(sample, drawn, whole)
-        left = [s for s in found if not grants_permutation(group, named(s), named_alike(s))]
+        left = [s for s in found if not _permuted(group, s)]
+        left = [s for s in left if not _permuted(group, as_read(sample, drawn, s, -1))]
         more = (further(sample, place, s.arguments, generator) for s in left)
         true = [s for s, on in zip(left, more, strict=True) if brute_force.holds(sample, on, s)]
         lacking.append(tuple(dict.fromkeys(s.name for s in true)))
     for number in (brute_force.FACTOR, -1):
-        found = brute_force.factors(sample, drawn, number)
-        names = [s.name for s in found if not grants_factors(group, named(s), number == -1)]
+        found, sign = brute_force.factors(sample, drawn, number), number == -1
+        left = [s for s in found if not grants_factors(group, named(s), sign)]
+        seen = [as_read(sample, drawn, s, torch.nan) for s in left]
+        names = [s.name for s in seen if not grants_factors(group, named(s), sign)]
         lacking.append(tuple(dict.fromkeys(names)))
     return lacking
+
+
+def _permuted(group: td.SymmetryGroup, found: brute_force.Found) -> bool:
+    return grants_permutation(group, named(found), named_alike(found))
 
 
 class _Watched(TorchDispatchMode):

@@ -32,7 +32,8 @@ def grants_permutation(
 ) -> bool:
     """Whether some element brings every unit from its source, as given by parameter.
 
-    Units that are alike, as numbers given by parameter say, may stand for each other.
+    A source of -1 is any unit. Units that are alike, as numbers given by parameter say, may stand
+    for each other.
 
     The element is built from the outermost spaces inwards: each is read off its legs, and undone.
     """
@@ -50,10 +51,13 @@ def grants_permutation(
         name: _labels(shape, name, (alike or {}).get(name)) for name, shape in group.shapes.items()
     }
     after = group.apply(element, before)
-    wanted = {
-        name: before[name].index_select(_axis(name), order) for name, order in sources.items()
-    }
-    return all(torch.equal(after[name], wanted[name]) for name in sources)
+    return all(
+        torch.equal(
+            after[name].movedim(_axis(name), 0)[order >= 0],
+            before[name].movedim(_axis(name), 0)[order[order >= 0]],
+        )
+        for name, order in sources.items()
+    )
 
 
 def _axis(name: str) -> int:
@@ -84,7 +88,10 @@ def _read_off(space: Space, sources: Orders) -> Tensor | None:
     for leg, places in _legs(space, sources):
         unit = torch.full((len(sources[leg.tensor]),), -1)
         unit[places] = torch.arange(space.size)[None, :, None]
-        permutation = unit[sources[leg.tensor][places[:, :, 0]]]
+        given = sources[leg.tensor][places]  # one of every unit that is not any is enough
+        if not bool((given >= 0).any(dim=2).all()):
+            continue
+        permutation = unit[given.gather(2, (given >= 0).int().argmax(dim=2, keepdim=True))[:, :, 0]]
         proper = permutation.sort(dim=1).values == torch.arange(space.size)
         return permutation if bool(proper.all()) else None
     return torch.arange(space.size).repeat(space.copies, 1)

@@ -80,6 +80,12 @@ def test_a_complete_operator_lacks_nothing():
     assert found.seconds > 0
 
 
+def test_entries_that_nothing_reads_may_stay():
+    found = examine(call(lambda x: torch.relu(x[:, :2]), tensor(3, 4)))
+    assert (found.verdict, found.permute, found.copies, found.rescale) == ("complete", (), (), ())
+    assert "meet nothing but zeros" in found.note
+
+
 def test_numbers_that_an_operator_looks_at_are_tried():
     sample = call(torch.heaviside, tensor(3, 4), tensor(4))  # reads the second where the first is 0
     found = brute_force.permutations(sample, trials(sample), whole=True)
