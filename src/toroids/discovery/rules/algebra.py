@@ -156,6 +156,12 @@ def own_distances(c: Constraints, x: Value, p: float = 2) -> Value:
     return axes.with_fixed_axes(c, norm_over(c, row, 0, power=p), 0, c.shape)
 
 
+@rule("aten::complex")
+def complex_of(c: Constraints, real: Value, imaginary: Value) -> Value:
+    """The sum of one number and i times another: what acts on both acts on it."""
+    return axes.add(c, [_unshifted(c, x) for x in (real, imaginary)])
+
+
 @rule("aten::view_as_complex")
 def view_as_complex(c: Constraints, x: Value) -> Value:
     """Pairs of numbers along the last axis as one: what acts on both acts on it."""

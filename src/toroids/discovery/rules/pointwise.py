@@ -92,7 +92,6 @@ LAWS: dict[Law, str] = {
     FIRST: "ldexp xlogy special_xlog1py polar",
     Law(scale=((1, 0, 0),)): "heaviside",
     Law(shift=((1, 1, 1),)): "logaddexp logaddexp2",
-    Law(scale=((1, 1, 1),), sign=((1, 1, 1),), keeps_zero=True): "complex",
 }
 
 
