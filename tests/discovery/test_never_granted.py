@@ -116,7 +116,9 @@ def test_columns_that_read_inputs_stay_whatever_lies_beside():
             parts = torch.cat([x, self.a(x)], -1).unflatten(-1, (-1, 2)).contiguous()
             return self.c(torch.view_as_real(torch.view_as_complex(parts) ** 2).flatten(-2))
 
-    assert not td.discover(Squares(), torch.randn(5, 4)).spaces
+    (number,) = td.discover(Squares(), torch.randn(5, 4)).spaces  # the complex one that `a` writes
+    assert (number.size, number.actions) == (1, {"rescale", "flip"})
+    assert [leg.positions for leg in number.legs if leg.tensor == "c.weight"] == [(4, 5)]
 
 
 def test_sums_in_groups_are_aligned():

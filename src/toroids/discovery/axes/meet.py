@@ -26,7 +26,7 @@ from toroids.discovery.axes.values import (
     Value,
     joined_rows,
     moved_rows,
-    pin,
+    pin_bundle,
     project,
     settle,
     zero,
@@ -278,8 +278,8 @@ def set_aside(c: Constraints, value: Value, axes: Iterable[int]) -> Value:
             if not bundle.fixed:
                 places = bundle.places[bundle.places >= 0].ravel()
                 c.orders.append(Loss(f"{c.operator} looks at positions in order", places))
-        pin(c, value, [axis])
-        value = average_out(c, value, axis)
+                pin_bundle(c, bundle, value.dims(axis))
+        value = average_out(c, value, axis)  # exponents are the same all along the axis
     return value
 
 

@@ -58,7 +58,7 @@ def _layers(
     if per_cell not in ((4,) if biased else (2,)) or len(x.axes) != 3:
         return NotImplemented  # projections, packed sequences
     time = 1 if batch_first else 0
-    axes.pin(c, x, [time])
+    x = axes.in_order(c, x, time, x.shape[time])
     finals: list[Value] = []
     for layer in range(layers):
         outputs = []
