@@ -19,8 +19,9 @@ from toroids.discovery.inference.absorbed import absorbed
 from toroids.discovery.inference.assemble import Assembly
 from toroids.discovery.inference.branches import branches
 from toroids.discovery.inference.infer import Inference, infer
+from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.shuffles import solved
-from toroids.discovery.inference.stacks import stacks_of
+from toroids.discovery.inference.stacks import stacks_of, still_axes
 from toroids.discovery.matrices.rotary import rotary_pairs
 from toroids.discovery.matrices.rotations import rotations
 from toroids.discovery.output import output_of
@@ -138,11 +139,13 @@ def group_of(explored: Explored, output: OutputMode = "values") -> SymmetryGroup
         The group that the rules grant.
     """
     inference = infer(explored.programs)
-    group = _assembled(explored, inference, output)
-    stacks = stacks_of(group.spaces, group.shapes)
+    found = solved(inference)
+    group = _assembled(explored, inference, found, output)
+    still = still_axes(inference.constraints, inference.parameters, found)
+    stacks = stacks_of(group.spaces, group.shapes, still)
     if stacks:  # where entries move on their own in each of a stack, there is more
         other = infer(explored.programs, stacks=stacks)
-        group = max(group, _assembled(explored, other, output), key=_extent)
+        group = max(group, _assembled(explored, other, solved(other), output), key=_extent)
     return group
 
 
@@ -151,9 +154,10 @@ def _extent(group: SymmetryGroup) -> tuple[int, float]:
     return group.dimension, group.log10_order
 
 
-def _assembled(explored: Explored, inference: Inference, output: OutputMode) -> SymmetryGroup:
+def _assembled(
+    explored: Explored, inference: Inference, found: Orbits, output: OutputMode
+) -> SymmetryGroup:
     programs, main = explored.programs, explored.main
-    found = solved(inference)
     assembly = Assembly(programs, inference, found)
     spaces = assembly.spaces()
     spaces, rotation_notes = rotations(programs, inference, found, spaces, assembly.cells)

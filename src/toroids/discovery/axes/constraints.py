@@ -207,6 +207,13 @@ class Constraints:
             ids = ids.astype(np.int32) if self.exponents < SHORT else ids
             self.equations.append((channel, tuple(float(factor) for factor, _ in terms), ids))
 
+    def summed_over(self) -> NDArray[np.bool_]:
+        """(places,) whether a contraction sums over a place."""
+        reads = np.zeros(self.places, bool)
+        for places in self.reads:
+            reads[places[places >= 0]] = True
+        return reads
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the first tensor that the operator at hand returns."""

@@ -67,10 +67,7 @@ class Assembly:
         c = inference.constraints
         self.exponents = Exponents(c, found)
         self.stands = first_units(found)
-        reads = np.zeros(c.places, bool)
-        for places in c.reads:
-            reads[places[places >= 0]] = True
-        self.reads = reads
+        self.reads = c.summed_over()
         nonlinear = {
             int(cell)
             for places in c.nonlinear
@@ -82,7 +79,7 @@ class Assembly:
             for bundle in value.bundles:
                 self._collect(name, value, bundle)
         self.bare: set[int] = set()
-        self.idle: list[Leg] = []  # what meets nothing but zeros
+        self.idle: dict[tuple[str, int, int], set[int]] = {}  # places that meet nothing but zeros
         self.many: dict[int, int] = {}  # spaces with too many families to be written down
         for space in self.parts:
             self._fold(space)
@@ -140,7 +137,8 @@ class Assembly:
         names: dict[int, str] = {}
         spaces = [self._space(cell, names) for cell in cells]
         self.cells = {name: cell for cell, name in names.items()}
-        return _closed([space for space in spaces if space is not None], self.program.shapes)
+        found = [x for x in spaces if x is not None and not all(map(self._is_idle, x.legs))]
+        return _closed(found, self.program.shapes)
 
     def signs_at(self, cell: int, exponents: Sequence[int]) -> list[tuple[int, ...]]:
         """For every generator of "flip" of a space, in order, the powers that unknowns take."""
@@ -197,7 +195,7 @@ class Assembly:
             for action, channel in CHANNEL_ACTIONS.items()
             for vector in self.found[cell][channel]
         ]
-        if self._mixes(cell, parts, size):
+        if size > 1 and self._is_linear(cell, parts):
             vector = self.found[cell][SCALE][0]
             shifts = [g for g in generators if g[0] == "shift"]
             generators = [("mix", vector, SCALE), *shifts]
@@ -219,9 +217,9 @@ class Assembly:
             actions = {action for action, _, _ in generators}
             if not actions and not carries:
                 return None
-        if not carries and _is_idle(generators, exponents):
-            self.idle += legs
-            return None
+        if self._is_linear(cell, parts) and self._meets_nothing(cell, parts):
+            for leg in legs:
+                self.idle.setdefault((leg.tensor, leg.axis, leg.span), set()).update(self._at(leg))
         name = self._name(cell, legs, names, carries and not outer)
         return Space(
             name=name,
@@ -249,12 +247,17 @@ class Assembly:
             total = {name: power % 2 for name, power in total.items()}
         return action != "shift" and not any(total.values())
 
-    def _mixes(self, cell: int, parts: Sequence[_Part], size: int) -> bool:
-        """Whether matrices may act: linear maps only, each with exponent 1 or -1."""
+    def _is_linear(self, cell: int, parts: Sequence[_Part]) -> bool:
+        """Whether a space meets linear maps only, each with exponent 1 or -1."""
         vectors = self.found[cell][SCALE]
-        if cell in self.nonlinear or len(vectors) != 1 or size < 2:
+        if cell in self.nonlinear or len(vectors) != 1:
             return False
         return all(_taken(vectors[0], part, SCALE) in (1, -1) for part in parts)
+
+    def _meets_nothing(self, cell: int, parts: Sequence[_Part]) -> bool:
+        """Whether nothing undoes what acts on a space that meets linear maps only: zeros."""
+        (vector,) = self.found[cell][SCALE]
+        return len({_taken(vector, part, SCALE) for part in parts}) == 1
 
     def _legs(
         self, cell: int, parts: Sequence[_Part], generators: Sequence[tuple[Kind, Vector, int]]
@@ -335,14 +338,14 @@ class Assembly:
             )
         )
 
-    def _idle_places(self) -> dict[tuple[str, int], int]:
-        """How many positions of which axes meet nothing but zeros."""
-        found: dict[tuple[str, int], int] = {}
-        for leg in self.idle:
-            size = self.program.shapes[leg.tensor][leg.axis]
-            count = size if leg.positions is None else len(leg.positions)
-            found[leg.tensor, leg.axis] = found.get((leg.tensor, leg.axis), 0) + count
-        return found
+    def _at(self, leg: Leg) -> Sequence[int]:
+        """Where the units of a space lie along a leg."""
+        axes = self.program.shapes[leg.tensor][leg.axis : leg.axis + leg.span]
+        return range(math.prod(axes)) if leg.positions is None else leg.positions
+
+    def _is_idle(self, leg: Leg) -> bool:
+        """Whether all that a space moves there meets nothing but zeros."""
+        return self.idle.get((leg.tensor, leg.axis, leg.span), set()).issuperset(self._at(leg))
 
     def notes(self) -> list[str]:
         """What was given up and what it costs."""
@@ -368,8 +371,8 @@ class Assembly:
             for cell, count in self.many.items()
         ]
         notes += [
-            f"in place: {count} positions along axis {axis} of `{name}` meet nothing but zeros"
-            for (name, axis), count in self._idle_places().items()
+            f"in place: {len(held)} positions along axis {axis} of `{name}` meet nothing but zeros"
+            for (name, axis, _), held in self.idle.items()
         ]
         notes += kept_in_place(self.program, self.inference, self.orbits, costs)
         tied = {x for places in self.inference.constraints.ties for x in self._innermost(places)}
@@ -469,16 +472,6 @@ def _closed(spaces: Sequence[Space], shapes: Mapping[str, tuple[int, ...]]) -> l
         result.append(replace(space, generators=kept, actions=frozenset(actions)))
     carriers = {name for space in result for name in space.within}
     return [space for space in result if space.actions or space.name in carriers]
-
-
-def _is_idle(
-    generators: Sequence[tuple[Kind, Vector, int]], exponents: Sequence[tuple[float, ...]]
-) -> bool:
-    """Whether any matrix may act on some entries, and nothing undoes it: they meet zeros only."""
-    return any(
-        action == "mix" and (min(values) > 0 or max(values) < 0)
-        for (action, _, _), values in zip(generators, exponents, strict=True)
-    )
 
 
 def _taken(vector: Vector, part: _Part, channel: int) -> Exact:

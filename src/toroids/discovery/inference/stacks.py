@@ -3,42 +3,64 @@
 `W[head, model, entry]` is as many matrices as there are heads. What a first look finds is a space
 of heads and one of entries, the same in all heads. Where every tensor that the second one moves is
 stacked along the first, entries may move in each head on their own; a second look, which gives both
-axes joint places, tells.
+axes joint places, tells. The stack itself may stay in place, as where every member's outputs count.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from toroids.discovery.axes import Value
+from toroids.discovery.axes.constraints import Constraints
+from toroids.discovery.inference.orbits import Orbits
 from toroids.symmetry.space import Leg, Space
 
 Stacks = Mapping[str, tuple[tuple[int, int], ...]]
 
 
-def stacks_of(spaces: Sequence[Space], shapes: Mapping[str, tuple[int, ...]]) -> Stacks:
+def stacks_of(
+    spaces: Sequence[Space], shapes: Mapping[str, tuple[int, ...]], still: Sequence[Sequence[Leg]]
+) -> Stacks:
     """Finds the axes of tensors that may be indexed together.
 
     Args:
         spaces: what a first look has found.
         shapes: of all tensors.
+        still: axes that stay in place, those together that are indexed alike.
 
     Returns:
         For tensors that stack others the pairs of axes that are joint; empty where there are none.
     """
     found: dict[str, set[tuple[int, int]]] = {}
+    outers = [*(space.legs for space in spaces if space.size > 1), *still]
     for inner in spaces:
-        for outer in spaces:
-            for name, pair in _pairs(inner, outer, shapes) if inner is not outer else ():
+        for outer in outers:
+            for name, pair in _pairs(inner, outer, shapes) if inner.legs is not outer else ():
                 found.setdefault(name, set()).add(pair)
     return {name: tuple(sorted(pairs)) for name, pairs in found.items()}
 
 
+def still_axes(c: Constraints, parameters: Mapping[str, Value], found: Orbits) -> list[list[Leg]]:
+    """Whole axes of parameters that stay in place, those together that meet."""
+    reads = c.summed_over()
+    alike: dict[bytes, list[Leg]] = {}
+    for name, value in parameters.items():
+        for bundle in value.bundles:
+            places, axis = bundle.places, value.axis_of(bundle.dims[0])
+            units = found.unit[places]
+            if places.shape == (value.shape[axis],) and len(units) > 1:
+                if (found.cell[units] < 0).all():
+                    leg = Leg(name, axis, "read" if reads[places].all() else "write", name)
+                    alike.setdefault(units.tobytes(), []).append(leg)
+    return [legs for legs in alike.values() if len(legs) > 1]
+
+
 def _pairs(
-    inner: Space, outer: Space, shapes: Mapping[str, tuple[int, ...]]
+    inner: Space, outer: Sequence[Leg], shapes: Mapping[str, tuple[int, ...]]
 ) -> Iterator[tuple[str, tuple[int, int]]]:
-    if min(inner.size, outer.size) < 2 or inner.copies > 1:
+    if inner.size < 2 or inner.copies > 1:
         return
     pairs = []
     for leg in inner.legs:
-        around = [other for other in outer.legs if other.tensor == leg.tensor]
+        around = [other for other in outer if other.tensor == leg.tensor]
         if any((other.axis, other.span) == (leg.axis, leg.span) for other in around):
             continue  # one axis holds both, and may be cut as it likes
         whole = [other for other in around if other.span == 1 and _is_whole(other, shapes)]
