@@ -92,6 +92,11 @@ def ensemble(m, x):
     return torch.bmm(F.relu(torch.bmm(h, m.u) + m.c[:, None]), m.v).mean(0)
 
 
+def members(m, x):
+    h = F.relu(torch.baddbmm(m.b, x.expand(3, -1, -1), m.w))
+    return torch.bmm(h, m.v).transpose(0, 1)
+
+
 def mapped(m, x):
     weights = {"0.weight": m.w, "0.bias": m.b, "2.weight": m.v, "2.bias": m.c}
 
@@ -106,9 +111,44 @@ def heads(m, x):
     return torch.einsum("bhtd,hdo->bto", (q @ k.mT).softmax(-1) @ v, m.o)
 
 
+def operator(m, x):
+    z = torch.fft.rfft(m.up(x), dim=1)
+    z = torch.einsum(
+        "bti,tio->bto", z, torch.complex(m.real[: z.shape[1]], m.imaginary[: z.shape[1]])
+    )
+    return m.out(F.relu(torch.fft.irfft(z, n=x.shape[1], dim=1) + m.skip(x)))
+
+
+def flow(m, x):
+    h = m.i(x)
+    for k in range(3):
+        h = h + 0.1 * m.b(torch.tanh(m.a(torch.cat([h, torch.full_like(h[..., :1], 0.1 * k)], -1))))
+    return m.out(h)
+
+
+def gated(m, x):
+    h, total = m.i(x[..., :1]), 0
+    for tanh, gate, back, skip in (m.one, m.two):
+        z = torch.tanh(tanh(h)) * gate(h).sigmoid()
+        h, total = h + back(z), total + skip(z)
+    return m.out(F.relu(total))
+
+
+def modulated(m, x):
+    style = m.style(x.mean((2, 3)))
+    weight = (m.w * style[:, None, :, None, None]).flatten(0, 1)
+    h = F.conv2d(x.flatten(0, 1)[None], weight, padding=1, groups=len(x))
+    return m.out(F.relu(h.view(len(x), -1, *x.shape[2:])))
+
+
 def leaky(m, x):
     h = m.a(x)
     return m.b(torch.where(h > 0, h, 0.1 * h))
+
+
+def gates(stream, units, read):
+    shapes = ((stream, units), (stream, units), (units, stream), (units, read))
+    return nn.ModuleList(L(*shape) for shape in shapes)
 
 
 def small(*shape):
@@ -209,6 +249,41 @@ NEEDED = {
             v=small(3, 6, 2),
         ),
         ROWS, [(3, 1, "p"), (5, 3, "pr"), (6, 3, "pr")],
+    ),
+    "ensemble, all outputs": (
+        lambda: Function(members, w=small(3, 3, 5), b=small(3, 1, 5), v=small(3, 5, 2)),
+        ROWS, [(5, 1, "pr")] * 3,
+    ),
+    "Fourier operator": (
+        lambda: Function(
+            operator, up=L(3, 4), real=small(3, 4, 5), imaginary=small(3, 4, 5), skip=L(3, 5), out=L(5, 2),
+        ),
+        STEPS, [(4, 1, "mp"), (5, 1, "pr")],
+    ),
+    "images from vectors": (
+        lambda: nn.Sequential(
+            L(3, 36), nn.ReLU(), nn.Unflatten(1, (4, 3, 3)), nn.ConvTranspose2d(4, 2, 2)
+        ),
+        ROWS, [(4, 1, "pr")],
+    ),
+    "steps from vectors": (
+        lambda: Function(
+            lambda m, x: m.out(m.gru(F.relu(m.a(x)).view(-1, 4, 5).transpose(0, 1))[1][0]),
+            a=L(3, 20), gru=nn.GRU(5, 3), out=L(3, 2),
+        ),
+        ROWS, [(3, 1, "fps"), (5, 1, "pr")],
+    ),
+    "time beside units": (
+        lambda: Function(flow, i=L(3, 4), a=L(5, 6), b=L(6, 4), out=L(4, 2)),
+        ROWS, [(4, 1, "mps"), (6, 1, "fp")],
+    ),
+    "gated stack": (
+        lambda: Function(gated, i=L(1, 4), one=gates(4, 5, 6), two=gates(4, 5, 6), out=L(6, 2)),
+        STEPS, [(4, 1, "mp"), (5, 1, "fp"), (5, 1, "fp"), (6, 1, "prs")],
+    ),
+    "modulated convolution": (
+        lambda: Function(modulated, style=L(3, 3), w=small(5, 3, 3, 3), out=nn.Conv2d(5, 2, 1)),
+        IMAGE, [(5, 1, "pr")],
     ),
     "vmap": (
         lambda: Function(

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.axes import is_open
 from toroids.discovery.rules.elementwise import LOWEST
+from toroids.discovery.tracing.measured import LIKE, measured
 from toroids.discovery.tracing.program import (
     Execution,
     Program,
@@ -190,6 +191,7 @@ class _Run:
         self.values: dict[fx.Node, Any] = {}
         self._known: dict[fx.Node, Any] = {}
         self.written = _written_into(program)
+        self.measured = measured(program.graph.graph)
         self.finest = finest_of(program)
 
     def whole(self) -> None:
@@ -249,6 +251,8 @@ class _Run:
             return self.sizes(value)
         name = operator_name(node)
         name = name.removesuffix("_") if is_in_place(node) else name
+        if node in self.measured or name in LIKE:
+            return NOTHING
         if node.target is operator.getitem:
             parts, position = node.args[:2]
             held = self.values[parts]  # type: ignore[index]

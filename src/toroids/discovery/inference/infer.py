@@ -33,6 +33,7 @@ from toroids.discovery.inference.unread import ARRANGING, pin_partial, pin_unrea
 from toroids.discovery.rules import RULES
 from toroids.discovery.rules.pointwise import SIZE, TRUTH, pointwise
 from toroids.discovery.rules.structure import view
+from toroids.discovery.tracing.measured import MEASURING, measured
 from toroids.discovery.tracing.program import (
     SIGNS,
     Execution,
@@ -206,8 +207,7 @@ def _special_uses(program: Program) -> tuple[dict[str, int], set[str]]:
             moved = [a for a in node.args[3:5] if isinstance(a, fx.Node)]
             statistics |= {a.name for a in moved}
         elif name.startswith("aten::conv") and len(node.args) > 1:
-            groups = _groups(node)
-            weight = node.args[1]
+            groups, weight = _groups(node), node.args[1]
             if groups > 1 and isinstance(weight, fx.Node) and len(weight.users) == 1:
                 if weight.meta["val"].shape[1] > 1:
                     grouped[weight.name] = groups
@@ -216,10 +216,11 @@ def _special_uses(program: Program) -> tuple[dict[str, int], set[str]]:
 
 
 def _groups(node: fx.Node) -> int:
+    """How many groups a convolution has; one where they are as many as the inputs are long."""
     names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
     position = names.index("groups")
     value = node.args[position] if position < len(node.args) else node.kwargs.get("groups", 1)
-    return int(value)  # type: ignore[arg-type]
+    return 1 if isinstance(value, fx.Node) else int(value)  # type: ignore[arg-type]
 
 
 class _Run:
@@ -232,6 +233,7 @@ class _Run:
         self.steps: list[Step] = []
         self.inputs: list[Value] = []
         self._numbers: dict[fx.Node, Any] = {}
+        self._measured: set[fx.Node] = set()
         self._longer: Sizes | None = None
         self._offset_sums = sums_with(program, self.c.offsets)
 
@@ -317,6 +319,7 @@ class _Run:
             return value.value(self.state) if isinstance(value, _Lazy) else value
 
         outputs: list[Any] = []
+        self._measured |= measured(graph.graph)
         for node in graph.graph.nodes:
             if node.op == "placeholder":
                 values[node] = environment[node.name]
@@ -346,7 +349,7 @@ class _Run:
         if all(_known(value) for value in inputs) and not draws_random(node):
             if not self._varies(node):
                 return _folded(c, node, look_up)
-        if self._is_empty(node):  # whatever it reads is not looked at
+        if node in self._measured or self._is_empty(node):  # whatever it reads is not looked at
             return self._made(node, [_nothing(shape) for shape in self._shapes(node)])
         c.operator = f"operator `{name}`{_where(node)}{_by_constants(name, inputs)}"
         c.shapes, c.open = self._shapes(node), self._opened(node)
@@ -658,11 +661,6 @@ KNOWS_NAMES = ARRANGED | {"transformers::grouped_mm_fallback"} | {
 MAKES_NAMES = {
     f"aten::{name}" for name in ("sort", "argsort", "arange", "cumsum", "index_put", "scatter")
 }
-# Operators that look at the size of a tensor, not at its entries, or only raise an error.
-MEASURING = (
-    "aten::_linalg_check_errors", "aten::size", "aten::sym_size", "aten::sym_numel",
-    "aten::sym_stride", "aten::sym_storage_offset",
-)  # fmt: skip
 
 
 def _level(node: fx.Node, source: Source) -> Level | None:

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
-from toroids.discovery.inference.infer import MEASURING
 from toroids.discovery.matrices import maps
 from toroids.discovery.matrices.maps import TOKENS, Features, Holder, Map, Places
 from toroids.discovery.tracing.example import Example
+from toroids.discovery.tracing.measured import MEASURING
 from toroids.discovery.tracing.program import (
     Execution,
     Program,

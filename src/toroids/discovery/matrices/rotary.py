@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.experimental.symbolic_shapes import guard_or_false
 
 from toroids.discovery.matrices.linear_rules import RULES
 from toroids.discovery.matrices.linear_values import Failed, Meetings, Walk
@@ -149,7 +150,7 @@ def _multiplied(
 
 def _varies(value: Any) -> bool:
     """Whether numbers may turn what they multiply: all that are not one for everything."""
-    return isinstance(value, Tensor) and any(size != 1 for size in value.shape)
+    return isinstance(value, Tensor) and not all(guard_or_false(s == 1) for s in value.shape)
 
 
 def _examples(explored: Explored, program: Program) -> list[Example]:
