@@ -61,7 +61,7 @@ def walked(problem: Problem) -> tuple[Position, bool]:
     all_blocks = blocks(group)
     moving = {s.name for block in all_blocks for s in block.spaces}
     known = {space.name for space in group.spaces} - moving
-    meets = _meetings(group)
+    meets = _meetings(group, all_blocks)
     waits = list(all_blocks)
     while waits:
         if effort.over:
@@ -81,16 +81,17 @@ def walked(problem: Problem) -> tuple[Position, bool]:
     return position, True
 
 
-def _meetings(group: SymmetryGroup) -> Meets:
-    """For every leg which spaces move any of its entries."""
+def _meetings(group: SymmetryGroup, all_blocks: Sequence[Block]) -> Meets:
+    """For every leg that counts in a block which spaces move any of its entries."""
     on: dict[str, list[tuple[str, Leg]]] = {}
     for space in group.spaces:
         for leg in space.legs:
             on.setdefault(leg.tensor, []).append((space.name, leg))
     return {
-        leg: {name for name, other in legs if overlap(leg, other)}
-        for legs in on.values()
-        for _, leg in legs
+        leg: {name for name, other in on[leg.tensor] if overlap(leg, other)}
+        for block in all_blocks
+        for legs in block.legs.values()
+        for leg in legs
     }
 
 
