@@ -141,6 +141,12 @@ def modulated(m, x):
     return m.out(F.relu(h.view(len(x), -1, *x.shape[2:])))
 
 
+def normed(m, x):
+    q, k, v = m.qkv(x).view(*x.shape[:2], 3, 2, 4).permute(2, 0, 3, 1, 4)
+    weight = (m.q_norm(q) @ m.k_norm(k).mT).softmax(-1)
+    return m.o((weight @ v).transpose(1, 2).flatten(2))
+
+
 def leaky(m, x):
     h = m.a(x)
     return m.b(torch.where(h > 0, h, 0.1 * h))
@@ -149,6 +155,13 @@ def leaky(m, x):
 def gates(stream, units, read):
     shapes = ((stream, units), (stream, units), (units, stream), (units, read))
     return nn.ModuleList(L(*shape) for shape in shapes)
+
+
+def updated(m, x):
+    h = m.a(x)
+    h[h < 0] *= 0.1
+    h[h > 1] = h[h > 1].clamp(max=0) + h[h > 1]
+    return m.b(h)
 
 
 def small(*shape):
@@ -211,6 +224,10 @@ NEEDED = {
         lambda: Function(rotary, q=L(8, 8), k=L(8, 8), v=L(8, 8), o=L(8, 8)),
         (torch.randn(2, 3, 8),), [(2, 1, "p"), (2, 2, "pr"), (4, 2, "mp")],
     ),
+    "norms on queries and keys": (
+        lambda: Function(normed, qkv=L(8, 24), q_norm=nn.LayerNorm(4), k_norm=nn.LayerNorm(4), o=L(8, 8)),
+        (torch.randn(2, 3, 8),), [(2, 1, "p"), (4, 1, "fprs"), (4, 2, "mps")],
+    ),
     "spectral norm": (
         lambda: nn.Sequential(P.spectral_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS, [(5, 1, "p")],
     ),
@@ -221,6 +238,7 @@ NEEDED = {
         lambda: nn.Sequential(P.weight_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS, [(5, 1, "fpr")],
     ),
     "leaky by hand": (lambda: Function(leaky, a=L(3, 5), b=L(5, 2)), ROWS, [(5, 1, "pr")]),
+    "masks by hand": (lambda: Function(updated, a=L(3, 5), b=L(5, 2)), ROWS, [(5, 1, "p")]),
     "relu by hand": (
         lambda: Function(lambda m, x: m.b((m.a(x) > 0) * m.a(x)), a=L(3, 5), b=L(5, 2)),
         ROWS, [(5, 1, "pr")],
@@ -273,13 +291,19 @@ NEEDED = {
         ),
         ROWS, [(3, 1, "fps"), (5, 1, "pr")],
     ),
+    "factors of a matrix": (
+        lambda: Function(
+            lambda m, i, j: (m.a(i) * m.b(j)).sum(-1), a=nn.Embedding(9, 4), b=nn.Embedding(8, 4)
+        ),
+        (torch.randint(9, (5,)), torch.randint(8, (5,))), [(4, 1, "mp")],
+    ),
     "time beside units": (
         lambda: Function(flow, i=L(3, 4), a=L(5, 6), b=L(6, 4), out=L(4, 2)),
         ROWS, [(4, 1, "mps"), (6, 1, "fp")],
     ),
     "gated stack": (
         lambda: Function(gated, i=L(1, 4), one=gates(4, 5, 6), two=gates(4, 5, 6), out=L(6, 2)),
-        STEPS, [(4, 1, "mp"), (5, 1, "fp"), (5, 1, "fp"), (6, 1, "prs")],
+        STEPS, [(4, 1, "mps"), (5, 1, "fp"), (5, 1, "fp"), (6, 1, "prs")],
     ),
     "modulated convolution": (
         lambda: Function(modulated, style=L(3, 3), w=small(5, 3, 3, 3), out=nn.Conv2d(5, 2, 1)),

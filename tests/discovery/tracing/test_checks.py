@@ -93,3 +93,12 @@ def test_gradients_in_a_forward_are_named():
     with pytest.raises(ToroidsError, match="takes gradients in its forward pass"):
         td.discover(Function(forward, **layers()), torch.randn(2, 3))
     assert torch.autograd.grad is before
+
+
+def test_packed_sequences_are_named():
+    def forward(m, x):
+        packed = nn.utils.rnn.pack_padded_sequence(x, [3, 2], batch_first=True)
+        return m.rnn(packed)[1][0]
+
+    with pytest.raises(ToroidsError, match="packs sequences.*discover the module without packing"):
+        td.discover(Function(forward, rnn=nn.LSTM(3, 4, batch_first=True)), torch.randn(2, 3, 3))

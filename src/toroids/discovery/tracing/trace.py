@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import traceback
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from operator import getitem
@@ -18,7 +19,9 @@ from toroids.discovery.tracing.assumed import equal_lengths, guards_of
 from toroids.discovery.tracing.checks import Answered, checks_of
 from toroids.discovery.tracing.eager import as_called, heard_gradients
 from toroids.discovery.tracing.example import Axis, Example
+from toroids.discovery.tracing.masked import choose_by_masks
 from toroids.discovery.tracing.presence import Present, asks_data, remove_checks, without_hints
+from toroids.discovery.tracing.products import contract_products
 from toroids.discovery.tracing.program import (
     Program,
     Source,
@@ -138,6 +141,8 @@ def trace(
     graph = exported.graph_module
     remove_checks(graph.graph)
     graph.graph.eliminate_dead_code()  # what no counted output reads restricts nothing
+    contract_products(graph.graph)
+    choose_by_masks(graph.graph)
     aliases, first = alias_names(model)
     sources: dict[str, Source] = {}
     numbers = iter(range(len(example.tensors)))
@@ -355,7 +360,23 @@ def _refusal(counted: Counted, example: Example, error: BaseException) -> str:
             f"`{type(model).__name__}` takes gradients in its forward pass, which a trace does not "
             "hold; pass the module of which it takes them, or pass a group written by hand."
         )
+    if _packs(error):
+        return (
+            f"`{type(model).__name__}` packs sequences, and a trace does not hold how many go on "
+            "at every step; discover the module without packing: its weights and its group are the "
+            "same. Or pass a group written by hand."
+        )
     return (
         f"`{type(model).__name__}` cannot be traced: {first_line(error)}. Discovery needs a "
         "forward pass that does not branch on its data; change it, or pass a group written by hand."
+    )
+
+
+def _packs(error: BaseException) -> bool:
+    """Whether it was a recurrent layer of PyTorch that failed, on packed sequences."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(
+        frame.f_code.co_filename.endswith("modules/rnn.py")
+        and frame.f_locals.get("batch_sizes") is not None
+        for frame, _ in frames
     )
