@@ -56,7 +56,7 @@ def still_axes(c: Constraints, parameters: Mapping[str, Value], found: Orbits) -
 def _pairs(
     inner: Space, outer: Sequence[Leg], shapes: Mapping[str, tuple[int, ...]]
 ) -> Iterator[tuple[str, tuple[int, int]]]:
-    if inner.size < 2 or inner.copies > 1:
+    if inner.size < 2 or inner.copies > 1 or len(inner.legs) < 2:  # one that nothing writes
         return
     pairs = []
     for leg in inner.legs:
