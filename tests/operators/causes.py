@@ -25,9 +25,6 @@ CAUSES: dict[str, tuple[str, ...]] = {
     "trial exchanges weights of numbers that are rounded to the same integer": ("bincount",),
     "a histogram of vectors has no rule, and the ends of its bins must ascend, which trial does not "
     "know": ("histogramdd",),
-    "entries that are cut away meet nothing but zeros: they move as they like, and stay in place": (
-        "nn.functional.pad.constant",
-    ),
     "the boundaries must ascend, which trial does not know": ("searchsorted",),
     "the result has one entry for every pair of rows, which is no product of axes": (
         "nn.functional.pdist",
