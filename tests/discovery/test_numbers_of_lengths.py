@@ -9,6 +9,7 @@ from discovery.function import Function
 from torch import nn
 
 import toroids as td
+from toroids.discovery.tracing import explore as exploring
 from toroids.discovery.tracing.program import varies
 
 
@@ -55,6 +56,11 @@ def join(f, g, h):
     return torch.cat([f(h[:, :20]), g(h[:, 20:])], 1)
 
 
+def written(x, h):
+    x[:, 20:] = h[:, 20:].tanh()
+    return x
+
+
 # name: (what is made of hidden units, actions); the part behind is empty on the example.
 PARTS = {
     "an activation": (lambda m, h: join(torch.relu, torch.tanh, h), "permute"),
@@ -62,11 +68,29 @@ PARTS = {
         lambda m, h: join(nn.Identity(), lambda z: 2 * z, h), "mix permute",
     ),
     "parameters": (lambda m, h: join(torch.relu, lambda z: z.relu() * m.c, h), "permute rescale"),
+    "counted from the end": (
+        lambda m, h: torch.cat([h[:, :-20].tanh(), h[:, -20:].relu()], 1), "permute",
+    ),
+    "in place": (lambda m, h: written(F.relu(h), h), "permute"),
+    "an index": (
+        lambda m, h: F.relu(h) + h[:, torch.arange(h.shape[1])[20:]].tanh().sum(1)[:, None],
+        "permute",
+    ),
+    "a diagonal": (
+        lambda m, h: F.relu(h) + (h @ h.mT).diagonal(20, 1, 2).tanh().sum(1)[:, None, None],
+        "permute",
+    ),
 }  # fmt: skip
 
 
+@pytest.fixture(params=[250, 0])
+def size(request, monkeypatch):
+    """Whether lengths stay open in traces, or are numbers, as in those of large networks."""
+    monkeypatch.setattr(exploring, "SMALL", request.param)
+
+
 @pytest.mark.parametrize("name", PARTS)
-def test_parts_that_are_empty_on_the_example_are_looked_at(name):
+def test_parts_that_are_empty_on_the_example_are_looked_at(name, size):
     part, actions = PARTS[name]
     torch.manual_seed(0)
     model = Function(
@@ -77,6 +101,39 @@ def test_parts_that_are_empty_on_the_example_are_looked_at(name):
     assert " ".join(sorted(group.spaces[0].actions)) == actions
     assert "(any, any, 3)" in group.notes[0]
     assert deviation(model, group, [torch.randn(1, 25, 3), torch.randn(2, 20, 3)]) < 1e-8
+
+
+# What large networks make of the rows of a table that no rows but these tell apart.
+ROWS = {
+    "as many as positions": lambda m, t: m.table[:t].mean(0),
+    "none of the first behind a length": lambda m, t: m.table[max(t - 60, 0) :].sum(0),
+    "the last ones": lambda m, t: m.table[-(100 // t) :].mean(0),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_that_some_lengths_tell_apart_stay_in_place(name, monkeypatch):
+    monkeypatch.setattr(exploring, "SMALL", 0)
+    model = Function(
+        lambda m, x: m.o(F.relu(m.e(x) + ROWS[name](m, x.shape[1]))),
+        e=nn.Linear(3, 4), o=nn.Linear(4, 2), table=nn.Parameter(torch.randn(4, 4)),
+    )  # fmt: skip
+    group = td.discover(model, torch.randn(2, 6, 3))
+    assert [space.size for space in group.spaces] == [4]
+    assert deviation(model, group, [torch.randn(1, t, 3) for t in (2, 6, 30, 62)]) < 1e-8
+
+
+def test_pieces_of_which_the_example_has_one_only(monkeypatch):
+    monkeypatch.setattr(exploring, "SMALL", 0)
+    kinds = torch.relu, torch.tanh
+
+    def forward(m, x):
+        return m.o(torch.cat([f(z) for f, z in zip(kinds * 9, m.e(x).split(20, 1))], 1))  # noqa: B905
+
+    model = Function(forward, e=nn.Linear(3, 4), o=nn.Linear(4, 2))
+    group = td.discover(model, torch.randn(2, 6, 3))
+    assert group.spaces[0].actions == {"permute"}
+    assert deviation(model, group, [torch.randn(1, 30, 3)]) < 1e-8
 
 
 # Of two inputs, as long on the example; actions on hidden units that both are read by.

@@ -141,7 +141,9 @@ def slice_(
 ) -> Value:  # fmt: skip
     """Positions start, start + step, ... of an axis."""
     taken = np.arange(x.shape[dim])[slice(start, end, step)]
-    if len(taken) < x.shape[dim] or c.open[0] != c.arguments_open[0]:
+    # all that there is, however long it is, or up to a length that may be a smaller one elsewhere
+    as_long_as_given = c.open[0] == c.arguments_open[0] and c.open[0][dim]
+    if len(taken) < x.shape[dim] or not as_long_as_given:
         axes.cut_open(c, x, dim, start, end, step)
     return axes.take(c, x, dim, taken)
 

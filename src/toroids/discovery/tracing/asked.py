@@ -26,6 +26,7 @@ class Question:
         answer: of the condition.
         example: where it was asked.
         guessed: whether it is only one of those that the code may have asked.
+        cuts: whether nobody asked it: an axis is cut there, behind which there may be more.
     """
 
     place: tuple[CodeType, int]
@@ -33,6 +34,7 @@ class Question:
     answer: bool
     example: Example
     guessed: bool = False
+    cuts: bool = False
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -47,7 +49,8 @@ class Question:
         """
         numbers = {axis: self.example.size(axis) for axis in self.example.axes}
         named = self.condition.numbers
-        for sizes in choices(self.condition.axes, numbers, self._is_otherwise, named):
+        # where an answer changes, as that to t > 20, nothing else may change yet, as max(t, 21)
+        for sizes in choices(self.condition.axes, numbers, self._is_otherwise, named, each=2):
             yield self.example.resized(sizes)
             alike = together(sizes, numbers)
             if alike != sizes:

@@ -164,9 +164,14 @@ class _Explorer:
         first = self._first()
         grown = self._grown()
         self.programs.append(self._traced(grown))
+        longer = self._behind_cuts(grown)
+        if longer is not grown:
+            self.programs = [self._traced(longer)]
         check_operators(self.model, self.programs[0])
-        if grown is not self.example:
-            self._look(grown)
+        if longer is not self.example:
+            self._look(longer)
+        if longer is not grown:  # where all parts are there, too, for a twin
+            self._look(self._one_longer(longer))
         self._look(self.example, first)
         self.points.reverse()
         for other in also:
@@ -176,7 +181,7 @@ class _Explorer:
             self._look_at_other_numbers()
         self._tell_sizes_from_numbers()
         asked = self.call.asked
-        open_ = [q for q in asked.unanswered() if q.key not in self.settled]
+        open_ = [q for q in asked.unanswered() if q.key not in self.settled and self._counts(q)]
         open_ = [q for q in open_ if not (q.guessed or q.is_fixed or asked.is_answered_there(q))]
         notes = [
             *Sizes(self.example, self.points).notes(open_),
@@ -247,6 +252,37 @@ class _Explorer:
                     grown |= some
         return self.example.resized(grown) if grown else self.example
 
+    def _behind_cuts(self, grown: Example) -> Example:
+        """An example so long that something is behind every cut of an axis that is not open.
+
+        Returns:
+            It, or the same: a trace shows nothing of what becomes of a part that is empty in it.
+        """
+        if not any(q.cuts and self._counts(q) for q in self.call.asked.questions.values()):
+            return grown
+        self._one_longer(grown)  # which tells which lengths in the middle of the module follow it
+        sizes = self._needed(grown)
+        accepted = sizes and self.call.accepts(grown.resized(sizes)) is not None
+        return grown.resized(sizes) if accepted else grown
+
+    def _one_longer(self, example: Example) -> Example:
+        """An example with one more position along every axis that allows it alone."""
+        axes = [axis for axis in example.axes if not self._is_image(axis)]
+        more = {axis: example.size(axis) + 1 for axis in axes}
+        found = {axis: n for axis, n in more.items() if self._accepted({axis: n}, example)}
+        return example.resized(found if self._accepted(found, example) else {})
+
+    def _needed(self, grown: Example) -> dict[Axis, int]:
+        """Lengths at which there is something behind what was cut, as far as these are known."""
+        longer: dict[Axis, int] = {}
+        asked = [q for q in self.call.asked.questions.values() if q.cuts and self._counts(q)]
+        for question in asked:
+            example = next(question.otherwise(), grown)
+            for axis in [] if self._is_too_large(example) else example.axes:
+                if example.size(axis) > max(grown.size(axis), longer.get(axis, 0)):
+                    longer[axis] = example.size(axis)
+        return longer
+
     def _accepted(self, sizes: Mapping[Axis, int], of: Example | None = None) -> bool:
         found = self.call.accepts((of or self.example).resized(sizes), listen=False)
         return found is not None and any(x.numel() for x in found)
@@ -273,14 +309,16 @@ class _Explorer:
             self.tried.setdefault(axis, set()).add(example.size(axis))
         if not keep and self._is_large() and self._went(example):
             return True
+        closed = False
         for program in self.programs:
             if program.example.is_like(example) and self.call.agrees(program, example, expected):
+                closed = self._was_closed(program, example)
                 if keep or program not in [point.program for point in self.points]:
                     self.points.append(Point(program, example))
-                if self._was_closed(program, example):
-                    break
-                return True
-        if like and self._is_resized(example, expected, keep):
+                if not closed:
+                    return True
+                break
+        if like and not closed and self._is_resized(example, expected, keep):
             return True
         program = self._traced(example)
         if program.lengths and not self.call.agrees(program, example, expected):
@@ -313,6 +351,8 @@ class _Explorer:
         program = resized(self.programs[0], example) if self.programs else None
         if program is None or not self.call.agrees(program, example, expected):
             return False
+        if self._was_closed(self.programs[0], example):
+            return False
         if keep:
             self.points.append(Point(program, example))
         return True
@@ -339,16 +379,18 @@ class _Explorer:
         return True
 
     def _was_closed(self, program: Program, example: Example) -> bool:
-        """Whether a trace with open lengths took a length for a number, which is another one here.
+        """Whether a trace took for granted of the lengths what is otherwise here.
 
-        So it does where two lengths of the example are equal by chance, or one is the larger, and
-        with parts that are empty up to some length.
+        A trace with open lengths takes one for a number where two lengths of the example are equal
+        by chance, or one is the larger. Any trace shows nothing of parts that are empty in it.
 
         Returns:
             Whether to trace again at this example.
         """
-        if not program.lengths or len(self.programs) > CLOSED:
+        if len(self.programs) > CLOSED:
             return False
+        if not program.lengths:
+            return program.has_empty and not self._went(example)
         closed = any(_is_closed(program, axis, example.size(axis)) for axis in example.axes)
         return closed or not relates(program, example)
 
@@ -359,6 +401,8 @@ class _Explorer:
         if other is not None:
             self._look(other)
             self._look_at_other_counts(other)
+        if self._is_large():
+            self._tell_sizes_from_numbers()
         # a large network is traced no third time for it, but where its numbers are known
         looks = not self._is_large() or self.programs[0].twin is not None
         for example in filter(None, [self._single(), self._long()] if looks else []):
@@ -387,7 +431,8 @@ class _Explorer:
     def _went(self, example: Example) -> bool:
         """Whether a call took the same path through the code as one where a program stands."""
         path = self.call.paths.get(example.sizes)
-        known = [self.call.paths.get(point.example.sizes) for point in self.points]
+        looked = [p.example for p in self.programs] + [p.example for p in self.points]
+        known = [self.call.paths.get(example.sizes) for example in looked]
         return path is not None and path in known
 
     def _look_far(self) -> None:
@@ -456,7 +501,11 @@ class _Explorer:
             while open_ := [
                 q
                 for q in asked.unanswered()
-                if q.guessed is guessed and q.key not in done and self._may_vary(q)
+                if q.guessed is guessed
+                and q.key not in done
+                and self._may_vary(q)
+                and self._counts(q)
+                and not (q.cuts and asked.is_answered_there(q))
             ][:left]:
                 for question in open_:
                     done.add(question.key)
@@ -467,6 +516,12 @@ class _Explorer:
         works = _entries(example) * self.weights > WORK
         most = LARGER * _entries(self.example) if self._is_large() or works else ENTRIES
         return _entries(example) > max(most, _entries(self.example))
+
+    def _counts(self, question: Question) -> bool:
+        """Whether it is no cut of an axis that is open, whose trace tells what is behind."""
+        lengths = self.programs[0].lengths if self.programs else ()
+        axes = question.condition.axes
+        return not question.cuts or not (question.answer or all(axis in lengths for axis in axes))
 
     def _may_vary(self, question: Question) -> bool:
         """Whether it is no guess about lengths that were never seen to vary."""

@@ -33,8 +33,9 @@ class Sizes:
         ]
         self.points = [p for p, same in zip(points, alike, strict=True) if same]
         self.others = [p for p, same in zip(points, alike, strict=True) if not same]
-        programs = [p.program for p in self.points]
-        self.programs = list(dict.fromkeys(programs))
+        programs = [p.program.origin or p.program for p in self.points]
+        # the example may be read off the one with a twin, or be where that was traced
+        self.programs = sorted(dict.fromkeys(programs), key=lambda p: p.twin is None)
 
     def is_paired(self, axis: Axis) -> bool:
         """Whether one program gives what the module gives at several lengths of an axis."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from toroids.discovery.tracing.asked import Asked, Question
+from toroids.discovery.tracing.cuts import cuts_of
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.frames import LONGEST, asking, handlers, numbers_in
 from toroids.discovery.tracing.lengths import (
@@ -110,6 +111,7 @@ class Asking(TorchFunctionMode):
         except Exception:
             self._ask_of_handlers(leaves, caller)
             raise
+        self._note_cuts(func, args, kwargs or {}, caller)
         self._note_made(result)
         name = _name(func)
         if name is None or not args or not isinstance(args[0], Tensor):
@@ -151,9 +153,20 @@ class Asking(TorchFunctionMode):
     def _note_made(self, result: Any) -> None:
         """Tells what a function gives from all else by the path up to there."""
         parts = result if isinstance(result, list | tuple) else [result]
-        for i, part in enumerate(parts):
-            if isinstance(part, Tensor):
-                self._made[id(part)] = weakref.ref(part), hash((self.asked.path, i))
+        made = [part for part in parts if isinstance(part, Tensor)]
+        if any(0 in part.shape for part in made):  # of which a path may show nothing
+            self.asked.path = hash((self.asked.path, *(0 in part.shape for part in made)))
+        for i, part in enumerate(made):
+            self._made[id(part)] = weakref.ref(part), hash((self.asked.path, i))
+
+    def _note_cuts(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], frame: FrameType
+    ) -> None:
+        """Asks whether there is more of an axis than what a number cuts off."""
+        for axis, bound in cuts_of(func, args, kwargs):
+            if id(args[0]) not in (self._held or {}):
+                more = applied(">", operator.gt, self._term(args[0], axis), bound)
+                self._note((frame.f_code, bound), more, args[0].shape[axis] > bound, cuts=True)
 
     def _lengths(
         self,
@@ -268,7 +281,11 @@ class Asking(TorchFunctionMode):
             self._note(unused.place, applied("==", operator.eq, unused.number, value))
 
     def _note(
-        self, place: tuple[CodeType, int], condition: Term, answer: bool | None = None
+        self,
+        place: tuple[CodeType, int],
+        condition: Term,
+        answer: bool | None = None,
+        cuts: bool = False,
     ) -> None:
         """Notes a question; without an answer one that may have been asked."""
         if not condition.lengths or not self._open:
@@ -282,7 +299,9 @@ class Asking(TorchFunctionMode):
             return
         self._count[asks] += 1
         if self._count[asks] <= (MOST if guessed else PER_PLACE):
-            self.asked.questions[key] = Question(place, condition, answer, self.example, guessed)
+            self.asked.questions[key] = Question(
+                place, condition, answer, self.example, guessed, cuts
+            )
 
 
 def _place(frame: FrameType) -> tuple[CodeType, int]:

@@ -24,6 +24,7 @@ def choices(
     numbers: Mapping[Name, int],
     fails: Callable[[Mapping[Name, int]], bool],
     named: Collection[int] = (),
+    each: int = 1,
 ) -> Iterator[dict[Name, int]]:
     """Lengths at which something fails, near by.
 
@@ -32,6 +33,7 @@ def choices(
         numbers: what these are.
         fails: whether it does at others.
         named: numbers with which lengths are compared.
+        each: how many are given for a length, the farthest first.
 
     Yields:
         Another number for one length; one that has the same factors; others for two.
@@ -40,7 +42,7 @@ def choices(
     for lengths in (_near, _multiples):
         for x in names:
             found = (n for n in lengths(numbers[x], further) if fails({**numbers, x: n}))
-            yield from ({x: n} for n in itertools.islice(found, 1))
+            yield from ({x: n} for n in reversed([*itertools.islice(found, each)]))
     for pair in itertools.combinations(names, 2):
         both = (dict(zip(pair, n, strict=True)) for n in itertools.product(PAIRS, PAIRS))
         yield from itertools.islice((n for n in both if fails({**numbers, **n})), 1)

@@ -106,6 +106,13 @@ class Program:
     notes: tuple[str, ...]
     origin: "Program | None" = None
 
+    @cached_property
+    def has_empty(self) -> bool:
+        """Whether there are tensors without entries in it, of which it shows nothing."""
+        nodes = self.graph.graph.nodes
+        tensors = (x for node in nodes for x in tree_leaves(node.meta.get("val")))
+        return any(isinstance(x, Tensor) and 0 in x.shape for x in tensors)
+
     def run(
         self,
         params: Params,
