@@ -28,6 +28,22 @@ class Bounded(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def check_states(x: Tensor, states: Sequence[Tensor], *others: Any) -> None:
+    """Raises where an LSTM's states are of another number of sequences than its input.
+
+    Args:
+        x: of shape (sequences, positions, features), the first two in the order that `others` says.
+        states: of shape (layers, sequences, units); of packed sequences something else, unchecked.
+        others: the further arguments of `aten::lstm`.
+
+    Raises:
+        IndexError: they are; PyTorch checks it in `nn.LSTM` only, not where a trace calls it.
+    """
+    sequences = x.shape[0 if others[-1] else 1]
+    if isinstance(states, list | tuple) and any(state.shape[1] != sequences for state in states):
+        raise IndexError("states are of another number of sequences")
+
+
 def _check_bags(
     input: Tensor, offsets: Tensor | None = None, include_last_offset: bool = False, **_: Any
 ) -> None:

@@ -54,11 +54,11 @@ DRAWS = 3
 # Questions about lengths that are answered the other way, and at how many sizes each is tried.
 ASKED, GUESSED, TRIES = 48, 16, 6
 # How many more programs are looked for all around; the entries of inputs that small networks are
-# given, and how many more than in the example large ones are.
+# given, and how many more than in the example ones of much work are.
 MORE, ENTRIES, LARGER = 2, 2**20, 32
 # Numbers of the inputs times those of the weights, about the work of a call, up to which any other
-# size is looked at: some seconds.
-WORK = 2**34
+# size is looked at: some seconds; of large networks, which are called more often, a tenth of one.
+WORK, LESS = 2**34, 2**29
 # Traces whose guards are looked at.
 ROUNDS = 6
 # Lengths of the first and of other axes at which loops are looked at, and operators at most there.
@@ -401,7 +401,7 @@ class _Explorer:
         if other is not None:
             self._look(other)
             self._look_at_other_counts(other)
-        if self._is_large():
+        if self._is_large() and len(self.programs) == 1:
             self._tell_sizes_from_numbers()
         # a large network is traced no third time for it, but where its numbers are known
         looks = not self._is_large() or self.programs[0].twin is not None
@@ -513,8 +513,8 @@ class _Explorer:
                 left -= len(open_)
 
     def _is_too_large(self, example: Example) -> bool:
-        works = _entries(example) * self.weights > WORK
-        most = LARGER * _entries(self.example) if self._is_large() or works else ENTRIES
+        works = _entries(example) * self.weights > (LESS if self._is_large() else WORK)
+        most = LARGER * _entries(self.example) if works else ENTRIES
         return _entries(example) > max(most, _entries(self.example))
 
     def _counts(self, question: Question) -> bool:

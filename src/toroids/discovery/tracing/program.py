@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from toroids.binary.sign import OPERATOR as SIGN_WITHOUT_ZERO
 from toroids.discovery.axes.values import OpenFloat, OpenInt
+from toroids.discovery.tracing.bounded import check_states
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.errors import DataError, first_line
 from toroids.params import Params
@@ -488,6 +489,8 @@ def call(node: fx.Node, look_up: LookUp, how: Execution) -> Any:
     if isinstance(node.target, torch._ops.HigherOrderOperator):  # torch.cond, map, scan
         arguments = map_aggregate(arguments, lambda a: _branch(a, how))
     arguments, keywords = _rewritten(arguments, how), _rewritten(keywords, how)
+    if operator_name(node) == "aten::lstm":
+        check_states(*arguments)
     run = _WITH_SLOPES.get(operator_name(node), node.target)
     result = run(*arguments, **keywords)  # type: ignore[operator]
     if how.wide and isinstance(result, Tensor) and result.dtype in WIDE:
