@@ -7,9 +7,12 @@ import pytest
 import sympy
 import torch
 import torch.nn.functional as F
+from discovery.far import deviation
+from discovery.function import Function
 from torch import nn
 
 import toroids as td
+from toroids.discovery.tracing import explore as exploring
 from toroids.discovery.tracing.asked import Asked
 from toroids.discovery.tracing.assumed import equal_lengths, excluded
 from toroids.discovery.tracing.example import example_of
@@ -236,3 +239,44 @@ def test_the_users_random_numbers_go_on_as_they_would():
     with pytest.raises(ToroidsError, match="draws random numbers"):
         td.discover(model, inputs)
     assert torch.equal(torch.rand(3), expected)
+
+
+# What the last of many layers that share their code does on long inputs.
+LATE = {
+    "asked": lambda h, most: h.tanh() if h.shape[1] > most else h.relu(),
+    "added": lambda h, most: (h + max(0, h.shape[1] - most)).relu(),
+    "cut": lambda h, most: torch.cat([h[:, :most].relu(), h[:, most:].tanh()], 1),
+    "of a shorter stream": lambda h, most: (
+        h.tanh() if h[:, :: 1 + 3 * (most < 99)].shape[1] > most else h.relu()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_every_layer_of_one_code_is_heard(name, monkeypatch):
+    monkeypatch.setattr(exploring, "SMALL", 0)
+    bounds = (9999,) * 9 + (20,)
+
+    def forward(m, x):
+        for layer, most in zip(m.layers, bounds, strict=True):
+            x = x + m.o(LATE[name](layer(x), most))
+        return x
+
+    layers = nn.ModuleList(nn.Linear(3, 4) for _ in bounds)
+    model = Function(forward, layers=layers, o=nn.Linear(4, 3))
+    group = td.discover(model, torch.randn(2, 6, 3))
+    assert deviation(model, group, [torch.randn(1, t, 3) for t in (6, 30, 90)]) < 1e-8
+    assert {frozenset({"permute"})} == {space.actions for space in group.spaces}
+
+
+def test_layers_are_looked_at_where_most_of_them_do_something_else(monkeypatch):
+    monkeypatch.setattr(exploring, "SMALL", 0)
+
+    def forward(m, x):
+        for i, layer in enumerate(m.layers):
+            x = x + (layer(x).tanh() if x.shape[1] > 7 + 3 * i else layer(x).relu())
+        return x
+
+    layers = nn.ModuleList(nn.Linear(3, 3) for _ in range(20))
+    explored = exploring.explore(Function(forward, layers=layers), torch.randn(2, 6, 3))
+    assert len(explored.programs) < 6  # not one for every layer

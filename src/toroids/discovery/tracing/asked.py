@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import CodeType
 from typing import Any
 
@@ -41,6 +42,11 @@ class Question:
         """What tells it from others, whatever the answer."""
         return (*self.place, self.condition.text)
 
+    @cached_property
+    def like(self) -> tuple[Any, ...]:
+        """What it has in common with those that the same code asks of other values, as layers."""
+        return (*self.place, _VALUE.sub("value", self.condition.text))
+
     def otherwise(self) -> Iterator[Example]:
         """Examples near by at which the answer is the other one.
 
@@ -69,6 +75,12 @@ class Question:
         tried = ({**numbers, **dict.fromkeys(axes, n)} for axes in some for n in FAR_AND_NEAR)
         return not any(map(self._is_otherwise, tried))
 
+    def is_answered_by(self, other: "Question") -> bool:
+        """Whether the other answer was heard where this one would be otherwise."""
+        sizes = {axis: other.example.size(axis) for axis in other.example.axes}
+        alike = sizes.keys() >= set(self.condition.axes)
+        return other.answer is not self.answer and alike and self._is_otherwise(sizes)
+
     def _is_otherwise(self, sizes: Mapping[Axis, int]) -> bool:
         return self.condition.is_true(sizes) is (not self.answer)
 
@@ -78,11 +90,6 @@ class Question:
         text = text[1:-1] if text.startswith("(") else text
         where = f" in `{self.place[0].co_qualname}`" if self.condition.is_inside else ""
         return f"`{text if self.answer else f'not {text}'}`{where}"
-
-
-def _asks(question: Question) -> str:
-    """What is asked, of whichever value: every layer asks the same."""
-    return _VALUE.sub("value", question.condition.text)
 
 
 @dataclass
@@ -121,15 +128,27 @@ class Asked:
         """Whether the same code was heard to answer otherwise, of a value in the middle perhaps."""
         if not question.condition.is_inside:
             return self.is_answered(question)
-        asks = _asks(question)
         there = (
             q
             for q in self.questions.values()
-            if q.place == question.place or (q.place[0] is question.place[0] and _asks(q) == asks)
+            if q.place == question.place
+            or (q.place[0] is question.place[0] and q.like[-1] == question.like[-1])
         )
         return any(q.answer is not question.answer for q in there)
 
     def unanswered(self) -> list[Question]:
-        """Questions that were answered one way only, each as it was heard first."""
-        first = {q.key: q for q in reversed(self.questions.values()) if not self.is_answered(q)}
+        """Questions that were answered one way only, each as it was heard first.
+
+        Returns:
+            Those whose other answer was not heard, of another value by the same code either, where
+            this one would be otherwise: values are others once a layer has done something else.
+        """
+        heard: dict[Any, list[Question]] = {}
+        for question in self.questions.values():
+            heard.setdefault(question.like, []).append(question)
+        first = {
+            q.key: q
+            for q in reversed(self.questions.values())
+            if not self.is_answered(q) and not any(map(q.is_answered_by, heard[q.like]))
+        }
         return [*reversed(first.values())]

@@ -8,6 +8,7 @@ at other sizes; where it gives something else than the trace that is there, it i
 import contextlib
 import copy
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
@@ -157,6 +158,7 @@ class _Explorer:
         self.points: list[Point] = []
         self.tried: dict[Axis, set[int]] = {}
         self.answered: dict[str, bool] = {}
+        self.reach: dict[object, int] = {}  # entries of the inputs that answer questions otherwise
         self.settled: set[object] = set()  # questions that no input answers otherwise
 
     def explored(self, also: Sequence[Example]) -> Explored:
@@ -495,22 +497,24 @@ class _Explorer:
 
     def _look_where_asked(self) -> None:
         """Looks where the forward's questions in Python are answered the other way."""
-        asked, done = self.call.asked, set[object]()
+        asked, done, looks = self.call.asked, set[object](), Counter[object]()
         for guessed, most in ((False, ASKED), (True, GUESSED)):
             left = most // 4 if self._is_large() else most
-            while open_ := [
-                q
-                for q in asked.unanswered()
-                if q.guessed is guessed
-                and q.key not in done
-                and self._may_vary(q)
-                and self._counts(q)
-                and not (q.cuts and asked.is_answered_there(q))
-            ][:left]:
-                for question in open_:
-                    done.add(question.key)
-                    self._look_for_other_answer(question)
-                left -= len(open_)
+            while left and (
+                open_ := [
+                    q
+                    for q in asked.unanswered()
+                    if q.guessed is guessed
+                    and q.key not in done
+                    and self._may_vary(q)
+                    and self._counts(q)
+                ]
+            ):
+                question = min(open_, key=lambda q: (looks[q.place], self._nearness(q)))
+                done.add(question.key)
+                looked = self._look_for_other_answer(question)
+                looks[question.place] += looked
+                left -= looked
 
     def _is_too_large(self, example: Example) -> bool:
         works = _entries(example) * self.weights > (LESS if self._is_large() else WORK)
@@ -528,20 +532,35 @@ class _Explorer:
         axes = question.condition.axes
         return not question.guessed or all(len(self.tried[axis]) > 1 for axis in axes)
 
-    def _look_for_other_answer(self, question: Question) -> None:
-        """Looks near by until a question is answered the other way, or the module takes nothing."""
+    def _nearness(self, question: Question) -> int:
+        """How near the other answer is: far away, a large network answers more at once."""
+        if not self._is_large():
+            return 0
+        if question.key not in self.reach:
+            example = next(question.otherwise(), self.example)
+            self.reach[question.key] = 0 if self._is_too_large(example) else _entries(example)
+        return -self.reach[question.key]
+
+    def _look_for_other_answer(self, question: Question) -> bool:
+        """Looks near by until a question is answered the other way, or the module takes nothing.
+
+        Returns:
+            Whether it was called anywhere.
+        """
         others = [*islice(question.otherwise(), TRIES)]
-        taken = False
+        taken = called = False
         for example in others:
             if self._is_too_large(example):
-                return
+                return called
             if example.sizes not in self.answered:
+                called = True
                 self.answered[example.sizes] = self._look(example, keep=False)
             taken |= self.answered[example.sizes]
-            if taken and (question.guessed or self.call.asked.is_answered(question)):
-                return
+            if taken and (question.guessed or question not in self.call.asked.unanswered()):
+                return called
         if question.needs_entries() if not others else not taken:
             self.settled.add(question.key)
+        return called
 
     def _look_at_other_numbers(self) -> None:
         """Looks at inputs of few entries, of which data leave much out, and at many."""

@@ -36,7 +36,8 @@ from toroids.discovery.tracing.lengths import (
 from toroids.discovery.tracing.middle import Middle
 
 MOST = 200  # questions that are guessed in one call
-PER_PLACE = 8  # questions of one place in the code, as in a loop
+PER_PLACE = 48  # unlike questions of one place in the code, as in a loop
+ALIKE = 4  # questions of one place that are alike but for the value, of the same length
 FAR = 8  # from where on numbers may be bounds of lengths of which no question was heard
 WINDOW = 12  # by how much fewer pixels an image may have behind a window
 VALUES = 6  # small numbers which a number may be that picks one of several things
@@ -294,14 +295,21 @@ class Asking(TorchFunctionMode):
         if answer is None:
             answer = condition.is_true(self._sizes)
         key = place, condition.text, answer
-        asks = "guessed" if guessed else place
         if answer is None or key in self.asked.questions:
             return
-        self._count[asks] += 1
-        if self._count[asks] <= (MOST if guessed else PER_PLACE):
-            self.asked.questions[key] = Question(
-                place, condition, answer, self.example, guessed, cuts
-            )
+        question = Question(place, condition, answer, self.example, guessed, cuts)
+        asks = "guessed" if guessed else place
+        alike = question.like, *sorted(map(self._length_now, condition.lengths))
+        self._count[alike] += 1
+        self._count[asks] += self._count[alike] == 1
+        most = MOST if guessed else PER_PLACE
+        if self._count[alike] <= ALIKE and self._count[asks] <= most:
+            self.asked.questions[key] = question
+
+    def _length_now(self, length: Axis | Middle) -> int:
+        if isinstance(length, Middle):
+            return length.formula.at(self._sizes)
+        return self._sizes[length]
 
 
 def _place(frame: FrameType) -> tuple[CodeType, int]:

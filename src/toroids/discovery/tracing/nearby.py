@@ -38,7 +38,7 @@ def choices(
     Yields:
         Another number for one length; one that has the same factors; others for two.
     """
-    further = {m for n in named if n <= FARTHEST for m in (n - 1, n, n + 1)}
+    further = {m for n in named if n <= FARTHEST for m in range(n - 1, n + 3)}
     for lengths in (_near, _multiples):
         for x in names:
             found = (n for n in lengths(numbers[x], further) if fails({**numbers, x: n}))
