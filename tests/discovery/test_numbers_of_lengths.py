@@ -188,3 +188,15 @@ def test_transformers_of_pytorch_that_look_whether_their_mask_is_causal():
     assert nn.modules.transformer._detect_is_causal_mask is detect
     assert sum("mix" in space.actions for space in group.spaces) == 2
     assert deviation(model, group, [torch.randn(1, 8, 4), torch.randn(3, 1, 4)]) < 1e-8
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_sizes_at_which_outputs_are_no_numbers_do_no_harm(axis, size):
+    def forward(m, x):
+        h = m.e(x)
+        rest = h[1:] if axis == 0 else h[:, 1:]  # none of a single one, whose mean is no number
+        return m.o(F.relu(h * rest.mean(axis, keepdim=True)))
+
+    model = Function(forward, e=nn.Linear(3, 4), o=nn.Linear(4, 2))
+    (space,) = td.discover(model, torch.randn(2, 5, 3)).spaces
+    assert space.actions == {"permute", "rescale", "flip"}
