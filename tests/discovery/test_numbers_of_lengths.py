@@ -200,3 +200,18 @@ def test_sizes_at_which_outputs_are_no_numbers_do_no_harm(axis, size):
     model = Function(forward, e=nn.Linear(3, 4), o=nn.Linear(4, 2))
     (space,) = td.discover(model, torch.randn(2, 5, 3)).spaces
     assert space.actions == {"permute", "rescale", "flip"}
+
+
+LISTS = {
+    "the rest of a list": lambda h: F.relu(h) + sum(z.tanh()[:, None] for z in h.unbind(1)[20:]),
+    "counted": lambda h: torch.stack(
+        [z.tanh() if k > 20 else z.relu() for k, z in enumerate(h.unbind(1))], 1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_of_positions_are_looked_at_where_code_may_do_something_else(name, size):
+    model = Function(lambda m, x: m.o(LISTS[name](m.e(x))), e=nn.Linear(3, 4), o=nn.Linear(4, 2))
+    (space,) = td.discover(model, torch.randn(2, 5, 3)).spaces
+    assert space.actions == {"permute"}

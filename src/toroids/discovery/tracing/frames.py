@@ -53,10 +53,16 @@ def numbers_in(frame: FrameType) -> list[int]:
     closed = {name: local[name] for name in code.co_freevars if name in local}
     near = [*map(vars, modules), *(m._modules for m in modules), closed, frame.f_globals]
     names = (*code.co_names, *code.co_freevars)
-    values = [*code.co_consts, *(space[name] for space in near for name in names if name in space)]
+    values = [*_literals(code), *(space[name] for space in near for name in names if name in space)]
     flat = [x for value in values for x in _flat(value)]
     flat = [int(x) if isinstance(x, str) and x.isdecimal() and len(x) < 5 else x for x in flat]
     return list(dict.fromkeys(x for x in flat if type(x) is int and 1 <= x <= LONGEST))
+
+
+def _literals(code: CodeType) -> Iterable[Any]:
+    """What code names, and what the code in it does, as that of a comprehension."""
+    for value in code.co_consts:
+        yield from _literals(value) if isinstance(value, CodeType) else (value,)
 
 
 def _flat(value: Any) -> Iterable[Any]:

@@ -41,6 +41,7 @@ ALIKE = 4  # questions of one place that are alike but for the value, of the sam
 FAR = 8  # from where on numbers may be bounds of lengths of which no question was heard
 WINDOW = 12  # by how much fewer pixels an image may have behind a window
 VALUES = 6  # small numbers which a number may be that picks one of several things
+LISTING = {"unbind", "__iter__"}  # what gives as many tensors as an axis is long
 MEASURES = {"size", "numel", "nelement", "__len__"}
 LAYOUTS = {"is_contiguous", "stride", "data_ptr", "storage_offset"}
 TYPES = {"is_floating_point", "type", "element_size", "itemsize"}
@@ -113,6 +114,7 @@ class Asking(TorchFunctionMode):
             self._ask_of_handlers(leaves, caller)
             raise
         self._note_cuts(func, args, kwargs or {}, caller)
+        self._note_list(func, args, kwargs or {}, caller)
         self._note_made(result)
         name = _name(func)
         if name is None or not args or not isinstance(args[0], Tensor):
@@ -168,6 +170,19 @@ class Asking(TorchFunctionMode):
             if id(args[0]) not in (self._held or {}):
                 more = applied(">", operator.gt, self._term(args[0], axis), bound)
                 self._note((frame.f_code, bound), more, args[0].shape[axis] > bound, cuts=True)
+
+    def _note_list(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], frame: FrameType
+    ) -> None:
+        """Asks what code may ask of a list that is as long as an axis, where nobody hears it."""
+        code = asking(frame) if getattr(func, "__name__", "") in LISTING else None
+        if code is None or id(args[0]) in (self._held or {}):
+            return
+        axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
+        term = self._term(args[0], axis % args[0].ndim)
+        for n in self._of_code(code):
+            if n >= FAR:
+                self._note(_place(code), applied(">", operator.gt, term, n))
 
     def _lengths(
         self,
