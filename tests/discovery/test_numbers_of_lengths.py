@@ -9,7 +9,7 @@ from discovery.function import Function
 from torch import nn
 
 import toroids as td
-from toroids.discovery.tracing import explore as exploring
+from toroids.discovery.tracing import looks
 from toroids.discovery.tracing.program import varies
 
 
@@ -86,7 +86,7 @@ PARTS = {
 @pytest.fixture(params=[250, 0])
 def size(request, monkeypatch):
     """Whether lengths stay open in traces, or are numbers, as in those of large networks."""
-    monkeypatch.setattr(exploring, "SMALL", request.param)
+    monkeypatch.setattr(looks, "SMALL", request.param)
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -113,7 +113,7 @@ ROWS = {
 
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_that_some_lengths_tell_apart_stay_in_place(name, monkeypatch):
-    monkeypatch.setattr(exploring, "SMALL", 0)
+    monkeypatch.setattr(looks, "SMALL", 0)
     model = Function(
         lambda m, x: m.o(F.relu(m.e(x) + ROWS[name](m, x.shape[1]))),
         e=nn.Linear(3, 4), o=nn.Linear(4, 2), table=nn.Parameter(torch.randn(4, 4)),
@@ -124,7 +124,7 @@ def test_rows_that_some_lengths_tell_apart_stay_in_place(name, monkeypatch):
 
 
 def test_pieces_of_which_the_example_has_one_only(monkeypatch):
-    monkeypatch.setattr(exploring, "SMALL", 0)
+    monkeypatch.setattr(looks, "SMALL", 0)
     kinds = torch.relu, torch.tanh
 
     def forward(m, x):

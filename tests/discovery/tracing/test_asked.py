@@ -12,10 +12,11 @@ from discovery.function import Function
 from torch import nn
 
 import toroids as td
-from toroids.discovery.tracing import explore as exploring
+from toroids.discovery.tracing import looks
 from toroids.discovery.tracing.asked import Asked
 from toroids.discovery.tracing.assumed import equal_lengths, excluded
 from toroids.discovery.tracing.example import example_of
+from toroids.discovery.tracing.explore import explore
 from toroids.discovery.tracing.lengths import length_of, with_formula
 from toroids.discovery.tracing.listening import Asking
 from toroids.errors import ToroidsError
@@ -85,7 +86,7 @@ def test_images_need_not_be_square(asked):
 
 
 def test_graphs_of_many_operators_are_asked_too(monkeypatch):
-    monkeypatch.setattr("toroids.discovery.tracing.explore.SMALL", 2)  # no trace with open lengths
+    monkeypatch.setattr("toroids.discovery.tracing.looks.SMALL", 2)  # no trace with open lengths
     for name in ("far", "all at once", "entries"):
         (space,) = td.discover(Either(ASKED[name]), torch.randn(2, 5, 3)).spaces
         assert space.actions == {"permute"}
@@ -254,7 +255,7 @@ LATE = {
 
 @pytest.mark.parametrize("name", LATE)
 def test_every_layer_of_one_code_is_heard(name, monkeypatch):
-    monkeypatch.setattr(exploring, "SMALL", 0)
+    monkeypatch.setattr(looks, "SMALL", 0)
     bounds = (9999,) * 9 + (20,)
 
     def forward(m, x):
@@ -270,7 +271,7 @@ def test_every_layer_of_one_code_is_heard(name, monkeypatch):
 
 
 def test_layers_are_looked_at_where_most_of_them_do_something_else(monkeypatch):
-    monkeypatch.setattr(exploring, "SMALL", 0)
+    monkeypatch.setattr(looks, "SMALL", 0)
 
     def forward(m, x):
         for i, layer in enumerate(m.layers):
@@ -278,5 +279,5 @@ def test_layers_are_looked_at_where_most_of_them_do_something_else(monkeypatch):
         return x
 
     layers = nn.ModuleList(nn.Linear(3, 3) for _ in range(20))
-    explored = exploring.explore(Function(forward, layers=layers), torch.randn(2, 6, 3))
+    explored = explore(Function(forward, layers=layers), torch.randn(2, 6, 3))
     assert len(explored.programs) < 6  # not one for every layer

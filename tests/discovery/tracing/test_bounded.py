@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 import toroids as td
-from toroids.discovery.tracing import explore as exploring
+from toroids.discovery.tracing import looks
 from toroids.discovery.tracing.bounded import Bounded, check_states
 
 
@@ -45,7 +45,7 @@ def test_states_of_another_number_of_sequences_fail(first):
 
 
 def test_a_trace_of_an_lstm_is_run_at_other_batches(monkeypatch):
-    monkeypatch.setattr(exploring, "SMALL", 0)  # as in a large network, its states are numbers
+    monkeypatch.setattr(looks, "SMALL", 0)  # as in a large network, its states are numbers
     model = Function(
         lambda m, x: m.o(m.a(x)[0]), a=nn.LSTM(3, 4, batch_first=True), o=nn.Linear(4, 2)
     )

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import toroids as td
-from toroids.discovery.tracing import explore as exploring
+from toroids.discovery.tracing import looks
 from toroids.discovery.tracing.example import example_of
+from toroids.discovery.tracing.explore import explore
 from toroids.discovery.tracing.program import twin_of
 from toroids.discovery.tracing.resized import resized
 from toroids.discovery.tracing.trace import trace
@@ -99,10 +100,10 @@ def test_large_graphs_are_traced_twice_and_where_they_do_something_else(monkeypa
         made.append(args[1].sizes)
         return trace(*args, **kwargs)
 
-    monkeypatch.setattr(exploring, "trace", counted)
+    monkeypatch.setattr(looks, "trace", counted)
     model = Deep(most=11).eval()
-    explored = exploring.explore(model, torch.randn(2, 6, 4))
-    assert len(explored.main.graph.graph.nodes) > exploring.SMALL
+    explored = explore(model, torch.randn(2, 6, 4))
+    assert len(explored.main.graph.graph.nodes) > looks.SMALL
     assert len(made) == 3  # the example, a twin at other sizes, and more than eleven positions
     assert len(explored.points) > 3
     assert td.verify(td.discover(model, torch.randn(2, 6, 4)), model, torch.randn(3, 14, 4)) < 1e-8
