@@ -58,6 +58,14 @@ def by_bmm(m, tokens):
     return (y * m.gate(tokens).softmax(-1).t()[..., None]).sum(0)
 
 
+def by_repeating(m, tokens):
+    """Tokens one after another for every expert, in one axis with the experts, weighted before."""
+    every = tokens.repeat(EXPERTS, 1) * m.gate(tokens).sigmoid().t().reshape(-1, 1)
+    y = torch.bmm(every.view(EXPERTS, -1, tokens.shape[1]), m.up.transpose(1, 2))
+    y = torch.bmm(F.relu(y + m.bias[:, None]), m.down.transpose(1, 2))
+    return y.flatten(0, 1).view(EXPERTS, -1, y.shape[-1]).sum(0)
+
+
 def by_gather(m, tokens):
     weights, chosen = routed(m, tokens)
     return picked(m, tokens, chosen, weights)
@@ -140,7 +148,7 @@ def unless_empty(m, tokens):
     return out
 
 
-MOVING = [dense, by_bmm, by_gather, best, scattered, with_capacity, in_order]
+MOVING = [dense, by_bmm, by_repeating, by_gather, best, scattered, with_capacity, in_order]
 LOOPED = [by_where, by_mask, where_hit, unless_empty]
 
 

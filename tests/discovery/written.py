@@ -218,6 +218,18 @@ def single_outputs_side_by_side():
     return Function(forward, **layers), torch.randn(9, 4)
 
 
+def gates_of_blocks():
+    """Rows and columns of every block are the same units, as in gated linear recurrences."""
+
+    def forward(m, x):
+        h = m.a(x)
+        gate = torch.baddbmm(m.b[:, None], h.reshape(-1, 2, 4).permute(1, 0, 2), m.w)
+        return m.o(h * gate.transpose(0, 1).reshape(h.shape).sigmoid())
+
+    blocks = {n: nn.Parameter(torch.randn(2, 4, *k)) for n, k in (("w", (4,)), ("b", ()))}
+    return Function(forward, a=nn.Linear(3, 8), o=nn.Linear(8, 3), **blocks), torch.randn(2, 3)
+
+
 def part_added_to_part():
     def forward(m, x):
         first, second = F.relu(m.a(x)).chunk(2, -1)
@@ -366,6 +378,7 @@ EXPECTED = {
     "concatenation": (concatenation, [(3, 1, "pr"), (5, 1, "pr")]),
     "single units side by side": (single_units_side_by_side, [(1, 1, "r"), (1, 1, "r")]),
     "single outputs side by side": (single_outputs_side_by_side, [(5, 1, "pr")]),
+    "gates of blocks": (gates_of_blocks, [(2, 1, "p"), (4, 2, "fpr")]),
     "part added to part": (part_added_to_part, [(3, 1, "pr"), (3, 1, "pr")]),
     "in-place on a part": (in_place_on_a_part, [(4, 1, "p"), (4, 1, "pr")]),
     "residual layer norm": (residual_layer_norm, [(5, 1, "fprrs"), (7, 1, "p")]),

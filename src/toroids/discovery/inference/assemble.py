@@ -51,6 +51,13 @@ class _Part:
 MOST = 1_000_000
 
 
+def _steps(index: Ids, axis: int) -> bool:
+    """Whether numbers differ along an axis, those that are none (-1) left out."""
+    highest = index.max(axis=axis)
+    lowest = np.where(index < 0, index.max(), index).min(axis=axis)
+    return bool((lowest < highest).any())
+
+
 class Assembly:
     """Spaces, legs and generators from solved facts.
 
@@ -104,7 +111,10 @@ class Assembly:
                 self.parts.setdefault(space, []).append(part)
 
     def _fold(self, space: int) -> None:
-        """Where two bundles of one parameter share a dimension, the wider one moves all entries."""
+        """Where two bundles of one parameter share a dimension, the wider one moves all entries.
+
+        Unless units lie along a dimension of its own in each: rows and columns of blocks.
+        """
         for part in [p for p in self.parts[space] if len(p.bundle.dims) > 1]:
             twins = [
                 other
@@ -112,6 +122,7 @@ class Assembly:
                 if other.value is part.value and other.bundle is not part.bundle
                 and set(other.bundle.dims) & set(part.bundle.dims)
                 and other.bundle.dims < part.bundle.dims
+                and not self._apart(space, part, other)
             ]  # fmt: skip
             if not twins:
                 continue
@@ -122,6 +133,20 @@ class Assembly:
                 self.bare.add(space)  # several roles: only permutations are followed
             ids = tuple(a + b for a, b in zip(part.exponents, twins[0].exponents, strict=True))
             self.parts[space] = [*kept, replace(part, exponents=ids)]
+
+    def _apart(self, space: int, one: _Part, other: _Part) -> bool:
+        """Whether the units of a space lie along dimensions that two parts do not share."""
+        ours, theirs = set(one.bundle.dims), set(other.bundle.dims)
+        return bool(self._along(space, one) - theirs and self._along(space, other) - ours)
+
+    def _along(self, space: int, part: _Part) -> set[int]:
+        """The dimensions of a parameter along which one unit of a space follows another."""
+        places = part.bundle.places[part.mask]
+        unit = self.orbits.unit[places]
+        index = np.full(part.mask.shape, -1)
+        index[part.mask] = numbered(self.orbits, space, unit, self.orbits.role[places])[1]
+        steps = {d: _steps(index, axis) for axis, d in enumerate(part.bundle.dims)}
+        return {dim for dim, moves in steps.items() if moves}
 
     def spaces(self) -> list[Space]:
         """The spaces, in order of their first writers."""

@@ -237,15 +237,19 @@ def roll(c: Constraints, x: Value, shifts: Any, dims: Any = ()) -> Value:
 
 @rule("aten::repeat", "aten::tile")
 def repeat(c: Constraints, x: Value, repeats: Sequence[int]) -> Value:
-    """Axes repeated as a whole."""
+    """Axes repeated as a whole: the value is uniform from one copy to the next."""
     while len(x.axes) < len(c.shape):
         x = axes.insert_axis(x, 0)
     for axis, size in enumerate(c.shape):
-        if x.shape[axis] == 1 and size > 1:
-            x = axes.uniform(axes.insert_axis(axes.drop_axis(c, x, axis), axis), axis, size)
-        elif x.shape[axis] != size:
-            x = axes.take(c, x, axis, np.arange(size) % x.shape[axis])
+        if x.shape[axis] not in (0, size):
+            x = _copied(c, x, axis, size // x.shape[axis], axis)
     return x
+
+
+def _copied(c: Constraints, x: Value, axis: int, times: int, at: int) -> Value:
+    """An axis several times, number of the copy outside (`at` the axis) or inside (behind it)."""
+    shape = [size * times if d == axis else size for d, size in enumerate(x.shape)]
+    return axes.reshape(c, axes.uniform(axes.insert_axis(x, at), at, times), shape)
 
 
 @rule("aten::repeat_interleave")
@@ -257,7 +261,8 @@ def repeat_interleave(
         return NotImplemented
     if dim is None:
         x, dim = axes.reshape(c, x, [-1]), 0
-    return axes.take(c, x, dim, np.repeat(np.arange(x.shape[dim]), repeats))
+    axis = dim % len(x.axes)
+    return _copied(c, x, axis, repeats, axis + 1)
 
 
 @rule("aten::constant_pad_nd", "aten::pad")
