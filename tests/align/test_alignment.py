@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 import torch
+from discovery.function import Function
 from torch import nn
 
 import toroids as td
@@ -70,6 +71,22 @@ def test_no_permutation_of_one_layer_improves_on_descent(seed):
     one_layer = [similarity(p, home) for p in every] + [similarity(home, p) for p in every]
     assert alignment.similarity == pytest.approx(max(one_layer), abs=1e-12)
     assert alignment.similarity_before <= alignment.similarity
+
+
+def test_blocks_of_which_some_entries_stay_and_others_move_are_aligned():
+    steps = torch.tensor([1.0, 2.0, 3.0])  # tell the last entries of every block apart
+
+    def forward(m, x):
+        moving, still = m.a(x).unflatten(-1, (2, 5)).split((2, 3), dim=-1)
+        entries = torch.cat([moving.relu(), (still * steps).sigmoid()], dim=-1)
+        return m.o((entries * entries.square().sum(-1, keepdim=True)).flatten(-2))
+
+    model = Function(forward, a=nn.Linear(3, 10), o=nn.Linear(10, 3)).double()
+    group, params = td.discover(model, torch.randn(4, 3)), model.state_dict()
+    assert [(s.size, s.copies) for s in group.spaces] == [(2, 1), (2, 2)]
+    moved = group.apply(group.random(torch.Generator().manual_seed(3)), params)
+    alignment = td.align(group, moved, to=params)
+    assert td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-12
 
 
 def test_alignment_reports_both_similarities():

@@ -2,6 +2,8 @@ import dataclasses
 
 import pytest
 import torch
+from discovery.function import Function
+from torch import nn
 
 import toroids as td
 from toroids.errors import ParamsError, ToroidsError
@@ -190,3 +192,28 @@ def test_matrices_that_do_not_settle_are_named(monkeypatch):
     monkeypatch.setattr("toroids.canonical.circles.Circle.settle", lambda *_: False)
     with pytest.raises(ParamsError, match=r'group\.without\("0", "mix"\)'):
         td.canonicalize(group, linear.state_dict())
+
+
+def test_biases_between_batch_norms_that_stand_on_a_stream_are_told_once():
+    """What a value's bias gives to the bias behind it, the next norm's mean takes, and only it."""
+
+    def norm(layer, x):
+        return layer(x.transpose(1, 2)).transpose(1, 2)
+
+    def forward(m, x):
+        x = m.e(x)
+        x = norm(m.one, x + m.o(m.v(x)))
+        return m.head(norm(m.two, x + m.b(m.a(x).relu())))
+
+    sizes = {"e": (3, 4), "v": (4, 4), "o": (4, 4), "a": (4, 5), "b": (5, 4), "head": (4, 3)}
+    layers = {name: nn.Linear(*size) for name, size in sizes.items()}
+    norms = {name: nn.BatchNorm1d(4) for name in ("one", "two")}
+    model = Function(forward, **layers, **norms).double().eval()
+    group = td.discover(model, torch.randn(2, 6, 3))
+    params = {
+        n: t + t.is_floating_point() * torch.rand(t.shape) for n, t in model.state_dict().items()
+    }
+    canonical = td.canonicalize(group, params)
+    again = td.canonicalize(group, canonical)
+    assert not canonical.notes
+    assert all(torch.allclose(again[n], t, atol=1e-12) for n, t in canonical.items())

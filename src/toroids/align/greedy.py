@@ -82,17 +82,13 @@ def walked(problem: Problem) -> tuple[Position, bool]:
 
 
 def _meetings(group: SymmetryGroup, all_blocks: Sequence[Block]) -> Meets:
-    """For every leg that counts in a block which spaces move any of its entries."""
+    """For every leg that counts which spaces move any of its entries."""
     on: dict[str, list[tuple[str, Leg]]] = {}
     for space in group.spaces:
         for leg in space.legs:
             on.setdefault(leg.tensor, []).append((space.name, leg))
-    return {
-        leg: {name for name, other in on[leg.tensor] if overlap(leg, other)}
-        for block in all_blocks
-        for legs in block.legs.values()
-        for leg in legs
-    }
+    counted = {leg for block in all_blocks for legs in block.legs.values() for leg in legs}
+    return {x: {name for name, leg in on[x.tensor] if overlap(x, leg)} for x in counted}
 
 
 def _is_told(meets: Meets, block: Block, known: set[str]) -> bool:

@@ -312,14 +312,15 @@ class Plan:
             exponents = table @ direction
             if action == "flip":
                 exponents = exponents % 2
-            powers = tuple(float(x) for x in np.round(exponents, 12))
+            # what is only rounding would make steps seem to depend on each other in a circle
+            powers, shares = (np.round(x, 12).tolist() for x in (exponents, direction))
             absorbed = tuple(
                 replace(taken, factor=taken.factor * share)
-                for share, generator in zip(direction.tolist(), generators, strict=True)
+                for share, generator in zip(shares, generators, strict=True)
                 for taken in generator.absorbed
                 if share
             )
-            pivots.append(Pivot(space, action, legs, powers, absorbed))
+            pivots.append(Pivot(space, action, legs, tuple(powers), absorbed))
         return pivots
 
     def _apart(self, pivots: Sequence[Pivot], earlier: Sequence[Pivot]) -> list[Pivot]:
