@@ -177,7 +177,7 @@ def _assembled(
             *condition_notes,
             *rotation_notes,
             *absorbed_notes,
-            *assembly.notes(),
+            *assembly.notes(spaces),
             *branches(main),
             *pairs.notes,
         ),

@@ -104,6 +104,22 @@ def test_positions_may_be_an_input_of_any_length():
     assert found(model, X, torch.arange(5) + 2, free=free)[1] == [(2, 2, PHASE)]
 
 
+def test_nothing_is_said_to_stay_that_pairs_turn():
+    """The entries of a single key, at angles that are computed in the forward."""
+
+    def forward(m, x):
+        at = torch.arange(x.shape[1])[:, None] * m.speeds
+        cos, sin = (f(torch.cat([at, at], -1)) for f in (torch.cos, torch.sin))
+        q, k = (y(x).unflatten(-1, (-1, HEAD)).transpose(1, 2) for y in (m.q, m.k))
+        q, k = (y * cos + torch.cat([-y[..., 2:], y[..., :2]], -1) * sin for y in (q, k))
+        return attend(q, k.repeat_interleave(2, 1), x[:, None].repeat_interleave(2, 1))
+
+    model = Function(forward, q=nn.Linear(6, 2 * HEAD), k=nn.Linear(6, HEAD))
+    model.register_buffer("speeds", torch.tensor([1.0, 0.3]), persistent=False)
+    group, _ = found(model.eval(), X)
+    assert pairs_of(group) and not any(note.startswith("in place") for note in group.notes)
+
+
 def test_halves_may_be_written_into_an_empty_tensor():
     assert found(Attention(written).eval(), X)[1] == [(2, 1, PHASE)]
 

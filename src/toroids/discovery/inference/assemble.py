@@ -372,8 +372,8 @@ class Assembly:
         """Whether all that a space moves there meets nothing but zeros."""
         return self.idle.get((leg.tensor, leg.axis, leg.span), set()).issuperset(self._at(leg))
 
-    def notes(self) -> list[str]:
-        """What was given up and what it costs."""
+    def notes(self, spaces: Sequence[Space]) -> list[str]:
+        """What was given up and what it costs, where `spaces` is all that moves."""
         notes = list(dict.fromkeys(self.orbits.pinned))
         unit = self.orbits.unit
         costs: dict[str, int] = {}
@@ -399,7 +399,8 @@ class Assembly:
             f"in place: {len(held)} positions along axis {axis} of `{name}` meet nothing but zeros"
             for (name, axis, _), held in self.idle.items()
         ]
-        notes += kept_in_place(self.program, self.inference, self.orbits, costs)
+        turned = {(leg.tensor, leg.axis) for s in spaces if s.of("phase") for leg in s.legs}
+        notes += kept_in_place(self.program, self.inference, self.orbits, costs, turned)
         tied = {x for places in self.inference.constraints.ties for x in self._innermost(places)}
         notes += [
             f"no flips of `{name}`: sums before its sign may be exactly zero, whose sign stays; "

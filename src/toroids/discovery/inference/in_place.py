@@ -21,7 +21,11 @@ SHOWN = 3
 
 
 def kept_in_place(
-    program: Program, inference: Inference, found: Orbits, known: Collection[str]
+    program: Program,
+    inference: Inference,
+    found: Orbits,
+    known: Collection[str],
+    turned: Collection[tuple[str, int]],
 ) -> list[str]:
     """Names what keeps parameters that no space touches in place, beyond what is expected.
 
@@ -30,6 +34,7 @@ def kept_in_place(
         inference: its facts.
         found: the solved facts.
         known: reasons that are given already.
+        turned: parameters and their axes along which phases turn pairs of entries.
 
     Returns:
         Notes, each with the number of entries that it costs.
@@ -43,7 +48,9 @@ def kept_in_place(
         size = int(np.prod(value.shape, dtype=np.int64))
         kept = {b.dims: _kept(b, found) for b in value.bundles if b.places.size > 1}
         whole = bool(kept) and all(len(units) for units in kept.values())
-        for dims, units in kept.items():
+        still = {d: u for d, u in kept.items() if (name, value.axis_of(d[0])) not in turned}
+        whole = whole and still.keys() == kept.keys()
+        for dims, units in still.items():
             for cause, forced in {causes.get(int(unit), ("", False)) for unit in units}:
                 # a place of its own, as of a kernel, moves with nothing: nobody misses it
                 met = forced and not alone[units].all()
