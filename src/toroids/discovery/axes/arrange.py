@@ -122,9 +122,8 @@ def fuse(c: Constraints, value: Value, dims: Sequence[int]) -> Value:
     if touching and all(bundle.fixed for bundle in touching) and len(touching) == len(dims):
         new = [Bundle((first,), fixed(int(np.prod(sizes))))]
     elif touching:
-        whole = covered or product_bundle(
-            c, value, sorted({*dims, *(d for b in touching for d in b.dims)})
-        )
+        reached = sorted({*dims, *(d for b in touching for d in b.dims)})
+        whole = covered or product_bundle(c, value, reached, touching)
         if covered is None and len(whole.dims) > len(dims):  # rows are fused as wholes
             rows = project(c, whole, dims)
             for part in touching:
@@ -146,10 +145,11 @@ def fuse(c: Constraints, value: Value, dims: Sequence[int]) -> Value:
     return replace(value, axes=axes, bundles=renumbered, tensor=None)
 
 
-def product_bundle(c: Constraints, value: Value, dims: Sequence[int]) -> Bundle:
+def product_bundle(
+    c: Constraints, value: Value, dims: Sequence[int], parts: Sequence[Bundle]
+) -> Bundle:
     """One bundle for several dimensions: new places that carry those of the parts along."""
     sizes = [value.sizes[dim] for dim in dims]
-    parts = value.bundles_on(dims)
     ids = c.fresh(sizes)
     spread = [broadcast_ids(part, dims) for part in parts]
     for part in spread:

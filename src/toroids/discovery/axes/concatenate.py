@@ -107,12 +107,14 @@ def _indexed_by(c: Constraints, value: Value, dims: Sequence[int]) -> Ids:
             if not bundle.fixed:
                 return bundle.ids
             break
-    if not value.bundles_on(dims):
+    # what indexes other dimensions as well stays a bundle of its own
+    beyond = {d for d, size in enumerate(value.sizes) if size > 1} - set(dims)
+    parts = [bundle for bundle in value.bundles_on(dims) if beyond.isdisjoint(bundle.dims)]
+    if not parts:
         ids = c.fresh([value.sizes[dim] for dim in dims])
         # zeros have every scale and sign, another constant none; neither can be shifted
         ids[1 if not value.zero else 1 + SHIFT :] = 0
         return ids
-    parts = value.bundles_on(dims)
     if len(dims) == 1 and parts[0].fixed:
         return parts[0].ids
-    return product_bundle(c, value, dims).ids
+    return product_bundle(c, value, dims, parts).ids
