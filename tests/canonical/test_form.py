@@ -217,3 +217,19 @@ def test_biases_between_batch_norms_that_stand_on_a_stream_are_told_once():
     again = td.canonicalize(group, canonical)
     assert not canonical.notes
     assert all(torch.allclose(again[n], t, atol=1e-12) for n, t in canonical.items())
+
+
+def test_scales_of_blocks_are_told_beside_those_of_other_entries_of_the_blocks():
+    def forward(m, x):
+        two, one = m.a(x).unflatten(-1, (2, 3)).split((2, 1), dim=-1)
+        entries = torch.cat([two.relu(), nn.functional.leaky_relu(one)], dim=-1)
+        return m.o((entries * m.gate(x).sigmoid()[..., None]).flatten(-2))
+
+    layers = {"a": nn.Linear(3, 6), "gate": nn.Linear(3, 2), "o": nn.Linear(6, 3)}
+    model = Function(forward, **layers).double()
+    group, params = td.discover(model, torch.randn(4, 3)), model.state_dict()
+    assert [sorted(s.actions) for s in group.spaces] == [["permute", "rescale"]] * 2
+    scales = group.restricted(["rescale"])
+    moved = scales.apply(scales.random(torch.Generator().manual_seed(0)), params)
+    canonical = td.canonicalize(group, params)
+    assert all(torch.allclose(t, canonical[n]) for n, t in td.canonicalize(group, moved).items())

@@ -7,6 +7,7 @@ A pivot comes after everything else that moves its weights: when a layer's rows 
 columns already carry the scales of the layer before.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -337,12 +338,22 @@ class Plan:
 
     def _is_inner(self, space: Space, generator: Generator) -> bool:
         """Whether a space within this one already moves each of its units by itself."""
-        powers = _powers(space, generator)
+        powers = self._powers(space, generator)
         return any(
-            space.name in inner.within and powers == _powers(inner, other)
+            space.name in inner.within and powers == self._powers(inner, other)
             for inner in self.group.spaces
             for other in inner.of(generator.action)
         )
+
+    def _powers(self, space: Space, generator: Generator) -> dict[tuple[str, int, float], set[int]]:
+        """The positions that a generator moves, by tensor, axis and power."""
+        found: dict[tuple[str, int, float], set[int]] = {}
+        for leg, power in zip(space.legs, generator.exponents, strict=True):
+            if power:
+                sizes = self.group.shapes[leg.tensor][leg.axis : leg.axis + leg.span]
+                every = range(math.prod(sizes)) if leg.positions is None else leg.positions
+                found.setdefault((leg.tensor, leg.axis, power), set()).update(every)
+        return found
 
     def _is_free(self, tensor: str, space: Space) -> bool:
         """Whether no other space changes the signs of a tensor's entries."""
@@ -430,11 +441,6 @@ def _left(action: Kind) -> str:
     if action == "rescale":
         return "set by the least norm of all weights, where there is one"
     return "left as they are"
-
-
-def _powers(space: Space, generator: Generator) -> list[tuple[str, int, float]]:
-    pairs = zip(space.legs, generator.exponents, strict=True)
-    return sorted({(leg.tensor, leg.axis, power) for leg, power in pairs if power})
 
 
 def _without_bias(legs: tuple[Leg, ...], group: SymmetryGroup) -> tuple[Leg, ...]:
