@@ -102,3 +102,13 @@ def test_packed_sequences_are_named():
 
     with pytest.raises(ToroidsError, match="packs sequences.*discover the module without packing"):
         td.discover(Function(forward, rnn=nn.LSTM(3, 4, batch_first=True)), torch.randn(2, 3, 3))
+
+
+def test_what_cannot_be_traced_says_in_which_line_it_failed():
+    def forward(m, x):
+        h = m.a(x)
+        return h[: int(h.sum()) % 3 + 1].sum(0)
+
+    line = forward.__code__.co_firstlineno + 2
+    with pytest.raises(ToroidsError, match=rf"fails in line {line} of `.*test_checks\.py`; change"):
+        td.discover(Function(forward, **layers()), torch.randn(2, 3))

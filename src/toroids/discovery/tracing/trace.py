@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from operator import getitem
+from pathlib import Path
 from typing import Any
 
 import sympy
@@ -186,6 +187,11 @@ def trace(
     )
 
 
+OURS, TORCH, PYTHON = (
+    Path(__file__).parents[2],
+    Path(torch.__file__).parent,
+    Path(io.__file__).parent,
+)
 ALL_PRESENT = (
     "where the forward asks its data what there is, as which experts are hit, everything was taken "
     "to be there; holds where what is skipped gives nothing, as on all inputs that were looked at"
@@ -366,10 +372,29 @@ def _refusal(counted: Counted, example: Example, error: BaseException) -> str:
             "at every step; discover the module without packing: its weights and its group are the "
             "same. Or pass a group written by hand."
         )
+    cause = first_line(error).partition(" (unhinted")[0]  # behind it, what PyTorch's authors read
     return (
-        f"`{type(model).__name__}` cannot be traced: {first_line(error)}. Discovery needs a "
-        "forward pass that does not branch on its data; change it, or pass a group written by hand."
+        f"`{type(model).__name__}` cannot be traced: {cause}. Discovery needs a "
+        f"forward pass that does not branch on its data{_place_of(error)}; change it, or pass a "
+        "group written by hand."
     )
+
+
+def _place_of(error: BaseException) -> str:
+    """Where a forward pass failed: its last line that is not PyTorch's or ours."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    for frame in frames:
+        if frame.line and not _is_of_others(Path(frame.filename)):
+            return f", and this one fails in line {frame.lineno} of `{frame.filename}`"
+    return ""
+
+
+def _is_of_others(file: Path) -> bool:
+    """Whether code is ours, PyTorch's or Python's, not the user's or that of a package."""
+    packages = {"site-packages", "dist-packages"}
+    if file.is_relative_to(PYTHON) and not packages & set(file.parts):
+        return True
+    return file.is_relative_to(OURS) or file.is_relative_to(TORCH)
 
 
 def _packs(error: BaseException) -> bool:
