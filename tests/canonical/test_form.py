@@ -233,3 +233,18 @@ def test_scales_of_blocks_are_told_beside_those_of_other_entries_of_the_blocks()
     moved = scales.apply(scales.random(torch.Generator().manual_seed(0)), params)
     canonical = td.canonicalize(group, params)
     assert all(torch.allclose(t, canonical[n]) for n, t in td.canonicalize(group, moved).items())
+
+
+def test_what_a_softmax_gate_cannot_see_of_its_own_space_is_removed():
+    def forward(m, x):
+        h = m.a(x)
+        return m.o(h * m.gate(h).softmax(-1))  # rows and columns of the gate are the same units
+
+    layers = {"a": nn.Linear(3, 4), "gate": nn.Linear(4, 4), "o": nn.Linear(4, 2)}
+    model = Function(forward, **layers).double()
+    group, params = td.discover(model, torch.randn(5, 3)), model.state_dict()
+    moved = group.apply(group.random(torch.Generator().manual_seed(0)), params)
+    canonical = td.canonicalize(group, params)
+    assert canonical["gate.weight"].sum(dim=0).abs().max() < 1e-12
+    found = td.align(group, moved, to=params)
+    assert td.Toroid(group).distance(found.reference, found.params) < 1e-12

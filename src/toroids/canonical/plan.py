@@ -390,7 +390,7 @@ class Plan:
             moving = leg.role == "write" and bool(row.any()) and tensor not in read
             # an embedding tied to the output layer counts as one that reads
             if action == "shift":  # whoever carries a shift shows how large it is
-                moving = bool(row.any()) and tensor not in twice
+                moving = bool(row.any()) and not self._is_moved_across(space, leg)
             elif action == "flip" and row.any() and tensor not in twice:
                 moving = moving or (leg.role == "read" and self._is_free(tensor, space))
             if moving and tensor not in group.buffers and tensor not in group.tied:
@@ -415,6 +415,16 @@ class Plan:
             )
         )
         return order
+
+    def _is_moved_across(self, space: Space, leg: Leg) -> bool:
+        """Whether more than an order of units acts on a leg's tensor along another axis."""
+        across = [
+            number
+            for number, other in enumerate(space.legs)
+            if other.tensor == leg.tensor and (other.axis, other.span) != (leg.axis, leg.span)
+        ]
+        moves = any(generator.exponents[n] for generator in space.generators for n in across)
+        return bool(across) and (space.matrix is not None or moves)
 
     def _shown(
         self, space: Space, legs: Sequence[Leg], taken: Sequence[Leg] = ()
