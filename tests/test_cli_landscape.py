@@ -218,7 +218,12 @@ def test_merge_writes_a_network_and_compares(toroids, folder):
             "no metric 'f'",
         ),
         ("merge", "ab", ["--out", "x.safetensors", "--metric", "f"], "there is no metric 'f'"),
-        ("merge", "ab", ["--out", "x.safetensors", "--method", "loss"], "here, but in Python"),
+        (
+            "merge",
+            "ab",
+            ["--out", "x.safetensors", "--method", "loss"],
+            "looks at data; pass --train",
+        ),
         ("section", "abc", ["--data", "digits", "--out", "x.html", "--method", "f"], "no method"),
         ("flatness", "a", ["--data", "digits", "--out", "x.html", "--seed", "-1"], "--seed"),
     ],

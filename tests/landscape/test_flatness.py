@@ -450,7 +450,7 @@ def test_real_parameters_are_not_flipped():
 
 def test_bad_flips(binary):
     model, params, data, cube = binary
-    with pytest.raises(ToroidsError, match="kind='flips' flips weights .*; pass .*on=td.Hyper"):
+    with pytest.raises(ToroidsError, match="kind='flips' flips weights .*; pass .*Hyper"):
         td.local_energy(td.Landscape(model, data), params, kind="flips")
     landscape = td.Landscape(model, data, on=cube)
     with pytest.raises(ToroidsError, match="1.5.* fractions of the binary weights"):

@@ -1,14 +1,15 @@
 """What to take out of which value of a traced module so that every space of a group is seen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx
 
 from toroids.discovery.inference.assemble import Assembly
-from toroids.discovery.inference.infer import infer
+from toroids.discovery.inference.infer import Inference, infer
 from toroids.discovery.inference.shuffles import solved
+from toroids.discovery.inference.stacks import stacks_of, still_axes
 from toroids.discovery.tracing.program import Program
 from toroids.errors import ToroidsError
 from toroids.probe.choose import Chosen, choose
@@ -56,11 +57,7 @@ def looks_of(
     Raises:
         ToroidsError: a space is not found in the module, or no value shows its units.
     """
-    inference = infer([program])
-    assembly = Assembly([program], inference, solved(inference))
-    traced = assembly.spaces()
-    found = ((space.name, correspond(space, traced, program.shapes)) for space in group.spaces)
-    matches = {name: match for name, match in found if match is not None}
+    inference, assembly, matches = _matched(program, group)
     acting: dict[int, set[str]] = {}
     for name, match in matches.items():
         acting.setdefault(assembly.cells[match.name], set()).add(name)
@@ -73,6 +70,36 @@ def looks_of(
         for before, look in _looks_at(space, match, chosen, assembly, acting, observations):
             looks.setdefault(before, []).append(look)
     return looks
+
+
+def _matched(
+    program: Program, group: SymmetryGroup
+) -> tuple[Inference, Assembly, dict[str, Match]]:
+    """What is inferred of a module, and which of its spaces are those of a group, by name."""
+    failed: ToroidsError | None = None
+    for inference, assembly, traced in _inferred(program):
+        try:
+            found = ((s.name, correspond(s, traced, program.shapes)) for s in group.spaces)
+            return inference, assembly, {name: match for name, match in found if match is not None}
+        except ToroidsError as error:
+            failed = failed or error
+    assert failed is not None
+    raise failed
+
+
+def _inferred(program: Program) -> Iterator[tuple[Inference, Assembly, list[Space]]]:
+    """The spaces of a module, and those that it has where the members of stacks move alone."""
+    inference = infer([program])
+    found = solved(inference)
+    assembly = Assembly([program], inference, found)
+    traced = assembly.spaces()
+    yield inference, assembly, traced
+    still = still_axes(inference.constraints, inference.parameters, found)
+    stacks = stacks_of(traced, program.shapes, still)
+    if stacks:
+        inference = infer([program], stacks=stacks)
+        assembly = Assembly([program], inference, solved(inference))
+        yield inference, assembly, assembly.spaces()
 
 
 def _looks_at(
