@@ -24,7 +24,7 @@ SAMPLE = (
     "matmul", "bmm", "einsum", "nn.functional.linear", "nn.functional.conv2d", "linalg.inv",
     # arranging and picking
     "reshape", "permute", "cat", "stack", "flip", "repeat", "expand", "gather", "index_select",
-    "scatter_add", "nn.functional.pad.constant", "nn.functional.embedding", "triu",
+    "scatter_add", "nn.functional.pad.constant", "nn.functional.embedding", "triu", "tensor_split",
     # resampling, losses, complex numbers, random numbers
     "nn.functional.avg_pool2d", "nn.functional.mse_loss", "fft.rfft", "uniform",
 )  # fmt: skip

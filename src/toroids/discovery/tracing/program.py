@@ -112,7 +112,9 @@ class Program:
         """Whether there are tensors without entries in it, of which it shows nothing."""
         nodes = self.graph.graph.nodes
         tensors = (x for node in nodes for x in tree_leaves(node.meta.get("val")))
-        return any(isinstance(x, Tensor) and 0 in x.shape for x in tensors)
+        # a length that the data decide is no number, and cannot be compared with one
+        sizes = (n for x in tensors if isinstance(x, Tensor) for n in x.shape)
+        return any(isinstance(n, int) and n == 0 for n in sizes)
 
     def run(
         self,
