@@ -5,18 +5,21 @@ The house form is `Example:`, which griffe, the parser, knows as `Examples:` onl
 
 import re
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import griffe
 
 import toroids
-from toroids import binary, data, errors, geometry, landscape, models, probe, solvers, symmetry
 
 _EXAMPLE = re.compile(r"^Example:$", re.M)
 _NAME = re.compile(r"(?<![`\[\w])`((?:td\.)?[A-Za-z_][\w.]*)`(?![`\]\w])")
 _DOCTEST = re.compile(r"^\s*(>>>|\.\.\.) ")
-# Public modules.
-MODULES = (binary, data, errors, geometry, landscape, models, probe, solvers, symmetry)
+MODULES = {
+    name: module
+    for name in toroids.__all__
+    if isinstance(module := getattr(toroids, name), ModuleType)
+}
 
 
 class Docstrings(griffe.Extension):  # type: ignore[misc, unused-ignore]
@@ -50,13 +53,11 @@ def _linked(found: re.Match[str], own: str) -> str:
 def homes() -> dict[str, str]:
     """Public names, and where what they name is defined."""
     found: dict[str, Any] = {name: getattr(toroids, name) for name in toroids.__all__}
-    for package in MODULES:
-        if package in (data, models):  # what they hold is called by its module's name
-            continue
-        found |= {key: getattr(package, key) for key in package.__all__}
-    for package in MODULES:
-        name = package.__name__.removeprefix("toroids.")
-        found |= {f"{name}.{key}": getattr(package, key) for key in package.__all__}
+    for name, module in MODULES.items():
+        own = {key: getattr(module, key) for key in module.__all__}
+        found |= {f"{name}.{key}": value for key, value in own.items()}
+        if name not in ("data", "models"):  # what these hold is called by their names
+            found |= own
     return {
         name: f"{value.__module__}.{value.__qualname__}"
         for name, value in found.items()

@@ -6,7 +6,10 @@ several (`align`, `merge`, ...) are called like a folder or a file of the packag
 
 import importlib
 import re
+from types import ModuleType
 from typing import Any
+
+import toroids
 
 _FENCE = re.compile(r"^(```.*?^```$)", re.S | re.M)
 _DIRECTIVE = re.compile(r"^::: (toroids[\w.]*)$", re.M)
@@ -56,8 +59,6 @@ def _link(found: re.Match[str]) -> str:
 
 
 # Public modules, whose names are said with theirs.
-MODULES = (
-    "binary", "data", "errors", "geometry", "landscape", "models", "probe", "solvers", "symmetry",
-)  # fmt: skip
+MODULES = {n for n in toroids.__all__ if isinstance(getattr(toroids, n), ModuleType)}
 # Of what does not know where it is defined.
 HOMES = {"toroids.Params": "toroids.params.Params"}

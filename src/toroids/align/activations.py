@@ -20,7 +20,10 @@ from toroids.align.block import Block, Part, Table, blocks, products
 from toroids.align.choose import choose
 from toroids.align.problem import Found, Problem
 from toroids.errors import ToroidsError
-from toroids.probe import Activations
+from toroids.evaluation.landscape import Landscape
+from toroids.params import Params
+from toroids.probe import Activations, Probe
+from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Space
 
 Values: TypeAlias = Mapping[str, Sequence[Activations]]
@@ -58,6 +61,12 @@ def activations(problem: Problem) -> Found:
         for space, step in choose(block, _tables(block, stays, moves, block in later)).steps:
             position.move(space, step)
     return Found(position.element, 1, True, "activations")
+
+
+def probe_on(landscape: Landscape, group: SymmetryGroup, params: Params) -> Probe:
+    """A probe of the first batch of a landscape, in the precision of some parameters."""
+    inputs, _ = next(landscape.ready(params))
+    return Probe(landscape.model, group, inputs, output_key=landscape.output_key)
 
 
 def _own(block: Block, space: Space, values: Values) -> list[int]:

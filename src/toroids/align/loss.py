@@ -24,7 +24,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from toroids.align.activations import activations
+from toroids.align.activations import activations, probe_on
 from toroids.align.best import best
 from toroids.align.descent import descent
 from toroids.align.position import Position
@@ -37,7 +37,6 @@ from toroids.evaluation.running import evaluation_mode
 from toroids.geometry.paths import Line
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params
-from toroids.probe import Probe
 
 # By then the lowest loss has long been passed on networks of 8 to 128 units per layer.
 STEPS = 400
@@ -125,16 +124,13 @@ class _Between:
         reached = [problem.position((descent if turning else best)(problem).element)]
         if turning and not problem.effort.over:
             with suppress(ToroidsError):  # a network that cannot be traced has no probe
-                seen = replace(problem, probe=problem.probe or self._probe())
+                group = problem.stored or problem.group
+                probe = problem.probe or probe_on(self._judge, group, self._reference)
+                seen = replace(problem, probe=probe)
                 reached.append(problem.position(activations(seen).element))
         losses = [self.judged(position) for position in reached]
         lowest = min(losses)
         return reached[losses.index(lowest)], lowest
-
-    def _probe(self) -> Probe:
-        inputs, _ = next(self._judge.ready(self._reference))
-        group = self._problem.stored or self._problem.group
-        return Probe(self._judge.model, group, inputs, output_key=self._judge.output_key)
 
     def judged(self, position: Position) -> float:
         """The loss at the middle, on the same examples every time."""

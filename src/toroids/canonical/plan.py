@@ -7,7 +7,6 @@ A pivot comes after everything else that moves its weights: when a layer's rows 
 columns already carry the scales of the layer before.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -338,10 +337,10 @@ class Plan:
 
     def _is_inner(self, space: Space, generator: Generator) -> bool:
         """Whether a space within this one already moves each of its units by itself."""
-        powers = self._powers(space, generator)
         return any(
-            space.name in inner.within and powers == self._powers(inner, other)
+            self._powers(space, generator) == self._powers(inner, other)
             for inner in self.group.spaces
+            if space.name in inner.within
             for other in inner.of(generator.action)
         )
 
@@ -350,9 +349,8 @@ class Plan:
         found: dict[tuple[str, int, float], set[int]] = {}
         for leg, power in zip(space.legs, generator.exponents, strict=True):
             if power:
-                sizes = self.group.shapes[leg.tensor][leg.axis : leg.axis + leg.span]
-                every = range(math.prod(sizes)) if leg.positions is None else leg.positions
-                found.setdefault((leg.tensor, leg.axis, power), set()).update(every)
+                places = leg.places(self.group.shapes[leg.tensor])
+                found.setdefault((leg.tensor, leg.axis, power), set()).update(places)
         return found
 
     def _is_free(self, tensor: str, space: Space) -> bool:

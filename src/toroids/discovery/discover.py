@@ -18,10 +18,9 @@ from toroids.arguments import checked
 from toroids.discovery.inference.absorbed import absorbed
 from toroids.discovery.inference.assemble import Assembly
 from toroids.discovery.inference.branches import branches
-from toroids.discovery.inference.infer import Inference, infer
+from toroids.discovery.inference.infer import Inference, infer, infer_stacks
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.shuffles import solved
-from toroids.discovery.inference.stacks import stacks_of, still_axes
 from toroids.discovery.matrices.rotary import rotary_pairs
 from toroids.discovery.matrices.rotations import rotations
 from toroids.discovery.output import output_of
@@ -141,10 +140,8 @@ def group_of(explored: Explored, output: OutputMode = "values") -> SymmetryGroup
     inference = infer(explored.programs)
     found = solved(inference)
     group = _assembled(explored, inference, found, output)
-    still = still_axes(inference.constraints, inference.parameters, found)
-    stacks = stacks_of(group.spaces, group.shapes, still)
-    if stacks:  # where entries move on their own in each of a stack, there is more
-        other = infer(explored.programs, stacks=stacks)
+    other = infer_stacks(explored.programs, inference, found, group.spaces)
+    if other is not None:  # where entries move on their own in each of a stack, there is more
         group = max(group, _assembled(explored, other, solved(other), output), key=_extent)
     return group
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from toroids.align.activations import probe_on
 from toroids.align.alignment import align
 from toroids.align.many import align_many
 from toroids.align.problem import Progress
@@ -20,7 +21,6 @@ from toroids.geometry.toroid import Toroid
 from toroids.landscape.recalibrate import batch_norms, recalibrate
 from toroids.landscape.repair import repair
 from toroids.params import Computed, Params, average, computing
-from toroids.probe import Probe
 from toroids.symmetry.group import SymmetryGroup
 
 
@@ -85,8 +85,7 @@ def merge(
         return _streamed(group, networks, method, bias, budget, progress, scratch)
     probe = None
     if method == "activations" and landscape is not None:
-        inputs, _ = next(landscape.calibration.ready(networks[0]))
-        probe = Probe(landscape.model, group, inputs, output_key=landscape.output_key)
+        probe = probe_on(landscape.calibration, group, networks[0])
     many = align_many(
         group, networks, method, bias, budget=budget, progress=progress, probe=probe,
         landscape=landscape,

@@ -73,9 +73,7 @@ def correspond(space: Space, traced: Sequence[Space], shapes: Shapes) -> Match |
 def _positions(space: Space, leg: Leg, shapes: Shapes) -> Ids:
     """Where the units lie along a leg: (units, entries per unit)."""
     units = space.copies * space.size
-    length = int(np.prod(shapes[leg.tensor][leg.axis : leg.axis + leg.span], dtype=np.int64))
-    flat = np.arange(length) if leg.positions is None else np.asarray(leg.positions)
-    return flat.reshape(units, -1)
+    return np.array(leg.places(shapes[leg.tensor])).reshape(units, -1)
 
 
 def _held(space: Space, shapes: Shapes) -> dict[Key, Ids]:

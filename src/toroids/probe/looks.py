@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, fx
 
 from toroids.discovery.inference.assemble import Assembly
-from toroids.discovery.inference.infer import Inference, infer
+from toroids.discovery.inference.infer import Inference, infer, infer_stacks
 from toroids.discovery.inference.shuffles import solved
-from toroids.discovery.inference.stacks import stacks_of, still_axes
 from toroids.discovery.tracing.program import Program
 from toroids.errors import ToroidsError
 from toroids.probe.choose import Chosen, choose
@@ -94,12 +93,10 @@ def _inferred(program: Program) -> Iterator[tuple[Inference, Assembly, list[Spac
     assembly = Assembly([program], inference, found)
     traced = assembly.spaces()
     yield inference, assembly, traced
-    still = still_axes(inference.constraints, inference.parameters, found)
-    stacks = stacks_of(traced, program.shapes, still)
-    if stacks:
-        inference = infer([program], stacks=stacks)
-        assembly = Assembly([program], inference, solved(inference))
-        yield inference, assembly, assembly.spaces()
+    other = infer_stacks([program], inference, found, traced)
+    if other is not None:
+        assembly = Assembly([program], other, solved(other))
+        yield other, assembly, assembly.spaces()
 
 
 def _looks_at(

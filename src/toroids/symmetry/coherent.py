@@ -163,6 +163,4 @@ def _holds(shapes: Shapes, space: Space, leg: Leg, other: Leg) -> bool:
     """Whether a space is a single unit that holds all positions of another leg on its axes."""
     if space.size * space.copies != 1 or leg.positions is None:
         return space.size * space.copies == 1
-    length = math.prod(shapes[leg.tensor][leg.axis : leg.axis + leg.span])
-    held = range(length) if other.positions is None else other.positions
-    return set(held) <= set(leg.positions)
+    return set(other.places(shapes[leg.tensor])) <= set(leg.positions)

@@ -1,6 +1,7 @@
 """Spaces of hidden units: which parameter axes they index, and what may act on them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -52,6 +53,12 @@ class Leg:
 
     def __post_init__(self) -> None:
         check_fields(self, bounded=False)
+
+    def places(self, shape: Sequence[int]) -> Sequence[int]:
+        """Where the units lie along the axis in a tensor of this shape, unit after unit."""
+        if self.positions is not None:
+            return self.positions
+        return range(math.prod(shape[self.axis : self.axis + self.span]))
 
     @cached_property
     def index(self) -> Tensor | None:

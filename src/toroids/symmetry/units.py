@@ -52,7 +52,7 @@ def per_unit(sums: Tensor, leg: Leg, units: int) -> Tensor:
 def entries_per_unit(shape: tuple[int, ...], leg: Leg, units: int) -> int:
     """Number of entries that every unit has in a tensor of this shape."""
     length = math.prod(shape[leg.axis : leg.axis + leg.span])
-    held = length if leg.positions is None else len(leg.positions)
+    held = len(leg.places(shape))
     return math.prod(shape) // length * held // units
 
 

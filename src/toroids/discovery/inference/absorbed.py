@@ -337,8 +337,7 @@ def _legs_of(
     for leg in space.legs:
         if (leg.tensor, leg.axis, leg.span) != (reader.tensor, reader.axis, 1):
             continue
-        size = facts.shapes[reader.tensor][reader.axis]
-        positions = np.arange(size) if leg.positions is None else np.array(leg.positions)
+        positions = np.array(leg.places(facts.shapes[reader.tensor]))
         units = np.repeat(np.arange(len(entries)), len(positions) // len(entries))
         inside = positions < len(wanted)
         if not inside.all() or (wanted[positions] != units).any():

@@ -365,8 +365,7 @@ class Assembly:
 
     def _at(self, leg: Leg) -> Sequence[int]:
         """Where the units of a space lie along a leg."""
-        axes = self.program.shapes[leg.tensor][leg.axis : leg.axis + leg.span]
-        return range(math.prod(axes)) if leg.positions is None else leg.positions
+        return leg.places(self.program.shapes[leg.tensor])
 
     def _is_idle(self, leg: Leg) -> bool:
         """Whether all that a space moves there meets nothing but zeros."""
@@ -467,7 +466,7 @@ def _closed(spaces: Sequence[Space], shapes: Mapping[str, tuple[int, ...]]) -> l
 
     def units(leg: Leg, space: Space) -> np.ndarray[Any, Any]:
         length = math.prod(shapes[leg.tensor][leg.axis : leg.axis + leg.span])
-        held = np.arange(length) if leg.positions is None else np.array(leg.positions)
+        held = np.array(leg.places(shapes[leg.tensor]))
         labels = np.full(length, -1)
         count = space.copies * space.size
         labels[held] = np.repeat(np.arange(count), len(held) // count)

@@ -26,7 +26,8 @@ from toroids.discovery.inference.absolute import is_part, size_of
 from toroids.discovery.inference.decompose import decomposition, variants
 from toroids.discovery.inference.levels import with_level_of_either, with_levels
 from toroids.discovery.inference.offsets import offsets_of, sums_with
-from toroids.discovery.inference.stacks import Stacks
+from toroids.discovery.inference.orbits import Orbits
+from toroids.discovery.inference.stacks import Stacks, stacks_of, still_axes
 from toroids.discovery.inference.templates import expand
 from toroids.discovery.inference.ties import PRODUCTS, sums, untied_signs
 from toroids.discovery.inference.unread import ARRANGING, pin_partial, pin_unread
@@ -53,6 +54,7 @@ from toroids.discovery.tracing.program import (
     pair_graphs,
     varies,
 )
+from toroids.symmetry.space import Space
 
 LookUp = Callable[[fx.Node], Any]
 BY_CONSTANTS = ", by constant numbers,"
@@ -137,6 +139,25 @@ def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inferenc
         state.constraints.operator = f"the condition on `{name}`"
         axes.pin(state.constraints, state.parameters[name])
     return state
+
+
+def infer_stacks(
+    programs: Sequence[Program], first: Inference, found: Orbits, spaces: Sequence[Space]
+) -> Inference | None:
+    """States the facts anew where tensors are stacked: entries may move in each on their own.
+
+    Args:
+        programs: one module, as in `infer`.
+        first: what was stated of it.
+        found: what was solved of that.
+        spaces: its spaces.
+
+    Returns:
+        The facts with joint places in stacked tensors; None where nothing is stacked.
+    """
+    still = still_axes(first.constraints, first.parameters, found)
+    stacks = stacks_of(spaces, programs[0].shapes, still)
+    return infer(programs, stacks) if stacks else None
 
 
 def _unlike(program: Program, expressions: set[Any]) -> Iterator[Sizes]:

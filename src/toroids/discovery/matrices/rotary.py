@@ -156,7 +156,7 @@ def _varies(value: Any) -> bool:
 def _examples(explored: Explored, program: Program) -> list[Example]:
     points = [point.example for point in explored.points if point.program is program]
     points = points or [program.example]
-    points.sort(key=lambda x: sum(t.numel() for t in x.tensors))
+    points.sort(key=operator.attrgetter("entries"))
     return points[:POINTS][::-1]
 
 

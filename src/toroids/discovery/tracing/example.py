@@ -66,6 +66,11 @@ class Example:
         return self.spec == other.spec and self.axes_per_tensor == other.axes_per_tensor
 
     @property
+    def entries(self) -> int:
+        """How many numbers its tensors have."""
+        return sum(tensor.numel() for tensor in self.tensors)
+
+    @property
     def axes_per_tensor(self) -> list[int]:
         """How many axes every tensor has."""
         return [tensor.ndim for tensor in self.tensors]

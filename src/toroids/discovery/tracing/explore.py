@@ -9,6 +9,7 @@ import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from toroids.discovery.tracing.draws import (
 )
 from toroids.discovery.tracing.example import Axis, Example, Inputs, example_of
 from toroids.discovery.tracing.holds import Point, Sizes, left_out, range_of
-from toroids.discovery.tracing.looks import ENTRIES, SEQUENCE, Looks, entries_of
+from toroids.discovery.tracing.looks import ENTRIES, SEQUENCE, Looks
 from toroids.discovery.tracing.nearby import around
 from toroids.discovery.tracing.otherwise import Otherwise
 from toroids.discovery.tracing.program import Program
@@ -159,11 +160,7 @@ class _Explorer:
             self._look_at_other_numbers()
         self.looks.tell_sizes_from_numbers()
         asked = self.looks.call.asked
-        open_ = [
-            q
-            for q in asked.unanswered()
-            if q.key not in self.otherwise.settled and self.otherwise.counts(q)
-        ]
+        open_ = [q for q in asked.unanswered() if self.otherwise.is_open(q)]
         open_ = [q for q in open_ if not (q.guessed or q.is_fixed or asked.is_answered_there(q))]
         notes = [
             *Sizes(self._example, self.looks.points).notes(open_),
@@ -199,7 +196,9 @@ class _Explorer:
     def _look_further(self) -> None:
         """Looks at other sizes: small ones, single ones, and those beyond what a trace allows."""
         other = self._small()
-        self.looks.check_stateless(min([self._example, other or self._example], key=entries_of))
+        self.looks.check_stateless(
+            min(self._example, other or self._example, key=attrgetter("entries"))
+        )
         if other is not None:
             self.looks.look(other)
             self._look_at_other_counts(other)
@@ -279,13 +278,13 @@ class _Explorer:
 
     def _look_around(self, small: Example) -> None:
         """Looks at odd sizes, wide and tall ones, while they are taken for sizes like others."""
-        most = entries_of(self._example) if self.looks.is_large() else ENTRIES
+        most = self._example.entries if self.looks.is_large() else ENTRIES
         known = Sizes(self._example, self.looks.points)
         paired = {axis: small.size(axis) for axis in self._example.axes if known.is_paired(axis)}
         count = len(self.looks.programs)
         for alternatives in around(paired) if paired else ():
             for example in map(small.resized, alternatives):
-                if len(self.looks.programs) > count + MORE or entries_of(example) > most:
+                if len(self.looks.programs) > count + MORE or example.entries > most:
                     continue
                 if self.looks.look(example, keep=False):
                     break

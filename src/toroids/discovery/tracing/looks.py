@@ -274,9 +274,9 @@ class Looks:
 
     def is_too_large(self, example: Example) -> bool:
         """Whether a call there may take long."""
-        works = entries_of(example) * self.weights > (LESS if self.is_large() else WORK)
-        most = LARGER * entries_of(self.example) if works else ENTRIES
-        return entries_of(example) > max(most, entries_of(self.example))
+        works = example.entries * self.weights > (LESS if self.is_large() else WORK)
+        most = LARGER * self.example.entries if works else ENTRIES
+        return example.entries > max(most, self.example.entries)
 
     def is_image(self, axis: Axis) -> bool:
         """Whether an axis is one of the pixels of an image."""
@@ -333,8 +333,3 @@ def _in_place(program: Program, old: Program, new: Program) -> Program:
     if program.origin is old:
         return replace(program, origin=new)
     return new if program is old else program
-
-
-def entries_of(example: Example) -> int:
-    """How many numbers an example has."""
-    return sum(tensor.numel() for tensor in example.tensors)

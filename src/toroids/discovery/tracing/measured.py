@@ -17,6 +17,8 @@ LIKE = {
         "new_full",
     )
 }  # fmt: skip
+# Operators that look at the size of their first argument alone.
+SIZED = LIKE | {*MEASURING}
 
 
 def measured(graph: fx.Graph) -> set[fx.Node]:
@@ -30,5 +32,5 @@ def measured(graph: fx.Graph) -> set[fx.Node]:
 
 
 def _measures(user: fx.Node, node: fx.Node) -> bool:
-    measuring = user.op == "call_function" and operator_name(user) in LIKE | {*MEASURING}
+    measuring = user.op == "call_function" and operator_name(user) in SIZED
     return measuring and user.args[0] is node

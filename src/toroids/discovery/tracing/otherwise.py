@@ -8,7 +8,7 @@ from itertools import islice
 
 from toroids.discovery.tracing.asked import Question
 from toroids.discovery.tracing.example import Axis, Example
-from toroids.discovery.tracing.looks import Looks, entries_of
+from toroids.discovery.tracing.looks import Looks
 
 # Questions about lengths that are answered the other way, and at how many sizes each is tried.
 ASKED, GUESSED, TRIES = 48, 16, 6
@@ -108,9 +108,7 @@ class Otherwise:
             return 0
         if question.key not in self.reach:
             example = next(question.otherwise(), self._example)
-            self.reach[question.key] = (
-                0 if self.looks.is_too_large(example) else entries_of(example)
-            )
+            self.reach[question.key] = 0 if self.looks.is_too_large(example) else example.entries
         return -self.reach[question.key]
 
     def _look_for_other_answer(self, question: Question) -> bool:

@@ -486,14 +486,15 @@ def call(node: fx.Node, look_up: LookUp, how: Execution) -> Any:
         names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
         with _mode(node, arguments, how):
             return tuple(run_graph(graph, dict(zip(names, inputs, strict=True)).__getitem__, how))
-    if operator_name(node) == "while_loop":
+    name = operator_name(node)
+    if name == "while_loop":
         return _looped(arguments, how)
     if isinstance(node.target, torch._ops.HigherOrderOperator):  # torch.cond, map, scan
         arguments = map_aggregate(arguments, lambda a: _branch(a, how))
     arguments, keywords = _rewritten(arguments, how), _rewritten(keywords, how)
-    if operator_name(node) == "aten::lstm":
+    if name == "aten::lstm":
         check_states(*arguments)
-    run = _WITH_SLOPES.get(operator_name(node), node.target)
+    run = _WITH_SLOPES.get(name, node.target)
     result = run(*arguments, **keywords)  # type: ignore[operator]
     if how.wide and isinstance(result, Tensor) and result.dtype in WIDE:
         return result.to(WIDE[result.dtype])

@@ -3,11 +3,11 @@
 import contextlib
 import io
 import logging
+import sys
 import traceback
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from operator import getitem
-from pathlib import Path
 from typing import Any
 
 import sympy
@@ -187,11 +187,6 @@ def trace(
     )
 
 
-OURS, TORCH, PYTHON = (
-    Path(__file__).parents[2],
-    Path(torch.__file__).parent,
-    Path(io.__file__).parent,
-)
 ALL_PRESENT = (
     "where the forward asks its data what there is, as which experts are hit, everything was taken "
     "to be there; holds where what is skipped gives nothing, as on all inputs that were looked at"
@@ -381,20 +376,12 @@ def _refusal(counted: Counted, example: Example, error: BaseException) -> str:
 
 
 def _place_of(error: BaseException) -> str:
-    """Where a forward pass failed: its last line that is not PyTorch's or ours."""
-    frames = reversed(traceback.extract_tb(error.__traceback__))
-    for frame in frames:
-        if frame.line and not _is_of_others(Path(frame.filename)):
-            return f", and this one fails in line {frame.lineno} of `{frame.filename}`"
+    """Where a forward pass failed: its last line that is not PyTorch's, Python's or ours."""
+    others = {"torch", "toroids", *sys.stdlib_module_names}
+    for frame, line in reversed([*traceback.walk_tb(error.__traceback__)]):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in others:
+            return f", and this one fails in line {line} of `{frame.f_code.co_filename}`"
     return ""
-
-
-def _is_of_others(file: Path) -> bool:
-    """Whether code is ours, PyTorch's or Python's, not the user's or that of a package."""
-    packages = {"site-packages", "dist-packages"}
-    if file.is_relative_to(PYTHON) and not packages & set(file.parts):
-        return True
-    return file.is_relative_to(OURS) or file.is_relative_to(TORCH)
 
 
 def _packs(error: BaseException) -> bool:
