@@ -15,12 +15,13 @@ import torch
 from torch import nn
 
 from toroids.arguments import checked
-from toroids.discovery.inference.absorbed import absorbed
+from toroids.discovery.inference.absorption.absorbed import absorbed
 from toroids.discovery.inference.assemble import Assembly
 from toroids.discovery.inference.branches import branches
-from toroids.discovery.inference.infer import Inference, infer, infer_stacks
+from toroids.discovery.inference.infer import infer, infer_stacks
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.shuffles import solved
+from toroids.discovery.inference.state import Inference
 from toroids.discovery.matrices.rotary import rotary_pairs
 from toroids.discovery.matrices.rotations import rotations
 from toroids.discovery.output import output_of

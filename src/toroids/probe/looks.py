@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, fx
 
 from toroids.discovery.inference.assemble import Assembly
-from toroids.discovery.inference.infer import Inference, infer, infer_stacks
+from toroids.discovery.inference.infer import infer, infer_stacks
 from toroids.discovery.inference.shuffles import solved
+from toroids.discovery.inference.state import Inference
 from toroids.discovery.tracing.program import Program
 from toroids.errors import ToroidsError
 from toroids.probe.choose import Chosen, choose

@@ -18,9 +18,9 @@ from toroids.discovery.inference.exponents import (
     sparse,
 )
 from toroids.discovery.inference.in_place import is_expected, kept_in_place
-from toroids.discovery.inference.infer import Inference
 from toroids.discovery.inference.numbering import in_order, numbered
 from toroids.discovery.inference.orbits import Orbits
+from toroids.discovery.inference.state import Inference
 from toroids.discovery.tracing.program import Program
 from toroids.symmetry.space import Action, Generator, Kind, Leg, Norm, Space
 

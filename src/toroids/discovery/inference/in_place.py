@@ -6,8 +6,9 @@ import numpy as np
 
 from toroids.discovery.axes import Bundle
 from toroids.discovery.axes.constraints import Constraints, Ids
-from toroids.discovery.inference.infer import BY_CONSTANTS, Inference
 from toroids.discovery.inference.orbits import Orbits
+from toroids.discovery.inference.run import BY_CONSTANTS
+from toroids.discovery.inference.state import Inference
 from toroids.discovery.tracing.program import Program
 
 # What these read or write stays in place wherever it meets an input, an output or a position:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from toroids.discovery.axes.constraints import Ids, Loss, Shuffle
-from toroids.discovery.inference.infer import Inference
 from toroids.discovery.inference.orbits import Orbits, orbits
+from toroids.discovery.inference.state import Inference
 
 
 def solved(inference: Inference) -> Orbits:

@@ -14,8 +14,8 @@ Reference: Ashkboos et al., SliceGPT, 2024, arXiv 2401.15024, for the invariance
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from toroids.discovery.inference.infer import Inference
 from toroids.discovery.inference.orbits import Orbits
+from toroids.discovery.inference.state import Inference
 from toroids.discovery.matrices.streams import Look, Refused, Stream
 from toroids.discovery.tracing.program import Program
 from toroids.symmetry.space import Action, Generator, Space

@@ -17,8 +17,8 @@ from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.axes import Value
 from toroids.discovery.inference.contractions import bias_of, letters_of
-from toroids.discovery.inference.infer import Step
 from toroids.discovery.inference.orbits import Orbits
+from toroids.discovery.inference.state import Step
 from toroids.discovery.inference.unread import ARRANGING
 from toroids.discovery.tracing.program import is_in_place, short_name
 

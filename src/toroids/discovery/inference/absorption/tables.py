@@ -11,15 +11,9 @@ from typing import Any
 
 from torch import fx
 
-from toroids.discovery.inference.constants import (
-    ADDING,
-    ARRANGING,
-    INDEXING,
-    KEEPING,
-    Equation,
-    equations_of,
-    is_bias_like,
-)
+from toroids.discovery.inference.absorption.equations import equations_of
+from toroids.discovery.inference.absorption.run import ADDING, ARRANGING, INDEXING, KEEPING
+from toroids.discovery.inference.absorption.terms import Equation, is_bias_like
 from toroids.discovery.tracing.program import Program, Sizes, operator_name, other_sizes
 
 # Larger tables are of words, which no known numbers look up; their arrays would be as large.

@@ -2,8 +2,8 @@
 
 A value bias is absorbed by the output bias, since attention weights add up to one; the bias of a
 norm by those of all linear maps that read it, a class token by its row of a table of positions.
-With t added to one bias, and -g W t or -g t to others, all equations of `constants` must hold for
-every t: linear equations for the numbers g.
+With t added to one bias, and -g W t or -g t to others, all its equations must hold for every
+t: linear equations for the numbers g.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from toroids.discovery.inference.constants import Equation, Part, Reader, equations_of, is_bias_like
-from toroids.discovery.inference.tables import Rows, row_equations, tables_of
+from toroids.discovery.inference.absorption.equations import equations_of
+from toroids.discovery.inference.absorption.tables import Rows, row_equations, tables_of
+from toroids.discovery.inference.absorption.terms import Equation, Part, Reader, is_bias_like
 from toroids.discovery.tracing.program import Program
 from toroids.symmetry.space import Absorbed, Generator, Leg, Space
 
