@@ -1,5 +1,7 @@
 """The matrices that act on the units of a space: random ones, checked ones, and their products."""
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,8 @@ ORTHOGONAL = 1e-4
 # Matrices of more rows are not multiplied in full where that takes long: they are looked for rows
 # of few entries, and checked on so many random vectors.
 LARGE, FEW, PROBES = 512, 8, 8
+# Types of which PyTorch multiplies sparse matrices.
+SPARSE = (torch.float32, torch.float64)
 # Units that `sparse_rotation` turns together.
 TOGETHER = 4
 
@@ -102,15 +106,10 @@ def check_rotation(space: Space, matrix: Tensor) -> None:
 def product(matrix: Tensor, x: Tensor) -> Tensor:
     """Multiplies (copies, size, size) with (copies, size, entries), quickly if rows are sparse."""
     copies, size, _ = matrix.shape
-    if copies > 1 or size <= LARGE or matrix.requires_grad:
+    if copies > 1 or size <= LARGE or matrix.requires_grad or x.dtype not in SPARSE:
         return matrix @ x
-    held = matrix[0] != 0
-    most = int(held.sum(dim=1).max())
-    if not 0 < most <= FEW:
+    if int((matrix[0] != 0).sum(dim=1).max()) > FEW:
         return matrix @ x
-    columns = held.to(torch.uint8).topk(most, dim=1).indices
-    factors = matrix[0].gather(1, columns)
-    moved = factors[:, :1] * x[0].index_select(0, columns[:, 0])
-    for k in range(1, most):
-        moved.addcmul_(factors[:, k : k + 1], x[0].index_select(0, columns[:, k]))
-    return moved[None]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
+        return (matrix[0].to_sparse_csr() @ x[0])[None]

@@ -18,7 +18,7 @@ from toroids.discovery.tracing.draws import STREAMED, drawn_inputs, drawn_params
 from toroids.discovery.tracing.example import shown_sizes
 from toroids.discovery.tracing.explore import Explored
 from toroids.discovery.tracing.holds import Point
-from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.program import Program, Run, side_by_side
 from toroids.discovery.tracing.weightless import anew
 from toroids.errors import DataError
 from toroids.params import Computed, Params
@@ -42,7 +42,6 @@ STEPS, BLUR, NEAR = 4, 1e3, 4
 GAP = 1e4
 SAMPLE = 100_000
 
-Outputs = Callable[[Params], list[Tensor]]
 Atom: TypeAlias = tuple[str, Action]  # one action of one space
 
 
@@ -52,13 +51,13 @@ class Case:
 
     Attributes:
         name: the sizes of the inputs, as text.
-        outputs: computes them.
+        run_on: begins their computation with parameters of these names (`side_by_side`).
         named: what the outputs are called.
         before: the outputs of the weights that were drawn.
     """
 
     name: str
-    outputs: Outputs
+    run_on: Callable[[Collection[str]], Run]
     named: tuple[str, ...]
     before: tuple[Tensor, ...]
 
@@ -83,16 +82,22 @@ class Trial:
             return group.moved(element, self.params)
         return group.apply(element, self.params)
 
+    def outputs(self, params: Params) -> list[list[Tensor]]:
+        """What the module gives in every case; large weights are asked for once."""
+        with torch.no_grad():
+            return side_by_side([case.run_on(params) for case in self.cases], params)
+
     @cached_property
     def blurs(self) -> list[list[Tensor]]:
         """By how much rounding may change every entry of the outputs of every case."""
         near = [Computed(self.params, partial(self._beside, number)) for number in range(NEAR)]
+        found = [self.outputs(params) for params in near]
         return [
             [
                 BLUR * torch.stack([(a - b).abs().nan_to_num(0.0) for a in others]).amax(dim=0)
-                for b, *others in zip(case.before, *map(case.outputs, near), strict=True)
+                for b, *others in zip(case.before, *nearby, strict=True)
             ]
-            for case in self.cases
+            for case, *nearby in zip(self.cases, *found, strict=True)
         ]
 
     def _beside(self, number: int, name: str) -> Tensor:
@@ -198,7 +203,7 @@ def _case(point: Point, params: Params, generator: torch.Generator) -> Case:
         before = program.run(params, inputs=inputs)
     sizes = shown_sizes(inputs)
     names = tuple(name for name in program.outputs if name is not None)
-    return Case(sizes, lambda p: program.run(p, inputs=inputs), names, tuple(before))
+    return Case(sizes, partial(program.run_on, inputs=inputs), names, tuple(before))
 
 
 def measure(group: SymmetryGroup, subject: Subject, generator: torch.Generator) -> Deviation:
@@ -228,10 +233,8 @@ def _order(deviation: Deviation) -> float:
 
 def _deviation_of(trial: Trial, moved: Params) -> Deviation:
     worst = Deviation()
-    for number, case in enumerate(trial.cases):
-        for k, (name, a, b) in enumerate(
-            zip(case.named, case.outputs(moved), case.before, strict=True)
-        ):
+    for number, (case, found) in enumerate(zip(trial.cases, trial.outputs(moved), strict=True)):
+        for k, (name, a, b) in enumerate(zip(case.named, found, case.before, strict=True)):
             size, entry = deviation(a, b)
             if TOLERANCE < size < torch.inf:
                 size, entry = deviation(a, b, trial.blurs[number][k])
@@ -418,7 +421,7 @@ def _output_deviation(subject: Subject, group: SymmetryGroup) -> Deviation:
     for shift in (size, -size):
         scale = 1.0 if group.output.mode == "logits" else 3.0
         moved = _with_other_outputs(group, trial.params, scale, shift)
-        after = case.outputs(moved)[subject.logits]
+        after = replace(trial, cases=(case,)).outputs(moved)[0][subject.logits]
         if group.output.mode == "logits":
             seen, _ = deviation(after.softmax(dim=-1), before.softmax(dim=-1))
         else:

@@ -1,7 +1,7 @@
 """Measures by how much the elements of a group change a module's outputs."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from toroids.discovery.proof.proof import Case, Deviation, Subject, Trial, measu
 from toroids.discovery.tracing.draws import drawn_params
 from toroids.discovery.tracing.example import Inputs, shown_sizes, split_inputs
 from toroids.discovery.tracing.explore import explore
-from toroids.discovery.tracing.program import on_cpu, prepared
+from toroids.discovery.tracing.program import Run, on_cpu, prepared, side_by_side
 from toroids.discovery.tracing.trace import alias_names
 from toroids.discovery.tracing.weightless import with_weights
 from toroids.errors import DataError, ToroidsError, first_line
@@ -151,9 +151,12 @@ def _module_case(twin: nn.Module, inputs: Inputs, key: str | int | None, drawn: 
     args = tuple(prepared(on_cpu(value), True, False) for value in args)
     kwargs = {name: prepared(on_cpu(value), True, False) for name, value in kwargs.items()}
 
-    def outputs(of: Params) -> list[Tensor]:
+    def run_on(names: Collection[str]) -> Run:
+        given = {}
+        for name in names:
+            given[name] = yield name
         with torch.no_grad(), evaluation_mode(twin):
-            loaded = _loaded(twin, of)
+            loaded = _loaded(twin, given)
             try:
                 output = call(twin, loaded, args, kwargs)
             except RuntimeError as error:
@@ -163,7 +166,8 @@ def _module_case(twin: nn.Module, inputs: Inputs, key: str | int | None, drawn: 
         return [select_output(output, key)]
 
     sizes = shown_sizes([x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)])
-    return Case(sizes, outputs, ("output",), tuple(outputs(drawn)))
+    before = side_by_side([run_on(drawn)], drawn)[0]
+    return Case(sizes, run_on, ("output",), tuple(before))
 
 
 def _loaded(model: nn.Module, params: Params) -> dict[str, Tensor]:

@@ -5,11 +5,12 @@ In float64, whatever the module's own precision, so that what is compared differ
 
 import itertools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import sympy
 import torch
@@ -32,6 +33,8 @@ CPU = torch.device("cpu")
 SIGNS = ("aten::sign", "aten::sgn", SIGN_WITHOUT_ZERO)  # operators that keep only the sign
 LookUp = Callable[[fx.Node], Any]
 Watch = Callable[[fx.Node, LookUp], None]
+# Gives the names of the values that it needs, one by one, takes each, and returns what it computed.
+Run: TypeAlias = Generator[str, Any, list[Any]]
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,25 @@ class Program:
             The tensors that count, in order, in float64.
         """
         with torch.set_grad_enabled(gradients):
-            found = self.execute(params, Execution(wide), inputs)
+            return side_by_side([self.run_on(params, inputs, wide)], params)[0]
+
+    def run_on(
+        self, names: Collection[str], inputs: Sequence[Tensor] | None = None, wide: bool = True
+    ) -> Run:
+        """The same as `run`, for `side_by_side`.
+
+        Args:
+            names: of parameters and buffers that replace those of the module.
+            inputs: the example's tensors, or others in their place.
+            wide: compute in float64, else in each tensor's own precision.
+
+        Yields:
+            The name of every parameter when it is first used.
+
+        Returns:
+            The tensors that count, in order, in float64.
+        """
+        found = yield from self._executed(names, Execution(wide), inputs)
         kept = [
             value
             for value, name in zip(found, self.outputs, strict=True)
@@ -161,23 +182,27 @@ class Program:
             DataError: an operator does not take what it is given, as integers where it was traced
                 for floating inputs.
         """
+        return side_by_side([self._executed(params, how, inputs)], params)[0]
+
+    def _executed(
+        self, names: Collection[str], how: Execution, inputs: Sequence[Tensor] | None
+    ) -> Run:
         first = {other: names[0] for names in self.aliases.values() for other in names}
-        last = {first.get(name, name): name for name in params}
-
-        def value_of(placeholder: str) -> Any:
-            """What stands there, when it is first used: parameters may be drawn or read then."""
-            source = self.sources[placeholder]
-            value = source.value
-            if source.kind in ("parameter", "buffer") and source.name in last:
-                value = params[last[source.name]]
-            elif source.kind == "input" and inputs is not None and source.number >= 0:
-                value = inputs[source.number]
-            if isinstance(value, Tensor):
-                value = value.to(how.device)
-            return prepared(value, how.wide, source.kind != "parameter")
-
+        last = {first.get(name, name): name for name in names}
+        steps, value = _steps(self.graph, how), None
         try:
-            return run_graph(self.graph, value_of, how)
+            while True:
+                source = self.sources[steps.send(value)]
+                value = source.value
+                if source.kind in ("parameter", "buffer") and source.name in last:
+                    value = yield last[source.name]
+                elif source.kind == "input" and inputs is not None and source.number >= 0:
+                    value = inputs[source.number]
+                if isinstance(value, Tensor):
+                    value = value.to(how.device)
+                value = prepared(value, how.wide, source.kind != "parameter")
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, IndexError, ValueError, TypeError, ArithmeticError) as error:
@@ -430,37 +455,63 @@ def prepared(value: Any, wide: bool, own: bool) -> Any:
     return value.clone() if own else value
 
 
-class _Values(dict[fx.Node, Any]):
-    """Values by node; those of placeholders are asked for when they are first used."""
+def side_by_side(runs: Sequence[Run], params: Params) -> list[list[Any]]:
+    """Goes through runs together: those that need the same tensor next are given it at once.
 
-    def __init__(self, value_of: Callable[[str], Any]) -> None:
-        super().__init__()
-        self._value_of = value_of
+    So one that is drawn, moved or read whenever it is asked for is made once for all of them.
 
-    def __missing__(self, node: fx.Node) -> Any:
-        if node.op != "placeholder":
-            raise KeyError(node)
-        self[node] = value = self._value_of(node.name)
-        return value
+    Args:
+        runs: not yet begun.
+        params: what they ask for.
+
+    Returns:
+        What each of them gives.
+    """
+    results: list[list[Any]] = [[]] * len(runs)
+    asked: dict[int, str] = {}
+
+    def go_on(number: int, value: Any) -> None:
+        try:
+            asked[number] = runs[number].send(value)
+        except StopIteration as end:
+            asked.pop(number, None)
+            results[number] = end.value
+
+    for number in range(len(runs)):
+        go_on(number, None)
+    while asked:
+        name = Counter(asked.values()).most_common(1)[0][0]
+        value = params[name]
+        for number in [number for number, other in asked.items() if other == name]:
+            go_on(number, value)
+    return results
 
 
-def run_graph(graph: fx.GraphModule, value_of: Callable[[str], Any], how: Execution) -> list[Any]:
+def run_graph(graph: fx.GraphModule, values: Mapping[str, Any], how: Execution) -> list[Any]:
     """Runs a graph; frees what is not used again.
 
     Args:
         graph: operators as `torch.export` gives them.
-        value_of: gives the value of a placeholder by its name, asked once.
+        values: of placeholders, by name.
         how: in which precision, where, and who watches.
 
     Returns:
         What the graph returns.
     """
+    return side_by_side([_steps(graph, how)], values)[0]
+
+
+def _steps(graph: fx.GraphModule, how: Execution) -> Run:
+    """Runs a graph; asks for the value of a placeholder by its name when it is first used."""
     last: dict[fx.Node, fx.Node] = {}
     for node in graph.graph.nodes:
         for used in node.all_input_nodes:
             last[used] = node
-    values = _Values(value_of)
+    values: dict[fx.Node, Any] = {}
     for node in graph.graph.nodes:
+        for used in node.all_input_nodes:
+            if used.op == "placeholder" and used not in values:
+                values[used] = yield used.name
         if node.op == "get_attr":
             found = attribute(graph, node.target)
             found = found.to(how.device) if isinstance(found, Tensor) else found
@@ -485,7 +536,7 @@ def call(node: fx.Node, look_up: LookUp, how: Execution) -> Any:
         graph, inputs = body(arguments)
         names = [n.name for n in graph.graph.nodes if n.op == "placeholder"]
         with _mode(node, arguments, how):
-            return tuple(run_graph(graph, dict(zip(names, inputs, strict=True)).__getitem__, how))
+            return tuple(run_graph(graph, dict(zip(names, inputs, strict=True)), how))
     name = operator_name(node)
     if name == "while_loop":
         return _looped(arguments, how)
@@ -541,9 +592,7 @@ def _branch(argument: Any, how: Execution) -> Any:
     if not isinstance(argument, fx.GraphModule):
         return argument
     names = [n.name for n in argument.graph.nodes if n.op == "placeholder"]
-    return lambda *inputs: tuple(
-        run_graph(argument, dict(zip(names, inputs, strict=True)).__getitem__, how)
-    )
+    return lambda *inputs: tuple(run_graph(argument, dict(zip(names, inputs, strict=True)), how))
 
 
 def _looped(arguments: Sequence[Any], how: Execution) -> tuple[Any, ...]:
