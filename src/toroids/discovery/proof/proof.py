@@ -30,8 +30,6 @@ from toroids.symmetry.space import Action, Space
 
 # Rounding in float64 leaves about 1e-14; a wrong symmetry of a trained network shows at 1e-4.
 TOLERANCE = 1e-8
-# Networks of more entries are drawn once: a second draw would take as long and show no more.
-LARGE = 2**25
 # Of streams wider than this a few units turn together in place of all, which is as telling.
 WIDE = 512
 # What rounds to zero is another number after any step of rounding. Entries that change when all
@@ -59,7 +57,7 @@ class Case:
     name: str
     run_on: Callable[[Collection[str]], Run]
     named: tuple[str, ...]
-    before: tuple[Tensor, ...]
+    before: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +80,11 @@ class Trial:
             return group.moved(element, self.params)
         return group.apply(element, self.params)
 
-    def outputs(self, params: Params) -> list[list[Tensor]]:
-        """What the module gives in every case; large weights are asked for once."""
-        with torch.no_grad():
-            return side_by_side([case.run_on(params) for case in self.cases], params)
-
     @cached_property
     def blurs(self) -> list[list[Tensor]]:
         """By how much rounding may change every entry of the outputs of every case."""
         near = [Computed(self.params, partial(self._beside, number)) for number in range(NEAR)]
-        found = [self.outputs(params) for params in near]
+        found = [outputs_of(self.cases, params) for params in near]
         return [
             [
                 BLUR * torch.stack([(a - b).abs().nan_to_num(0.0) for a in others]).amax(dim=0)
@@ -157,13 +150,12 @@ def subject_of(
     state = anew(model, {name: tensor.detach() for name, tensor in model.state_dict().items()})
     size = entries(state, explored.main.aliases)
     if trials is None:
-        trials = 1 if size > LARGE else 2
+        # a second draw of a large network would take as long and show no more
+        trials = 1 if size > STREAMED else 2
     made: list[Trial] = []
     for number in range(trials):
         # every point is looked at in one of the draws
         points = explored.points[number::trials] or explored.points[:1]
-        if size > STREAMED:  # moving the weights anew for each takes longest
-            points = tuple(dict.fromkeys((points[0], points[-1])))
         made.append(_trial(points, explored.main, state, generator, keep))
     names = [name for name in explored.main.outputs if name is not None]
     logits = names.index("logits") if "logits" in names else 0
@@ -182,28 +174,41 @@ def _trial(
     masks = [name for name in buffers if not state[name].is_floating_point()]
     for kept in (keep, {*keep, *masks}, {*keep, *buffers}):
         params = drawn_params(state, main.aliases, main.parameters, generator, keep=kept)
-        cases = tuple(_case(point, params, generator) for point in points)
+        cases = _cases(points, params, generator)
         outputs = [output for case in cases for output in case.before]
         if not buffers or not any(bool(x.isnan().any()) for x in outputs):
             break
     return Trial(params, cases, frozenset(main.parameters))
 
 
-def _case(point: Point, params: Params, generator: torch.Generator) -> Case:
-    """One point at inputs that are drawn, or at its own where the drawn ones give NaN."""
-    program = point.program
-    inputs: Sequence[Tensor] = drawn_inputs(point.example.tensors, generator)
+def _cases(points: Sequence[Point], params: Params, generator: torch.Generator) -> tuple[Case, ...]:
+    """Points at inputs that are drawn, or at their own where the drawn ones give NaN."""
+    inputs: list[Sequence[Tensor]] = [drawn_inputs(p.example.tensors, generator) for p in points]
+    cases = [_case(point, given) for point, given in zip(points, inputs, strict=True)]
     try:
-        before = program.run(params, inputs=inputs)
-        bad = any(bool(x.isnan().any()) for x in before)
-    except DataError:  # as a number that is no row of a table
-        bad = True
-    if bad:
-        inputs = point.example.tensors
-        before = program.run(params, inputs=inputs)
-    sizes = shown_sizes(inputs)
+        before = outputs_of(cases, params)
+    except DataError:  # as at a number that is no row of a table
+        if len(points) > 1:
+            return tuple(c for point in points for c in _cases([point], params, generator))
+        before = [[torch.tensor(math.nan)]]
+    bad = [k for k, found in enumerate(before) if any(bool(x.isnan().any()) for x in found)]
+    for k in bad:
+        cases[k] = _case(points[k], points[k].example.tensors)
+    for k, found in zip(bad, outputs_of([cases[k] for k in bad], params), strict=True):
+        before[k] = found
+    return tuple(replace(c, before=tuple(x)) for c, x in zip(cases, before, strict=True))
+
+
+def _case(point: Point, inputs: Sequence[Tensor]) -> Case:
+    program = point.program
     names = tuple(name for name in program.outputs if name is not None)
-    return Case(sizes, partial(program.run_on, inputs=inputs), names, tuple(before))
+    return Case(shown_sizes(inputs), partial(program.run_on, inputs=inputs), names)
+
+
+def outputs_of(cases: Sequence[Case], params: Params) -> list[list[Tensor]]:
+    """What a module gives in some cases; every weight is asked for once."""
+    with torch.no_grad():
+        return side_by_side([case.run_on(params) for case in cases], params)
 
 
 def measure(group: SymmetryGroup, subject: Subject, generator: torch.Generator) -> Deviation:
@@ -233,7 +238,9 @@ def _order(deviation: Deviation) -> float:
 
 def _deviation_of(trial: Trial, moved: Params) -> Deviation:
     worst = Deviation()
-    for number, (case, found) in enumerate(zip(trial.cases, trial.outputs(moved), strict=True)):
+    for number, (case, found) in enumerate(
+        zip(trial.cases, outputs_of(trial.cases, moved), strict=True)
+    ):
         for k, (name, a, b) in enumerate(zip(case.named, found, case.before, strict=True)):
             size, entry = deviation(a, b)
             if TOLERANCE < size < torch.inf:
@@ -421,7 +428,7 @@ def _output_deviation(subject: Subject, group: SymmetryGroup) -> Deviation:
     for shift in (size, -size):
         scale = 1.0 if group.output.mode == "logits" else 3.0
         moved = _with_other_outputs(group, trial.params, scale, shift)
-        after = replace(trial, cases=(case,)).outputs(moved)[0][subject.logits]
+        after = outputs_of([case], moved)[0][subject.logits]
         if group.output.mode == "logits":
             seen, _ = deviation(after.softmax(dim=-1), before.softmax(dim=-1))
         else:

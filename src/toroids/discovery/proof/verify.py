@@ -2,16 +2,25 @@
 
 import copy
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from toroids.arguments import checked
-from toroids.discovery.proof.proof import Case, Deviation, Subject, Trial, measure, subject_of
+from toroids.discovery.proof.proof import (
+    Case,
+    Deviation,
+    Subject,
+    Trial,
+    measure,
+    outputs_of,
+    subject_of,
+)
 from toroids.discovery.tracing.draws import drawn_params
 from toroids.discovery.tracing.example import Inputs, shown_sizes, split_inputs
 from toroids.discovery.tracing.explore import explore
-from toroids.discovery.tracing.program import Run, on_cpu, prepared, side_by_side
+from toroids.discovery.tracing.program import Run, on_cpu, prepared
 from toroids.discovery.tracing.trace import alias_names
 from toroids.discovery.tracing.weightless import with_weights
 from toroids.errors import DataError, ToroidsError, first_line
@@ -166,8 +175,8 @@ def _module_case(twin: nn.Module, inputs: Inputs, key: str | int | None, drawn: 
         return [select_output(output, key)]
 
     sizes = shown_sizes([x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)])
-    before = side_by_side([run_on(drawn)], drawn)[0]
-    return Case(sizes, run_on, ("output",), tuple(before))
+    case = Case(sizes, run_on, ("output",))
+    return replace(case, before=tuple(outputs_of([case], drawn)[0]))
 
 
 def _loaded(model: nn.Module, params: Params) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from toroids.discovery.tracing.asked import Asked
 from toroids.discovery.tracing.bounded import Bounded
-from toroids.discovery.tracing.draws import MATRIX, STREAMED, entries
+from toroids.discovery.tracing.draws import KEPT, MATRIX, entries
 from toroids.discovery.tracing.example import Example
 from toroids.discovery.tracing.listening import Asking
 from toroids.discovery.tracing.program import Program, draws_random, operator_name
@@ -203,7 +203,7 @@ class Caller:
 
 def _other(params: Params) -> dict[str, Tensor]:
     """Other weights: every second one is made larger; not the matrices of a large network."""
-    most = MATRIX if entries(params) > STREAMED else math.inf
+    most = MATRIX if entries(params) > KEPT else math.inf
     return {
         name: x * (1 + 0.3 * (torch.arange(x.numel(), device=x.device) % 2)).to(x).view_as(x)
         if x.is_floating_point() and x.numel() <= most

@@ -16,9 +16,10 @@ from toroids.params import Computed, Params
 # prime, which no length of rows divides.
 PERIOD = 262139
 # Networks of more entries are drawn one tensor at a time, whenever it is asked for, and not kept.
-STREAMED = 2**27
-# Larger tensors of such networks keep their numbers where a module is called.
-MATRIX = 2**16
+STREAMED = 2**25
+# Of networks of more entries than the first, tensors of more than the second keep their numbers
+# where the module is called.
+KEPT, MATRIX = 2**27, 2**16
 
 
 def drawn_params(

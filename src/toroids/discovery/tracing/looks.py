@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from toroids.discovery.tracing.calls import Caller
 from toroids.discovery.tracing.draws import (
+    KEPT,
     MATRIX,
-    STREAMED,
     drawn_inputs,
     drawn_params,
     entries,
@@ -300,7 +300,7 @@ class Looks:
 def _lent(model: nn.Module) -> dict[str, Tensor]:
     """Weights and buffers with which a module is called; a large one keeps its matrices."""
     state = {name: x.detach() for name, x in model.state_dict().items()}
-    most = MATRIX if entries(state) > STREAMED else math.inf
+    most = MATRIX if entries(state) > KEPT else math.inf
     some = {name: x for name, x in state.items() if x.numel() <= most}
     names, _ = alias_names(model)
     parameters = {n for n, _ in model.named_parameters(remove_duplicate=False)}
