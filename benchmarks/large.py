@@ -6,18 +6,20 @@ copy that a random element has moved, with noise of 0.1 % of every weight, as of
 Every step runs in a process of its own, on one thread; seconds are those of its processor, and the
 memory is what belongs to the process alone (RssAnon) beyond what it took before.
 
-Beside discovery stands drawing all weights once in float64 and multiplying them with as many tokens
-as the example has. Beside the canonical form stands reading the network and writing it, beside
-alignment reading both, multiplying them entry by entry and writing one.
+Beside discovery stands drawing all weights in float64 and multiplying them with as many tokens as
+the example has, once for each of the proof's two runs. Beside the canonical form
+stands reading the network and writing it, beside alignment reading both, multiplying every matrix
+with its like once, and writing one.
 """
 
 import json
 import math
+import os
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -31,14 +33,27 @@ from toroids.checkpoint import StateDictView, open_checkpoint, save_checkpoint, 
 from toroids.models.load import load_model, usual_inputs
 from toroids.params import Computed, inner_product
 
-# Of the model: hidden units, those of the feed-forward layers, layers, tokens; entries of a shard.
-SIZE = {"hidden": 1024, "inner": 2816, "layers": 6, "words": 32000, "shard": 2**25}
-QUICK = {"hidden": 64, "inner": 1056, "layers": 2, "words": 500, "shard": 2**16}
+# Of the model: hidden units, those of the feed-forward layers, layers, heads, heads of keys, words;
+# entries of a shard.
+Size = dict[str, int]
+SIZES: dict[str, Size] = {
+    "133M": {
+        "hidden": 1024, "inner": 2816, "layers": 6, "heads": 16, "keys": 4, "words": 32000,
+        "shard": 2**25,
+    },
+    "1.1B": {
+        "hidden": 2048, "inner": 5632, "layers": 22, "heads": 32, "keys": 4, "words": 32000,
+        "shard": 2**28,
+    },
+}  # fmt: skip
+QUICK: Size = {
+    "hidden": 64, "inner": 1056, "layers": 2, "heads": 16, "keys": 4, "words": 500, "shard": 2**16,
+}  # fmt: skip
 NOISE = 1e-3
 GOAL = 3.0
 
 
-def write_model(folder: Path, size: dict[str, int]) -> None:
+def write_model(folder: Path, size: Size) -> None:
     """Writes a model with random weights, shard by shard."""
     import transformers  # type: ignore[import-not-found,unused-ignore]
 
@@ -47,8 +62,8 @@ def write_model(folder: Path, size: dict[str, int]) -> None:
         hidden_size=size["hidden"],
         intermediate_size=size["inner"],
         num_hidden_layers=size["layers"],
-        num_attention_heads=16,
-        num_key_value_heads=4,
+        num_attention_heads=size["heads"],
+        num_key_value_heads=size["keys"],
         dtype="bfloat16",
         architectures=["LlamaForCausalLM"],
     )
@@ -106,14 +121,14 @@ def discovery(work: Path) -> list[float]:
 
 
 def drawing(work: Path) -> list[float]:
-    """The bare work of one run: all weights drawn and multiplied once."""
+    """The bare work of two runs: all weights drawn and multiplied, each time."""
     model = load_model(str(work / "a"), weights=False)
     tokens = usual_inputs(model)["input_ids"].numel()
     shapes = [x.shape for x in model.parameters() if x.ndim == 2]
 
     def draw() -> None:
         generator = torch.Generator().manual_seed(0)
-        for shape in shapes:
+        for shape in 2 * shapes:
             weight = torch.randn(shape, generator=generator, dtype=torch.float64)
             torch.ones(tokens, shape[1], dtype=torch.float64) @ weight.T
 
@@ -160,12 +175,14 @@ def alignment(work: Path) -> list[float]:
 
 
 def multiplying(work: Path) -> list[float]:
-    """The bare work: both networks read and multiplied, and one written."""
+    """The bare work: both networks read, every matrix times its like, and one written."""
     a, b = (open_checkpoint(work / name) for name in "ab")
 
     def action() -> None:
         for name in a:
-            (a[name].float() * b[name].float()).sum()
+            x, y = a[name].float(), b[name].float()
+            if x.ndim == 2:  # what says which units, or directions, are alike
+                x.T @ y if len(x) > x.shape[1] else x @ y.T
         save_checkpoint(doubled(b), b, work / "multiplied")
 
     return watched(action)
@@ -199,32 +216,35 @@ def watched(action: Callable[[], object]) -> list[float]:
     return [seconds, max(peak - before, 0) / 1e6]
 
 
-def rows(quick: bool) -> Iterator[Result]:
+def rows(quick: bool, parts: Sequence[str]) -> Iterator[Result]:
     """Every step beside its bare work."""
-    size = QUICK if quick else SIZE
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        write_model(work / "a", size)
-        entries = sum(math.prod(x) for x in open_checkpoint(work / "a").shapes.values())
-        network = f"Llama of {entries / 1e6:.0f} M parameters"
-        for ours, bare, title in (
-            ("discovery", "drawing", "discovered and proven without weights"),
-            ("canonical_form", "copying", "canonical form, shards to shards"),
-            ("alignment", "multiplying", "a planted copy aligned, shards to shards"),
-        ):
-            if ours == "alignment":
-                plant(work)
-            found, beside = (apart(__file__, "--measure", x, name) for x in (ours, bare))
-            note = f"cosine reached {found[2]:.6f}" if len(found) > 2 else ""
-            yield Result(
-                f"{network}, {title}", "CPU s", found[:1], "bare work", beside[:1], goal=GOAL,
-                note=note,
-            )  # fmt: skip
-            yield Result(f"{network}, {title}: peak memory", "MB", found[1:2])
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large pages, as the shell asks for
+    for size in [QUICK] if quick else [SIZES[part] for part in parts]:
+        with tempfile.TemporaryDirectory() as name:
+            yield from _steps(Path(name), size)
+
+
+def _steps(work: Path, size: Size) -> Iterator[Result]:
+    write_model(work / "a", size)
+    entries = sum(math.prod(x) for x in open_checkpoint(work / "a").shapes.values())
+    network = f"Llama of {entries / 1e6:.0f} M parameters"
+    for ours, bare, title in (
+        ("discovery", "drawing", "discovered and proven without weights"),
+        ("canonical_form", "copying", "canonical form, shards to shards"),
+        ("alignment", "multiplying", "a planted copy aligned, shards to shards"),
+    ):
+        if ours == "alignment":
+            plant(work)
+        found, beside = (apart(__file__, "--measure", x, str(work)) for x in (ours, bare))
+        note = f"cosine reached {found[2]:.6f}" if len(found) > 2 else ""
+        yield Result(
+            f"{network}, {title}", "CPU s", found[:1], "bare work", beside[:1], goal=GOAL, note=note
+        )
+        yield Result(f"{network}, {title}: peak memory", "MB", found[1:2])
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
         print(json.dumps(STEPS[sys.argv[2]](Path(sys.argv[3]))))
     else:
-        main(rows)
+        main(rows, tuple(SIZES))
