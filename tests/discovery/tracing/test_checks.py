@@ -83,16 +83,27 @@ def test_questions_after_gradients_of_parameters_are_named():
     assert model.a.weight.requires_grad and not model.b.bias.requires_grad
 
 
-def test_gradients_in_a_forward_are_named():
-    def forward(m, x):
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            return torch.autograd.grad(m.b(m.a(x).tanh()).sum(), x)[0]
+def gradient(m, x):
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(m.b(m.a(x).tanh()).sum(), x)[0]
 
+
+def enabled(m, x):
+    with torch.enable_grad():
+        return gradient(m, x)
+
+
+def forward_mode(m, x):
+    return torch.func.jvp(lambda x: relu(m, x), (x,), (torch.ones_like(x),))[1]
+
+
+@pytest.mark.parametrize("forward", [gradient, enabled, forward_mode])
+def test_gradients_in_a_forward_are_named(forward):
     before = torch.autograd.grad
     with pytest.raises(ToroidsError, match="takes gradients in its forward pass"):
         td.discover(Function(forward, **layers()), torch.randn(2, 3))
     assert torch.autograd.grad is before
+    forward_mode(Function(relu, **layers()), torch.randn(2, 3))  # no level is left entered
 
 
 def test_packed_sequences_are_named():

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from toroids.discovery.tracing.asked import Asked
 from toroids.discovery.tracing.bounded import Bounded
 from toroids.discovery.tracing.draws import KEPT, MATRIX, entries
+from toroids.discovery.tracing.eager import GRADIENTS, heard_gradients
 from toroids.discovery.tracing.example import Example
 from toroids.discovery.tracing.listening import Asking
 from toroids.discovery.tracing.program import Program, draws_random, operator_name
@@ -116,12 +117,16 @@ class Caller:
 
         Raises:
             DataError: the module fails on it; says how.
+            ToroidsError: it fails, and takes gradients.
         """
         try:
-            return self(example)
+            with heard_gradients() as heard:
+                return self(example)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
+            if heard:
+                raise ToroidsError(GRADIENTS.format(type(self.model).__name__)) from error
             shown = [f"{tuple(x.shape)} of {x.dtype}" for x in example.tensors]
             shown[SHOWN:] = [f"and {len(shown) - SHOWN} more"] if len(shown) > SHOWN else []
             known = "" if self._key is None else ", and an output_key that its output has"

@@ -51,23 +51,38 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+GRADIENTS = (
+    "`{}` takes gradients in its forward pass, which a trace does not hold; pass the module of "
+    "which it takes them, or pass a group written by hand."
+)
+TAKING = (
+    (torch.autograd, "grad"),
+    (torch.autograd, "backward"),
+    (torch.autograd.forward_ad, "make_dual"),
+)
+
+
 @contextlib.contextmanager
 def heard_gradients() -> Iterator[list[bool]]:
-    """Notes whether gradients are taken.
+    """Notes whether gradients are taken, backward or forward.
 
     Yields:
         A list that is not empty once some were.
     """
-    own: Callable[..., Any] = torch.autograd.grad
     heard: list[bool] = []
+    before = [(home, name, getattr(home, name)) for home, name in TAKING]
+    try:
+        for home, name, own in before:
+            setattr(home, name, _noted(own, heard))
+        yield heard
+    finally:
+        for home, name, own in before:
+            setattr(home, name, own)
 
+
+def _noted(own: Callable[..., Any], heard: list[bool]) -> Callable[..., Any]:
     def noted(*args: Any, **kwargs: Any) -> Any:
         heard.append(True)
         return own(*args, **kwargs)
 
-    home: Any = torch.autograd
-    home.grad = noted
-    try:
-        yield heard
-    finally:
-        home.grad = own
+    return noted

@@ -18,7 +18,7 @@ from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from toroids.discovery.tracing.assumed import equal_lengths, guards_of
 from toroids.discovery.tracing.checks import Answered, checks_of
-from toroids.discovery.tracing.eager import as_called, heard_gradients
+from toroids.discovery.tracing.eager import GRADIENTS, as_called, heard_gradients
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.masked import choose_by_masks
 from toroids.discovery.tracing.presence import Present, asks_data, remove_checks, without_hints
@@ -133,7 +133,10 @@ def trace(
     with evaluation_mode(counted), quiet(), without_hints():
         try:
             exported = _exported(counted, example, {"tensors": open_axes} if free else None)
-            if _mutates_views(exported.graph) or _transforms(exported.graph):
+            transforms = _transforms(exported.graph)
+            if any("dual" in name or "grad" in name for name in transforms):
+                raise TypeError("it takes gradients")
+            if _mutates_views(exported.graph) or transforms:
                 exported = exported.run_decompositions({})
             kept, skipped = list(counted.found.kept), list(counted.found.skipped)
             present, checked = counted.found.present, counted.found.checks is not None
@@ -218,9 +221,10 @@ def _exported(
     return export()
 
 
-def _transforms(graph: fx.Graph) -> bool:
-    """Whether a graph calls `torch.vmap` or another transform instead of what it becomes."""
-    return any("functorch" in str(getattr(node.target, "__module__", "")) for node in graph.nodes)
+def _transforms(graph: fx.Graph) -> list[str]:
+    """Names of calls of `torch.vmap` and other transforms, instead of what they become."""
+    targets = [node.target for node in graph.nodes]
+    return [str(x) for x in targets if "functorch" in str(getattr(x, "__module__", ""))]
 
 
 def _held(exported: ExportedProgram, spec: InputSpec, first: Mapping[str, str]) -> Source:
@@ -357,10 +361,7 @@ def _refusal(counted: Counted, example: Example, error: BaseException) -> str:
     with heard_gradients() as heard, contextlib.suppress(Exception):
         counted(*example.tensors)
     if heard:
-        return (
-            f"`{type(model).__name__}` takes gradients in its forward pass, which a trace does not "
-            "hold; pass the module of which it takes them, or pass a group written by hand."
-        )
+        return GRADIENTS.format(type(model).__name__)
     if _packs(error):
         return (
             f"`{type(model).__name__}` packs sequences, and a trace does not hold how many go on "
