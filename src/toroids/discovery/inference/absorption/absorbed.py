@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from toroids.discovery.inference.absorption.equations import equations_of
 from toroids.discovery.inference.absorption.tables import Rows, row_equations, tables_of
 from toroids.discovery.inference.absorption.terms import Equation, Part, Reader, is_bias_like
+from toroids.discovery.inference.exponents import fraction
 from toroids.discovery.tracing.program import Program
 from toroids.symmetry.space import Absorbed, Generator, Leg, Space
 
 # Numbers g are quotients of numbers in the network, relative to which this is zero.
 SMALL = 1e-9
+# What sums and quotients of such numbers leave where nothing should be.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,7 @@ def _solved(
         return None
     for best, column in pivots:
         solution[column] = table[best, -1]
-    return [float(np.round(x, 12)) for x in solution]
+    return [float(fraction(x)) if abs(x) > ROUNDING else 0.0 for x in solution.tolist()]
 
 
 def _entries(space: Space, leg: Leg, length: int) -> NDArray[np.int64] | None:
@@ -353,7 +356,8 @@ def _with_shift(facts: _Facts, space: Space, generator: Generator) -> Space:
     rows = [_row(facts, space, g) for g in (*space.of("shift"), generator)]
     keys = sorted({key for row in rows for key in row}, key=repr)
     table = np.array([[row.get(key, 0.0) for key in keys] for row in rows])
-    if np.linalg.matrix_rank(table) < len(rows):
+    table /= np.linalg.norm(table, axis=1, keepdims=True)
+    if np.linalg.matrix_rank(table, tol=SMALL) < len(rows):
         return space
     return replace(
         space,
