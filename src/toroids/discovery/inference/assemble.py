@@ -220,7 +220,7 @@ class Assembly:
             for action, channel in CHANNEL_ACTIONS.items()
             for vector in self.found[cell][channel]
         ]
-        if size > 1 and self._is_linear(cell, parts):
+        if size > 1 and self._is_linear(cell, parts) and not self._moves_inside(cell):
             vector = self.found[cell][SCALE][0]
             shifts = [g for g in generators if g[0] == "shift"]
             generators = [("mix", vector, SCALE), *shifts]
@@ -278,6 +278,11 @@ class Assembly:
         if cell in self.nonlinear or len(vectors) != 1:
             return False
         return all(_taken(vectors[0], part, SCALE) in (1, -1) for part in parts)
+
+    def _moves_inside(self, cell: int) -> bool:
+        """Whether each unit carries others that move on their own, which matrices would mix."""
+        inner = [x for x in self.found if cell in self.orbits.chain[x][:-1]]
+        return any(self.orbits.size[x] > 1 or any(self.found[x].values()) for x in inner)
 
     def _meets_nothing(self, cell: int, parts: Sequence[_Part]) -> bool:
         """Whether nothing undoes what acts on a space that meets linear maps only: zeros."""
