@@ -248,3 +248,43 @@ def test_what_a_softmax_gate_cannot_see_of_its_own_space_is_removed():
     assert canonical["gate.weight"].sum(dim=0).abs().max() < 1e-12
     found = td.align(group, moved, to=params)
     assert td.Toroid(group).distance(found.reference, found.params) < 1e-12
+
+
+def mixed(m, x):  # 0.7 of each unit and 0.3 of a parameter: rounded shares
+    return m.o(torch.lerp(m.a(x), m.u, 0.3))
+
+
+def averaged(m, x):  # pairs of which the units move alone, read by linear maps
+    return m.o(nn.functional.adaptive_avg_pool1d(m.a(x), 3).repeat_interleave(2, -1))
+
+
+def crossed(m, x):  # signs of blocks, of their entries, and of a matrix between undo each other
+    pairs = torch.einsum("bij,ikj->bik", m.a(x).unflatten(-1, (3, 2)), m.v.view(3, 2, 2))
+    return m.o(torch.einsum("bji,ikj->bki", pairs, m.w.view(2, 3, 3)).flatten(1).relu())
+
+
+@pytest.fixture(scope="module", params=[mixed, averaged, crossed])
+def moving(request):
+    torch.manual_seed(0)
+    model = Function(
+        request.param, a=nn.Linear(3, 6), o=nn.Linear(6, 3, bias=False),
+        u=nn.Parameter(torch.randn(6)), v=nn.Parameter(torch.randn(12)),
+        w=nn.Parameter(torch.randn(18)),
+    ).double()  # fmt: skip
+    return model, td.discover(model, torch.randn(5, 3).double())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_canonical_forms_compute_the_same_and_stay(moving, seed):
+    model, group = moving
+    draw = torch.Generator().manual_seed(seed)
+    params = {n: torch.randn_like(t, generator=draw) for n, t in model.state_dict().items()}
+    canonical = td.canonicalize(group, params)
+    again = td.canonicalize(group, canonical)
+    assert all(torch.allclose(again[n], t, atol=1e-9) for n, t in canonical.items())
+    x = torch.randn(5, 3, dtype=torch.float64)
+    outputs = [torch.func.functional_call(model, dict(p), x) for p in (params, canonical)]
+    assert torch.allclose(*outputs, atol=1e-9)
+    if model._forward is not crossed:  # of which alignment may rest beside the best signs
+        found = td.align(group, group.apply(group.random(draw), params), to=params)
+        assert td.Toroid(group).distance(found.reference, found.params) < 1e-6

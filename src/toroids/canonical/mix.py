@@ -51,6 +51,9 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
         _padded(roots[:, :, None] * (vh @ t), space.size),
         _padded(roots[:, :, None] * (u.transpose(1, 2) @ r), space.size),
     )
+    # of signs, which are free, those that leave balanced sides as they are
+    signs = torch.where(moves[0].diagonal(dim1=1, dim2=2) < 0, -1.0, 1.0)[:, :, None]
+    moves = (signs * moves[0], signs * moves[1])
     twice = carried_twice(space)
     if twice and not (len(s[0]) == space.size and bool(present.all())):
         return 0.0
