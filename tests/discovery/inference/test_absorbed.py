@@ -256,3 +256,14 @@ def test_shifts_that_do_not_commute_are_not_granted_together():
     for key, x in group.apply(other, moved).items():
         torch.testing.assert_close(twice[key], x, atol=1e-10, rtol=1e-10)
         torch.testing.assert_close(back[key], params[key], atol=1e-10, rtol=1e-10)
+
+
+def test_lengths_that_a_buffer_decides_keep_what_they_cut():
+    def forward(m, x):
+        one, two = m.a(x).split(m.sizes.tolist(), 1)
+        return m.c(torch.cat([one.relu(), two.tanh()], 1))
+
+    layers = {"a": nn.Linear(3, 8), "c": nn.Linear(8, 3), "sizes": torch.tensor([3, 5])}
+    group = td.discover(Function(forward, **layers), torch.randn(4, 3))
+    assert not group.spaces
+    assert any("`sizes` holds the same numbers" in note for note in group.notes)

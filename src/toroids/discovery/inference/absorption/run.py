@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.axes import is_open
@@ -157,7 +158,8 @@ class Run:
             return self.values[node.args[0]]  # type: ignore[index]
         others = [n for n in node.all_input_nodes if n is not node.args[0]]
         numbered = name in INDEXING and all(self.known(n) is not None for n in others)
-        if name in ARRANGING or numbered:
+        lengths = [n.meta["val"] for n in others if isinstance(n.meta.get("val"), torch.SymInt)]
+        if (name in ARRANGING or numbered) and not free_unbacked_symbols(lengths):
             return self._arranged(node, name)
         for given in node.all_input_nodes:
             self.vanish(given)
