@@ -10,6 +10,7 @@ from toroids.align.descent import descend, descent
 from toroids.align.greedy import greedy
 from toroids.align.problem import Effort, problem_of
 from toroids.align.walk import Walk
+from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 
 MAKERS = {
@@ -120,3 +121,16 @@ def test_many_are_brought_to_the_mean_of_those_before(setting, monkeypatch):
             assert landscape(moved).loss == pytest.approx(landscape(network).loss, abs=1e-4)
         losses[name] = landscape(many.mean).loss
     assert losses["loss"] < losses["descent"]
+
+
+@pytest.mark.parametrize("data", ["empty", "of another network"])
+def test_a_landscape_that_tells_nothing_of_the_networks_is_refused(data):
+    one, other = (td.models.fully_connected([4, *sizes, 3], seed=0) for sizes in ([5], [5, 5]))
+    networks, x = [one.state_dict()] * 2, torch.randn(8, 4)
+    pair = (x, torch.zeros(8, dtype=torch.long))
+    landscape = Landscape(one, []) if data == "empty" else Landscape(other, pair)
+    message = "no examples" if data == "empty" else "lack `hidden2.bias`"
+    with pytest.raises(ToroidsError, match=message):
+        td.align(
+            td.discover(one, x), networks[0], to=networks[1], method="loss", landscape=landscape
+        )

@@ -33,7 +33,7 @@ from toroids.align.walk import Walk
 from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluation.batches import Batch, map_inputs
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.running import evaluation_mode
+from toroids.evaluation.running import check_params, evaluation_mode
 from toroids.geometry.paths import Line
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params
@@ -67,7 +67,7 @@ def loss(problem: Problem) -> Found:
         An element of permutations, signs, orthogonal matrices and phases.
 
     Raises:
-        ToroidsError: no landscape.
+        ToroidsError: no landscape, or one of another architecture or without examples.
     """
     if problem.landscape is None:
         raise ToroidsError(
@@ -105,6 +105,7 @@ class _Between:
         self._problem = problem
         self._toroid = Toroid(problem.stored or problem.group, problem.bias)
         self._reference = problem.as_stored(problem.reference)
+        check_params(landscape.model, self._reference)
         self._generator = problem.effort.generator
         middle = self._at(problem.start, 0.5)
         first = next(landscape.ready(middle))

@@ -361,8 +361,16 @@ class Landscape:
             yield from self.ready(params)
 
     def ready(self, params: Params) -> Iterator[Batch]:
-        """Yields the batches on the device, and in the precision, of the parameters."""
-        yield from self._prepared.ready(params)
+        """Yields the batches on the device, and in the precision, of the parameters.
+
+        Raises:
+            DataError: there are none.
+        """
+        batch = None
+        for batch in self._prepared.ready(params):
+            yield batch
+        if batch is None:
+            raise DataError("the data holds no examples; pass at least one.")
 
     def output(self, params: Params, inputs: Inputs) -> Tensor:
         """Runs the model, in the mode that it is in, and picks the logits."""
