@@ -215,3 +215,17 @@ def test_lists_of_positions_are_looked_at_where_code_may_do_something_else(name,
     model = Function(lambda m, x: m.o(LISTS[name](m.e(x))), e=nn.Linear(3, 4), o=nn.Linear(4, 2))
     (space,) = td.discover(model, torch.randn(2, 5, 3)).spaces
     assert space.actions == {"permute"}
+
+
+@pytest.mark.parametrize("form", ["{:d}", "{:x}", "{:03d}"])
+def test_digits_of_a_length_cut_no_space_in_two(form):
+    def forward(m, x):
+        h, n = m.a(x), len(form.format(x.shape[0])) - len(form.format(1))
+        return m.b(torch.cat([h[:, : n + 1].relu(), h[:, n + 1 :]], 1))
+
+    model = Function(forward, a=nn.Linear(3, 6), b=nn.Linear(6, 2)).double()
+    group, params = td.discover(model, torch.randn(4, 3).double()), model.state_dict()
+    moved = group.apply(group.random(torch.Generator().manual_seed(0)), params)
+    x = torch.randn(1001, 3, dtype=torch.float64)
+    one, other = (torch.func.functional_call(model, p, x) for p in (params, moved))
+    torch.testing.assert_close(one, other)

@@ -257,14 +257,22 @@ class Asking(TorchFunctionMode):
         if code is not None:
             self._note(_place(code), condition, answer)
 
-    def ask_of_code(self, term: Term, frame: FrameType) -> None:
-        """Asks of a length all that code may ask which names the numbers that it names."""
+    def ask_of_code(self, term: Term, frame: FrameType, also: Sequence[int] = ()) -> None:
+        """Asks of a length all that code may ask which names the numbers that it names.
+
+        Args:
+            term: the length.
+            frame: of the code.
+            also: numbers at which what code makes of the length may differ, whatever it names.
+        """
         code = asking(frame)
         if code is not None:
             named = self._of_code(code)
             # roots, digits and numbers of bits may have been taken before
             more = [m for n in named for m in (n * n, *((2**n, 2 ** (n - 1)) if n < 10 else ()))]
             self._ask_all(term, dict.fromkeys([*named, *(n for n in more if n <= LONGEST)]), code)
+            for n in also:
+                self._note(_place(code), applied("<", operator.lt, term, n))
 
     def _ask_all(self, term: Term, numbers: Iterable[int], frame: FrameType) -> None:
         for n in numbers:
