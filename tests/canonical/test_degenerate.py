@@ -79,3 +79,22 @@ def test_a_depthwise_filter_that_repeats_makes_no_duplicate():
     notes = td.canonicalize(group, params).notes
     assert len(notes) == 1
     assert "1 and 3 are duplicates" in notes[0]
+
+
+class TwoTables(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Embedding(5, 4), nn.Embedding(2, 4)
+        self.read = nn.Linear(4, 3)
+
+    def forward(self, i, j):
+        return self.read((self.a(i) + self.b(j)).relu())
+
+
+def test_a_shift_that_leaves_next_to_nothing_is_removed_to_the_rounding_of_what_is_left():
+    torch.manual_seed(0)
+    model = TwoTables()
+    group = td.discover(model, (torch.zeros(2, 3).long(), torch.zeros(2, 3).long()))
+    params = dict(model.state_dict())
+    params["b.weight"] = 1.7 + 1e-6 * torch.randn(2, 4)
+    td.Toroid(group).check(td.canonicalize(group, params))

@@ -400,8 +400,12 @@ def shift_space(space: Space, choice: SpaceElement, params: MutableMapping[str, 
 
 
 def _add(params: MutableMapping[str, Tensor], name: str, leg: Leg, values: Tensor) -> None:
-    tensor = params[name]
-    params[name] = tensor + along(values.to(tensor.device, tensor.dtype), tensor, leg, 0.0)
+    tensor, values = params[name], values.to(params[name].device)
+    rounded = values.to(tensor.dtype)
+    # where both cancel, what the shift lost by rounding is as large as what is left
+    for part in (rounded, (values - rounded).to(tensor.dtype)):
+        tensor = tensor + along(part, tensor, leg, 0.0)
+    params[name] = tensor
 
 
 def _behind_gains(
