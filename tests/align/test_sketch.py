@@ -188,3 +188,9 @@ def test_prices_are_those_of_an_assignment():
         assert (prices >= 0).all()
         assert (worth[:, None] + 1e-12 >= w - prices).all()
         assert prices.sum() == prices[column].sum()
+
+
+def test_the_bound_needs_no_table_of_all_entries():
+    u, v = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(0)).double()
+    whole = float(torch.linalg.svdvals(u @ v.T).sum())
+    assert bound._nuclear(u, v) == pytest.approx(whole)

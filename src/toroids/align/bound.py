@@ -181,7 +181,7 @@ def _tensor(
         part = parts[axis]
         u, v = (x.movedim(axis, 0).reshape(x.shape[axis], -1) for x in (a, b))
         if part.space is None:
-            return float(torch.linalg.svdvals(u @ v.T).sum())
+            return _nuclear(u, v)
         shape = (part.space.copies, part.space.size, -1)
         u, v = u.reshape(shape), v.reshape(shape)
         if part.leg is not None and part.space.of("phase"):
@@ -220,6 +220,13 @@ def _split(tensor: Tensor, parts: Sequence[_Part], along: Sequence[tuple[int, bo
         else:
             tensor = (by_unit - mean).flatten(axis, axis + 1)
     return tensor
+
+
+def _nuclear(u: Tensor, v: Tensor) -> float:
+    """The sum of the singular values of u v', from triangles where these are smaller."""
+    if u.shape[0] > u.shape[1]:
+        u, v = torch.linalg.qr(u).R, torch.linalg.qr(v).R
+    return float(torch.linalg.svdvals(u @ v.T).sum())
 
 
 def _von_neumann(a: Tensor, b: Tensor, axis: int) -> float:
