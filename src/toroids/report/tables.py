@@ -12,6 +12,9 @@ from toroids.statistics.row import Row
 # What makes a spreadsheet take the text of a cell for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
+# A cell of more letters is kept wide, and the table scrolls, where the page is narrow.
+LONG = 30
+
 
 @dataclass(frozen=True)
 class Column:
@@ -54,8 +57,9 @@ def _row(columns: Sequence[Column], number: int) -> str:
 
 
 def _cell(tag: str, column: Column, text: str, more: str = "") -> str:
-    number = ' class="number"' if column.numeric else ""
-    return f"<{tag}{number}{more}>{escape(text)}</{tag}>"
+    kind = "number" if column.numeric else "long" if len(text) > LONG else ""
+    named = f' class="{kind}"' if kind else ""
+    return f"<{tag}{named}{more}>{escape(text)}</{tag}>"
 
 
 def as_csv(records: Iterable[Row]) -> str:
