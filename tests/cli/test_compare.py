@@ -67,12 +67,14 @@ def test_bad_input_is_refused_in_one_sentence(folder, capsys):
     wide = {**a, "0.weight": torch.ones(5, 3).double()}
     cases = {
         "wide": (wide, "has shape (4, 3) in the network but (5, 3) in the checkpoint"),
-        "wide2": (wide, "3 of 4 tensors fit, but no part can be compared where hidden units"),
+        "wide2": (wide, "3 of 4 tensors fit: compare them with --only 0.bias --only 2."),
         "half": ({n: x for n, x in a.items() if n[0] == "0"}, "lacks `2.weight`, `2.bias`; "),
-        "half2": ({n: x for n, x in a.items() if n[0] == "0"}, "2 of 4 tensors fit, but no part"),
+        "half2": ({n: x for n, x in a.items() if n[0] == "0"}, "2 of 4 tensors fit: compare them"),
+        "other": ({"x": torch.ones(2)}, "0 of 4 tensors fit, so that no part can be compared"),
+        "deeper": ({**a, "4.weight": torch.ones(2, 2)}, "holds `4.weight`, for which the model"),
         "head": (
             {**a, "2.weight": torch.ones(7, 4).double(), "2.bias": torch.ones(7).double()},
-            "2 of 4 tensors fit: compare them with --only 0.",
+            "2 of 4 tensors fit: compare them with --only 0 --only 2, with as many entries",
         ),
         "nan": ({**a, "2.bias": a["2.bias"] * torch.nan}, "NaN or infinite"),
         "int8": ({**a, "0.weight": a["0.weight"].to(torch.int8)}, "holds quantised weights"),

@@ -232,6 +232,46 @@ def test_the_rest_may_be_of_other_shapes_where_parts_are_compared():
     assert {layer.name for layer in found.layers} == {"hidden1", "hidden2"}
 
 
+def test_of_parts_the_entries_that_both_have_are_compared_and_the_rest_may_be_missing():
+    group, a = network("Llama")
+    embedding, head = (next(n for n in a if word in n) for word in ("embed", "head"))
+    copy = dict(group.apply(group.random(torch.Generator().manual_seed(1)), a))
+    longer = {n: torch.cat([copy[n], copy[n][:3]]) for n in (embedding, head)}
+    only = [n for n in group.shapes if ".1." not in n]
+    part = {n: x for n, x in {**copy, **longer}.items() if n in only}
+    found = td.compare(group, a, part, only=only)
+    assert found.verdict == "copy in disguise" and "the first entries" in found.notes[0]
+    unheld = [n for n in only if ".0.self_attn" in n]
+    assert td.compare(group, a, part, only=unheld).verdict != "strangers"
+    for change, match in (
+        ({}, "has no `"),
+        ({unheld[0]: torch.ones(3, 3)}, "symmetries move axes"),
+    ):
+        wrong = {n: x for n, x in {**part, **change}.items() if change or n != unheld[0]}
+        with pytest.raises(td.errors.ParamsError, match=match):
+            td.compare(group, a, wrong, only=only)
+
+
+def test_layers_that_nobody_touched_are_told_behind_a_matrix_that_turns_the_stream():
+    group, a = network("Llama")
+    child = near(group, a, 0.1)
+    child = {n: child[n] if "mlp.up_proj" in n else x for n, x in a.items()}
+    moved = group.apply(group.random(torch.Generator().manual_seed(1)), child)
+    states = {layer.name: layer.state for layer in td.compare(group, a, moved).layers}
+    changed = {name for name, state in states.items() if state != "untouched"}
+    assert changed and all(".mlp." in name for name in changed)
+
+
+def test_equal_weights_with_other_statistics_are_no_copy():
+    group, a = network("batch norm")
+    mean = next(n for n in group.shapes if "running_mean" in n)
+    b = {**a, mean: 2 * a[mean]}
+    moved = group.apply(group.random(torch.Generator().manual_seed(1)), b)
+    for other in (b, moved):
+        found = td.compare(group, a, other)
+        assert found.verdict == "related" and f"but not `{mean}`" in found.reason
+
+
 def broken(params, name, change):
     return {**params, name: change(params[name])}
 

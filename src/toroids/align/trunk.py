@@ -54,6 +54,7 @@ def own_shapes(
     held: Mapping[str, tuple[int, ...]],
     expected: Mapping[str, tuple[int, ...]],
     shared: Collection[str],
+    tied: Mapping[str, str],
 ) -> dict[str, tuple[int, ...]]:
     """The shapes that the tensors of an architecture have in a file, where they may differ.
 
@@ -61,16 +62,28 @@ def own_shapes(
         held: shapes in the file by name, perhaps with a prefix.
         expected: shapes of the architecture by name.
         shared: names of tensors whose shapes must be the architecture's.
+        tied: names of tensors that are the same as another one, of which a file may hold one only,
+            and the name of that one.
 
     Returns:
         Shapes by the architecture's names.
     """
     found = {name: tuple(shape) for name, shape in expected.items()}
+    alike: dict[str, set[str]] = {}
+    for name in found:
+        alike.setdefault(tied.get(name, name), set()).add(name)
     for name in found.keys() - set(shared):
-        own = [shape for other, shape in held.items() if f".{other}".endswith(f".{name}")]
-        if len(own) == 1:
-            found[name] = tuple(own[0])
+        names = alike[tied.get(name, name)]
+        if not names & set(shared):
+            own = {tuple(x) for other, x in held.items() if is_one_of(other, names)}
+            if len(own) == 1:
+                found[name] = own.pop()
     return found
+
+
+def is_one_of(held: str, names: Collection[str]) -> bool:
+    """Whether a name in a file, perhaps with a prefix or without one, is one of some names."""
+    return any(f".{held}".endswith(f".{name}") for name in names)
 
 
 def own_group(group: SymmetryGroup, network: Params, shared: Collection[str]) -> SymmetryGroup:

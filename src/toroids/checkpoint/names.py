@@ -96,6 +96,11 @@ class StateDictView(Mapping[str, Tensor]):
         self.check_unused(keep_unused)
         return _FileParams(self, params)
 
+    @property
+    def stale(self) -> list[str]:
+        """Names of weights in the files that the state dict has no place for."""
+        return [name for name in self.unused if not _computed(name, self.checkpoint)]
+
     def check_unused(self, keep_unused: bool = False) -> None:
         """Raises where `file_params` would, for weights that the state dict has no place for.
 
@@ -105,12 +110,11 @@ class StateDictView(Mapping[str, Tensor]):
         Raises:
             ParamsError: there are such, and they shall not be kept.
         """
-        stale = [name for name in self.unused if not _computed(name, self.checkpoint)]
-        if stale and not keep_unused:
+        if self.stale and not keep_unused:
             raise ParamsError(
-                f"the files hold {listed(stale)}, for which the network has no place, and which "
-                "may not fit what has moved; take the network that uses them, or keep them as they "
-                "are with keep_unused=True."
+                f"the files hold {listed(self.stale)}, for which the network has no place, and "
+                "which may not fit what has moved; take the network that uses them, or keep them "
+                "as they are with keep_unused=True."
             )
 
 

@@ -2,13 +2,16 @@
 
 import json as jsonlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from toroids.checkpoint import Checkpoint, open_checkpoint
-from toroids.cli.loaded import DATA, Measure, data_files, group_and_files, names_of
+from toroids.align.trunk import extended, shared_names
+from toroids.checkpoint import Checkpoint, StateDictView, open_checkpoint
+from toroids.checkpoint.matching import listed
+from toroids.cli.loaded import DATA, Measure, data_files, fitting, group_and_files, names_of
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     MODEL,
@@ -33,6 +36,7 @@ from toroids.models.load import load_model
 from toroids.params import encode_params
 from toroids.report.comparison import comparison_page, facts, family_page
 from toroids.symmetry.element import Element
+from toroids.symmetry.group import SymmetryGroup
 
 # What stands beside quantised weights in files, under names that the libraries chose.
 QUANTISED = re.compile(r"\.(qweight|qzeros|g_idx|absmax|quant_map|quant_state.*|SCB|weight_scale)$")
@@ -79,7 +83,9 @@ def compare(
     sources = [open_checkpoint(file) for file in weights]
     for source in sources:
         _check_not_quantised(source)
-    group, networks = group_and_files(model, inputs, tokens, mode, output_key, sources, only)
+    group, networks = group_and_files(model, inputs, tokens, mode, output_key, sources, only, True)
+    if not only:
+        _check_all_used(group, networks)
     landscape = None
     if examples is not None:
         network = load_model(model)
@@ -104,6 +110,8 @@ def compare(
         places["--json"].write(f"{text}\n".encode())
     if "--element" in places and isinstance(found, Comparison):
         own = found.element or Element(group.identity().choices)
+        if only:
+            own = extended(own, group, shared_names(group, only))
         places["--element"].write(encode_params(own.tensors()))
     _show(found)
     for place in places.values():
@@ -146,6 +154,18 @@ def _check_not_quantised(source: Checkpoint) -> None:
             raise ParamsError(
                 f"`{source.path}` holds quantised weights (`{name}`, {kind}); dequantise it with "
                 "the library that made it, as by model.dequantize(), and compare what that saves."
+            )
+
+
+def _check_all_used(group: SymmetryGroup, networks: Sequence[StateDictView]) -> None:
+    """Raises where a file holds weights that the model does not have, and others do not."""
+    common = set.intersection(*(set(x.stale) for x in networks))
+    for network in networks:
+        spare = [name for name in network.stale if name not in common]
+        if spare:
+            raise ParamsError(
+                f"`{network.checkpoint.path}` holds {listed(spare)}, for which the model has no "
+                f"place; pass the model that has all; {fitting(group, network.checkpoint, spare)}."
             )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from torch import nn
 
-from toroids.align.trunk import own_shapes, shared_names
+from toroids.align.trunk import is_one_of, own_shapes, shared_names
 from toroids.checkpoint import (
     Checkpoint,
     StateDictView,
@@ -90,6 +90,7 @@ def group_and_files(
     output_key: str | None,
     sources: Sequence[Checkpoint],
     only: Sequence[str] | None = None,
+    cut: bool = False,
 ) -> tuple[SymmetryGroup, list[StateDictView]]:
     """A model's group, and files under the model's names; its own weights are not kept.
 
@@ -101,6 +102,7 @@ def group_and_files(
         output_key: the entry of a structured output that counts.
         sources: the files.
         only: parts of the model of which the files must have the shapes; all of it when None.
+        cut: whether files need no more than these parts, which may have other shapes.
 
     Returns:
         Both; no tensor is read yet.
@@ -110,38 +112,52 @@ def group_and_files(
     group = discover(network, examples, mode, output_key=output_key)
     pieces = original_pieces(network)
     shared = shared_names(group, only) if only else group.shapes
+    wanted = {n: x for n, x in group.shapes.items() if not cut or n in shared}
 
     def view(source: Checkpoint) -> StateDictView:
-        shapes = own_shapes(source.shapes, group.shapes, shared)
+        fixed = () if cut and only else shared
+        shapes = own_shapes(source.shapes, wanted, fixed, group.tied)
         try:
             return state_dict_names(source, shapes, group.tied, pieces)
         except ParamsError as error:
             if only is None and len(sources) < 2:  # no part of it can be asked for
                 raise
-            raise ParamsError(f"{str(error).rstrip('.')}; {_fitting(group, source)}.") from error
+            raise ParamsError(f"{str(error).rstrip('.')}; {fitting(group, source)}.") from error
 
     return group, [view(source) for source in sources]
 
 
-def _fitting(group: SymmetryGroup, source: Checkpoint) -> str:
-    """Says how much of a file fits an architecture, and which part can be compared."""
-    held = own_shapes(source.shapes, group.shapes, ())
-    there = {n for n in group.shapes if any(f".{x}".endswith(f".{n}") for x in source.shapes)}
+def fitting(group: SymmetryGroup, source: Checkpoint, spare: Collection[str] = ()) -> str:
+    """Says how much of a file fits an architecture, and which part can be compared.
+
+    Args:
+        group: of the architecture.
+        source: the file.
+        spare: names in the file that the architecture does not have.
+
+    Returns:
+        A clause.
+    """
+    held = own_shapes(source.shapes, group.shapes, (), group.tied)
+    firsts = {name: group.tied.get(name, name) for name in group.shapes}
+    named = {firsts[n] for n in group.shapes if any(is_one_of(x, (n,)) for x in source.shapes)}
+    there = {name for name, first in firsts.items() if first in named}
     wrong = {name for name in there if held[name] != tuple(group.shapes[name])}
-    fit = f"{len(there) - len(wrong)} of {len(group.shapes)} tensors fit"
     moved = moved_axes(group)
-    turned = {
+    units = {
         name
         for name in wrong
         if len(held[name]) != len(group.shapes[name])
         or any(held[name][axis] != group.shapes[name][axis] for axis in moved.get(name, ()))
     }
-    bad = wrong | (group.shapes.keys() - there)
+    bad = units | (group.shapes.keys() - there) | set(spare)
     parts = list(dict.fromkeys(_part(name, bad) for name in group.shapes if name not in bad))
-    if not parts or turned or there != group.shapes.keys():
-        return f"{fit}, but no part can be compared where hidden units differ or are missing"
+    fit = f"{len(there) - len(wrong)} of {len(group.shapes)} tensors fit"
+    if not parts:
+        return f"{fit}, so that no part can be compared"
     shown = " ".join(f"--only {part}" for part in parts[:MOST_PARTS])
-    return f"{fit}: compare them with {shown}{' ...' * (len(parts) > MOST_PARTS)}"
+    lengths = ", with as many entries as both have" if wrong - units else ""
+    return f"{fit}: compare them with {shown}{' ...' * (len(parts) > MOST_PARTS)}{lengths}"
 
 
 def _part(name: str, bad: Collection[str]) -> str:

@@ -11,19 +11,20 @@ import torch
 
 from toroids.align.alignment import Alignment, align
 from toroids.align.problem import Progress
-from toroids.align.trunk import compared as part_of
 from toroids.align.trunk import shared_names
 from toroids.arguments import checked
 from toroids.canonical.form import canonicalize
 from toroids.compare.checks import check_network
-from toroids.compare.equality import Rounding, alike, equal
+from toroids.compare.common import common_part
+from toroids.compare.equality import Rounding, alike, apart, equal
 from toroids.compare.layers import Layer, Limits, layers, modules
 from toroids.compare.moved import NOTHING, Moved, in_words, moved
 from toroids.compare.outputs import Outputs, outputs
+from toroids.compare.refit import refitted
 from toroids.compare.scale import FalseAlarms, shipped
 from toroids.compare.score import Cosines, Score, beyond, chance, cosine, cosines, counted
 from toroids.compare.surrogate import moved_axes
-from toroids.compare.verdict import Judgement, Verdict, judge, same
+from toroids.compare.verdict import Judgement, Verdict, but_for, judge, same
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.toroid import Toroid
@@ -34,6 +35,7 @@ from toroids.symmetry.group import SymmetryGroup
 # Aligning surrogates takes as long as the networks: of large ones that are more alike than this,
 # where no strangers of any architecture come near, chance is not measured.
 LARGE, SURE = 5_000_000, 0.9
+PERFECT = Score(1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -162,8 +164,9 @@ def compare(
         a: a network, parameters and buffers by name.
         b: another one of the same architecture.
         bias: whether biases are coordinates of the spheres, as in `canonicalize`.
-        only: names of parameters, or of modules, that are compared, as in `align`; the rest may
-            have other shapes. All when None.
+        only: names of parameters, or of modules, that are compared; the rest may have other shapes
+            or be missing, and axes that no symmetry moves other lengths, of which the first entries
+            are compared. All when None.
         landscape: the model and data, `Landscape(model, (inputs, targets))`, on which the outputs
             of both networks are compared besides. None where there are none, or with `only`.
         progress: called with a text, the number of steps done, and of all steps.
@@ -197,10 +200,13 @@ def compare(
         )
     for params, what in ((a, "the first network"), (b, "the second network")):
         check_network(group, params, what, only is None)
-    found = _found(group, a, b, bias, only, progress)
+    notes: tuple[str, ...] = ()
+    if only is not None:
+        group, a, b, notes = common_part(group, a, b, shared_names(group, only))
+    found = _found(group, a, b, bias, progress)
     if landscape is not None:
         found = replace(found, outputs=outputs(landscape, *alike(a, b), group.output.mode))
-    return replace(found, seconds=time.monotonic() - begun)
+    return replace(found, notes=(*notes, *found.notes), seconds=time.monotonic() - begun)
 
 
 def _found(
@@ -208,19 +214,16 @@ def _found(
     a: Params,
     b: Params,
     bias: bool,
-    only: Sequence[str] | None,
     progress: Progress | None,
 ) -> Comparison:
     """What the weights of two networks have in common, the cheap tests first."""
-    shared = None if only is None else shared_names(group, only)
-    part = group if shared is None else part_of(group, shared)
-    if equal(a, b, shared):
-        return _of_same(part, a, b, None, bias)
-    typed, rounding = (Rounding.of((a, b), part.parameters, typed) for typed in (True, False))
+    if equal(a, b):
+        return _of_same(group, a, b, None, bias)
+    typed, rounding = (Rounding.of((a, b), group.parameters, typed) for typed in (True, False))
     left, right = alike(a, b)
-    if shared is None and rounding.hides(left, right, group.parameters):
-        return _of_same(part, left, right, rounding, bias)
-    found = align(group, right, to=left, method="fresh", bias=bias, only=only, progress=progress)
+    if rounding.hides(left, right, group.shapes):
+        return _of_same(group, left, right, rounding, bias)
+    found = align(group, right, to=left, method="fresh", bias=bias, progress=progress)
     return _compared(found, (left, right), (typed, rounding), bias, progress)
 
 
@@ -228,10 +231,10 @@ def _of_same(
     group: SymmetryGroup, a: Params, b: Params, rounding: Rounding | None, bias: bool
 ) -> Comparison:
     """What there is to say of weights that are equal, to rounding or bit by bit: no alignment."""
-    perfect, names = Score(1.0, 1.0), group.parameters
-    alarms = shipped().false_alarms("mean", perfect, False)
+    names = group.parameters
+    alarms = shipped().false_alarms("mean", PERFECT, False)
     judgement = same(False, "", rounding.name if rounding else "", alarms)
-    distance, reached, likeness = 0.0, perfect, 1.0
+    distance, reached, likeness = 0.0, PERFECT, 1.0
     if rounding is None:
         b = a
     else:
@@ -244,7 +247,7 @@ def _of_same(
         chance=None, beyond=None, similarity=likeness, similarity_before=likeness,
         distance=distance, distance_before=distance, distances={},
         raw_distance=_raw(a, b, names)[0],
-        layers=layers(group, (a, b), b, (a, b), limits), moved=(), alignment=None, notes=(),
+        layers=layers(group, (a, b), b, [(a, b)], limits), moved=(), alignment=None, notes=(),
         seconds=0.0,
     )  # fmt: skip
 
@@ -269,13 +272,15 @@ def _compared(
     judgement, change = None, math.hypot(*distances.values()) / (_norm(reference, names) or 1.0)
     rounding = next((x for x in roundings if change <= x.aligned), roundings[-1])
     if change <= rounding.aligned:
-        judgement = _judged_same(given, unscaled, actions, rounding, names)
+        buffers = apart(reference, params, group.shapes.keys() - set(names), rounding)
+        judgement = _judged_same(given, unscaled, actions, rounding, names, buffers)
     judgement = judgement or _untold(group, reference, params)
     random = None if judgement else _chance(found, Score.of(reached), bias, progress)
     known = None if random is None else Score.of({name: random[name] for name in reached})
     surplus = None if random is None else beyond(reached, random)
-    judgement = judgement or judge(Score.of(reached), known, surplus, shipped())
+    judgement = judgement or judge(Score.of(reached), known, surplus, shipped(), _held(group))
     limits = (shipped().limit("peak", above).strangers for above in (False, True))
+    again = refitted(group, reference, params, rounding.aligned) or params
     return Comparison(
         verdict=judgement.verdict,
         reason=judgement.reason,
@@ -290,7 +295,12 @@ def _compared(
         distances=distances,
         raw_distance=_raw(*given, names)[0],
         layers=layers(
-            group, (reference, params), start, unscaled, Limits(rounding.aligned, *limits), random
+            group,
+            (reference, params),
+            start,
+            [unscaled, (reference, again)],
+            Limits(rounding.aligned, *limits),
+            random,
         ),
         moved=actions,
         alignment=found,
@@ -309,6 +319,16 @@ def _chance(
         return None
     parts = {**modules(group), **{name: [name] for name in counted(group)}}
     return chance(found, bias, parts, progress)
+
+
+def _held(group: SymmetryGroup) -> bool:
+    """Whether a matrix has an axis that no symmetry moves, from which units can be told."""
+    axes = moved_axes(group)
+    return any(
+        size > 1 and axis not in axes.get(name, ())
+        for name in counted(group)
+        for axis, size in enumerate(group.shapes[name])
+    )
 
 
 def _untold(group: SymmetryGroup, a: Params, b: Params) -> Judgement | None:
@@ -335,13 +355,16 @@ def _judged_same(
     actions: tuple[Moved, ...],
     rounding: Rounding,
     names: Sequence[str],
+    buffers: Sequence[str],
 ) -> Judgement | None:
     """The verdict on networks at no distance; None where a change as small as rounding is one."""
+    if buffers:
+        return but_for(buffers, rounding.name, shipped().false_alarms("mean", PERFECT, False))
     raw, size = _raw(*given, names)
     done = in_words(actions, _raw(*unscaled, names)[0] > rounding.aligned * size)
     if raw <= rounding.aligned * size and done == NOTHING:
         return None
-    alarms = shipped().false_alarms("mean", Score(1.0, 1.0), False)
+    alarms = shipped().false_alarms("mean", PERFECT, False)
     return same(True, done, rounding.name, alarms)
 
 

@@ -11,6 +11,8 @@ from toroids.params import Params
 # Distances relative to the weights that are rounding: in float64 what ill-conditioned elements
 # leave, else so many times the precision; weights in half precision were rounded but once.
 LEAST_ROUNDING, ROUNDINGS, HALF_ROUNDINGS = 1e-9, 64, 2
+# Of buffers, as a variance, which takes the square of a scale that was rounded with its weights.
+BUFFER_ROUNDINGS = 8
 NARROW = (torch.bfloat16, torch.float16, torch.float32)
 
 
@@ -46,13 +48,40 @@ class Rounding:
 
     def hides(self, a: Params, b: Params, names: Iterable[str]) -> bool:
         """Whether no weight of two networks differs by more than its own rounding."""
-        return all(self._hides(a[name], b[name]) for name in names)
+        return all(self._hides(a[n], b[n]) for n in names if _counts(a[n]))
 
     def _hides(self, x: Tensor, y: Tensor) -> bool:
         finfo = torch.finfo(self.kind)
         x, y = x.double(), y.double().to(x.device)
         allowed = finfo.eps * torch.maximum(x.abs(), y.abs()) + finfo.tiny * finfo.eps
-        return bool(((x - y).abs() <= allowed).all())
+        return bool(((x == y) | ((x - y).abs() <= allowed)).all())  # a mask holds infinities
+
+
+def apart(a: Params, b: Params, names: Iterable[str], rounding: Rounding) -> list[str]:
+    """Names of the buffers of two aligned networks that are not equal up to rounding.
+
+    Args:
+        a: a network as it was aligned to.
+        b: another one, moved onto it.
+        names: of buffers; integers do not count.
+        rounding: of the networks.
+
+    Returns:
+        The names of those that differ, relative to their size, by more.
+    """
+    found = []
+    for name in filter(lambda name: _counts(a[name]), names):
+        x, y = a[name].double(), b[name].double()
+        step = torch.where(x == y, 0.0, x - y).norm()  # a mask holds infinities
+        size = max(float(each.nan_to_num(0, 0, 0).norm()) for each in (x, y))
+        if float(step) > BUFFER_ROUNDINGS * rounding.aligned * size:
+            found.append(name)
+    return found
+
+
+def _counts(tensor: Tensor) -> bool:
+    """Whether outputs depend on the values: integers count calls, or are conditions of a group."""
+    return tensor.is_floating_point() or tensor.dtype == torch.bool
 
 
 def held_in(params: Params, names: Iterable[str]) -> torch.dtype:

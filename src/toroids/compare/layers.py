@@ -1,5 +1,6 @@
 """Two networks layer by layer: what was left untouched, what was changed, and what is new."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,7 +63,7 @@ def layers(
     group: SymmetryGroup,
     aligned: Pair,
     start: Params,
-    unscaled: Pair,
+    others: Sequence[Pair],
     limits: Limits,
     chance: Cosines | None = None,
 ) -> tuple[Layer, ...]:
@@ -72,8 +73,8 @@ def layers(
         group: the architecture's symmetry group.
         aligned: two canonical networks, the second one moved onto the first.
         start: the second one before it was moved.
-        unscaled: the same two with the scales they came with: a change of one layer changes those
-            of its units, and so what reads them in canonical form.
+        others: the same two moved otherwise, since a change of one layer shows in others: with the
+            scales they came with, and by what fits the least changed tensors.
         limits: of the states.
         chance: what surrogates reach, by layer.
 
@@ -94,8 +95,8 @@ def layers(
         if random is not None:
             known = excess(alike, random) > limits.beyond
         state: State = "lightly changed" if known else "new"
-        plain = _change(*unscaled, tensors)
-        if min(change, change if plain is None else plain) <= limits.rounding:
+        ways = (_change(*pair, tensors) for pair in others)
+        if min(change, *(x for x in ways if x is not None)) <= limits.rounding:
             state = "untouched"
         count = sum(a[n].numel() for n in tensors)
         found.append(Layer(name, count, alike, cosine(a, start, tensors), random, change, state))

@@ -1,8 +1,10 @@
 """From evidence to a verdict, and the sentence that says why."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from toroids.checkpoint.matching import listed
 from toroids.compare.scale import FalseAlarms, Limit, Scale
 from toroids.compare.score import Score
 
@@ -51,7 +53,28 @@ def same(disguised: bool, done: str, precision: str, alarms: FalseAlarms) -> Jud
     return Judgement("copy in disguise", reason, alarms)
 
 
-def judge(found: Score, chance: Score | None, beyond: Score | None, scale: Scale) -> Judgement:
+def but_for(buffers: Sequence[str], precision: str, alarms: FalseAlarms) -> Judgement:
+    """The verdict on networks whose weights are equal, and whose buffers are not.
+
+    Args:
+        buffers: names of those that differ.
+        precision: to which weights are equal.
+        alarms: how often strangers score 1.
+
+    Returns:
+        The verdict "related".
+    """
+    reason = (
+        f"Their weights are equal to the rounding of {precision} once symmetries are removed, but "
+        f"not {listed(sorted(buffers))}, as statistics that were measured anew: they compute other "
+        "functions."
+    )
+    return Judgement("related", reason, alarms)
+
+
+def judge(
+    found: Score, chance: Score | None, beyond: Score | None, scale: Scale, held: bool = True
+) -> Judgement:
     """The verdict on networks that differ.
 
     Args:
@@ -60,10 +83,13 @@ def judge(found: Score, chance: Score | None, beyond: Score | None, scale: Scale
         beyond: what of the score is beyond chance; None likewise, and then what is certain without
             it is said.
         scale: the scores of strangers.
+        held: whether inputs or outputs tell units apart, without which an alignment may miss what
+            two networks share.
 
     Returns:
         "related" where one of the two numbers is clearly above all strangers; "strangers" where
-        neither is above; "undecided" else, and where surrogates are as alike as copies.
+        neither is above; "undecided" else, where surrogates are as alike as copies, and where
+        nothing holds units that score as strangers do.
     """
     decides, above = (found, False) if beyond is None else (beyond, True)
     places = {
@@ -84,6 +110,12 @@ def judge(found: Score, chance: Score | None, beyond: Score | None, scale: Scale
         reason = (
             f"{text}, but chance reaches {chance.mean:.3f}: what inputs and outputs fix leaves "
             "weights so little freedom that they tell nothing."
+        )
+        return Judgement("undecided", reason, alarms)
+    if not held:
+        reason = (
+            f"{text}, but no inputs or outputs are among what is compared, so that nothing tells "
+            "units apart and the alignment may miss a likeness; compare what reads inputs as well."
         )
         return Judgement("undecided", reason, alarms)
     if set(places.values()) == {"inside"}:
