@@ -1,9 +1,10 @@
 """Tells relatives from strangers, beside published scores of kinship.
 
-Run it with `python benchmarks/compare.py`; with `--table` it prints the table of
-benchmarks/compare.md (curves of power come from compare_power.py). `--scale`, with or without names
-of families, trains the strangers that `toroids.compare` takes as its scale, and writes
-src/toroids/compare/strangers.json anew; the benchmark's own strangers have other seeds.
+Run it with `python benchmarks/compare.py`. `--measure`, with or without names of families, keeps
+what it measures of each in benchmarks/compare.json; `--table` prints the table of
+benchmarks/compare.md from it (curves of power come from compare_power.py). `--scale`, with or
+without names of families, trains the strangers that `toroids.compare` takes as its scale, and
+writes src/toroids/compare/strangers.json anew; the benchmark's own strangers have other seeds.
 
 Every family of small networks has parents, each pair of which are strangers, and children of the
 first two parents by every kind of edit. Children are compared with their parents as they are and
@@ -12,13 +13,15 @@ probability that a child scores higher than strangers of its architecture do.
 """
 
 import itertools
+import json
 import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from harness import lineage
@@ -34,6 +37,7 @@ from toroids.compare.scale import FILE, Scale, Strangers, written
 PARENTS = {"MLP": 9, "ResNet": 9, "GPT": 5, "Llama": 5}
 CHILDREN_OF = 2
 SCALE_SEED, SCALE_NETWORKS, SCALE_TEXT = 1000, 7, 5
+NUMBERS = Path(__file__).parent / "compare.json"
 OURS = "toroids"
 # Not to be told by weights: a student that learns outputs alone starts from weights of its own.
 AFRESH = "distilled afresh"
@@ -153,9 +157,35 @@ def rows(quick: bool) -> Iterator[Result]:
     )  # fmt: skip
 
 
+def measure(names: Sequence[str]) -> None:
+    """Measures families of some names, all where there are none, and keeps their scores."""
+    for family in lineage.families():
+        if family.name in names or not names:
+            scores = asdict(measured(family, False))
+            kept = {**_kept(), family.name: _rounded(scores)}
+            lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in kept.items())
+            NUMBERS.write_text(f"{{{lines}}}\n", encoding="utf-8")
+
+
+def _kept() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(NUMBERS.read_text("utf-8")) if NUMBERS.exists() else {}
+    return found
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
 def table() -> None:
-    """Prints the table of the page."""
-    show(everything(False))
+    """Prints the table of the page, of the families whose scores were kept."""
+    kept = _kept()
+    names = [family.name for family in lineage.families() if family.name in kept]
+    print(f"Families: {', '.join(names)}.")
+    show([Scores(**kept[name]) for name in names])
 
 
 def show(found: Sequence[Scores]) -> None:
@@ -226,5 +256,7 @@ def measure_scale(names: Sequence[str]) -> None:
 if __name__ == "__main__":
     if "--scale" in sys.argv:
         measure_scale(sys.argv[sys.argv.index("--scale") + 1 :])
+    elif "--measure" in sys.argv:
+        measure(sys.argv[sys.argv.index("--measure") + 1 :])
     else:
         main(rows, table=table)

@@ -35,8 +35,9 @@ from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
 from toroids.symmetry.space import Leg, Space
 
-# Networks of more entries are bounded by the lengths of their tensors alone.
-LARGE = 2**28
+# Networks of more entries are bounded by the lengths of their tensors alone: singular values of one
+# of the size of GPT-2 take longer than its alignment.
+LARGE = 2**26
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,8 @@ def _tensor(
         return 0.0
     kept = [axis for axis in acting if parts[axis].keeps_mean] if apart else []
     if not kept:
-        return min(_von_neumann(a, b, axis) for axis in acting)
+        axes = acting if a.ndim > 2 else acting[:1]  # a matrix has the same ones along both
+        return min(_von_neumann(a, b, axis) for axis in axes)
     total = 0.0
     for along in itertools.product((True, False), repeat=len(kept)):
         some = list(zip(kept, along, strict=True))

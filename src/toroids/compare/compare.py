@@ -24,7 +24,7 @@ from toroids.compare.refit import refitted
 from toroids.compare.scale import FalseAlarms, shipped
 from toroids.compare.score import Cosines, Score, beyond, chance, cosine, cosines, counted
 from toroids.compare.surrogate import moved_axes
-from toroids.compare.verdict import Judgement, Verdict, but_for, judge, same
+from toroids.compare.verdict import NUMBERS, Judgement, Verdict, but_for, judge, same
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.toroid import Toroid
@@ -33,8 +33,9 @@ from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
 # Aligning surrogates takes as long as the networks: of large ones that are more alike than this,
-# where no strangers of any architecture come near, chance is not measured.
-LARGE, SURE = 5_000_000, 0.9
+# where no strangers of any architecture come near, chance is not measured; nor of those that are
+# so far below what strangers have beyond chance that no chance but a negative one lifts them there.
+LARGE, SURE, MARGIN = 5_000_000, 0.9, 0.05
 PERFECT = Score(1.0, 1.0)
 
 
@@ -49,7 +50,7 @@ class Comparison:
         score: the mean and the largest cosine of their matrices, aligned.
         chance: the score of their surrogates, random networks with their second moments and
             singular values; None where it was not needed: for equal networks, copies, and large
-            networks that are very much alike.
+            networks that are very much alike or not at all.
         beyond: what of the score is beyond chance, by which the verdict is given; None likewise.
         similarity: the cosine of all weights, aligned, in [-1, 1].
         similarity_before: the same as the networks lie, canonical.
@@ -315,10 +316,18 @@ def _chance(
     """What surrogates reach, by layer and by matrix; None where it costs and does not decide."""
     group = found.compared
     size = sum(found.params[name].numel() for name in group.parameters)
-    if size > LARGE and reached.mean > SURE:
+    if size > LARGE and (reached.mean > SURE or _surely_strange(reached)):
         return None
     parts = {**modules(group), **{name: [name] for name in counted(group)}}
     return chance(found, bias, parts, progress)
+
+
+def _surely_strange(reached: Score) -> bool:
+    """Whether a score is below the limit of strangers whatever is chance of it."""
+    return all(  # (c - s) / (1 - s) is at most c where chance s is not negative
+        getattr(reached, which) < shipped().limit(which, True).strangers - MARGIN
+        for which in NUMBERS
+    )
 
 
 def _held(group: SymmetryGroup) -> bool:
