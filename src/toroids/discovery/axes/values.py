@@ -333,7 +333,9 @@ def numbers_of(c: Constraints, value: Value) -> Tensor | None:
 def settle(c: Constraints, value: Value) -> None:
     """States that shifts have added nothing to a value: somebody would see it."""
     for loose in value.loose:
-        c.equation(SHIFT, (1, loose.ids))
+        if id(loose.ids) not in c.settled:  # a residual stream carries what every layer adds
+            c.settled[id(loose.ids)] = loose.ids
+            c.equation(SHIFT, (1, loose.ids))
 
 
 def unseen(c: Constraints, loose: Loose, axis: int) -> None:
