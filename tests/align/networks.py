@@ -33,6 +33,19 @@ class Heads(nn.Module):
         return self.out((h * torch.sigmoid(q)).softmax(2).reshape(-1, 6))
 
 
+class SignedHeads(nn.Module):
+    """Two heads of two odd queries and keys: entries flip both, heads queries and the output."""
+
+    def __init__(self):
+        super().__init__()
+        self.q, self.k = nn.Linear(3, 4), nn.Linear(3, 4)
+        self.v, self.out = nn.Linear(3, 2), nn.Linear(2, 2)
+
+    def forward(self, x):
+        q, k = (torch.tanh(layer(x)).view(-1, 2, 2) for layer in (self.q, self.k))
+        return self.out((q * k).sum(2) * torch.sigmoid(self.v(x)))
+
+
 def sequential(*widths, act=nn.ReLU):
     layers = [nn.Linear(widths[0], widths[1])]
     for i, o in zip(widths[1:], widths[2:], strict=False):
@@ -51,6 +64,7 @@ SMALL = {
     ),
     "recurrence": Recurrence,
     "heads": Heads,
+    "heads, shared signs": SignedHeads,
 }  # fmt: skip
 
 

@@ -82,16 +82,17 @@ def _tables(block: Block, stays: Values, moves: Values, every: bool) -> dict[str
     for space in block.spaces:
         count = range(len(stays[space.name]))
         parts = [
-            _part(space, stays[space.name][i], moves[space.name][i])
+            _part(block, space, stays[space.name][i], moves[space.name][i])
             for i in (count if every else _own(block, space, stays))
         ]
         found[space.name] = products(parts, space is not block.space)
     return found
 
 
-def _part(space: Space, a: Activations, b: Activations) -> Part:
+def _part(block: Block, space: Space, a: Activations, b: Activations) -> Part:
     scaled = space.matrix is None
-    return a.signs, _standard(a.values, scaled), _standard(b.values, scaled)
+    shared = (0.0,) * (0 if space is block.space else block.signs)  # nobody has looked at these
+    return (*a.signs, *shared), _standard(a.values, scaled), _standard(b.values, scaled)
 
 
 def _standard(values: Tensor, scaled: bool) -> Tensor:

@@ -41,11 +41,14 @@ class Block:
         inner: the spaces whose copies move with its units.
         legs: by space the legs that count, and the powers in which they take its signs; those of
             `space` without what `inner` covers.
+        signs: how many signs of `space` the legs of inner spaces take as well, as where queries
+            and values change theirs head by head; the powers in which they do follow their own.
     """
 
     space: Space
     inner: tuple[Space, ...]
     legs: Mapping[str, Mapping[Leg, Pattern]]
+    signs: int = 0
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -84,14 +87,35 @@ def blocks(group: SymmetryGroup) -> list[Block]:
     for space in (s for s in acting if s.name not in carried):
         within = inner.get(space.name, [])
         counted = {s.name: _counted(group, s) for s in (space, *within)}
+        signs = len(space.of("flip")) if _flips_inside(space, counted) else 0
+        for other in within if signs else ():
+            legs = counted[other.name].items()
+            counted[other.name] = {
+                x: (*p, *_powers_over(counted[space.name], x, signs)) for x, p in legs
+            }
         own = ((_uncovered(space, x, within), power) for x, power in counted[space.name].items())
         counted[space.name] = {leg: power for leg, power in own if leg is not None}
-        found.append(Block(space, tuple(within), counted))
+        found.append(Block(space, tuple(within), counted, signs))
     return found
 
 
+def _flips_inside(space: Space, counted: Mapping[str, Mapping[Leg, Pattern]]) -> bool:
+    """Whether signs of an outer space act on the legs of an inner one."""
+    if space.matrix is not None:
+        return False
+    flipped = [x for x, power in counted[space.name].items() if any(power)]
+    inner = [x for name, legs in counted.items() if name != space.name for x in legs]
+    return any(overlap(x, y) and _place(x) == _place(y) for x in flipped for y in inner)
+
+
+def _powers_over(outer: Mapping[Leg, Pattern], leg: Leg, count: int) -> Pattern:
+    """The powers in which an inner leg takes the signs of the space whose units hold it."""
+    over = (p for x, p in outer.items() if _place(x) == _place(leg) and overlap(x, leg))
+    return next(over, (0.0,) * count)
+
+
 def _counted(group: SymmetryGroup, space: Space) -> dict[Leg, Pattern]:
-    flips = space.of("flip")
+    flips = () if space.of("phase") else space.of("flip")
     powers = zip(*(generator.exponents for generator in flips), strict=True) if flips else None
     patterns = list(powers) if powers is not None else [()] * len(space.legs)
     counted = set(group.parameters)
@@ -194,8 +218,8 @@ def products(parts: Iterable[Part], between: bool) -> Table:
         if a.is_complex():
             formula = "cun,dun->cdu" if between else "cun,cun->cu"
             turned = torch.einsum(formula, a.conj(), b)
-            for key, part in ((REAL, turned.real), (IMAGINARY, turned.imag)):
-                product = torch.diag_embed(part)
+            for kind, part in ((REAL, turned.real), (IMAGINARY, turned.imag)):
+                key, product = (*kind, *pattern), torch.diag_embed(part)
                 table[key] = table[key].add_(product) if key in table else product
             continue
         if between:

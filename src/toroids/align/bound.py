@@ -110,13 +110,15 @@ class _Parts:
         self._group = group
         self._outer = {s.name: b.space.name for b in all_blocks for s in b.inner}
         self._legs: dict[str, list[tuple[Space, Leg, Pattern]]] = {}
-        for space in {s.name: s for b in all_blocks for s in b.spaces}.values():
+        for block, space in {s.name: (b, s) for b in all_blocks for s in b.spaces}.values():
             flips = space.of("flip")
+            taken = block.legs[space.name]
             turning = next(iter((*space.of("rotate"), *space.of("phase"))), None)
             for position, leg in enumerate(space.legs):
                 if turning is not None and not turning.exponents[position]:
                     continue  # a gain, which stays where it is one
-                pattern = tuple(flip.exponents[position] for flip in flips)
+                own = tuple(flip.exponents[position] for flip in flips)
+                pattern = taken.get(leg, own)
                 self._legs.setdefault(leg.tensor, []).append((space, leg, pattern))
 
     def __call__(self, name: str) -> tuple[list[int], list[list[_Part]]]:
@@ -247,5 +249,5 @@ def _summed(
     if tries_all_signs(space) or not table:
         return table
     # more signs than are tried: each pattern takes its own
-    none = (0.0,) * len(space.of("flip"))
+    none = (0.0,) * len(next(iter(table)))
     return {none: torch.stack([x.abs() if any(p) else x for p, x in table.items()]).sum(dim=0)}

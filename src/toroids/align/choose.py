@@ -9,7 +9,7 @@ pair of copies reach.
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -55,18 +55,66 @@ def choose(block: Block, tables: Mapping[str, Table]) -> Choice:
     if not inner:
         step, value = _on_copies(outer, table)
         return Choice(((outer, step),), value, _unmoved(outer, table))
-    between = [_between_copies(s, tables[s.name]) for s in inner]
-    step, value = _on_copies(outer, table, torch.stack(between).sum(dim=0))
+    step, value = _on_units(block, tables)
     places = step.permutation[0]
     steps = [(outer, step)]
     before = _unmoved(outer, table)
     rows = torch.arange(outer.size)
+    none = torch.ones(block.signs, outer.size)
+    signs = none if step.signs is None or not block.signs else step.signs[:, 0]
     for space in inner:
         matched = {key: x[rows, places] for key, x in tables[space.name].items()}
-        steps.append((space, _on_copies(space, matched)[0]))
+        steps.append((space, _on_copies(space, under(matched, signs))[0]))
         here = {key: x[rows, rows] for key, x in tables[space.name].items()}
-        before += _unmoved(space, here)
+        before += _unmoved(space, under(here, none))
     return Choice(tuple(steps), value, before)
+
+
+def _on_units(block: Block, tables: Mapping[str, Table]) -> tuple[SpaceElement, float]:
+    """The best choice on the outer space, by what can be reached within every two of its units.
+
+    Signs that units share with what lies within them are tried together.
+
+    Returns:
+        The choice, and the sum of what it reaches.
+    """
+    outer, *inner = block.spaces
+    table = tables[outer.name]
+    tried = list(itertools.product((1.0, -1.0), repeat=block.signs))
+    reached = []
+    for choice in tried:
+        signs = torch.tensor(choice, dtype=torch.float64)[:, None]
+        within = [_between_copies(s, under(tables[s.name], signs)) for s in inner]
+        own = [precise(x)[0] for x in under(table, signs).values()] if block.signs else []
+        reached.append(torch.stack([*within, *(x.to(within[0]) for x in own)]).sum(dim=0))
+    best, which = torch.stack(reached).max(dim=0)
+    if not block.signs:
+        return _on_copies(outer, table, best)
+    step, value = _on_copies(outer, {}, best)
+    chosen = which.cpu()[torch.arange(outer.size), step.permutation[0]]
+    return replace(step, signs=torch.tensor(tried, dtype=torch.float64)[chosen].T[:, None]), value
+
+
+def under(table: Table, signs: Tensor) -> Table:
+    """A table where the last signs that its products take are given.
+
+    Args:
+        table: products by the exponents that they take of signs.
+        signs: 1 or -1, (signs, copies), of the signs that the exponents end with; (signs, 1) for
+            all copies.
+
+    Returns:
+        The sums of the products by the exponents that are left.
+    """
+    if not len(signs):
+        return table
+    found: Table = {}
+    for pattern, product in table.items():
+        own, last = pattern[: -len(signs)], torch.tensor(pattern[-len(signs) :])
+        factor = torch.where(last[:, None] % 2 == 1, signs, 1.0).prod(dim=0).to(product)
+        signed = factor.view(-1, *(1,) * (product.ndim - 1)) * product
+        found[own] = found[own] + signed if own in found else signed
+    return found
 
 
 def _unmoved(space: Space, table: Table) -> float:

@@ -193,6 +193,7 @@ def _vertex(block: Block, choice: Choice, at: Mapping[str, Table]) -> Matrices:
     """The matrices of one choice."""
     found: Matrices = {}
     places = torch.arange(block.space.size)
+    signs = choice.steps[0][1].signs
     for space, step in choice.steps:
         found[space.name] = {}
         for pattern, like in at[space.name].items():
@@ -201,6 +202,10 @@ def _vertex(block: Block, choice: Choice, at: Mapping[str, Table]) -> Matrices:
                 places = step.permutation[0]
             else:
                 wide = torch.zeros_like(like)
+                if block.signs and signs is not None:
+                    last = torch.tensor(pattern[-block.signs :])[:, None]
+                    shared = torch.where(last == 1, signs[:, 0], 1.0).prod(dim=0)
+                    matrix = matrix * shared.to(like)[:, None, None]
                 wide[torch.arange(space.copies), places] = matrix
                 matrix = wide
             found[space.name][pattern] = matrix
