@@ -30,19 +30,44 @@ def heads_and_pairs() -> td.SymmetryGroup:
     )
 
 
-def network(seed):
+def on_one_axis() -> td.SymmetryGroup:
+    """The same with all queries on one axis, each pair two entries that lie apart."""
+    group = heads_and_pairs()
+    places = torch.arange(12).view(2, 3, 2)  # heads, pairs, entries
+
+    def flat(leg, *parts):
+        positions = [tuple(part.flatten().tolist()) for part in parts]
+        return [dataclasses.replace(leg, axis=0, positions=x) for x in positions]
+
+    pairs, heads = group.spaces
+    apart = [x for leg in pairs.legs for x in flat(leg, *places.transpose(0, 1).unbind(2))]
+    scale = td.symmetry.Generator("rescale", (1.0, 1.0, -1.0, -1.0))
+    whole = [x for leg in heads.legs[:2] for x in flat(leg, places)]
+    return td.SymmetryGroup(
+        spaces=(
+            dataclasses.replace(pairs, legs=tuple(apart), generators=(scale,)),
+            dataclasses.replace(heads, legs=(*whole, heads.legs[2])),
+        ),
+        shapes={"q": (12, 2), "k": (12, 2), "v": (2, 5)},
+    )
+
+
+def network(group, seed):
     generator = torch.Generator().manual_seed(seed)
-    shapes = heads_and_pairs().shapes.items()
+    shapes = group.shapes.items()
     return {name: torch.randn(s, dtype=torch.float64, generator=generator) for name, s in shapes}
 
 
 def function(params):
-    return torch.einsum("hpi,hpj,hd->ijd", params["q"], params["k"], params["v"])
+    q, k = (params[name].view(2, 3, -1) for name in ("q", "k"))
+    return torch.einsum("hpi,hpj,hd->ijd", q, k, params["v"])
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_scales_that_no_norms_of_one_tell_have_one_form_that_keeps_the_function(seed):
-    group, params = heads_and_pairs(), network(seed)
+@pytest.mark.parametrize("make", [heads_and_pairs, on_one_axis])
+@pytest.mark.parametrize("seed", range(2))
+def test_scales_that_no_norms_of_one_tell_have_one_form_that_keeps_the_function(make, seed):
+    group = make()
+    params = network(group, seed)
     once = td.canonicalize(group, params)
     torch.testing.assert_close(function(once), function(params))
     element = group.random(torch.Generator().manual_seed(seed))

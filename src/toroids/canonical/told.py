@@ -5,6 +5,8 @@ its rows say nothing of that. So pivots must be independent over all spaces, not
 own, or no network has norm one on all of them. By symmetry one unit stands for all of a space.
 """
 
+from collections.abc import Sequence
+
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Kind, Leg, Space, overlap
 
@@ -63,21 +65,24 @@ class Rows:
     def of(self, own: Leg) -> Row:
         """The exponents of a leg's entries in the generators of all spaces."""
         row: Row = {}
+        meeting: dict[tuple[str, int, int, tuple[float, ...]], list[Leg]] = {}
         for space, number in self._movers.get(own.tensor, ()):
             leg = space.legs[number]
-            if not overlap(leg, own):
-                continue
-            name = space.name if _carries(leg, own) else (space.name, own.tensor, own.axis)
-            for place, generator in enumerate(space.of(self.action)):
-                if power := generator.exponents[number]:
+            powers = tuple(generator.exponents[number] for generator in space.of(self.action))
+            if any(powers) and overlap(leg, own):
+                meeting.setdefault((space.name, leg.axis, leg.span, powers), []).append(leg)
+        for (space_name, _, _, powers), legs in meeting.items():
+            name = space_name if _carry(legs, own) else (space_name, own.tensor, own.axis)
+            for place, power in enumerate(powers):
+                if power:
                     row[name, place] = row.get((name, place), 0.0) + power
         return row
 
 
-def _carries(leg: Leg, own: Leg) -> bool:
-    """Whether a leg moves all entries of another that it meets."""
-    if leg.positions is None:
+def _carry(legs: Sequence[Leg], own: Leg) -> bool:
+    """Whether legs on one axis together move all entries of another that they meet."""
+    if any(leg.positions is None for leg in legs):
         return True
-    if (leg.axis, leg.span) != (own.axis, own.span):
+    if (legs[0].axis, legs[0].span) != (own.axis, own.span) or own.positions is None:
         return False
-    return own.positions is not None and set(own.positions) <= set(leg.positions)
+    return set(own.positions) <= {place for leg in legs for place in leg.positions or ()}
