@@ -75,6 +75,42 @@ def test_a_trace_is_of_what_runs_when_nothing_is_compiled(asked):
     assert getattr(torch.compiler, asked) is before
 
 
+def test_what_is_left_out_where_a_forward_is_compiled_is_traced_as_called():
+    def forward(m, x):
+        mask = None if torch.compiler.is_compiling() else torch.ones(x.shape[0], 1)
+        return m.b(m.a(x).relu() * mask[:, :1])
+
+    assert td.discover(Function(forward, **layers()), torch.randn(2, 3)).spaces
+
+
+def test_what_no_data_decide_is_answered_as_in_a_call():
+    def forward(m, x):
+        mask = torch.ones(x.shape[0], 1)
+        mask[:, 0] = 1
+        if (mask < 0).flatten().any().item():
+            x = x[mask[:, 0] < 0].reshape(2, -1)
+        return relu(m, x) * mask if mask.bool().all() else x
+
+    assert td.discover(Function(forward, **layers()), torch.randn(2, 3)).spaces
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda x: (torch.ones(2, 1) * x > -9).all(),
+        lambda x: torch.ones(int(x.argmax())).all() and x.sum() > 0,
+        lambda x: torch.ones(2, 3).copy_(x).bool().all(),
+        lambda x: torch.ones(2, 3).index_put((torch.ones(2).long(),), x[0, 0]).bool().all(),
+    ],
+)
+def test_what_data_decide_is_not_answered(asked):
+    def forward(m, x):
+        return relu(m, x) if asked(x) else relu(m, -x)
+
+    with pytest.raises(ToroidsError, match="its forward pass|cannot be traced"):
+        td.discover(Function(forward, **layers()), torch.randn(2, 3))
+
+
 def test_questions_after_gradients_of_parameters_are_named():
     model = Function(lambda m, x: relu(m, x) * (2 if m.a.weight.requires_grad else 1), **layers())
     model.b.bias.requires_grad_(False)

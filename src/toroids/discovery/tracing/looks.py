@@ -108,7 +108,17 @@ class Looks:
     def _trace(
         self, example: Example, free: Collection[Axis] = (), present: bool = False
     ) -> Program:
-        return trace(self.model, example, self.key, free, present, self.plain)
+        try:
+            return trace(self.model, example, self.key, free, present, self.plain)
+        except ToroidsError:
+            if self.plain or free:
+                raise
+            # the forward may leave out what it needs where it is compiled
+            with contextlib.suppress(ToroidsError):
+                program = trace(self.model, example, self.key, free, present, plain=True)
+                self.plain = True
+                return program
+            raise
 
     def accepts(self, sizes: Mapping[Axis, int], of: Example | None = None) -> bool:
         """Whether the module gives something at other sizes of an example."""

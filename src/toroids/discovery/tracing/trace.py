@@ -20,6 +20,7 @@ from toroids.discovery.tracing.assumed import equal_lengths, guards_of
 from toroids.discovery.tracing.checks import Answered, checks_of
 from toroids.discovery.tracing.eager import GRADIENTS, as_called, heard_gradients
 from toroids.discovery.tracing.example import Axis, Example
+from toroids.discovery.tracing.given import Given, given_answers
 from toroids.discovery.tracing.masked import choose_by_masks
 from toroids.discovery.tracing.presence import Present, asks_data, remove_checks, without_hints
 from toroids.discovery.tracing.products import contract_products
@@ -45,6 +46,7 @@ class _Found:
         self.present = False  # whether questions about data are answered as if all were there
         self.checks: tuple[bool, ...] | None = None  # how, where the other answer raises an error
         self.plain = False  # whether it is told that nothing is compiled
+        self.given: tuple[bool, ...] = ()  # how, where no data decide
 
 
 class Counted(nn.Module):
@@ -83,6 +85,8 @@ class Counted(nn.Module):
                 modes.enter_context(Answered(self.found.checks))
             elif self.found.present:
                 modes.enter_context(Present())
+            if self.found.given:
+                modes.enter_context(Given(self.found.given))
             yield
 
     def _collect(self, name: str, output: Any) -> Iterator[Tensor]:
@@ -211,8 +215,15 @@ def _exported(
     try:
         return export()
     except Exception as error:
-        if counted.found.present or not asks_data(error):
+        if not asks_data(error):
             raise
+        failed = error
+    with contextlib.suppress(Exception):
+        counted.found.given = given_answers(counted, example)
+        if counted.found.given:
+            return export()
+    if counted.found.present:
+        raise failed
     with contextlib.suppress(Exception):
         counted.found.checks = checks_of(counted, example)
         if counted.found.checks is not None:
@@ -357,7 +368,7 @@ def alias_names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str,
 
 def _refusal(counted: Counted, example: Example, error: BaseException) -> str:
     model = counted.model
-    counted.found.present, counted.found.checks = False, None
+    counted.found.present, counted.found.checks, counted.found.given = False, None, ()
     with heard_gradients() as heard, contextlib.suppress(Exception):
         counted(*example.tensors)
     if heard:
