@@ -7,6 +7,7 @@ import torch
 from align.networks import SMALL, small
 
 import toroids as td
+from toroids.align.bound import _nuclear_norm
 from toroids.errors import ToroidsError
 
 
@@ -237,3 +238,10 @@ def test_a_scratch_folder_must_be_there(tmp_path):
     with pytest.raises(ToroidsError, match="no scratch folder can be made"):
         td.align(td.symmetry.fully_connected_group(a), a, to=a, scratch=tmp_path / "none")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("sides", [(3, 5, 2), (30, 40, 2), (4, 3, 6)])
+def test_sums_of_singular_values_are_those_of_the_product(sides):
+    rows, columns, inner = sides
+    u, v = torch.randn(rows, inner).double(), torch.randn(columns, inner).double()
+    assert _nuclear_norm(u, v) == pytest.approx(float(torch.linalg.svdvals(u @ v.T).sum()))
