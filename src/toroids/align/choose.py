@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from toroids.align.block import IMAGINARY, REAL, Block, Table
-from toroids.align.signs import best_signs, with_best_signs
+from toroids.align.signs import best_signs, tries_all_signs, with_best_signs, with_signs
 from toroids.params import precise
 from toroids.symmetry.action import identity_permutation
 from toroids.symmetry.element import SpaceElement
@@ -154,7 +154,11 @@ def _on_copies(
     index = permutation.to(values.device)[:, :, None]
     matched = {key: x.gather(2, index) for key, x in table.items()}
     signs = best_signs(space, matched) if count else None
-    return SpaceElement(permutation, signs=signs), float(precise(values.gather(2, index)).sum())
+    reached = precise(values.gather(2, index)).sum()
+    if signs is not None and not tries_all_signs(space):
+        reached = precise(with_signs(matched, signs)).sum()
+        reached += 0.0 if extra is None else precise(extra[None].gather(2, index)).sum()
+    return SpaceElement(permutation, signs=signs), float(reached)
 
 
 def _procrustes(space: Space, table: Tensor) -> tuple[Tensor, float]:

@@ -1,7 +1,8 @@
 """The best signs of units for a table of products.
 
 Generators of flips that share no leg decide by themselves: each family of those that do is tried
-on its own.
+on its own. Of large families, as those of the norms of a deep network, the signs are solved for: of
+a moved copy all products have the signs that its units took, so that independent ones tell them.
 """
 
 import itertools
@@ -13,10 +14,11 @@ import torch
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from toroids.align.block import Table
+from toroids.align.block import Pattern, Table
+from toroids.canonical.exponents import basis, right_inverse
 from toroids.symmetry.space import Generator, Space
 
-# Of more sign generators than this in one family, the others keep their signs.
+# The signs of more generators than this in one family are solved for, not tried.
 SIGN_GENERATORS = 6
 
 
@@ -27,6 +29,8 @@ def tries_all_signs(space: Space) -> bool:
 
 def with_best_signs(space: Space, table: Table) -> Tensor:
     """The largest sum of the products of every pair of units over all signs.
+
+    Of families too large to try, what cannot be exceeded: the sum of what each product may be.
 
     Args:
         space: with generators of flips, or none.
@@ -39,7 +43,9 @@ def with_best_signs(space: Space, table: Table) -> Tensor:
     total = unsigned
     for family, part in families:
         best: Tensor | None = None
-        for choice in _sign_choices(len(family) - 1):
+        if len(family) > SIGN_GENERATORS:
+            best = torch.stack([product.abs() for product in part.values()]).sum(dim=0)
+        for choice in _sign_choices(len(family) - 1) if best is None else ():
             even, odd = (_signed(part, choice, power) for power in (0.0, 1.0))
             parts = [x for x in (even, None if odd is None else odd.abs()) if x is not None]
             value = parts[0] + parts[1] if len(parts) > 1 else parts[0]
@@ -62,7 +68,52 @@ def best_signs(space: Space, matched: Table) -> Tensor:
     """
     signs = torch.ones(len(space.of("flip")), space.copies, space.size, dtype=torch.float64)
     for family, part in _split(space, matched)[1]:
-        signs[family] = _signs(part, len(family)).to(signs)
+        some = _signs if len(family) <= SIGN_GENERATORS else _solved_signs
+        signs[family] = some(part, len(family)).to(signs)
+    return signs
+
+
+def with_signs(matched: Table, signs: Tensor) -> Tensor:
+    """The sum of the products of matched units under given signs.
+
+    Args:
+        matched: products of each unit and its match; shapes (copies, size, 1).
+        signs: 1 or -1; shape (generators, copies, size).
+
+    Returns:
+        The sums; shape (copies, size).
+    """
+    signed = [_power(signs, pattern).to(x) * x[..., 0] for pattern, x in matched.items()]
+    return torch.stack(signed).sum(dim=0)
+
+
+def _power(signs: Tensor, pattern: Pattern) -> Tensor:
+    """The product of signs, each to its power."""
+    taken = [sign for sign, power in zip(signs, pattern, strict=True) if power % 2]
+    return torch.stack(taken).prod(dim=0) if taken else torch.ones_like(signs[0])
+
+
+def _solved_signs(matched: Table, count: int) -> Tensor:
+    """Signs of a large family that make large products positive.
+
+    Largest first, products that are independent tell all; then one by one changes while that gains.
+
+    Returns:
+        The signs, (count, copies, size).
+    """
+    largest = sorted(matched, key=lambda p: float(matched[p].abs().sum()), reverse=True)
+    rows = basis(largest, modulo_two=True)
+    wanted = torch.stack([(matched[row][..., 0] < 0).double() for row in rows]).cpu()
+    inverse = torch.from_numpy(right_inverse(np.array(rows), modulo_two=True))
+    signs: Tensor = 1 - 2 * (torch.tensordot(inverse, wanted, dims=1) % 2)
+    for _ in range(count):
+        before = signs.clone()
+        for i, sign in enumerate(signs):
+            touched = {pattern: x.cpu() for pattern, x in matched.items() if pattern[i] % 2}
+            if touched:
+                sign.mul_(torch.where(with_signs(touched, signs) < 0, -1.0, 1.0))
+        if bool((signs == before).all()):
+            break
     return signs
 
 
@@ -122,7 +173,5 @@ def _signs(matched: Table, count: int) -> Tensor:
 
 
 def _sign_choices(count: int) -> Iterator[tuple[float, ...]]:
-    """All signs of `count` generators; those beyond the limit stay."""
-    free = min(count, SIGN_GENERATORS - 1)
-    for some in itertools.product((1.0, -1.0), repeat=free):
-        yield (*some, *(1.0,) * (count - free))
+    """All signs of `count` generators."""
+    yield from itertools.product((1.0, -1.0), repeat=count)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from toroids.align.block import Block, Part, Table
 from toroids.align.choose import Choice
-from toroids.align.signs import best_signs, with_best_signs
+from toroids.align.signs import best_signs, tries_all_signs, with_best_signs, with_signs
 from toroids.params import precise
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
@@ -124,6 +124,8 @@ class _Units:
         signs = best_signs(space, matched) if space.of("flip") else None
         here = sum(float(precise(torch.linalg.vecdot(a, b)).sum()) for _, a, b in self.parts())
         step = SpaceElement(places[None], signs=signs)
+        if signs is not None and not tries_all_signs(space):
+            reached = precise(with_signs(matched, signs))
         return Choice(((space, step),), float(reached.sum()), here)
 
 

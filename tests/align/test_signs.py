@@ -1,0 +1,64 @@
+"""Signs of norms that stand on a stream, one generator for each of many."""
+
+import pytest
+import torch
+from torch import nn
+
+import toroids as td
+from toroids.align.descent import descent
+from toroids.align.problem import Effort, problem_of
+from toroids.align.signs import SIGN_GENERATORS, best_signs, with_signs
+
+BLOCKS = SIGN_GENERATORS + 2
+
+
+class Sandwich(nn.Module):
+    """The gain of each norm changes its sign with what writes the units before it."""
+
+    def __init__(self, width=4, words=12):
+        super().__init__()
+        self.embedding = nn.Embedding(words, width)
+        self.maps = nn.ModuleList(nn.Linear(width, width) for _ in range(BLOCKS))
+        self.norms = nn.ModuleList(nn.RMSNorm(width, eps=0.01) for _ in range(BLOCKS))
+
+    def forward(self, ids):
+        x = self.embedding(ids)
+        for layer, norm in zip(self.maps, self.norms, strict=True):
+            x = x + norm(layer(torch.tanh(x)))
+        return x @ self.embedding.weight.T
+
+
+@pytest.fixture(scope="module")
+def sandwich():
+    torch.manual_seed(0)
+    model = Sandwich().double()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)
+    return td.discover(model, torch.randint(0, 12, (3, 4))), model.state_dict()
+
+
+def test_signs_of_more_generators_than_can_be_tried_come_back(sandwich):
+    group, params = sandwich
+    (space,) = group.spaces
+    assert len(space.of("flip")) > SIGN_GENERATORS
+    for seed in range(3):  # no canonical form, which fixes signs as well
+        moved = group.apply(group.random(torch.Generator().manual_seed(seed)), params)
+        found = descent(problem_of(group, moved, params, Effort()))
+        back = group.apply(found.element, moved)
+        for name, tensor in params.items():
+            torch.testing.assert_close(back[name], tensor)
+
+
+def test_solved_signs_make_all_products_of_a_copy_positive(sandwich):
+    (space,) = sandwich[0].spaces
+    generator = torch.Generator().manual_seed(0)
+    count = len(space.of("flip"))
+    planted = torch.randint(2, (count, 1, space.size), generator=generator).double() * 2 - 1
+    sizes = torch.rand(40, 1, space.size, 1, generator=generator).double()
+    sizes[::3, :, 0] = 0.0  # of a unit that some products say nothing about
+    patterns = torch.randint(2, (40, count), generator=generator).double().tolist()
+    plain = {tuple(p): size for p, size in zip(patterns, sizes, strict=True)}
+    table = {p: size * with_signs({p: torch.ones(1, space.size, 1)}, planted)[..., None]
+             for p, size in plain.items()}  # fmt: skip
+    reached = with_signs(table, best_signs(space, table))
+    torch.testing.assert_close(reached, torch.stack(list(plain.values())).sum(dim=0)[..., 0])
