@@ -148,8 +148,17 @@ def unless_empty(m, tokens):
     return out
 
 
+def in_pieces(m, tokens):
+    weights, chosen = routed(m, tokens)
+    order = chosen.flatten().argsort(stable=True)
+    rows, counts = order // CHOSEN, F.one_hot(chosen.flatten(), EXPERTS).sum(0).tolist()
+    pieces = tokens[rows].split(counts)
+    y = torch.cat([expert(m, e, piece) for e, piece in enumerate(pieces)])
+    return torch.zeros_like(tokens).index_add(0, rows, y * weights.flatten()[order, None])
+
+
 MOVING = [dense, by_bmm, by_repeating, by_gather, best, scattered, with_capacity, in_order]
-LOOPED = [by_where, by_mask, where_hit, unless_empty]
+LOOPED = [by_where, by_mask, where_hit, unless_empty, in_pieces]
 
 
 def moved_as_granted(model, group, *sizes):

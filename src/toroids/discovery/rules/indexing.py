@@ -301,6 +301,10 @@ def index_put_along(
         return _put(c, x, source, _way(c, how))
     dim %= len(x.axes)
     if source.axes:
+        if index.axes and source.shape[dim] not in (1, index.shape[0]):
+            # as many rows as the data decide, which are as many as are named
+            rest = axes.set_aside(c, source, [dim])
+            source = axes.with_fixed_axes(c, rest, dim, [index.shape[0]])
         source = axes.indexed(c, source, [index], dim)
         source = _placed(c, axes.average_out(c, source, dim), dim, x.shape[dim], index)
     else:

@@ -177,6 +177,9 @@ def split(c: Constraints, x: Value, sizes: Any, dim: int = 0) -> list[Value]:
     axes.cut_open(c, x, dim, *(sizes if isinstance(sizes, list | tuple) else [sizes]))
     lengths = [shape[dim] for shape in c.shapes]
     starts = np.cumsum([0, *lengths])
+    if starts[-1] != x.shape[dim]:  # the data decide how long the pieces are
+        rest = axes.set_aside(c, x, [dim])
+        return [axes.with_fixed_axes(c, rest, dim % len(x.axes), [length]) for length in lengths]
     return [
         axes.take(c, x, dim, np.arange(start, start + length))
         for start, length in zip(starts, lengths, strict=False)
