@@ -94,6 +94,18 @@ def test_what_no_data_decide_is_answered_as_in_a_call():
     assert td.discover(Function(forward, **layers()), torch.randn(2, 3)).spaces
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_numbers_that_no_data_decide_are_read_unless_they_are_saved(saved):
+    model = Function(lambda m, x: m.b(m.a(x).relu()[: int(m.most)]), **layers())
+    model.register_buffer("most", torch.tensor(2), persistent=saved)
+    if saved:
+        with pytest.raises(ToroidsError, match="cannot be traced"):
+            td.discover(model, torch.randn(2, 3))
+        return
+    (space,) = td.discover(model, torch.randn(2, 3)).spaces
+    assert space.size == 4
+
+
 @pytest.mark.parametrize(
     "asked",
     [

@@ -1,9 +1,10 @@
 """Questions of a forward that no data decide: whether a mask of ones has any zero.
 
 Where an argument is left out, many a forward makes what it stands for and then looks at that. What
-is made of numbers and sizes alone, and of nothing that the module was given or holds, answers in
-every call of these sizes as it does in a plain one; a trace, which knows no numbers, takes the
-answer from there. Once a number of the data has been read, nothing counts as made of numbers alone.
+is made of numbers and sizes alone, and of nothing that the module was given or that is saved with
+it, answers in every call of these sizes as it does in a plain one; a trace, which knows no numbers,
+takes the answer from there. Numbers, unlike truth, are taken for granted at these sizes only. Once
+a number of the data has been read, nothing counts as made of numbers alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +16,9 @@ from torch.overrides import TorchFunctionMode
 
 from toroids.discovery.tracing.example import Example
 
-ASKED = (Tensor.__bool__, Tensor.item)
-READ = (*ASKED, Tensor.tolist, Tensor.__int__, Tensor.__float__, Tensor.__index__)
+READ = (
+    Tensor.__bool__, Tensor.item, Tensor.tolist, Tensor.__int__, Tensor.__float__, Tensor.__index__,
+)  # fmt: skip
 # What takes no numbers of its argument.
 SHAPED = {
     torch.zeros_like, torch.ones_like, torch.full_like, Tensor.new_zeros, Tensor.new_ones,
@@ -31,13 +33,13 @@ class Given(TorchFunctionMode):
         answers: what was answered so far.
     """
 
-    def __init__(self, answers: Sequence[bool] = ()) -> None:
-        """Answers the first questions so, and the others truly."""
+    def __init__(self, model: nn.Module, answers: Sequence[Any] = ()) -> None:
+        """Answers the first questions so, and the others truly; `model` is about to be called."""
         super().__init__()
         self._given = answers
-        self._made: dict[int, Tensor] = {}
+        self._made = {id(tensor): tensor for tensor in _unsaved(model)}
         self._read = False
-        self.answers: list[bool] = []
+        self.answers: list[Any] = []
 
     def __torch_function__(
         self,
@@ -52,7 +54,7 @@ class Given(TorchFunctionMode):
         made = not self._read and all(id(tensor) in self._made for tensor in used)
         if func in READ and not made:
             self._read = True
-        if func in ASKED and made and used[0].dtype == torch.bool:
+        if func in READ and made:
             return self._answer(func, args)
         found = func(*args, **kwargs)
         if made or (func in SHAPED and not self._read):
@@ -61,14 +63,22 @@ class Given(TorchFunctionMode):
             self._made.pop(id(used[0]), None)
         return found
 
-    def _answer(self, func: Callable[..., Any], args: Sequence[Any]) -> bool:
+    def _answer(self, func: Callable[..., Any], args: Sequence[Any]) -> Any:
         asked = len(self.answers)
-        known = asked < len(self._given)
-        self.answers.append(self._given[asked] if known else bool(func(*args)))
+        self.answers.append(self._given[asked] if asked < len(self._given) else func(*args))
         return self.answers[-1]
 
 
-def given_answers(counted: nn.Module, example: Example) -> tuple[bool, ...]:
+def _unsaved(model: nn.Module) -> Iterator[Tensor]:
+    """The buffers that are not saved with a module, and hold what its code put there."""
+    for module in model.modules():
+        for name in module._non_persistent_buffers_set:
+            buffer = module._buffers.get(name)
+            if buffer is not None:
+                yield buffer
+
+
+def given_answers(counted: nn.Module, example: Example) -> tuple[Any, ...]:
     """What no data decide of what a forward asks, in order.
 
     Args:
@@ -78,7 +88,7 @@ def given_answers(counted: nn.Module, example: Example) -> tuple[bool, ...]:
     Returns:
         The answers.
     """
-    with Given() as heard:
+    with Given(counted) as heard:
         counted(*example.tensors)
     return tuple(heard.answers)
 

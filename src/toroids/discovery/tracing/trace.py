@@ -46,7 +46,7 @@ class _Found:
         self.present = False  # whether questions about data are answered as if all were there
         self.checks: tuple[bool, ...] | None = None  # how, where the other answer raises an error
         self.plain = False  # whether it is told that nothing is compiled
-        self.given: tuple[bool, ...] = ()  # how, where no data decide
+        self.given: tuple[Any, ...] = ()  # how, where no data decide
 
 
 class Counted(nn.Module):
@@ -86,7 +86,7 @@ class Counted(nn.Module):
             elif self.found.present:
                 modes.enter_context(Present())
             if self.found.given:
-                modes.enter_context(Given(self.found.given))
+                modes.enter_context(Given(self.model, self.found.given))
             yield
 
     def _collect(self, name: str, output: Any) -> Iterator[Tensor]:
@@ -219,8 +219,9 @@ def _exported(
             raise
         failed = error
     with contextlib.suppress(Exception):
-        counted.found.given = given_answers(counted, example)
-        if counted.found.given:
+        answers = given_answers(counted, example)
+        if answers and (not free or all(isinstance(answer, bool) for answer in answers)):
+            counted.found.given = answers
             return export()
     if counted.found.present:
         raise failed
