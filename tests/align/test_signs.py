@@ -62,3 +62,31 @@ def test_solved_signs_make_all_products_of_a_copy_positive(sandwich):
              for p, size in plain.items()}  # fmt: skip
     reached = with_signs(table, best_signs(space, table))
     torch.testing.assert_close(reached, torch.stack(list(plain.values())).sum(dim=0)[..., 0])
+
+
+class Grid(nn.Module):
+    """Two heads of three rows by four columns, whose gates nobody sees the signs of."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.columns = nn.Linear(3, 6), nn.Linear(3, 8)
+        self.gates, self.out = nn.Parameter(torch.zeros(24)), nn.Linear(24, 2)
+
+    def forward(self, x):
+        rows, columns = self.rows(x).view(-1, 2, 3, 1), self.columns(x).view(-1, 2, 1, 4)
+        gates = self.gates.abs().view(2, 3, 4)
+        return self.out((torch.sigmoid(rows) * torch.sigmoid(columns) * gates).flatten(1))
+
+
+def test_signs_of_rows_and_columns_of_the_same_weights_come_back():
+    model = Grid().double()
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)
+    group, params = td.discover(model, torch.randn(2, 3)), model.state_dict()
+    assert sum(len(space.of("flip")) for space in group.spaces) > 1
+    for seed in range(6):
+        moved = group.apply(group.random(torch.Generator().manual_seed(seed)), params)
+        alignment = td.align(group, moved, to=params)
+        for name, tensor in alignment.reference.items():
+            torch.testing.assert_close(alignment.params[name], tensor)

@@ -16,6 +16,7 @@ from torch import Tensor
 from toroids.align.block import Block, Part, Rows, blocks, rows_of, tables
 from toroids.align.choose import Choice, choose
 from toroids.align.greedy import walked
+from toroids.align.joint_signs import joint_signs
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.align.sketch import is_sketched, sketched
@@ -157,7 +158,7 @@ def best_steps(problem: Problem, block: Block, position: Position) -> tuple[Step
     """The best steps on one block, and what they gain.
 
     Where spaces move the same weights, as heads of queries and the phases that these share, each is
-    also tried alone, for tables take the others to be right.
+    also tried alone, for tables take the others to be right, and so are the signs of all together.
 
     Returns:
         The steps that gain most, and their gain.
@@ -168,8 +169,9 @@ def best_steps(problem: Problem, block: Block, position: Position) -> tuple[Step
     before = inner_product(position.tensors, problem.reference, block.tensors)
     outer, *inner = choice.steps
     alone = [(outer, step) for step in inner] if len(inner) > 1 else []
+    signed = joint_signs(block, problem.reference, position.tensors) if len(inner) > 1 else ()
     best: tuple[Steps, float] = (choice.steps, -math.inf)
-    for steps in (choice.steps, *alone):
+    for steps in (choice.steps, *alone, *((signed,) if signed else ())):
         after = dict(position.tensors)
         for space, step in steps:
             move_space(space, step, after)
