@@ -48,6 +48,8 @@ METHODS: dict[str, Callable[[Problem], Found]] = {
 }
 # These look at data, so that they need more than two networks.
 METHODS_ON_DATA = {"activations", "loss"}
+# Without a budget these go on where a moved copy has not come back; the others are single passes.
+SEARCHING = {"descent", "frank-wolfe", "best"}
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ def align(
         batch_norm: "keep" or "fold", as in `canonicalize`.
         budget: seconds after which the best so far is handed back; what a method leaves of them
             is spent on restarts that raise the similarity, and by "loss" on further steps. None:
-            until the method is done, no restarts.
+            until the method is done, with restarts of "descent", "frank-wolfe" and "best" only
+            where every tensor has the same length in both networks, as a moved copy has.
         generator: source of randomness of the restarts, on the CPU; a fixed seed when None.
         progress: called with a text, the number of steps done, and of all steps (0: unknown).
         probe: shows what the units compute on data: `Probe(model, group, inputs)`.
@@ -234,7 +237,8 @@ def align(
         scratch=scratch,
     )  # fmt: skip
     found = METHODS[method](problem)
-    if method != "loss":  # restarts climb the similarity, which it has left behind
+    if method in SEARCHING or (budget is not None and method != "loss"):
+        # restarts climb the similarity, which "loss" has left behind
         found = restarts(problem, found)
     seconds = time.monotonic() - begun
     element = extended(found.element, group, shared) if only is not None else found.element

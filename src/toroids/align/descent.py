@@ -52,7 +52,7 @@ def descent(problem: Problem) -> Found:
     position, sweeps, converged = _from_greedy(problem)
     # networks that are kept on a disk would need memory for the weighed one
     turning = problem.scratch is None and any(space.of("rotate") for space in problem.group.spaces)
-    if turning and not _is_copy(problem, position):
+    if turning and not is_copy(problem, position):
         other, more, _ = _from_greedy(replace(problem, reference=weighed(problem)))
         count, settled = descend(problem, other)
         sweeps += more + count
@@ -82,7 +82,7 @@ def weighed(problem: Problem) -> dict[str, Tensor]:
     return found
 
 
-def _is_copy(problem: Problem, position: Position) -> bool:
+def is_copy(problem: Problem, position: Position) -> bool:
     """Whether nothing is left to gain, as the two point the same way up to rounding."""
     names = problem.group.parameters
     squares = [inner_product(x, x, names) for x in (problem.reference, position.tensors)]

@@ -2,6 +2,9 @@
 
 From the best so far a random share of the units of some random spaces is shuffled, descent follows,
 and what is better is kept (iterated local search). Its results are never worse than its start.
+
+Without a budget there are none, but where every tensor of the two networks has the same length: so
+it is with a moved copy, and with hardly anything else, so that some are worth their time.
 """
 
 import math
@@ -9,27 +12,33 @@ import math
 import torch
 
 from toroids.align.block import Block, blocks
-from toroids.align.descent import descend, smallest_gain
+from toroids.align.descent import descend, is_copy, smallest_gain
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
+from toroids.params import precise, rounding_of
 from toroids.symmetry.action import identity_permutation
 from toroids.symmetry.element import SpaceElement
 
 # Shares of the units of a space that are shuffled, drawn at random.
 SHARES = (0.1, 0.3, 1.0)
+# Lengths that differ by less than so many roots of roundings are equal.
+ROUNDINGS = 16
+# Without a budget, for what must be a moved copy.
+RESTARTS = 50
 
 
 def restarts(problem: Problem, found: Found) -> Found:
-    """Improves an answer until the time is up.
+    """Improves an answer until the time is up, or until the networks are equal.
 
     Args:
-        problem: the two networks, with a deadline.
+        problem: the two networks.
         found: the best so far.
 
     Returns:
         The best answer.
     """
-    if not math.isfinite(problem.effort.deadline):
+    limited = math.isfinite(problem.effort.deadline)
+    if not limited and not _may_be_copy(problem):
         return found
     movable = [block for block in blocks(problem.group) if "permute" in block.space.actions]
     reference, least = problem.reference, smallest_gain(problem)
@@ -37,6 +46,8 @@ def restarts(problem: Problem, found: Found) -> Found:
     reached = best.similarity(reference)
     count = 0
     while movable and not problem.effort.over:
+        if not limited and (count == RESTARTS or is_copy(problem, best)):
+            break
         count += 1
         problem.effort.tell(f"restart {count}", 0, 0)
         position = problem.position(best.element)
@@ -49,14 +60,26 @@ def restarts(problem: Problem, found: Found) -> Found:
     return found
 
 
+def _may_be_copy(problem: Problem) -> bool:
+    """Whether no tensor tells the two networks apart by its length."""
+    names, networks = problem.group.parameters, (problem.reference, problem.start)
+    rounding = rounding_of(problem.reference[name] for name in names)
+    for name in names:
+        a, b = (float(precise(x[name].detach()).norm()) for x in networks)
+        if abs(a - b) > ROUNDINGS * rounding**0.5 * max(a, b):
+            return False
+    return True
+
+
 def _disturb(movable: list[Block], position: Position, generator: torch.Generator) -> None:
     """Shuffles units of at least one block."""
     picked = torch.rand(len(movable), generator=generator) < 1 / min(len(movable), 3)
     picked[int(torch.randint(len(movable), (1,), generator=generator))] = True
     share = SHARES[int(torch.randint(len(SHARES), (1,), generator=generator))]
     for block, chosen in zip(movable, picked.tolist(), strict=True):
-        if chosen:
-            space = block.space
+        for space in block.spaces if chosen else ():
+            if "permute" not in space.actions:
+                continue
             permutation = identity_permutation(space)
             for copy in permutation:
                 some = torch.rand(space.size, generator=generator) < share
