@@ -356,7 +356,7 @@ def select(c: Constraints, value: Value, axis: int, index: int) -> Value:
             c.member(ids[0])
             bundles.append(Bundle(dims, ids))
         elif not bundle.fixed:  # a single position: what it does to scales is not followed
-            c.seen.append(ids[0].reshape(1))
+            c.see(ids[0].reshape(1))
             c.same(ids[0].reshape(1), np.full(1, -1))
             for channel in range(len(CHANNELS)):
                 c.equation(channel, (1, ids[1 + channel]))

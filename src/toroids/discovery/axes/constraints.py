@@ -170,12 +170,17 @@ class Constraints:
         movable = np.asarray((places >= 0) | (places == SCALAR))
         ids = np.zeros((len(CHANNELS), *places.shape), np.int64)
         count = int(movable.sum())
+        own = _short(places[movable], self.places)
         for channel in range(len(CHANNELS)):
             ids[channel, ...][movable] = self.exponents + np.arange(count)
             self.exponents += count
-            self.place_of.append(places[movable])
+            self.place_of.append(own)
             self.channel_of.append(np.full(count, channel, np.int8))
         return ids
+
+    def see(self, places: Ids) -> None:
+        """Notes places that an operator does more with than arrange them."""
+        self.seen.append(_short(places[places >= 0], self.places))
 
     def taken(self, places: Ids) -> None:
         """Notes which part of a parameter's axis an operator takes, or in which order."""
@@ -205,8 +210,8 @@ class Constraints:
         ids = ids.reshape(len(terms), -1)
         ids = ids[:, ids.any(axis=0)]
         if ids.size:
-            ids = ids.astype(np.int32) if self.exponents < SHORT else ids
-            self.equations.append((channel, tuple(float(factor) for factor, _ in terms), ids))
+            factors = tuple(float(factor) for factor, _ in terms)
+            self.equations.append((channel, factors, _short(ids, self.exponents)))
 
     def summed_over(self) -> NDArray[np.bool_]:
         """(places,) whether a contraction sums over a place."""
@@ -237,3 +242,8 @@ class Constraints:
     def mark_nonlinear(self, places: Ids) -> None:
         """States that no matrices may mix these places."""
         self.nonlinear.append(places.ravel())
+
+
+def _short(ids: Ids, count: int) -> Ids:
+    """Numbers below `count` in half the memory where they fit: large networks have many."""
+    return ids.astype(np.int32) if count < SHORT else ids

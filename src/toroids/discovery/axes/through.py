@@ -192,7 +192,7 @@ def _keep(c: Constraints, places: Ids, classes: Ids) -> None:
     """States that places stay within their classes, and that no matrix mixes them."""
     c.under(places, -1 - classes)
     c.mark_nonlinear(places)
-    c.seen.append(places)
+    c.see(places)
 
 
 def _with_axis(x: Value, axis: int, ids: Ids) -> Value:

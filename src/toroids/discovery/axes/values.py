@@ -381,7 +381,7 @@ def unnamed(c: Constraints, value: Value) -> Value:
     if value.names is None:
         return value
     places = value.names.places
-    c.seen.append(places[places >= 0])
+    c.see(places)
     if (places >= 0).any():
         c.same(places, fixed(len(places))[0])
         c.losses.append(Loss(f"{c.operator} looks at numbers of places", places[places >= 0]))
@@ -412,7 +412,7 @@ def pin_bundle(c: Constraints, bundle: Bundle, dims: Iterable[int]) -> None:
     """States that the given dimensions of one bundle never move."""
     if bundle.fixed:
         return
-    c.seen.append(bundle.places.ravel())
+    c.see(bundle.places)
     if len(bundle.dims) == 1:
         c.same(bundle.places, fixed(len(bundle.places))[0], forced=True)
         return

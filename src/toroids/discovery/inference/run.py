@@ -114,7 +114,8 @@ class Run:
         for value, output in zip(outputs, program.outputs, strict=True):
             if output is not None and isinstance(value, Value):
                 c.operator = f"output `{output}`"
-                c.seen += [b.places[b.places >= 0].ravel() for b in value.bundles]
+                for bundle in value.bundles:
+                    c.see(bundle.places)
                 axes.pin(c, value)
                 places = [b.places[b.places >= 0].ravel() for b in value.bundles]
                 if len(counted) > 1 and any(found.size for found in places):
@@ -166,7 +167,8 @@ class Run:
                 start = before[node.name]
                 start = start.value(self.state) if isinstance(start, _Lazy) else start
                 for leaf in _leaves([value]):
-                    self.c.seen += [b.places[b.places >= 0].ravel() for b in leaf.bundles]
+                    for bundle in leaf.bundles:
+                        self.c.see(bundle.places)
                     axes.settle(self.c, leaf)
                     leaf = axes.unnamed(self.c, leaf)
                     axes.equate(self.c, start, leaf)
@@ -223,7 +225,8 @@ class Run:
         c.narrows = narrows(node, self.finest)
         if name not in ARRANGING:
             for value in _leaves(inputs):
-                c.seen += [b.places[b.places >= 0].ravel() for b in value.bundles]
+                for bundle in value.bundles:
+                    c.see(bundle.places)
         if not c.shapes:
             return self._number(node, inputs)
         result = self._ruled(node, name, inputs, look_up)

@@ -104,7 +104,7 @@ def _seen(c: Constraints) -> Any:
     """Marks the places that some operator looks at, or at what carries or repeats them."""
     seen = np.zeros(c.places + 1, bool)  # the last one stands for places that never move
     for places in c.seen:
-        seen[places[places >= 0]] = True
+        seen[places] = True
     a, b, child, parent = (
         np.concatenate([np.zeros(0, np.int64), *columns])
         for columns in (
