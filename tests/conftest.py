@@ -9,7 +9,7 @@ from hypothesis import settings
 
 # Reproducible in CI: the same examples every time, and no limit on one example's wall time. Few, as
 # every law is tested on many networks.
-settings.register_profile("toroids", derandomize=True, deadline=None, max_examples=10)
+settings.register_profile("toroids", derandomize=True, deadline=None, max_examples=8)
 settings.load_profile("toroids")
 
 HERE = Path(__file__).parent

@@ -103,7 +103,7 @@ def test_a_budget_ends_it(setting):
     model, group, (a, b), data = setting
     seen = []
     found = td.align(
-        group, b, to=a, method="loss", landscape=Landscape(model.float(), data), budget=4.0,
+        group, b, to=a, method="loss", landscape=Landscape(model.float(), data), budget=1.0,
         progress=lambda text, *_: seen.append(text),
     )  # fmt: skip
     assert found.seconds < 20 and not found.converged and seen

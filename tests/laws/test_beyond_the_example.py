@@ -35,7 +35,6 @@ SHORT = (
     "T5",
     "ViT",
     "Swin",
-    "SwinV2",
     "LeViT",
     "Mamba",
     "Whisper",
