@@ -309,8 +309,8 @@ def carry_shift(space: Space, position: int, choice: SpaceElement, tensor: Tenso
 
 
 def _mixed(space: Space, leg: Leg, matrix: Tensor, tensor: Tensor) -> Tensor:
-    held = vectors(tensor, leg, space.copies, space.size)
-    moved = product(matrix.to(tensor.device, tensor.dtype), held)
+    matrix = matrix.to(tensor.device, tensor.dtype)
+    moved = product(matrix, vectors(tensor, leg, space.copies, space.size))
     return with_vectors(tensor, leg, moved)
 
 

@@ -13,8 +13,8 @@ ORTHOGONAL = 1e-4
 # Matrices of more rows are not multiplied in full where that takes long: they are looked for rows
 # of few entries, and checked on so many random vectors.
 LARGE, FEW, PROBES = 512, 8, 8
-# Types of which PyTorch multiplies sparse matrices.
-SPARSE = (torch.float32, torch.float64)
+# Types of which PyTorch multiplies sparse matrices, and by how many columns at once.
+SPARSE, COLUMNS = (torch.float32, torch.float64), 256
 # Units that `sparse_rotation` turns together.
 TOGETHER = 4
 
@@ -112,4 +112,10 @@ def product(matrix: Tensor, x: Tensor) -> Tensor:
         return matrix @ x
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
-        return (matrix[0].to_sparse_csr() @ x[0])[None]
+        sparse = matrix[0].to_sparse_csr()
+    moved = torch.empty(x.shape[1:], dtype=x.dtype, device=x.device)
+    # in parts that stay in a processor's cache, whichever way the entries of x lie in memory
+    parts = (torch.split(whole, COLUMNS, dim=1) for whole in (x[0], moved))
+    for part, into in zip(*parts, strict=True):
+        into.copy_(sparse @ part)
+    return moved[None]

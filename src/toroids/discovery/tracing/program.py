@@ -484,6 +484,7 @@ def side_by_side(runs: Sequence[Run], params: Params) -> list[list[Any]]:
         value = params[name]
         for number in [number for number, other in asked.items() if other == name]:
             go_on(number, value)
+        del value  # before the next is made
     return results
 
 
