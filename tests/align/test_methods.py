@@ -7,7 +7,7 @@ import torch
 from align.networks import SMALL, small
 
 import toroids as td
-from toroids.align.bound import _nuclear_norm
+from toroids.align.bound import _nuclear
 from toroids.errors import ToroidsError
 
 
@@ -244,4 +244,4 @@ def test_a_scratch_folder_must_be_there(tmp_path):
 def test_sums_of_singular_values_are_those_of_the_product(sides):
     rows, columns, inner = sides
     u, v = torch.randn(rows, inner).double(), torch.randn(columns, inner).double()
-    assert _nuclear_norm(u, v) == pytest.approx(float(torch.linalg.svdvals(u @ v.T).sum()))
+    assert _nuclear(u, v) == pytest.approx(float(torch.linalg.svdvals(u @ v.T).sum()))
