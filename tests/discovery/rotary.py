@@ -2,7 +2,7 @@
 
 import torch
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import rms_norm, scaled_dot_product_attention
 
 HEAD = 4
 
@@ -67,6 +67,23 @@ def uneven(x, at):
 def bent(x, at):
     """No linear map."""
     return half_split(x, at).tanh()
+
+
+def measured(x, at):
+    """Divides by the length afterwards, which phases keep."""
+    y = complex_product(x, at)
+    return y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + 0.1)
+
+
+def normed(x, at):
+    """The same by a norm, and around another way of turning."""
+    return rms_norm(half_split(rms_norm(x, x.shape[-1:], eps=0.1), at), x.shape[-1:], eps=0.2)
+
+
+def measured_in_part(x, at):
+    """Divides by what the first entry of the first pair has: the second pair turns alone."""
+    y = half_split(x, at)
+    return y / (1 + torch.linalg.vector_norm(y[..., :1], dim=-1, keepdim=True))
 
 
 class Attention(nn.Module):

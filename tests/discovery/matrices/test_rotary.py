@@ -11,7 +11,10 @@ from discovery.rotary import (
     complex_product,
     half_split,
     interleaved,
+    measured,
+    measured_in_part,
     none,
+    normed,
     partial,
     swapped,
     uneven,
@@ -32,7 +35,7 @@ from toroids.discovery.tracing.holds import Point
 from toroids.discovery.tracing.trace import trace
 
 X = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
-PHASE, GAIN = ["phase", "rescale"], ["rescale"]
+PHASE, GAIN, TURN = ["phase", "rescale"], ["rescale"], ["phase"]
 # how it is written, and size, copies and actions of the pairs
 WRITTEN = {
     "half_split": (dict(turn=half_split), (2, 1, PHASE)),
@@ -42,6 +45,9 @@ WRITTEN = {
     "gains": (dict(turn=half_split, gains=True), (2, 1, GAIN)),
     "swapped": (dict(turn=half_split, turn_keys=swapped), (2, 1, PHASE)),
     "buffer": (dict(turn=half_split, positions=torch.arange(3, 20)), (2, 1, PHASE)),
+    "measured": (dict(turn=measured, heads=4, keys=2), (2, 2, TURN)),
+    "normed": (dict(turn=normed, keys=2, bias=True, fused=True), (2, 2, TURN)),
+    "measured_in_part": (dict(turn=measured_in_part), (1, 1, PHASE)),
     "none": (dict(turn=none), None),
     "uneven": (dict(turn=uneven), None),
     "bent": (dict(turn=bent), None),

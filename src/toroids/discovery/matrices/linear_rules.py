@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from toroids.discovery.matrices import maps
+from toroids.discovery.matrices import maps, squares
 from toroids.discovery.matrices.linear_values import Known, Later, Rule, Unknown, Walk, Weight
-from toroids.discovery.matrices.maps import TOKENS, Holder, Map
+from toroids.discovery.matrices.maps import TOKENS, Holder, Map, Squares
 from toroids.discovery.matrices.meeting import meet
 
 
@@ -77,7 +77,17 @@ def _mul(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any])
     if _known(b):
         value = walk.as_map(a)
         return None if value is None else value.times(_tensor(b))
-    return scaled(walk, node, a, b) or scaled(walk, node, b, a)
+    if a is b and (value := walk.as_map(a)) is not None:
+        return Squares(value)
+    return scaled(walk, node, a, b) or scaled(walk, node, b, a) or _stretched(walk, node, a, b)
+
+
+def _stretched(walk: Walk, node: fx.Node, a: Any, b: Any) -> Map | Later | None:
+    """The product of a map with a value of which nothing is known."""
+    number = 0 if isinstance(a, Unknown) else 1
+    if not isinstance((a, b)[number], Unknown):
+        return None
+    return squares.stretched(walk, node, (b, a)[number], walk.shape(node.args[number]))  # type: ignore[arg-type]
 
 
 def scaled(walk: Walk, node: fx.Node, gain: Any, other: Any) -> Later | None:
@@ -111,6 +121,8 @@ def scaled(walk: Walk, node: fx.Node, gain: Any, other: Any) -> Later | None:
 
 
 def _div(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    if isinstance(args[1], Unknown) and not kwargs.get("rounding_mode"):
+        return _stretched(walk, node, args[0], args[1])
     value = walk.as_map(args[0])
     if value is None or not _known(args[1]) or kwargs.get("rounding_mode"):
         return None
@@ -245,6 +257,8 @@ def _layer_norm(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str
     gain, bias = (*args[2:], None, None)[:2]
     if operator_name_is_rms(node):
         bias = None
+    if gain is None and operator_name_is_rms(node):
+        return squares.normalized(walk, node, args[0], args[1])
     if not isinstance(gain, Weight):
         return None
     found = scaled(walk, node, gain, Unknown())
@@ -422,5 +436,5 @@ RULES: dict[str, Rule] = {
     "conj": _of_numbers(torch.conj_physical), "_conj": _of_numbers(torch.conj_physical),
     "layer_norm": _layer_norm, "rms_norm": _layer_norm, "linear": _linear, "addmm": _addmm,
     "matmul": _matmul, "mm": _matmul, "bmm": _matmul, "baddbmm": _baddbmm, "einsum": _einsum,
-    "scaled_dot_product_attention": _attention,
+    "scaled_dot_product_attention": _attention, **squares.RULES,
 }  # fmt: skip

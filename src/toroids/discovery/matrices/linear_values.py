@@ -19,7 +19,7 @@ from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.matrices import maps
-from toroids.discovery.matrices.maps import TOKENS, Features, Holder, Map, Places
+from toroids.discovery.matrices.maps import TOKENS, Features, Holder, Map, Places, Squares
 from toroids.discovery.tracing.example import Example
 from toroids.discovery.tracing.measured import MEASURING
 from toroids.discovery.tracing.program import (
@@ -93,6 +93,7 @@ class Verdict:
         links: (2, links) positions in `pairs` of one of the first map and one of the second.
         alike: (links,) whether both turn alike everywhere.
         opposite: (links,) whether they turn oppositely everywhere.
+        length: whether it is the product of a map with itself, which has to keep the length.
     """
 
     pairs: Places
@@ -104,13 +105,15 @@ class Verdict:
     links: Places
     alike: Places
     opposite: Places
+    length: bool = False
 
     @property
     def digest(self) -> bytes:
         """Equal for equal ones: layers say the same in every walk."""
         features = (self.pairs, self.odd, self.alone, self.single)
         held = (*features, self.weight, self.where, self.links, self.alike, self.opposite)
-        return sha256(repr([x.shape for x in held]).encode() + b"".join(map(bytes, held))).digest()
+        shapes = [x.shape for x in held]
+        return sha256(repr((self.length, shapes)).encode() + b"".join(map(bytes, held))).digest()
 
 
 @dataclass
@@ -123,6 +126,7 @@ class Meetings:
         everywhere: features that products multiply in every walk; None before the first.
         anywhere: features that products multiply in some walk.
         lost: features that something else reads.
+        measured: features whose length a norm reads.
         names: parameters that something else reads.
         fed: for every holder the buffers from which numbers were computed that multiply it.
     """
@@ -132,6 +136,7 @@ class Meetings:
     everywhere: set[int] | None = None
     anywhere: set[int] = field(default_factory=set)
     lost: set[int] = field(default_factory=set)
+    measured: set[int] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     fed: dict[Holder, set[str]] = field(default_factory=dict)
 
@@ -147,6 +152,7 @@ class Meetings:
             self.walked(other.everywhere)
         self.anywhere |= other.anywhere
         self.lost |= other.lost
+        self.measured |= other.measured
         self.names |= other.names
         for holder, buffers in other.fed.items():
             self.fed.setdefault(holder, set()).update(buffers)
@@ -199,7 +205,8 @@ class Walk:
 
     def use(self, *values: Any) -> None:
         """Notes that something reads features otherwise than in a product of two."""
-        for value in tree_leaves(values):
+        for held in tree_leaves(values):
+            value = held.of if isinstance(held, Squares) else held
             if isinstance(value, Weight):
                 self.meetings.names.add(value.name)
             elif isinstance(value, Later):
@@ -326,7 +333,7 @@ class Walk:
 
 
 def _wrapped(value: Any) -> Any:
-    whole = isinstance(value, Known | Unknown | Weight | Later | Map | list)
+    whole = isinstance(value, Known | Unknown | Weight | Later | Map | Squares | list)
     return value if whole else Known(value)
 
 

@@ -111,6 +111,13 @@ class Map:
         return Map(terms, self.buffers | buffers)
 
 
+@dataclass(frozen=True)
+class Squares:
+    """The squares of the entries of a map."""
+
+    of: Map
+
+
 def single_term(ids: Tensor) -> Map:
     """The map of a source itself."""
     return Map(((ids, torch.ones(ids.shape, dtype=torch.float64)),))

@@ -1,5 +1,6 @@
 """Where two sparse linear maps meet in a product over an axis, as queries and keys do."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,41 @@ def meet(walk: Walk, a: Map | None, b: Map | None, equation: tuple[str, str, str
     for value, kept in ((a, left), (b, right)):
         held = set(value.features.tolist())
         walk.met.update(held)
-        if not _is_plain(walk, kept) or not held <= set(kept.features.tolist()):
-            walk.meetings.lost.update(held)
+        _lose(walk, held, kept)
         for holder in {features.holder(f) for f in held}:
             walk.meetings.fed.setdefault(holder, set()).update(a.buffers | b.buffers)
     _note(walk, left, right)
     return Unknown()
+
+
+def meet_itself(walk: Walk, value: Map, axis: int) -> Any:
+    """Notes which features the length of a value along an axis multiplies with each other.
+
+    Args:
+        walk: takes the notes.
+        value: the value.
+        axis: along which the length is taken.
+
+    Returns:
+        A value that is not linear; None where the value is complex.
+    """
+    if any(numbers.is_complex() for _, numbers in value.terms):
+        return None
+    size = value.shape[axis]
+    rows = value.each(lambda x: x.movedim(axis, -1).reshape(-1, 1, size))
+    held = set(value.features.tolist())
+    kept = torch.randperm(rows.shape[0], generator=walk.generator)[: PLACES * len(held)]
+    some = rows.each(lambda x: x[kept])
+    walk.meetings.measured.update(held)
+    _lose(walk, held, some)
+    _note(walk, some, some, length=True)
+    return Unknown()
+
+
+def _lose(walk: Walk, held: set[int], kept: Map) -> None:
+    """Leaves features in place that some rows of a value do not show, or use otherwise."""
+    if not _is_plain(walk, kept) or not held <= set(kept.features.tolist()):
+        walk.meetings.lost.update(held)
 
 
 def _arranged(
@@ -80,12 +110,12 @@ def _is_plain(walk: Walk, value: Map) -> bool:
     place, feature, use = np.concatenate(found, axis=1)
     features = walk.meetings.features
     holder = features.holder_numbers(feature)
-    turning = np.array([x.turns and not x.single for x in features.holders], bool)[holder]
+    turning = np.array([x.turns for x in features.holders], bool)[holder]
     uses, _ = unique(np.stack([place, holder, use])[:, turning])
     return len(uses[0]) == len(unique(uses[:2])[0][0])
 
 
-def _note(walk: Walk, left: Map, right: Map) -> None:
+def _note(walk: Walk, left: Map, right: Map, length: bool = False) -> None:
     """Notes what a product says of pairs of features, by what it multiplies every two of them."""
     found = []
     for ids, numbers in left.terms:
@@ -101,7 +131,6 @@ def _note(walk: Walk, left: Map, right: Map) -> None:
     if weights.size:
         keys, at = unique(keys)
         total = np.bincount(at, weights, keys.shape[1])
-        found_of = verdict(
-            Product(keys[0], keys[1], keys[2], keys[3], total), walk.meetings.features
-        )
+        product = Product(keys[0], keys[1], keys[2], keys[3], total)
+        found_of = replace(verdict(product, walk.meetings.features), length=length)
         walk.meetings.verdicts.setdefault(found_of.digest, found_of)

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -12,9 +13,10 @@ from toroids.discovery.matrices.maps import Holder
 from toroids.discovery.matrices.pairs import Pair, Unit
 from toroids.discovery.matrices.redundant import without_redundant
 from toroids.discovery.tracing.program import Program
-from toroids.symmetry.space import Action, Generator, Leg, Space
+from toroids.symmetry.space import Generator, Leg, Space
 
-Kind = frozenset[tuple[tuple[Holder, int], int]]  # how many pairs of every holder and power
+# How many pairs of every holder and power, and whether these scale.
+Kind = tuple[frozenset[tuple[tuple[Holder, int], int]], bool]
 Entry = tuple[int, ...]  # which of the entries of a unit
 Places = dict[int, tuple[int, Entry]]  # for features the unit of a space, and the entry, they are
 
@@ -43,8 +45,8 @@ class PairSpaces:
         alike: dict[Kind, list[Unit]] = {}
         for unit in units:
             counts = Counter((pair.holder, pair.power) for pair in unit)
-            alike.setdefault(frozenset(counts.items()), []).append(unit)
-        for kind, members in alike.items():
+            alike.setdefault((frozenset(counts.items()), unit[0].scales), []).append(unit)
+        for (kind, _), members in alike.items():
             numbers = dict(kind)
             # keys are shared by several queries; a bias comes after its weight
             keys = [holder for holder, power in numbers if power < 0]
@@ -120,8 +122,9 @@ class PairSpaces:
                 legs.append(Leg(name, axis, "write", operator, span, positions, holder.offset))
                 powers.append(float(power))
         turns = all(pair.holder.turns for pair in units[0])
-        even = (1.0,) * len(legs)
-        actions: frozenset[Action] = frozenset({"rescale", "phase" if turns else "flip"})
+        generators = [Generator("phase" if turns else "flip", (1.0,) * len(legs))]
+        if units[0][0].scales:
+            generators.insert(0, Generator("rescale", tuple(powers)))
         base = f"{operator_of(key.name)}:pairs"
         taken = {space.name for space in (*self.spaces, *self.found)}
         names = [base, *(f"{base}:{n}" for n in range(2, len(taken) + 3))]
@@ -129,12 +132,9 @@ class PairSpaces:
             name=next(name for name in names if name not in taken),
             size=len(units) // copies,
             copies=copies,
-            actions=actions,
+            actions=frozenset(generator.action for generator in generators),
             legs=tuple(legs),
-            generators=(
-                Generator("rescale", tuple(powers)),
-                Generator("phase" if turns else "flip", even),
-            ),
+            generators=tuple(generators),
             within=tuple(space.name for space in around),
         )
 
@@ -244,4 +244,4 @@ def _spread(holder: Holder, feature: int) -> Iterator[int]:
 
 def _reversed(unit: Unit) -> Unit:
     """The same pairs, which turn the other way round."""
-    return tuple(Pair(p.holder, p.imaginary, p.real, p.power) for p in unit)
+    return tuple(replace(p, real=p.imaginary, imaginary=p.real) for p in unit)

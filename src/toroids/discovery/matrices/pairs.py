@@ -2,13 +2,15 @@
 
 A product multiplies two features x, x' of one map with two, y, y', of another by a matrix
 [[a, -b], [b, a]], whatever the positions: then z x and y / conj(z), as complex numbers, meet in the
-same product for every z. The matrix [[a, b], [b, -a]] says so of pairs that turn oppositely. Every
+same product for every z. The matrix [[a, b], [b, -a]] says so of pairs that turn oppositely. A norm
+that reads the length of a map multiplies it with itself: pairs then turn, but |z| is one. Every
 product is looked at once, when it is met, and only what it says of pairs is kept: in a deep network
 the products themselves would take most of the memory.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -49,12 +51,14 @@ class Pair:
         real: the first one's number among the holder's.
         imaginary: the second one's; a phase turns the first towards the second.
         power: 1 where the pair is multiplied by z, -1 where it is divided by its conjugate.
+        scales: whether |z| may be any number, not one alone.
     """
 
     holder: Holder
     real: int
     imaginary: int
     power: int
+    scales: bool = True
 
 
 Unit = tuple[Pair, ...]  # the pairs that one complex number acts on
@@ -68,11 +72,13 @@ class _Pairs:
         features: (pairs, 2), the lesser one first.
         bad: pairs that must stay.
         links: for all pairs that meet whether they turn alike (1) or oppositely (-1).
+        lengths: the same for all pairs that a norm adds up, each with itself as well.
     """
 
     features: Places
     bad: set[int]
     links: dict[tuple[int, int], int]
+    lengths: dict[tuple[int, int], int]
 
 
 def units_of(meetings: Meetings) -> list[Unit]:
@@ -197,7 +203,7 @@ def _links(
 def _joined(meetings: Meetings, verdicts: Collection[Verdict]) -> _Pairs:
     """The pairs of all products, and which of them must stay as products disagree."""
     features, number = unique(np.concatenate([v.pairs for v in verdicts], axis=1))
-    found = _Pairs(features.T, set(), {})
+    found = _Pairs(features.T, set(), {}, {})
     of = np.full(meetings.features.count, -1)
     of[features] = np.arange(features.shape[1])
     lost = _lost(meetings, np.concatenate([v.odd for v in verdicts]))
@@ -209,8 +215,20 @@ def _joined(meetings: Meetings, verdicts: Collection[Verdict]) -> _Pairs:
     found.bad.update(alone[alone >= 0].tolist())
     start = np.cumsum([0, *(v.pairs.shape[1] for v in verdicts)])
     met = [number[v.links + first] for v, first in zip(verdicts, start, strict=False)]
-    good = [(v.alike, v.opposite) for v in verdicts]
-    for v in verdicts:
+    for length, links in ((False, found.links), (True, found.lengths)):
+        some = [(v, m) for v, m in zip(verdicts, met, strict=True) if v.length == length]
+        if some:
+            _link(found, of, some, links)
+    return found
+
+
+def _link(
+    found: _Pairs, of: Places, some: Sequence[tuple[Verdict, Places]], into: dict[Any, int]
+) -> None:
+    """Adds how pairs turn that meet in some products."""
+    met = [links for _, links in some]
+    good = [(v.alike, v.opposite) for v, _ in some]
+    for v, _ in some:
         keys, *both = _by_pairs(v, of, found)
         met.append(keys)
         good.append((both[0], both[1]))
@@ -221,8 +239,7 @@ def _joined(meetings: Meetings, verdicts: Collection[Verdict]) -> _Pairs:
     for (x, y), same, other in zip(links.T.tolist(), *holds.tolist(), strict=True):
         if same == other:
             found.bad.update((x, y))
-        found.links[x, y] = 1 if same else -1
-    return found
+        into[x, y] = 1 if same else -1
 
 
 def _by_pairs(one: Verdict, of: Places, pairs: _Pairs) -> tuple[Places, Places, Places]:
@@ -249,7 +266,7 @@ def _lost(meetings: Meetings, odd: Iterable[int]) -> set[int]:
     everywhere, anywhere = meetings.everywhere or set(), meetings.anywhere
     lost = {*(int(f) for f in odd), *meetings.lost, *(anywhere - everywhere)}
     used: dict[str, set[Holder]] = {}
-    for feature in anywhere | meetings.lost:
+    for feature in anywhere | meetings.lost | meetings.measured:
         holder = features.holder(feature)
         used.setdefault(holder.name, set()).add(holder)
     several = {name for name, holders in used.items() if len(holders) > 1}
@@ -261,11 +278,12 @@ def _lost(meetings: Meetings, odd: Iterable[int]) -> set[int]:
 
 def _units(meetings: Meetings, pairs: _Pairs) -> list[Unit]:
     """Follows the links: pairs that are linked take one complex number, or stay together."""
-    beside: dict[int, list[tuple[int, int]]] = {}
-    for (x, y), turn in pairs.links.items():
-        beside.setdefault(x, []).append((y, turn))
-        beside.setdefault(y, []).append((x, turn))
-    firsts = {x for x, _ in pairs.links}
+    beside: dict[int, list[tuple[int, int, int]]] = {}
+    for links, inverse in ((pairs.links, -1), (pairs.lengths, 1)):
+        for (x, y), turn in links.items():
+            beside.setdefault(x, []).append((y, inverse, turn))
+            beside.setdefault(y, []).append((x, inverse, turn))
+    firsts, measured = {x for x, _ in pairs.links}, {x for x, _ in pairs.lengths}
     units: list[Unit] = []
     state: dict[int, tuple[int, int]] = {}  # power and direction
     for start in sorted(beside):
@@ -275,18 +293,21 @@ def _units(meetings: Meetings, pairs: _Pairs) -> list[Unit]:
         members, sound = [start], True
         for x in members:
             power, turns = state[x]
-            for y, turn in beside[x]:
-                expected = (-power, turn * turns)
+            for y, inverse, turn in beside[x]:
+                expected = (inverse * power, turn * turns)
                 if y not in state:
                     members.append(y)
                 sound = state.setdefault(y, expected) == expected and sound
         if sound and pairs.bad.isdisjoint(members):
-            units.append(tuple(_pair(meetings, pairs.features[x], *state[x]) for x in members))
+            scales = measured.isdisjoint(members)
+            units.append(
+                tuple(_pair(meetings, pairs.features[x], *state[x], scales) for x in members)
+            )
     return units
 
 
-def _pair(meetings: Meetings, features: Places, power: int, turns: int) -> Pair:
+def _pair(meetings: Meetings, features: Places, power: int, turns: int, scales: bool) -> Pair:
     holder = meetings.features.holder(int(features[0]))
     first = meetings.features.of(holder)
     real, imaginary = (int(f) - first for f in (features if turns > 0 else features[::-1]))
-    return Pair(holder, real, imaginary, power)
+    return Pair(holder, real, imaginary, power, scales)
