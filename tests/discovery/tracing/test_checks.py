@@ -4,6 +4,7 @@ import pytest
 import torch
 from discovery.function import Function
 from torch import nn
+from torch.nn.functional import interpolate, pad
 
 import toroids as td
 from toroids.discovery.tracing.checks import is_raised
@@ -104,6 +105,28 @@ def test_numbers_that_no_data_decide_are_read_unless_they_are_saved(saved):
         return
     (space,) = td.discover(model, torch.randn(2, 3)).spaces
     assert space.size == 4
+
+
+def test_lengths_that_no_data_decide_may_be_tensors():
+    def forward(m, x):
+        seen = torch.ones(x.shape[0], 3)
+        if type(x) is torch.Tensor and seen.bool().all():  # asked by a call, by no trace
+            x = x + 0
+        h = pad(m.a(x).relu(), (m.most - 2, m.most, 0, 0))[:, : 3 * m.most - 2]
+        size = (seen.sum(1).long()[0],)
+        return m.b(interpolate(h[None], size=size, mode="linear", align_corners=True)[0])
+
+    model = Function(forward, a=nn.Linear(3, 4), b=nn.Linear(3, 2))
+    model.most = torch.tensor(2)
+    assert td.discover(model, torch.randn(2, 3)).parameters
+
+
+def test_numbers_that_are_drawn_are_named_where_a_trace_fails():
+    model = Function(
+        lambda m, x: relu(m, x[torch.multinomial(torch.ones(2), 2).max() :]), **layers()
+    )
+    with pytest.raises(ToroidsError, match="draws random numbers .*aten::multinomial"):
+        td.discover(model, torch.randn(2, 3))
 
 
 @pytest.mark.parametrize(

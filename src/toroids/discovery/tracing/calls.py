@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from toroids.discovery.tracing.asked import Asked
 from toroids.discovery.tracing.bounded import Bounded
 from toroids.discovery.tracing.draws import KEPT, MATRIX, entries
-from toroids.discovery.tracing.eager import GRADIENTS, heard_gradients
+from toroids.discovery.tracing.eager import DRAWS, GRADIENTS, heard_gradients
 from toroids.discovery.tracing.example import Example
 from toroids.discovery.tracing.listening import Asking
 from toroids.discovery.tracing.program import Program, draws_random, operator_name
@@ -287,11 +287,7 @@ def check_operators(model: nn.Module, program: Program) -> None:
                     "of it; compute them in the module, or use another operator."
                 )
             if draws_random(node):
-                raise ToroidsError(
-                    f"`{type(model).__name__}` draws random numbers in evaluation mode "
-                    f"(`{operator_name(node)}`), so that its outputs are no function of its "
-                    "inputs; take them as an input."
-                )
+                raise ToroidsError(DRAWS.format(type(model).__name__, operator_name(node)))
 
 
 def _is_given(node: fx.Node) -> bool:

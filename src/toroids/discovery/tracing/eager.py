@@ -2,11 +2,14 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from toroids.discovery.tracing.program import draws
 
 ASKED = (
     (torch.compiler, "is_compiling"),
@@ -49,6 +52,37 @@ def frozen(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter in needing:
             parameter.requires_grad_(True)
+
+
+DRAWS = (
+    "`{}` draws random numbers in evaluation mode (`{}`), so that its outputs are no function of "
+    "its inputs; take them as an input."
+)
+
+
+class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the names of operators that draw random numbers.
+
+    Attributes:
+        names: of those that were called.
+    """
+
+    def __init__(self) -> None:
+        """Has heard nothing."""
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Calls an operator."""
+        if draws(func, args, kwargs or {}):
+            self.names.append(str(func._schema.name))
+        return func(*args, **(kwargs or {}))
 
 
 GRADIENTS = (

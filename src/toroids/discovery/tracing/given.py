@@ -7,15 +7,20 @@ takes the answer from there. Numbers, unlike truth, are taken for granted at the
 a number of the data has been read, nothing counts as made of numbers alone.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from types import FrameType
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from toroids.discovery.tracing.example import Example
 
+Asking: TypeAlias = tuple[str, int]  # a file and a line
+Answers: TypeAlias = Mapping[Asking, Sequence[Any]]
 READ = (
     Tensor.__bool__, Tensor.item, Tensor.tolist, Tensor.__int__, Tensor.__float__, Tensor.__index__,
 )  # fmt: skip
@@ -24,22 +29,30 @@ SHAPED = {
     torch.zeros_like, torch.ones_like, torch.full_like, Tensor.new_zeros, Tensor.new_ones,
     Tensor.new_full, Tensor.new_tensor,
 }  # fmt: skip
+# What takes numbers in the place of lengths, and reads them where it is given tensors: behind its
+# first argument, or from that on.
+FITTED = {
+    functional.pad, functional.interpolate, Tensor.view, Tensor.reshape, torch.reshape,
+    Tensor.expand, Tensor.repeat, Tensor.narrow, Tensor.new_zeros, Tensor.new_ones, Tensor.new_full,
+    Tensor.__getitem__,
+}  # fmt: skip
+MAKING = {torch.zeros, torch.ones, torch.full, torch.empty, torch.arange}
 
 
 class Given(TorchFunctionMode):
     """Follows tensors that are made of numbers and sizes alone, and what is asked of them.
 
     Attributes:
-        answers: what was answered so far.
+        answers: what was answered so far, in order, by the place in the code that asked.
     """
 
-    def __init__(self, model: nn.Module, answers: Sequence[Any] = ()) -> None:
+    def __init__(self, model: nn.Module, answers: Answers | None = None) -> None:
         """Answers the first questions so, and the others truly; `model` is about to be called."""
         super().__init__()
-        self._given = answers
+        self._given = answers or {}
         self._made = {id(tensor): tensor for tensor in _unsaved(model)}
         self._read = False
-        self.answers: list[Any] = []
+        self.answers: dict[Asking, list[Any]] = {}
 
     def __torch_function__(
         self,
@@ -50,6 +63,10 @@ class Given(TorchFunctionMode):
     ) -> Any:
         """Calls an operator, or answers in its place."""
         kwargs = kwargs or {}
+        if func in FITTED | MAKING:
+            first = func in FITTED
+            args = (*args[:first], *(self._read_in(x, func) for x in args[first:]))
+            kwargs = {name: self._read_in(x, func) for name, x in kwargs.items()}
         used = list(tensors_in((*args, *kwargs.values())))
         made = not self._read and all(id(tensor) in self._made for tensor in used)
         if func in READ and not made:
@@ -63,34 +80,76 @@ class Given(TorchFunctionMode):
             self._made.pop(id(used[0]), None)
         return found
 
+    def _read_in(self, value: Any, func: Callable[..., Any]) -> Any:
+        """An argument with numbers in place of the tensors that stand for lengths."""
+        if isinstance(value, slice):
+            ends = (value.start, value.stop, value.step)
+            return slice(*(self._length(x) for x in ends))
+        if isinstance(value, list | tuple):
+            found = [self._read_in(x, func) for x in value]
+            return found if isinstance(value, list) else tuple(found)
+        return value if func is Tensor.__getitem__ else self._length(value)
+
+    def _length(self, value: Any) -> Any:
+        """The number in a tensor of no axes, where no data decide it."""
+        if not isinstance(value, Tensor) or value.ndim or not _is_whole(value):
+            return value
+        if not self._read and id(value) in self._made:
+            return self._answer(Tensor.__int__, (value,))
+        self._read = True
+        return value
+
     def _answer(self, func: Callable[..., Any], args: Sequence[Any]) -> Any:
-        asked = len(self.answers)
-        self.answers.append(self._given[asked] if asked < len(self._given) else func(*args))
-        return self.answers[-1]
+        place = _asking()  # a trace may leave out questions that a call asks
+        given, answers = self._given.get(place, ()), self.answers.setdefault(place, [])
+        found = given[len(answers)] if len(answers) < len(given) else func(*args)
+        answers.append(found)
+        return found
+
+
+def _asking() -> Asking:
+    """The file and the line that ask, which are not PyTorch's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if name != __name__ and name.partition(".")[0] != "torch":
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return "", 0
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
 
 
 def _unsaved(model: nn.Module) -> Iterator[Tensor]:
-    """The buffers that are not saved with a module, and hold what its code put there."""
+    """The buffers that are not saved with a module, and single numbers that its code put there."""
+    saved = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     for module in model.modules():
+        for value in vars(module).values():
+            single = isinstance(value, Tensor) and not value.ndim and _is_whole(value)
+            if single and id(value) not in saved:
+                yield value
         for name in module._non_persistent_buffers_set:
             buffer = module._buffers.get(name)
             if buffer is not None:
                 yield buffer
 
 
-def given_answers(counted: nn.Module, example: Example) -> tuple[Any, ...]:
-    """What no data decide of what a forward asks, in order.
+def given_answers(counted: nn.Module, example: Example) -> Answers:
+    """What no data decide of what a forward asks.
 
     Args:
         counted: called on the tensors of the example, in evaluation mode.
         example: on which it runs.
 
     Returns:
-        The answers.
+        The answers, in order, by the place in the code that asks.
     """
-    with Given(counted) as heard:
+    heard = Given(counted)
+    with heard:
         counted(*example.tensors)
-    return tuple(heard.answers)
+    return heard.answers
 
 
 def tensors_in(values: Sequence[Any]) -> Iterator[Tensor]:

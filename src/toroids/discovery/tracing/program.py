@@ -651,11 +651,16 @@ def short_name(node: fx.Node) -> str:
 
 def draws_random(node: fx.Node) -> bool:
     """Whether an operator draws random numbers, as one of dropout in evaluation does not."""
-    if torch.Tag.nondeterministic_seeded not in getattr(node.target, "tags", ()):
+    return draws(node.target, node.args, node.kwargs)
+
+
+def draws(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operator draws random numbers with these arguments."""
+    if torch.Tag.nondeterministic_seeded not in getattr(operator, "tags", ()):
         return False
-    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    schema = operator._schema.arguments
     given = {a.name: a.default_value for a in schema if a.has_default_value()}
-    given |= {a.name: value for a, value in zip(schema, node.args, strict=False)} | node.kwargs
+    given |= {a.name: value for a, value in zip(schema, args, strict=False)} | dict(kwargs)
     return not any(given.get(name) == value for name, value in IDLE if name in given)
 
 

@@ -18,9 +18,9 @@ from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from toroids.discovery.tracing.assumed import equal_lengths, guards_of
 from toroids.discovery.tracing.checks import Answered, checks_of
-from toroids.discovery.tracing.eager import GRADIENTS, as_called, heard_gradients
+from toroids.discovery.tracing.eager import DRAWS, GRADIENTS, Draws, as_called, heard_gradients
 from toroids.discovery.tracing.example import Axis, Example
-from toroids.discovery.tracing.given import Given, given_answers
+from toroids.discovery.tracing.given import Answers, Given, given_answers
 from toroids.discovery.tracing.masked import choose_by_masks
 from toroids.discovery.tracing.presence import Present, asks_data, remove_checks, without_hints
 from toroids.discovery.tracing.products import contract_products
@@ -46,7 +46,7 @@ class _Found:
         self.present = False  # whether questions about data are answered as if all were there
         self.checks: tuple[bool, ...] | None = None  # how, where the other answer raises an error
         self.plain = False  # whether it is told that nothing is compiled
-        self.given: tuple[Any, ...] = ()  # how, where no data decide
+        self.given: Answers = {}  # how, where no data decide
 
 
 class Counted(nn.Module):
@@ -220,9 +220,11 @@ def _exported(
         failed = error
     with contextlib.suppress(Exception):
         answers = given_answers(counted, example)
-        if answers and (not free or all(isinstance(answer, bool) for answer in answers)):
+        numbers = any(not isinstance(x, bool) for found in answers.values() for x in found)
+        if answers and not (free and numbers):
             counted.found.given = answers
             return export()
+    counted.found.given = {}
     if counted.found.present:
         raise failed
     with contextlib.suppress(Exception):
@@ -369,11 +371,13 @@ def alias_names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str,
 
 def _refusal(counted: Counted, example: Example, error: BaseException) -> str:
     model = counted.model
-    counted.found.present, counted.found.checks, counted.found.given = False, None, ()
-    with heard_gradients() as heard, contextlib.suppress(Exception):
+    counted.found.present, counted.found.checks, counted.found.given = False, None, {}
+    with heard_gradients() as heard, contextlib.suppress(Exception), Draws() as drawn:
         counted(*example.tensors)
     if heard:
         return GRADIENTS.format(type(model).__name__)
+    if drawn.names:
+        return DRAWS.format(type(model).__name__, drawn.names[0])
     if _packs(error):
         return (
             f"`{type(model).__name__}` packs sequences, and a trace does not hold how many go on "
