@@ -1,6 +1,7 @@
 """Parameters and buffers of a network, by name, as `model.state_dict()` gives them."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
@@ -209,14 +210,103 @@ def precise(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.device.type == "mps" else tensor.double()
 
 
+def squares(tensor: torch.Tensor, axes: list[int]) -> torch.Tensor:
+    """Sums squares along axes, in float64 and piece by piece; gradients flow through.
+
+    Args:
+        tensor: of any real type.
+        axes: those that are summed over.
+
+    Returns:
+        The sums, with the other axes.
+    """
+    if 0 not in axes:
+        if not axes:
+            return precise(tensor).square()
+        # the sum of a wider type is taken without a wider copy of the tensor
+        kind = precise(tensor.new_empty(0)).dtype
+        norms: torch.Tensor = torch.linalg.vector_norm(tensor, dim=axes, dtype=kind)
+        return norms.square()
+    rows = max(PIECE * len(tensor) // max(tensor.numel(), 1), 1)
+    parts = [precise(part).square().sum(dim=axes) for part in torch.split(tensor, rows)]
+    return torch.stack(parts).sum(dim=0)
+
+
+def pieces(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Goes through tensors of one shape together, piece by piece, in float64.
+
+    Float64 copies of a whole embedding would be the largest thing in memory, and as slow to make.
+
+    Args:
+        tensors: of as many entries.
+
+    Yields:
+        The next entries of all of them.
+    """
+    parts = (torch.split(x.detach().reshape(-1), PIECE) for x in tensors)
+    for found in zip(*parts, strict=True):
+        yield tuple(map(precise, found))
+
+
 def inner_product(a: Params, b: Params, names: Iterable[str]) -> float:
     """Sums the products of corresponding entries of the named tensors, in float64."""
     total = 0.0
     for name in names:
-        # in pieces: float64 copies of a whole embedding would be the largest thing in memory
-        pieces = (torch.split(x[name].detach().reshape(-1), PIECE) for x in (a, b))
-        total += sum(float(precise(x) @ precise(y)) for x, y in zip(*pieces, strict=True))
+        if a[name] is b[name]:
+            total += sum(float(x @ x) for (x,) in pieces(a[name]))
+        else:
+            total += sum(float(x @ y) for x, y in pieces(a[name], b[name]))
     return total
+
+
+@dataclass(frozen=True)
+class Products:
+    """The inner products of two networks, and of what is between them, in float64.
+
+    Attributes:
+        both: <a, b>.
+        first: <a, a>.
+        second: <b, b>.
+        step: <b - a, b - a>.
+    """
+
+    both: float
+    first: float
+    second: float
+    step: float
+
+    @property
+    def cosine(self) -> float:
+        """In [-1, 1]; 0 where one of them is zero."""
+        size = (self.first * self.second) ** 0.5
+        return self.both / size if self.first and self.second else 0.0
+
+    @property
+    def change(self) -> float | None:
+        """||a - b|| / sqrt(||a|| ||b||); over the larger where one is zero, None where both are."""
+        left, right = self.first**0.5, self.second**0.5
+        size = (left * right) ** 0.5 or max(left, right)
+        return self.step**0.5 / size if size else None
+
+
+def products(a: Params, b: Params, names: Iterable[str]) -> Products:
+    """Computes the inner products of two networks in one pass.
+
+    Args:
+        a: a network.
+        b: another one.
+        names: of the tensors that count, taken together.
+
+    Returns:
+        The products.
+    """
+    total = [0.0] * 4
+    for name in names:
+        for x, y in pieces(a[name], b[name].to(a[name].device)):
+            step = y - x
+            for k, found in enumerate((x @ y, x @ x, y @ y, step @ step)):
+                total[k] += float(found)
+    return Products(*total)
 
 
 def average(networks: Sequence[Params]) -> dict[str, torch.Tensor]:

@@ -15,10 +15,10 @@ from toroids.align.descent import descend
 from toroids.align.greedy import walked
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
-from toroids.params import Params, precise
+from toroids.params import Params
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
-from toroids.symmetry.units import vectors
+from toroids.symmetry.units import squares_per_unit
 
 
 def fresh(problem: Problem) -> Found:
@@ -56,6 +56,5 @@ def _norms(space: Space, params: Params) -> torch.Tensor:
     for leg in space.legs:
         tensor = params[leg.tensor].detach()
         if tensor.is_floating_point():
-            entries = vectors(tensor, leg, space.copies, space.size)
-            total += precise(torch.linalg.vector_norm(entries, dim=2)).square().cpu()
+            total += squares_per_unit(tensor, leg, total.numel()).view_as(total).cpu()
     return total

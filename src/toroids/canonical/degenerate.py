@@ -10,7 +10,7 @@ from torch import Tensor
 from toroids.canonical.plan import OutputScale, Pivot, Plan
 from toroids.params import Params, computing, precise, rounding_of
 from toroids.symmetry.space import Leg, Space
-from toroids.symmetry.units import vectors
+from toroids.symmetry.units import entries_per_unit, projections, squares_per_unit, vectors
 
 # Two units are equal if their difference is below this many roundings, relative to their norm.
 ROUNDINGS = 8
@@ -67,33 +67,40 @@ def _pairs(
 ) -> list[tuple[int, int]]:
     """Finds units of one copy that are equal up to `sign` in all `legs`, sorted by a projection."""
     generator = torch.Generator().manual_seed(0)
-    parts = [
-        # half precision rounds so much that units which differ would look equal
-        vectors(tensor.detach().to(computing(tensor)) + leg.offset, leg, space.copies, space.size)
-        for leg in dict.fromkeys(legs)
-        if (tensor := params[leg.tensor]).is_floating_point()
-    ]
-    if sum(part.shape[2] for part in parts) < 2:  # a single weight is on a sphere of two points
+    held = {leg: params[leg.tensor] for leg in legs if params[leg.tensor].is_floating_point()}
+    # half precision rounds so much that units which differ would look equal
+    read = {leg: _read(tensor, leg) for leg, tensor in held.items()}
+    units = space.copies * space.size
+    entries = [entries_per_unit(tuple(x.shape), leg, units) for leg, x in read.items()]
+    if sum(entries) < 2:  # a single weight is on a sphere of two points
         return []
-    key, squares = (torch.zeros(space.copies, space.size, dtype=torch.float64),) * 2
-    for part in parts:
-        direction = torch.randn(part.shape[2], generator=generator).to(part)
-        key = key + precise(part @ direction).cpu()
-        squares = squares + precise(torch.linalg.vector_norm(part, dim=2)).square().cpu()
-    near = ROUNDINGS * rounding_of(parts) * squares.sqrt()
+    key, sums = (torch.zeros(units, dtype=torch.float64),) * 2
+    for (leg, x), count in zip(read.items(), entries, strict=True):
+        direction = torch.randn(count, generator=generator).to(x)
+        key = key + precise(projections(x, leg, units, direction)).cpu()
+        sums = sums + squares_per_unit(x, leg, units).cpu()
+    key, sums = key.view(space.copies, -1), sums.view(space.copies, -1)
+    near = ROUNDINGS * rounding_of(read.values()) * sums.sqrt()
     sizes = key if sign > 0 else key.abs()
     order = sizes.argsort(dim=1)
-    length = sum(part.shape[2] for part in parts) ** 0.5
+    length = sum(entries) ** 0.5
     found = []
     gaps = sizes.gather(1, order).diff(dim=1)
     allowed = near.gather(1, order)[:, 1:]
     close = (gaps <= length * allowed) & (allowed > 0)
-    for copy, place in close.nonzero().tolist():
+    pairs = close.nonzero().tolist()
+    parts = [vectors(x, leg, space.copies, space.size) for leg, x in read.items()] if pairs else []
+    for copy, place in pairs:
         i, j = sorted(order[copy, place : place + 2].tolist())
         difference = _norm([part[copy, i] - sign * part[copy, j] for part in parts])
         if difference <= near[copy, i]:
             found.append((copy * space.size + i, copy * space.size + j))
     return found
+
+
+def _read(tensor: Tensor, leg: Leg) -> Tensor:
+    tensor = tensor.detach().to(computing(tensor))
+    return tensor + leg.offset if leg.offset else tensor
 
 
 def _joined(pairs: list[tuple[int, int]]) -> list[list[int]]:

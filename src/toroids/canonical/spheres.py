@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toroids.params import Params, computing, precise
+from toroids.params import Params, computing, precise, squares
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Leg
 from toroids.symmetry.units import along, entries_per_unit, per_unit
@@ -51,9 +51,9 @@ class Spheres:
 
     def norms(self, params: Params) -> Tensor:
         """Euclidean norms of the spheres' coordinates; shape (count,), in float64."""
-        squares = self._sums(params, _squares_of_rest)
+        sums = self._sums(params, squares)
         # sqrt has no derivative at zero: a zero unit must not turn every gradient into NaN.
-        return torch.where(squares > 0, squares, 1.0).sqrt() * (squares > 0)
+        return torch.where(sums > 0, sums, 1.0).sqrt() * (sums > 0)
 
     def dot(self, a: Params, b: Params) -> Tensor:
         """Inner products of corresponding spheres' coordinates; shape (count,), in float64."""
@@ -90,15 +90,6 @@ class Spheres:
 
 def _sum_of_rest(tensor: Tensor, rest: list[int]) -> Tensor:
     return tensor.sum(dim=rest) if rest else tensor
-
-
-def _squares_of_rest(tensor: Tensor, rest: list[int]) -> Tensor:
-    """Sums of squares: the sum of a wider type is taken without a wider copy of the tensor."""
-    if not rest:
-        return precise(tensor).square()
-    kind = precise(tensor.new_empty(0)).dtype
-    norms: Tensor = torch.linalg.vector_norm(tensor, dim=rest, dtype=kind)
-    return norms.square()
 
 
 def output_sphere(group: SymmetryGroup) -> Spheres | None:

@@ -22,13 +22,13 @@ from toroids.compare.moved import NOTHING, Moved, in_words, moved
 from toroids.compare.outputs import Outputs, outputs
 from toroids.compare.refit import refitted
 from toroids.compare.scale import FalseAlarms, shipped
-from toroids.compare.score import Cosines, Score, beyond, chance, cosine, cosines, counted
+from toroids.compare.score import Cosines, Score, beyond, chance, cosines, counted
 from toroids.compare.surrogate import moved_axes
 from toroids.compare.verdict import NUMBERS, Judgement, Verdict, but_for, judge, same
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.toroid import Toroid
-from toroids.params import Params, inner_product
+from toroids.params import Params, inner_product, products
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
@@ -240,7 +240,8 @@ def _of_same(
         b = a
     else:
         one, other = (canonicalize(group, x, bias=bias) for x in (a, b))
-        distance, likeness = Toroid(group, bias).distance(one, other), cosine(one, other, names)
+        distance = Toroid(group, bias).distance(one, other)
+        likeness = products(one, other, names).cosine
         reached = Score.of(cosines(group, one, other, {n: [n] for n in counted(group)}))
     limits = Limits(2 * torch.finfo(rounding.kind).eps if rounding else 0.0, 1.0, 1.0)
     return Comparison(
@@ -281,7 +282,7 @@ def _compared(
     surplus = None if random is None else beyond(reached, random)
     judgement = judgement or judge(Score.of(reached), known, surplus, shipped(), _held(group))
     limits = (shipped().limit("peak", above).strangers for above in (False, True))
-    again = refitted(group, reference, params, rounding.aligned) or params
+    again = refitted(group, reference, params, rounding.aligned)
     return Comparison(
         verdict=judgement.verdict,
         reason=judgement.reason,
@@ -289,8 +290,8 @@ def _compared(
         score=Score.of(reached),
         chance=known,
         beyond=surplus,
-        similarity=cosine(reference, params, names),
-        similarity_before=cosine(reference, start, names),
+        similarity=products(reference, params, names).cosine,
+        similarity_before=products(reference, start, names).cosine,
         distance=math.hypot(*distances.values()),
         distance_before=toroid.distance(reference, start),
         distances=distances,
@@ -299,7 +300,7 @@ def _compared(
             group,
             (reference, params),
             start,
-            [unscaled, (reference, again)],
+            [unscaled] if again is None else [unscaled, (reference, again)],
             Limits(rounding.aligned, *limits),
             random,
         ),
@@ -391,8 +392,8 @@ def _moved_only(found: Alignment, a: Params, b: Params) -> tuple[Params, Params]
 
 def _raw(a: Params, b: Params, names: Sequence[str]) -> tuple[float, float]:
     """The distance of two networks as they were handed in, and the norm of the first."""
-    step = {n: b[n].double() - a[n].double() for n in names}
-    return _norm(step, names), _norm(a, names)
+    found = products(a, b, names)
+    return math.sqrt(found.step), math.sqrt(found.first)
 
 
 def _norm(params: Params, names: Sequence[str]) -> float:

@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from toroids.compare.score import Cosines, cosine, excess
+from toroids.compare.score import Cosines, excess
 from toroids.compare.surrogate import uniform
-from toroids.params import Params, inner_product
+from toroids.params import Params, products
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
 
@@ -87,7 +87,8 @@ def layers(
     for name, tensors in modules(group).items():
         if all(_constant(x[n]) for x in (a, b) for n in tensors):
             continue  # as a norm whose gains and biases others take up, in any network
-        alike, change = cosine(a, b, tensors), _change(a, b, tensors)
+        now = products(a, b, tensors)
+        alike, change = now.cosine, now.change
         if change is None:
             continue
         random = None if chance is None else chance[name]
@@ -95,24 +96,17 @@ def layers(
         if random is not None:
             known = excess(alike, random) > limits.beyond
         state: State = "lightly changed" if known else "new"
-        ways = (_change(*pair, tensors) for pair in others)
+        ways = (products(*pair, tensors).change for pair in others)
         if min(change, *(x for x in ways if x is not None)) <= limits.rounding:
             state = "untouched"
         count = sum(a[n].numel() for n in tensors)
-        found.append(Layer(name, count, alike, cosine(a, start, tensors), random, change, state))
+        before = products(a, start, tensors).cosine
+        found.append(Layer(name, count, alike, before, random, change, state))
     return tuple(found)
 
 
 def _constant(tensor: Tensor) -> bool:
     return tensor.ndim == 1 and len(tensor) > 1 and uniform(tensor)
-
-
-def _change(a: Params, b: Params, names: list[str]) -> float | None:
-    """||a - b|| / sqrt(||a|| ||b||); over the larger where one is zero, None where both are."""
-    left, right = (inner_product(x, x, names) ** 0.5 for x in (a, b))
-    step = {n: b[n].double() - a[n].double() for n in names}
-    size = (left * right) ** 0.5 or max(left, right)
-    return inner_product(step, step, names) ** 0.5 / size if size else None
 
 
 def modules(group: SymmetryGroup) -> dict[str, list[str]]:

@@ -18,13 +18,13 @@ are 0 at chance and 1 where all is equal. These two decide, since they mean the 
 every architecture: a matrix whose singular values fall steeply is like any other such matrix.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from toroids.align.alignment import Alignment, align
 from toroids.align.problem import Progress
 from toroids.compare.surrogate import surrogate
-from toroids.params import Params, inner_product
+from toroids.params import Params, inner_product, products
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
 
@@ -86,21 +86,6 @@ def counted(group: SymmetryGroup) -> list[str]:
     return matrices or list(group.parameters)
 
 
-def cosine(a: Params, b: Params, names: Sequence[str]) -> float:
-    """The cosine of two networks over some tensors; 0 where one of them is zero there.
-
-    Args:
-        a: a network as it is read.
-        b: another one.
-        names: of the tensors, taken together.
-
-    Returns:
-        A number in [-1, 1].
-    """
-    product, left, right = (inner_product(x, y, names) for x, y in ((a, b), (a, a), (b, b)))
-    return product / (left * right) ** 0.5 if left and right else 0.0
-
-
 def cosines(group: SymmetryGroup, a: Params, b: Params, parts: Mapping[str, list[str]]) -> Cosines:
     """The cosines of two aligned networks.
 
@@ -114,7 +99,7 @@ def cosines(group: SymmetryGroup, a: Params, b: Params, parts: Mapping[str, list
         One per part.
     """
     a, b = as_read(group, a), as_read(group, b)
-    return {part: cosine(a, b, names) for part, names in parts.items()}
+    return {part: products(a, b, names).cosine for part, names in parts.items()}
 
 
 def chance(

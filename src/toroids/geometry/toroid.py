@@ -33,6 +33,7 @@ from toroids.params import (
     check_placed_alike,
     computing,
     precise,
+    products,
 )
 from toroids.symmetry.group import SymmetryGroup
 
@@ -178,10 +179,14 @@ class Toroid:
         masks = self._calculus.flat_masks(a)
         for name in self.group.parameters:
             mask = masks.get(name)
-            if mask is None or bool(mask.any()):
+            if mask is None:
+                length = products(a, b, [name]).step
+            elif bool(mask.any()):
                 step = b[name].to(computing(b[name])) - a[name]
-                length = _square(step if mask is None else step * mask).item()
-                squares[FLAT] = squares.get(FLAT, 0.0) + length
+                length = _square(step * mask).item()
+            else:
+                continue
+            squares[FLAT] = squares.get(FLAT, 0.0) + length
         return {name: math.sqrt(square) for name, square in squares.items()}
 
     def distance(self, a: Params, b: Params) -> float:

@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from toroids.params import squares
 from toroids.symmetry.space import Leg
 
 
@@ -47,6 +48,22 @@ def per_unit(sums: Tensor, leg: Leg, units: int) -> Tensor:
     if leg.positions is not None:
         sums = sums[leg.index_on(sums.device)]
     return sums.view(units, -1).sum(dim=1)
+
+
+def squares_per_unit(tensor: Tensor, leg: Leg, units: int) -> Tensor:
+    """Squared norms of what every unit holds, in float64; shape (units,), copy after copy."""
+    others = [a for a in range(tensor.ndim) if not leg.axis <= a < leg.axis + leg.span]
+    return per_unit(squares(tensor, others), leg, units)
+
+
+def projections(tensor: Tensor, leg: Leg, units: int, direction: Tensor) -> Tensor:
+    """Inner products of what every unit holds, in the order of `vectors`, with one direction."""
+    flat = _flat(tensor, leg)
+    if leg.positions is not None:
+        flat = flat.index_select(1, leg.index_on(tensor.device))
+    held = flat.reshape(flat.shape[0], units, -1, flat.shape[2])
+    weights = direction.view(held.shape[0], held.shape[2], held.shape[3])
+    return torch.einsum("buoa,boa->u", held, weights)
 
 
 def entries_per_unit(shape: tuple[int, ...], leg: Leg, units: int) -> int:
