@@ -6,6 +6,7 @@ import torch
 
 import toroids as td
 from toroids.errors import ParamsError, ToroidsError
+from toroids.symmetry.action import move_space, random_choice
 
 
 @pytest.fixture
@@ -275,3 +276,13 @@ def test_outputs_that_cannot_be_removed_are_refused(group, legs, message):
     legs = tuple(td.symmetry.Leg(tensor, axis, "write", "output") for tensor, axis in legs)
     with pytest.raises(ToroidsError, match=message):
         dataclasses.replace(group, output=td.symmetry.Output("logits", legs))
+
+
+def test_what_several_names_hold_is_moved_once():
+    legs = tuple(td.symmetry.Leg(name, 0, "write", name) for name in ("first", "tied", "equal"))
+    space = td.symmetry.Space("units", 4, 1, frozenset({"permute"}), legs)
+    weight = torch.randn(4, 3)
+    params = {"first": weight, "tied": weight, "equal": weight.clone()}
+    move_space(space, random_choice(space, torch.Generator().manual_seed(0)), params)
+    assert params["first"] is params["tied"] and params["first"] is not weight
+    assert torch.equal(params["first"], params["equal"]) and params["first"] is not params["equal"]

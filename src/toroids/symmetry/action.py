@@ -11,7 +11,9 @@ D t, with all but Q. Shifts are added when all spaces have moved.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -237,15 +239,32 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
     variances = {norm.variance: params[norm.variance] for norm in norms}
     home = torch.arange(space.size)
     still = bool((choice.permutation.cpu() == home).all())
+    held = Counter(id(params[leg.tensor]) for leg in space.legs if leg.tensor in params)
+    done: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}  # of what several names hold
     for position, leg in enumerate(space.legs):
-        if leg.tensor in params:
-            tensor = params[leg.tensor]
-            params[leg.tensor] = move_leg(space, position, choice, tensor, still=still)
+        if leg.tensor not in params:
+            continue
+        tensor = params[leg.tensor]
+        way = (id(tensor), *_way(space, position))
+        if way not in done or done[way][0] is not tensor:
+            moved = move_leg(space, position, choice, tensor, still=still)
+            if held[id(tensor)] > 1:
+                done[way] = tensor, moved
+            params[leg.tensor] = moved
+        else:
+            params[leg.tensor] = done[way][1]
     if space.of("rotate") and choice.mix is not None:
         _rotate(space, choice.mix, params)
     if choice.log_scales is not None:
         for norm in norms:
             _keep_eps(space, choice, norm, variances[norm.variance], params)
+
+
+def _way(space: Space, position: int) -> tuple[Any, ...]:
+    """What says how a leg moves, whatever its tensor is called."""
+    leg = space.legs[position]
+    exponents = tuple(generator.exponents[position] for generator in space.generators)
+    return leg.axis, leg.span, leg.positions, leg.offset, exponents
 
 
 def move_leg(
