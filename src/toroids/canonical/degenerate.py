@@ -10,7 +10,7 @@ from torch import Tensor
 from toroids.canonical.plan import OutputScale, Pivot, Plan
 from toroids.params import Params, computing, precise, rounding_of
 from toroids.symmetry.space import Leg, Space
-from toroids.symmetry.units import entries_per_unit, projections, squares_per_unit, vectors
+from toroids.symmetry.units import entries_per_unit, of_unit, projections, squares_per_unit
 
 # Two units are equal if their difference is below this many roundings, relative to their norm.
 ROUNDINGS = 8
@@ -80,7 +80,8 @@ def _pairs(
         key = key + precise(projections(x, leg, units, direction)).cpu()
         sums = sums + squares_per_unit(x, leg, units).cpu()
     key, sums = key.view(space.copies, -1), sums.view(space.copies, -1)
-    near = ROUNDINGS * rounding_of(read.values()) * sums.sqrt()
+    norms = sums.sqrt()
+    near = ROUNDINGS * rounding_of(read.values()) * norms
     sizes = key if sign > 0 else key.abs()
     order = sizes.argsort(dim=1)
     length = sum(entries) ** 0.5
@@ -88,13 +89,12 @@ def _pairs(
     gaps = sizes.gather(1, order).diff(dim=1)
     allowed = near.gather(1, order)[:, 1:]
     close = (gaps <= length * allowed) & (allowed > 0)
-    pairs = close.nonzero().tolist()
-    parts = [vectors(x, leg, space.copies, space.size) for leg, x in read.items()] if pairs else []
-    for copy, place in pairs:
-        i, j = sorted(order[copy, place : place + 2].tolist())
-        difference = _norm([part[copy, i] - sign * part[copy, j] for part in parts])
-        if difference <= near[copy, i]:
-            found.append((copy * space.size + i, copy * space.size + j))
+    close &= norms.gather(1, order).diff(dim=1).abs() <= allowed  # nearer than that they cannot be
+    for copy, place in close.nonzero().tolist():
+        i, j = sorted((copy * space.size + order[copy, place : place + 2]).tolist())
+        pairs = ([of_unit(x, leg, units, unit) for unit in (i, j)] for leg, x in read.items())
+        if _norm([a - sign * b for a, b in pairs]) <= near.flatten()[i]:
+            found.append((i, j))
     return found
 
 

@@ -82,6 +82,13 @@ def vectors(tensor: Tensor, leg: Leg, copies: int, size: int) -> Tensor:
     return block.permute(1, 2, 0, 3, 4).reshape(copies, size, -1)
 
 
+def of_unit(tensor: Tensor, leg: Leg, units: int, unit: int) -> Tensor:
+    """The entries of one unit of one copy, counted copy after copy, in any order."""
+    flat = _flat(tensor, leg)
+    places = torch.arange(flat.shape[1]) if leg.index is None else leg.index
+    return flat.index_select(1, places.view(units, -1)[unit].to(tensor.device)).flatten()
+
+
 def with_vectors(tensor: Tensor, leg: Leg, moved: Tensor) -> Tensor:
     """Puts back what `vectors` gathered; the result has the shape of `tensor`."""
     flat = _flat(tensor, leg)
