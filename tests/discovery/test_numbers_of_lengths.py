@@ -1,5 +1,7 @@
 """Numbers that a forward makes of lengths are any numbers, whatever they are at the example."""
 
+import math
+
 import pytest
 import sympy
 import torch
@@ -217,15 +219,22 @@ def test_lists_of_positions_are_looked_at_where_code_may_do_something_else(name,
     assert space.actions == {"permute"}
 
 
-@pytest.mark.parametrize("form", ["{:d}", "{:x}", "{:03d}"])
-def test_digits_of_a_length_cut_no_space_in_two(form):
-    def forward(m, x):
-        h, n = m.a(x), len(form.format(x.shape[0])) - len(form.format(1))
-        return m.b(torch.cat([h[:, : n + 1].relu(), h[:, n + 1 :]], 1))
+# What Python, or a tensor, makes of a length where nobody hears it: more from some length on.
+UNHEARD = {
+    "a text": lambda x: len(f"{x.shape[0]:d}"),
+    "a text to another base": lambda x: len("%x" % x.shape[0]),  # noqa: UP031
+    "of the number of rows": lambda x: len(hex(len(x))) - 2,
+    "a logarithm": lambda x: int(math.log10(x.view(x.shape[0], -1).shape[0])) + 1,
+    "a tensor": lambda x: int(torch.tensor(x.shape[0]) > 9) + 1,
+}
 
-    model = Function(forward, a=nn.Linear(3, 6), b=nn.Linear(6, 2)).double()
-    group, params = td.discover(model, torch.randn(4, 3).double()), model.state_dict()
-    moved = group.apply(group.random(torch.Generator().manual_seed(0)), params)
-    x = torch.randn(1001, 3, dtype=torch.float64)
-    one, other = (torch.func.functional_call(model, p, x) for p in (params, moved))
-    torch.testing.assert_close(one, other)
+
+@pytest.mark.parametrize("name", UNHEARD)
+def test_digits_of_a_length_cut_no_space_in_two(name):
+    def forward(m, x):
+        h, n = m.a(x), UNHEARD[name](x)
+        return m.b(torch.cat([h[:, :n].relu(), h[:, n:]], 1))
+
+    model = Function(forward, a=nn.Linear(3, 6), b=nn.Linear(6, 2))
+    group = td.discover(model, torch.randn(4, 3))
+    assert deviation(model, group, [torch.randn(n, 3) for n in (12, 16, 1001)]) < 1e-8

@@ -102,6 +102,7 @@ class Asked:
         kind: whether it was asked which type an input or a value has.
         rank: whether it was asked how many axes there are.
         middles: lengths in the middle of the module, by the path there.
+        told: lengths that the forward got, whatever became of them.
         path: what was called, in order, on what the module holds, on which values and numbers;
             lengths count alike unless they are zero.
     """
@@ -111,7 +112,14 @@ class Asked:
     kind: bool = False
     rank: bool = False
     middles: dict[Any, Middle] = field(default_factory=dict)
+    told: set[Axis | Middle] = field(default_factory=set)
     path: int = 0
+
+    @property
+    def told_axes(self) -> list[Axis]:
+        """The axes of inputs on whose lengths those depend that the forward got."""
+        axes = (x.formula.axes if isinstance(x, Middle) else {x} for x in self.told)
+        return sorted(set[Axis]().union(*axes))
 
     def add(self, other: "Asked") -> None:
         """Adds what another call has asked."""
@@ -119,6 +127,7 @@ class Asked:
         self.layout |= other.layout
         self.kind |= other.kind
         self.rank |= other.rank
+        self.told |= other.told
 
     def is_answered(self, question: Question) -> bool:
         """Whether the other answer was heard, too."""

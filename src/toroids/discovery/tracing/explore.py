@@ -16,11 +16,10 @@ from torch import nn
 
 from toroids.discovery.tracing.assumed import excluded
 from toroids.discovery.tracing.calls import Caller, check_operators
-from toroids.discovery.tracing.draws import (
-    drawn_inputs,
-)
+from toroids.discovery.tracing.distant import look_at_loops, look_where_told
+from toroids.discovery.tracing.draws import drawn_inputs
 from toroids.discovery.tracing.example import Axis, Example, Inputs, example_of
-from toroids.discovery.tracing.holds import Point, Sizes, left_out, range_of
+from toroids.discovery.tracing.holds import Point, Sizes, left_out
 from toroids.discovery.tracing.looks import ENTRIES, SEQUENCE, Looks
 from toroids.discovery.tracing.nearby import around
 from toroids.discovery.tracing.otherwise import Otherwise
@@ -44,8 +43,6 @@ DRAWS = 3
 MORE = 2
 # Traces whose guards are looked at.
 ROUNDS = 6
-# Lengths of the first and of other axes at which loops are looked at, and operators at most there.
-FAR, LONG = (17, 33), 2000
 # Networks of more entries are not looked at in another precision.
 LARGE = 2**24
 # Images of at most twice as many pixels are looked at larger, too; films have one axis more.
@@ -213,9 +210,11 @@ class _Explorer:
         for _ in range(BEYOND):
             if not any([self.looks.look(example) for example in list(self._beyond())]):
                 break
-        self._look_far()
+        look_at_loops(self.looks)
         self._look_around(other or self._example)
         self.otherwise.look()
+        if look_where_told(self.looks):
+            self.otherwise.look()
         self._look_at_variants()
 
     def _look_at_other_counts(self, other: Example) -> None:
@@ -225,18 +224,6 @@ class _Explorer:
         counts = {axis: n for axis, n in sizes.items() if not axis[1]}
         if not self.looks.programs[0].lengths and counts and counts != sizes:
             self.looks.look(self._example.resized(counts))
-
-    def _look_far(self) -> None:
-        """Looks at a long input where traces are as long as theirs: a loop may end, or change."""
-        for axis in self._example.axes:
-            if Sizes(self._example, self.looks.points).is_paired(axis):
-                continue
-            size, long = self._example.size(axis), FAR[min(axis[1], 1)]
-            ranges = [range_of(p, axis) for p in self.looks.own()]
-            closed = all(high is not None for _, high in ranges) and len(self.looks.tried[axis]) > 1
-            steps = len(self.looks.programs[0].graph.graph.nodes) * long / max(size, 1)
-            if closed and not self.looks.is_image(axis) and size < long and steps < LONG:
-                self.looks.look(self._example.resized({axis: long}), keep=False)
 
     def _look_at_variants(self) -> None:
         """Looks at the example in other forms, if the forward tells them apart."""

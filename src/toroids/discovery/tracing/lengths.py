@@ -199,7 +199,7 @@ def _escaping(name: str) -> Any:
     def method(self: Any, *others: Any) -> Any:
         frame, number = sys._getframe(1), plain(self)
         self.listener.used(self, frame)
-        self.listener.ask_of_code(self.term, frame, () if name in NO_TEXT else DIGITS)
+        self.listener.ask_of_code(self.term, frame)
         return getattr(number, name)(*others)
 
     return method
@@ -222,9 +222,6 @@ COMPARED: dict[str, Callable[..., bool]] = {
 }  # fmt: skip
 # What makes something else of a number, as a text or a key, of which no question is seen.
 ESCAPES = ("__hash__", "__int__", "__float__", "__str__", "__repr__", "__format__")
-NO_TEXT = ("__hash__", "__int__")
-# Where a text, or a logarithm, of a number has a digit more: of decimal and of other bases.
-DIGITS = (10, 16, 100, 1000)
 
 
 def _install() -> None:

@@ -180,6 +180,7 @@ class Asking(TorchFunctionMode):
             return
         axis = args[1] if len(args) > 1 else kwargs.get("dim", 0)
         term = self._term(args[0], axis % args[0].ndim)
+        self.asked.told |= term.lengths
         for n in self._of_code(code):
             if n >= FAR:
                 self._note(_place(code), applied(">", operator.gt, term, n))
@@ -236,6 +237,7 @@ class Asking(TorchFunctionMode):
         """Notes a number that code gets; what is asked of it is still to come."""
         code = asking(frame)
         if code is not None and self._open:
+            self.asked.told |= number.term.lengths
             self._unused[id(number)] = _Unused(
                 number, _place(code), self._of_code(code), calculated
             )
@@ -257,22 +259,15 @@ class Asking(TorchFunctionMode):
         if code is not None:
             self._note(_place(code), condition, answer)
 
-    def ask_of_code(self, term: Term, frame: FrameType, also: Sequence[int] = ()) -> None:
-        """Asks of a length all that code may ask which names the numbers that it names.
-
-        Args:
-            term: the length.
-            frame: of the code.
-            also: numbers at which what code makes of the length may differ, whatever it names.
-        """
+    def ask_of_code(self, term: Term, frame: FrameType) -> None:
+        """Asks of a length all that code may ask which names the numbers that it names."""
         code = asking(frame)
         if code is not None:
+            self.asked.told |= term.lengths
             named = self._of_code(code)
             # roots, digits and numbers of bits may have been taken before
             more = [m for n in named for m in (n * n, *((2**n, 2 ** (n - 1)) if n < 10 else ()))]
             self._ask_all(term, dict.fromkeys([*named, *(n for n in more if n <= LONGEST)]), code)
-            for n in also:
-                self._note(_place(code), applied("<", operator.lt, term, n))
 
     def _ask_all(self, term: Term, numbers: Iterable[int], frame: FrameType) -> None:
         for n in numbers:

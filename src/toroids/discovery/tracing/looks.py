@@ -284,9 +284,15 @@ class Looks:
 
     def is_too_large(self, example: Example) -> bool:
         """Whether a call there may take long."""
-        works = example.entries * self.weights > (LESS if self.is_large() else WORK)
-        most = LARGER * self.example.entries if works else ENTRIES
+        most = ENTRIES if self._works_little(example) else LARGER * self.example.entries
         return example.entries > max(most, self.example.entries)
+
+    def is_quick(self, example: Example) -> bool:
+        """Whether a call there takes no longer than one may that is hardly needed."""
+        return self._works_little(example) and not self.is_too_large(example)
+
+    def _works_little(self, example: Example) -> bool:
+        return example.entries * self.weights <= (LESS if self.is_large() else WORK)
 
     def is_image(self, axis: Axis) -> bool:
         """Whether an axis is one of the pixels of an image."""

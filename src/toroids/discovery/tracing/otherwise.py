@@ -22,6 +22,7 @@ class Otherwise:
         answered: whether it takes an example, by its sizes.
         reach: how many entries the inputs have that answer a question otherwise.
         settled: questions that no input answers otherwise.
+        done: questions that were looked at.
     """
 
     def __init__(self, looks: Looks) -> None:
@@ -30,6 +31,7 @@ class Otherwise:
         self.answered: dict[str, bool] = {}
         self.reach: dict[object, int] = {}
         self.settled: set[object] = set()
+        self.done: set[object] = set()
 
     @property
     def _example(self) -> Example:
@@ -72,7 +74,7 @@ class Otherwise:
 
     def look(self) -> None:
         """Looks where the forward's questions in Python are answered the other way."""
-        asked, done, looks = self.looks.call.asked, set[object](), Counter[object]()
+        asked, looks = self.looks.call.asked, Counter[object]()
         for guessed, most in ((False, ASKED), (True, GUESSED)):
             left = most // 4 if self.looks.is_large() else most
             while left and (
@@ -80,13 +82,13 @@ class Otherwise:
                     q
                     for q in asked.unanswered()
                     if q.guessed is guessed
-                    and q.key not in done
+                    and q.key not in self.done
                     and self._may_vary(q)
                     and self.counts(q)
                 ]
             ):
                 question = min(open_, key=lambda q: (looks[q.place], self._nearness(q)))
-                done.add(question.key)
+                self.done.add(question.key)
                 looked = self._look_for_other_answer(question)
                 looks[question.place] += looked
                 left -= looked
