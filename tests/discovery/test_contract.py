@@ -288,6 +288,8 @@ def test_a_buffer_that_no_state_dict_holds_keeps_its_units_in_place():
 class Keeping(nn.Module):
     """Keeps something of every call."""
 
+    calls = 0
+
     def __init__(self, forward, **kept):
         super().__init__()
         self.e, self.o = nn.Linear(4, 6), nn.Linear(6, 2)
@@ -297,6 +299,45 @@ class Keeping(nn.Module):
 
     def forward(self, x):
         return self._forward(self, x)
+
+
+OUTSIDE = {"calls": 0}
+
+
+def counts_outside(m, x):
+    OUTSIDE["calls"] += 1
+    return m.o(F.relu(m.e(x)) if OUTSIDE["calls"] < 500 else m.e(x).tanh())
+
+
+def counts_by_itself(m, x):
+    counts_by_itself.calls = getattr(counts_by_itself, "calls", 0) + 1
+    return m.o(F.relu(m.e(x)) if counts_by_itself.calls < 500 else m.e(x).tanh())
+
+
+def counts_in_its_class(m, x):
+    Keeping.calls += 1
+    return m.o(F.relu(m.e(x)) if Keeping.calls < 500 else m.e(x).tanh())
+
+
+def counts_in(calls):
+    def forward(m, x):
+        calls.append(len(x))
+        return m.o(F.relu(m.e(x)) if len(calls) < 500 else m.e(x).tanh())
+
+    return forward
+
+
+@pytest.mark.parametrize(
+    ("forward", "named"),
+    [
+        (counts_outside, "OUTSIDE.calls"), (counts_by_itself, "counts_by_itself.calls"),
+        (counts_in_its_class, "Keeping.calls"), (counts_in([]), "calls"),
+    ],
+)  # fmt: skip
+def test_what_is_kept_outside_of_a_module_is_refused_by_name(forward, named):
+    with pytest.raises(ToroidsError, match=f"keeps something between calls .as `{named}`."):
+        td.discover(Keeping(forward), BATCH)
+    assert OUTSIDE["calls"] == Keeping.calls == 0 and not hasattr(counts_by_itself, "calls")
 
 
 def adds(m, x):
@@ -321,7 +362,7 @@ def remembers(m, x):
 )
 def test_what_is_kept_between_calls_is_refused_by_name_and_left_as_it_was(forward, kept):
     model = Keeping(forward, kept=kept)
-    with pytest.raises(ToroidsError, match="keeps something between calls .as `kept`."):
+    with pytest.raises(ToroidsError, match=r"keeps something between calls .as `kept(\.h)?`."):
         td.discover(model, BATCH)
     assert model.kept is kept and kept in (None, 0, {})
 

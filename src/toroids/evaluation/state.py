@@ -5,11 +5,12 @@ objects and containers that it holds, in globals and closures of its class. All 
 before the module is run for somebody else, and put back afterwards.
 """
 
+import contextlib
 import functools
-import operator
 import types
 from collections import deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -32,6 +33,66 @@ HOOKS = (
 OWN = frozenset(vars(nn.Module())) - {"_parameters", "_buffers", "_modules"}
 
 
+@dataclass
+class _Slots:
+    """What stands in a place by key, now and when it was noted.
+
+    Attributes:
+        name: of the place.
+        read: gives what stands there.
+        put: makes it what it was.
+        write: sets one entry.
+        skipped: keys under which nothing is said to change.
+        grows: the list that it is, if it is one.
+        before: what stood there.
+    """
+
+    name: str
+    read: Callable[[], dict[Any, Any]]
+    put: Callable[[dict[Any, Any]], object]
+    write: Callable[[Any, Any], object]
+    skipped: Container[Any] = ()
+    grows: list[Any] | deque[Any] | None = None
+    before: dict[Any, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Notes what stands there."""
+        self.before = self.read()
+
+    def named(self, key: Any) -> str:
+        """The name of an entry; that of the place where it is one of a list."""
+        return self.name if self.grows is not None else f"{self.name}.{key}".strip(".")
+
+    def restore(self) -> None:
+        """Puts back what stood there, if something else does."""
+        now = self.read()
+        if len(now) != len(self.before) or self._others(now):
+            self.put(self.before)
+
+    def changed(self) -> Iterable[str]:
+        """Names of entries that are others, or new."""
+        return (self.named(key) for key in self._others(self.read()) if key not in self.skipped)
+
+    def advance(self, times: int) -> None:
+        """Makes numbers and lists that have grown larger still, so many times."""
+        if self.grows is not None and len(self.grows) > len(self.before):
+            self.grows.extend([*self.grows] * times)
+        for key in self._others(now := self.read()):
+            value, old = now[key], self.before.get(key, 0)
+            if _is_number(value) and _is_number(old):
+                self.write(key, value + times * (value - old))
+            elif isinstance(value, list) and key not in self.before:
+                value.extend(value * times)
+
+    def _others(self, now: dict[Any, Any]) -> list[Any]:
+        known = self.before
+        return [key for key, x in now.items() if key not in known or known[key] is not x]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 class Kept:
     """What a module keeps besides its parameters, as it is now.
 
@@ -41,6 +102,8 @@ class Kept:
         >>> model = Network()
         >>> kept = Kept(model)
         >>> model.seen = 3
+        >>> kept.changed()
+        ['seen']
         >>> kept.restore()
         >>> hasattr(model, "seen")
         False
@@ -49,22 +112,26 @@ class Kept:
     def __init__(self, model: nn.Module) -> None:
         """Notes attributes, containers and tensors; parameters are left out."""
         self._undo: list[Callable[[], None]] = []
+        self._slots: list[_Slots] = []
+        self._tensors: list[tuple[str, Tensor, int]] = []
         self._known: set[int] = {id(parameter) for parameter in model.parameters()}
         self._alive: list[Any] = []  # what is known by its id must not go
-        pending: list[Any] = list(model.modules())
+        pending: list[tuple[str, Any]] = list(model.named_modules())
         # those that a forward adds; what they gather is somebody's own, and meant to stay
-        hooks = [vars(module).get(name, {}) for module in pending for name in HOOKS]
+        hooks = [vars(module).get(name, {}) for _, module in pending for name in HOOKS]
         self._hooks = [(live, dict(live) if live else {}) for live in hooks]
         while pending:
-            value = pending.pop()
+            name, value = pending.pop()
             if id(value) in self._known or isinstance(value, OPAQUE):
                 continue
             self._known.add(id(value))
             self._alive.append(value)
-            pending += self._note(value)
+            pending += self._note(name, value)
 
     def restore(self) -> None:
         """Puts everything back; what was not changed is not touched."""
+        for slots in self._slots:
+            slots.restore()
         for undo in self._undo:
             undo()
         for live, before in self._hooks:
@@ -72,54 +139,88 @@ class Kept:
                 live.clear()
                 live.update(before)
 
-    def _note(self, value: Any) -> Iterator[Any]:
-        """Notes one value; yields what it holds."""
+    def changed(self) -> list[str]:
+        """Names of what was replaced, written into, or has grown since."""
+        written = (name for name, live, version in self._tensors if live._version != version)
+        return [*(name for slots in self._slots for name in slots.changed()), *written]
+
+    def advance(self, times: int) -> None:
+        """Makes numbers and lists that have grown larger still, as so many more calls would do."""
+        for slots in self._slots:
+            slots.advance(times)
+
+    def _note(self, name: str, value: Any) -> Iterator[tuple[str, Any]]:
+        """Notes one value; yields what it holds, by name."""
         if isinstance(value, nn.Module):
             if not _is_plain(value):
-                yield from self._mapping(vars(value), OWN)
-                yield from _functions(type(value))
+                yield from self._mapping(name, vars(value), OWN)
+                for base in filter(_is_own, type(value).__mro__):
+                    yield from self._class(base)
         elif isinstance(value, Tensor):
-            self._tensor(value)
+            self._tensor(name, value)
         elif isinstance(value, dict):
-            yield from self._mapping(value)
+            yield from self._mapping(name, value)
         elif isinstance(value, list | deque):
-            self._sequence(value)
-            yield from list(value)
+            yield from self._sequence(name, value)
         elif isinstance(value, set):
             self._set(value)
         elif isinstance(value, tuple):
-            yield from value
+            yield from ((name, part) for part in value)
         elif isinstance(value, types.FunctionType):
             yield from self._function(value)
         elif isinstance(value, CACHED):
             self._cached(value)
-        elif isinstance(getattr(value, "__dict__", None), dict) and not _is_foreign(type(value)):
-            yield from self._mapping(vars(value))
+        elif isinstance(getattr(value, "__dict__", None), dict) and _is_own(type(value)):
+            yield from self._mapping(name, vars(value))
 
-    def _mapping(self, live: dict[Any, Any], own: Container[Any] = ()) -> list[Any]:
-        """Notes a mapping; returns what it holds, but for what stands under the names `own`."""
-        before = dict(dict.items(live))  # some look up other things than they hold
+    def _noted(self, slots: _Slots) -> Iterator[tuple[str, Any]]:
+        self._slots.append(slots)
+        for key, value in slots.before.items():
+            yield slots.named(key), value
 
-        def undo() -> None:
-            if len(live) == len(before) and all(
-                map(operator.is_, [*live, *dict.values(live)], [*before, *before.values()])
-            ):
-                return
+    def _mapping(
+        self, name: str, live: dict[Any, Any], own: Container[Any] = ()
+    ) -> Iterator[tuple[str, Any]]:
+        """Notes a mapping; yields what it holds, but for what stands under the names `own`."""
+
+        def put(before: dict[Any, Any]) -> None:
             live.clear()
             live.update(before)
 
-        self._undo.append(undo)
-        return [value for key, value in before.items() if key not in own]
+        # some look up other things than they hold
+        slots = _Slots(name, lambda: dict(dict.items(live)), put, live.__setitem__, own)
+        self._slots.append(slots)
+        for key, value in slots.before.items():
+            if key not in own:
+                yield slots.named(key), value
 
-    def _sequence(self, live: list[Any] | deque[Any]) -> None:
-        before = list(live)
+    def _sequence(self, name: str, live: list[Any] | deque[Any]) -> Iterator[tuple[str, Any]]:
+        def put(before: dict[int, Any]) -> None:
+            live.clear()
+            live.extend(before.values())
 
-        def undo() -> None:
-            if len(live) != len(before) or not all(map(operator.is_, live, before)):
-                live.clear()
-                live.extend(before)
+        return self._noted(
+            _Slots(name, lambda: dict(enumerate(live)), put, live.__setitem__, grows=live)
+        )
 
-        self._undo.append(undo)
+    def _class(self, kind: type) -> Iterator[tuple[str, Any]]:
+        """Notes the attributes of a module's class; yields these, and its functions."""
+
+        def read() -> dict[str, Any]:
+            return {k: x for k, x in vars(kind).items() if k[:2] != "__" and not callable(x)}
+
+        def put(before: dict[str, Any]) -> None:
+            now = read()
+            for key in now.keys() - before.keys():
+                delattr(kind, key)
+            for key, value in before.items():
+                if now.get(key) is not value:
+                    setattr(kind, key, value)
+
+        yield from self._noted(
+            _Slots(kind.__name__, read, put, lambda key, value: setattr(kind, key, value))
+        )
+        yield from ((key, _unwrapped(value)) for key, value in vars(kind).items())
 
     def _set(self, live: set[Any]) -> None:
         before = set(live)
@@ -131,10 +232,11 @@ class Kept:
 
         self._undo.append(undo)
 
-    def _tensor(self, live: Tensor) -> None:
+    def _tensor(self, name: str, live: Tensor) -> None:
         if live.is_meta or live.layout != torch.strided or live.is_inference():
             return
         version, before = live._version, live.detach().clone()
+        self._tensors.append((name, live, version))
 
         def undo() -> None:
             if live._version != version:
@@ -142,40 +244,38 @@ class Kept:
 
         self._undo.append(undo)
 
-    def _function(self, function: types.FunctionType) -> Iterator[Any]:
-        """What a function of the module's class reaches: its closure and the globals it names."""
-        for cell in function.__closure__ or ():
-            try:
-                yield self._cell(cell)
-            except ValueError:  # not filled yet
-                continue
-        names, home = function.__code__.co_names, function.__globals__
-        for name in names:
-            if name in home:
-                yield self._global(home, name)
+    def _function(self, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+        """What a function holds: attributes, defaults, its closure, the globals that it names."""
+        name, code, home = function.__name__, function.__code__, function.__globals__
+        if vars(function) or name in code.co_names:
+            yield from self._mapping(name, vars(function))
+        yield from ((name, x) for x in function.__defaults__ or ())
+        yield from (function.__kwdefaults__ or {}).items()
+        for own, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            with contextlib.suppress(ValueError):  # not filled yet
+                yield from self._cell(own, cell)
+        for own in _names(code):
+            if own in home:
+                yield from self._global(own, home)
 
-    def _cell(self, cell: types.CellType) -> Any:
-        before = cell.cell_contents
+    def _cell(self, name: str, cell: types.CellType) -> Iterator[tuple[str, Any]]:
+        def read() -> dict[str, Any]:
+            return {name: cell.cell_contents}
 
-        def undo() -> None:
-            cell.cell_contents = before
+        def write(_: str, value: Any) -> None:
+            cell.cell_contents = value
 
-        self._undo.append(undo)
-        return None if callable(before) else before
+        found = self._noted(_Slots("", read, lambda before: write(name, before[name]), write))
+        return ((name, x) for name, x in found if not _acts(x))
 
-    def _global(self, home: dict[str, Any], name: str) -> Any:
-        before = home[name]
-        if isinstance(before, types.FunctionType):  # a helper beside the class
-            return before if before.__globals__ is home else None
-        if callable(before) and not isinstance(before, CACHED | nn.Module):
-            return None
-
-        def undo() -> None:
-            if home.get(name) is not before:
-                home[name] = before
-
-        self._undo.append(undo)
-        return before
+    def _global(self, name: str, home: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        value = home[name]
+        if isinstance(value, types.FunctionType) and value.__globals__ is home:
+            yield name, value  # a helper beside the class
+        elif not _acts(value):
+            yield from self._noted(
+                _Slots("", lambda: {name: home.get(name)}, home.update, home.__setitem__)
+            )
 
     def _cached(self, function: Any) -> None:
         before = function.cache_info().currsize
@@ -185,6 +285,11 @@ class Kept:
                 function.cache_clear()
 
         self._undo.append(undo)
+
+
+def _acts(value: Any) -> bool:
+    """Whether a value does something, and need not be followed for what it holds."""
+    return callable(value) and not isinstance(value, CACHED | nn.Module)
 
 
 def _is_foreign(kind: type) -> bool:
@@ -197,9 +302,17 @@ def _is_plain(module: nn.Module) -> bool:
     return _is_foreign(type(module)) and not hooked and not isinstance(module, nn.RNNBase)
 
 
-def _functions(kind: type) -> Iterator[Any]:
-    """The functions of a class and of those it is made from, PyTorch's left out."""
-    for base in kind.__mro__:
-        if not _is_foreign(base):
-            for value in vars(base).values():
-                yield getattr(value, "__func__", getattr(value, "fget", value))
+def _is_own(kind: type) -> bool:
+    return not _is_foreign(kind)
+
+
+def _unwrapped(value: Any) -> Any:
+    """The function that an attribute of a class stands for; any other attribute as it is."""
+    return getattr(value, "__func__", getattr(value, "fget", value))
+
+
+@functools.cache
+def _names(code: types.CodeType) -> frozenset[str]:
+    """The global names that code uses, and those of the functions that it defines."""
+    inside = (_names(x) for x in code.co_consts if isinstance(x, types.CodeType))
+    return frozenset(code.co_names).union(*inside)

@@ -7,7 +7,6 @@ a module gives other outputs than its trace, and is refused with the cause.
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -22,7 +21,7 @@ from toroids.discovery.tracing.program import Program, draws_random, operator_na
 from toroids.discovery.tracing.trace import Counted, quiet
 from toroids.errors import DataError, ToroidsError, first_line
 from toroids.evaluation.running import call, evaluation_mode
-from toroids.evaluation.writes import is_of_torch
+from toroids.evaluation.state import Kept
 from toroids.params import Params
 
 SHOWN = 5  # inputs in a sentence
@@ -161,9 +160,9 @@ class Caller:
             second, fresh = first, list(expected)
         counted = Counted(self.model, first, self._key)
         with evaluation_mode(counted), quiet():
-            before = _states(self.model)
+            before = Kept(self.model)
             a = self._called(counted, first)
-            kept = _changes(before, _states(self.model))
+            kept = before.changed()
             b, again = self._called(counted, second), self._called(counted, first)
             with torch.enable_grad():  # of none of the weights, which costs no memory
                 self.records = not _alike(self._called(counted, first), a)
@@ -190,15 +189,12 @@ class Caller:
         other = Caller(self.model, _other(self._own), self._key)
         counted = Counted(self.model, example, self._key)
         fresh = other.accepts(example)
-        modules = [m for m in self.model.modules() if not is_of_torch(m)]
         with evaluation_mode(counted), quiet():
-            before = [dict(vars(module)) for module in modules]
-            sizes = [{k: _length(v) for k, v in held.items()} for held in before]
+            before = Kept(self.model)
             self._called(counted, example)
             if fresh is not None and not _alike(other._called(counted, example), fresh):
                 return True
-            for module, held, size in zip(modules, before, sizes, strict=True):
-                _advance(module, held, size)
+            before.advance(MANY)
             try:
                 later = self._called(counted, example)
             except Exception:  # whatever it says to what it was never meant to keep
@@ -215,48 +211,6 @@ def _other(params: Params) -> dict[str, Tensor]:
         else x
         for name, x in params.items()
     }
-
-
-def _advance(module: nn.Module, before: dict[str, Any], sizes: dict[str, int]) -> None:
-    """Does to the numbers and lists of a module what many more calls would do."""
-    for name, value in list(vars(module).items()):
-        old = before.get(name, 0)
-        if isinstance(value, int) and not isinstance(value, bool) and isinstance(old, int):
-            if value != old:
-                vars(module)[name] = value + MANY * (value - old)
-        elif isinstance(value, list) and len(value) > sizes.get(name, 0):
-            value.extend(value * MANY)
-
-
-def _state(module: nn.Module) -> dict[str, tuple[int, int]]:
-    """What tells whether an attribute was replaced or written into."""
-    skipped = ("_parameters", "_modules", "training")
-    held = {**vars(module), **module._buffers}
-    return {
-        name: (id(value), value._version if isinstance(value, Tensor) else _length(value))
-        for name, value in held.items()
-        if name not in skipped and not name.endswith("_hooks")
-    }
-
-
-def _states(model: nn.Module) -> dict[str, dict[str, tuple[int, int]]]:
-    return {name: _state(module) for name, module in model.named_modules()}
-
-
-def _changes(
-    before: dict[str, dict[str, tuple[int, int]]], after: dict[str, dict[str, tuple[int, int]]]
-) -> list[str]:
-    """Attributes that were replaced or written into."""
-    return [
-        f"{name}.{key}".lstrip(".")
-        for name, held in after.items()
-        for key, value in held.items()
-        if key not in before[name] or before[name][key] != value
-    ]
-
-
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, list | dict | set) else 0
 
 
 # Operators that read beyond their memory, and end the process, where integers do not fit.
