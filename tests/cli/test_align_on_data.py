@@ -27,6 +27,14 @@ def test_the_function_stays_and_the_middle_is_told(folder, method, capsys):
     assert torch.allclose(before.diff(dim=1), after.diff(dim=1), atol=1e-12)
 
 
+def test_the_middle_of_classifiers_is_told_as_the_loss_has_it(folder, capsys):
+    words = [*arguments("align", "middle.safetensors"), *DATA, "--method", "loss", "--force"]
+    assert run(folder, *words, "--budget", "0.2", "--output", "classifier") == 0
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("middle"))
+    before, after, _ = (float(word) for word in line.split() if word[0].isdigit())
+    assert after <= before and ", outputs divided by " in line
+
+
 def outputs(params, inputs):
     hidden = torch.relu(inputs @ params["0.weight"].T + params["0.bias"])
     return hidden @ params["2.weight"].T + params["2.bias"]
@@ -40,6 +48,7 @@ def outputs(params, inputs):
         ((*DATA, "--method", "loss", "--only", "0"), "--only and --data do not go together"),
         ((*DATA, "--method", "loss", "--metric", "x"), "there is no metric 'x'"),
         (("--method", "loss", "--data", "none"), "none"),
+        (("--method", "loss", "--data", "."), "`.` cannot be read: it is a folder"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(folder, words, sentence, capsys):

@@ -37,6 +37,7 @@ from toroids.evaluation.running import check_params, evaluation_mode
 from toroids.geometry.paths import Line
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params
+from toroids.symmetry.group import SymmetryGroup
 
 # By then the lowest loss has long been passed on networks of 8 to 128 units per layer.
 STEPS = 400
@@ -112,10 +113,7 @@ class _Between:
         count = max(1, LABELS * len(first[1]) // max(1, first[1].numel()))
         self._judge = _sample(landscape, first, count * (JUDGED // LABELS))
         self._landscape = landscape
-        word = landscape.temperature
-        if word is None and problem.group.output.mode == "classifier":
-            word = "fit"
-        self._temperature = self._judge.temperature_at(middle, 1.0 if word is None else word)
+        self._temperature = temperature_between(problem.group, self._judge, middle)
         self._drawn = landscape.minibatches(middle, count, self._generator)
 
     def start(self) -> tuple[Position, float]:
@@ -156,6 +154,23 @@ class _Between:
             return self._toroid.geodesic(a, b)(t)
         except ParamsError:  # antipodal units have no middle on their sphere: that of their chord
             return self._toroid.project(Line(a, b)(t))
+
+
+def temperature_between(group: SymmetryGroup, landscape: Landscape, middle: Params) -> float:
+    """By what outputs are divided where the loss between two networks is judged.
+
+    Args:
+        group: says whether the outputs of its networks have a scale.
+        landscape: whose temperature counts, if it has one.
+        middle: the network half way, before anything is moved.
+
+    Returns:
+        The landscape's; for classifiers the one that fits best in the middle where there is none.
+    """
+    word = landscape.temperature
+    if word is None:
+        word = "fit" if group.output.mode == "classifier" else 1.0
+    return landscape.temperature_at(middle, word)
 
 
 def _sample(landscape: Landscape, first: Batch, count: int) -> Landscape:

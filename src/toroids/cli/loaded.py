@@ -171,8 +171,9 @@ def _part(name: str, bad: Collection[str]) -> str:
 
 
 def data_files(*sources: str | None) -> list[Path]:
-    """The files among what data are read from."""
-    return [Path(source) for source in sources if source is not None and source not in EMBEDDED]
+    """The files among what data are read from; folders are refused where data are read."""
+    named = [Path(x) for x in sources if x is not None and x not in EMBEDDED]
+    return [path for path in named if not path.is_dir()]
 
 
 def names_of(files: Sequence[Path]) -> list[str]:

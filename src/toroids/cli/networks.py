@@ -8,6 +8,7 @@ import typer
 
 from toroids.align.alignment import Alignment
 from toroids.align.alignment import align as aligned
+from toroids.align.loss import temperature_between
 from toroids.canonical.form import canonicalize as canonical_form
 from toroids.checkpoint import (
     open_checkpoint,
@@ -195,13 +196,18 @@ def _check_data(
 
 
 def _between(landscape: Landscape, alignment: Alignment, bias: bool) -> str:
-    """The loss at the middle of the geodesic, before and after."""
+    """The loss at the middle of the geodesic, before and after, as alignment by the loss has it."""
     toroid = Toroid(alignment.group, bias)
-    before, after = (
-        landscape(toroid.geodesic(alignment.reference, end)(0.5)).loss
+    middles = [
+        toroid.geodesic(alignment.reference, end)(0.5)
         for end in (alignment.start, alignment.params)
+    ]
+    divisor = temperature_between(alignment.group, landscape, middles[0])
+    before, after = (landscape.measure(middle, divisor).loss for middle in middles)
+    at = "" if divisor == 1 else f", outputs divided by {divisor:.3g}"
+    return (
+        f"{'middle':11s} loss {before:.6g} before, {after:.6g} after, half way between the two{at}"
     )
-    return f"{'middle':11s} loss {before:.6g} before, {after:.6g} after, half way between the two"
 
 
 def _measured(alignment: Alignment, bias: bool) -> str:

@@ -114,6 +114,7 @@ class Kept:
         self._undo: list[Callable[[], None]] = []
         self._slots: list[_Slots] = []
         self._tensors: list[tuple[str, Tensor, int]] = []
+        self._globals: set[tuple[int, str]] = set()
         self._known: set[int] = {id(parameter) for parameter in model.parameters()}
         self._alive: list[Any] = []  # what is known by its id must not go
         pending: list[tuple[str, Any]] = list(model.named_modules())
@@ -255,7 +256,8 @@ class Kept:
             with contextlib.suppress(ValueError):  # not filled yet
                 yield from self._cell(own, cell)
         for own in _names(code):
-            if own in home:
+            if own in home and (id(home), own) not in self._globals:
+                self._globals.add((id(home), own))
                 yield from self._global(own, home)
 
     def _cell(self, name: str, cell: types.CellType) -> Iterator[tuple[str, Any]]:
@@ -272,7 +274,7 @@ class Kept:
         value = home[name]
         if isinstance(value, types.FunctionType) and value.__globals__ is home:
             yield name, value  # a helper beside the class
-        elif not _acts(value):
+        elif not _acts(value) and not isinstance(value, types.ModuleType):
             yield from self._noted(
                 _Slots("", lambda: {name: home.get(name)}, home.update, home.__setitem__)
             )
