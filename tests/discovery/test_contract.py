@@ -413,12 +413,31 @@ def test_draws_outside_pytorch_are_refused():
         td.discover(model, BATCH)
 
 
+def test_buffers_that_decide_lengths_are_drawn_only_where_they_fit():
+    keep = torch.tensor([True, False, True, True, False, True])
+    model = Function(
+        lambda m, x: m.o(F.relu(m.e(x))[:, m.keep] + m.w.repeat_interleave(m.times, 0).sum(0)),
+        e=nn.Linear(4, 6), o=nn.Linear(4, 2), w=learned(3, 4), keep=keep,
+        times=torch.tensor([1, 2, 1]),
+    )  # fmt: skip
+    group = td.discover(model, BATCH)
+    assert not any("Error" in note for note in group.notes)
+    assert any("as many entries as numbers decide" in note for note in group.notes)
+
+
+def test_branches_on_data_are_named_in_words_of_the_user():
+    model = Function(lambda m, x: m.o(m.e(x)[:, : int(x.sum() > 0) + 6]), **mlp())
+    sentence = "cannot be traced: numbers in a tensor decide what it does, or how much it gives. "
+    with pytest.raises(ToroidsError, match=sentence):
+        td.discover(model, BATCH)
+
+
 def test_numbers_that_python_reads_are_refused():
     def forward(m, x):
         return m.o(F.relu(m.e(x)) * float(m.w.detach().numpy()[0]))
 
     model = Function(forward, **mlp(w=learned(6)))
-    with pytest.raises(ToroidsError, match="cannot be traced: .numpy"):
+    with pytest.raises(ToroidsError, match="takes numbers out of PyTorch .* with PyTorch alone"):
         td.discover(model, BATCH)
 
 

@@ -112,7 +112,7 @@ def test_a_rule_that_grants_too_little_is_incomplete(monkeypatch):
     found = examine(call(torch.relu, tensor(3, 4)))
     assert (found.verdict, set(found.rescale)) == ("complete", {"a.0", "a.1"})
     monkeypatch.delitem(RULES, "aten::relu")
-    monkeypatch.setattr("toroids.discovery.inference.infer.decomposition", lambda node: None)
+    monkeypatch.setattr("toroids.discovery.inference.run.decomposition", lambda node: None)
     found = examine(call(torch.relu, tensor(3, 4)))
     assert (found.verdict, set(found.permute)) == ("incomplete", {"a.0", "a.1"})
     assert set(found.copies) == {"a.0", "a.1"}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.fx.node import map_aggregate
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
@@ -256,14 +257,10 @@ class Run:
         try:
             result = self._size(node, look_up)
             result = rule(c, *arguments, **keywords) if result is None else result
-        except Exception as error:  # whatever it is: what is not understood stays in place
+        except Exception:  # whatever it is: what is not understood stays in place
             result = _of_single_numbers(c, rule, arguments, keywords)
-            why = f"is used in a way that its rule fails on ({type(error).__name__}: {error})"
-            if result is None:
-                return self._decomposed(node, inputs, look_up, why)
-        if not _fits(result, c.shapes):
-            why = "is used in a way that its rule does not know"
-            return self._decomposed(node, inputs, look_up, why)
+        if result is None or not _fits(result, c.shapes):
+            return self._decomposed(node, inputs, look_up, _not_understood(node))
         result = map_aggregate(_stamped(node, result), lambda x: renamed(c, name, x))
         return with_levels(node, (*arguments, *keywords.values()), result)
 
@@ -457,6 +454,14 @@ def _bare(value: Any) -> Any:
 def _nothing(shape: Sequence[int]) -> Value:
     """A value without entries."""
     return Value(tuple((size,) if size != 1 else () for size in shape), zero=True)
+
+
+def _not_understood(node: fx.Node) -> str:
+    """Why an operator stays in place that has a rule."""
+    values = [n.meta.get("val") for n in (node, *node.all_input_nodes)]
+    if any(free_unbacked_symbols(x) for x in tree_leaves(values) if isinstance(x, Tensor)):
+        return "has as many entries as numbers decide, for which its rule has no axis"
+    return "is used in a way that its rule does not know"
 
 
 def _fits(result: Any, shapes: Sequence[tuple[int, ...]]) -> bool:

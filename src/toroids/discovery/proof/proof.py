@@ -169,12 +169,17 @@ def _trial(
     generator: torch.Generator,
     keep: Collection[str],
 ) -> Trial:
-    """Draws weights and buffers; where that gives NaN, as under a mask of zeros, fewer buffers."""
+    """Draws weights and buffers; fewer of these where that gives NaN, or does not fit."""
     buffers = [name for name in state if name not in main.parameters]
     masks = [name for name in buffers if not state[name].is_floating_point()]
     for kept in (keep, {*keep, *masks}, {*keep, *buffers}):
         params = drawn_params(state, main.aliases, main.parameters, generator, keep=kept)
-        cases = _cases(points, params, generator)
+        try:
+            cases = _cases(points, params, generator)
+        except DataError:
+            if kept == {*keep, *buffers}:
+                raise
+            continue
         outputs = [output for case in cases for output in case.before]
         if not buffers or not any(bool(x.isnan().any()) for x in outputs):
             break

@@ -384,11 +384,14 @@ def _refusal(counted: Counted, example: Example, error: BaseException) -> str:
             "at every step; discover the module without packing: its weights and its group are the "
             "same. Or pass a group written by hand."
         )
-    cause = first_line(error).partition(" (unhinted")[0]  # behind it, what PyTorch's authors read
+    cause, needed = first_line(error), "does not branch on its data"
+    if asks_data(error):  # in words of PyTorch's authors
+        cause = "numbers in a tensor decide what it does, or how much it gives"
+    elif ".numpy()" in cause:
+        cause, needed = f"it takes numbers out of PyTorch ({cause})", "computes with PyTorch alone"
     return (
-        f"`{type(model).__name__}` cannot be traced: {cause}. Discovery needs a "
-        f"forward pass that does not branch on its data{_place_of(error)}; change it, or pass a "
-        "group written by hand."
+        f"`{type(model).__name__}` cannot be traced: {cause.rstrip('.')}. Discovery needs a "
+        f"forward pass that {needed}{_place_of(error)}; change it, or pass a group written by hand."
     )
 
 
