@@ -154,6 +154,16 @@ def test_questions_after_gradients_of_parameters_are_named():
     assert model.a.weight.requires_grad and not model.b.bias.requires_grad
 
 
+@pytest.mark.parametrize("asked", [lambda h: torch.is_grad_enabled(), lambda h: h.requires_grad])
+def test_what_is_done_only_where_gradients_are_recorded_is_told(asked):
+    def forward(m, x):
+        h = m.a(x)
+        return m.b(h.relu() if asked(h) else h.tanh())
+
+    group = td.discover(Function(forward, **layers()), torch.randn(2, 3))
+    assert any("holds where no gradients are recorded" in note for note in group.notes)
+
+
 def gradient(m, x):
     x = x.detach().requires_grad_()
     return torch.autograd.grad(m.b(m.a(x).tanh()).sum(), x)[0]

@@ -5,6 +5,7 @@ keep a state between calls, to draw random numbers, or to read numbers in Python
 a module gives other outputs than its trace, and is refused with the cause.
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -164,8 +165,7 @@ class Caller:
             a = self._called(counted, first)
             kept = before.changed()
             b, again = self._called(counted, second), self._called(counted, first)
-            with torch.enable_grad():  # of none of the weights, which costs no memory
-                self.records = not _alike(self._called(counted, first), a)
+            self.records = self._differs_recorded(counted, first, a)
         same = _alike(a, expected) and _alike(again, expected) and _alike(b, fresh)
         if same and not (kept and self._remembers(first, expected)):
             return
@@ -176,6 +176,24 @@ class Caller:
             "Return what it keeps and take it as an input, or keep it in a buffer of the state "
             "dict, which moves with the weights."
         )
+
+    def _differs_recorded(
+        self, counted: Counted, example: Example, expected: Sequence[Tensor]
+    ) -> bool:
+        """Whether the module gives something else where gradients are recorded."""
+        own = self._lent
+        some = {n: x.detach() for n, x in own.items() if x.is_floating_point()}
+        if entries(self._own) > KEPT:  # those of the weights cost memory
+            some = {}
+        try:
+            with torch.enable_grad():
+                for needing in (some, {}):  # where it writes into its weights, none may need any
+                    self._lent = own | {n: x.requires_grad_() for n, x in needing.items()}
+                    with contextlib.suppress(RuntimeError):
+                        return not _alike(self._called(counted, example), expected)
+        finally:
+            self._lent = own
+        return False
 
     def _remembers(self, example: Example, expected: Sequence[Tensor]) -> bool:
         """Whether what a module keeps changes its outputs, if not in the next call.

@@ -139,7 +139,7 @@ def remove_checks(graph: fx.Graph) -> None:
                 graph.erase_node(node)
 
 
-def asks_data(error: Exception) -> bool:
+def asks_data(error: BaseException) -> bool:
     """Whether a trace failed because a forward asks its data what to do."""
     words = said(error).lower()
     return "data-dependent" in words or "unbacked" in words or "data dependent" in words
