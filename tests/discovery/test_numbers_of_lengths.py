@@ -12,7 +12,7 @@ from torch import nn
 
 import toroids as td
 from toroids.discovery.tracing import looks
-from toroids.discovery.tracing.program import varies
+from toroids.discovery.tracing.sizes import varies
 
 
 def late(x):

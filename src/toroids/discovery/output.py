@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import fx
 
-from toroids.discovery.tracing.program import SIGNS, Program, operator_name
+from toroids.discovery.tracing.operators import SIGNS, operator_name
+from toroids.discovery.tracing.program import Program
 from toroids.symmetry.space import Leg, Output, OutputMode
 
 # What may stand between the last layer and the outputs: linear in the logits, class by class.

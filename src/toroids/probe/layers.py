@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from toroids.discovery.tracing.program import operator_name
+from toroids.discovery.tracing.operators import operator_name
 
 RECURRENT = ("aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu")
 

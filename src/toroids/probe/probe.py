@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from toroids.arguments import checked_methods
 from toroids.discovery.tracing.calls import Caller
 from toroids.discovery.tracing.example import Inputs, example_of
-from toroids.discovery.tracing.program import CPU, Execution, LookUp, Watch
+from toroids.discovery.tracing.execution import CPU, Execution, LookUp, Watch
 from toroids.discovery.tracing.trace import trace
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.running import check_module

@@ -16,7 +16,7 @@ from toroids.discovery.axes import SIGN, Bundle, Value
 from toroids.discovery.axes.constraints import Ids
 from toroids.discovery.inference.assemble import Assembly
 from toroids.discovery.inference.state import Inference
-from toroids.discovery.tracing.program import operator_name
+from toroids.discovery.tracing.operators import operator_name
 from toroids.probe.layers import RECURRENT
 
 READ, DROPPED, PASSED = range(3)

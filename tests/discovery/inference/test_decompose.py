@@ -8,7 +8,7 @@ import toroids as td
 from toroids.discovery.inference.decompose import decomposition, has_rule
 from toroids.discovery.rules import RULES
 from toroids.discovery.tracing.example import example_of
-from toroids.discovery.tracing.program import operator_name
+from toroids.discovery.tracing.operators import operator_name
 from toroids.discovery.tracing.trace import trace
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import fx
 
 from toroids.discovery.inference.levels import source_of
-from toroids.discovery.tracing.program import short_name
+from toroids.discovery.tracing.operators import short_name
 
 LARGER = ("maximum", "minimum", "fmax", "fmin", "max", "min")
 BESIDE_ZERO = ("gt", "ge", "lt", "le", "greater", "greater_equal", "less", "less_equal")

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import fx
 
-from toroids.discovery.tracing.program import Program, operator_name, short_name
+from toroids.discovery.tracing.operators import operator_name, short_name
+from toroids.discovery.tracing.program import Program
 
 SHOWN = 3
 JOINING = {"stack", "cat", "concat"}

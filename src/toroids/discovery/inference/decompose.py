@@ -13,7 +13,7 @@ from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from toroids.discovery.rules import RULES
-from toroids.discovery.tracing.program import is_in_place, operator_name
+from toroids.discovery.tracing.operators import is_in_place, operator_name
 
 KEY = "decomposition"
 

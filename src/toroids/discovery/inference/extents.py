@@ -12,7 +12,8 @@ from torch.utils._pytree import tree_leaves
 from toroids.discovery import axes
 from toroids.discovery.axes import OpenFloat, OpenInt
 from toroids.discovery.inference.nodes import tensors
-from toroids.discovery.tracing.program import Program, Sizes, other_sizes, varies
+from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.sizes import Sizes, other_sizes, varies
 
 
 class Extents:

@@ -18,11 +18,8 @@ from toroids.discovery.inference.stacks import Stacks, stacks_of, still_axes
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.inference.templates import expand
 from toroids.discovery.inference.unread import pin_partial, pin_unread
-from toroids.discovery.tracing.program import (
-    Program,
-    Sizes,
-    other_sizes,
-)
+from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.sizes import Sizes, other_sizes
 from toroids.symmetry.space import Space
 
 

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.axes import Level, Value, is_open, varied, wide
 from toroids.discovery.rules.elementwise import LOWEST
-from toroids.discovery.tracing.program import short_name
+from toroids.discovery.tracing.operators import short_name
 
 Axes = frozenset[int]  # counted from the end
 NONE: Axes = frozenset()

@@ -8,13 +8,8 @@ from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.axes import Level
 from toroids.discovery.tracing.measured import MEASURING
-from toroids.discovery.tracing.program import (
-    SIGNS,
-    Program,
-    Source,
-    is_in_place,
-    operator_name,
-)
+from toroids.discovery.tracing.operators import SIGNS, is_in_place, operator_name
+from toroids.discovery.tracing.program import Program, Source
 
 
 def binary(program: Program) -> set[str]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import fx
 
-from toroids.discovery.tracing.program import Program, operator_name
+from toroids.discovery.tracing.operators import operator_name
+from toroids.discovery.tracing.program import Program
 
 # What may stand between a parameter and the sum: the same numbers, in another type or shape.
 CONVERSIONS = {

@@ -37,23 +37,19 @@ from toroids.discovery.inference.unread import ARRANGING
 from toroids.discovery.rules import RULES
 from toroids.discovery.rules.pointwise import SIZE, TRUTH, pointwise
 from toroids.discovery.rules.structure import view
+from toroids.discovery.tracing.execution import Execution, call
 from toroids.discovery.tracing.measured import MEASURING, measured
-from toroids.discovery.tracing.program import (
-    Execution,
-    Program,
-    Sizes,
-    Source,
+from toroids.discovery.tracing.operators import (
     attribute,
     body,
-    call,
     draws_random,
-    finest_of,
     is_block,
     is_in_place,
     narrows,
     operator_name,
-    pair_graphs,
 )
+from toroids.discovery.tracing.program import Program, Source, finest_of, pair_graphs
+from toroids.discovery.tracing.sizes import Sizes
 
 LookUp = Callable[[fx.Node], Any]
 BY_CONSTANTS = ", by constant numbers,"

@@ -16,14 +16,8 @@ import torch
 from torch import Tensor, fx
 
 from toroids.binary.sign import OPERATOR
-from toroids.discovery.tracing.program import (
-    SIGNS,
-    Source,
-    attribute,
-    body,
-    is_in_place,
-    operator_name,
-)
+from toroids.discovery.tracing.operators import SIGNS, attribute, body, is_in_place, operator_name
+from toroids.discovery.tracing.program import Source
 
 ODD, EVEN, ANY = frozenset({1}), frozenset({0}), frozenset({0, 1})
 NOTHING: frozenset[str] = frozenset()

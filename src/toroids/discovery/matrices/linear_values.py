@@ -21,20 +21,18 @@ from torch.utils._pytree import tree_leaves
 from toroids.discovery.matrices import maps
 from toroids.discovery.matrices.maps import TOKENS, Features, Holder, Map, Places, Squares
 from toroids.discovery.tracing.example import Example
+from toroids.discovery.tracing.execution import Execution, call, prepared
 from toroids.discovery.tracing.measured import MEASURING
-from toroids.discovery.tracing.program import (
-    Execution,
-    Program,
-    Sizes,
+from toroids.discovery.tracing.operators import (
     attribute,
     body,
-    call,
     draws_random,
     is_block,
     is_in_place,
     operator_name,
-    prepared,
 )
+from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.sizes import Sizes
 
 LARGE = 2**22  # entries of a parameter that are followed one by one
 Rule: TypeAlias = Callable[..., Any]  # see `linear_rules`

@@ -24,7 +24,8 @@ from toroids.discovery.matrices.pairs import units_of
 from toroids.discovery.tracing.draws import drawn_inputs, drawn_params
 from toroids.discovery.tracing.example import Example
 from toroids.discovery.tracing.explore import Explored
-from toroids.discovery.tracing.program import Program, attribute, body, is_block, operator_name
+from toroids.discovery.tracing.operators import attribute, body, is_block, operator_name
+from toroids.discovery.tracing.program import Program
 from toroids.symmetry.space import Space
 
 POINTS = 4  # sizes of the inputs at which every program is followed, of the smallest ones

@@ -20,7 +20,7 @@ from toroids.discovery.inference.contractions import bias_of, letters_of
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.state import Step
 from toroids.discovery.inference.unread import ARRANGING
-from toroids.discovery.tracing.program import is_in_place, short_name
+from toroids.discovery.tracing.operators import is_in_place, short_name
 
 CONVERTING = ("to", "_to_copy", "contiguous", "clone", "detach", "alias", "type_as")
 # Operators that hand on the stream's units, whatever else they are given.

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from toroids.discovery.tracing.draws import STREAMED, drawn_inputs, drawn_params, entries
 from toroids.discovery.tracing.example import shown_sizes
+from toroids.discovery.tracing.execution import Run, side_by_side
 from toroids.discovery.tracing.explore import Explored
 from toroids.discovery.tracing.holds import Point
-from toroids.discovery.tracing.program import Program, Run, side_by_side
+from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.weightless import anew
 from toroids.errors import DataError
 from toroids.params import Computed, Params

@@ -19,8 +19,9 @@ from toroids.discovery.proof.proof import (
 )
 from toroids.discovery.tracing.draws import drawn_params
 from toroids.discovery.tracing.example import Inputs, shown_sizes, split_inputs
+from toroids.discovery.tracing.execution import Run, prepared
 from toroids.discovery.tracing.explore import explore
-from toroids.discovery.tracing.program import Run, on_cpu, prepared
+from toroids.discovery.tracing.operators import on_cpu
 from toroids.discovery.tracing.trace import alias_names
 from toroids.discovery.tracing.weightless import with_weights
 from toroids.errors import DataError, ToroidsError, first_line

@@ -18,7 +18,8 @@ from toroids.discovery.tracing.draws import KEPT, MATRIX, entries
 from toroids.discovery.tracing.eager import DRAWS, GRADIENTS, heard_gradients
 from toroids.discovery.tracing.example import Example
 from toroids.discovery.tracing.listening import Asking
-from toroids.discovery.tracing.program import Program, draws_random, operator_name
+from toroids.discovery.tracing.operators import draws_random, operator_name
+from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.trace import Counted, quiet
 from toroids.errors import DataError, ToroidsError, first_line
 from toroids.evaluation.running import call, evaluation_mode

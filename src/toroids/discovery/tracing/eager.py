@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from toroids.discovery.tracing.program import draws
+from toroids.discovery.tracing.operators import draws
 
 ASKED = (
     (torch.compiler, "is_compiling"),

@@ -7,7 +7,8 @@ from torch import nn
 
 from toroids.discovery.tracing.asked import Question
 from toroids.discovery.tracing.example import Axis, Example, parameters_of
-from toroids.discovery.tracing.program import Program, holds_at
+from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.sizes import holds_at
 
 SHOWN = 3  # names, or conditions, in a sentence
 

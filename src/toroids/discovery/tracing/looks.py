@@ -23,8 +23,9 @@ from toroids.discovery.tracing.draws import (
 from toroids.discovery.tracing.eager import frozen
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.holds import Point, range_of
-from toroids.discovery.tracing.program import Program, Twin, relates, twin_of
+from toroids.discovery.tracing.program import Program, Twin, twin_of
 from toroids.discovery.tracing.resized import resized
+from toroids.discovery.tracing.sizes import relates
 from toroids.discovery.tracing.trace import ALL_PRESENT, alias_names, trace
 from toroids.discovery.tracing.weightless import anew
 from toroids.errors import DataError, ToroidsError

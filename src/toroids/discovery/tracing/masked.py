@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from toroids.discovery.tracing.program import is_in_place, operator_name
+from toroids.discovery.tracing.operators import is_in_place, operator_name
 
 PICK, CLONE, UNSQUEEZE = (
     torch.ops.aten.index.Tensor, torch.ops.aten.clone.default, torch.ops.aten.unsqueeze.default,

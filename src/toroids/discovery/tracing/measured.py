@@ -2,7 +2,7 @@
 
 from torch import fx
 
-from toroids.discovery.tracing.program import is_block, is_in_place, operator_name
+from toroids.discovery.tracing.operators import is_block, is_in_place, operator_name
 
 # Operators that look at the size of a tensor, not at its entries, or only raise an error.
 MEASURING = (

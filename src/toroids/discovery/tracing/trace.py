@@ -22,15 +22,10 @@ from toroids.discovery.tracing.eager import DRAWS, GRADIENTS, Draws, as_called, 
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.given import Answers, Given, given_answers
 from toroids.discovery.tracing.masked import choose_by_masks
+from toroids.discovery.tracing.operators import is_in_place, on_cpu, operator_name
 from toroids.discovery.tracing.presence import Present, asks_data, remove_checks, without_hints
 from toroids.discovery.tracing.products import contract_products
-from toroids.discovery.tracing.program import (
-    Program,
-    Source,
-    is_in_place,
-    on_cpu,
-    operator_name,
-)
+from toroids.discovery.tracing.program import Program, Source
 from toroids.errors import ToroidsError, first_line
 from toroids.evaluation.running import entries_of, evaluation_mode, has_own_modes
 

@@ -10,10 +10,8 @@ lies at each place of a value; the operators that only arrange are executed on t
 from toroids.discovery.inference.absorption.rules import RULES
 from toroids.discovery.inference.absorption.run import Run
 from toroids.discovery.inference.absorption.terms import Equation, Untold
-from toroids.discovery.tracing.program import (
-    Program,
-    Sizes,
-)
+from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.sizes import Sizes
 
 
 def equations_of(

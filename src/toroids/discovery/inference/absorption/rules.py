@@ -23,9 +23,7 @@ from toroids.discovery.inference.absorption.terms import (
     scaled,
 )
 from toroids.discovery.rules.elementwise import LOWEST
-from toroids.discovery.tracing.program import (
-    operator_name,
-)
+from toroids.discovery.tracing.operators import operator_name
 
 # ---- rules: what an operator makes of what is added to its inputs ----
 

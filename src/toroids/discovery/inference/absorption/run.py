@@ -21,17 +21,11 @@ from toroids.discovery.inference.absorption.terms import (
     is_bias_like,
     settled,
 )
+from toroids.discovery.tracing.execution import Execution, call
 from toroids.discovery.tracing.measured import LIKE, measured
-from toroids.discovery.tracing.program import (
-    Execution,
-    Program,
-    Sizes,
-    call,
-    finest_of,
-    is_in_place,
-    narrows,
-    operator_name,
-)
+from toroids.discovery.tracing.operators import is_in_place, narrows, operator_name
+from toroids.discovery.tracing.program import Program, finest_of
+from toroids.discovery.tracing.sizes import Sizes
 
 ARRANGING = {
     f"aten::{name}"

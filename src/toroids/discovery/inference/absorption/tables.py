@@ -14,7 +14,9 @@ from torch import fx
 from toroids.discovery.inference.absorption.equations import equations_of
 from toroids.discovery.inference.absorption.run import ADDING, ARRANGING, INDEXING, KEEPING
 from toroids.discovery.inference.absorption.terms import Equation, is_bias_like
-from toroids.discovery.tracing.program import Program, Sizes, operator_name, other_sizes
+from toroids.discovery.tracing.operators import operator_name
+from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.sizes import Sizes, other_sizes
 
 # Larger tables are of words, which no known numbers look up; their arrays would be as large.
 MOST = 4_000_000
