@@ -107,6 +107,26 @@ def test_what_becomes_of_one_in_the_middle(body, tmp_path):
     assert run(IN_A_BLOCK.format(body=body), tmp_path) == (130, "", "")
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_program_that_is_asked_to_end_tidies_up(name, code, tmp_path):
+    body = (
+        "    from toroids.files.writing import replacing\n"
+        f"    with replacing({str(tmp_path / 'out')!r}) as stream:\n"
+        "        stream.write(bytes(99))\n"
+        f"        os.kill(os.getpid(), signal.{name})"
+    )
+    assert run(IN_A_BLOCK.format(body=body), tmp_path) == (code, "", "")
+    assert not [path for path in tmp_path.iterdir() if path.name != "__pycache__"]
+
+
+def test_who_asks_twice_does_not_wait(tmp_path):
+    body = (
+        "    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    finally:\n        os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    assert run(IN_A_BLOCK.format(body=body), tmp_path)[0] == -signal.SIGTERM
+
+
 def test_what_is_no_interrupt_goes_through_and_the_old_handler_is_back(tmp_path):
     program = (
         "import signal\nfrom toroids.cli.interrupts import Interrupts\n"

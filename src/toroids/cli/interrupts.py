@@ -1,5 +1,8 @@
 """Ctrl-C: the command ends with exit code 130, whatever it is doing.
 
+So it does where a system or a scheduler asks it to end, or its terminal is closed: what is half
+written and what lies in scratch folders is tidied up first. Who asks twice does not wait for that.
+
 Python raises KeyboardInterrupt wherever the program happens to be. Inside of a library that catches
 everything, of an import in C, or of a finaliser it is lost, or comes out as another error. So it is
 kept in mind that it came: it is raised again until the command is left, and decides how that ends.
@@ -12,6 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 EXIT_CODE = 130
+# Signals by which a program is asked to end, beside Ctrl-C; Windows lacks some.
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 # Time enough to close files and to end processes before an interrupt counts as swallowed.
 SECONDS_TO_LEAVE = 3.0
 
@@ -22,15 +27,32 @@ class Interrupts:
     def __init__(self) -> None:
         """Listens to nothing yet."""
         self.came = False
+        self._code = EXIT_CODE
         self._before: Any = None
+        self._endings: list[signal.Signals] = []
         self._unraisable = sys.unraisablehook
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        sys.unraisablehook = self._tell_unraisable
         ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as shells do in background
-        if threading.current_thread() is threading.main_thread() and not ignored:
+        if not ignored:
             self._before = signal.signal(signal.SIGINT, self._raise)
-            sys.unraisablehook = self._tell_unraisable
+        # what `nohup` has set, or the program that this is part of, stays
+        self._endings = [x for x in ENDINGS if signal.getsignal(x) is signal.SIG_DFL]
+        for ending in self._endings:
+            signal.signal(ending, self._end)
         return self
+
+    def _end(self, number: int, _: object) -> None:
+        self._code = 128 + number
+        self._forget_endings()
+        self._raise()
+
+    def _forget_endings(self) -> None:
+        for ending in self._endings:
+            signal.signal(ending, signal.SIG_DFL)
 
     def _raise(self, *_: object) -> None:
         self.came = True
@@ -56,6 +78,7 @@ class Interrupts:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             if self._before is not None:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)  # the program is ending already
-            raise SystemExit(EXIT_CODE) from None
+            raise SystemExit(self._code) from None
+        self._forget_endings()
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
