@@ -56,6 +56,15 @@ def test_it_says_where_it_looked_and_how_to_get_it(tmp_path):
         td.data.find("fashion-mnist")
 
 
+def test_a_place_where_nobody_may_look_is_passed_over(tmp_path, monkeypatch):
+    def refused(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.is_dir", refused)
+    with pytest.raises(DataError, match="no `fashion-mnist` in"):
+        td.data.find("fashion-mnist")
+
+
 def test_the_hub_is_asked_last(monkeypatch):
     asked = []
     module = importlib.import_module("toroids.data.find")

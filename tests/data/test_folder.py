@@ -1,3 +1,4 @@
+import importlib
 import io
 import sys
 
@@ -100,7 +101,12 @@ def sixteen_bits():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"no image", r"b/000.png` is not an image that can be read"),
+        (
+            b"no image",
+            r"b/000.png` is not an image that can be read: it is in no known format; put",
+        ),
+        # programs, which another program would run
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 6\n%%EndComments\n", "in no known format"),
         (png(random_pixels(1)[0])[:60], r"b/000.png` is not an image that can be read"),
         (png(random_pixels(1, (3, 4))[0]), r"b/000.png` is 4 x 3 pixels but others are 5 x 6"),
         (sixteen_bits(), r"b/000.png` has pixels of mode I;16; expected 8-bit"),
@@ -153,4 +159,11 @@ def test_a_package_that_is_missing(tmp_path, monkeypatch):
     write_parquet(tmp_path / "train.parquet", random_pixels(2), [0, 1])
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match=r"`pyarrow`.*pip install 'toroids\[hub\]'"):
+        td.data.folder(tmp_path)
+
+
+def test_a_file_that_is_too_long_for_an_image_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("toroids.data.folder"), "MOST_BYTES", 50)
+    write_images(tmp_path / "train" / "a", random_pixels(1))
+    with pytest.raises(DataError, match="it has more than 50 bytes; remove it"):
         td.data.folder(tmp_path)

@@ -60,6 +60,7 @@ def test_wrong_tokens_are_counted_one_by_one():
     [
         (None, {}, "there is no text `.*a.txt`; name a file in UTF-8"),
         (b"", {}, "a.txt` is empty; name a file"),
+        (b"\xef\xbb\xbf", {}, "a.txt` is empty; name a file"),
         (b"short", {}, "has 5 characters, 4 of them for training; a window of 64 needs 65 in both"),
         (b"a\xff", {}, 'no text in UTF-8 .byte 1 is 0xff.; name another, or take unit="bytes"'),
         (b"ELF\0\1", {}, "holds null characters, as binary files do"),

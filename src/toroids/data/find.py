@@ -80,7 +80,7 @@ def find(name: str) -> Dataset:
     known = _known(name)
     looked = places_of(name)
     for place in looked:
-        if place.is_dir():
+        if os.path.isdir(place):  # False also where nobody may look
             return _whole(name, known, place, folder(place))
     try:
         return hub(known.on_hub)

@@ -10,10 +10,10 @@ from toroids.arguments import checked_data
 from toroids.data.cifar import cifar_files, read_cifar
 from toroids.data.dataset import Dataset
 from toroids.data.idx import idx_sets, read_idx
-from toroids.data.images import decode_images
+from toroids.data.images import MOST_BYTES, decode_images
 from toroids.data.parquet import EXPECTED, SPLITS, read_parquet
 from toroids.errors import DataError
-from toroids.files.reading import open_file, told
+from toroids.files.reading import read_file, told
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm"}
 
@@ -105,8 +105,8 @@ def _folders(path: Path) -> list[Path]:
 
 def _content(file: Path) -> bytes:
     advice = "remove it, or put an image there"
-    with told(file, "image", advice, DataError), open_file(file) as stream:
-        return stream.read()
+    with told(file, "image", advice, DataError):
+        return read_file(file, MOST_BYTES)
 
 
 def _images(path: Path) -> list[Path]:

@@ -25,7 +25,7 @@ from toroids.files.reading import open_file, told
 NAME = re.compile(r"(.*?)(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz)?", re.I)
 ZIPPED = b"\x1f\x8b"
 BYTES = 8  # the type of unsigned bytes
-MOST = 2**32  # bytes; the largest set, EMNIST by class, has 5e8
+MOST = 2**30  # bytes; the largest set, EMNIST by class, has 5e8
 Key = tuple[str, str]  # the part and what is in the file: ("train", "images")
 Files = dict[Key, Path]
 Sets = dict[tuple[str, str], Files]  # by folder, and what names begin with

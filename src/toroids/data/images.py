@@ -7,19 +7,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toroids.errors import DataError
+from toroids.errors import DataError, first_line
 from toroids.extras import load_extra
 
 # Pillow's names of the ways in which 8-bit pixels are stored.
 _GREY = ("1", "L", "LA")
 _COLOUR = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")
+# Its names of formats that hold pixels; others are programs, as PostScript.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "TIFF", "JPEG2000")
+MOST_BYTES = 2**28  # of a file with one image
 
 
 def decode_images(files: Iterable[tuple[str, bytes]]) -> Tensor:
     """Decodes images of one size.
 
     Args:
-        files: what each is called in messages, and its content in any format that Pillow reads.
+        files: what each is called in messages, and its content: PNG, JPEG, BMP, GIF, WebP, PPM
+            or TIFF.
 
     Returns:
         float32 in [0, 1] of shape (n, channels, height, width), with one channel if all are grey
@@ -33,12 +37,19 @@ def decode_images(files: Iterable[tuple[str, bytes]]) -> Tensor:
     decoded: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
     for name, content in files:
         try:
-            with image.open(io.BytesIO(content)) as opened:
+            with image.open(io.BytesIO(content), formats=_FORMATS) as opened:
                 mode = opened.mode
                 if mode in _GREY + _COLOUR:
                     decoded.append(np.asarray(opened.convert("L" if mode in _GREY else "RGB")))
+        except image.UnidentifiedImageError as error:
+            raise DataError(
+                f"{name} is not an image that can be read: it is in no known format; put a PNG or "
+                "JPEG file there."
+            ) from error
         except (OSError, SyntaxError, ValueError, image.DecompressionBombError) as error:
-            raise DataError(f"{name} is not an image that can be read: {error}.") from error
+            raise DataError(
+                f"{name} is not an image that can be read: {first_line(error)}."
+            ) from error
         if mode not in _GREY + _COLOUR:
             raise DataError(f"{name} has pixels of mode {mode}; expected 8-bit grey or colour.")
         if decoded[-1].shape[:2] != decoded[0].shape[:2]:

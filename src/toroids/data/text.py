@@ -184,6 +184,8 @@ def _characters(content: bytes, source: str) -> tuple[str, Tensor]:
             f"{source} holds null characters, as binary files do; name a text, or take "
             'unit="bytes".'
         )
+    if not found:  # but for a mark of its byte order
+        raise DataError(f"{source} is empty; name a file that holds a text.")
     codes = torch.frombuffer(bytearray(found.encode("utf-32-le")), dtype=torch.int32)
     distinct, tokens = torch.unique(codes, return_inverse=True)
     return "".join(map(chr, distinct.tolist())), tokens
