@@ -107,6 +107,22 @@ def test_only_modules_of_transformers_are_built(name, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_labels": 10**9}, "num_labels is 1000000000, more than 1,000,000"),
+        ({"attn_implementation": "owner/code"}, "'owner/code', code that is elsewhere"),
+        ({"text_config": {"_attn_implementation": {"": "owner/code"}}}, "code that is elsewhere"),
+    ],
+)
+def test_a_configuration_that_asks_for_too_much(settings, message, tmp_path):
+    pytest.importorskip("transformers")
+    content = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", **settings}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=message):
+        load_model(str(tmp_path), weights=False)
+
+
 def test_a_model_of_a_folder_without_weights_takes_no_memory(tmp_path):
     transformers = pytest.importorskip("transformers")
     config = transformers.LlamaConfig(

@@ -26,6 +26,10 @@ MOST_BYTES = 16_000_000
 # Settings that count what is built one by one.
 REPEATED = re.compile("(layers?|depth|blocks|experts)$")
 MOST_LAYERS = 10_000
+# As many names are made up for labels, of which large sets have tens of thousands.
+MOST_LABELS = 1_000_000
+# What chooses an implementation; one with an owner is code that is fetched from a hub and run.
+IMPLEMENTATION = re.compile("(attn|attention|experts)_implementation")
 # Tokens in the example of a text.
 LENGTH = 12
 
@@ -184,7 +188,7 @@ def _architecture(folder: Path, weights: bool) -> str:
             for shard in set(weight_map(index).values()):
                 open_file(folder / shard).close()
         settings = json.loads(read_file(folder / "config.json", MOST_BYTES))
-        _check_size(settings)
+        _check_settings(settings)
         return str(settings["architectures"][0])
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise ConfigError(
@@ -193,13 +197,23 @@ def _architecture(folder: Path, weights: bool) -> str:
         ) from error
 
 
-def _check_size(settings: Any) -> None:
-    """Raises where layers, which are built one by one, are more than anybody has."""
-    if isinstance(settings, dict):
-        for name, value in settings.items():
-            _check_size(value)
-            if REPEATED.search(name) and type(value) is int and value > MOST_LAYERS:
-                raise ValueError(f"{name} is {shown(value)}, more than {MOST_LAYERS:,}")
+def _check_settings(settings: Any) -> None:
+    """Raises where there is more to build one by one than anybody has, or code to be fetched."""
+    if not isinstance(settings, dict):
+        return
+    for name, value in settings.items():
+        _check_settings(value)
+        most = MOST_LABELS if name == "num_labels" else MOST_LAYERS * bool(REPEATED.search(name))
+        if most and type(value) is int and value > most:
+            raise ValueError(f"{name} is {shown(value)}, more than {most:,}")
+        if IMPLEMENTATION.search(name) and _is_elsewhere(value):
+            raise ValueError(f"{name} is {shown(value)}, code that is elsewhere and is never run")
+
+
+def _is_elsewhere(value: Any) -> bool:
+    """Whether an implementation, or one of several parts, is named with its owner."""
+    parts = value.values() if isinstance(value, dict) else [value]
+    return any("/" in str(part) for part in parts)
 
 
 def usual_inputs(model: nn.Module) -> dict[str, torch.Tensor]:
