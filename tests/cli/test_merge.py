@@ -68,8 +68,9 @@ def test_what_cannot_be_kept_is_told_before_long_work(folders, capsys, monkeypat
     content["weight_map"]["head.weight"] = "extra.safetensors"
     index.write_text(json.dumps(content))
     td.save_params({"head.weight": torch.ones(3)}, folder / "b" / "extra.safetensors")
-    for command in ("align", "canonicalize", "merge"):
-        files = ["b"] if command == "canonicalize" else ["b", "a"]
+    for command, *files in (
+        ("align", "b", "a"), ("canonicalize", "b"), ("merge", "b", "a"), ("merge", "a", "b"),
+    ):  # fmt: skip
         monkeypatch.setattr("toroids.canonical.plan.Plan.__init__", None)  # which all long work has
         assert run(folder, command, *files, "--model", "a", "--out", "c") == 2
         assert "`head.weight`, for which the network has no place" in capsys.readouterr().err

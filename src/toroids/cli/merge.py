@@ -102,7 +102,8 @@ def merge(
         mode = output_mode(output)
         check_inputs(inputs, tokens)
         group, named = group_and_files(model, inputs, tokens, mode, output_key, sources)
-    named[0].check_unused(keep_unused)  # before long work
+    for each in named:
+        each.check_unused(keep_unused)  # before long work
     landscape: Landscape | None = None
     if loaded is not None and training is not None:
         landscape = loaded.landscape(training, metric=metric, batch_size=batch_size)
