@@ -13,8 +13,10 @@ __all__ = [
 
 HEAD, TAIL = 2000, 1000  # characters of a sentence that are kept: what it is about, and what to do
 LONG = re.compile(r"\S{500,}")  # no word, and hardly a path: it would bury what is said about it
-# What steers a terminal, ends a line, or is no character: a byte of a name that is none.
-UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# What steers a terminal, ends or turns a line, or is no character: a byte of a name that is none.
+UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def one_line(sentence: object) -> str:
@@ -35,6 +37,11 @@ def one_line(sentence: object) -> str:
         text = f"{text[:HEAD]}[...]{text[-TAIL:]}"
     text = re.sub(r"\s*\n\s*", " ", text)
     text = LONG.sub(lambda found: f"{found[0][:60]}[...]{found[0][-2:]}", text)
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """Escapes what steers a terminal, turns a line, or is no character; lines stay lines."""
     return UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 

@@ -105,3 +105,14 @@ def test_outputs_are_not_written_onto_each_other(folder, capsys):
     words = ("compare", "a.safetensors", "b.safetensors", *MODEL, "--out", "x", "--json", "x")
     assert run(folder, *words) == 2
     assert "`x` is what the command reads" in capsys.readouterr().err
+
+
+def test_names_that_steer_a_terminal_are_escaped(folder, capsys):
+    name = "\x1b[31m\u202eodd\n"
+    (folder / "copy.safetensors").rename(folder / name)
+    assert (
+        run(folder, "compare", "a.safetensors", "b.safetensors", name, *MODEL, "--out", name * 2)
+        == 0
+    )
+    out = capsys.readouterr().out
+    assert "\\x1b[31m\\u202eodd" in out and "\x1b" not in out and "\u202e" not in out

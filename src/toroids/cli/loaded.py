@@ -23,7 +23,7 @@ from toroids.cli.shared import (
 from toroids.compare.surrogate import moved_axes
 from toroids.data.files import EMBEDDED
 from toroids.discovery.discover import discover
-from toroids.errors import ParamsError
+from toroids.errors import ParamsError, one_line
 from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.hypercube import Hypercube
@@ -179,7 +179,7 @@ def data_files(*sources: str | None) -> list[Path]:
 def names_of(files: Sequence[Path]) -> list[str]:
     """What tells files apart: their names, or all of their paths."""
     names = [file.name for file in files]
-    return names if len(set(names)) == len(names) else [str(file) for file in files]
+    return [one_line(x) for x in (names if len(set(names)) == len(names) else files)]
 
 
 def axis_of(metric: str) -> str:

@@ -19,7 +19,7 @@ from torch import nn
 from toroids.align.alignment import METHODS, METHODS_ON_DATA
 from toroids.compare.siblings import lie_alike
 from toroids.discovery.tracing.example import Inputs
-from toroids.errors import ConfigError
+from toroids.errors import ConfigError, escaped
 from toroids.models.load import example, usual_inputs
 from toroids.params import Params
 from toroids.study.run import Progress as Callback
@@ -94,9 +94,9 @@ def example_inputs(inputs: list[str] | None, tokens: int | None, network: nn.Mod
 
 
 def say(text: str) -> None:
-    """Prints one line; a reader that has gone away, as `head` does, does not end the study."""
+    """Prints lines that steer no terminal; a reader that has gone, as `head`, ends no study."""
     try:
-        print(text, flush=True)
+        print(escaped(text), flush=True)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # stays open to the end
 
