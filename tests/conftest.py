@@ -34,9 +34,14 @@ torch.set_num_threads(1)  # these networks are too small to gain from a second t
 # PyTorch writes down every step of every trace, which would bury what a failed test has to say.
 logging.getLogger("torch.__trace").disabled = True
 
-# A shell makes what it runs in the background ignore Ctrl-C, and with it all that tests start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell makes what it runs in the background ignore Ctrl-C, `nohup` that a terminal is gone, and
+# with them all that tests start.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (getattr(signal, "SIGHUP", None), signal.SIG_DFL),
+):
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def pytest_addoption(parser):

@@ -24,7 +24,7 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", named(NAMES))
+@pytest.mark.parametrize("name", named(NAMES, set(NAMES) - {"Swin", "MobileNetV2"}))
 @pytest.mark.filterwarnings("ignore")
 def test_descent_undoes_a_planted_element(name):
     model, _, _, group = found(name)

@@ -36,7 +36,7 @@ SPACES = {
 }
 
 
-@pytest.mark.parametrize("name", named(THIN))
+@pytest.mark.parametrize("name", named(THIN, THIN.keys() - {"DenseNet-121"}))
 def test_classic_networks(name):
     model, _, explored, group = found(name)
     assert deviation(explored, model, group, trials=1) < 1e-10

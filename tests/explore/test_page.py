@@ -8,6 +8,7 @@ from explore.browser import chromium
 from toroids.explore.answers import Answers
 from toroids.study.opened import open_run
 
+pytestmark = pytest.mark.xdist_group("explorer")  # whose runs are made once
 TWO = ["mlp-sgd-0", "mlp-replicated_sgd-1"]
 THREE = ["mlp-sgd-0", "mlp-sgd-2", "mlp-replicated_sgd-1"]
 BUSY = "return document.getElementById('result').getAttribute('aria-busy')"

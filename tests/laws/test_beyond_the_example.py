@@ -34,7 +34,6 @@ SHORT = (
     "Llama",
     "T5",
     "ViT",
-    "Swin",
     "LeViT",
     "Mamba",
     "Whisper",

@@ -16,7 +16,10 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from toroids.report.page import render  # noqa: E402
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver")
+pytestmark = [
+    pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver"),
+    pytest.mark.xdist_group("report"),  # whose runs are made once
+]
 FLAGS = (
     "headless=new",
     "no-sandbox",
