@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from toroids.align.block import IMAGINARY, REAL, Block, Table
-from toroids.align.signs import best_signs, tries_all_signs, with_best_signs, with_signs
+from toroids.align.signs import best_signs, product_of, tries_all_signs, with_best_signs, with_signs
 from toroids.params import precise
 from toroids.symmetry.action import identity_permutation
 from toroids.symmetry.element import SpaceElement
@@ -110,8 +110,8 @@ def under(table: Table, signs: Tensor) -> Table:
         return table
     found: Table = {}
     for pattern, product in table.items():
-        own, last = pattern[: -len(signs)], torch.tensor(pattern[-len(signs) :])
-        factor = torch.where(last[:, None] % 2 == 1, signs, 1.0).prod(dim=0).to(product)
+        own = pattern[: -len(signs)]
+        factor = product_of(signs, pattern[-len(signs) :]).to(product)
         signed = factor.view(-1, *(1,) * (product.ndim - 1)) * product
         found[own] = found[own] + signed if own in found else signed
     return found

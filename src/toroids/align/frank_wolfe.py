@@ -25,6 +25,7 @@ from toroids.align.block import Block, Pattern, Table, blocks, tables
 from toroids.align.choose import Choice, choose
 from toroids.align.descent import descend
 from toroids.align.problem import Found, Problem
+from toroids.align.signs import product_of
 from toroids.params import Params, computing, precise
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Leg, Space
@@ -203,8 +204,7 @@ def _vertex(block: Block, choice: Choice, at: Mapping[str, Table]) -> Matrices:
             else:
                 wide = torch.zeros_like(like)
                 if block.signs and signs is not None:
-                    last = torch.tensor(pattern[-block.signs :])[:, None]
-                    shared = torch.where(last == 1, signs[:, 0], 1.0).prod(dim=0)
+                    shared = product_of(signs[:, 0], pattern[-block.signs :])
                     matrix = matrix * shared.to(like)[:, None, None]
                 wide[torch.arange(space.copies), places] = matrix
                 matrix = wide

@@ -15,7 +15,7 @@ from toroids.align.block import Block, blocks
 from toroids.align.descent import descend, is_copy, smallest_gain
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
-from toroids.params import precise, rounding_of
+from toroids.params import inner_product, rounding_of
 from toroids.symmetry.action import identity_permutation
 from toroids.symmetry.element import SpaceElement
 
@@ -65,7 +65,7 @@ def _may_be_copy(problem: Problem) -> bool:
     names, networks = problem.group.parameters, (problem.reference, problem.start)
     rounding = rounding_of(problem.reference[name] for name in names)
     for name in names:
-        a, b = (float(precise(x[name].detach()).norm()) for x in networks)
+        a, b = (inner_product(x, x, [name]) ** 0.5 for x in networks)
         if abs(a - b) > ROUNDINGS * rounding**0.5 * max(a, b):
             return False
     return True

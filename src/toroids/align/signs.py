@@ -83,12 +83,12 @@ def with_signs(matched: Table, signs: Tensor) -> Tensor:
     Returns:
         The sums; shape (copies, size).
     """
-    signed = [_power(signs, pattern).to(x) * x[..., 0] for pattern, x in matched.items()]
+    signed = [product_of(signs, pattern).to(x) * x[..., 0] for pattern, x in matched.items()]
     return torch.stack(signed).sum(dim=0)
 
 
-def _power(signs: Tensor, pattern: Pattern) -> Tensor:
-    """The product of signs, each to its power."""
+def product_of(signs: Tensor, pattern: Pattern) -> Tensor:
+    """The product of signs, each to its power; `signs` has these along its first axis."""
     taken = [sign for sign, power in zip(signs, pattern, strict=True) if power % 2]
     return torch.stack(taken).prod(dim=0) if taken else torch.ones_like(signs[0])
 

@@ -5,13 +5,13 @@ stream makes a little error in all the others, too. Of these it is the best one 
 alone leaves nothing of layers that nobody touched.
 """
 
-import torch
+import math
 
 from toroids.align.descent import descend
 from toroids.align.position import Position
 from toroids.align.problem import Effort, problem_of
 from toroids.align.trunk import compared, extended
-from toroids.params import Params
+from toroids.params import Params, products
 from toroids.symmetry.group import SymmetryGroup
 
 # What was left untouched all differs by about as much, since one matrix makes the error.
@@ -35,7 +35,7 @@ def refitted(
     """
     if not any(space.of("rotate") for space in group.spaces):
         return None
-    changes = {name: _change(reference[name], params[name]) for name in group.parameters}
+    changes = {name: _change(reference, params, name) for name in group.parameters}
     least = min((x for x in changes.values() if x > rounding), default=0.0)
     names = [name for name, change in changes.items() if change <= ALIKE * least]
     part = compared(group, names)
@@ -48,6 +48,6 @@ def refitted(
     return Position(group, params, extended(position.element, group, names)).tensors
 
 
-def _change(a: torch.Tensor, b: torch.Tensor) -> float:
-    size = float(a.double().norm())
-    return float((a.double() - b.double()).norm()) / size if size else 0.0
+def _change(a: Params, b: Params, name: str) -> float:
+    found = products(a, b, [name])
+    return math.sqrt(found.step / found.first) if found.first else 0.0

@@ -42,7 +42,7 @@ class _Slots:
         read: gives what stands there.
         put: makes it what it was.
         write: sets one entry.
-        skipped: keys under which nothing is said to change.
+        skipped: keys under which nothing is said to change, or followed.
         grows: the list that it is, if it is one.
         before: what stood there.
     """
@@ -177,7 +177,8 @@ class Kept:
     def _noted(self, slots: _Slots) -> Iterator[tuple[str, Any]]:
         self._slots.append(slots)
         for key, value in slots.before.items():
-            yield slots.named(key), value
+            if key not in slots.skipped:
+                yield slots.named(key), value
 
     def _mapping(
         self, name: str, live: dict[Any, Any], own: Container[Any] = ()
@@ -189,11 +190,7 @@ class Kept:
             live.update(before)
 
         # some look up other things than they hold
-        slots = _Slots(name, lambda: dict(dict.items(live)), put, live.__setitem__, own)
-        self._slots.append(slots)
-        for key, value in slots.before.items():
-            if key not in own:
-                yield slots.named(key), value
+        return self._noted(_Slots(name, lambda: dict(dict.items(live)), put, live.__setitem__, own))
 
     def _sequence(self, name: str, live: list[Any] | deque[Any]) -> Iterator[tuple[str, Any]]:
         def put(before: dict[int, Any]) -> None:

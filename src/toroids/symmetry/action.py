@@ -239,20 +239,22 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
     variances = {norm.variance: params[norm.variance] for norm in norms}
     home = torch.arange(space.size)
     still = bool((choice.permutation.cpu() == home).all())
-    held = Counter(id(params[leg.tensor]) for leg in space.legs if leg.tensor in params)
+    names = {leg.tensor for leg in space.legs if leg.tensor in params}
+    held = Counter(id(params[name]) for name in names)
+    shared = {tensor for tensor, count in held.items() if count > 1}
     done: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}  # of what several names hold
     for position, leg in enumerate(space.legs):
         if leg.tensor not in params:
             continue
         tensor = params[leg.tensor]
         way = (id(tensor), *_way(space, position))
-        if way not in done or done[way][0] is not tensor:
-            moved = move_leg(space, position, choice, tensor, still=still)
-            if held[id(tensor)] > 1:
-                done[way] = tensor, moved
-            params[leg.tensor] = moved
-        else:
+        if way in done:
             params[leg.tensor] = done[way][1]
+            continue
+        moved = params[leg.tensor] = move_leg(space, position, choice, tensor, still=still)
+        if id(tensor) in shared:
+            done[way] = tensor, moved  # both are kept, so that no other takes their ids
+            shared.add(id(moved))
     if space.of("rotate") and choice.mix is not None:
         _rotate(space, choice.mix, params)
     if choice.log_scales is not None:

@@ -5,15 +5,17 @@ import itertools
 from collections.abc import Iterable
 from functools import cache
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
+Line: TypeAlias = tuple[str, int]  # a file, and the number of a line in it
 LONGEST = 512  # numbers in code that may be lengths
 SOME = 50  # entries of a list of numbers that code names
 # modules through which calls pass
 BETWEEN = ("torch.overrides", "torch._tensor", "toroids.discovery.tracing.lengths")
 OURS = ("torch.", "toroids.evaluation.", "toroids.discovery.")  # whose questions decide nothing
+WATCHING = ("toroids.discovery.tracing.given",)  # which asks for somebody else
 CALLER = "toroids.discovery.tracing.trace"  # which calls the module
 
 
@@ -24,6 +26,16 @@ def asking(frame: FrameType | None) -> FrameType | None:
     if frame is None or str(frame.f_globals.get("__name__", "")).startswith(OURS):
         return None
     return frame
+
+
+def line_of(frame: FrameType | None) -> Line:
+    """The file and the line that run, or that have called what runs, which are of a forward."""
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if name not in WATCHING and name.partition(".")[0] != "torch":
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return "", 0
 
 
 def handlers(frame: FrameType | None) -> list[FrameType]:

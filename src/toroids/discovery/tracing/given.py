@@ -9,7 +9,6 @@ a number of the data has been read, nothing counts as made of numbers alone.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FrameType
 from typing import Any, TypeAlias
 
 import torch
@@ -18,9 +17,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from toroids.discovery.tracing.example import Example
+from toroids.discovery.tracing.frames import Line, line_of
 
-Asking: TypeAlias = tuple[str, int]  # a file and a line
-Answers: TypeAlias = Mapping[Asking, Sequence[Any]]
+Answers: TypeAlias = Mapping[Line, Sequence[Any]]
 READ = (
     Tensor.__bool__, Tensor.item, Tensor.tolist, Tensor.__int__, Tensor.__float__, Tensor.__index__,
 )  # fmt: skip
@@ -52,7 +51,7 @@ class Given(TorchFunctionMode):
         self._given = answers or {}
         self._made = {id(tensor): tensor for tensor in _unsaved(model)}
         self._read = False
-        self.answers: dict[Asking, list[Any]] = {}
+        self.answers: dict[Line, list[Any]] = {}
 
     def __torch_function__(
         self,
@@ -100,22 +99,11 @@ class Given(TorchFunctionMode):
         return value
 
     def _answer(self, func: Callable[..., Any], args: Sequence[Any]) -> Any:
-        place = _asking()  # a trace may leave out questions that a call asks
+        place = line_of(sys._getframe(1))  # a trace may leave out questions that a call asks
         given, answers = self._given.get(place, ()), self.answers.setdefault(place, [])
         found = given[len(answers)] if len(answers) < len(given) else func(*args)
         answers.append(found)
         return found
-
-
-def _asking() -> Asking:
-    """The file and the line that ask, which are not PyTorch's."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__"))
-        if name != __name__ and name.partition(".")[0] != "torch":
-            return frame.f_code.co_filename, frame.f_lineno
-        frame = frame.f_back
-    return "", 0
 
 
 def _is_whole(tensor: Tensor) -> bool:
