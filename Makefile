@@ -14,22 +14,19 @@ TORCH_VERSION := 2.13.0
 # PyTorch's own index of CPU builds, asked only where pip's usual sources hold none.
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: study test lint tests test-all check docs bench clean
+.PHONY: study test lint test-all check docs bench clean
 .DELETE_ON_ERROR:
 
 study: .venv/study.stamp
 	$(BIN)/toroids study $(FILE) --engine processes
 
-test: .venv/test.stamp
-	@$(MAKE) --no-print-directory --jobs 2 lint tests
+test: lint
+	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 lint: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-
-tests: .venv/test.stamp
-	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 test-all: .venv/test.stamp
 	$(BIN)/pytest --numprocesses auto --dist loadgroup --long --generated 2000 --operators all

@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group("engines"))
 
 
-def eventually(condition, seconds=60.0):
+def eventually(condition, seconds=180.0):  # Ray starts in a minute beside other work
     """Waits until a condition holds, and says whether it did."""
     end = time.monotonic() + seconds
     while not condition():
