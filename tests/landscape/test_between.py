@@ -19,7 +19,7 @@ def between(make, widths, output, **settings):
     return Between(landscape, td.align(group, b, to=a), a, b, points=5, **settings)
 
 
-def test_real_networks_are_joined_in_five_ways():
+def test_real_networks_are_joined_in_six_ways():
     found = between(td.models.fully_connected, [4, 6, 3], "classifier")
     assert found.ways == WAYS
     assert isinstance(found.landscape.on, td.Toroid)
@@ -65,3 +65,26 @@ def test_the_noise_is_that_of_the_manifold():
         found = between(make, [5, 5, 3], output)
         energy = td.local_energy(found.landscape, found.alignment.reference, (0.1,), 2)
         assert energy.kind == kind
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_the_balanced_line_of_a_moved_copy_stays_where_it_is(activation):
+    model = td.models.fully_connected([4, 6, 6, 3], activation=activation, seed=0).double()
+    inputs = torch.randn(40, 4, dtype=torch.float64)
+    group = td.discover(model, inputs, output="classifier")
+    a = model.state_dict()
+    b = group.apply(group.random(), a)
+    path = joined(group, td.align(group, b, to=a), a, b, ["balanced"])["balanced"]
+    start, middle = path(0.0), path(0.5)
+    assert max((start[name] - middle[name]).abs().max() for name in start) < 1e-9
+    scales = group.restricted({"rescale"})  # of tanh units there are none
+    rescaled = scales.apply(scales.random(), start)
+    weights = [name for name in group.parameters if "output" not in name]
+    assert norm(start, weights) <= norm(rescaled, weights)
+    assert (
+        td.Toroid(group).distance(td.canonicalize(group, start), td.canonicalize(group, a)) < 1e-9
+    )
+
+
+def norm(params, names):
+    return sum(params[name].square().sum() for name in names)

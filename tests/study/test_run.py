@@ -10,6 +10,7 @@ from small_study import SMALL, of_kind, without_times, write_toml
 import toroids as td
 from toroids.design.config import StudyConfig, load_config
 from toroids.errors import ToroidsError
+from toroids.landscape.joined import WAYS
 from toroids.report.page import write_report
 from toroids.study import run as run_module
 from toroids.study.engines.engine import Finished
@@ -52,7 +53,7 @@ def test_every_task_left_its_row_and_its_weights(run, rows):
     assert files == sorted(row["name"] for row in networks)
     assert sum(bool(row["profiles"]) for row in pairs) == 8
     for row in pairs:
-        assert set(row["profiles"]) <= {"raw", "normalised", "aligned", "both", "geodesic"}
+        assert set(row["profiles"]) <= set(WAYS)
     assert len(of_kind(rows, "claim")) == 8
 
 

@@ -9,7 +9,7 @@ from toroids.geometry.toroid import Toroid
 from toroids.params import Params
 from toroids.symmetry.group import SymmetryGroup
 
-WAYS = ("raw", "normalised", "aligned", "both", "geodesic")
+WAYS = ("raw", "normalised", "aligned", "balanced", "both", "geodesic")
 
 
 def joined(
@@ -20,7 +20,7 @@ def joined(
     ways: Sequence[str] = WAYS,
     bias: bool = True,
 ) -> dict[str, Path]:
-    """Joins two networks in up to five ways.
+    """Joins two networks in up to six ways.
 
     Args:
         group: the architecture's symmetry group.
@@ -32,8 +32,9 @@ def joined(
 
     Returns:
         By name: "raw", the straight line between the two as they came; "normalised", between their
-        canonical forms; "aligned", between `a` and the units of `b` moved but not rescaled; "both",
-        canonical and aligned; "geodesic", the same on the toroid.
+        canonical forms; "aligned", between `a` and the units of `b` moved but not rescaled;
+        "balanced", aligned and of least norm among all rescaled; "both", canonical and aligned;
+        "geodesic", the same on the toroid.
 
     Raises:
         ParamsError: two units are antipodal, so that there is no geodesic.
@@ -43,7 +44,13 @@ def joined(
         "raw": lambda: Line(a, b),
         "normalised": lambda: Line(start, canonicalize(group, b, bias=bias)),
         "aligned": lambda: Line(a, group.apply(alignment.element, b)),
+        "balanced": lambda: Line(*(_balanced(group, w, bias) for w in (start, end))),
         "both": lambda: Line(start, end),
         "geodesic": lambda: Toroid(group, bias).geodesic(start, end),
     }
     return {way: makers[way]() for way in ways}
+
+
+def _balanced(group: SymmetryGroup, params: Params, bias: bool) -> Params:
+    """The least norm by scales alone: signs and matrices stay as the alignment chose them."""
+    return canonicalize(group.restricted({"rescale"}), params, gauge="balanced", bias=bias)

@@ -10,6 +10,7 @@ PATHS = {
     "raw": "line, raw",
     "normalised": "line, normalised",
     "aligned": "line, aligned",
+    "balanced": "line, balanced and aligned",
     "both": "line, normalised and aligned",
     "geodesic": "geodesic, normalised and aligned",
     "flips_raw": "random flips, not aligned",
@@ -70,8 +71,9 @@ WORDS = {
         disturbed="Every weight w becomes w (1 + σ z) with z standard normal",
         disturbance="relative weight noise σ",
         quoted="σ\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{0:g}",
-        joined="Five ways to join two networks: the straight line between the weights as trained, "
-        "after normalising every unit, after aligning the units, after both, and the geodesic on "
+        joined="Six ways to join two networks: the straight line between the weights as trained, "
+        "after normalising every unit, after aligning the units, after aligning them and giving "
+        "every unit the scale of least norm, after aligning and normalising, and the geodesic on "
         "the toroid.",
     ),
     HYPERCUBE: Words(

@@ -28,6 +28,7 @@ PATH_STYLES = {
     "raw": (GREY, "dot", "circle-open"),
     "normalised": ("#E69F00", "dashdot", "square-open"),
     "aligned": ("#56B4E9", "dash", "triangle-up"),
+    "balanced": ("#D55E00", "longdashdot", "cross"),
     "both": ("#CC79A7", "longdash", "diamond"),
     "geodesic": ("#0072B2", "solid", "circle"),
     "permutations": ("#E69F00", "dashdot", "square-open"),

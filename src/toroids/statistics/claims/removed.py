@@ -3,11 +3,12 @@
 The same pairs are compared on two paths: the line between raw networks, between normalised ones,
 between aligned ones, between those of which both was removed, and the geodesic of the latter. All
 profiled pairs of the architecture count. The claim is that removing both lowers the barrier, and
-lower than removing either alone; the single contributions are stated beside it. Where a study asks
-for the parts of the group, so are theirs: permutations, scales, matrices of heads, rotations of the
-stream, and an alignment that is learned. Binary networks
-have no scale to be normalised: flips in random orders before and after alignment are compared, and
-what a greedy order gains is stated beside it.
+lower than removing either alone; the single contributions are stated beside it, as is the line
+between aligned networks that are balanced instead, of least norm among all rescaled. Where a study
+asks for the parts of the group, so are theirs: permutations, scales, matrices of heads, rotations
+of the stream, and an alignment that is learned. Binary networks have no scale to be normalised:
+flips in random orders before and after alignment are compared, and what a greedy order gains is
+stated beside it.
 """
 
 from toroids.statistics.claims.effect import Effect, effect
@@ -30,6 +31,8 @@ REAL = (
     ("raw", "aligned", False),
     ("raw", "both", False),
     ("both", "geodesic", False),
+    ("aligned", "balanced", False),
+    ("geodesic", "balanced", False),
     ("raw", "permutations", False),
     ("permutations", "scales", False),
     ("scales", "heads", False),
