@@ -76,7 +76,7 @@ def test_a_script_without_a_guard_runs_once(start, tmp_path):
     assert (tmp_path / "executed").read_text() == "once "
 
 
-@pytest.mark.parametrize("name", ["processes", "ray"])
+@pytest.mark.parametrize("name", ["processes", pytest.param("ray", marks=pytest.mark.long)])
 def test_workers_end_when_their_parent_is_killed(start, tmp_path, name):
     process = start(60.0, name)
     assert eventually(lambda: len(workers(tmp_path)) == 2)

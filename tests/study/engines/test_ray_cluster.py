@@ -74,6 +74,7 @@ def test_a_worker_that_dies_in_the_middle_loses_its_job_and_no_other(cluster, en
     assert engine.next().outcome.row["index"] == 0
 
 
+@pytest.mark.long
 def test_a_driver_that_dies_is_one_sentence_and_its_jobs_are_cancelled(cluster, tmp_path):
     engine = RayCluster(cluster.address, function=FUNCTION)
     for index in range(2):
@@ -130,6 +131,7 @@ def test_a_network_is_sent_once(engines, weights, monkeypatch):
     assert loaded == [weights]
 
 
+@pytest.mark.long
 def test_fractions_of_gpus_limit_the_slots(cluster):
     with RayCluster(cluster.address, 1.0, FUNCTION) as engine:
         assert engine.slots == 1
@@ -139,6 +141,7 @@ def test_fractions_of_gpus_limit_the_slots(cluster):
         assert engine.next().outcome
 
 
+@pytest.mark.long
 def test_closing_cancels_what_runs(cluster, tmp_path):
     engine = RayCluster(cluster.address, function=FUNCTION)
     for index in range(3):

@@ -63,6 +63,7 @@ def test_all_cores_and_a_worker_that_is_killed(expected, tmp_path):
     assert of_kind(rows, "failed") == []
 
 
+@pytest.mark.long
 def test_a_cluster_of_which_a_node_is_killed(expected, tmp_path, cluster):
     with RayCluster(cluster.address) as engine:
         run(tmp_path / "run", engine, 20, lambda: cluster.do("kill"))
