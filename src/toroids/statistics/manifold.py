@@ -13,7 +13,7 @@ class Manifold:
         distance: the measure that compares networks of all sizes.
         unit: of that.
         direct: the path between aligned networks on which nothing is left to remove.
-        direct_beside: paths that are stated beside it and decide nothing, as the best of many.
+        lowest: of all such paths the one by which it goes whether there is a low one.
         bend: the path over a trained bend by which claims go.
         bend_beside: those that are stated beside it.
         disturbance: what weights undergo at a strength, for str.format; 100 times it comes second.
@@ -23,7 +23,7 @@ class Manifold:
     distance: str
     unit: Literal["radians", "fraction"]
     direct: str
-    direct_beside: tuple[str, ...]
+    lowest: str
     bend: str
     bend_beside: tuple[str, ...]
     disturbance: str
@@ -34,7 +34,7 @@ TOROID = Manifold(
     distance="mean_angle",
     unit="radians",
     direct="geodesic",
-    direct_beside=(),
+    lowest="geodesic",
     bend="bend",
     bend_beside=(),
     disturbance="sigma {0:g}",
@@ -44,7 +44,7 @@ HYPERCUBE = Manifold(
     distance="hamming",
     unit="fraction",
     direct="flips",  # in random orders, of which every one is a geodesic
-    direct_beside=("flips_greedy",),
+    lowest="flips_greedy",  # half of the differing weights flipped at random is no low point
     bend="bend_greedy",  # the claim is that such a path exists
     bend_beside=("bend",),
     disturbance="{1:g} % of the weights flipped",

@@ -40,7 +40,7 @@ def claims():
 
 @pytest.fixture(scope="module")
 def binary():
-    return claims_of(binary=True)
+    return claims_of(binary=True, truth=Truth(greedy=0.9))
 
 
 def test_all_hold_where_all_are_planted(claims):
@@ -51,7 +51,9 @@ def test_all_hold_where_all_are_planted(claims):
 
 def test_the_same_picture_of_binary_networks(binary):
     assert set(verdicts(binary).values()) == {"holds"}
-    assert binary["R6"]["reason"] == "5 of R1 to R5 hold."
+    required = [e for i in range(1, 6) for e in binary[f"R{i}"]["effects"] if e["required"]]
+    assert binary["R6"]["effects"] == required
+    assert binary["R6"]["reason"].endswith("; of R1 to R5 R1, R2, R3, R4, R5 hold.")
 
 
 def test_rows_follow_the_schema(claims, binary):
@@ -158,22 +160,26 @@ def test_tolerance_and_bound_are_the_studys():
     assert named(loose["R4"], "within")["bound"] == 0.001
 
 
-def test_greedy_orders_of_flips_are_stated_beside_random_ones(binary):
-    assert not named(binary["R4"], "flips_greedy within")["required"]
-    assert named(binary["R4"], "flips within")["required"]
+def test_low_paths_go_by_greedy_orders_of_flips_and_comparisons_by_random_ones(binary):
+    assert named(binary["R4"], "flips_greedy within")["required"]
+    assert not named(binary["R4"], "flips within")["required"]
+    assert named(binary["R4"], "flips, adversarial_sgd minus")["required"]
+    assert not named(binary["R4"], "flips_greedy, adversarial_sgd minus")["required"]
     assert named(binary["R5"], "greedy order, sgd")["required"]
     assert not named(binary["R5"], "over a bend, sgd")["required"]
     assert not named(binary["R7"], "flips minus that on flips_greedy")["required"]
-    assert not named(binary["R8"], "flips_greedy, replicated_sgd minus")["required"]
+    assert named(binary["R8"], "reach, replicated_sgd minus")["required"]
+    assert not named(binary["R8"], "reach on flips, replicated_sgd minus")["required"]
 
 
-def test_r6_counts_what_does_not_hold():
+def test_r6_says_what_does_not_hold():
     claims = claims_of(binary=True, truth=Truth(bend=0.05), bends=True)
     assert claims["R6"]["verdict"] == "does not hold"
-    assert claims["R6"]["reason"] == "4 of R1 to R5 hold; R5 does not hold."
+    assert claims["R6"]["reason"].startswith("Barrier over a bend in greedy order")
+    assert claims["R6"]["reason"].endswith("; of R1 to R5 R1, R2, R3, R4 hold.")
     claims = claims_of(binary=True, bends=False)
-    assert claims["R6"]["verdict"] == "undecided"
-    assert claims["R6"]["reason"] == "4 of R1 to R5 hold; R5 is not tested."
+    assert claims["R6"]["verdict"] == "not tested"
+    assert claims["R6"]["reason"] == "Not tested: R5; of R1 to R5 R1, R2, R3, R4 hold."
 
 
 def test_the_centre_reaches_most(claims):

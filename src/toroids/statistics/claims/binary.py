@@ -1,46 +1,33 @@
-"""R6: binary weights and activations show the same picture, R1 to R5."""
+"""R6: binary weights and activations show the same picture, R1 to R5.
+
+Its effects are all those on which R1 to R5 hang, of the same binary networks: how much flatter one
+solver is than another, what goes with flatness, how small barriers are, and whether bends exist.
+"""
 
 from collections.abc import Sequence
 
 from toroids.statistics.claims.evidence import Evidence
-from toroids.statistics.claims.verdict import Claim
+from toroids.statistics.claims.verdict import Claim, judge
 
 STATEMENT = "Binary weights and activations show the same picture: R1 to R5 hold for them too."
 
 
 def binary(evidence: Evidence, others: Sequence[Claim]) -> Claim:
-    """Tests R6: all of the others must hold.
+    """Tests R6: every effect that R1 to R5 require is required.
 
     Args:
         evidence: of one architecture.
         others: R1 to R5 on the same architecture.
 
     Returns:
-        The claim, without effects of its own: it holds if all do, does not if one does not, is not
-        tested if none is, and else undecided.
+        The claim; it cannot hold where one of the others is not tested.
     """
     if not evidence.binary:
         return Claim("R6", STATEMENT, "not tested", "The weights of this architecture are real.")
-    by_verdict = {
-        verdict: [other.claim for other in others if other.verdict == verdict]
-        for verdict in ("holds", "does not hold", "undecided", "not tested")
-    }
-    listed = [
-        f"{', '.join(claims)} {_verb(verdict, len(claims))}"
-        for verdict, claims in by_verdict.items()
-        if claims and verdict != "holds"
-    ]
-    count = len(by_verdict["holds"])
-    reason = "; ".join([f"{count} of R1 to R5 {'holds' if count == 1 else 'hold'}", *listed]) + "."
-    if by_verdict["does not hold"]:
-        return Claim("R6", STATEMENT, "does not hold", reason)
-    if count == len(others):
-        return Claim("R6", STATEMENT, "holds", reason)
-    tested = len(by_verdict["not tested"]) < len(others)
-    return Claim("R6", STATEMENT, "undecided" if tested else "not tested", reason)
-
-
-def _verb(verdict: str, count: int) -> str:
-    if verdict == "does not hold":
-        return verdict if count == 1 else "do not hold"
-    return f"{'is' if count == 1 else 'are'} {verdict}"
+    effects = [effect for other in others for effect in other.effects if effect.required]
+    untested = [other.claim for other in others if other.verdict == "not tested"]
+    missing = f"Not tested: {', '.join(untested)}." if untested else ""
+    holding = [other.claim for other in others if other.verdict == "holds"]
+    verb = "hold" if len(holding) > 1 else "holds"
+    remark = f"of R1 to R5 {', '.join(holding) or 'none'} {verb}"
+    return judge("R6", STATEMENT, effects, missing, remark)

@@ -64,6 +64,11 @@ class Evidence:
         return self.manifold.direct
 
     @property
+    def lowest(self) -> str:
+        """The path by which it goes whether there is a low one."""
+        return self.manifold.lowest
+
+    @property
     def measure(self) -> str:
         """The measure of distances."""
         return self.manifold.distance

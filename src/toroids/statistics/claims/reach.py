@@ -1,11 +1,11 @@
 """R8: wide flat minima are star centres.
 
-A network reaches another if the barrier on the aligned geodesic (of binary networks: of flips in
-random orders) is at most the tolerance; a barrier that is not finite is none that can be passed.
-Only profiled pairs count. Those within solvers are often all profiled and those across solvers
-are not, so a network's reach is the mean over solvers of the fraction of the solver's networks that
-it reaches: every solver counts alike, however many of its pairs are profiled. Solvers with one
-network are left out.
+A network reaches another if the barrier on the aligned geodesic is at most the tolerance; a barrier
+that is not finite is none that can be passed. Of binary networks it is that of flips in a greedy
+order, and those of random orders are stated beside. Only profiled pairs count. Those within solvers
+are often all profiled and those across solvers are not, so a network's reach is the mean over
+solvers of the fraction of the solver's networks that it reaches: every solver counts alike, however
+many of its pairs are profiled. Solvers with one network are left out.
 
 The claim has two parts: the networks of the flattest solver reach more than those of the sharpest,
 and over networks the increase falls with the reach. The centre is the network that reaches most, of
@@ -47,7 +47,7 @@ def reach(evidence: Evidence) -> Claim:
     if len(solvers) < 2:
         missing = "There are fewer than two solvers with two networks or more."
         return judge("R8", STATEMENT, missing=missing)
-    stars = Stars(evidence, evidence.path, tuple(solvers))
+    stars = Stars(evidence, evidence.lowest, tuple(solvers))
     bare = stars.bare
     if bare:
         return judge("R8", STATEMENT, missing=f"No pairs are profiled between {bare}.")
@@ -57,9 +57,9 @@ def reach(evidence: Evidence) -> Claim:
     else:
         effects.append(stars.correlation())
         remark = stars.centre()
-    for path in evidence.manifold.direct_beside:
-        beside = Stars(evidence, path, tuple(solvers))
-        effects += [] if beside.bare else beside.differences(required=False)
+    beside = Stars(evidence, evidence.path, tuple(solvers))
+    if evidence.path != evidence.lowest and not beside.bare:
+        effects += beside.differences(required=False)
     return judge("R8", STATEMENT, effects, missing, remark)
 
 
@@ -129,7 +129,7 @@ class Stars:
         """Compares the flattest solver with the sharpest, and states how much it reaches."""
         flattest, sharpest = self.solvers[0], self.solvers[-1]
         terms = [*self.of(flattest), *((-factor, side) for factor, side in self.of(sharpest))]
-        what = "reach" if self.path == self.evidence.path else f"reach on {self.path}"
+        what = "reach" if self.path == self.evidence.lowest else f"reach on {self.path}"
         return [
             effect(
                 f"{what}, {flattest} minus {sharpest}",
