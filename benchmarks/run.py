@@ -28,6 +28,7 @@ BENCHMARKS = (
     "canonical_form",
     "align_speed",
     "align_quality",
+    "ways",
     "align_many",
     "align_memory",
     "large",
