@@ -15,3 +15,10 @@ def test_large_pages_are_asked_for_unless_the_user_says_otherwise():
         command = [sys.executable, "-c", SCRIPT]
         done = subprocess.run(command, env=given, capture_output=True, text=True, check=True)
         assert done.stdout.split() == [expected]
+
+
+def test_the_package_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "toroids", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout.startswith("toroids 0."), done.stderr
