@@ -151,24 +151,39 @@ def check_shapes(
             )
 
 
-def check_alike(a: Params, b: Params) -> None:
+FIRST, SECOND = "the first network", "the second network"
+
+
+def check_alike(a: Params, b: Params, first: str = FIRST, second: str = SECOND) -> None:
     """Raises unless `a` and `b` agree in names, shapes, precision and device and are both finite.
+
+    Args:
+        a: parameters and buffers by name.
+        b: those that are compared with them.
+        first: how the message calls `a`.
+        second: how it calls `b`.
 
     Raises:
         ParamsError: names the first tensor that differs, or that is not finite.
     """
-    check_named(a, "the first network")
+    check_named(a, first)
     shapes = {name: tuple(tensor.shape) for name, tensor in a.items()}
-    check_shapes(b, shapes, "the second network", "the first network")
+    check_shapes(b, shapes, second, first)
     masks = {n: [torch.where(x[n].isinf(), x[n], 0).cpu() for x in (a, b)] for n in infinite_in(a)}
     alike = {name for name, (one, other) in masks.items() if torch.equal(one, other)}
-    check_finite(a, "the first network", alike)
-    check_finite(b, "the second network", alike)
-    check_placed_alike(a, b)
+    check_finite(a, first, alike)
+    check_finite(b, second, alike)
+    check_placed_alike(a, b, first, second)
 
 
-def check_placed_alike(a: Params, b: Params) -> None:
+def check_placed_alike(a: Params, b: Params, first: str = FIRST, second: str = SECOND) -> None:
     """Raises unless every tensor has the same precision and device in `a` as in `b`.
+
+    Args:
+        a: tensors by name.
+        b: those that are compared with them.
+        first: how the message calls `a`.
+        second: how it calls `b`.
 
     Raises:
         ParamsError: names the first tensor that differs.
@@ -177,8 +192,8 @@ def check_placed_alike(a: Params, b: Params) -> None:
         other = b[name]
         if (tensor.dtype, tensor.device) != (other.dtype, other.device):
             raise ParamsError(
-                f"`{name}` is {tensor.dtype} on {tensor.device} in the first network but "
-                f"{other.dtype} on {other.device} in the second; convert one of them."
+                f"`{name}` is {tensor.dtype} on {tensor.device} in {first} but "
+                f"{other.dtype} on {other.device} in {second}; convert one of them."
             )
 
 

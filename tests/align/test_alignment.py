@@ -121,7 +121,7 @@ def test_bad_requests():
         td.align(group, a, to=a, method="magic")
     with pytest.raises(ParamsError, match="`hidden1.weight` has shape"):
         td.align(group, network(1, (3, 5, 4, 2)), to=a)
-    with pytest.raises(ParamsError, match="`output.bias` in the second network .* NaN"):
+    with pytest.raises(ParamsError, match="`output.bias` in the network to be moved .* NaN"):
         td.align(group, {**a, "output.bias": torch.full((2,), float("nan"))}, to=a)
 
 
@@ -147,9 +147,7 @@ def test_parameters_that_require_gradients_are_aligned():
 def test_different_precisions_are_refused():
     a = network(0)
     group = td.symmetry.fully_connected_group(a)
-    with pytest.raises(
-        ParamsError, match="is torch.float64 on cpu in the first network but torch.f"
-    ):
+    with pytest.raises(ParamsError, match="is torch.float64 on cpu in the reference but torch.f"):
         td.align(group, {name: tensor.float() for name, tensor in a.items()}, to=a)
 
 

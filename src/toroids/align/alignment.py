@@ -217,7 +217,8 @@ def align(
     )
     for network in (params, to):
         check_floating(network, moved_weights(group))
-    check_alike(*({n: x for n, x in network.items() if n in shared} for network in (to, params)))
+    stays, moves = ({n: x for n, x in w.items() if n in shared} for w in (to, params))
+    check_alike(stays, moves, "the reference", "the network to be moved")
     reference, start = (
         canonicalize(own, network, bias=bias, batch_norm=batch_norm, scratch=scratch)
         for own, network in zip(groups, (to, params), strict=True)

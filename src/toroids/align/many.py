@@ -130,8 +130,8 @@ def align_many(
         raise ToroidsError(f"there is no method {method!r}; choose from {sorted(METHODS)}.")
     check_several(networks, 2, "networks to align")
     check_budget(budget)
-    for network in networks[1:]:
-        check_alike(networks[0], network)
+    for number, network in enumerate(networks[1:], 1):
+        check_alike(networks[0], network, "network 0", f"network {number}")
     folded = folding(group, batch_norm)
     starts = [canonicalize(group, n, bias=bias, batch_norm=batch_norm) for n in networks]
     group = folded.group if folded else group
