@@ -34,8 +34,7 @@ from toroids.cli.shared import (
     shown_progress,
 )
 from toroids.data.files import load_data
-from toroids.discovery.discover import group_of, proven
-from toroids.discovery.tracing.explore import explore
+from toroids.discovery.discover import find
 from toroids.errors import ConfigError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import metric_named
@@ -62,8 +61,7 @@ def symmetries(
         place.check()
     network = load_model(model, weights=False)
     examples = example_inputs(inputs, tokens, network)
-    explored = explore(network, examples, output_key)
-    group, found = proven(explored, group_of(explored, mode))
+    group, found = find(network, examples, mode, output_key).proven()
     if place is not None:
         place.write(group.to_json().encode())
     say(

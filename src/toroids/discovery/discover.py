@@ -7,9 +7,11 @@ The module is traced to graphs of tensor operators, at as many sizes of its inpu
 grant, numbers confirm: what fails is never handed out.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import torch
 from torch import nn
@@ -29,17 +31,25 @@ from toroids.discovery.proof.proof import (
     TOLERANCE,
     Atom,
     Deviation,
+    Subject,
+    atoms_of,
     subject_of,
     violations,
     without_atoms,
 )
 from toroids.discovery.proof.verify import Verification
+from toroids.discovery.tracing.equal_layers import Repeats, shortened
 from toroids.discovery.tracing.example import Inputs
 from toroids.discovery.tracing.explore import Explored, explore
+from toroids.discovery.unfolding import unfolded
 from toroids.errors import ProofWarning
 from toroids.symmetry.condition import Condition, digest_of
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import OutputMode
+
+# Modules of at most so many entries are proven whole, which takes a few minutes, also where most of
+# their equal layers were left out before.
+WHOLE = 2**31
 
 
 @checked
@@ -87,34 +97,109 @@ def discover(
         >>> [(space.name, space.size, sorted(space.actions)) for space in group.spaces]
         [('0', 8, ['permute', 'rescale'])]
     """
-    explored = explore(model, inputs, output_key, also)
-    group = group_of(explored, output)
-    if not verify:
-        return replace(group, notes=(*group.notes, "not verified: verify=False was asked for"))
-    return proven(explored, group)[0]
+    found = find(model, inputs, output, output_key, also)
+    if verify:
+        return found.proven()[0]
+    group = found.group
+    return replace(group, notes=(*group.notes, "not verified: verify=False was asked for"))
 
 
-def proven(explored: Explored, group: SymmetryGroup) -> tuple[SymmetryGroup, Verification]:
-    """Proves a group on random elements.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What the rules grant, and what they were applied to.
+
+    Attributes:
+        group: of the whole module, unverified.
+        explored: the traced module, perhaps without some of its equal layers.
+        inferred: the group of that.
+        repeats: which layers were left out, if any.
+    """
+
+    group: SymmetryGroup
+    explored: Explored
+    inferred: SymmetryGroup
+    repeats: Repeats | None = None
+
+    def proven(self) -> tuple[SymmetryGroup, Verification]:
+        """Proves the group on random elements.
+
+        Where equal layers were left out, the proof is of the others; and of the whole module on the
+        example, too, where that takes minutes at most.
+
+        Returns:
+            The group without what fails the proof, which is warned of; and by how much the rest
+            changes the outputs.
+        """
+        proof = _proof(self.explored, self.inferred)
+        if self.repeats is None:
+            return proof.group, Verification(proof.deviation, proof.subject)
+        bad = self.repeats.likes(proof.bad, atoms_of(self.group))
+        notes = proof.group.notes[len(self.inferred.notes) :]  # of what failed
+        group = without_atoms(self.group, bad)
+        group = replace(group, notes=(*group.notes, *notes))
+        trials, deviation = proof.subject.trials, proof.deviation
+        if sum(map(math.prod, group.shapes.values())) <= WHOLE:
+            whole = _proof(self.repeats.whole, group)
+            group, trials = whole.group, (*trials, *whole.subject.trials)
+            deviation = max(deviation, whole.deviation, key=attrgetter("size"))
+        return group, Verification(deviation, Subject(trials))
+
+
+def find(
+    model: nn.Module,
+    inputs: Inputs,
+    output: OutputMode = "values",
+    output_key: str | int | None = None,
+    also: Sequence[Inputs] = (),
+) -> Found:
+    """Finds the group of a module; of a large one by a few of its equal layers.
 
     Args:
-        explored: the traced module.
-        group: what the rules grant.
+        model: as in `discover`, as all else.
+        inputs: an example.
+        output: what the reader of the outputs cannot see.
+        output_key: the entry of a structured output that must be preserved.
+        also: further examples.
 
     Returns:
-        The group without what fails the proof, which is warned of; and by how much the rest
-        changes the outputs.
+        The group, to be proven.
     """
+    repeats = shortened(model, inputs, output_key)
+    if repeats is not None:
+        explored = explore(repeats.short, inputs, output_key, also)
+        inferred = group_of(explored, output)
+        group = unfolded(inferred, repeats)
+        if group is not None:
+            return Found(group, explored, inferred, repeats)
+    explored = explore(model, inputs, output_key, also)
+    group = group_of(explored, output)
+    return Found(group, explored, group)
+
+
+@dataclass(frozen=True, eq=False)
+class _Proof:
+    """What is left of a group, what failed, and how that was found."""
+
+    group: SymmetryGroup
+    bad: tuple[Atom, ...]
+    deviation: Deviation
+    subject: Subject
+
+
+def _proof(explored: Explored, group: SymmetryGroup) -> _Proof:
+    """Proves a group on random elements; what fails is left out and warned of."""
     generator = torch.Generator().manual_seed(0)
     keep = [condition.buffer for condition in group.conditions]
     subject = subject_of(explored, generator, keep=keep)
+    failed: tuple[Atom, ...] = ()
     while True:
         bad, deviation = violations(group, subject, generator)
         if not bad:
-            return group, Verification(deviation, subject)
+            return _Proof(group, failed, deviation, subject)
+        failed += tuple(bad)
         note = _failure(bad, deviation)
         name = type(explored.model).__name__
-        warnings.warn(f"`{name}`: {note}", ProofWarning, stacklevel=3)
+        warnings.warn(f"`{name}`: {note}", ProofWarning, stacklevel=4)
         group = without_atoms(group, bad)
         group = replace(group, notes=(*group.notes, note))
 

@@ -1,0 +1,218 @@
+"""The group of a whole network, from that of the network with most of its equal layers left out.
+
+What is found of a block of equal layers is found of every other: a space of the block comes once
+for each, and a space that many layers share, as a residual stream, has the legs of each. The blocks
+that stayed must say the same: whichever of them is taken for those that are left out, the group of
+the whole network is one.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from toroids.discovery.tracing.equal_layers import Repeats, layers_of
+from toroids.symmetry.condition import Condition, digest_of
+from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.space import Absorbed, Generator, Leg, Norm, Space
+
+Item = TypeVar("Item")
+
+
+class _Shared(Exception):
+    """Something names a block and other layers, so that it cannot be said of another block."""
+
+
+def unfolded(group: SymmetryGroup, repeats: Repeats) -> SymmetryGroup | None:
+    """Finds the group of a network of which equal layers were left out.
+
+    Args:
+        group: of the network without them.
+        repeats: which are left out.
+
+    Returns:
+        The group of the whole network; None where the blocks that stayed do not say the same.
+    """
+    starts = (repeats.start, repeats.start + repeats.period)
+    try:
+        one, other = (_Unfolding(repeats, start).group(group) for start in starts)
+    except _Shared:
+        return None
+    return one if one.spaces == other.spaces else None
+
+
+class _Unfolding:
+    """Puts a block of layers in the place of each that was left out."""
+
+    def __init__(self, repeats: Repeats, start: int) -> None:
+        """Takes the block that begins at a layer."""
+        self.repeats = repeats
+        self.block = range(start, start + repeats.period)
+        self.copies = range(repeats.left_out + 1)
+        self.layer = layers_of(repeats.path)
+
+    def renamed(self, text: str, copy: int) -> str:
+        """A text about the short network, as it is about the whole one and a copy of the block."""
+
+        def other(found: re.Match[str]) -> str:
+            number = int(found[2])
+            if number in self.block:
+                number += copy * self.repeats.period
+            elif number >= self.block.stop:
+                number += self.repeats.missing
+            return f"{found[1]}{number}"
+
+        return self.layer.sub(other, text)
+
+    def is_inside(self, *texts: str) -> bool | None:
+        """Whether texts name layers of the block only; None if they name others, or none, too."""
+        named = [{int(x[2]) in self.block for x in self.layer.finditer(text)} for text in texts]
+        inside = set[bool]().union(*(found or {False} for found in named))
+        return None if len(inside) > 1 else inside == {True}
+
+    def spread(
+        self, items: Sequence[Item], names: Callable[[Item], Collection[str]]
+    ) -> Iterator[tuple[Item, int]]:
+        """Items in their order, those of the block once for every copy of it, with its number."""
+        run: list[Item] = []
+        for item in items:
+            if self.is_inside(*names(item)):
+                run.append(item)
+                continue
+            yield from ((x, copy) for copy in self.copies for x in run)
+            run.clear()
+            yield item, 0
+        yield from ((x, copy) for copy in self.copies for x in run)
+
+    def parts(
+        self, items: Sequence[Item], names: Callable[[Item], Collection[str]]
+    ) -> Iterator[tuple[Item, int]]:
+        """The same for what belongs to one block or to none."""
+        if any(self.is_inside(*names(item)) is None for item in items):
+            raise _Shared
+        yield from self.spread(items, names)
+
+    def group(self, group: SymmetryGroup) -> SymmetryGroup:
+        """The group of the whole network."""
+        program = self.repeats.program
+        return SymmetryGroup(
+            spaces=tuple(self.space(x, copy) for x, copy in self.spread(group.spaces, _of_space)),
+            shapes=program.shapes,
+            output=replace(
+                group.output, legs=tuple(self.leg(leg, 0) for leg in group.output.legs)
+            ),
+            buffers=frozenset(program.shapes) - (program.parameters - program.whole),
+            notes=(*dict.fromkeys(self.texts(group.notes)), self.note()),
+            tied={name: names[0] for names in program.aliases.values() for name in names[1:]},
+            binary=frozenset(self.texts(sorted(group.binary))),
+            conditions=self.conditions(group.conditions),
+        )
+
+    def note(self) -> str:
+        """Says what was left out."""
+        count, missing = self.repeats.count, self.repeats.missing
+        return (
+            f"found with {count - missing} of the {count} layers in `{self.repeats.path}`, to "
+            f"which all that these notes count and the proof's draws belong: in a trace of the "
+            f"whole network on the example the other {missing} repeat, operator by operator, what "
+            "those do"
+        )
+
+    def texts(self, texts: Sequence[str]) -> Iterator[str]:
+        """Texts that name tensors, once for every copy of the block that they are about."""
+        for text, copy in self.parts(texts, lambda text: [text]):
+            yield self.renamed(text, copy)
+
+    def conditions(self, conditions: Sequence[Condition]) -> tuple[Condition, ...]:
+        """Conditions on the numbers that the whole network holds."""
+        values = {s.name: s.value for s in self.repeats.program.sources.values()}
+        names = self.texts([condition.buffer for condition in conditions])
+        return tuple(Condition(name, digest_of(values[name])) for name in names)
+
+    def space(self, space: Space, copy: int) -> Space:
+        """A space of the whole network: one of the block's own, or with the legs of every block."""
+        own = bool(self.is_inside(*_of_space(space)))
+        if not own and self.is_inside(*space.within) is not False:
+            raise _Shared
+
+        def all_of(items: Sequence[Item], names: Callable[[Item], Collection[str]]) -> Any:
+            return [(x, copy) for x in items] if own else [*self.parts(items, names)]
+
+        legs = all_of(range(len(space.legs)), lambda i: [space.legs[i].tensor])
+        names = partial(_of_generator, space)
+        generators = (
+            [(g, copy, True) for g in space.generators]
+            if own
+            else [(g, c, self.is_inside(*names(g))) for g, c in self.spread(space.generators, names)]
+        )
+        return replace(
+            space,
+            name=self.renamed(space.name, copy),
+            within=tuple(self.renamed(name, copy) for name in space.within),
+            legs=tuple(self.leg(space.legs[i], c) for i, c in legs),
+            norms=tuple(self.norm(x, c) for x, c in all_of(space.norms, _of_norm)),
+            generators=tuple(
+                self.of_block(g, c, legs) if local else self.of_all(g, legs)
+                for g, c, local in generators
+            ),
+        )
+
+    def of_block(
+        self, generator: Generator, copy: int, legs: Sequence[tuple[int, int]]
+    ) -> Generator:
+        """What acts on the legs of one copy of the block only."""
+        powers = generator.exponents
+        return replace(
+            generator,
+            exponents=tuple(powers[i] if c == copy else 0.0 for i, c in legs),
+            absorbed=tuple(self.absorbed(x, copy) for x in generator.absorbed),
+        )
+
+    def of_all(self, generator: Generator, legs: Sequence[tuple[int, int]]) -> Generator:
+        """What acts on the legs of every copy alike."""
+        absorbed = self.parts(generator.absorbed, lambda x: [x.reader.tensor, x.bias])
+        return replace(
+            generator,
+            exponents=tuple(generator.exponents[i] for i, _ in legs),
+            absorbed=tuple(self.absorbed(x, c) for x, c in absorbed),
+        )
+
+    def leg(self, leg: Leg, copy: int) -> Leg:
+        """A leg of the whole network."""
+        tensor, operator = self.renamed(leg.tensor, copy), self.renamed(leg.operator, copy)
+        return replace(leg, tensor=tensor, operator=operator)
+
+    def absorbed(self, absorbed: Absorbed, copy: int) -> Absorbed:
+        """A bias of the whole network that takes back a shift."""
+        reader = self.leg(absorbed.reader, copy)
+        return replace(absorbed, reader=reader, bias=self.renamed(absorbed.bias, copy))
+
+    def norm(self, norm: Norm, copy: int) -> Norm:
+        """A batch norm of the whole network."""
+        names = {
+            field: value if value is None else self.renamed(value, copy)
+            for field, value in vars(norm).items()
+            if field != "eps"
+        }
+        return replace(norm, **names)
+
+
+def _of_space(space: Space) -> list[str]:
+    """Names of tensors on which a space acts."""
+    norms = [name for norm in space.norms for name in _of_norm(norm)]
+    return [*(leg.tensor for leg in space.legs), *norms, *space.within]
+
+
+def _of_norm(norm: Norm) -> list[str]:
+    return [name for name in (norm.weight, norm.bias, norm.mean, norm.variance) if name]
+
+
+def _of_generator(space: Space, generator: Generator) -> list[str]:
+    """Names of the tensors that a generator changes."""
+    legs = [
+        leg.tensor
+        for leg, power in zip(space.legs, generator.exponents, strict=True)
+        if power
+    ]  # fmt: skip
+    return [*legs, *(name for x in generator.absorbed for name in (x.reader.tensor, x.bias))]
