@@ -99,9 +99,7 @@ class _Unfolding:
         return SymmetryGroup(
             spaces=tuple(self.space(x, copy) for x, copy in self.spread(group.spaces, _of_space)),
             shapes=program.shapes,
-            output=replace(
-                group.output, legs=tuple(self.leg(leg, 0) for leg in group.output.legs)
-            ),
+            output=replace(group.output, legs=tuple(self.leg(leg, 0) for leg in group.output.legs)),
             buffers=frozenset(program.shapes) - (program.parameters - program.whole),
             notes=(*dict.fromkeys(self.texts(group.notes)), self.note()),
             tied={name: names[0] for names in program.aliases.values() for name in names[1:]},
@@ -144,7 +142,9 @@ class _Unfolding:
         generators = (
             [(g, copy, True) for g in space.generators]
             if own
-            else [(g, c, self.is_inside(*names(g))) for g, c in self.spread(space.generators, names)]
+            else [
+                (g, c, self.is_inside(*names(g))) for g, c in self.spread(space.generators, names)
+            ]
         )
         return replace(
             space,

@@ -12,7 +12,7 @@ D t, with all but Q. Shifts are added when all spaces have moved.
 
 import math
 from collections import Counter
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +24,8 @@ from toroids.symmetry.matrices import check_rotation, product, random_matrix
 from toroids.symmetry.space import Absorbed, Kind, Leg, Norm, Space
 from toroids.symmetry.units import along, permuted, vectors, with_vectors
 
+# Tensors of so many entries are scaled in place where nobody else holds them.
+LARGE = 2**22
 Draw = Callable[[Space, torch.Generator | None], Tensor | None]
 
 
@@ -243,18 +245,22 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
     held = Counter(id(params[name]) for name in names)
     shared = {tensor for tensor, count in held.items() if count > 1}
     done: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}  # of what several names hold
+    together = {} if still else _together(space, names)
     for position, leg in enumerate(space.legs):
         if leg.tensor not in params:
             continue
         tensor = params[leg.tensor]
-        way = (id(tensor), *_way(space, position))
+        legs = together.get(position, ())
+        way = (id(tensor), *_way(space, position), *(leg.positions for leg in legs))
         if way in done:
             params[leg.tensor] = done[way][1]
             continue
-        moved = params[leg.tensor] = move_leg(space, position, choice, tensor, still=still)
+        moved = params[leg.tensor] = _moved(space, position, choice, tensor, legs)
         if id(tensor) in shared:
             done[way] = tensor, moved  # both are kept, so that no other takes their ids
             shared.add(id(moved))
+        del tensor, moved  # what is as large as they are is made next
+    done.clear()
     if space.of("rotate") and choice.mix is not None:
         _rotate(space, choice.mix, params)
     if choice.log_scales is not None:
@@ -269,37 +275,62 @@ def _way(space: Space, position: int) -> tuple[Any, ...]:
     return leg.axis, leg.span, leg.positions, leg.offset, exponents
 
 
-def move_leg(
-    space: Space, position: int, choice: SpaceElement, tensor: Tensor, *, still: bool = False
+def _together(space: Space, names: Collection[str]) -> dict[int, list[Leg]]:
+    """For every leg those along the same axis that are permuted with it, none where they were.
+
+    A tensor of which many legs lie along one axis, as the pairs of entries of every head do, is
+    copied once for all of them.
+
+    Returns:
+        The legs, by the position of the first of them.
+    """
+    found: dict[int, list[Leg]] = {}
+    first: dict[tuple[str, int], int] = {}
+    spans = {leg.tensor for leg in space.legs if leg.span > 1}
+    for position, leg in enumerate(space.legs):
+        if leg.tensor in names and leg.tensor in spans:
+            found[position] = [leg]
+        elif leg.tensor in names:
+            found.setdefault(first.setdefault((leg.tensor, leg.axis), position), []).append(leg)
+    return found
+
+
+def _moved(
+    space: Space, position: int, choice: SpaceElement, tensor: Tensor, together: Sequence[Leg]
 ) -> Tensor:
     """Permutes, scales, flips, turns in phase and mixes one leg of a space.
+
+    Shifts are left out, and so is an orthogonal matrix, which needs the gains of other legs.
 
     Args:
         space: the space.
         position: which leg.
-        choice: a checked choice of action on it; its shifts, and an orthogonal matrix, which needs
-            the gains of other legs, are left out.
+        choice: a checked choice of action on it.
         tensor: what the leg indexes.
-        still: whether the choice permutes nothing.
+        together: the legs that are permuted now.
 
     Returns:
         The moved tensor.
     """
     leg = space.legs[position]
-    if not still:
-        tensor = permuted(tensor, leg, choice.permutation)
-    moved = _linear(space, position, choice, tensor)
+    if together:
+        tensor = permuted(tensor, choice.permutation, *together)
+    moved = _linear(space, position, choice, tensor, own=bool(together) and not leg.offset)
     if not leg.offset or moved is tensor:
         return moved
     return moved + leg.offset * (_linear(space, position, choice, torch.ones_like(tensor)) - 1)
 
 
-def _linear(space: Space, position: int, choice: SpaceElement, tensor: Tensor) -> Tensor:
-    """Scales, flips, turns in phase and mixes what the network reads of a leg."""
+def _linear(
+    space: Space, position: int, choice: SpaceElement, tensor: Tensor, own: bool = False
+) -> Tensor:
+    """Scales, flips, turns in phase and mixes what a leg holds, in its place if it is `own`."""
     leg = space.legs[position]
     factors = _factors(space, choice, position)
     if factors is not None:
-        tensor = tensor * along(factors.to(tensor.device, tensor.dtype), tensor, leg, 1.0)
+        scales = along(factors.to(tensor.device, tensor.dtype), tensor, leg, 1.0)
+        in_place = own and tensor.numel() >= LARGE and not scales.requires_grad
+        tensor = tensor.mul_(scales) if in_place else tensor * scales
     if choice.phases is not None:
         tensor = _turned(space, position, choice.phases, tensor)
     if choice.mix is not None and space.of("mix"):
@@ -321,7 +352,7 @@ def carry_shift(space: Space, position: int, choice: SpaceElement, tensor: Tenso
         The same for the network that has moved.
     """
     leg = space.legs[position]
-    tensor = permuted(tensor, leg, choice.permutation)
+    tensor = permuted(tensor, choice.permutation, leg)
     if not space.of("rotate"):
         return _linear(space, position, choice, tensor)
     if choice.mix is None or not space.of("rotate")[0].exponents[position]:
@@ -353,8 +384,7 @@ def _turned(space: Space, position: int, phases: Tensor, tensor: Tensor) -> Tens
 
 def _rotate(space: Space, matrix: Tensor, params: MutableMapping[str, Tensor]) -> None:
     """Acts with D Q D^-1 on every leg that rotates."""
-    eye = torch.eye(space.size, dtype=matrix.dtype, device=matrix.device)
-    if not matrix.requires_grad and bool((matrix == eye).all()):
+    if not matrix.requires_grad and _is_identity(matrix[0]):
         return
     for position, leg in enumerate(space.legs):
         if not space.of("rotate")[0].exponents[position] or leg.tensor not in params:
@@ -363,8 +393,15 @@ def _rotate(space: Space, matrix: Tensor, params: MutableMapping[str, Tensor]) -
         tensor, turn = params[leg.tensor], matrix
         if gains is not None:
             gains = gains.to(turn)
-            turn = gains[:, None] * turn / gains
+            turn = gains[:, None] * turn
+            turn = turn / gains if turn.requires_grad else turn.div_(gains)
         params[leg.tensor] = _mixed(space, leg, turn, tensor)
+
+
+def _is_identity(matrix: Tensor) -> bool:
+    """Whether a matrix is exactly one; without another as large."""
+    ones = bool((matrix.diagonal() == 1).all())
+    return ones and int(torch.count_nonzero(matrix)) == len(matrix)
 
 
 def gains_before(space: Space, position: int, params: MutableMapping[str, Tensor]) -> Tensor | None:
@@ -480,7 +517,7 @@ def _keep_eps(
     factor = torch.ones_like(before, dtype=torch.float64)
     for position, leg in enumerate(space.legs):
         if leg.tensor == norm.variance:
-            before = permuted(before, leg, choice.permutation)
+            before = permuted(before, choice.permutation, leg)
             squares = _weighted(space, "rescale", position, choice.log_scales)
             if squares is not None:
                 factor = factor * along(squares.exp().to(before.device), before, leg, 1.0)

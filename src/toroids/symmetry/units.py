@@ -100,17 +100,27 @@ def with_vectors(tensor: Tensor, leg: Leg, moved: Tensor) -> Tensor:
     return block.reshape(tensor.shape)
 
 
-def permuted(tensor: Tensor, leg: Leg, permutation: Tensor) -> Tensor:
-    """Puts unit `permutation[c, i]` of every copy c in place i."""
+def permuted(tensor: Tensor, permutation: Tensor, *legs: Leg) -> Tensor:
+    """Puts unit `permutation[c, i]` of every copy c in place i.
+
+    Args:
+        tensor: a new one is returned.
+        permutation: (copies, size).
+        legs: where the units lie, all along the same axes, apart from each other.
+
+    Returns:
+        The permuted tensor.
+    """
     copies, size = permutation.shape
-    length = _length(tensor, leg)
-    held = torch.arange(length) if leg.index is None else leg.index
-    by_unit = held.view(copies, size, -1)
+    length = _length(tensor, legs[0])
     source = torch.arange(length)
-    source[held] = by_unit[torch.arange(copies)[:, None], permutation.cpu()].reshape(-1)
-    if leg.span == 1:
-        return tensor.index_select(leg.axis, source.to(tensor.device))
-    return _flat(tensor, leg).index_select(1, source.to(tensor.device)).reshape(tensor.shape)
+    for leg in legs:
+        held = torch.arange(length) if leg.index is None else leg.index
+        by_unit = held.view(copies, size, -1)
+        source[held] = by_unit[torch.arange(copies)[:, None], permutation.cpu()].reshape(-1)
+    if legs[0].span == 1:
+        return tensor.index_select(legs[0].axis, source.to(tensor.device))
+    return _flat(tensor, legs[0]).index_select(1, source.to(tensor.device)).reshape(tensor.shape)
 
 
 def _length(tensor: Tensor, leg: Leg) -> int:

@@ -79,7 +79,7 @@ def _at_width(group: SymmetryGroup, point: Params, names: list[str], width: int)
         for leg in space.legs:
             if size == 1 or leg.tensor not in starts:
                 continue
-            turned = permuted(starts[leg.tensor], leg, _turn(space, size))
+            turned = permuted(starts[leg.tensor], _turn(space, size), leg)
             pairs.append(torch.stack([starts[leg.tensor].reshape(-1), turned.reshape(-1)]))
             if leg.role == "read":
                 scaled[leg.tensor] = _weakened(scaled[leg.tensor], space, leg, size)

@@ -89,7 +89,9 @@ class Repeats:
         """
         end = self.start + KEPT * self.period
         known = {(self._first_like(name, end, self.missing), other) for name, other in some}
-        whole = [((self._first_like(name, end + self.missing), other), name) for name, other in among]
+        whole = [
+            ((self._first_like(name, end + self.missing), other), name) for name, other in among
+        ]
         return [(name, key[1]) for key, name in whole if key in known]
 
     def _first_like(self, name: str, end: int, missing: int = 0) -> str:
