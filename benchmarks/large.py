@@ -3,8 +3,9 @@
 Run it with `python benchmarks/large.py` on Linux with transformers installed; TMPDIR says where the
 networks are written. A language model of the Llama kind in bfloat16 lies in shards, and beside it a
 copy that a random element has moved, with noise of 0.1 % of every weight, as of a short fine-tune.
-Every step runs in a process of its own, on one thread; seconds are those of its processor, and the
-memory is what belongs to the process alone (RssAnon) beyond what it took before.
+Of the largest there is the configuration alone. Every step runs in a process of its own, on one
+thread; seconds are those of its processor, and the memory is what belongs to the process alone
+(RssAnon) beyond what it took before.
 
 Beside discovery stands drawing all weights in float64 and multiplying them with as many tokens as
 the example has, once for each of the proof's two runs. Beside the canonical form
@@ -34,7 +35,7 @@ from toroids.models.load import load_model, usual_inputs
 from toroids.params import Computed, inner_product
 
 # Of the model: hidden units, those of the feed-forward layers, layers, heads, heads of keys, words;
-# entries of a shard.
+# entries of a shard, none where only the configuration is written.
 Size = dict[str, int]
 SIZES: dict[str, Size] = {
     "133M": {
@@ -45,6 +46,14 @@ SIZES: dict[str, Size] = {
         "hidden": 2048, "inner": 5632, "layers": 22, "heads": 32, "keys": 4, "words": 32000,
         "shard": 2**28,
     },
+    "7B": {
+        "hidden": 4096, "inner": 11008, "layers": 32, "heads": 32, "keys": 32, "words": 32000,
+        "shard": 0,
+    },
+    "70B": {
+        "hidden": 8192, "inner": 28672, "layers": 80, "heads": 64, "keys": 8, "words": 32000,
+        "shard": 0,
+    },
 }  # fmt: skip
 QUICK: Size = {
     "hidden": 64, "inner": 1056, "layers": 2, "heads": 16, "keys": 4, "words": 500, "shard": 2**16,
@@ -53,8 +62,8 @@ NOISE = 1e-3
 GOAL = 3.0
 
 
-def write_model(folder: Path, size: Size) -> None:
-    """Writes a model with random weights, shard by shard."""
+def write_config(folder: Path, size: Size) -> None:
+    """Writes the configuration of a model."""
     import transformers  # type: ignore[import-not-found,unused-ignore]
 
     config = transformers.LlamaConfig(
@@ -68,6 +77,11 @@ def write_model(folder: Path, size: Size) -> None:
         architectures=["LlamaForCausalLM"],
     )
     config.save_pretrained(folder)
+
+
+def write_model(folder: Path, size: Size) -> None:
+    """Writes a model with random weights, shard by shard."""
+    write_config(folder, size)
     shapes = {n: x.shape for n, x in load_model(str(folder), weights=False).state_dict().items()}
     generator = torch.Generator().manual_seed(0)
     shards: list[dict[str, torch.Size]] = [{}]
@@ -116,7 +130,8 @@ def discovery(work: Path) -> list[float]:
     model = load_model(str(work / "a"), weights=False)
     found = []
     figures = watched(lambda: found.append(td.discover(model, usual_inputs(model))))
-    (work / "group.json").write_text(found[0].to_json())
+    if any((work / "a").glob("*.safetensors")):
+        (work / "group.json").write_text(found[0].to_json())
     return figures
 
 
@@ -225,6 +240,9 @@ def rows(quick: bool, parts: Sequence[str]) -> Iterator[Result]:
 
 
 def _steps(work: Path, size: Size) -> Iterator[Result]:
+    if not size["shard"]:
+        yield from _by_configuration(work, size)
+        return
     write_model(work / "a", size)
     entries = sum(math.prod(x) for x in open_checkpoint(work / "a").shapes.values())
     network = f"Llama of {entries / 1e6:.0f} M parameters"
@@ -241,6 +259,16 @@ def _steps(work: Path, size: Size) -> Iterator[Result]:
             f"{network}, {title}", "CPU s", found[:1], "bare work", beside[:1], goal=GOAL, note=note
         )
         yield Result(f"{network}, {title}: peak memory", "MB", found[1:2])
+
+
+def _by_configuration(work: Path, size: Size) -> Iterator[Result]:
+    """What takes no weights: nothing is as large as the network."""
+    write_config(work / "a", size)
+    model = load_model(str(work / "a"), weights=False)
+    network = f"Llama of {sum(x.numel() for x in model.parameters()) / 1e9:.1f} B parameters"
+    seconds, memory = apart(__file__, "--measure", "discovery", str(work))
+    yield Result(f"{network}, discovered and proven by its configuration", "CPU s", [seconds])
+    yield Result(f"{network}, by its configuration: peak memory", "MB", [memory])
 
 
 if __name__ == "__main__":

@@ -34,21 +34,53 @@ def unfolded(group: SymmetryGroup, repeats: Repeats) -> SymmetryGroup | None:
     Returns:
         The group of the whole network; None where the blocks that stayed do not say the same.
     """
-    starts = (repeats.start, repeats.start + repeats.period)
+    first, second = repeats.start, repeats.start + repeats.period
+    once = replace(repeats, left_out=1)  # what holds of one more block holds of any number
     try:
-        one, other = (_Unfolding(repeats, start).group(group) for start in starts)
+        one = _Unfolding(once, first, second).spaces(group.spaces)
+        other = _Unfolding(once, second, first).spaces(group.spaces)
+        same = set(map(_told, one)) == set(map(_told, other))
+        return _Unfolding(repeats, first, second).group(group) if same else None
     except _Shared:
         return None
-    return one if one.spaces == other.spaces else None
+
+
+def _told(space: Space) -> Any:
+    """What a space is, in whatever order its legs, their entries and its generators are."""
+    ordered = bool(space.of("phase"))  # which turns entries two by two
+    legs = [_leg_told(leg, space.copies * space.size, ordered) for leg in space.legs]
+    generators = [
+        (
+            replace(g, exponents=(), absorbed=()),
+            frozenset((leg, e) for leg, e in zip(legs, g.exponents, strict=True) if e),
+            frozenset(
+                (_leg_told(x.reader, space.copies * space.size, ordered), x.bias, x.axis, x.factor)
+                for x in g.absorbed
+            ),
+        )
+        for g in space.generators
+    ]
+    rest = (space.name, space.size, space.copies, space.within, frozenset(space.norms))
+    return rest, frozenset(legs), frozenset(generators)
+
+
+def _leg_told(leg: Leg, units: int, ordered: bool) -> Any:
+    """What a leg is, whatever the order of the entries in its units."""
+    where = leg.positions
+    if where is None or ordered:
+        return leg
+    count = len(where) // units
+    return replace(leg, positions=None), frozenset(where[k::count] for k in range(count))
 
 
 class _Unfolding:
     """Puts a block of layers in the place of each that was left out."""
 
-    def __init__(self, repeats: Repeats, start: int) -> None:
-        """Takes the block that begins at a layer."""
+    def __init__(self, repeats: Repeats, start: int, other: int) -> None:
+        """Takes the block that begins at a layer, and one that is equal to it."""
         self.repeats = repeats
         self.block = range(start, start + repeats.period)
+        self.other = range(other, other + repeats.period)
         self.copies = range(repeats.left_out + 1)
         self.layer = layers_of(repeats.path)
 
@@ -72,12 +104,12 @@ class _Unfolding:
         return None if len(inside) > 1 else inside == {True}
 
     def spread(
-        self, items: Sequence[Item], names: Callable[[Item], Collection[str]]
+        self, items: Sequence[Item], inside: Callable[[Item], bool | None]
     ) -> Iterator[tuple[Item, int]]:
         """Items in their order, those of the block once for every copy of it, with its number."""
         run: list[Item] = []
         for item in items:
-            if self.is_inside(*names(item)):
+            if inside(item):
                 run.append(item)
                 continue
             yield from ((x, copy) for copy in self.copies for x in run)
@@ -87,17 +119,18 @@ class _Unfolding:
 
     def parts(
         self, items: Sequence[Item], names: Callable[[Item], Collection[str]]
-    ) -> Iterator[tuple[Item, int]]:
+    ) -> list[tuple[Item, int]]:
         """The same for what belongs to one block or to none."""
-        if any(self.is_inside(*names(item)) is None for item in items):
+        inside = [self.is_inside(*names(item)) for item in items]
+        if None in inside:
             raise _Shared
-        yield from self.spread(items, names)
+        return [(items[i], c) for i, c in self.spread(range(len(items)), inside.__getitem__)]
 
     def group(self, group: SymmetryGroup) -> SymmetryGroup:
         """The group of the whole network."""
         program = self.repeats.program
         return SymmetryGroup(
-            spaces=tuple(self.space(x, copy) for x, copy in self.spread(group.spaces, _of_space)),
+            spaces=self.spaces(group.spaces),
             shapes=program.shapes,
             output=replace(group.output, legs=tuple(self.leg(leg, 0) for leg in group.output.legs)),
             buffers=frozenset(program.shapes) - (program.parameters - program.whole),
@@ -128,44 +161,52 @@ class _Unfolding:
         names = self.texts([condition.buffer for condition in conditions])
         return tuple(Condition(name, digest_of(values[name])) for name in names)
 
+    def spaces(self, spaces: Sequence[Space]) -> tuple[Space, ...]:
+        """The spaces of the whole network."""
+        found = self.spread(spaces, lambda space: self.is_inside(*_of_space(space)))
+        return tuple(self.space(space, copy) for space, copy in found)
+
     def space(self, space: Space, copy: int) -> Space:
         """A space of the whole network: one of the block's own, or with the legs of every block."""
-        own = bool(self.is_inside(*_of_space(space)))
-        if not own and self.is_inside(*space.within) is not False:
+        places, norms = range(len(space.legs)), space.norms
+        if self.is_inside(*_of_space(space)):
+            legs, held = [(i, copy) for i in places], [(norm, copy) for norm in norms]
+            generators = [self.of_block(g, copy, legs) for g in space.generators]
+        elif self.is_inside(*space.within) is not False:
             raise _Shared
-
-        def all_of(items: Sequence[Item], names: Callable[[Item], Collection[str]]) -> Any:
-            return [(x, copy) for x in items] if own else [*self.parts(items, names)]
-
-        legs = all_of(range(len(space.legs)), lambda i: [space.legs[i].tensor])
-        names = partial(_of_generator, space)
-        generators = (
-            [(g, copy, True) for g in space.generators]
-            if own
-            else [
-                (g, c, self.is_inside(*names(g))) for g, c in self.spread(space.generators, names)
+        else:
+            legs = self.parts(places, lambda i: [space.legs[i].tensor])
+            held = self.parts(norms, _of_norm)
+            local = [self.is_local(_of_generator(space, g)) for g in space.generators]
+            generators = [
+                self.of_block(space.generators[i], c, legs)
+                if local[i]
+                else self.of_all(space.generators[i], legs)
+                for i, c in self.spread(range(len(local)), local.__getitem__)
             ]
-        )
         return replace(
             space,
             name=self.renamed(space.name, copy),
             within=tuple(self.renamed(name, copy) for name in space.within),
             legs=tuple(self.leg(space.legs[i], c) for i, c in legs),
-            norms=tuple(self.norm(x, c) for x, c in all_of(space.norms, _of_norm)),
-            generators=tuple(
-                self.of_block(g, c, legs) if local else self.of_all(g, legs)
-                for g, c, local in generators
-            ),
+            norms=tuple(self.norm(norm, c) for norm, c in held),
+            generators=tuple(generators),
         )
+
+    def is_local(self, names: Collection[str]) -> bool:
+        """Whether a generator acts on the block and not on the other one, as each has its own."""
+        layers = {int(x[2]) for name in names for x in self.layer.finditer(name)}
+        return not layers.isdisjoint(self.block) and layers.isdisjoint(self.other)
 
     def of_block(
         self, generator: Generator, copy: int, legs: Sequence[tuple[int, int]]
     ) -> Generator:
-        """What acts on the legs of one copy of the block only."""
+        """What acts on the legs of one copy of the block, and perhaps on some of no block."""
         powers = generator.exponents
+        copied = {i for i, c in legs if c}
         return replace(
             generator,
-            exponents=tuple(powers[i] if c == copy else 0.0 for i, c in legs),
+            exponents=tuple(powers[i] if c == copy or i not in copied else 0.0 for i, c in legs),
             absorbed=tuple(self.absorbed(x, copy) for x in generator.absorbed),
         )
 
@@ -190,12 +231,14 @@ class _Unfolding:
 
     def norm(self, norm: Norm, copy: int) -> Norm:
         """A batch norm of the whole network."""
-        names = {
-            field: value if value is None else self.renamed(value, copy)
-            for field, value in vars(norm).items()
-            if field != "eps"
-        }
-        return replace(norm, **names)
+        other = partial(self.renamed, copy=copy)
+        return replace(
+            norm,
+            weight=other(norm.weight),
+            bias=None if norm.bias is None else other(norm.bias),
+            mean=other(norm.mean),
+            variance=other(norm.variance),
+        )
 
 
 def _of_space(space: Space) -> list[str]:

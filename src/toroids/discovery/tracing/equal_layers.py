@@ -32,7 +32,7 @@ from toroids.symmetry.condition import digest_of
 # Networks of fewer entries are looked at as they are.
 LARGE = 2**29
 # Blocks of equal layers that stay, and layers up to which one block is sought.
-KEPT, LONGEST = 2, 8
+KEPT, LONGEST = 3, 8
 
 Token: TypeAlias = tuple[Any, ...]
 Part: TypeAlias = tuple[str, Any]
@@ -343,7 +343,7 @@ def _alike(a: Any, b: Any, apart: int) -> bool:
     if isinstance(a, nn.Module):
         return _alike(_parts(a), _parts(b), apart)
     if isinstance(a, Tensor):  # the trace tells whose numbers count
-        return a.shape == b.shape and a.dtype == b.dtype
+        return (a.shape, a.dtype) == (b.shape, b.dtype)
     if isinstance(a, Mapping):
         return a.keys() == b.keys() and all(_alike(a[key], b[key], apart) for key in a)
     if isinstance(a, list | tuple):
