@@ -45,6 +45,7 @@ DISCOVERY = [
     "matrices",
     "proof",
     "output",
+    "unfolding",
     "discover",
     "widen",
     "audit",

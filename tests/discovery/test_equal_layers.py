@@ -124,8 +124,13 @@ def test_the_whole_network_is_proven_where_that_is_quick(monkeypatch):
     short = found(model, INPUTS, monkeypatch, 0)
     group, proof = short.proven()
     assert group.spaces == short.group.spaces and proof < 1e-12
+    assert group.notes[-1].endswith(
+        "4 of the layers in `layers`, and with all of them on the example"
+    )
     monkeypatch.setattr(discover, "WHOLE", 0)
-    assert short.proven()[1].draws < proof.draws
+    group, of_few = short.proven()
+    assert group.notes[-1] == "proven with 4 of the layers in `layers`"
+    assert of_few.draws < proof.draws
     assert td.verify(group, model, INPUTS) < 1e-12
 
 

@@ -6,6 +6,7 @@ import torch
 
 import toroids as td
 from toroids.errors import ParamsError, ToroidsError
+from toroids.symmetry import Element, Leg, Space, SpaceElement, action
 from toroids.symmetry.action import move_space, random_choice
 
 
@@ -286,3 +287,20 @@ def test_what_several_names_hold_is_moved_once():
     move_space(space, random_choice(space, torch.Generator().manual_seed(0)), params)
     assert params["first"] is params["tied"] and params["first"] is not weight
     assert torch.equal(params["first"], params["equal"]) and params["first"] is not params["equal"]
+
+
+def test_legs_along_one_axis_are_permuted_at_once(monkeypatch):
+    calls = []
+    real = action.permuted
+    monkeypatch.setattr(action, "permuted", lambda *given: calls.append(given) or real(*given))
+    parts = [(0, 1, 2), (6, 7, 8)]
+    legs = [Leg("a", 0, "write", "a", positions=p) for p in parts]
+    legs += [Leg("b", 1, "read", "b", positions=p) for p in parts]
+    space = Space("units", 3, 1, frozenset({"permute"}), tuple(legs))
+    params = {"a": torch.arange(9.0), "b": torch.arange(18.0).view(2, 9)}
+    group = td.SymmetryGroup((space,), {name: tuple(x.shape) for name, x in params.items()})
+    moved = group.apply(Element({"units": SpaceElement(torch.tensor([2, 0, 1]))}), params)
+    order = [2, 0, 1, 3, 4, 5, 8, 6, 7]
+    assert torch.equal(moved["a"], params["a"][order])
+    assert torch.equal(moved["b"], params["b"][:, order])
+    assert len(calls) == len(params)

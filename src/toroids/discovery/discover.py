@@ -134,15 +134,17 @@ class Found:
         if self.repeats is None:
             return proof.group, Verification(proof.deviation, proof.subject)
         bad = self.repeats.likes(proof.bad, atoms_of(self.group))
-        notes = proof.group.notes[len(self.inferred.notes) :]  # of what failed
+        failures = proof.group.notes[len(self.inferred.notes) :]
         group = without_atoms(self.group, bad)
-        group = replace(group, notes=(*group.notes, *notes))
         trials, deviation = proof.subject.trials, proof.deviation
+        proven = f"proven with {self.repeats.kept} of the layers in `{self.repeats.path}`"
         if sum(map(math.prod, group.shapes.values())) <= WHOLE:
             whole = _proof(self.repeats.whole, group)
             group, trials = whole.group, (*trials, *whole.subject.trials)
             deviation = max(deviation, whole.deviation, key=attrgetter("size"))
-        return group, Verification(deviation, Subject(trials))
+            proven += ", and with all of them on the example"
+        notes = (*group.notes, *failures, proven)
+        return replace(group, notes=notes), Verification(deviation, Subject(trials))
 
 
 def find(

@@ -142,12 +142,12 @@ class _Unfolding:
 
     def note(self) -> str:
         """Says what was left out."""
-        count, missing = self.repeats.count, self.repeats.missing
+        repeats = self.repeats
         return (
-            f"found with {count - missing} of the {count} layers in `{self.repeats.path}`, to "
-            f"which all that these notes count and the proof's draws belong: in a trace of the "
-            f"whole network on the example the other {missing} repeat, operator by operator, what "
-            "those do"
+            f"found with {repeats.kept} of the {repeats.count} layers in `{repeats.path}`; numbers "
+            "in these notes are of those, and only with those were other sizes looked at; in a "
+            f"trace of the whole network on the example each of the other {repeats.missing} does, "
+            "operator by operator, what one of those does"
         )
 
     def texts(self, texts: Sequence[str]) -> Iterator[str]:

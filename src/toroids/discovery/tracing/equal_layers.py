@@ -77,6 +77,11 @@ class Repeats:
         """How many layers are left out."""
         return self.period * self.left_out
 
+    @property
+    def kept(self) -> int:
+        """How many layers stay."""
+        return self.count - self.missing
+
     def likes(self, some: Collection[Part], among: Iterable[Part]) -> list[Part]:
         """What is in the whole network what some parts are in the short one.
 
