@@ -246,6 +246,7 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
     shared = {tensor for tensor, count in held.items() if count > 1}
     done: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}  # of what several names hold
     together = {} if still else _together(space, names)
+    own: set[str] = set()  # names of tensors that nobody else holds
     for position, leg in enumerate(space.legs):
         if leg.tensor not in params:
             continue
@@ -259,10 +260,12 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
         if id(tensor) in shared:
             done[way] = tensor, moved  # both are kept, so that no other takes their ids
             shared.add(id(moved))
+        elif legs:
+            own.add(leg.tensor)
         del tensor, moved  # what is as large as they are is made next
     done.clear()
     if space.of("rotate") and choice.mix is not None:
-        _rotate(space, choice.mix, params)
+        _rotate(space, choice.mix, params, own)
     if choice.log_scales is not None:
         for norm in norms:
             _keep_eps(space, choice, norm, variances[norm.variance], params)
@@ -360,9 +363,9 @@ def carry_shift(space: Space, position: int, choice: SpaceElement, tensor: Tenso
     return _mixed(space, leg, choice.mix, tensor)
 
 
-def _mixed(space: Space, leg: Leg, matrix: Tensor, tensor: Tensor) -> Tensor:
+def _mixed(space: Space, leg: Leg, matrix: Tensor, tensor: Tensor, own: bool = False) -> Tensor:
     matrix = matrix.to(tensor.device, tensor.dtype)
-    moved = product(matrix, vectors(tensor, leg, space.copies, space.size))
+    moved = product(matrix, vectors(tensor, leg, space.copies, space.size), own)
     return with_vectors(tensor, leg, moved)
 
 
@@ -382,8 +385,10 @@ def _turned(space: Space, position: int, phases: Tensor, tensor: Tensor) -> Tens
     return with_vectors(tensor, leg, turned.reshape(pairs.shape))
 
 
-def _rotate(space: Space, matrix: Tensor, params: MutableMapping[str, Tensor]) -> None:
-    """Acts with D Q D^-1 on every leg that rotates."""
+def _rotate(
+    space: Space, matrix: Tensor, params: MutableMapping[str, Tensor], own: Collection[str] = ()
+) -> None:
+    """Acts with D Q D^-1 on every leg that rotates, on tensors that are `own` in their place."""
     if not matrix.requires_grad and _is_identity(matrix[0]):
         return
     for position, leg in enumerate(space.legs):
@@ -395,7 +400,7 @@ def _rotate(space: Space, matrix: Tensor, params: MutableMapping[str, Tensor]) -
             gains = gains.to(turn)
             turn = gains[:, None] * turn
             turn = turn / gains if turn.requires_grad else turn.div_(gains)
-        params[leg.tensor] = _mixed(space, leg, turn, tensor)
+        params[leg.tensor] = _mixed(space, leg, turn, tensor, leg.tensor in own)
 
 
 def _is_identity(matrix: Tensor) -> bool:

@@ -103,8 +103,17 @@ def check_rotation(space: Space, matrix: Tensor) -> None:
         )
 
 
-def product(matrix: Tensor, x: Tensor) -> Tensor:
-    """Multiplies (copies, size, size) with (copies, size, entries), quickly if rows are sparse."""
+def product(matrix: Tensor, x: Tensor, own: bool = False) -> Tensor:
+    """Multiplies (copies, size, size) with (copies, size, entries), quickly if rows are sparse.
+
+    Args:
+        matrix: what acts.
+        x: what it acts on.
+        own: whether nobody else holds `x`, so that the result may lie in its place.
+
+    Returns:
+        The product.
+    """
     copies, size, _ = matrix.shape
     if copies > 1 or size <= LARGE or matrix.requires_grad or x.dtype not in SPARSE:
         return matrix @ x
@@ -113,7 +122,8 @@ def product(matrix: Tensor, x: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
         sparse = matrix[0].to_sparse_csr()
-    moved = torch.empty(x.shape[1:], dtype=x.dtype, device=x.device)
+    in_place = own and not x.requires_grad
+    moved = x[0] if in_place else torch.empty(x.shape[1:], dtype=x.dtype, device=x.device)
     # in parts that stay in a processor's cache, whichever way the entries of x lie in memory
     parts = (torch.split(whole, COLUMNS, dim=1) for whole in (x[0], moved))
     for part, into in zip(*parts, strict=True):
