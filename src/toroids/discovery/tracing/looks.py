@@ -162,9 +162,11 @@ class Looks:
         if like and not closed and self._is_resized(example, expected, keep):
             return True
         program = self.traced(example)
-        if program.lengths and not self.call.agrees(program, example, expected):
+        agrees = self.call.agrees(program, example, expected)
+        if program.lengths and not agrees:
             program = self._trace(example)  # as where a length becomes a text
-        if not self.call.agrees(program, example, expected):
+            agrees = self.call.agrees(program, example, expected)
+        if not agrees:
             self.check_stateless(example)
             # the forward may ask whether it is compiled
             self.plain = True
@@ -172,7 +174,8 @@ class Looks:
                 program = self._trace(example)
             seen = [point.program for point in self.points]
             self.programs = [p for p in self.programs if any(p is other for other in seen)]
-        if not self.call.agrees(program, example, expected):
+            agrees = self.call.agrees(program, example, expected)
+        if not agrees:
             raise ToroidsError(
                 f"`{type(self.model).__name__}` gives something else than its trace at the same "
                 f"inputs and weights: its forward pass {self._reads(example, expected)}, which a "
