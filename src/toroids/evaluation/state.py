@@ -7,7 +7,9 @@ before the module is run for somebody else, and put back afterwards.
 
 import contextlib
 import functools
+import threading
 import types
+import weakref
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,12 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toroids.evaluation.inside import DRAWS, Inside, copied, inside_of
+
 # Neither changed by a forward, nor worth following: their parts are those of Python and PyTorch.
 OPAQUE = (
     type, types.ModuleType, types.BuiltinFunctionType, str, bytes, int, float, complex, bool,
     type(None), torch.dtype, torch.device, torch.Size, torch.Generator,
 )  # fmt: skip
 CACHED = type(functools.lru_cache(lambda: None))
+BOUND = types.MethodType | functools.partial | weakref.ref | CACHED
 FOREIGN = ("torch", "numpy", "builtins", "threading", "logging", "_thread", "weakref", "re")
 
 
@@ -69,6 +74,10 @@ class _Slots:
         if len(now) != len(self.before) or self._others(now):
             self.put(self.before)
 
+    def replace(self, live: Any, copy: Any) -> None:
+        """Has a copy of what stood there put back."""
+        self.before |= {key: copy for key, x in self.before.items() if x is live}
+
     def changed(self) -> Iterable[str]:
         """Names of entries that are others, or new."""
         return (self.named(key) for key in self._others(self.read()) if key not in self.skipped)
@@ -114,6 +123,7 @@ class Kept:
         self._undo: list[Callable[[], None]] = []
         self._slots: list[_Slots] = []
         self._tensors: list[tuple[str, Tensor, int]] = []
+        self._inside: list[tuple[str, Any, Inside, Any, Any]] = []
         self._globals: set[tuple[int, str]] = set()
         self._known: set[int] = {id(parameter) for parameter in model.parameters()}
         self._alive: list[Any] = []  # what is known by its id must not go
@@ -131,6 +141,11 @@ class Kept:
 
     def restore(self) -> None:
         """Puts everything back; what was not changed is not touched."""
+        for _, live, inside, before, copy in self._moved():
+            if inside.put is not None:
+                inside.put(before)
+            for slots in self._slots:
+                slots.replace(live, copy)
         for slots in self._slots:
             slots.restore()
         for undo in self._undo:
@@ -143,12 +158,31 @@ class Kept:
     def changed(self) -> list[str]:
         """Names of what was replaced, written into, or has grown since."""
         written = (name for name, live, version in self._tensors if live._version != version)
-        return [*(name for slots in self._slots for name in slots.changed()), *written]
+        inside = (name for name, *_ in self._moved())
+        return [*(name for slots in self._slots for name in slots.changed()), *written, *inside]
+
+    def ran_on(self) -> list[str]:
+        """Names of iterators from which something was taken since."""
+        return [
+            name
+            for name, live, inside, *_ in self._moved()
+            if inside.grow is None and not isinstance(live, DRAWS)
+        ]
+
+    def drew(self) -> list[str]:
+        """Names of sources of random numbers from which some were drawn since."""
+        return [name for name, live, *_ in self._moved() if isinstance(live, DRAWS)]
+
+    def _moved(self) -> list[tuple[str, Any, Inside, Any, Any]]:
+        return [x for x in self._inside if not x[2].same(x[2].read(), x[3])]
 
     def advance(self, times: int) -> None:
         """Makes numbers and lists that have grown larger still, as so many more calls would do."""
         for slots in self._slots:
             slots.advance(times)
+        for _, _, inside, before, _ in self._moved():
+            if inside.grow is not None:
+                inside.grow(before, times)
 
     def _note(self, name: str, value: Any) -> Iterator[tuple[str, Any]]:
         """Notes one value; yields what it holds, by name."""
@@ -163,16 +197,15 @@ class Kept:
             yield from self._mapping(name, value)
         elif isinstance(value, list | deque):
             yield from self._sequence(name, value)
-        elif isinstance(value, set):
-            self._set(value)
         elif isinstance(value, tuple):
             yield from ((name, part) for part in value)
         elif isinstance(value, types.FunctionType):
             yield from self._function(value)
         elif isinstance(value, CACHED):
             self._cached(value)
-        elif isinstance(getattr(value, "__dict__", None), dict) and _is_own(type(value)):
-            yield from self._mapping(name, vars(value))
+        else:
+            yield from ((name, part) for part in _reached(value))
+            yield from self._object(name, value)
 
     def _noted(self, slots: _Slots) -> Iterator[tuple[str, Any]]:
         self._slots.append(slots)
@@ -201,34 +234,44 @@ class Kept:
             _Slots(name, lambda: dict(enumerate(live)), put, live.__setitem__, grows=live)
         )
 
+    def _object(self, name: str, value: Any) -> Iterator[tuple[str, Any]]:
+        """Notes what an object of any other kind holds."""
+        inside = inside_of(value)
+        if inside is not None:
+            self._inside.append((name, value, inside, inside.read(), copied(value)))
+        if _is_own(type(value)) or isinstance(value, threading.local):
+            if isinstance(getattr(value, "__dict__", None), dict):
+                yield from self._mapping(name, vars(value))
+            slots = _slots_of(type(value))
+            if slots:
+                yield from self._attributes(
+                    name, value, lambda: {k: getattr(value, k) for k in slots if hasattr(value, k)}
+                )
+
     def _class(self, kind: type) -> Iterator[tuple[str, Any]]:
         """Notes the attributes of a module's class; yields these, and its functions."""
 
         def read() -> dict[str, Any]:
             return {k: x for k, x in vars(kind).items() if k[:2] != "__" and not callable(x)}
 
+        yield from self._attributes(kind.__name__, kind, read)
+        yield from ((key, _unwrapped(value)) for key, value in vars(kind).items())
+
+    def _attributes(
+        self, name: str, owner: Any, read: Callable[[], dict[str, Any]]
+    ) -> Iterator[tuple[str, Any]]:
+        """Notes attributes that no mapping holds."""
+
         def put(before: dict[str, Any]) -> None:
             now = read()
             for key in now.keys() - before.keys():
-                delattr(kind, key)
+                delattr(owner, key)
             for key, value in before.items():
                 if now.get(key) is not value:
-                    setattr(kind, key, value)
+                    setattr(owner, key, value)
 
-        yield from self._noted(
-            _Slots(kind.__name__, read, put, lambda key, value: setattr(kind, key, value))
-        )
-        yield from ((key, _unwrapped(value)) for key, value in vars(kind).items())
-
-    def _set(self, live: set[Any]) -> None:
-        before = set(live)
-
-        def undo() -> None:
-            if live != before:
-                live.clear()
-                live.update(before)
-
-        self._undo.append(undo)
+        write = functools.partial(setattr, owner)
+        return self._noted(_Slots(name, read, put, write))
 
     def _tensor(self, name: str, live: Tensor) -> None:
         if live.is_meta or live.layout != torch.strided or live.is_inference():
@@ -271,7 +314,7 @@ class Kept:
         value = home[name]
         if isinstance(value, types.FunctionType) and value.__globals__ is home:
             yield name, value  # a helper beside the class
-        elif not _acts(value) and not isinstance(value, types.ModuleType):
+        elif not isinstance(value, types.FunctionType | types.ModuleType) and not _acts(value):
             yield from self._noted(
                 _Slots("", lambda: {name: home.get(name)}, home.update, home.__setitem__)
             )
@@ -288,11 +331,30 @@ class Kept:
 
 def _acts(value: Any) -> bool:
     """Whether a value does something, and need not be followed for what it holds."""
-    return callable(value) and not isinstance(value, CACHED | nn.Module)
+    if isinstance(value, types.FunctionType):
+        return _is_foreign(value)
+    foreign = isinstance(value, OPAQUE) or _is_foreign(type(value))
+    return callable(value) and foreign and not (isinstance(value, nn.Module | BOUND))
 
 
-def _is_foreign(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] in FOREIGN
+def _reached(value: Any) -> tuple[Any, ...]:
+    """What is called, or given, along with a value."""
+    if isinstance(value, types.MethodType):
+        return value.__self__, value.__func__
+    if isinstance(value, functools.partial):
+        return value.func, *value.args, *value.keywords.values()
+    return (value(),) if isinstance(value, weakref.ref) else ()
+
+
+def _slots_of(kind: type) -> list[str]:
+    """The names of attributes that objects of a class have in place of a mapping."""
+    named = (vars(base).get("__slots__", ()) for base in kind.__mro__ if _is_own(base))
+    found = [name for own in named for name in ([own] if isinstance(own, str) else own)]
+    return [name for name in found if name not in ("__dict__", "__weakref__")]
+
+
+def _is_foreign(kind: type | types.FunctionType) -> bool:
+    return str(kind.__module__).partition(".")[0] in FOREIGN
 
 
 def _is_plain(module: nn.Module) -> bool:

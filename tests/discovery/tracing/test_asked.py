@@ -6,7 +6,6 @@ import sys
 import pytest
 import sympy
 import torch
-import torch.nn.functional as F
 from discovery.far import deviation
 from discovery.function import Function
 from torch import nn
@@ -116,7 +115,7 @@ def test_lists_may_have_another_length():
 
 
 def test_a_length_that_is_kept_asks_nothing_later():
-    model = Keeps(lambda m, x: m.c(m.a(x).relu()))
+    model = Function(lambda m, x: m.c(m.a(x).relu()), a=nn.Linear(3, 6), c=nn.Linear(6, 2), seen=[])
     model.register_forward_hook(lambda m, args, y: m.seen.append(args[0].shape[1]))
     td.discover(model, torch.randn(2, 5, 3))
     listener = Asking(Asked(), example_of(model, torch.randn(2, 5, 3)), (), list)
@@ -145,50 +144,6 @@ def test_guards_say_which_lengths_are_equal_and_which_excluded():
     assert list(excluded([sympy.Ne(a, 7)], {a: 5})) == [{a: 7}]
     assert list(excluded([a <= b], {a: 2, b: 5})) == [{a: 6}]
     assert list(excluded([sympy.Ne(c, 7)], {a: 5})) == []
-
-
-class Keeps(Either):
-    """Keeps what the test says."""
-
-    def __init__(self, forward):
-        super().__init__(None)
-        self.n, self.seen, self.merged, self.run = 0, [], None, forward
-
-    def forward(self, x):
-        return self.run(self, x)
-
-
-def counts(m, x):
-    m.n += 1
-    return m.c(m.a(x).relu() if m.n < 50 else m.a(x).tanh())
-
-
-def lists(m, x):
-    m.seen.append(1)
-    return m.c(m.a(x).relu() if len(m.seen) < 8 else m.a(x).tanh())
-
-
-def merges(m, x):
-    if m.merged is None:
-        m.merged = m.a.weight.detach().clone()
-    return m.c(F.linear(x, m.merged, m.a.bias).relu())
-
-
-@pytest.mark.parametrize(("forward", "kept"), [(counts, "n"), (lists, "seen"), (merges, "merged")])
-def test_what_is_kept_and_read_much_later_is_refused(forward, kept):
-    model = Keeps(forward)
-    with pytest.raises(ToroidsError, match=rf"keeps something between calls \(as `{kept}`\)"):
-        td.discover(model, torch.randn(2, 5, 3))
-    assert (model.n, model.seen, model.merged) == (0, [], None)
-
-
-def test_a_count_that_nobody_reads_is_no_harm():
-    def harmless(m, x):
-        m.n += 1
-        return m.c(m.a(x).relu())
-
-    (space,) = td.discover(Keeps(harmless), torch.randn(2, 5, 3)).spaces
-    assert space.actions == {"permute", "rescale"}
 
 
 def test_arguments_that_the_example_leaves_out_are_told():

@@ -22,10 +22,16 @@ from toroids.discovery.tracing.operators import draws_random, operator_name
 from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.trace import Counted, quiet
 from toroids.errors import DataError, ToroidsError, first_line
+from toroids.evaluation.inside import heard_draws
 from toroids.evaluation.running import call, evaluation_mode
 from toroids.evaluation.state import Kept
 from toroids.params import Params
 
+TAKES = (
+    "`{}` takes from the iterator `{}` in every call, so that what it gives may follow from the "
+    "calls before; take what that gives as an input, or keep it in a buffer of the state dict, "
+    "which moves with the weights."
+)
 SHOWN = 5  # inputs in a sentence
 MANY = 1000  # calls that numbers and lists are made as large as after
 # Shares of an output by which two runs of the same operators may differ in their own precision.
@@ -41,6 +47,7 @@ class Caller:
         asked: what it has asked of its inputs.
         paths: what it has called at inputs of these sizes, as a number.
         records: whether it is known to give something else where gradients are recorded.
+        draws: whether it is known to draw random numbers outside of PyTorch.
     """
 
     def __init__(
@@ -56,7 +63,7 @@ class Caller:
         self._lent = {f"model.{name}": tensor for name, tensor in lent.items()}
         self.asked = Asked()
         self.paths: dict[str, int] = {}
-        self.records = False
+        self.records = self.draws = False
 
     def __call__(self, example: Example, listen: bool = True) -> list[Tensor]:
         """Calls the module, from its state as it is, and notes in `asked` what it asks.
@@ -161,13 +168,16 @@ class Caller:
         if fresh is None:  # as numbers that are no rows of a table
             second, fresh = first, list(expected)
         counted = Counted(self.model, first, self._key)
-        with evaluation_mode(counted), quiet():
+        with evaluation_mode(counted), quiet(), heard_draws() as drew:
             before = Kept(self.model)
             a = self._called(counted, first)
-            kept = before.changed()
+            kept, taken = before.changed(), before.ran_on()
+            self.draws = drew() or bool(before.drew())
             b, again = self._called(counted, second), self._called(counted, first)
             self.records = self._differs_recorded(counted, first, a)
         same = _alike(a, expected) and _alike(again, expected) and _alike(b, fresh)
+        if same and taken:
+            raise ToroidsError(TAKES.format(type(self.model).__name__, taken[0]))
         if same and not (kept and self._remembers(first, expected)):
             return
         named = f" (as `{kept[0]}`)" if kept else ""

@@ -29,11 +29,16 @@ from toroids.discovery.tracing.trace import ALL_PRESENT, CHECKED, trace
 from toroids.discovery.tracing.variants import laid_out_otherwise, of_other_lists, of_other_rank
 from toroids.discovery.tracing.weightless import unknown_in, with_weights
 from toroids.errors import ToroidsError
+from toroids.evaluation.inside import heard_draws
 from toroids.evaluation.running import check_module
 
 UNRECORDED = (
     "holds where no gradients are recorded, as in evaluation: with them the forward does something "
     "else"
+)
+DRAWN = (
+    "holds where the random numbers that the forward draws outside of PyTorch change nothing, as "
+    "in all calls that were made"
 )
 # Sizes up to which it is tried whether a module accepts more than its trace allows, and how often.
 LONGEST, BEYOND = 600, 3
@@ -109,7 +114,8 @@ def explore(
             "further inputs are of another structure than the example; pass tensors of as many "
             "axes, under the same names."
         )
-    with torch.random.fork_rng():  # a forward may draw; the user's sequence goes on as it would
+    # a forward may draw; the user's sequence goes on as it would
+    with torch.random.fork_rng(), heard_draws():
         explored = _Explorer(model, example, output_key).explored(further)
     _check_known(explored, unknown_in(model))
     return explored
@@ -163,6 +169,7 @@ class _Explorer:
             *Sizes(self._example, self.looks.points).notes(open_),
             *left_out(self.looks.model, self._example),
             *([UNRECORDED] if self.looks.call.records else []),
+            *([DRAWN] if self.looks.call.draws else []),
             *(note for program in self.looks.programs for note in program.notes),
         ]
         return Explored(
