@@ -9,6 +9,7 @@ import torch
 from discovery.far import deviation
 from discovery.function import Function
 from torch import nn
+from torch.utils._sympy.functions import FloorDiv, PythonMod
 
 import toroids as td
 from toroids.discovery.tracing import looks
@@ -141,9 +142,13 @@ def test_guards_say_which_lengths_are_equal_and_which_excluded():
     a, b, c = sympy.symbols("a b c", integer=True, positive=True)
     assert equal_lengths([sympy.Eq(8 * a * c, 8 * c * b), sympy.Eq(c, 3)]) == {a: b, c: 3}
     assert equal_lengths([sympy.Ne(a, b), a < b]) == {}
+    pieces = FloorDiv(a, 4)  # one piece: a number wherever the trace holds
+    assert equal_lengths([sympy.Eq(pieces * c, 3), sympy.Eq(pieces, 1)]) == {pieces: 1, c: 3}
     assert list(excluded([sympy.Ne(a, 7)], {a: 5})) == [{a: 7}]
     assert list(excluded([a <= b], {a: 2, b: 5})) == [{a: 6}]
     assert list(excluded([sympy.Ne(c, 7)], {a: 5})) == []
+    windows = PythonMod(a - 4, 2)  # which PyTorch makes no number of where it is negative
+    assert list(excluded([sympy.Eq(windows, 1)], {a: 5})) == [{a: 4}]
 
 
 def test_arguments_that_the_example_leaves_out_are_told():

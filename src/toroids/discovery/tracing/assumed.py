@@ -7,6 +7,7 @@ answer, and notes the other as impossible. The guards tell at which lengths to l
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import sympy
 import torch
@@ -38,24 +39,27 @@ def guards_of(graph: fx.GraphModule) -> tuple[sympy.Basic, ...]:
     return ()
 
 
-def equal_lengths(guards: Sequence[sympy.Basic]) -> dict[sympy.Symbol, sympy.Expr]:
+def equal_lengths(guards: Sequence[sympy.Basic]) -> dict[sympy.Expr, sympy.Expr]:
     """Lengths that guards say are others, as those of two batches that meet.
 
     Args:
         guards: of a trace.
 
     Returns:
-        For every such length the one, or the number, that stands for it.
+        For every such length the one, or the number, that stands for it; for an expression that is
+        the same number wherever the trace holds, as `s // 4` below eight, that number.
     """
-    found: dict[sympy.Symbol, sympy.Expr] = {}
-    for guard in guards:
-        if not isinstance(guard, sympy.Eq):
-            continue
-        difference = (guard.lhs - guard.rhs).xreplace(found)
+    found: dict[sympy.Expr, sympy.Expr] = {}
+    # simple ones first, of which others are made
+    equations = sorted((g for g in guards if isinstance(g, sympy.Eq)), key=sympy.count_ops)
+    for guard in equations:
+        sides = guard.lhs.xreplace(found), guard.rhs.xreplace(found)
+        difference = sides[0] - sides[1]
         symbols = sorted(difference.free_symbols, key=str)
         if not symbols or sympy.count_ops(difference) > SIMPLE:
             continue
         if not difference.is_polynomial(*symbols):
+            found |= {a: b for a, b in (sides, sides[::-1]) if b.is_Integer}
             continue
         for symbol in symbols:
             solved = [x for x in sympy.solve(difference, symbol) if x != 0]
@@ -86,8 +90,13 @@ def excluded(
 
 
 def _fails(guard: sympy.Basic, numbers: Mapping[sympy.Symbol, int]) -> bool:
+    lengths = {symbol: sympy.Integer(n) for symbol, n in numbers.items()}
+    return bool(evaluated(guard, lengths) == sympy.false)
+
+
+def evaluated(expression: sympy.Basic, lengths: Mapping[sympy.Symbol, sympy.Integer]) -> Any:
+    """The number that an expression is; None where it is none, as of lengths below zero."""
     try:
-        held = guard.xreplace({symbol: sympy.Integer(n) for symbol, n in numbers.items()})
-    except ZeroDivisionError:  # a length of none in a quotient
-        return False
-    return bool(held == sympy.false)
+        return expression.xreplace(dict(lengths))
+    except (ZeroDivisionError, AssertionError, ValueError, TypeError):
+        return None

@@ -51,7 +51,7 @@ class Program:
         lengths: of the axes of the inputs that were traced as free: symbols, or terms in them.
         ranges: the least and the largest number (None: no limit) that a symbol may stand for.
         guards: conditions on the symbols under which it was traced.
-        equal: symbols for which others, or numbers, stand.
+        equal: symbols for which others, or numbers, stand, and expressions that are numbers.
         twin: a trace at other sizes of the inputs that differs in numbers only, where there is one.
         notes: what was not counted.
         origin: the trace of which this one is at other sizes (`resized`), if it was not traced.
@@ -69,7 +69,7 @@ class Program:
     lengths: dict[Axis, sympy.Expr]
     ranges: dict[str, tuple[int, int | None]]
     guards: tuple[sympy.Basic, ...]
-    equal: dict[sympy.Symbol, sympy.Expr]
+    equal: dict[sympy.Expr, sympy.Expr]
     twin: "Twin | None"
     notes: tuple[str, ...]
     origin: "Program | None" = None

@@ -9,6 +9,7 @@ import sympy
 import torch
 
 from toroids.discovery.axes.values import OpenFloat, OpenInt
+from toroids.discovery.tracing.assumed import evaluated
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.program import Program
 
@@ -16,7 +17,7 @@ from toroids.discovery.tracing.program import Program
 @cache
 def varies(expression: sympy.Expr) -> bool:
     """Whether an expression of lengths depends on them, as 16 s // (4 s) does not."""
-    found = {_evaluated(expression, lengths) for lengths in probes(expression)} - {None}
+    found = {evaluated(expression, lengths) for lengths in probes(expression)} - {None}
     return len(found) != 1
 
 
@@ -35,14 +36,6 @@ def probes(expression: sympy.Expr) -> tuple[dict[sympy.Symbol, sympy.Integer], .
         if all(size > 0 for size in one.values())
     ]
     return tuple({x: sympy.Integer(size) for x, size in one.items()} for one in lengths)
-
-
-def _evaluated(expression: sympy.Expr, lengths: Mapping[sympy.Symbol, sympy.Integer]) -> Any:
-    """The number that an expression is; None where it is none, as of lengths below zero."""
-    try:
-        return expression.xreplace(dict(lengths))
-    except (ZeroDivisionError, AssertionError, ValueError, TypeError):
-        return None
 
 
 class Sizes:
@@ -79,14 +72,14 @@ class Sizes:
 
     def of(self, expression: sympy.Expr) -> Any:
         """The number that an expression of lengths is."""
-        return _evaluated(expression, self._numbers)
+        return evaluated(expression, self._numbers)
 
     def elsewhere(self, program: Program, expression: sympy.Expr) -> dict[Axis, int] | None:
         """Lengths that the trace allows at which an expression is another number, if there are."""
         now = self.of(expression)
         for lengths in probes(expression):
             numbers = self._numbers | lengths
-            if _evaluated(expression, numbers) != now and _allows(program, numbers):
+            if evaluated(expression, numbers) != now and _allows(program, numbers):
                 return {axis: int(own.xreplace(numbers)) for axis, own in program.lengths.items()}
         return None
 
@@ -104,7 +97,7 @@ def holds_at(program: Program, axis: Axis, size: int) -> bool:
     """Whether the guards of a trace on one length alone hold where it is this one."""
     length = program.lengths[axis]
     own = [guard for guard in program.guards if guard.free_symbols == {length}]
-    return all(_evaluated(g, {length: sympy.Integer(size)}) != sympy.false for g in own)
+    return all(evaluated(g, {length: sympy.Integer(size)}) != sympy.false for g in own)
 
 
 def relates(program: Program, example: Example) -> bool:
@@ -115,7 +108,7 @@ def relates(program: Program, example: Example) -> bool:
         if length.is_Symbol and numbers.setdefault(length, size) != size:
             return False
     several = [guard for guard in program.guards if len(guard.free_symbols) > 1]
-    return all(_evaluated(guard, numbers) != sympy.false for guard in several)
+    return all(evaluated(guard, numbers) != sympy.false for guard in several)
 
 
 def _allows(program: Program, numbers: Mapping[sympy.Symbol, sympy.Integer]) -> bool:
@@ -124,7 +117,7 @@ def _allows(program: Program, numbers: Mapping[sympy.Symbol, sympy.Integer]) -> 
         least, most = program.ranges.get(str(symbol), (1, None))
         if number < least or (most is not None and number > most):
             return False
-    return all(_evaluated(guard, numbers) != sympy.false for guard in program.guards)
+    return all(evaluated(guard, numbers) != sympy.false for guard in program.guards)
 
 
 def other_sizes(program: Program) -> dict[Axis, int]:

@@ -164,7 +164,9 @@ def trace(
     )
     guards = guards_of(graph) if free else ()
     equal = equal_lengths(guards)
-    lengths = {a: length.xreplace(equal) for a, length in _lengths(graph, sources).items()}
+    symbols = {x: other for x, other in equal.items() if x.is_Symbol}
+    lengths = {a: length.xreplace(symbols) for a, length in _lengths(graph, sources).items()}
+    lengths = {a: length for a, length in lengths.items() if length.free_symbols}
     parameters = dict(model.named_parameters(remove_duplicate=False))
     return Program(
         graph=graph,
@@ -178,7 +180,7 @@ def trace(
         example=example,
         lengths=lengths,
         ranges=_ranges(exported, lengths),
-        guards=tuple(dict.fromkeys(guard.xreplace(equal) for guard in guards)),
+        guards=tuple(dict.fromkeys(guard.xreplace(symbols) for guard in guards)),
         equal=equal,
         twin=None,
         notes=(
