@@ -7,7 +7,8 @@ what reads one may be moved to the other. The geodesic between two that are anti
 import torch
 from torch import Tensor
 
-from toroids.canonical.plan import OutputScale, Pivot, Plan
+from toroids.canonical.mix import is_left
+from toroids.canonical.plan import Mix, OutputScale, Pivot, Plan
 from toroids.params import Params, computing, precise, rounding_of
 from toroids.symmetry.space import Leg, Space
 from toroids.symmetry.units import entries_per_unit, of_unit, projections, squares_per_unit
@@ -25,8 +26,8 @@ def degenerate_units(plan: Plan, params: Params) -> tuple[str, ...]:
         params: parameters in the sphere gauge.
 
     Returns:
-        One sentence per family of spheres that has units of zero norm, and per space that has
-        duplicate or antipodal units.
+        One sentence per family of spheres that has units of zero norm, per space whose matrices
+        cannot be told, and per space that has duplicate or antipodal units.
     """
     notes = []
     for step in (step for steps in plan.scales for step in steps):
@@ -39,6 +40,11 @@ def degenerate_units(plan: Plan, params: Params) -> tuple[str, ...]:
                 notes.append(
                     f"space `{name}`: units {listed(zero)} have zero norm and are left as they are"
                 )
+        elif isinstance(step, Mix) and is_left(step.space, params):
+            notes.append(
+                f"space `{step.space.name}`: its matrices are left as they are; what writes or "
+                f"reads it does not reach all {step.space.size} directions"
+            )
         elif isinstance(step, OutputScale) and bool(step.spheres.norms(params) == 0):
             notes.append("output: all classes get the same logit; its scale is left as it is")
     for space in plan.group.spaces:

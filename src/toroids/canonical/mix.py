@@ -8,6 +8,9 @@ a matrix M acts as M A and M^(-T) B, only through A^T B = U S V^T. Of all factor
 have the least norm; they are unique up to signs where the singular values differ. The units are
 sorted by singular value. With A^T = Q R and B^T = P T, the decomposition of R T^T, which is as
 small as the space, gives U^T Q^T without the product, and M = S^(-1/2) V^T T.
+
+Where there is one side only, beside tensors that carry the space twice, as W in x^T A^T W A y, its
+units become orthonormal, A A^T = 1: the rest, a rotation, is for alignment to find.
 """
 
 from collections.abc import MutableMapping
@@ -24,7 +27,8 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
     """Brings both sides of one space to the balanced gauge, replacing tensors in `params`.
 
     Directions that the product does not have become zero on both sides. Where a tensor carries
-    the space twice, as a linear recurrence does, it follows, and the rank must be full.
+    the space twice, as a linear recurrence does, it follows, and the rank must be full: else all
+    is left as it is (`is_left`).
 
     Args:
         space: one on which matrices act.
@@ -34,29 +38,10 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
         How far the sides were from balanced: ||A A^T - B B^T|| relative to the larger of
         ||A A^T|| and ||B B^T||, at most.
     """
-    a, b = sides(space, params)
-    if a is None or b is None:
+    found = _moves(space, *sides(space, params))
+    if found is None:
         return 0.0
-    r, t = (torch.linalg.qr(x.detach().transpose(1, 2), mode="r")[1] for x in (a, b))
-    grams = r.transpose(1, 2) @ r, t.transpose(1, 2) @ t
-    sizes = [torch.linalg.matrix_norm(gram) for gram in grams]
-    # one side may be zero, as a constant is that a later bias takes up
-    size = torch.maximum(*sizes).clamp_min(torch.finfo(a.dtype).tiny)
-    off = float((torch.linalg.matrix_norm(grams[0] - grams[1]) / size).max())
-    u, s, vh = torch.linalg.svd(r @ t.transpose(1, 2), full_matrices=False)
-    # What rounding leaves of a missing direction must not be blown up by the square root.
-    present = s > space.size * 8 * torch.finfo(s.dtype).eps * s[:, :1]
-    roots = torch.where(present, s, 1.0).rsqrt() * present
-    moves = (
-        _padded(roots[:, :, None] * (vh @ t), space.size),
-        _padded(roots[:, :, None] * (u.transpose(1, 2) @ r), space.size),
-    )
-    # of signs, which are free, those that leave balanced sides as they are
-    signs = torch.where(moves[0].diagonal(dim1=1, dim2=2) < 0, -1.0, 1.0)[:, :, None]
-    moves = (signs * moves[0], signs * moves[1])
-    twice = carried_twice(space)
-    if twice and not (len(s[0]) == space.size and bool(present.all())):
-        return 0.0
+    off, moves = found
     for leg, exponent in zip(space.legs, space.of("mix")[0].exponents, strict=True):
         tensor = params[leg.tensor]
         matrix = moves[0] if exponent > 0 else moves[1]
@@ -64,6 +49,58 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
         moved = matrix @ vectors(held, leg, space.copies, space.size)
         params[leg.tensor] = (with_vectors(held, leg, moved) - leg.offset).to(tensor.dtype)
     return off
+
+
+def is_left(space: Space, params: Params) -> bool:
+    """Whether its matrices cannot be told: a tensor carries it twice, and rank is missing."""
+    return bool(carried_twice(space)) and _moves(space, *sides(space, params)) is None
+
+
+def _moves(
+    space: Space, a: Tensor | None, b: Tensor | None
+) -> tuple[float, tuple[Tensor, Tensor]] | None:
+    """How far two sides are from their goal, and the matrices that take each of them there."""
+    twice = bool(carried_twice(space))
+    if a is None or b is None:
+        return _orthonormal(a, b) if twice else None
+    r, t = (torch.linalg.qr(x.detach().transpose(1, 2), mode="r")[1] for x in (a, b))
+    grams = r.transpose(1, 2) @ r, t.transpose(1, 2) @ t
+    sizes = [torch.linalg.matrix_norm(gram) for gram in grams]
+    # one side may be zero, as a constant is that a later bias takes up
+    size = torch.maximum(*sizes).clamp_min(torch.finfo(a.dtype).tiny)
+    off = float((torch.linalg.matrix_norm(grams[0] - grams[1]) / size).max())
+    u, s, vh = torch.linalg.svd(r @ t.transpose(1, 2), full_matrices=False)
+    present = _present(s, space.size)
+    if twice and not (len(s[0]) == space.size and bool(present.all())):
+        return None
+    roots = torch.where(present, s, 1.0).rsqrt() * present
+    moves = (
+        _padded(roots[:, :, None] * (vh @ t), space.size),
+        _padded(roots[:, :, None] * (u.transpose(1, 2) @ r), space.size),
+    )
+    # of signs, which are free, those that leave balanced sides as they are
+    signs = torch.where(moves[0].diagonal(dim1=1, dim2=2) < 0, -1.0, 1.0)[:, :, None]
+    return off, (signs * moves[0], signs * moves[1])
+
+
+def _orthonormal(
+    a: Tensor | None, b: Tensor | None
+) -> tuple[float, tuple[Tensor, Tensor]] | None:  # fmt: skip
+    """Makes the units of the only side orthonormal, turning them as little as can be."""
+    side = a if b is None else b
+    if side is None:
+        return None
+    u, s, _ = torch.linalg.svd(side.detach(), full_matrices=False)
+    if s.shape[1] < u.shape[1] or not bool(_present(s, u.shape[1]).all()):
+        return None
+    root, inverse = ((u * s[:, None] ** power) @ u.transpose(1, 2) for power in (1, -1))
+    return float((s - 1).abs().max()), (inverse, root) if b is None else (root, inverse)
+
+
+def _present(values: Tensor, size: int) -> Tensor:
+    """Which singular values are more than what rounding leaves of a missing direction."""
+    # a square root would blow that up
+    return values > size * 8 * torch.finfo(values.dtype).eps * values[:, :1]
 
 
 def sides(space: Space, params: Params) -> tuple[Tensor | None, Tensor | None]:
