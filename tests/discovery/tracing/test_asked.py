@@ -41,6 +41,7 @@ ASKED = {
     "among": lambda x: x.shape[1] in (7, 11, 13),
     "unequal": lambda x: x.shape[1] != 5,
     "batch": lambda x: x.shape[0] == 7,
+    "a power of two": lambda x: x.shape[1] & (x.shape[1] - 1) == 0 and x.shape[1] > 16,
     "remainder": lambda x: x.shape[1] % 7 == 0,
     "quotient": lambda x: x.shape[1] // 8 == 2,
     "entries": lambda x: x.numel() > 100,

@@ -1,7 +1,7 @@
 """Questions of lengths that a forward asks in Python, and where they are answered otherwise."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import CodeType
@@ -28,6 +28,7 @@ class Question:
         example: where it was asked.
         guessed: whether it is only one of those that the code may have asked.
         cuts: whether nobody asked it: an axis is cut there, behind which there may be more.
+        before: conditions asked before it in the same call, and their answers.
     """
 
     place: tuple[CodeType, int]
@@ -36,6 +37,7 @@ class Question:
     example: Example
     guessed: bool = False
     cuts: bool = False
+    before: tuple[tuple[Term, bool], ...] = ()
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -51,16 +53,31 @@ class Question:
         """Examples near by at which the answer is the other one.
 
         Yields:
-            Those where an axis has another length, or all axes of the same length have.
+            Those where an axis has another length, or all axes of the same length have; of these
+            where all that was asked before has the same answers, so that it is asked again.
         """
         numbers = {axis: self.example.size(axis) for axis in self.example.axes}
         named = self.condition.numbers
-        # where an answer changes, as that to t > 20, nothing else may change yet, as max(t, 21)
-        for sizes in choices(self.condition.axes, numbers, self._is_otherwise, named, each=2):
+        found = [*self._choices(self._is_next, numbers, named)] if self.before else []
+        for sizes in found or self._choices(self._is_otherwise, numbers, named):
             yield self.example.resized(sizes)
             alike = together(sizes, numbers)
             if alike != sizes:
                 yield self.example.resized(alike)
+
+    def _choices(
+        self,
+        fits: Callable[[Mapping[Axis, int]], bool],
+        numbers: Mapping[Axis, int],
+        named: Sequence[int],
+    ) -> Iterator[dict[Axis, int]]:
+        # where an answer changes, as that to t > 20, nothing else may change yet, as max(t, 21)
+        return choices(self.condition.axes, numbers, fits, named, each=2)
+
+    def _is_next(self, sizes: Mapping[Axis, int]) -> bool:
+        return self._is_otherwise(sizes) and all(
+            condition.is_true(sizes) is answer for condition, answer in self.before
+        )
 
     def needs_entries(self) -> bool:
         """Whether only inputs without any entry could change the answer, near by."""

@@ -37,6 +37,7 @@ from toroids.discovery.tracing.middle import Middle
 
 MOST = 200  # questions that are guessed in one call
 PER_PLACE = 48  # unlike questions of one place in the code, as in a loop
+BEFORE = 8  # conditions that are kept of what was asked before another one
 ALIKE = 4  # questions of one place that are alike but for the value, of the same length
 FAR = 8  # from where on numbers may be bounds of lengths of which no question was heard
 WINDOW = 12  # by how much fewer pixels an image may have behind a window
@@ -87,6 +88,7 @@ class Asking(TorchFunctionMode):
         self._numbers: dict[int, list[int]] = {}  # of code
         self._sizes = {axis: example.size(axis) for axis in example.axes}
         self._count: Counter[Any] = Counter()
+        self._asked: list[tuple[Term, bool]] = []  # of lengths of inputs, in order
         self._open = True
 
     def __exit__(self, *error: Any) -> None:
@@ -309,13 +311,15 @@ class Asking(TorchFunctionMode):
         """Notes a question; without an answer one that may have been asked."""
         if not condition.lengths or not self._open:
             return
-        guessed = answer is None
+        guessed, before = answer is None, self._before(condition)
         if answer is None:
             answer = condition.is_true(self._sizes)
+        elif not cuts and not condition.is_inside:
+            self._asked.append((condition, answer))
         key = place, condition.text, answer
         if answer is None or key in self.asked.questions:
             return
-        question = Question(place, condition, answer, self.example, guessed, cuts)
+        question = Question(place, condition, answer, self.example, guessed, cuts, before)
         asks = "guessed" if guessed else place
         alike = question.like, *sorted(map(self._length_now, condition.lengths))
         self._count[alike] += 1
@@ -323,6 +327,11 @@ class Asking(TorchFunctionMode):
         most = MOST if guessed else PER_PLACE
         if self._count[alike] <= ALIKE and self._count[asks] <= most:
             self.asked.questions[key] = question
+
+    def _before(self, condition: Term) -> tuple[tuple[Term, bool], ...]:
+        """What was asked of the same lengths, last."""
+        own = condition.lengths
+        return tuple(x for x in self._asked if own & x[0].lengths)[-BEFORE:]
 
     def _length_now(self, length: Axis | Middle) -> int:
         if isinstance(length, Middle):
