@@ -467,6 +467,10 @@ def sparse():
         (transposed, "`0.weight` and `2.weight` share memory in different layouts"),
         (sliced, "`0.weight` and `2.weight` share memory in different layouts"),
         (sparse, "`adjacency` is stored as torch.sparse_coo"),
+        (
+            lambda: Function(lambda m, x: torch.corrcoef(m.o(x)), o=nn.Linear(4, 2)),
+            "numbers in a tensor decide what it does",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore")

@@ -142,7 +142,7 @@ def unless_empty(m, tokens):
     out = torch.zeros_like(tokens)
     for e in range(EXPERTS):
         rows, place = torch.where(chosen == e)
-        if rows.numel() == 0:
+        if rows.numel() == 0 or not rows.shape[0] > 0:
             continue
         out[rows] += expert(m, e, tokens[rows]) * weights[rows, place, None]
     return out

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.overrides import TorchFunctionMode
 
@@ -90,7 +91,7 @@ class Present(TorchFunctionMode):
         """Takes for granted that something was found; of a vector of known length, all."""
         for part in found if isinstance(found, tuple | list) else [found]:
             if free_unbacked_symbols(part.shape):
-                torch._check(part.shape[0] != 0)  # type: ignore[no-untyped-call]
+                torch._check(part.shape[0] >= 1)  # type: ignore[no-untyped-call]
                 if source.ndim == 1 and isinstance(source.shape[0], int):
                     self._whole.append((part, source.shape[0]))
 
@@ -141,5 +142,7 @@ def remove_checks(graph: fx.Graph) -> None:
 
 def asks_data(error: BaseException) -> bool:
     """Whether a trace failed because a forward asks its data what to do."""
+    if isinstance(error, DataDependentOutputException | DynamicOutputShapeException):
+        return True  # which say no more than the operator's name
     words = said(error).lower()
     return "data-dependent" in words or "unbacked" in words or "data dependent" in words
