@@ -229,10 +229,12 @@ NEEDED = {
         (torch.randn(2, 3, 8),), [(2, 1, "p"), (4, 1, "fprs"), (4, 2, "mps")],
     ),
     "spectral norm": (
-        lambda: nn.Sequential(P.spectral_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS, [(5, 1, "p")],
+        lambda: nn.Sequential(P.spectral_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS,
+        [(5, 1, "p"), (1, 1, "fr")],
     ),
     "spectral norm, old": (
-        lambda: nn.Sequential(U.spectral_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS, [(5, 1, "p")],
+        lambda: nn.Sequential(U.spectral_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS,
+        [(5, 1, "p"), (1, 1, "fr")],
     ),
     "weight norm": (
         lambda: nn.Sequential(P.weight_norm(L(3, 5)), nn.ReLU(), L(5, 2)), ROWS, [(5, 1, "fpr")],
@@ -245,11 +247,11 @@ NEEDED = {
     ),
     "sorted channels": (
         lambda: Function(lambda m, x: m.b(m.a(x).sort(-1)[0]), a=L(3, 5), b=L(5, 2)),
-        ROWS, [(5, 1, "p")],
+        ROWS, [(5, 1, "p"), (1, 1, "r")],
     ),
     "top channels": (
         lambda: Function(lambda m, x: m.b(m.a(x).topk(3, -1)[0]), a=L(3, 5), b=L(3, 2)),
-        ROWS, [(5, 1, "p")],
+        ROWS, [(5, 1, "p"), (1, 1, "r")],
     ),
     "Fourier mixing": (
         lambda: Function(
@@ -307,7 +309,7 @@ NEEDED = {
     ),
     "modulated convolution": (
         lambda: Function(modulated, style=L(3, 3), w=small(5, 3, 3, 3), out=nn.Conv2d(5, 2, 1)),
-        IMAGE, [(5, 1, "pr")],
+        IMAGE, [(5, 1, "pr"), (1, 1, "r"), (1, 1, "f")],
     ),
     "vmap": (
         lambda: Function(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from discovery.function import Function
 from discovery.proven import deviation
-from discovery.written import EXPECTED, NAMES, built, facts, found
+from discovery.written import EXPECTED, NAMES, SingleGain, built, facts, found
 from torch import nn
 
 import toroids as td
@@ -273,7 +273,38 @@ def test_a_map_of_single_positions_lets_what_it_reads_move():
         return m.down(u * m.tokens(m.norm(v)))
 
     group = td.discover(Function(forward, **held), torch.randn(2, 5, 3))
-    assert [(s.size, s.actions) for s in group.spaces] == [(3, {"permute"})]
+    single = (1, {"flip", "rescale"})  # of the norm, and of the map, with what reads the product
+    assert [(s.size, s.actions) for s in group.spaces] == [(3, {"permute"}), single, single]
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_a_single_number_scales_against_a_whole_layer(shape):
+    group = td.discover(SingleGain(shape), torch.randn(5, 4))
+    (space,) = group.spaces
+    powers = {x.tensor: e for x, e in zip(space.legs, space.generators[0].exponents, strict=True)}
+    assert powers == {"inner.weight": 1, "inner.bias": 1, "gain": -1}
+    assert (space.size, space.actions, group.dimension) == (1, {"flip", "rescale"}, 1)
+
+
+def test_slices_that_add_up_with_others_scale_together():
+    """As in a state-space layer: what writes the state, and what passes by it, before one map."""
+
+    def forward(m, x):
+        step, write, read = m.split(x).split([4, 3, 3], -1)
+        u, step = torch.sigmoid(x), torch.sigmoid(step)
+        states = (step * u)[:, :, None] * write[:, None]
+        return m.out((states @ read[:, :, None]).squeeze(-1) + m.skip.bias * u)
+
+    held = {"split": nn.Linear(4, 10), "skip": nn.Linear(1, 4), "out": nn.Linear(4, 2)}
+    group = td.discover(Function(forward, **held), torch.randn(5, 4))
+    (space,) = [space for space in group.spaces if space.size == 1]
+    found = {(x.tensor, x.positions): x.role for x in space.legs}
+    rows = (4, 5, 6)
+    assert found == {
+        ("split.weight", rows): "write", ("split.bias", rows): "write",
+        ("skip.bias", None): "write", ("out.weight", None): "read",
+    }  # fmt: skip
+    assert td.verify(group, Function(forward, **held), torch.randn(5, 4)) < 1e-12
 
 
 def test_a_module_without_hidden_units_has_no_spaces():

@@ -299,6 +299,22 @@ def transposed_convolution():
     return nn.Sequential(*layers), torch.randn(2, 3, 6, 6)
 
 
+class SingleGain(nn.Module):
+    """A residual branch behind one learned number."""
+
+    def __init__(self, shape=()):
+        super().__init__()
+        self.gain = nn.Parameter(torch.full(shape, 0.5))
+        self.inner, self.outer = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.outer(torch.tanh(x + self.gain * self.inner(x)))
+
+
+def single_gain():
+    return SingleGain(), torch.randn(5, 4)
+
+
 def weight_norm():
     layers = (
         nn.utils.parametrizations.weight_norm(nn.Linear(4, 6)), nn.ReLU(),
@@ -387,7 +403,8 @@ EXPECTED = {
     "gru": (recurrent(nn.GRU), [(5, 1, "fps"), (5, 1, "fps")]),
     "rnn": (recurrent(nn.RNN), [(5, 1, "fps"), (5, 1, "fps")]),
     "transposed convolution": (transposed_convolution, [(4, 1, "pr"), (5, 1, "pr")]),
-    "weight norm": (weight_norm, [(6, 1, "fpr")]),
+    # a scale of all gains at once passes the ReLU; of a direction, no scale counts
+    "weight norm": (weight_norm, [(6, 1, "fpr"), (1, 1, "r"), (1, 1, "r"), (1, 1, "f")]),
     # the two rows, and the two columns, of padding are alike: what reads them may be exchanged
     "zeros around before a norm": (
         padded_before_norm(nn.ZeroPad2d(1)),
@@ -397,8 +414,9 @@ EXPECTED = {
         padded_before_norm(nn.AvgPool2d(2, padding=1)),
         [(4, 1, "fpr")],
     ),
-    "standardised weights": (standardised_weights, [(5, 1, "p"), (6, 1, "ps")]),
-    "an operator without a rule": (dead_end, [(7, 1, "pr")]),
+    "standardised weights": (standardised_weights, [(5, 1, "p"), (6, 1, "ps"), (1, 1, "r")]),
+    "a single gain": (single_gain, [(1, 1, "fr")]),
+    "an operator without a rule": (dead_end, [(7, 1, "pr"), (1, 1, "fr")]),
 }
 
 

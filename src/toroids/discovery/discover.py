@@ -24,8 +24,10 @@ from toroids.discovery.inference.infer import infer, infer_stacks
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.shuffles import solved
 from toroids.discovery.inference.state import Inference
+from toroids.discovery.inference.wholes import Wholes
 from toroids.discovery.matrices.rotary import rotary_pairs
 from toroids.discovery.matrices.rotations import rotations
+from toroids.discovery.matrices.uniform import without_uniform
 from toroids.discovery.output import output_of
 from toroids.discovery.proof.proof import (
     TOLERANCE,
@@ -245,10 +247,12 @@ def _assembled(
     programs, main = explored.programs, explored.main
     assembly = Assembly(programs, inference, found)
     spaces = assembly.spaces()
+    wholes = Wholes(assembly).spaces(spaces)
     spaces, rotation_notes = rotations(programs, inference, found, spaces, assembly.cells)
     pairs = rotary_pairs(explored, spaces)
     inference.constraints.conditions.update(pairs.conditions)
-    spaces, absorbed_notes = absorbed(programs, pairs.spaces, inference.constraints.conditions)
+    spaces = [*pairs.spaces, *without_uniform(wholes, pairs.spaces, main.shapes)]
+    spaces, absorbed_notes = absorbed(programs, spaces, inference.constraints.conditions)
     result, output_notes = output_of(programs, output)
     conditions, condition_notes = _conditions(explored, inference)
     return SymmetryGroup(

@@ -83,7 +83,8 @@ def _check_leg(shapes: Shapes, leg: Leg, name: str, space: Space | None) -> None
             f"space `{name}` names the tensor `{leg.tensor}`, but the group has no shape "
             "for it; add its shape."
         )
-    if not 0 <= leg.axis < leg.axis + leg.span <= len(shape):
+    whole = leg.span >= min(1, len(shape))  # a tensor without axes has none to name
+    if not whole or not 0 <= leg.axis <= leg.axis + leg.span <= len(shape):
         raise ToroidsError(
             f"space `{name}` names axis {leg.axis + leg.span - 1} of `{leg.tensor}`, which has "
             f"{len(shape)} axes; count axes from 0."
@@ -93,7 +94,7 @@ def _check_leg(shapes: Shapes, leg: Leg, name: str, space: Space | None) -> None
     length = math.prod(shape[leg.axis : leg.axis + leg.span])
     units = space.size * space.copies
     if leg.positions is None:
-        if length != units:
+        if units > 1 and length != units:
             raise ToroidsError(
                 f"space `{name}` has {units} units but axis {leg.axis} of `{leg.tensor}` has "
                 f"{length}; pass the tensors that the space indexes."

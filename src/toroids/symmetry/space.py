@@ -28,9 +28,10 @@ class Leg:
         role: "write" where the unit's activation is written, "read" where it is read.
         operator: name of the layer that holds the tensor; legs of one writer share it.
         span: how many axes, flattened together, are indexed jointly (the weight of a grouped
-            convolution is indexed by output and input channel).
+            convolution is indexed by output and input channel); 0 for a tensor without axes.
         positions: where the units lie along the axis, copy after copy, unit after unit; as many
-            for every unit. None where the units are the positions of the axis.
+            for every unit. None where the units are the positions of the axis, or a single unit
+            is all of it.
         offset: a number that the network adds to the tensor before it is scaled, as a gain 1 + w.
 
     Example:

@@ -25,9 +25,10 @@ def along(values: Tensor, tensor: Tensor, leg: Leg, fill: float) -> Tensor:
         The values with `tensor.ndim` axes; gradients flow through.
     """
     flat = values.reshape(-1)
+    length = _length(tensor, leg) if leg.positions is None else len(leg.positions)
+    flat = flat.repeat_interleave(length // len(flat)) if length > len(flat) else flat
     if leg.positions is not None:
         index = leg.index_on(values.device)
-        flat = flat.repeat_interleave(len(index) // len(flat))
         whole = torch.full((_length(tensor, leg),), fill, dtype=values.dtype, device=values.device)
         flat = whole.index_copy(0, index, flat)
     shape = [1] * tensor.ndim

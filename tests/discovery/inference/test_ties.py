@@ -231,7 +231,8 @@ def share_changed(model, group, inputs, elements=8):
 
 
 def flips(group):
-    return any("flip" in space.actions for space in group.spaces)
+    """Whether units flip; two factors of one product may."""
+    return any("flip" in space.actions for space in group.spaces if space.size > 1)
 
 
 def example(shape):

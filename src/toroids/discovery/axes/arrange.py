@@ -12,13 +12,13 @@ from toroids.discovery.axes.values import (
     Loose,
     Rows,
     Value,
+    as_a_whole,
     fixed,
     is_open,
     keep_bundle,
     moved_rows,
     pin,
     project,
-    zero,
 )
 
 
@@ -228,7 +228,8 @@ def reshape(c: Constraints, value: Value, shape: Sequence[int]) -> Value:
             own.insert(0, 1)
         axes.insert(0, tuple(own))
     if not axes and sizes:
-        zero(c, value, dims=range(len(sizes)))
+        for bundle in value.bundles:
+            value = as_a_whole(c, value, bundle)
         return replace(value, axes=(), bundles=(), tensor=None)
     if position:  # dimensions of size one that found no axis of size one
         axes[0] = (*sizes[:position], *axes[0])

@@ -22,7 +22,8 @@ Channels = NDArray[np.int8]
 SHORT = 2**31
 
 CHANNELS = ("scale", "sign", "shift")
-SCALAR = np.int64(-(2**62))  # the place of exponents that belong to a whole value, not to an axis
+# The place of exponents that belong to a whole value, not to an axis; the same in half the memory.
+SCALAR = np.int64(-SHORT)
 
 
 @dataclass(frozen=True)

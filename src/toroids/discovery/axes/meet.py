@@ -24,12 +24,12 @@ from toroids.discovery.axes.values import (
     SIGN,
     Bundle,
     Value,
+    as_a_whole,
     joined_rows,
     moved_rows,
     pin_bundle,
     project,
     settle,
-    zero,
 )
 
 
@@ -39,7 +39,6 @@ def drop_axis(c: Constraints, value: Value, axis: int) -> Value:
     gone = value.dims(axis)
     value = _squeezed(value, gone)
     if value.bundles_on(gone):
-        zero(c, value, dims=gone)
         value = reduce(c, value, gone, mean=True)  # nothing is added up
     axes = (*value.axes[:axis], *value.axes[axis + 1 :])
     order = [dim for dim in range(len(value.sizes)) if dim not in gone]
@@ -83,9 +82,6 @@ def with_same_dims(c: Constraints, values: Sequence[Value], skip: int | None = N
         ready = []
         for value in padded:
             if value.shape[axis] == 1 and size > 1 and value.axes[axis]:
-                dims = value.dims(axis)
-                value = _squeezed(value, dims)
-                zero(c, value, dims=dims) if value.bundles_on(dims) else None
                 value = drop_axis(c, value, axis)
                 value = insert_axis(value, axis)
             ready.append(value)
@@ -210,8 +206,8 @@ def equal_scalars(c: Constraints, values: Sequence[Value]) -> Ids:
 def reduce(c: Constraints, value: Value, dims: Sequence[int], *, mean: bool = False) -> Value:
     """Sums (averages) dimensions away; they stay as uniform ones.
 
-    Exponents vanish on a bundle that is summed whole, and are constant along the summed part of
-    the others.
+    Exponents are constant along what is summed: of a bundle that is summed whole, the result takes
+    them as a whole.
 
     Returns:
         The sum, of as many dimensions.
@@ -223,8 +219,7 @@ def reduce(c: Constraints, value: Value, dims: Sequence[int], *, mean: bool = Fa
             bundles.append(bundle)
             continue
         if not keep:
-            for channel in range(len(CHANNELS)):
-                c.equation(channel, (1, bundle.ids[1 + channel]))
+            value = as_a_whole(c, value, bundle)
             continue
         rows = project(c, bundle, keep)
         unknowns = c.unknowns(rows)

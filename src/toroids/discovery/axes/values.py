@@ -442,6 +442,20 @@ def zero(
             settle(c, value)
 
 
+def as_a_whole(c: Constraints, value: Value, bundle: Bundle) -> Value:
+    """States that exponents are the same all over a bundle, and gives them to the whole value."""
+    c.equation(SHIFT, (1, bundle.ids[1 + SHIFT]))
+    scalar = value.scalar.copy()
+    for channel in (SCALE, SIGN):
+        own = bundle.ids[1 + channel]
+        if own.any():
+            common, total = (c.unknowns(np.full((), SCALAR))[channel] for _ in range(2))
+            c.equation(channel, (1, own), (-1, common))
+            c.equation(channel, (-1, total), (1, common), (1, scalar[channel]))
+            scalar[channel] = total
+    return replace(value, scalar=scalar)
+
+
 def unmixed(c: Constraints, value: Value) -> None:
     """States that no matrices may mix what indexes a value."""
     for bundle in value.bundles:

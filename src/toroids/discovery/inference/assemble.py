@@ -1,14 +1,15 @@
 """Spaces, legs and generators, put together from the solved facts of a traced module."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from toroids.discovery.axes import SCALE, SHIFT, SIGN, Bundle, Value
 from toroids.discovery.axes.constraints import Ids
+from toroids.discovery.inference.closed import closed
 from toroids.discovery.inference.exponents import (
     Exact,
     Exponents,
@@ -65,6 +66,8 @@ class Assembly:
         orbits: the solved facts.
         stands: (units,) whether a unit stands for its cell.
         reads: (places,) whether a place of a parameter is summed over.
+        cut: for every parameter the parts of its bundles.
+        found: for every cell and channel what acts on it.
         cells: the cell of every space, by the space's name.
     """
 
@@ -82,9 +85,10 @@ class Assembly:
         }
         self.nonlinear = {x for cell in nonlinear if cell >= 0 for x in found.chain[cell]}
         self.parts: dict[int, list[_Part]] = {}
-        for name, value in inference.parameters.items():
-            for bundle in value.bundles:
-                self._collect(name, value, bundle)
+        self.cut = {
+            name: [self._collect(name, value, bundle) for bundle in value.bundles]
+            for name, value in inference.parameters.items()
+        }
         self.bare: set[int] = set()
         self.idle: dict[tuple[str, int, int], set[int]] = {}  # places that meet nothing but zeros
         self.many: dict[int, int] = {}  # spaces with too many families to be written down
@@ -93,8 +97,9 @@ class Assembly:
         self.found: dict[int, dict[int, list[Vector]]] = {}
         self.cells: dict[str, int] = {}
 
-    def _collect(self, name: str, value: Value, bundle: Bundle) -> None:
+    def _collect(self, name: str, value: Value, bundle: Bundle) -> list[_Part]:
         """Cuts a bundle into parts: one for every cell and role."""
+        parts = []
         places = bundle.places
         unit = self.orbits.unit[places]
         cell, role = self.orbits.cell[unit], self.orbits.role[places]
@@ -107,8 +112,10 @@ class Assembly:
                 name, value, bundle, mask, tuple((int(i),) for i in ids),
                 bool(self.reads[places[tuple(first)]]),
             )  # fmt: skip
+            parts.append(part)
             for space in self.orbits.chain[kind[0]]:
                 self.parts.setdefault(space, []).append(part)
+        return parts
 
     def _fold(self, space: int) -> None:
         """Where two bundles of one parameter share a dimension, the wider one moves all entries.
@@ -163,7 +170,7 @@ class Assembly:
         spaces = [self._space(cell, names) for cell in cells]
         self.cells = {name: cell for cell, name in names.items()}
         found = [x for x in spaces if x is not None and not all(map(self._is_idle, x.legs))]
-        return _closed(found, self.program.shapes)
+        return closed(found, self.program.shapes)
 
     def signs_at(self, cell: int, exponents: Sequence[int]) -> list[tuple[int, ...]]:
         """For every generator of "flip" of a space, in order, the powers that unknowns take."""
@@ -246,18 +253,19 @@ class Assembly:
             for leg in legs:
                 self.idle.setdefault((leg.tensor, leg.axis, leg.span), set()).update(self._at(leg))
         name = self._name(cell, legs, names, carries and not outer)
+        acting = tuple(
+            Generator(action, values)
+            for (action, _, _), values in zip(generators, exponents, strict=True)
+        )
         return Space(
             name=name,
             size=size,
             copies=int(np.prod([found.size[x] for x in outer], dtype=np.int64)),
             actions=frozenset(actions),
             legs=legs,
-            generators=tuple(
-                Generator(action, values)
-                for (action, _, _), values in zip(generators, exponents, strict=True)
-            ),
+            generators=acting,
             within=tuple(names[x] for x in outer),
-            norms=self._norms(legs, generators, exponents),
+            norms=self.norms(legs, acting),
         )
 
     def _cancels(self, action: Kind, legs: Sequence[Leg], exponents: Sequence[float]) -> bool:
@@ -320,19 +328,13 @@ class Assembly:
     ) -> tuple[int, int, tuple[int, ...] | None]:
         """Where the units of a space lie: (first axis, number of axes, positions)."""
         found = self.orbits
-        owner = [axis for axis, sizes in enumerate(part.value.axes) for _ in sizes]
-        own = [owner[dim] for dim in part.bundle.dims]
-        axes = range(min(own), max(own) + 1)
-        dims = [dim for axis in axes for dim in part.value.dims(axis)]
-        sizes = [part.value.sizes[dim] for dim in dims]
-        shape = [s if d in part.bundle.dims else 1 for d, s in zip(dims, sizes, strict=True)]
-        inside = np.broadcast_to(mask.reshape(shape), sizes).ravel()
-        places = np.broadcast_to(part.bundle.places.reshape(shape), sizes).ravel()
+        axes, inside = laid_out(part.value, part.bundle, mask)
+        places = laid_out(part.value, part.bundle, part.bundle.places)[1]
         at = np.flatnonzero(inside)
         unit = found.unit[places[at]]
         order = in_order(*numbered(found, cell, unit, found.role[places[at]]), at)
         positions = at[order]
-        whole = len(positions) == found.size[cell] and len(positions) == int(np.prod(sizes))
+        whole = len(positions) == found.size[cell] and len(positions) == len(places)
         copies = any(found.size[x] > 1 for x in found.chain[cell][:-1])
         if whole and not copies and (positions == np.arange(len(positions))).all():
             return axes[0], len(axes), None
@@ -347,15 +349,13 @@ class Assembly:
         names[cell] = name
         return name
 
-    def _norms(
-        self, legs: Sequence[Leg], generators: Sequence[tuple[Kind, Vector, int]],
-        exponents: Sequence[tuple[float, ...]],
-    ) -> tuple[Norm, ...]:  # fmt: skip
+    def norms(self, legs: Sequence[Leg], generators: Sequence[Generator]) -> tuple[Norm, ...]:
+        """The batch norms whose variance is rescaled."""
         moved = {
             leg.tensor
-            for (action, _, _), values in zip(generators, exponents, strict=True)
-            for leg, value in zip(legs, values, strict=True)
-            if action == "rescale" and value
+            for generator in generators
+            for leg, value in zip(legs, generator.exponents, strict=True)
+            if generator.action == "rescale" and value
         }
         aliases = self.program.aliases
         return tuple(
@@ -452,56 +452,23 @@ class Assembly:
         return {self.orbits.chain[cell][-1] for cell in cells if cell >= 0}
 
 
-def _closed(spaces: Sequence[Space], shapes: Mapping[str, tuple[int, ...]]) -> list[Space]:
-    """Leaves out shifts that other actions would turn into something else.
+def laid_out(value: Value, bundle: Bundle, entries: Ids) -> tuple[range, Ids]:
+    """Lays out what a bundle's places hold along the axes of a parameter, flattened together.
 
-    A shift is the same along all other axes of a tensor, and inside a unit, which permutations
-    keep; where scales, signs or matrices act on another axis, as on the columns of w in w + w^T, or
-    on parts of a unit, as on the entries of a head, it does not stay so.
+    Args:
+        value: the parameter.
+        bundle: one of its bundles.
+        entries: (sizes of the bundle), one for every place.
 
     Returns:
-        The spaces with what is left to them.
+        The axes from the first to the last that the bundle indexes, and an entry for each position.
     """
-    acting = [
-        (leg, space)
-        for space in spaces
-        for i, leg in enumerate(space.legs)
-        if any(g.exponents[i] for g in space.generators if g.action != "shift")
-    ]
-
-    def units(leg: Leg, space: Space) -> np.ndarray[Any, Any]:
-        length = math.prod(shapes[leg.tensor][leg.axis : leg.axis + leg.span])
-        held = np.array(leg.places(shapes[leg.tensor]))
-        labels = np.full(length, -1)
-        count = space.copies * space.size
-        labels[held] = np.repeat(np.arange(count), len(held) // count)
-        return labels
-
-    def stays(leg: Leg, space: Space) -> bool:
-        for other, by in acting:
-            if other.tensor != leg.tensor:
-                continue
-            if not (other.axis <= leg.axis and leg.axis + leg.span <= other.axis + other.span):
-                return False
-            if (other.axis, other.span) == (leg.axis, leg.span):
-                own, others = units(leg, space), units(other, by)
-                pairs = np.unique(np.stack([own, others])[:, own >= 0], axis=1)
-                if len(np.unique(pairs[0])) < pairs.shape[1]:  # one acts on parts of a unit
-                    return False
-        return True
-
-    result = []
-    for space in spaces:
-        kept = tuple(
-            g
-            for g in space.generators
-            if g.action != "shift"
-            or all(stays(leg, space) for leg, e in zip(space.legs, g.exponents, strict=True) if e)
-        )
-        actions = {g.action for g in kept} | (space.actions & {"permute"})
-        result.append(replace(space, generators=kept, actions=frozenset(actions)))
-    carriers = {name for space in result for name in space.within}
-    return [space for space in result if space.actions or space.name in carriers]
+    own = [value.axis_of(dim) for dim in bundle.dims]
+    axes = range(min(own), max(own) + 1)
+    dims = [dim for axis in axes for dim in value.dims(axis)]
+    sizes = [value.sizes[dim] for dim in dims]
+    shape = [s if d in bundle.dims else 1 for d, s in zip(dims, sizes, strict=True)]
+    return axes, np.broadcast_to(entries.reshape(shape), sizes).ravel()
 
 
 def _taken(vector: Vector, part: _Part, channel: int) -> Exact:

@@ -20,6 +20,7 @@ Exact = int | Fraction  # whole numbers, as most are, are added ten times as fas
 Row = dict[int, Exact]
 Vector = dict[int, Exact]
 SIGN = 1
+WHOLE = -1  # in the place of a space: all of them at once, with what values take as a whole
 # Relative, of a few operations on floats: an exponent that is off by so little shows nowhere.
 ROUNDING = 2.0**-50
 
@@ -65,20 +66,27 @@ class Exponents:
         self.channel = np.concatenate(c.channel_of)
         self.rows: dict[int, list[tuple[int, Row]]] = {}
         for channel, factors, ids in c.equations:
-            kept = ids[:, (status[ids] < 2).all(axis=0) & (self.cell[ids] >= 0).any(axis=0)]
+            held = (self.cell[ids] >= 0) | self.scalar[ids]
+            kept = ids[:, (status[ids] < 2).all(axis=0) & held.any(axis=0)]
             if kept.size:
                 # equations are many and short, for which NumPy's own `unique` is slow
                 for column in sorted(set(map(tuple, kept.T.tolist()))):
                     self._state(channel, factors, column)
 
     def _state(self, channel: int, factors: Sequence[float], ids: Sequence[int]) -> None:
-        chains = {x for i in ids if self.cell[i] >= 0 for x in self.orbits.chain[int(self.cell[i])]}
-        for space in chains:
+        chains = [self._chain(i) for i in ids]
+        for space in set().union(*chains):
             row: Row = {}
-            for factor, i in zip(factors, ids, strict=True):
-                if self.cell[i] >= 0 and space in self.orbits.chain[int(self.cell[i])]:
+            for factor, i, chain in zip(factors, ids, chains, strict=True):
+                if space in chain:
                     row[i] = row.get(i, 0) + fraction(factor)
             self.rows.setdefault(space, []).append((channel, row))
+
+    def _chain(self, i: int) -> tuple[int, ...]:
+        """The spaces that may give an exponent."""
+        if self.cell[i] >= 0:
+            return (*self.orbits.chain[int(self.cell[i])], WHOLE)
+        return (WHOLE,) if self.scalar[i] else ()
 
     def generators(self, space: int, channel: int, wanted: Iterable[int]) -> list[Vector]:
         """A basis of what one space may carry in one channel, on the exponents `wanted`."""

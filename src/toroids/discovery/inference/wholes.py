@@ -1,0 +1,184 @@
+"""Scales and signs that whole tensors have, or slices of them, and no unit of a space by itself.
+
+A single number times a layer may move into the layer. Of y = B x + D u, where nothing scales x and
+u, whatever reads y takes back a scale that B and D have in common, though no unit of y has one. So
+there is one number for all entries that move: a space of a single unit.
+
+The equations are those of all spaces at once, and of what every value takes as a whole. Solutions
+in which all units of some space scale alike say nothing new, and are left out.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from toroids.discovery.axes import SCALE, SIGN
+from toroids.discovery.axes.constraints import Ids
+from toroids.discovery.inference.assemble import Assembly, laid_out, operator_of
+from toroids.discovery.inference.closed import keeps_shifts
+from toroids.discovery.inference.exponents import WHOLE, Exact, Vector, complement
+from toroids.symmetry.space import Generator, Kind, Leg, Space
+
+# A tensor, one of its bundles, and a part of that; (tensor, -1, 0) is all of it. The power of a
+# part is what its entries take beyond those of the first part.
+Key = tuple[str, int, int]
+Powers = dict[Key, Exact]
+ACTIONS: dict[Kind, int] = {"rescale": SCALE, "flip": SIGN}
+
+
+class Wholes:
+    """Looks for spaces of a single unit."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        """Looks up where unknowns stand; the spaces of `assembly` are known."""
+        self.assembly = assembly
+        self.number: dict[Key, int] = {}
+        self.masks: dict[tuple[str, int], list[Ids]] = {}  # of the parts of a bundle
+        self.holds: dict[int, dict[int, list[Key]]] = {SCALE: {}, SIGN: {}}
+        for name, value in assembly.inference.parameters.items():
+            self._hold((name, -1, 0), [(int(i),) for i in value.scalar])
+            for number, parts in enumerate(assembly.cut[name]):
+                rest = np.ones(value.bundles[number].places.shape, bool)
+                for part in parts:
+                    rest &= ~part.mask
+                first = int(rest.any())  # what takes no power comes first
+                self.masks[name, number] = [rest] * first + [part.mask for part in parts]
+                for at, part in enumerate(parts, start=first):
+                    self._hold((name, number, at), part.exponents)
+
+    def _hold(self, key: Key, exponents: Sequence[Sequence[int]]) -> None:
+        self.number[key] = len(self.number)
+        for channel, places in self.holds.items():
+            for i in exponents[channel]:
+                if i:
+                    places.setdefault(i, []).append(key)
+
+    def spaces(self, known: Sequence[Space]) -> list[Space]:
+        """What no unit of the known spaces has by itself.
+
+        Args:
+            known: the spaces of the assembly; what would not leave their shifts is left out.
+
+        Returns:
+            Spaces of one unit; a scale and a sign of the same entries share theirs.
+        """
+        found: dict[tuple[Leg, ...], list[Generator]] = {}
+        for action, channel in ACTIONS.items():
+            for powers in self._solutions(channel):
+                moved = dict(self._legs(powers, channel == SIGN))
+                found.setdefault(tuple(moved), []).append(Generator(action, (*moved.values(),)))
+        names, result = {space.name for space in known}, list[Space]()
+        for legs, generators in found.items():
+            space = self._space(legs, generators, names)
+            if keeps_shifts(space, known, self.assembly.program.shapes):
+                names.add(space.name)
+                result.append(space)
+        return result
+
+    def _space(
+        self, legs: Sequence[Leg], generators: Sequence[Generator], names: set[str]
+    ) -> Space:
+        base = name = f"{legs[0].operator}:whole"
+        number = 2
+        while name in names:
+            name, number = f"{base}:{number}", number + 1
+        powers = generators[0].exponents
+        return Space(
+            name=name,
+            size=1,
+            copies=1,
+            actions=frozenset(generator.action for generator in generators),
+            legs=tuple(
+                replace(leg, role="write" if power * powers[0] > 0 else "read")
+                for leg, power in zip(legs, powers, strict=True)
+            ),
+            generators=tuple(generators),
+            norms=self.assembly.norms(legs, generators),
+        )
+
+    def _solutions(self, channel: int) -> list[Powers]:
+        """What tensors may take that they do not take where all units of a space do."""
+        assembly, even = self.assembly, channel == SIGN
+        solved = assembly.exponents.generators(WHOLE, channel, self.holds[channel])
+        known = [vector for own in assembly.found.values() for vector in own[channel]]
+        ways, old = ([self._powers(v, channel) for v in vectors] for vectors in (solved, known))
+        new = complement(self._numbered(ways), self._numbered(old), modulo_two=even)
+        return [_shortened(ways[at], old, even) for at in new]
+
+    def _numbered(self, ways: Sequence[Powers]) -> list[Vector]:
+        return [{self.number[key]: power for key, power in powers.items()} for powers in ways]
+
+    def _powers(self, vector: Vector, channel: int) -> Powers:
+        """What a solution says of tensors."""
+        powers: Powers = {}
+        for i, value in vector.items():
+            for key in self.holds[channel].get(i, ()):
+                powers[key] = powers.get(key, 0) + value
+        for name, number in {(name, number) for name, number, _ in powers if number >= 0}:
+            first = powers.get((name, number, 0), 0)
+            powers[name, -1, 0] = powers.get((name, -1, 0), 0) + first
+            for at in range(len(self.masks[name, number])) if first else ():
+                powers[name, number, at] = powers.get((name, number, at), 0) - first
+        return _left(powers, channel == SIGN)
+
+    def _legs(self, powers: Powers, even: bool) -> Iterator[tuple[Leg, float]]:
+        """The entries that move, tensor by tensor, with the powers that they take."""
+        for name in sorted({name for name, _, _ in powers}, key=lambda n: self.number[n, -1, 0]):
+            whole, along = powers.get((name, -1, 0), 0), dict[int, list[Exact]]()
+            for number in sorted({n for key, n, _ in powers if key == name and n >= 0}):
+                masks = self.masks[name, number]
+                own = [powers.get((name, number, at), 0) for at in range(len(masks))]
+                usual = own[int(np.argmax([mask.sum() for mask in masks]))]
+                along[number] = [power - usual for power in own]
+                whole += usual
+            if len(along) == 1:  # then that says all
+                along = {n: [power + whole for power in own] for n, own in along.items()}
+                whole = 0
+            if even:
+                whole, along = whole % 2, {n: [x % 2 for x in own] for n, own in along.items()}
+            if whole:
+                yield from self._whole(name, float(whole))
+            for number, own in along.items():
+                yield from self._slices(name, number, own)
+
+    def _whole(self, name: str, power: float) -> Iterator[tuple[Leg, float]]:
+        """A whole tensor."""
+        shape = self.assembly.program.shapes[name]
+        yield from self._leg(name, range(len(shape)), None, power)
+
+    def _slices(self, name: str, number: int, own: Sequence[Exact]) -> Iterator[tuple[Leg, float]]:
+        """Slices of a tensor along the axes of one of its bundles."""
+        value = self.assembly.inference.parameters[name]
+        masks = self.masks[name, number]
+        for power in dict.fromkeys(power for power in own if power):
+            mask = np.any([m for m, p in zip(masks, own, strict=True) if p == power], axis=0)
+            axes, inside = laid_out(value, value.bundles[number], mask)
+            yield from self._leg(name, axes, tuple(np.flatnonzero(inside).tolist()), float(power))
+
+    def _leg(
+        self, name: str, axes: range, positions: tuple[int, ...] | None, power: float
+    ) -> Iterator[tuple[Leg, float]]:
+        offset = self.assembly.inference.constraints.offsets.get(name, 0.0)
+        first = axes[0] if axes else 0
+        for alias in self.assembly.program.aliases.get(name, (name,)):
+            yield (
+                Leg(alias, first, "write", operator_of(alias), len(axes), positions, offset),
+                power,
+            )
+
+
+def _left(powers: Mapping[Key, Exact], even: bool) -> Powers:
+    return {key: x for key, power in powers.items() if (x := power % 2 if even else power)}
+
+
+def _shortened(powers: Powers, known: Sequence[Powers], even: bool) -> Powers:
+    """The same but for known solutions, where it moves less then."""
+    for other in known:
+        for key in powers.keys() & other.keys():
+            factor = Fraction(powers[key]) / other[key]
+            rest = {k: powers.get(k, 0) - factor * other.get(k, 0) for k in {**powers, **other}}
+            if len(_left(rest, even)) < len(powers):
+                return _shortened(_left(rest, even), known, even)
+    return powers

@@ -1,0 +1,108 @@
+"""What spaces do to tensors where all their units scale alike, or flip.
+
+Matrices and phases hold such scales and signs as well: -1 is a phase, and c times the unit matrix a
+matrix. So what a single unit for whole tensors says is compared with the finished spaces.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toroids.discovery.inference.exponents import Vector, complement, fraction
+from toroids.symmetry.space import Action, Generator, Leg, Space
+
+Shapes = Mapping[str, tuple[int, ...]]
+HOLDING: Mapping[Action, tuple[Action, ...]] = {
+    "rescale": ("rescale", "mix"), "flip": ("flip", "mix", "rotate", "phase"),
+}  # fmt: skip
+
+
+def without_uniform(
+    wholes: Sequence[Space], spaces: Sequence[Space], shapes: Shapes
+) -> list[Space]:
+    """Leaves out scales and signs of single units that the units of other spaces have all alike.
+
+    Args:
+        wholes: spaces of one unit, with scales and signs only.
+        spaces: all others.
+        shapes: of the tensors.
+
+    Returns:
+        What is independent of the others, and of each other; spaces without any are left out.
+    """
+    entries = _Entries([*spaces, *wholes], shapes)
+    kept: dict[str, list[Generator]] = {space.name: [] for space in wholes}
+    for action, holding in HOLDING.items():
+        even = action == "flip"
+        known = [
+            entries.moved(s, g, even)
+            for s in spaces
+            for g in s.generators
+            if g.action in holding and not g.fixes_mean
+        ]
+        own = [(s.name, g, entries.moved(s, g, even)) for s in wholes for g in s.of(action)]
+        for at in complement([vector for _, _, vector in own], known, modulo_two=even):
+            kept[own[at][0]].append(own[at][1])
+    return [
+        replace(s, generators=tuple(held), actions=frozenset(g.action for g in held))
+        for s in wholes
+        if (held := kept[s.name])
+    ]
+
+
+class _Entries:
+    """Entries of all tensors, each of which stands for those that the same legs hold."""
+
+    def __init__(self, spaces: Sequence[Space], shapes: Shapes) -> None:
+        legs: dict[str, dict[Leg, None]] = {}
+        for leg in (leg for space in spaces for leg in space.legs):
+            legs.setdefault(leg.tensor, {})[leg] = None
+        self._held: dict[Leg, list[int]] = {}
+        count = 0
+        for name, own in legs.items():
+            held = _held(list(own), shapes[name])
+            self._held |= {
+                x: (count + np.flatnonzero(h)).tolist() for x, h in zip(own, held, strict=True)
+            }
+            count += held.shape[1]
+
+    def moved(self, space: Space, generator: Generator, even: bool) -> Vector:
+        """The power that every entry takes where all units of a space move alike."""
+        powers: Vector = {}
+        for leg, power in zip(space.legs, generator.exponents, strict=True):
+            for entry in self._held[leg] if power else ():
+                powers[entry] = powers.get(entry, 0) + fraction(power)
+        return {at: left for at, x in powers.items() if (left := x % 2 if even else x)}
+
+
+def _held(legs: Sequence[Leg], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which legs hold which entries of a tensor: (legs, entries that are unlike)."""
+    partial = [leg for leg in legs if leg.positions is not None]
+    groups: list[range] = []  # axes that legs take together
+    for leg in sorted(partial, key=lambda leg: leg.axis):
+        axes = range(leg.axis, leg.axis + leg.span)
+        if groups and axes.start < groups[-1].stop:
+            last = groups.pop()
+            axes = range(last.start, max(last.stop, axes.stop))
+        groups.append(axes)
+    found = np.ones((len(legs), 1), bool)
+    for axes in groups:
+        own = np.stack([_along(leg, shape, axes) for leg in legs])
+        kinds = np.unique(own, axis=1)
+        found = (found[:, :, None] & kinds[:, None]).reshape(len(legs), -1)
+    return found
+
+
+def _along(leg: Leg, shape: tuple[int, ...], axes: range) -> NDArray[np.bool_]:
+    """Whether a leg holds what lies at every position of some axes, flattened."""
+    length = math.prod(shape[axes.start : axes.stop])
+    if leg.positions is None or leg.axis not in axes:
+        return np.ones(length, bool)
+    behind = math.prod(shape[leg.axis + leg.span : axes.stop])
+    inside = np.zeros(math.prod(shape[leg.axis : leg.axis + leg.span]), bool)
+    inside[list(leg.positions)] = True
+    inside = np.repeat(inside, behind)
+    return np.tile(inside, length // len(inside))
