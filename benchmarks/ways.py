@@ -3,7 +3,9 @@
 Run it with `python benchmarks/ways.py`; with `--table` it prints the tables of benchmarks/ways.md:
 for networks of several kinds trained apart on digits, the barrier of the train error on every way
 of joining them (see `toroids.landscape.joined`), with statistics of batch norms estimated anew and
-interpolated; and the error half way where only some of the layers are half way.
+interpolated; by how much the geodesic is above the line between aligned networks, pair by pair; the
+barrier on that line after alignment by other methods; and the error half way where only some of the
+layers are half way.
 """
 
 import itertools
@@ -15,7 +17,7 @@ from functools import partial
 
 from harness.result import Result
 from harness.script import main
-from torch import nn
+from torch import Tensor, nn
 
 import toroids as td
 from toroids.errors import ParamsError
@@ -34,11 +36,12 @@ class Kind:
     make: Callable[[int], nn.Module]
     solver: td.solvers.Descent
     image: bool = True
+    train: int = TRAIN
 
     @property
     def data(self) -> td.data.Dataset:
         """The digits, as images of 8 x 8 where the network wants images."""
-        digits = td.data.digits(train=TRAIN)
+        digits = td.data.digits(train=self.train)
         shape = (-1, 1, 8, 8) if self.image else (-1, 64)
         train, test = ((x.view(shape), y) for x, y in (digits.train, digits.test))
         return replace(digits, train=train, test=test)
@@ -73,6 +76,7 @@ KINDS: Mapping[str, Kind] = {
     "ResNet-20 x 1/4, no norm": Kind(partial(resnet, 0.25, "none"), sgd(0.02)),
     "ResNet-20 x 1/4": Kind(partial(resnet, 0.25, "batch"), sgd(0.1)),
     "ResNet-20 x 1/4, slow": Kind(partial(resnet, 0.25, "batch"), sgd(0.02)),
+    "ResNet-20 x 1/4, 1200 images": Kind(partial(resnet, 0.25, "batch"), sgd(0.1), train=1200),
     "ResNet-20 x 1/2": Kind(partial(resnet, 0.5, "batch"), sgd(0.1)),
     "ResNet-20": Kind(partial(resnet, 1.0, "batch"), sgd(0.1)),
 }
@@ -82,6 +86,7 @@ KINDS: Mapping[str, Kind] = {
 class Trained:
     """Networks of one kind, and where they are measured."""
 
+    inputs: Tensor
     landscape: td.Landscape
     group: td.SymmetryGroup
     networks: Sequence[td.Params]
@@ -97,6 +102,7 @@ def trained(kind: Kind, count: int) -> Trained:
     """Trains so many networks of a kind."""
     data, model = kind.data, kind.make(0).eval()
     return Trained(
+        data.train[0],
         td.Landscape(model, data.train),
         td.discover(model, data.train[0][:4], output="classifier"),
         [kind.solver.train(kind.make, data.train, seed=seed).params for seed in range(count)],
@@ -115,6 +121,21 @@ def barriers(found: Trained, statistics: str = "recalibrate") -> dict[str, list[
                 heights[way].append(td.profile(landscape, path, POINTS).barrier)
             except ParamsError:  # antipodal units
                 heights[way].append(math.nan)
+    return heights
+
+
+def by_methods(found: Trained) -> dict[str, list[float]]:
+    """The barriers of some pairs on the line between aligned networks, by what aligned them."""
+    probe = td.probe.Probe(found.landscape.model, found.group, found.inputs)
+    on: dict[str, dict[str, object]] = {
+        "descent": {}, "activations": {"probe": probe}, "loss": {"landscape": found.landscape}
+    }  # fmt: skip
+    heights: dict[str, list[float]] = {method: [] for method in on}
+    for a, b in itertools.islice(found.pairs, 3):
+        for method, given in on.items():
+            alignment = td.align(found.group, b, to=a, method=method, **given)  # type: ignore[arg-type]
+            line = joined(found.group, alignment, a, b, ["aligned"])["aligned"]
+            heights[method].append(td.profile(found.landscape, line, POINTS).barrier)
     return heights
 
 
@@ -160,25 +181,36 @@ def shown(values: Sequence[float]) -> str:
     return f"{statistics.mean(known):.1f} ± {statistics.stdev(known) / len(known) ** 0.5:.1f}"
 
 
+def has_norm(found: Trained) -> bool:
+    """Whether there are batch norms in the network."""
+    return any(isinstance(module, nn.BatchNorm2d) for module in found.landscape.model.modules())
+
+
 def table() -> None:
     """Prints the tables of the page."""
-    print(f"| networks | statistics | pairs | {' | '.join(WAYS)} |\n{'|---' * (len(WAYS) + 3)}|")
-    parts = {}
-    for name, kind in KINDS.items():
-        found = trained(kind, NETWORKS)
-        normed = any(isinstance(m, nn.BatchNorm2d) for m in found.landscape.model.modules())
-        for kept in ("recalibrate", "keep") if normed else ("recalibrate",):
-            cells = [shown(values) for values in barriers(found, kept).values()]
-            what = {"recalibrate": "anew", "keep": "interpolated"}[kept] if normed else ""
-            pairs = len(list(found.pairs))
+    networks = {name: trained(kind, NETWORKS) for name, kind in KINDS.items()}
+    normed = {name: found for name, found in networks.items() if has_norm(found)}
+    print(f"| networks | statistics | pairs | {' | '.join(WAYS)} | geodesic minus aligned |")
+    print("|---" * (len(WAYS) + 4) + "|")
+    for name, found in networks.items():
+        for kept, what in {"recalibrate": "anew", "keep": "interpolated"}.items():
+            if name not in normed and kept == "keep":
+                continue
+            heights = barriers(found, kept)
+            above = [g - a for g, a in zip(heights["geodesic"], heights["aligned"], strict=True)]
+            cells = [shown(values) for values in (*heights.values(), above)]
+            pairs, what = len(above), what if name in normed else ""
             print(f"| {name} | {what} | {pairs} | {' | '.join(cells)} |", flush=True)
-        if normed:
-            parts[name] = halfway(found)
+    print("\n| networks | descent | activations | loss |\n|---|---|---|---|")
+    for name, found in normed.items():
+        cells = [shown(values) for values in by_methods(found).values()]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
     print(f"\n| networks | half way | {' | '.join(STAGES)} |\n{'|---' * (len(STAGES) + 2)}|")
-    for name, errors in parts.items():
+    for name, found in normed.items():
+        errors = halfway(found)
         for moved, what in enumerate(("these alone", "all but these")):
             cells = [shown(errors[stage][moved]) for stage in STAGES]
-            print(f"| {name} | {what} | {' | '.join(cells)} |")
+            print(f"| {name} | {what} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
