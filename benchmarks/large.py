@@ -9,8 +9,9 @@ thread; seconds are those of its processor, and the memory is what belongs to th
 
 Beside discovery stands drawing all weights in float64 and multiplying them with as many tokens as
 the example has, once for each of the proof's two runs. Beside the canonical form
-stands reading the network and writing it, beside alignment reading both, multiplying every matrix
-with its like once, and writing one.
+stands reading the network and writing it, beside alignment and merging reading both, multiplying
+every matrix with its like once, and writing one, and beside a distance reading both and adding up
+the squares of what is between them.
 """
 
 import json
@@ -32,7 +33,7 @@ from harness.script import main
 import toroids as td
 from toroids.checkpoint import StateDictView, open_checkpoint, save_checkpoint, state_dict_names
 from toroids.models.load import load_model, usual_inputs
-from toroids.params import Computed, inner_product
+from toroids.params import Computed, inner_product, products
 
 # Of the model: hidden units, those of the feed-forward layers, layers, heads, heads of keys, words;
 # entries of a shard, none where only the configuration is written.
@@ -203,9 +204,44 @@ def multiplying(work: Path) -> list[float]:
     return watched(action)
 
 
+def merging(work: Path) -> list[float]:
+    """From shards to shards, the mean of the network and the copy."""
+    group = td.SymmetryGroup.from_json((work / "group.json").read_text())
+    a, b = (view(work / name, group) for name in "ab")
+
+    def action() -> None:
+        merged = td.merge(group, [a, b], scratch=work)
+        save_checkpoint(a.file_params(merged), a.checkpoint, work / "merged")
+
+    return watched(action)
+
+
+def distance(work: Path) -> list[float]:
+    """The distance of two canonical networks in shards."""
+    group = td.SymmetryGroup.from_json((work / "group.json").read_text())
+    a, b = (view(work / name, group) for name in ("canonical", "aligned"))
+    return watched(lambda: td.Toroid(group).distance(a, b))
+
+
+def comparing(work: Path) -> list[float]:
+    """The bare work: two networks read, and what is between them squared."""
+    a, b = (open_checkpoint(work / name) for name in ("canonical", "aligned"))
+    return watched(lambda: products(a, b, a))
+
+
 STEPS: dict[str, Callable[[Path], list[float]]] = {
     step.__name__: step
-    for step in (discovery, drawing, canonical_form, copying, alignment, multiplying)
+    for step in (
+        discovery,
+        drawing,
+        canonical_form,
+        copying,
+        alignment,
+        multiplying,
+        merging,
+        distance,
+        comparing,
+    )
 }
 
 
@@ -250,6 +286,8 @@ def _steps(work: Path, size: Size) -> Iterator[Result]:
         ("discovery", "drawing", "discovered and proven without weights"),
         ("canonical_form", "copying", "canonical form, shards to shards"),
         ("alignment", "multiplying", "a planted copy aligned, shards to shards"),
+        ("merging", "multiplying", "merged with the copy, shards to shards"),
+        ("distance", "comparing", "distance of two canonical networks in shards"),
     ):
         if ours == "alignment":
             plant(work)
