@@ -84,6 +84,18 @@ def mean_read(m, x):
     return m.head(m.last(h)) + h.mean(-1, keepdim=True)
 
 
+def tied(m, x):
+    return F.linear(m.write(x), m.write.weight.T)
+
+
+def kernel(m, x):
+    return (m.write(x) @ m.write(x.flip(1)).mT).softmax(-1) @ x
+
+
+def rows_summed(m, x):
+    return torch.tanh(x * m.rows.sum(0))
+
+
 ROTATE = {
     "rms norms": (stream(plain), FREE),
     "layer norms": (stream(plain, layer_norm), KEPT),
@@ -96,6 +108,12 @@ ROTATE = {
     "masked and padded with zeros": (stream(masked), FREE),
     "a constant added": (stream(constant_added), KEPT),
     "the mean read": (stream(mean_read), KEPT),
+    "read by what writes it": (stream(tied), FREE),
+    "products of positions": (stream(kernel), FREE),
+    "rows of a parameter summed": (
+        stream(rows_summed, rows=nn.Parameter(torch.randn(SIZE, 3))),
+        KEPT,
+    ),
 }
 
 

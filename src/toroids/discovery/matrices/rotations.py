@@ -4,7 +4,8 @@ A norm without its gain sees of a stream x only ||x||, and perhaps its mean over
 maps write and read it. So Q x, with Q orthogonal (and Q 1 = 1 where the mean is seen), is as good a
 stream as x: writers become Q W, readers W Q^T. A gain that stands between a norm and its readers
 can be moved into those, which is what brings a network to the slice on which Q acts; a gain that
-stands on the stream itself leaves only what commutes with it.
+stands on the stream itself leaves only what commutes with it. Without a norm the same holds where
+sums over the units read it, as `h @ h.T` does: other matrices than Q would be seen.
 
 Every operator that meets a stream is looked at; what is not known here forbids the rotation.
 
@@ -46,7 +47,7 @@ def rotations(
             try:
                 for steps in inference.steps:
                     Look(found, stream).all(steps)
-                turned = _rotating(space, stream, programs[0]) if stream.normed else None
+                turned = _rotating(space, stream, programs[0])
             except Refused:
                 turned = None
         if isinstance(turned, str):
@@ -72,7 +73,7 @@ def _rotating(space: Space, stream: Stream, program: Program) -> Space | str:
     why = _forbidden(space, stream, aliases, is_gain)
     if why is not None:
         return (
-            f"`{space.name}` is a stream that its norms would let rotate, but {why}; only "
+            f"`{space.name}` is a stream that its readers would let rotate, but {why}; only "
             "permutations, and signs where they pass, are granted on it"
         )
     kept = [g for g in space.generators if g.action != "flip"]
@@ -104,7 +105,7 @@ def _forbidden(
             if e and gain
         }
         if len(own) != 1:
-            return f"{len(own)} gains scale its readers together"
+            return f"{len(own)} gains scale its readers together" if own else "it has other scales"
         unit = next(e for e, gain in zip(scale.exponents, is_gain, strict=True) if e and gain)
         if own & free or any((e / unit) % 1 for e in scale.exponents):
             return f"the gain `{min(own)}` stands before readers in several powers"

@@ -55,7 +55,6 @@ class Stream:
     Attributes:
         cell: its cell.
         size: the number of its units.
-        normed: whether a norm over the units was met.
         fixes_mean: whether anything sees the mean over the units.
         hides_mean: whether nothing sees the mean of what is written, before a norm.
         gains: parameters that multiply the units.
@@ -64,7 +63,6 @@ class Stream:
 
     cell: int
     size: int
-    normed: bool = False
     fixes_mean: bool = False
     hides_mean: bool = True
     gains: set[str] = field(default_factory=set)
@@ -113,24 +111,25 @@ class Look:
         """Notes what is the stream as it is written, and whether its mean is seen there."""
         node, values = step.node, dict(step.inputs)
         before = {n for n in self.raw if inputs.get(n)}
+        named = {n for n in inputs if inputs[n] and getattr(values[n], "name", None) is not None}
         if name in CONTRACTING:
             letters, _ = letters_of(node, name)
-            reads = {operand for operand, _ in letters or () if operand in before}
-            named = {n for n in reads if getattr(values[n], "name", None) is not None}
-            contracted = [n for n in reads - named if len(inputs[n]) > len(results[0])]
-            self.stream.hides_mean &= not contracted
+            reads = {operand for operand, _ in letters or () if inputs.get(operand)}
+            # beside a stream, a parameter reads it; beside numbers, it is one that is read
+            written = reads & (before | named) if len(reads) == 1 else (reads & before) - named
+            self.stream.hides_mean &= not any(len(inputs[n]) > len(results[0]) for n in written)
             if results[0]:
                 self.raw.add(node)
             return
         if name not in NORMING and not any(results):  # sums, means, norms; centred ones are blind
-            self.stream.hides_mean &= not before or name in ("var", "std", "var_mean")
+            centred = name in ("var", "std", "var_mean")
+            self.stream.hides_mean &= centred or not before | named
         elif name in NORMING:
             self.stream.hides_mean &= not before or NORMING[name]
             return
         if node in self.products and before:
             self.stream.hides_mean = False
-        parameters = {n for n, v in values.items() if inputs[n] and getattr(v, "name", None)}
-        if any(results) and (before or parameters - set(before)):
+        if any(results) and (before or named):
             gained = name in ("mul", "div") and not before
             if not gained:
                 self.raw.add(node)
@@ -344,10 +343,7 @@ class Look:
                 return
             raise Refused
         if name in ("sum", "mean"):
-            if self._came_from(source) in self.products:
-                self.stream.normed = True
-            else:
-                self.stream.fixes_mean = True
+            self.stream.fixes_mean |= self._came_from(source) not in self.products
             return
         if name in ("linalg_vector_norm", "norm"):
             order = node.args[1] if len(node.args) > 1 else 2
@@ -355,7 +351,6 @@ class Look:
                 raise Refused
         else:
             self.stream.fixes_mean = True
-        self.stream.normed = True
 
     def _came_from(self, node: fx.Node) -> fx.Node:
         while short_name(node) in CONVERTING and node.all_input_nodes:
@@ -370,7 +365,6 @@ class Look:
             raise Refused
         if len(shape) != 1 or inputs[x] != (len(x.meta["val"].shape) - 1,):
             raise Refused
-        self.stream.normed = True
         self.stream.fixes_mean |= NORMING[name]
         weight = node.args[2] if len(node.args) > 2 else node.kwargs.get("weight")
         bias = node.args[3] if len(node.args) > 3 and NORMING[name] else node.kwargs.get("bias")
