@@ -2,7 +2,7 @@
 
 .venv/bin/pip install '.[transformers]'
 .venv/bin/python docs/audit.py               # ten minutes on one core
-.venv/bin/python docs/audit.py Llama Qwen    # prints the families with such names only
+.venv/bin/python docs/audit.py Llama Qwen    # the rows of the families with such names only
 """
 
 import platform
@@ -108,6 +108,12 @@ def page(lines: Sequence[str], version: str) -> str:
     return header + "\n".join(lines) + "\n"
 
 
+def rows_of(text: str) -> dict[str, str]:
+    """The lines of a table by the family that each begins with."""
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    return {line.split("|")[1].strip(): line for line in rows if not line.startswith("| family")}
+
+
 def lines_of(wanted: Sequence[str]) -> Iterator[str]:
     """The lines of all families, or of those whose names contain a word."""
     from zoo.tiny import TINY  # type: ignore[import-not-found]
@@ -124,13 +130,13 @@ def main() -> None:
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    wanted, lines = sys.argv[1:], []
-    for line in lines_of(wanted):
-        lines.append(line)
+    place, lines = HERE / "audit.md", dict[str, str]()
+    if sys.argv[1:]:
+        lines = rows_of(place.read_text(encoding="utf-8"))
+    for line in lines_of(sys.argv[1:]):
+        lines |= rows_of(line)
         print(line, flush=True)
-    if not wanted:
-        text = page(lines, transformers.__version__)
-        (HERE / "audit.md").write_text(text, encoding="utf-8")
+    place.write_text(page([*lines.values()], transformers.__version__), encoding="utf-8")
 
 
 if __name__ == "__main__":

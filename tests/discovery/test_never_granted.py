@@ -217,7 +217,7 @@ def test_experts_that_are_modules_of_their_own_are_named(name):
 def test_a_constant_matrix_keeps_features_in_place_and_is_said():
     matrix = torch.randn(6, 6)
     group = td.discover(Between(lambda h: (h @ matrix).relu()), torch.randn(5, 4))
-    assert not group.spaces
+    assert [(s.size, s.actions) for s in group.spaces] == [(1, {"rescale"})]  # of all at once
     assert any("`aten::matmul`, by constant numbers, meets" in note for note in group.notes)
 
 

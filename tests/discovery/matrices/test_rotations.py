@@ -96,7 +96,22 @@ def rows_summed(m, x):
     return torch.tanh(x * m.rows.sum(0))
 
 
+def joined_along_units(m, x):
+    h = block(m, m.write(x), m.norm)
+    return m.wide(torch.cat([h[:, 0], h.mean(1)], -1))
+
+
+def resampled(m, x):
+    table = F.interpolate(m.write(x).mT, size=x.shape[1] + 1, mode="linear").mT
+    return m.head(m.last(table))
+
+
 ROTATE = {
+    "joined along units": (
+        stream(joined_along_units, layer_norm, wide=nn.Linear(2 * SIZE, 2)),
+        KEPT,
+    ),
+    "resampled along tokens": (stream(resampled), FREE),
     "rms norms": (stream(plain), FREE),
     "layer norms": (stream(plain, layer_norm), KEPT),
     "torch's rms norm": (stream(plain, lambda: nn.RMSNorm(SIZE)), FREE),
@@ -159,6 +174,28 @@ def test_a_rotated_copy_comes_back(name):
         toroid.distance(found.reference, td.canonicalize(group, again)),
         toroid.distance(*(td.canonicalize(group, p) for p in (params, again))),
     )
+
+
+class Patches(nn.Module):
+    """A class token beside patches, of which there may be one only; branches have scales."""
+
+    def __init__(self):
+        super().__init__()
+        self.write, self.token = nn.Conv2d(1, SIZE, 2, 2), nn.Parameter(torch.randn(1, 1, SIZE))
+        self.norm, self.up, self.down = layer_norm(), nn.Linear(SIZE, 5), nn.Linear(5, SIZE)
+        self.scale, self.last = nn.Parameter(torch.rand(SIZE) + 0.5), layer_norm()
+        self.head = nn.Linear(2 * SIZE, 3)
+
+    def forward(self, x):
+        patches = self.write(x).flatten(2).mT
+        h = torch.cat([self.token.expand(len(x), -1, -1), patches], 1)
+        h = self.last(h + self.scale * self.down(F.gelu(self.up(self.norm(h)))))
+        return self.head(torch.cat([h[:, 0], h[:, 1:].mean(1)], 1))
+
+
+def test_a_class_token_rotates_beside_a_single_patch():
+    group = td.discover(Patches(), torch.randn(2, 1, 4, 4), also=[torch.randn(2, 1, 2, 2)])
+    assert rotation(group) is not None, str(group)
 
 
 def post_norm(m, x):

@@ -70,7 +70,10 @@ def pin_partial(
         return
     # a call may take a part of what moves with the parameter, as a cell does of its first gates
     alike = _alike(c)
-    taken = [{alike[places].tobytes() for places in program} for program in partial]
+    bundles = [bundle.places for value in parameters.values() for bundle in value.bundles]
+    # a class token that is taken out again, beside a single patch, is no part of itself
+    whole = {alike[places].tobytes() for places in bundles if places.ndim == 1}
+    taken = [{alike[places].tobytes() for places in program} - whole for program in partial]
     first = taken[0]
     differing = set[bytes]().union(*(first ^ other for other in taken[1:]))
     if not differing:

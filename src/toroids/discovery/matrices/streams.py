@@ -16,6 +16,7 @@ from torch import fx
 from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.axes import Value
+from toroids.discovery.axes.constraints import Ids
 from toroids.discovery.inference.contractions import bias_of, letters_of
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.state import Step
@@ -34,6 +35,8 @@ CUTTING = {
     "slice", "narrow", "split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "cat",
     "to", "_to_copy", "clone", "contiguous", "detach", "alias",
 }  # fmt: skip
+# Linear in the pixels, alike for all channels; the rank of an image is in the name.
+RESAMPLING = ("upsample_", "_upsample_", "avg_pool", "adaptive_avg_pool", "_adaptive_avg_pool")
 ADDING = ("add", "sub", "rsub", "cat", "stack", "where", "masked_fill", "constant_pad_nd", "pad")
 NORMING = {
     "layer_norm": True, "native_layer_norm": True, "rms_norm": False, "_fused_rms_norm": False,
@@ -157,7 +160,7 @@ class Look:
         return tuple(axis for leaf in leaves for axis in self._parts.get(id(leaf), ()))
 
     def axes(self, value: Value) -> tuple[int, ...]:
-        """The axes of a value along which the units lie, each exactly once."""
+        """The axes of a value along which the units lie, once or side by side, and nothing else."""
         known = self._axes.get(id(value))
         if known is None:
             known = self._axes[id(value)] = (value, tuple(self._find(value)))
@@ -178,15 +181,35 @@ class Look:
             own = found.cell[unit] == cell
             if not own.any():
                 continue
-            axis = value.axis_of(bundle.dims[0])
-            once = len(np.unique(unit[own])) == own.sum() == self.stream.size
-            if not once or len(bundle.dims) != 1 or value.shape[axis] != places.size:
+            places, dims = self._once(places, bundle.dims)
+            moving = places >= 0
+            unit = found.unit[places[moving]]
+            own = found.cell[unit] == cell
+            axis = value.axis_of(dims[0])
+            times = np.unique(unit[own], return_counts=True)[1]
+            each = times.size == self.stream.size and bool((times == times[0]).all())
+            whole = own.sum() == places.size  # the stream, or several of it side by side
+            if not each or len(dims) != 1 or value.shape[axis] != places.size:
                 raise Refused
-            if places.size == self.stream.size:
+            if not whole and times[0] > 1:
+                raise Refused
+            if whole:
                 axes.append(axis)
             else:
                 self._parts.setdefault(id(value), []).append(axis)
         return axes
+
+    def _once(self, places: Ids, dims: tuple[int, ...]) -> tuple[Ids, tuple[int, ...]]:
+        """Places without the dimensions along which they move alike, and the other dimensions."""
+        # a class token beside a single patch has places of its own, which move as the patch's do
+        for at in reversed(range(places.ndim)):
+            first = places.take([0], axis=at)
+            alike = (
+                (places >= 0) & (first >= 0) & (self.found.unit[places] == self.found.unit[first])
+            )
+            if places.ndim > 1 and bool(alike.all()):
+                places, dims = first.squeeze(at), (*dims[:at], *dims[at + 1 :])
+        return places, dims
 
     def _operator(
         self, step: Step, name: str, inputs: Mapping[fx.Node, tuple[int, ...]],
@@ -197,6 +220,11 @@ class Look:
             first, *others = node.all_input_nodes
             looks = any(inputs[n] for n in others) and name not in SHAPED_LIKE
             if looks or any(len(r) != len(inputs[first]) for r in results):
+                raise Refused
+        elif name.startswith(RESAMPLING):
+            self._use(step)
+            pixels = int(next(letter for letter in name if letter.isdigit()))
+            if any(axis >= self._rank(node) - pixels for axis in results[0]):
                 raise Refused
         elif name in ADDING:
             self._use(step)
@@ -258,7 +286,8 @@ class Look:
                     shift = 0 if own and own[0] < at % self._rank(node) else 1
                 if own and own[0] + shift != result[0]:
                     raise Refused
-                if name == "cat" and own and own[0] == self._dim(node, args):
+                along = name == "cat" and self._dim(node, args) == result[0]
+                if along and not own:
                     raise Refused
                 if not own and not values[part].zero:
                     self.stream.fixes_mean = True

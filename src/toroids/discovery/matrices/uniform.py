@@ -35,6 +35,14 @@ def without_uniform(
     """
     entries = _Entries([*spaces, *wholes], shapes)
     kept: dict[str, list[Generator]] = {space.name: [] for space in wholes}
+    # where -1 is no rotation, as it moves the mean, a sign beside rotations has no gauge
+    turned = {
+        leg.tensor
+        for space in spaces
+        for rotate in space.of("rotate")
+        for leg, e in zip(space.legs, rotate.exponents, strict=True)
+        if e and rotate.fixes_mean
+    }
     for action, holding in HOLDING.items():
         even = action == "flip"
         known = [
@@ -43,7 +51,12 @@ def without_uniform(
             for g in s.generators
             if g.action in holding and not g.fixes_mean
         ]
-        own = [(s.name, g, entries.moved(s, g, even)) for s in wholes for g in s.of(action)]
+        own = [
+            (s.name, g, entries.moved(s, g, even))
+            for s in wholes
+            for g in s.of(action)
+            if not (even and turned & {x.tensor for x in s.legs})
+        ]
         for at in complement([vector for _, _, vector in own], known, modulo_two=even):
             kept[own[at][0]].append(own[at][1])
     return [
