@@ -31,7 +31,7 @@ SPACES = {
     "ResNet-20, zero-padded shortcuts": 12,  # 9 inner; streams of 16, and 16 more, and 32 more
     "DenseNet-121": 120,  # every convolution
     "ShuffleNetV2": 34,  # stem, end, 8 inner; a stage of n blocks is cut into 2^n parts: 4, 16, 4
-    "MLP-Mixer": 9,  # the stream, and two per block
+    "MLP-Mixer": 13,  # the stream; two per block, and a norm that is scaled as a whole
     "LSTM classifier": 3,  # the words' embedding and two layers
 }
 

@@ -64,7 +64,8 @@ def check_law(model, inputs, group, params, observations=300):
     for space in group.spaces:
         if before[space.name]:  # of rotary pairs nothing is seen on its own
             check_values(space, before[space.name])
-    assert any(bool((v.values.std(dim=2) > 0).any()) for found in before.values() for v in found)
+    varied = any(bool((v.values.std(dim=2) > 0).any()) for found in before.values() for v in found)
+    assert varied or all(space.size * space.copies == 1 for space in group.spaces)
 
 
 def check_values(space, found):
