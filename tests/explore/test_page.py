@@ -6,6 +6,7 @@ import pytest
 from explore.browser import chromium
 
 from toroids.explore.answers import Answers
+from toroids.landscape.joined import WAYS
 from toroids.study.opened import open_run
 
 pytestmark = pytest.mark.xdist_group("explorer")  # whose runs are made once
@@ -86,7 +87,7 @@ def test_two_networks_show_their_profile(page, server):
         "line, raw",
         f"{100 * raw['barrier']:.2f} ± {100 * raw['barrier_stderr']:.2f} %",
     ]
-    assert len(cells(page, "#numbers")) == 5
+    assert len(cells(page, "#numbers")) == len(WAYS)
     assert cells(page, "#distances")[0][1:] == [
         f"{found['mean_angle'][moment]:.3g}" for moment in ("before", "after")
     ]
