@@ -26,18 +26,18 @@ def between(function):
 
 
 @pytest.mark.parametrize(
-    ("function", "actions"),
+    ("function", "expected"),
     [
-        (lambda h: h.cumsum(1), ["mix", "permute"]),
-        (lambda h: h.clone().cumsum_(1), ["mix", "permute"]),
-        (lambda h: h.relu().sort(1)[0], ["permute", "rescale"]),
-        (lambda h: torch.triu(h.mT).mT.relu(), []),
+        (lambda h: h.cumsum(1), (5, ["mix", "permute"])),
+        (lambda h: h.clone().cumsum_(1), (5, ["mix", "permute"])),
+        (lambda h: h.relu().sort(1)[0], (5, ["permute", "rescale"])),
+        (lambda h: torch.triu(h.mT).mT.relu(), (1, ["rescale"])),  # of the whole layer
     ],
     ids=["cumsum", "cumsum_", "sort", "triu"],
 )
-def test_along_time(function, actions):
+def test_along_time(function, expected):
     found = spaces(between(function), torch.randn(2, 4, 3), others=[(torch.randn(3, 6, 3),)])
-    assert found == ([(5, actions)] if actions else [])
+    assert found == [expected]
 
 
 RESCALED, MIXED, FLIPPED = {"permute", "rescale"}, {"mix", "permute"}, {"flip", "permute"}

@@ -178,7 +178,7 @@ MODULES = {
     ),
     "the lower triangle of a weight and its transpose": (
         Function(lambda m, x: m.o(torch.tanh(m.e(x)) @ (m.t + m.t.T)), **mlp(t=learned(6, 6))),
-        BATCH, (R(5, 4),), [(6, 1, "fp")],
+        BATCH, (R(5, 4),), [(6, 1, "fp"), (1, 1, "fr")],  # of the weight against the head
     ),
     "a state that is learned": (
         Function(
@@ -281,7 +281,7 @@ def test_a_buffer_that_no_state_dict_holds_keeps_its_units_in_place():
     model = Function(lambda m, x: m.o(F.relu(m.e(x)) * m.scale), **mlp())
     model.register_buffer("scale", torch.ones(6), persistent=False)
     group = td.discover(model, BATCH)
-    assert group.spaces == ()
+    assert facts(group) == [(1, 1, "r")]  # one scale of the whole layer
     assert any("`aten::mul`" in note and "`e.weight`" in note for note in group.notes)
 
 

@@ -103,6 +103,7 @@ class Constraints:
         self.stopped: list[Loss] = []  # scales that an operator stops
         self.given: list[Loss] = []  # what flips take for granted
         self.seen: list[Ids] = []  # places that an operator does more with than arrange them
+        self.unread: Ids = np.zeros(0, np.int64)  # places of parameters that none looks at
         self.settled: dict[int, Ids] = {}  # shifts that add nothing, each once
         self.partial: list[Ids] = []  # places of parameters of which an operator takes some
         self.owned: list[int] = []  # where the places of every parameter begin and end

@@ -12,7 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from toroids.discovery.axes.constraints import Constraints, Ids, Loss
-from toroids.discovery.axes.values import Bundle, Value, keep_bundle
+from toroids.discovery.axes.values import Bundle, Value, keep_bundle, zero_scalar
 
 # Operators that hand on entries without looking at them.
 ARRANGING = {
@@ -35,9 +35,12 @@ def pin_unread(c: Constraints, parameters: Mapping[str, Value]) -> None:
         parameters: the parameters that were used, by name.
     """
     seen = _seen(c)
+    c.unread = np.flatnonzero(~seen)
     for name, value in parameters.items():
         for bundle in value.bundles:
             unread = ~seen[bundle.places]
+            if unread.any():
+                zero_scalar(c, value)
             if len(bundle.dims) != 1:
                 if unread.any():
                     keep_bundle(c, bundle, bundle.dims)
@@ -90,6 +93,7 @@ def pin_axis(c: Constraints, name: str, value: Value, bundle: Bundle) -> None:
     """States that an axis of a parameter never moves: how much is read of it depends on inputs."""
     axis = value.axis_of(bundle.dims[0])
     keep_bundle(c, bundle, bundle.dims)
+    zero_scalar(c, value)
     reason = f"how much is read of axis {axis} of `{name}` depends on the sizes of the inputs"
     c.losses.append(Loss(reason, bundle.places.ravel()))
 

@@ -68,6 +68,8 @@ class Wholes:
         for action, channel in ACTIONS.items():
             for powers in self._solutions(channel):
                 moved = dict(self._legs(powers, channel == SIGN))
+                if not moved:  # what nothing reads stays in place
+                    continue
                 found.setdefault(tuple(moved), []).append(Generator(action, (*moved.values(),)))
         names, result = {space.name for space in known}, list[Space]()
         for legs, generators in found.items():
@@ -152,8 +154,11 @@ class Wholes:
         """Slices of a tensor along the axes of one of its bundles."""
         value = self.assembly.inference.parameters[name]
         masks = self.masks[name, number]
+        unread = self.assembly.inference.constraints.unread
         for power in dict.fromkeys(power for power in own if power):
             mask = np.any([m for m, p in zip(masks, own, strict=True) if p == power], axis=0)
+            if np.isin(value.bundles[number].places[mask], unread).all():
+                continue
             axes, inside = laid_out(value, value.bundles[number], mask)
             yield from self._leg(name, axes, tuple(np.flatnonzero(inside).tolist()), float(power))
 

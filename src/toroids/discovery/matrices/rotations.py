@@ -65,8 +65,15 @@ def _may_rotate(space: Space, program: Program, found: Orbits, cell: int) -> boo
     return alone and learned and space.size > 1 and "mix" not in space.actions and not space.norms
 
 
-def _rotating(space: Space, stream: Stream, program: Program) -> Space | str:
-    """The space with its rotations; or a sentence on the gain that forbids them."""
+def _rotating(space: Space, stream: Stream, program: Program) -> Space | str | None:
+    """Lets a space rotate.
+
+    Returns:
+        The space with its rotations; a sentence on the gain that forbids them; or None where all
+        are permutations, as of two units with a mean that is seen.
+    """
+    if space.size - stream.fixes_mean < 2 and not stream.gains:
+        return None
     aliases = {n: names[0] for names in program.aliases.values() for n in names}
     gains = {aliases.get(name, name) for name in stream.gains}
     is_gain = [aliases.get(leg.tensor, leg.tensor) in gains for leg in space.legs]
