@@ -90,12 +90,14 @@ def vit():
 
 
 def mlp_mixer():
-    """The residual stream; per mixer the GELU units across and those within tokens.
+    """The residual stream; per mixer the GELU units across and within tokens, and a norm's scale.
 
     Units across look at every channel on its own, so that the stream does not rotate.
     """
     make = partial(m.mlp_mixer, 3, size=8, dim=6, depth=2, across=5, within=9)
-    return Network(make, (3, 8, 8), 3, [(6, 1, "fprs"), *[(5, 1, "p"), (9, 1, "p")] * 2])
+    return Network(
+        make, (3, 8, 8), 3, [(6, 1, "fprs"), *[(5, 1, "p"), (9, 1, "p"), (1, 1, "fr")] * 2]
+    )
 
 
 def gpt():
