@@ -35,6 +35,7 @@ ORDER = [
     "report",
     "explore",
     "cli",
+    "__main__",
 ]
 # The same for what lies in `discovery/`.
 DISCOVERY = [

@@ -3,6 +3,7 @@ import pytest
 from small_study import of_kind
 
 from toroids.errors import ToroidsError
+from toroids.landscape.joined import WAYS
 from toroids.study.export import export_run
 from toroids.study.run import run_study
 from toroids.study.tables import make_tables
@@ -19,8 +20,8 @@ def test_every_measurement_is_a_line(rows, tables):
     assert len(tables["flatness"]) == 2 * len(networks)
     assert len(tables["training"]) == sum(len(row["history"]) for row in networks)
     assert len(tables["pairs"]) == len(pairs)
-    assert len(tables["barriers"]) == 5 * 8
-    assert len(tables["profiles"]) == 3 * 5 * 8
+    assert len(tables["barriers"]) == len(WAYS) * 8
+    assert len(tables["profiles"]) == 3 * len(WAYS) * 8
     assert len(tables["claims"]) == 8
     for table in tables.values():
         assert all(line.keys() == table[0].keys() for line in table if len(line) == len(table[0]))
