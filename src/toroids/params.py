@@ -9,9 +9,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from toroids.arguments import Params as Params
-from toroids.arguments import check_named as check_named
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
+from toroids.arguments.networks import Params as Params
+from toroids.arguments.networks import check_named as check_named
 from toroids.errors import ParamsError, first_line
 from toroids.files.reading import open_file, told
 from toroids.files.writing import check_replaceable, write_atomically

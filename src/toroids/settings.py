@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from toroids.arguments import LARGEST_OF_ALL, check_fields
+from toroids.arguments.bounds import LARGEST_OF_ALL
+from toroids.arguments.checked import check_fields
 from toroids.errors import ToroidsError
 
 # The upper bounds only keep slips of the keyboard from asking for what no machine can do.

@@ -22,7 +22,7 @@ from toroids.align.position import Position
 from toroids.align.problem import Effort, Found, Problem, Progress, check_budget, problem_of
 from toroids.align.restarts import restarts
 from toroids.align.trunk import compared, extended, own_group, shared_names
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize, moved_weights

@@ -27,7 +27,8 @@ from toroids.align.descent import descend, smallest_gain
 from toroids.align.greedy import greedy
 from toroids.align.position import Position
 from toroids.align.problem import Effort, Problem, Progress, check_budget, problem_of
-from toroids.arguments import check_several, checked
+from toroids.arguments.checked import checked
+from toroids.arguments.networks import check_several
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units
 from toroids.canonical.form import CanonicalParams, canonicalize

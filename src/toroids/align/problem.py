@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 
 from toroids.align.position import Position
-from toroids.arguments import check_seconds
+from toroids.arguments.bounds import check_seconds
 from toroids.evaluation.landscape import Landscape
 from toroids.params import Params
 from toroids.probe import Probe

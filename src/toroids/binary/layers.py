@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.binary.sign import sign
 from toroids.errors import ToroidsError
 

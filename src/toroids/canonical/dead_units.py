@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import DataError
 from toroids.evaluation.batches import Data, batches, check_pair, to_place
 from toroids.evaluation.running import check_params, evaluation_mode, run

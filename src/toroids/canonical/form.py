@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.canonical.balanced import balanced_gauge
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.degenerate import degenerate_units

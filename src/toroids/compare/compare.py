@@ -12,7 +12,7 @@ import torch
 from toroids.align.alignment import Alignment, align
 from toroids.align.problem import Progress
 from toroids.align.trunk import shared_names
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.canonical.form import canonicalize
 from toroids.compare.checks import check_network
 from toroids.compare.common import common_part

@@ -12,7 +12,8 @@ from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from toroids.align.problem import Progress
-from toroids.arguments import check_several, checked
+from toroids.arguments.checked import checked
+from toroids.arguments.networks import check_several
 from toroids.compare.checks import check_network
 from toroids.compare.compare import Comparison, compare
 from toroids.errors import ToroidsError

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from toroids.arguments import checked_data
+from toroids.arguments.checked import checked_data
 from toroids.data.dataset import check_count
 from toroids.errors import DataError
 

@@ -6,7 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from toroids.arguments import checked_methods, shown
+from toroids.arguments.checked import checked_methods
+from toroids.arguments.shown import shown
 from toroids.errors import DataError
 from toroids.params import unusable
 

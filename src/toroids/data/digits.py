@@ -4,7 +4,7 @@ from numbers import Integral
 
 import torch
 
-from toroids.arguments import checked_data
+from toroids.arguments.checked import checked_data
 from toroids.data.dataset import Dataset
 from toroids.errors import DataError
 from toroids.extras import load_extra

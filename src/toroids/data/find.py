@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from toroids.arguments import checked_data
+from toroids.arguments.checked import checked_data
 from toroids.data.dataset import Dataset
 from toroids.data.folder import folder
 from toroids.data.hub import hub

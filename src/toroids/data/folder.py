@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from toroids.arguments import checked_data
+from toroids.arguments.checked import checked_data
 from toroids.data.cifar import cifar_files, read_cifar
 from toroids.data.dataset import Dataset
 from toroids.data.idx import idx_sets, read_idx

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from toroids.arguments import checked_data
+from toroids.arguments.checked import checked_data
 from toroids.data.dataset import Dataset
 from toroids.data.images import decode_images
 from toroids.data.parquet import IMAGE_COLUMNS, LABEL_COLUMNS, column, encoded, integers

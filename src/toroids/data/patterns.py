@@ -2,7 +2,7 @@
 
 import torch
 
-from toroids.arguments import checked_data
+from toroids.arguments.checked import checked_data
 from toroids.data.dataset import Dataset, balanced_labels, check_count, check_range
 from toroids.data.teacher import random_inputs
 

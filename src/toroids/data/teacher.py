@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from toroids.arguments import checked_data
+from toroids.arguments.checked import checked_data
 from toroids.data.dataset import Dataset, check_count, check_range
 from toroids.errors import DataError
 

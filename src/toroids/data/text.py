@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from toroids.arguments import checked_data, checked_methods, shown
+from toroids.arguments.checked import checked_data, checked_methods
+from toroids.arguments.shown import shown
 from toroids.data.dataset import Dataset, check_count, check_range
 from toroids.errors import DataError
 from toroids.files.reading import read_file, told

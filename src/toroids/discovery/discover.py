@@ -16,7 +16,7 @@ from operator import attrgetter
 import torch
 from torch import nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.discovery.inference.absorption.absorbed import absorbed
 from toroids.discovery.inference.assemble import Assembly
 from toroids.discovery.inference.branches import branches

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.discovery.discover import group_of
 from toroids.discovery.proof.proof import TOLERANCE, deviation
 from toroids.discovery.tracing.draws import drawn_params

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from toroids.arguments import hollow_kind
+from toroids.arguments.networks import hollow_kind
 from toroids.errors import DataError
 
 # One tensor, or several by the names of keyword arguments.

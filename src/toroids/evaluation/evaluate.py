@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Metric

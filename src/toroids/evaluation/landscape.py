@@ -16,7 +16,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import check_fields, checked_methods, shown
+from toroids.arguments.checked import check_fields, checked_methods
+from toroids.arguments.shown import shown
 from toroids.errors import DataError, NotFiniteError, ToroidsError
 from toroids.evaluation.batches import Batch, Data, Inputs, check_pair, map_inputs
 from toroids.evaluation.metrics import (

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from toroids.arguments import check_module as check_module
+from toroids.arguments.networks import check_module as check_module
 from toroids.errors import DataError, ToroidsError, first_line
 from toroids.evaluation.batches import Inputs, map_inputs
 from toroids.evaluation.state import Kept

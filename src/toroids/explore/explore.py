@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import ToroidsError
 from toroids.explore.answers import Answers
 from toroids.explore.server import ExploreServer

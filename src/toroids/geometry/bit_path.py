@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from toroids.arguments import checked_methods
+from toroids.arguments.checked import checked_methods
 from toroids.binary.weights import BinaryWeights
 from toroids.errors import ToroidsError
 from toroids.geometry.paths import Path, check_time

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from toroids.arguments import check_several, checked_methods
+from toroids.arguments.checked import checked_methods
+from toroids.arguments.networks import check_several
 from toroids.binary.weights import BinaryWeights
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import ToroidsError

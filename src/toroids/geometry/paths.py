@@ -7,7 +7,8 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from toroids.arguments import check_several, checked_methods
+from toroids.arguments.checked import checked_methods
+from toroids.arguments.networks import check_several
 from toroids.canonical.spheres import Spheres
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_alike

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from toroids.arguments import check_several, checked_methods
+from toroids.arguments.checked import checked_methods
+from toroids.arguments.networks import check_several
 from toroids.canonical.batch_norm import folding
 from toroids.canonical.form import CanonicalParams, moved_weights
 from toroids.canonical.plan import Plan

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toroids.arguments import check_fields
+from toroids.arguments.checked import check_fields
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch
 from toroids.evaluation.landscape import Landscape

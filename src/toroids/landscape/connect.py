@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from toroids.align.problem import Progress
-from toroids.arguments import checked, checked_methods
+from toroids.arguments.checked import checked, checked_methods
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import (

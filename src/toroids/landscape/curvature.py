@@ -18,7 +18,7 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.canonical.form import canonicalize
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.landscape import Landscape

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from toroids.align.problem import Progress
-from toroids.arguments import check_fields, checked
+from toroids.arguments.checked import check_fields, checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params

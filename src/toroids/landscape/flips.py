@@ -13,7 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import checked, checked_methods
+from toroids.arguments.checked import checked, checked_methods
 from toroids.binary.weights import BinaryWeights, check_positions
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import Batch, Data, batches

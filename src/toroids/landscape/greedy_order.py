@@ -17,7 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from toroids.arguments import check_fields
+from toroids.arguments.checked import check_fields
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.together import evaluate_many

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from toroids.arguments import check_several
+from toroids.arguments.networks import check_several
 from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params

@@ -11,7 +11,8 @@ from toroids.align.activations import probe_on
 from toroids.align.alignment import align
 from toroids.align.many import align_many
 from toroids.align.problem import Progress
-from toroids.arguments import check_several, checked
+from toroids.arguments.checked import checked
+from toroids.arguments.networks import check_several
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.landscape import Landscape

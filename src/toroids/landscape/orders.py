@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from toroids.align.problem import Progress
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params

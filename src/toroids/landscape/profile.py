@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from toroids.align.problem import Progress
-from toroids.arguments import checked, takes
+from toroids.arguments.checked import checked
+from toroids.arguments.kinds import takes
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Scores

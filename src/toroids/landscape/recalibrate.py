@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import DataError, said
 from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape

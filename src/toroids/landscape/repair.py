@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import check_several, checked
+from toroids.arguments.checked import checked
+from toroids.arguments.networks import check_several
 from toroids.errors import DataError, ToroidsError
 from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from toroids.align.alignment import align
 from toroids.align.problem import Progress
-from toroids.arguments import check_several, checked
+from toroids.arguments.checked import checked
+from toroids.arguments.networks import check_several
 from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 
-from toroids.arguments import LARGEST, shown
+from toroids.arguments.bounds import LARGEST
+from toroids.arguments.shown import shown
 from toroids.errors import ToroidsError
 
 MOST_UNITS = LARGEST["width"]

@@ -14,7 +14,7 @@ from typing import Annotated, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.binary.layers import Bias, BinaryConv2d, BinaryLinear, Scale, Sign
 from toroids.errors import ToroidsError
 from toroids.models.architecture import Widths, architecture

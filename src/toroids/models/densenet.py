@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.models.architecture import Small, architecture, at_least
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import he_normal_, seeded

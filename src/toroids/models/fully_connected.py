@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.models.activation import ACTIVATIONS, Activation, check_activation
 from toroids.models.architecture import Widths, architecture
 from toroids.models.arguments import check_seed, check_widths

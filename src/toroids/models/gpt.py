@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.models.architecture import Small, architecture
 from toroids.models.arguments import check_counts
 from toroids.models.initialise import seeded

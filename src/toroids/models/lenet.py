@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import ToroidsError
 from toroids.models.activation import ACTIVATIONS, Activation, check_activation
 from toroids.models.architecture import Small, architecture

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from toroids.arguments import LARGEST, shown
+from toroids.arguments.bounds import LARGEST
+from toroids.arguments.shown import shown
 from toroids.checkpoint.reading import weight_map
 from toroids.errors import ConfigError, said
 from toroids.files.reading import open_file, read_file

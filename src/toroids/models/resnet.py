@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 import torch
 from torch import nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.models.architecture import Width, architecture
 from toroids.models.arguments import check_choice, check_counts, widened
 from toroids.models.initialise import he_normal_, seeded

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.models.architecture import Width, architecture, at_least
 from toroids.models.arguments import check_choice, check_counts, widened
 from toroids.models.initialise import he_normal_, seeded

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import ToroidsError
 from toroids.models.architecture import Small, architecture, check_square
 from toroids.models.arguments import check_counts

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from toroids.arguments import checked_methods
+from toroids.arguments.checked import checked_methods
 from toroids.discovery.tracing.calls import Caller
 from toroids.discovery.tracing.example import Inputs, example_of
 from toroids.discovery.tracing.execution import CPU, Execution, LookUp, Watch

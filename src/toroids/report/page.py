@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import ToroidsError
 from toroids.files.seal import sealed_page, sealing
 from toroids.report.claims import by_claim, claim_block, claims_overview

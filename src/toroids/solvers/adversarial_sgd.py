@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import nn
 
-from toroids.arguments import checked_methods
+from toroids.arguments.checked import checked_methods
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.passes import Passes
 from toroids.settings import Count, Rate, Share

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toroids.arguments import checked_methods
+from toroids.arguments.checked import checked_methods
 from toroids.errors import ToroidsError
 from toroids.evaluation.batches import TensorPair
 from toroids.settings import Count, Seconds, Share, check_settings

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from toroids.arguments import checked_methods
+from toroids.arguments.checked import checked_methods
 from toroids.settings import Count, Positive, Rate, Seconds, check_settings
 
 # The step schedule divides the rate by ten after these shares of the budget.

@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from toroids.arguments import checked_methods
+from toroids.arguments.checked import checked_methods
 from toroids.evaluation.batches import TensorPair
 from toroids.settings import Count, Fraction, Seconds, check_settings
 from toroids.solvers.solver import Solver

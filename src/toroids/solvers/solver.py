@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from toroids.arguments import checked_methods
+from toroids.arguments.checked import checked_methods
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.passes import Passes
 from toroids.solvers.recipe import Recipe

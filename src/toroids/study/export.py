@@ -4,7 +4,7 @@ import os
 from io import BytesIO
 from pathlib import Path
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import ToroidsError
 from toroids.extras import load_extra
 from toroids.files.writing import write_atomically

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import ToroidsError
 from toroids.study.store import MANIFEST, Store, tasks_of
 

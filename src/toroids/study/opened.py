@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from toroids.arguments import checked, checked_methods
+from toroids.arguments.checked import checked, checked_methods
 from toroids.data import Dataset
 from toroids.design.config import StudyConfig
 from toroids.errors import ToroidsError

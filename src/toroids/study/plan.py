@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, overload
 
-from toroids.arguments import checked, checked_methods
+from toroids.arguments.checked import checked, checked_methods
 from toroids.design.config import StudyConfig
 from toroids.design.task import Task
 from toroids.errors import ConfigError

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 import toroids.statistics as statistics
 import toroids.study as study
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.design.config import StudyConfig
 from toroids.design.task import Task, canonical_json
 from toroids.errors import ToroidsError

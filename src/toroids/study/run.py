@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.design.config import StudyConfig
 from toroids.design.task import Task
 from toroids.errors import ToroidsError

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.design.task import canonical_json
 from toroids.errors import DataError
 from toroids.statistics.row import Row

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.design.config import StudyConfig
 from toroids.errors import ToroidsError
 from toroids.evaluation.evaluate import evaluate

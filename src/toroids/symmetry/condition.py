@@ -8,7 +8,7 @@ import torch
 from pydantic import ConfigDict
 from torch import Tensor
 
-from toroids.arguments import check_fields
+from toroids.arguments.checked import check_fields
 from toroids.errors import ParamsError
 from toroids.params import Params
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from toroids.arguments import check_fields, checked_methods
+from toroids.arguments.checked import check_fields, checked_methods
 from toroids.errors import ToroidsError
 from toroids.params import load_params, save_params
 from toroids.symmetry.space import Action

@@ -9,7 +9,7 @@ against.
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import ParamsError
 from toroids.params import Params, check_named
 from toroids.symmetry.group import SymmetryGroup

@@ -22,7 +22,8 @@ import torch
 from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor
 
-from toroids.arguments import check_fields, checked_methods, shown
+from toroids.arguments.checked import check_fields, checked_methods
+from toroids.arguments.shown import shown
 from toroids.errors import ToroidsError
 from toroids.params import Params, check_finite, check_shapes
 from toroids.symmetry.action import (

@@ -10,7 +10,7 @@ import torch
 from pydantic import ConfigDict
 from torch import Tensor
 
-from toroids.arguments import check_fields
+from toroids.arguments.checked import check_fields
 from toroids.errors import ToroidsError
 
 Kind = Literal["rescale", "flip", "shift", "mix", "rotate", "phase"]

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pydantic
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.design.config.data import AnyData
 from toroids.design.config.faults import Fault, KeyPath, faults_of
 from toroids.design.config.fields import HERE

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.discovery.audit.counts import Audit, Question, exact
 from toroids.discovery.audit.lanczos import estimated_rank
 from toroids.discovery.audit.narrow import Narrow, narrowed

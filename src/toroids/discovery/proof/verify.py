@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.discovery.proof.proof import (
     Case,
     Deviation,

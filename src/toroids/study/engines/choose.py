@@ -1,6 +1,6 @@
 """Makes an engine by its name."""
 
-from toroids.arguments import checked
+from toroids.arguments.checked import checked
 from toroids.errors import ToroidsError
 from toroids.study.engines.engine import Engine
 from toroids.study.engines.in_process import InProcess

@@ -1,0 +1,1 @@
+"""Arguments: of the kinds that signatures say, within bounds, refused in one sentence otherwise."""
