@@ -1,9 +1,8 @@
-"""The largest numbers that are taken, by the name of the argument or option."""
+"""Bounds of arguments and options: more is a slip of the keyboard, which would never end."""
 
 from toroids.errors import ToroidsError
 
-# The largest numbers that are taken, by the name of the argument or option: more is a slip of the
-# keyboard, which would use up the memory or never end.
+# The largest numbers that are taken, by the name of the argument or option.
 LARGEST = {
     "points": 100_000,
     "resolution": 10_000,
@@ -17,11 +16,7 @@ LARGEST = {
     **dict.fromkeys(("inputs", "train", "test", "examples", "entries"), 10_000_000),
     "seed": 2**63 - 1,
 }
-
-
 LARGEST_OF_ALL = 10**9  # where nothing else is said
-
-
 LONGEST = 10_000_000  # of lists, which are read item by item
 
 
