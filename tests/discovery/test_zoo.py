@@ -16,8 +16,8 @@ from zoo.architectures import ARCHITECTURES  # noqa: E402
 
 # One of every kind: the others of `transformers` resemble one of these.
 SAMPLE = (
-    ("ResNet", "ConvNextV2", "MobileNetV2", "EfficientNet"),
-    ("ViT", "Swin", "PVT", "LeViT"),
+    ("ResNet", "ConvNextV2", "EfficientNet"),
+    ("ViT", "PVT", "LeViT"),
     ("BERT", "ALBERT", "DeBERTa-v2", "MobileBERT", "FNet", "Perceiver"),
     ("GPT-2", "GPTNeoX", "GPTBigCode", "OPT", "BLOOM", "Falcon", "Llama", "Qwen3"),
     ("Gemma3", "Cohere", "OLMo2", "Mixtral", "Qwen3-MoE", "Mamba", "RWKV"),
