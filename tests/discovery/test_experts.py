@@ -225,8 +225,8 @@ def test_experts_move_in_their_groups_and_groups_among_themselves():
 def test_loops_over_experts_leave_units_free(mix):
     model = mixture(mix)
     group = td.discover(model, torch.randn(2, 5, 5))
-    units = {(s.size, s.copies) for s in group.spaces if s.size > 1}  # beside scales of all at once
-    assert units == {(MODEL, 1), (HIDDEN, 1)}
+    whole = {(1, 1)} if mix is unless_empty else set()  # a scale, and a sign, of all at once
+    assert {(s.size, s.copies) for s in group.spaces} == {(MODEL, 1), (HIDDEN, 1)} | whole
     assert moved_as_granted(model, group, (1, 1), (3, 7)) < 1e-10
     asked = mix in (where_hit, unless_empty)
     assert any("asks its data" in note for note in group.notes) == asked

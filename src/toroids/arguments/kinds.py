@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from toroids.arguments.networks import check_module, is_hollow
+from toroids.arguments.networks import check_module, is_hollow, passes
 from toroids.arguments.rule import Rule, Unfit, where
 from toroids.arguments.shown import shown
-from toroids.errors import ParamsError
 
 
 def whole(most: int) -> Rule:
@@ -61,14 +60,6 @@ def _is_path(value: Any) -> bool:
     return False
 
 
-def _is_ready(value: Any) -> bool:
-    try:
-        check_module(value)
-    except ParamsError:
-        return False
-    return True
-
-
 SIMPLE: dict[Any, Rule] = {
     bool: Rule("True or False", where(_is_bool)),
     float: Rule("a number", _number),
@@ -76,7 +67,7 @@ SIMPLE: dict[Any, Rule] = {
     Path: Rule("a path", where(_is_path)),
     type(None): Rule("None", where(lambda value: value is None)),
     nn.Module: Rule(
-        "an instance of torch.nn.Module", where(lambda value: _is_ready(value)),
+        "an instance of torch.nn.Module", where(lambda value: passes(check_module, value)),
         lambda name, value: check_module(value, f"the {name}"),
     ),
     torch.Tensor: Rule(

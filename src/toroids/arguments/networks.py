@@ -1,6 +1,6 @@
 """Modules and parameters by name, checked where they come in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -51,13 +51,18 @@ def check_module(model: object, what: str = "the model") -> None:
             )
 
 
-def are_params(value: Any) -> bool:
-    """Whether tensors by name came."""
+def passes(check: Callable[[Any], None], value: Any) -> bool:
+    """Whether a check that raises a ParamsError lets a value pass."""
     try:
-        check_named(value)
+        check(value)
     except ParamsError:
         return False
     return True
+
+
+def are_params(value: Any) -> bool:
+    """Whether tensors by name came."""
+    return passes(check_named, value)
 
 
 def refuse_params(name: str, value: Any) -> None:

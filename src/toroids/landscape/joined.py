@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from toroids.align.alignment import Alignment
-from toroids.canonical.form import canonicalize
+from toroids.canonical.form import CanonicalParams, canonicalize
 from toroids.geometry.paths import Line, Path
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params
@@ -44,13 +44,14 @@ def joined(
         "raw": lambda: Line(a, b),
         "normalised": lambda: Line(start, canonicalize(group, b, bias=bias)),
         "aligned": lambda: Line(a, group.apply(alignment.element, b)),
-        "balanced": lambda: Line(*(_balanced(group, w, bias) for w in (start, end))),
+        "balanced": lambda: Line(*_balanced(group, (start, end), bias)),
         "both": lambda: Line(start, end),
         "geodesic": lambda: Toroid(group, bias).geodesic(start, end),
     }
     return {way: makers[way]() for way in ways}
 
 
-def _balanced(group: SymmetryGroup, params: Params, bias: bool) -> Params:
+def _balanced(group: SymmetryGroup, ends: Sequence[Params], bias: bool) -> list[CanonicalParams]:
     """The least norm by scales alone: signs and matrices stay as the alignment chose them."""
-    return canonicalize(group.restricted({"rescale"}), params, gauge="balanced", bias=bias)
+    scales = group.restricted({"rescale"})
+    return [canonicalize(scales, end, gauge="balanced", bias=bias) for end in ends]

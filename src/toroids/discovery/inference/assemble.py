@@ -1,7 +1,7 @@
 """Spaces, legs and generators, put together from the solved facts of a traced module."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -343,11 +343,8 @@ class Assembly:
     def _name(self, cell: int, legs: Sequence[Leg], names: dict[int, str], blocks: bool) -> str:
         writers = [leg for leg in legs if leg.role == "write"] or list(legs)
         base = writers[0].operator + (":groups" if blocks else "")
-        name, number = base, 2
-        while name in names.values():
-            name, number = f"{base}:{number}", number + 1
-        names[cell] = name
-        return name
+        names[cell] = unlike(base, names.values())
+        return names[cell]
 
     def norms(self, legs: Sequence[Leg], generators: Sequence[Generator]) -> tuple[Norm, ...]:
         """The batch norms whose variance is rescaled."""
@@ -450,6 +447,14 @@ class Assembly:
         """The cells that move places, without those around them."""
         cells = np.unique(self.orbits.cell[self.orbits.unit[places]]).tolist()
         return {self.orbits.chain[cell][-1] for cell in cells if cell >= 0}
+
+
+def unlike(name: str, taken: Collection[str]) -> str:
+    """A name for a space that no other has: itself, or with a number."""
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}:{number}", number + 1
+    return found
 
 
 def laid_out(value: Value, bundle: Bundle, entries: Ids) -> tuple[range, Ids]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from toroids.discovery.axes import SCALE, SIGN
 from toroids.discovery.axes.constraints import Ids
-from toroids.discovery.inference.assemble import Assembly, laid_out, operator_of
+from toroids.discovery.inference.assemble import Assembly, laid_out, operator_of, unlike
 from toroids.discovery.inference.closed import keeps_shifts
 from toroids.discovery.inference.exponents import WHOLE, Exact, Vector, complement
 from toroids.symmetry.space import Generator, Kind, Leg, Space
@@ -82,13 +82,9 @@ class Wholes:
     def _space(
         self, legs: Sequence[Leg], generators: Sequence[Generator], names: set[str]
     ) -> Space:
-        base = name = f"{legs[0].operator}:whole"
-        number = 2
-        while name in names:
-            name, number = f"{base}:{number}", number + 1
         powers = generators[0].exponents
         return Space(
-            name=name,
+            name=unlike(f"{legs[0].operator}:whole", names),
             size=1,
             copies=1,
             actions=frozenset(generator.action for generator in generators),

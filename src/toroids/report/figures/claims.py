@@ -338,13 +338,6 @@ FIGURES: Mapping[str, Callable[[Architecture], Drawing | None]] = {
 
 
 def claim_figure(architecture: Architecture, claim: Row) -> Drawing | None:
-    """Draws the figure of a claim.
-
-    Returns:
-        The one made for it, else its effects; None for R6, whose effects stand where those of R1
-        to R5 are drawn.
-    """
-    if claim["claim"] == "R6":
-        return None
+    """Draws the figure of a claim: the one made for it, else its effects."""
     draw = FIGURES.get(claim["claim"])
     return (draw(architecture) if draw else None) or effects(architecture, claim)

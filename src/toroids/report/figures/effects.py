@@ -6,9 +6,11 @@ import plotly.graph_objects as go
 
 from toroids.report.figures.drawing import Drawing
 from toroids.report.figures.strips import STEP
-from toroids.report.figures.style import COLOURS, bars, laid_out, panels, shown
+from toroids.report.figures.style import COLOURS, TITLE, bars, laid_out, panels, shown, wrapped
 from toroids.report.study import Architecture
 from toroids.statistics.row import Row
+
+LINE = 18  # pixels of a further line of a name
 
 UNITS = {
     "fraction": "difference of error",
@@ -30,12 +32,13 @@ def effects(architecture: Architecture, claim: Row) -> Drawing | None:
         rows = [effect for effect in found if effect["unit"] == unit]
         _forest(figure, rows, column, UNITS.get(unit, unit))
     most = max(sum(effect["unit"] == unit for effect in found) for unit in units)
+    lines = max(_named(effect).count("<br>") for effect in found)
     return Drawing(
         f"{claim['claim']}-{architecture.name}",
         f"The effects that {claim['claim']} is judged by",
         "Points: estimates; bars: 95 % intervals over networks; how many behind the "
         "names. Filled: what the verdict needs; hollow: what is told beside it.",
-        laid_out(figure, STEP * most + 30, 300),
+        laid_out(figure, (STEP + LINE * lines) * most + 30, 300),
         [{"claim": claim["claim"], **effect} for effect in found],
         f'kind "claim", claim "{claim["claim"]}", field effects',
     )
@@ -62,7 +65,8 @@ def _forest(figure: go.Figure, rows: Sequence[Row], column: int, title: str) -> 
     for number, row in enumerate(rows):
         # above its interval, because a long name beside it leaves no room on a phone
         figure.add_annotation(
-            text=f"{shown(row['name'])} ({row['networks']})",
+            text=_named(row),
+            align="left",
             x=0,
             xref=f"{axis} domain",
             xanchor="left",
@@ -82,3 +86,8 @@ def _forest(figure: go.Figure, rows: Sequence[Row], column: int, title: str) -> 
         row=1,
         col=column,
     )
+
+
+def _named(row: Row) -> str:
+    """The name of an effect in lines that fit into a panel, and how many networks are behind it."""
+    return wrapped(f"{row['name']} ({row['networks']})", TITLE)

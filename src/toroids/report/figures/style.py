@@ -147,10 +147,10 @@ def shown(group: str) -> str:
     return escape(label(group))
 
 
-def wrapped(group: str) -> str:
+def wrapped(group: str, letters: int = LINE) -> str:
     """Writes the name of a group on an axis, in short lines: two solvers below each other."""
     words = label(group).replace(" / ", " and\n")
-    lines = [line for part in words.splitlines() for line in wrap(part, LINE)]
+    lines = [line for part in words.splitlines() for line in wrap(part, letters)]
     return "<br>".join(escape(line) for line in lines)
 
 

@@ -28,14 +28,16 @@ def barrier(evidence: Evidence) -> Claim:
     bare = [s for s in ends if not evidence.barriers(pairs[s], evidence.path).owners]
     if bare:
         return judge("R4", STATEMENT, missing=f"No pairs of {' and '.join(bare)} are profiled.")
+    paths = dict.fromkeys((evidence.path, evidence.lowest))
     effects = [
         found
-        for path in dict.fromkeys((evidence.path, evidence.lowest))
+        for path in paths
         for found in _of_path(
             evidence, path, small=path == evidence.lowest, larger=path == evidence.path
         )
     ]
-    remark = evidence.left_out([row for solver in ends for row in pairs[solver]], evidence.path)
+    rows = [row for solver in ends for row in pairs[solver]]
+    remark = "; ".join(filter(None, dict.fromkeys(evidence.left_out(rows, path) for path in paths)))
     return judge("R4", STATEMENT, effects, remark=remark)
 
 
