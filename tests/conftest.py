@@ -1,3 +1,4 @@
+import gc
 import logging
 import os
 import signal
@@ -29,6 +30,8 @@ SLOW = tuple(
     ).split()
 )
 
+# An eighth of the time went into looking for garbage among what stays for good.
+gc.set_threshold(20_000, 20, 20)
 torch.set_num_threads(1)  # these networks are too small to gain from a second thread
 
 # PyTorch writes down every step of every trace, which would bury what a failed test has to say.
@@ -105,6 +108,8 @@ def _is_slow(path):
 
 def pytest_collection_finish(session):
     """Raises where what is marked to run in one process would not: networks are found once."""
+    gc.collect()
+    gc.freeze()  # modules and tests
     grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
     if getattr(session.config.option, "loadgroup", False) and any(
         "@" not in item.nodeid for item in grouped

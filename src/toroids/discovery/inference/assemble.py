@@ -67,6 +67,7 @@ class Assembly:
         stands: (units,) whether a unit stands for its cell.
         reads: (places,) whether a place of a parameter is summed over.
         cut: for every parameter the parts of its bundles.
+        inside: for every cell those whose units lie in its units.
         found: for every cell and channel what acts on it.
         cells: the cell of every space, by the space's name.
     """
@@ -94,6 +95,7 @@ class Assembly:
         self.many: dict[int, int] = {}  # spaces with too many families to be written down
         for space in self.parts:
             self._fold(space)
+        self.inside: dict[int, list[int]] = {}
         self.found: dict[int, dict[int, list[Vector]]] = {}
         self.cells: dict[str, int] = {}
 
@@ -159,12 +161,18 @@ class Assembly:
         """The spaces, in order of their first writers."""
         cells = self.orbits.spaces()
         cells.sort(key=lambda cell: -len(self.orbits.chain[cell]))
+        for cell in cells:
+            for carrier in {*self.orbits.chain[cell]} - {cell}:
+                self.inside.setdefault(carrier, []).append(cell)
         for cell in cells:  # entries before the blocks that carry them
             self.found[cell] = {
                 channel: self._generators(cell, channel) for channel in (SCALE, SIGN, SHIFT)
             }
         chain = self.orbits.chain
-        appears = {x: min(self.orbits.members[o][0] for o in chain if x in chain[o]) for x in cells}
+        appears = dict.fromkeys(cells, len(self.orbits.unit))
+        for cell, carriers in chain.items():
+            for x in appears.keys() & carriers:
+                appears[x] = min(appears[x], self.orbits.members[cell][0])
         cells.sort(key=lambda cell: (appears[cell], len(chain[cell])))
         names: dict[int, str] = {}
         spaces = [self._space(cell, names) for cell in cells]
@@ -189,12 +197,7 @@ class Assembly:
             self.bare.add(cell)
             self.many[cell] = len(basis)
             return []
-        inner = [
-            vector
-            for other, solved in self.found.items()
-            if other != cell and cell in self.orbits.chain[other]
-            for vector in solved[channel]
-        ]
+        inner = [vector for x in self.inside.get(cell, ()) for vector in self.found[x][channel]]
 
         holds: dict[int, list[int]] = {}  # for every unknown the parts whose exponents it adds to
         for position, part in enumerate(parts):
@@ -289,7 +292,7 @@ class Assembly:
 
     def _moves_inside(self, cell: int) -> bool:
         """Whether each unit carries others that move on their own, which matrices would mix."""
-        inner = [x for x in self.found if cell in self.orbits.chain[x][:-1]]
+        inner = self.inside.get(cell, ())
         return any(self.orbits.size[x] > 1 or any(self.found[x].values()) for x in inner)
 
     def _meets_nothing(self, cell: int, parts: Sequence[_Part]) -> bool:

@@ -211,7 +211,7 @@ class _Solver:
         changed = False
         for cell, ways in columns.items():
             for units, above in ways:
-                if len(np.unique(above)) == len(units) and cell != self.cell[above[0]]:
+                if cell != self.cell[above[0]] and len(np.unique(above)) == len(units):
                     self.extra_same.append((self._first(units), self._first(above)))
                     changed = True
         if changed:

@@ -49,6 +49,11 @@ class Question:
         """What it has in common with those that the same code asks of other values, as layers."""
         return (*self.place, _VALUE.sub("value", self.condition.text))
 
+    @cached_property
+    def numbers(self) -> Mapping[Axis, int]:
+        """The lengths where it was asked."""
+        return {axis: self.example.size(axis) for axis in self.example.axes}
+
     def otherwise(self) -> Iterator[Example]:
         """Examples near by at which the answer is the other one.
 
@@ -56,8 +61,7 @@ class Question:
             Those where an axis has another length, or all axes of the same length have; of these
             where all that was asked before has the same answers, so that it is asked again.
         """
-        numbers = {axis: self.example.size(axis) for axis in self.example.axes}
-        named = self.condition.numbers
+        numbers, named = self.numbers, self.condition.numbers
         found = [*self._choices(self._is_next, numbers, named)] if self.before else []
         for sizes in found or self._choices(self._is_otherwise, numbers, named):
             yield self.example.resized(sizes)
@@ -81,22 +85,19 @@ class Question:
 
     def needs_entries(self) -> bool:
         """Whether only inputs without any entry could change the answer, near by."""
-        numbers = {axis: self.example.size(axis) for axis in self.example.axes}
-        return any(self._is_otherwise({**numbers, axis: 0}) for axis in self.condition.axes)
+        return any(self._is_otherwise({**self.numbers, axis: 0}) for axis in self.condition.axes)
 
     @property
     def is_fixed(self) -> bool:
         """Whether no lengths change the answer, by what lengths in the middle seem to be."""
-        numbers = {axis: self.example.size(axis) for axis in self.example.axes}
+        numbers = self.numbers
         some = [*([axis] for axis in numbers), list(numbers)]
         tried = ({**numbers, **dict.fromkeys(axes, n)} for axes in some for n in FAR_AND_NEAR)
         return not any(map(self._is_otherwise, tried))
 
-    def is_answered_by(self, other: "Question") -> bool:
-        """Whether the other answer was heard where this one would be otherwise."""
-        sizes = {axis: other.example.size(axis) for axis in other.example.axes}
-        alike = sizes.keys() >= set(self.condition.axes)
-        return other.answer is not self.answer and alike and self._is_otherwise(sizes)
+    def is_otherwise_at(self, sizes: Mapping[Axis, int]) -> bool:
+        """Whether its answer would be the other one at lengths of somebody else's call."""
+        return sizes.keys() >= set(self.condition.axes) and self._is_otherwise(sizes)
 
     def _is_otherwise(self, sizes: Mapping[Axis, int]) -> bool:
         return self.condition.is_true(sizes) is (not self.answer)
@@ -169,12 +170,12 @@ class Asked:
             Those whose other answer was not heard, of another value by the same code either, where
             this one would be otherwise: values are others once a layer has done something else.
         """
-        heard: dict[Any, list[Question]] = {}
-        for question in self.questions.values():
-            heard.setdefault(question.like, []).append(question)
-        first = {
-            q.key: q
-            for q in reversed(self.questions.values())
-            if not self.is_answered(q) and not any(map(q.is_answered_by, heard[q.like]))
-        }
+        heard: dict[Any, dict[Any, Mapping[Axis, int]]] = {}  # at which lengths, by the answer
+        for q in self.questions.values():
+            heard.setdefault((q.like, q.answer), {})[tuple(q.numbers.items())] = q.numbers
+        first: dict[Any, Question] = {}
+        for q in reversed(self.questions.values()):
+            others = heard.get((q.like, not q.answer), {})
+            if not self.is_answered(q) and not any(map(q.is_otherwise_at, others.values())):
+                first[q.key] = q
         return [*reversed(first.values())]
