@@ -105,8 +105,8 @@ def in_order(m, tokens):
 
 def in_groups(m, tokens):
     scores = m.gate(tokens).sigmoid()
-    best_groups = scores.view(-1, 2, 2).sum(-1).topk(1, -1)[1]
-    kept = torch.zeros(len(tokens), 2).to(scores).scatter_(1, best_groups, 1)
+    of_groups = scores.view(-1, 2, 2).sum(-1)
+    kept = torch.zeros_like(of_groups).scatter_(1, of_groups.topk(1, -1)[1], 1)
     kept = kept[..., None].expand(-1, 2, 2).reshape(-1, EXPERTS)
     chosen = scores.masked_fill(kept == 0, float("-inf")).topk(CHOSEN, -1)[1]
     return picked(m, tokens, chosen, scores.gather(1, chosen))

@@ -97,6 +97,48 @@ def test_everything_that_a_forward_keeps_is_as_it_was():
     assert model.table.cache_info().currsize == 0
 
 
+def set_attribute(model):
+    model.first.calls = 7
+
+
+def write_into_tensor(model):
+    model.first.plain += 7
+
+
+def grow_list(model):
+    model.first.seen.append(7)
+
+
+def put_another_module(model):
+    model.inner[1] = Keeping().eval()
+    model.inner[1].calls = 7
+
+
+def put_in_training_mode(model):
+    model.first.train()
+
+
+def shown(model):
+    keeping = [x for x in model.modules() if isinstance(x, Keeping)]
+    return [(x.calls, x.plain.tolist(), [*x.seen], x.training) for x in keeping]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [set_attribute, write_into_tensor, grow_list, put_another_module, put_in_training_mode],
+)
+def test_what_changed_between_two_runs_of_a_landscape_stays(change):
+    model = nn.Sequential()
+    model.first, model.inner = Keeping(), nn.Sequential(nn.Linear(2, 4), nn.Identity())
+    landscape = td.Landscape(model.eval(), (X, Y))
+    landscape(model.state_dict())
+    change(model)
+    before = shown(model)
+    landscape(model.state_dict())
+    assert shown(model) == before
+    assert "7" in str(before) or "True" in str(before)
+
+
 def test_hooks_keep_what_they_gather():
     model, seen = Keeping(), []
     model.register_forward_hook(lambda *_: seen.append(1))

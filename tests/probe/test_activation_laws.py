@@ -46,9 +46,10 @@ def test_units_of_classic_networks_move_with_the_parameters(name):
 
 # Swin's norm after merging patches gives one channel four signs; T5 shares its stream's norm
 TRANSFORMERS = ("GPT-2", "Llama", "BERT", "ViT", "T5", "Swin", "Qwen3", "Mamba")
+SAMPLE = set(TRANSFORMERS) - {"Swin"}  # which takes long
 
 
-@pytest.mark.parametrize("name", zoo.found.named(TRANSFORMERS))
+@pytest.mark.parametrize("name", zoo.found.named(TRANSFORMERS, SAMPLE))
 @pytest.mark.filterwarnings("ignore")
 def test_units_of_transformers_move_with_the_parameters(name):
     pytest.importorskip("transformers")

@@ -33,7 +33,7 @@ from toroids.align.walk import Walk
 from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluation.batches import Batch, map_inputs
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.running import check_params, evaluation_mode
+from toroids.evaluation.running import check_params
 from toroids.geometry.paths import Line
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params
@@ -142,7 +142,7 @@ class _Between:
         leaves = {n: position.tensors[n].detach().clone().requires_grad_() for n in names}
         draw = torch.rand((), generator=self._generator).item()
         landscape = self._landscape
-        with evaluation_mode(landscape.model), torch.enable_grad():
+        with landscape.evaluation_mode(), torch.enable_grad():
             point = self._at({**position.tensors, **leaves}, 0.5 + SPREAD * (2 * draw - 1))
             value = landscape.batch_loss(point, next(self._drawn), self._temperature)
             found = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)

@@ -29,8 +29,8 @@ from toroids.evaluation.metrics import (
 )
 from toroids.evaluation.prepared import Prepared, place_of
 from toroids.evaluation.running import (
+    Lent,
     check_params,
-    evaluation_mode,
     owners_of,
     run,
     select_output,
@@ -143,6 +143,14 @@ class Landscape:
         return Prepared(self.data, self.batch_size)
 
     @cached_property
+    def _lent(self) -> Lent:
+        return Lent(self.model)
+
+    def evaluation_mode(self) -> AbstractContextManager[None]:
+        """Puts the model in evaluation mode; afterwards it is as it was."""
+        return self._lent.evaluation_mode()
+
+    @cached_property
     def calibration(self) -> "Landscape":
         """The same landscape on the training data; itself where there are no others."""
         if self.training is None:
@@ -195,7 +203,7 @@ class Landscape:
         """
         divisor = self._divisor(params, temperature)
         found, undefined = [], []
-        with evaluation_mode(self.model):
+        with self.evaluation_mode():
             for outputs, targets in self.outputs(params):
                 scaled = outputs if divisor == 1 else outputs / divisor
                 found.append(self.score(scaled, targets))
@@ -266,7 +274,7 @@ class Landscape:
     def _losses(self, params: Params, factors: Sequence[float]) -> list[float]:
         """The summed loss of outputs that are multiplied by each of several factors."""
         losses = [0.0] * len(factors)
-        with evaluation_mode(self.model):
+        with self.evaluation_mode():
             for outputs, targets in self.outputs(params):
                 for number, factor in enumerate(factors):
                     scores = self.score(outputs * factor, targets)
@@ -297,7 +305,7 @@ class Landscape:
         leaves = {n: params[n].detach().clone().requires_grad_() for n in set(owners.values())}
         lent = {**params, **{name: leaves[owner] for name, owner in owners.items()}}
         total, weight = 0.0, 0.0
-        with evaluation_mode(self.model), torch.enable_grad():
+        with self.evaluation_mode(), torch.enable_grad():
             for outputs, targets in self.outputs(lent):
                 scores = self.score(outputs / divisor, targets)
                 loss = scores.losses.sum()

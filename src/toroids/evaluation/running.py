@@ -1,7 +1,7 @@
 """Running a module with parameters that are not its own, which leaves it as it was."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -205,20 +205,43 @@ def select_output(output: Any, key: str | int | None = None) -> Tensor:
     return picked
 
 
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Puts every submodule in evaluation mode; afterwards all is as it was, what it keeps as well.
+class Lent:
+    """A module that is lent again and again, in evaluation mode.
 
-    What a forward keeps, as a cache of values that it computed from its parameters, so never
-    reaches the next network that is run on the same module.
+    What it keeps is noted anew only where it is something else by then, as noting takes longer
+    than a small network runs.
     """
-    kept = Kept(model)
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
+
+    def __init__(self, model: nn.Module) -> None:
+        """Lends a module."""
+        self._model = model
+        self._kept: Kept | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what was noted, which is of this process."""
+        return {**vars(self), "_kept": None}
+
+    @contextmanager
+    def evaluation_mode(self) -> Iterator[None]:
+        """Puts every submodule in evaluation mode; afterwards all is as before, what it keeps too.
+
+        What a forward keeps, as a cache of values that it computed from its parameters, so never
+        reaches the next network that is run on the same module.
+        """
+        if self._kept is None or not self._kept.is_current(self._model):
+            self._kept = Kept(self._model)
+        kept = self._kept
+        training = [module for module in self._model.modules() if module.training]
         for module in training:
-            module.training = True
-        kept.restore()
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+            kept.restore()
+
+
+def evaluation_mode(model: nn.Module) -> AbstractContextManager[None]:
+    """Puts a module in evaluation mode once, and leaves it as it was."""
+    return Lent(model).evaluation_mode()

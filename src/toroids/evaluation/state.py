@@ -7,6 +7,7 @@ before the module is run for somebody else, and put back afterwards.
 
 import contextlib
 import functools
+import operator
 import threading
 import types
 import weakref
@@ -68,10 +69,14 @@ class _Slots:
         """The name of an entry; that of the place where it is one of a list."""
         return self.name if self.grows is not None else f"{self.name}.{key}".strip(".")
 
+    def is_current(self) -> bool:
+        """Whether the same stands there."""
+        now = self.read()
+        return len(now) == len(self.before) and not self._others(now)
+
     def restore(self) -> None:
         """Puts back what stood there, if something else does."""
-        now = self.read()
-        if len(now) != len(self.before) or self._others(now):
+        if not self.is_current():
             self.put(self.before)
 
     def replace(self, live: Any, copy: Any) -> None:
@@ -120,13 +125,14 @@ class Kept:
 
     def __init__(self, model: nn.Module) -> None:
         """Notes attributes, containers and tensors; parameters are left out."""
-        self._undo: list[Callable[[], None]] = []
+        self._caches: list[tuple[Any, int]] = []
         self._slots: list[_Slots] = []
-        self._tensors: list[tuple[str, Tensor, int]] = []
+        self._tensors: list[tuple[str, Tensor, int, Tensor]] = []
         self._inside: list[tuple[str, Any, Inside, Any, Any]] = []
         self._globals: set[tuple[int, str]] = set()
         self._known: set[int] = {id(parameter) for parameter in model.parameters()}
         self._alive: list[Any] = []  # what is known by its id must not go
+        self._modules = list(model.modules())
         pending: list[tuple[str, Any]] = list(model.named_modules())
         # those that a forward adds; what they gather is somebody's own, and meant to stay
         hooks = [vars(module).get(name, {}) for _, module in pending for name in HOOKS]
@@ -139,6 +145,19 @@ class Kept:
             self._alive.append(value)
             pending += self._note(name, value)
 
+    def is_current(self, model: nn.Module) -> bool:
+        """Whether a module has the same parts and keeps what it kept, so that this is it still."""
+        parts = list(model.modules())
+        return (
+            len(parts) == len(self._modules)
+            and all(map(operator.is_, parts, self._modules))
+            and all(live.keys() == before.keys() for live, before in self._hooks)
+            and all(slots.is_current() for slots in self._slots)
+            and all(live._version == version for _, live, version, _ in self._tensors)
+            and all(_filled(function) == before for function, before in self._caches)
+            and not self._moved()
+        )
+
     def restore(self) -> None:
         """Puts everything back; what was not changed is not touched."""
         for _, live, inside, before, copy in self._moved():
@@ -148,8 +167,12 @@ class Kept:
                 slots.replace(live, copy)
         for slots in self._slots:
             slots.restore()
-        for undo in self._undo:
-            undo()
+        for _, live, version, copy in self._tensors:
+            if live._version != version:
+                live.detach().copy_(copy)
+        for function, filled in self._caches:
+            if _filled(function) != filled:
+                function.cache_clear()
         for live, before in self._hooks:
             if live.keys() != before.keys():
                 live.clear()
@@ -157,7 +180,7 @@ class Kept:
 
     def changed(self) -> list[str]:
         """Names of what was replaced, written into, or has grown since."""
-        written = (name for name, live, version in self._tensors if live._version != version)
+        written = (name for name, live, version, _ in self._tensors if live._version != version)
         inside = (name for name, *_ in self._moved())
         return [*(name for slots in self._slots for name in slots.changed()), *written, *inside]
 
@@ -202,7 +225,7 @@ class Kept:
         elif isinstance(value, types.FunctionType):
             yield from self._function(value)
         elif isinstance(value, CACHED):
-            self._cached(value)
+            self._caches.append((value, _filled(value)))
         else:
             yield from ((name, part) for part in _reached(value))
             yield from self._object(name, value)
@@ -276,14 +299,7 @@ class Kept:
     def _tensor(self, name: str, live: Tensor) -> None:
         if live.is_meta or live.layout != torch.strided or live.is_inference():
             return
-        version, before = live._version, live.detach().clone()
-        self._tensors.append((name, live, version))
-
-        def undo() -> None:
-            if live._version != version:
-                live.detach().copy_(before)
-
-        self._undo.append(undo)
+        self._tensors.append((name, live, live._version, live.detach().clone()))
 
     def _function(self, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
         """What a function holds: attributes, defaults, its closure, the globals that it names."""
@@ -319,14 +335,10 @@ class Kept:
                 _Slots("", lambda: {name: home.get(name)}, home.update, home.__setitem__)
             )
 
-    def _cached(self, function: Any) -> None:
-        before = function.cache_info().currsize
 
-        def undo() -> None:
-            if function.cache_info().currsize != before:
-                function.cache_clear()
-
-        self._undo.append(undo)
+def _filled(function: Any) -> int:
+    """How much a cached function has kept."""
+    return int(function.cache_info().currsize)
 
 
 def _acts(value: Any) -> bool:

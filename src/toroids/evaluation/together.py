@@ -11,7 +11,6 @@ from toroids.evaluation.batches import Inputs
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import Scores
 from toroids.evaluation.prepared import place_of
-from toroids.evaluation.running import evaluation_mode
 from toroids.evaluation.summary import Evaluation, summarise
 from toroids.evaluation.temperature import WORDS
 from toroids.params import Params, precise
@@ -76,7 +75,7 @@ def _scores(
     landscape.measure(first, temperature)  # checks data and temperature
     divisor = landscape.temperature_at(first, temperature)
     stacked = {name: torch.stack([network[name] for network in networks]) for name in first}
-    with evaluation_mode(landscape.model):
+    with landscape.evaluation_mode():
         for inputs, targets in landscape.ready(first):
 
             def outputs_of(params: Params, inputs: Inputs = inputs) -> Tensor:

@@ -23,7 +23,6 @@ from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import (
     check_params,
-    evaluation_mode,
 )
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Join, Line, Polyline
@@ -138,7 +137,7 @@ def connect(
     bending = kind(known, (a, b), middle, recipe, scale)
     drawn = known.minibatches(middle, recipe.minibatch, generator)
     ended, steps = "steps", recipe.steps
-    with evaluation_mode(landscape.model), batch_statistics(landscape.model):
+    with landscape.evaluation_mode(), batch_statistics(landscape.model):
         for step in range(steps):
             bending.step(step, next(drawn), generator)
             if progress is not None:

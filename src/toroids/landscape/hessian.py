@@ -27,7 +27,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from toroids.errors import ToroidsError, first_line, said
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.running import evaluation_mode
 from toroids.geometry.calculus import add_parts, rounding
 from toroids.landscape.manifold import toroid_of
 from toroids.params import Params, precise
@@ -107,7 +106,7 @@ class Hessian:
         towards = [tangent[name] for name in names]
         totals = [torch.zeros_like(leaf) for leaf in leaves.values()]
         weight = 0.0
-        with evaluation_mode(self._landscape.model), torch.enable_grad(), self._differentiable():
+        with self._landscape.evaluation_mode(), torch.enable_grad(), self._differentiable():
             for loss, weighed in self._losses(lent):
                 weight += weighed
                 for total, part in zip(

@@ -16,7 +16,7 @@ from toroids.arguments.networks import check_several
 from toroids.canonical.form import CanonicalParams
 from toroids.errors import NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.running import check_params, evaluation_mode
+from toroids.evaluation.running import check_params
 from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.recalibrate import batch_norms, recalibrate
@@ -182,7 +182,7 @@ def evaluate_ensemble(landscape: Landscape, networks: Sequence[Params]) -> Evalu
     for number, network in enumerate(networks):
         check_params(landscape.model, network, f"network {number}")
     found = []
-    with torch.no_grad(), evaluation_mode(landscape.model):
+    with torch.no_grad(), landscape.evaluation_mode():
         for inputs, targets in landscape.ready(networks[0]):
             outputs = [landscape.output(network, inputs) for network in networks]
             landscape.check(outputs[0], targets)

@@ -17,7 +17,7 @@ from toroids.arguments.checked import checked
 from toroids.errors import DataError, said
 from toroids.evaluation.batches import Data
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.running import check_params, evaluation_mode, run
+from toroids.evaluation.running import check_params, run
 from toroids.params import Params, check_finite, computing, infinite_in, precise
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -82,14 +82,14 @@ class Recalibrator:
         if not self.norms:
             return dict(params)
         moments = {module: Moments() for _, module in self.norms}
-        hooks = [module.register_forward_hook(_adding(moments[module])) for module in moments]
-        try:
-            with evaluation_mode(self._model), batch_statistics(self._model):
+        with self._landscape.evaluation_mode(), batch_statistics(self._model):
+            hooks = [module.register_forward_hook(_adding(moments[module])) for module in moments]
+            try:
                 for inputs, _ in self._landscape.ready(params):
                     run(self._model, params, inputs)
-        finally:
-            for hook in hooks:
-                hook.remove()
+            finally:
+                for hook in hooks:
+                    hook.remove()
         estimated = dict(params)
         for name, module in self.norms:
             found = moments[module]
