@@ -31,6 +31,10 @@ def own_piece(h):
     return values.div_(2)
 
 
+def copy_of_another_type(h):
+    return torch.zeros(h.shape).to(h).add_(h)
+
+
 def view_of_what_is_read(h):
     h.view(-1, 6).relu_()
     return h
@@ -58,7 +62,7 @@ def view_read_before_it_is_changed(h):
     return torch.cat([before, part.mul_(2)], -1)
 
 
-OWN = [own_view, dropped, own_piece]
+OWN = [own_view, dropped, own_piece, copy_of_another_type]
 SHARED = [
     view_of_what_is_read, part_of_what_is_read, piece_beside_the_same_piece,
     view_that_another_view_shows, view_read_before_it_is_changed,

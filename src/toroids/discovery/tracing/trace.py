@@ -327,10 +327,16 @@ def _is_own(node: fx.Node) -> bool:
     while _is_view(node):
         base = node.args[0]
         # the pieces that an operator returns lie apart
-        if not isinstance(base, fx.Node) or (node.target is not getitem and len(base.users) > 1):
+        if not isinstance(base, fx.Node) or (node.target is not getitem and _is_shared(base)):
             return False
         node = base
     return node.op == "call_function"
+
+
+def _is_shared(node: fx.Node) -> bool:
+    """Whether several nodes use a value; checks of its type, as beside `.to(...)`, use nothing."""
+    check = torch.ops.aten._assert_tensor_metadata.default
+    return len([user for user in node.users if user.target is not check]) > 1
 
 
 def _is_view(node: fx.Node) -> bool:
