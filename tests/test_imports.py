@@ -14,6 +14,7 @@ ORDER = [
     "arguments",
     "settings",
     "params",
+    "result",
     "statistics",
     "binary",
     "checkpoint",

@@ -31,6 +31,7 @@ from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.params import Params, check_alike, check_floating, inner_product
 from toroids.probe import Probe
+from toroids.result import Result
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
@@ -52,8 +53,8 @@ METHODS_ON_DATA = {"activations", "loss"}
 SEARCHING = {"descent", "frank-wolfe", "best"}
 
 
-@dataclass(frozen=True)
-class Alignment:
+@dataclass(frozen=True, repr=False)
+class Alignment(Result):
     """One network aligned to another, both in canonical form.
 
     Attributes:

@@ -39,6 +39,7 @@ from toroids.geometry.mean import KarcherMean
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, average, check_alike, computing, inner_product
 from toroids.probe import Probe
+from toroids.result import Result
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read, group_as_read
@@ -46,8 +47,8 @@ from toroids.symmetry.offsets import as_read, group_as_read
 ROUNDS = 50
 
 
-@dataclass(frozen=True)
-class ManyAlignment:
+@dataclass(frozen=True, repr=False)
+class ManyAlignment(Result):
     """Networks aligned to a common centre, all in canonical form.
 
     Attributes:

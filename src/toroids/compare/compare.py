@@ -29,6 +29,7 @@ from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, inner_product, products
+from toroids.result import Result
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
@@ -39,8 +40,8 @@ LARGE, SURE, MARGIN = 5_000_000, 0.9, 0.05
 PERFECT = Score(1.0, 1.0)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
     """What two networks of one architecture have in common.
 
     Attributes:

@@ -18,6 +18,7 @@ from toroids.compare.checks import check_network
 from toroids.compare.compare import Comparison, compare
 from toroids.errors import ToroidsError
 from toroids.params import Params
+from toroids.result import Result
 from toroids.symmetry.group import SymmetryGroup
 
 
@@ -36,8 +37,8 @@ class Branch:
     parts: tuple["Branch", ...] = ()
 
 
-@dataclass(frozen=True)
-class Family:
+@dataclass(frozen=True, repr=False)
+class Family(Result):
     """Several networks of one architecture, compared in pairs.
 
     Attributes:

@@ -17,10 +17,11 @@ from torch.nn import functional as F
 
 from toroids.errors import DataError, ToroidsError
 from toroids.params import precise
+from toroids.result import Result
 
 
-@dataclass(frozen=True)
-class Scores:
+@dataclass(frozen=True, repr=False)
+class Scores(Result):
     """Errors and losses of a batch; 1-D tensors of one entry per example.
 
     Attributes:

@@ -27,13 +27,14 @@ from toroids.landscape.hessian import Hessian, Vector
 from toroids.landscape.manifold import toroid_of
 from toroids.landscape.temperature import slope_temperature
 from toroids.params import Params, computing
+from toroids.result import Result
 
 # Of Lanczos' method; what has not converged by then lies in a dense part of the spectrum.
 RESTARTS = 300
 
 
-@dataclass(frozen=True)
-class Curvature:
+@dataclass(frozen=True, repr=False)
+class Curvature(Result):
     """Leading eigenvalues of the Hessian of the mean loss on the toroid.
 
     Attributes:

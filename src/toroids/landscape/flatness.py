@@ -24,6 +24,7 @@ from toroids.geometry.hypercube import Hypercube
 from toroids.landscape.noise import KINDS, Centre, Worst, check_kind
 from toroids.landscape.temperature import slope_temperature
 from toroids.params import Params
+from toroids.result import Result
 
 SIGMAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 # Of flips: a network of which a half is flipped has nothing to do with what it was.
@@ -59,8 +60,8 @@ class Until:
             )
 
 
-@dataclass(frozen=True)
-class LocalEnergy:
+@dataclass(frozen=True, repr=False)
+class LocalEnergy(Result):
     """Increase of the error under noise; 1-D float64 tensors.
 
     Attributes:

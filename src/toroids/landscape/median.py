@@ -26,12 +26,13 @@ from toroids.geometry.hypercube import Hypercube
 from toroids.landscape.manifold import NAMES, check_networks, cube_of
 from toroids.landscape.recalibrate import between
 from toroids.params import Params
+from toroids.result import Result
 
 PAIRS = ((0, 1), (0, 2), (1, 2))
 
 
-@dataclass(frozen=True)
-class MedianSection:
+@dataclass(frozen=True, repr=False)
+class MedianSection(Result):
     """Error and loss on three faces around the median; float64 tensors on the CPU.
 
     Attributes:
@@ -59,6 +60,8 @@ class MedianSection:
     median: Params
     faces: tuple[tuple[int, int], ...] = PAIRS
     notes: tuple[str, ...] = ()
+
+    also = ("median_error",)
 
     @property
     def legs(self) -> Tensor:

@@ -43,6 +43,7 @@ from toroids.geometry.paths import flat_masks
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.manifold import cube_of, toroid_of
 from toroids.params import Params, inner_product, precise
+from toroids.result import Result
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
 from toroids.symmetry.space import Generator, Leg, Space
@@ -52,8 +53,8 @@ from toroids.symmetry.units import vectors, with_vectors
 REACH = 2.5
 
 
-@dataclass(frozen=True)
-class Worst:
+@dataclass(frozen=True, repr=False)
+class Worst(Result):
     """The noise that gradient ascent finds, as a `kind` of `local_energy`.
 
     Attributes:
@@ -73,8 +74,8 @@ class Worst:
             raise ToroidsError(f"steps is {self.steps}; an ascent takes at least 1.")
 
 
-@dataclass(frozen=True)
-class Centre:
+@dataclass(frozen=True, repr=False)
+class Centre(Result):
     """The network that is disturbed, and by what its disturbed copies are measured.
 
     Attributes:

@@ -21,10 +21,11 @@ from toroids.landscape.greedy_order import Greedy, greedy_order
 from toroids.landscape.manifold import cube_of
 from toroids.landscape.profile import Profile, profile
 from toroids.params import Params
+from toroids.result import Result
 
 
-@dataclass(frozen=True)
-class FlipProfile:
+@dataclass(frozen=True, repr=False)
+class FlipProfile(Result):
     """Error and loss along several orders of flips; float64 tensors.
 
     Attributes:
@@ -53,6 +54,8 @@ class FlipProfile:
     lowest: BitPath
     order: str = "random"
     notes: tuple[str, ...] = ()
+
+    also = ("barrier", "barrier_stderr")
 
     @property
     def barrier(self) -> float:

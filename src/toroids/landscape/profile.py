@@ -17,13 +17,14 @@ from toroids.evaluation.summary import Evaluation, summarise
 from toroids.geometry.paths import Path
 from toroids.landscape.recalibrate import between
 from toroids.params import Params
+from toroids.result import Result
 
 # Refinement ends where two points are closer than this, as on a step of the error.
 CLOSEST = 1e-4
 
 
-@dataclass(frozen=True)
-class Profile:
+@dataclass(frozen=True, repr=False)
+class Profile(Result):
     """Error and loss at points of a path; 1-D float64 tensors of equal length.
 
     Attributes:
@@ -48,6 +49,8 @@ class Profile:
     loss_stderr: Tensor
     barrier_stderr: float = math.nan
     notes: tuple[str, ...] = ()
+
+    also = ("barrier", "barrier_over_chord", "loss_barrier_over_chord")
 
     @property
     def barrier(self) -> float:

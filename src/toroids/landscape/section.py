@@ -23,12 +23,13 @@ from toroids.landscape.plane import Plane, lines
 from toroids.landscape.principal import PrincipalPlane
 from toroids.landscape.recalibrate import between
 from toroids.params import Params
+from toroids.result import Result
 
 AXES = ("networks", "principal")
 
 
-@dataclass(frozen=True)
-class Section:
+@dataclass(frozen=True, repr=False)
+class Section(Result):
     """Error and loss on a plane through networks; float64 tensors on the CPU.
 
     Attributes:

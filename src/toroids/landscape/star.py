@@ -24,13 +24,14 @@ from toroids.landscape.manifold import toroid_of
 from toroids.landscape.profile import profile
 from toroids.params import Params, check_placed_alike
 from toroids.probe import Probe
+from toroids.result import Result
 
 # Of a standard normal number, this many on both sides hold 95 %.
 NORMAL_95 = 1.959963984540054
 
 
-@dataclass(frozen=True)
-class Star:
+@dataclass(frozen=True, repr=False)
+class Star(Result):
     """Barriers between all pairs of n networks, and the network that reaches most others.
 
     Attributes:

@@ -14,6 +14,7 @@ from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.metrics import mean_cross_entropy
 from toroids.evaluation.running import check_module, select_output
 from toroids.params import unusable
+from toroids.result import Result
 
 MakeModel: TypeAlias = Callable[[int], nn.Module]
 Ended: TypeAlias = Literal["zero error", "budget", "time", "diverged"]
@@ -43,8 +44,8 @@ class Epoch:
     coupling: float = 0.0
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, repr=False)
+class Trained(Result):
     """A minimizer that a solver found.
 
     Attributes:

@@ -9,11 +9,12 @@ from torch import Tensor
 from toroids.arguments.checked import check_fields, checked_methods
 from toroids.errors import ToroidsError
 from toroids.params import load_params, save_params
+from toroids.result import Result
 from toroids.symmetry.space import Action
 
 
-@dataclass(frozen=True)
-class SpaceElement:
+@dataclass(frozen=True, repr=False)
+class SpaceElement(Result):
     """One choice of action on one space.
 
     A space without copies may leave the axis of copies out. What is None does not act.
@@ -78,6 +79,11 @@ class Element:
     """
 
     choices: Mapping[str, SpaceElement]
+
+    def __str__(self) -> str:
+        return f"Element({len(self.choices)} spaces)"
+
+    __repr__ = __str__
 
     def __post_init__(self) -> None:
         check_fields(self, bounded=False)

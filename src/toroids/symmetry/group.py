@@ -482,6 +482,8 @@ class SymmetryGroup:
         )
         return table(self.spaces, (*(f"note: {note}" for note in self.notes), totals))
 
+    __repr__ = __str__
+
 
 def _overlap(a: Leg, b: Leg) -> bool:
     """Whether two legs of one tensor have an axis in common."""
