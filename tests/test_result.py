@@ -14,6 +14,7 @@ def test_no_result_prints_its_weights():
     landscape = td.Landscape(a, (X, Y))
     results = [
         group,
+        landscape,
         td.align(group, ends[1], to=ends[0]),
         td.compare(group, *ends),
         td.profile(landscape, td.geometry.Line(*ends)),

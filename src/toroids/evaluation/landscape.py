@@ -38,6 +38,7 @@ from toroids.evaluation.running import (
 from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.evaluation.temperature import WORDS, check_temperature, fitted, tenth
 from toroids.params import Params, check_complete, check_floating, precise
+from toroids.result import Result
 
 # What becomes of the statistics of batch norms between networks.
 STATISTICS = ("recalibrate", "keep")
@@ -55,8 +56,8 @@ class Manifold(Protocol):
 
 
 @checked_methods
-@dataclass(frozen=True, eq=False)
-class Landscape:
+@dataclass(frozen=True, eq=False, repr=False)
+class Landscape(Result):
     """Error and loss as a function of the weights of one architecture, on the same data.
 
     What does not depend on the weights is done once: the data is cut into batches, moved to the
