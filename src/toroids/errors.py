@@ -166,7 +166,7 @@ class NotFiniteError(DataError):
 
 
 class CheckpointError(ToroidsError):
-    """A checkpoint from which a training cannot go on: damaged, or of another training."""
+    """A checkpoint from which a work cannot go on: damaged, or of another work."""
 
 
 class ConfigError(ToroidsError):

@@ -1,20 +1,15 @@
 """The loop over epochs, and going on where a training was killed.
 
 A checkpoint holds what the next epoch depends on, the states of all generators included, so that a
-killed training goes on to the same weights, bit for bit on a CPU. It is written after an epoch, but
-not so often that writing takes more than a small share of the time. Its last bytes are a checksum:
-torch.load does not compare those of the zip archive that it reads.
+killed training goes on to the same weights, bit for bit on a CPU. It is written after an epoch,
+where it is due.
 """
 
-import hashlib
 import json
-import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +19,13 @@ from torch import Tensor, nn
 from toroids.errors import CheckpointError, DataError, ParamsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.landscape import Landscape
-from toroids.files.reading import open_file
-from toroids.files.writing import write_atomically
+from toroids.files.kept import Kept, digest_of
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.training import Epoch, Method, Phase, minibatches
 
 # Called after every epoch with its phase, its number (0: before the first) and the network.
 Watch = Callable[[str, int, Mapping[str, Tensor]], None]
 _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
-# Of the time from one checkpoint to the next, at most this share goes into writing.
-SHARE = 0.05
 
 
 @contextmanager
@@ -73,40 +65,15 @@ class Session:
         Raises:
             CheckpointError: the checkpoint is of another training, or is not whole.
         """
-        self._path = None if checkpoint is None else Path(checkpoint)
-        self._saved: dict[str, Any] = {}
-        self._done: list[dict[str, Any]] = []
-        self._spent = 0.0
-        self._begun = time.monotonic()
-        self._next = self._begun  # when a checkpoint is due
-        if self._path is None:
-            return
-        text = json.dumps(settings, sort_keys=True, default=lambda group: group.to_json())
-        digest = hashlib.sha256(text.encode())
-        for tensor in data:
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        self._fingerprint = digest.hexdigest()
-        if os.path.lexists(self._path):
-            self._read()
 
-    def _read(self) -> None:
-        assert self._path is not None  # there is a checkpoint
-        try:
-            with open_file(self._path) as stream:
-                content = _unsealed(stream.read())
-            saved = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-            fingerprint = saved["fingerprint"]
-        except Exception as error:  # whatever a file that is no checkpoint makes torch raise
-            raise CheckpointError(
-                f"`{self._path}` is not a whole checkpoint ({type(error).__name__}); name another "
-                "file, or delete this one to train from the start."
-            ) from error
-        if fingerprint != self._fingerprint:
-            raise CheckpointError(
-                f"`{self._path}` is the checkpoint of a training with other settings or data; name "
-                "another file, or delete it."
-            )
-        self._saved, self._done, self._spent = saved, saved["done"], saved["spent"]
+        def fingerprint() -> str:
+            text = json.dumps(settings, sort_keys=True, default=lambda group: group.to_json())
+            return digest_of(text, *data)
+
+        self._path = checkpoint
+        self._kept = Kept(checkpoint, fingerprint, "a training")
+        self._saved = self._kept.state
+        self._done: list[dict[str, Any]] = self._saved.get("done", [])
 
     def run(
         self,
@@ -151,7 +118,7 @@ class Session:
                 for generator, state in zip(generators, current["generators"], strict=True):
                     generator.set_state(state)
                 torch.random.set_rng_state(current["rng"])
-                self._saved = {}
+                self._saved = self._kept.state = {}  # it is in use now
             _Loop(self, method, model, data, recipe, generators, phase, found).run()
         self._done.append({"phase": phase, **_plain(found)})
         return found
@@ -159,7 +126,7 @@ class Session:
     @property
     def seconds(self) -> float:
         """Wall time spent on this training, that before a kill included."""
-        return self._spent + time.monotonic() - self._begun
+        return self._kept.seconds
 
     def save(
         self,
@@ -170,39 +137,19 @@ class Session:
         last: bool = False,
     ) -> None:
         """Writes a checkpoint, where one is wanted and due; after the last epoch in any case."""
-        begun = time.monotonic()
-        if self._path is None or not (last or begun >= self._next):
-            return
-        buffer = BytesIO()
-        current = {
-            "phase": phase,
-            **_plain(found),
-            "params": found.params,
-            "method": method.state(),
-            "generators": [generator.get_state() for generator in generators],
-            "rng": torch.random.get_rng_state(),
-        }
-        torch.save(
-            {
-                "fingerprint": self._fingerprint,
-                "done": self._done,
-                "current": current,
-                "spent": self.seconds,
-            },
-            buffer,
-        )
-        content = buffer.getvalue()
-        write_atomically(self._path, content + hashlib.sha256(content).digest())
-        now = time.monotonic()
-        self._next = now + (now - begun) * (1 / SHARE - 1)
 
+        def state() -> dict[str, Any]:
+            current = {
+                "phase": phase,
+                **_plain(found),
+                "params": found.params,
+                "method": method.state(),
+                "generators": [generator.get_state() for generator in generators],
+                "rng": torch.random.get_rng_state(),
+            }
+            return {"done": self._done, "current": current}
 
-def _unsealed(content: bytes) -> bytes:
-    size = hashlib.sha256().digest_size
-    content, seal = content[:-size], content[-size:]
-    if hashlib.sha256(content).digest() != seal:
-        raise ValueError("its checksum does not fit")
-    return content
+        self._kept.save(state, last)
 
 
 def _plain(found: Phase) -> dict[str, Any]:
