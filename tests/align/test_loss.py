@@ -12,6 +12,7 @@ from toroids.align.problem import Effort, problem_of
 from toroids.align.walk import Walk
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
+from toroids.files import kept
 
 MAKERS = {
     "gpt": lambda seed: td.models.gpt(9, 6, dim=8, depth=1, heads=2, hidden=5, seed=seed),
@@ -107,6 +108,71 @@ def test_a_budget_ends_it(setting):
         progress=lambda text, *_: seen.append(text),
     )  # fmt: skip
     assert found.seconds < 20 and not found.converged and seen
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_killed_it_goes_on_to_the_same_element(setting, monkeypatch, tmp_path):
+    monkeypatch.setattr(method, "STEPS", 6)
+    monkeypatch.setattr(method, "EVERY", 2)
+    monkeypatch.setattr(kept, "SHARE", 1.0)  # a checkpoint is always due
+    model, group, (a, b), data = setting
+    path, landscape = tmp_path / "run.pt", Landscape(model.float(), data)
+    steps = []
+
+    def run(**more):
+        return td.align(group, b, to=a, method="loss", landscape=landscape, **more)
+
+    def killing(text, done, _all):
+        if text == "loss" and done == 3:
+            raise Killed
+
+    def seeing(text, done, _all):
+        steps.extend([done] if text == "loss" else [])
+
+    whole = run()
+    with pytest.raises(Killed):
+        run(progress=killing, checkpoint=path)
+    for goes_on in (2, 6):  # where it was killed; where it was done
+        steps.clear()
+        found = run(progress=seeing, checkpoint=path)
+        assert steps == list(range(goes_on, 6))
+        elements = found.element.tensors(), whole.element.tensors()
+        for one, other in ((found.params, whole.params), elements):
+            assert all(torch.equal(x, other[name]) for name, x in one.items())
+        assert (found.sweeps, found.converged) == (6, True)
+
+
+def test_a_checkpoint_of_something_else_is_refused(setting, monkeypatch, tmp_path):
+    monkeypatch.setattr(method, "STEPS", 1)
+    model, group, (a, b), data = setting
+    path, landscape = tmp_path / "run.pt", Landscape(model.float(), data)
+    td.align(group, b, to=a, method="loss", landscape=landscape, checkpoint=path)
+    fewer = Landscape(model, (data[0][:9], data[1][:9]))
+    shuffled = Landscape(model, Batches([data]))
+    for networks, seen, message in (
+        ((a, b), landscape, "checkpoint of an alignment with other settings or data"),
+        ((b, a), fewer, "checkpoint of an alignment with other settings or data"),
+        ((b, a), shuffled, "does not keep the order in which a loader"),
+    ):
+        with pytest.raises(ToroidsError, match=message):
+            td.align(
+                group, networks[0], to=networks[1], method="loss", landscape=seen, checkpoint=path
+            )
+    with pytest.raises(ToroidsError, match="'descent' keeps no checkpoint, only 'loss' does"):
+        td.align(group, b, to=a, checkpoint=path)
+
+
+class Batches:
+    """A loader, as far as anybody can tell."""
+
+    def __init__(self, batches):
+        self._batches = batches
+
+    def __iter__(self):
+        return iter(self._batches)
 
 
 def test_many_are_brought_to_the_mean_of_those_before(setting, monkeypatch):

@@ -35,6 +35,15 @@ def test_the_middle_of_classifiers_is_told_as_the_loss_has_it(folder, capsys):
     assert after <= before and ", outputs divided by " in line
 
 
+def test_a_run_of_the_loss_goes_on(folder, capsys):
+    words = [*arguments("align", "kept.safetensors"), *DATA, "--method", "loss", "--force"]
+    written = []
+    for _ in range(2):
+        assert run(folder, *words, "--budget", "0.2", "--checkpoint", "kept.pt") == 0
+        written.append((folder / "kept.safetensors").read_bytes())
+    assert written[0] == written[1]  # the time was up
+
+
 def outputs(params, inputs):
     hidden = torch.relu(inputs @ params["0.weight"].T + params["0.bias"])
     return hidden @ params["2.weight"].T + params["2.bias"]
@@ -47,6 +56,12 @@ def outputs(params, inputs):
         (DATA, "the method 'descent' looks at no data; leave out --data"),
         ((*DATA, "--method", "loss", "--only", "0"), "--only and --data do not go together"),
         ((*DATA, "--method", "loss", "--metric", "x"), "there is no metric 'x'"),
+        (("--checkpoint", "k"), "--checkpoint goes with --method loss alone; leave it out."),
+        ((*DATA, "--method", "loss", "--checkpoint", "n"), "both `n`; name two files."),
+        (
+            (*DATA, "--method", "loss", "--checkpoint", "a.safetensors"),
+            "`a.safetensors` is not a whole checkpoint",
+        ),
         (("--method", "loss", "--data", "none"), "none"),
         (("--method", "loss", "--data", "."), "`.` cannot be read: it is a folder"),
     ],

@@ -144,6 +144,7 @@ def align(
     landscape: Landscape | None = None,
     only: Sequence[str] | None = None,
     scratch: str | Path | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Alignment:
     """Moves the network `params` onto the network `to` within its symmetry class.
 
@@ -181,6 +182,8 @@ def align(
         scratch: a folder on a disk for networks that do not fit into memory: both canonical
             forms, and what moves, are then mapped from files that take none, on the CPU. They go
             when the result does. In memory when None.
+        checkpoint: a file from which a killed "loss" goes on, where there is one, and to write now
+            and then; the result is the same, bit for bit on a CPU, where no budget ends it.
 
     Returns:
         Both canonical networks, the element, and the similarity before and after. "greedy",
@@ -188,8 +191,9 @@ def align(
 
     Raises:
         ParamsError: the networks are of different architectures or not finite.
-        ToroidsError: an unknown method, a method that lacks its data, or a budget that is not
-            positive.
+        ToroidsError: an unknown method, a method that lacks its data, a budget that is not
+            positive, or a checkpoint of a method that keeps none.
+        CheckpointError: the checkpoint is of another alignment, or is not whole.
 
     Example:
         >>> import torch, toroids as td
@@ -208,6 +212,10 @@ def align(
     if method not in METHODS:
         raise ToroidsError(f"there is no method {method!r}; choose from {sorted(METHODS)}.")
     check_budget(budget)
+    if checkpoint is not None and method != "loss":
+        raise ToroidsError(
+            f"method={method!r} keeps no checkpoint, only 'loss' does; leave checkpoint= out."
+        )
     if only is not None and method in METHODS_ON_DATA:
         raise ToroidsError(
             f"method={method!r} looks at whole networks, and only= at parts; leave one of them out."
@@ -236,7 +244,7 @@ def align(
         networks = [{name: x[name] for name in parts.shapes} for x in networks]
     problem = problem_of(
         parts, networks[0], networks[1], effort, probe=probe, landscape=landscape, bias=bias,
-        scratch=scratch,
+        scratch=scratch, checkpoint=checkpoint,
     )  # fmt: skip
     found = METHODS[method](problem)
     if method in SEARCHING or (budget is not None and method != "loss"):

@@ -11,15 +11,20 @@ shorter towards the end. Every few steps the loss at the middle is looked at on 
 kept is the element of the lowest. Logits of canonical classifiers are so small that their loss
 hardly has a slope: they are scaled by what is best at the first middle.
 
+A checkpoint holds all that the next step depends on, so that a killed run goes on to the same
+element, bit for bit on a CPU.
+
 Reference: Ainsworth, Hayase and Srinivasa, Git Re-Basin: Merging Models modulo Permutation
 Symmetries, 2023, arXiv 2209.04836 (the straight-through estimator); Theus et al., Generalized
 linear mode connectivity for transformers, 2025, arXiv 2506.22712 (learned matching).
 """
 
 import math
-import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,9 +39,11 @@ from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluation.batches import Batch, map_inputs
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params
+from toroids.files.kept import Kept, digest_of
 from toroids.geometry.paths import Line
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params
+from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 
 # By then the lowest loss has long been passed on networks of 8 to 128 units per layer.
@@ -62,41 +69,81 @@ def loss(problem: Problem) -> Found:
     Args:
         problem: the two networks, with a landscape. Every step runs the network forwards and
             backwards on a mini-batch of about 1024 labels. With a deadline, steps are taken until
-            then, and get shorter as it comes near.
+            then, and get shorter as it comes near; the time before a kill counts.
 
     Returns:
         An element of permutations, signs, orthogonal matrices and phases.
 
     Raises:
-        ToroidsError: no landscape, or one of another architecture or without examples.
+        ToroidsError: no landscape, or one of another architecture or without examples; or a
+            checkpoint beside batches whose order nobody knows.
+        CheckpointError: the checkpoint is of another alignment, or is not whole.
     """
     if problem.landscape is None:
         raise ToroidsError(
             "the method 'loss' looks at the loss between the networks; pass "
             "landscape=td.Landscape(model, (inputs, labels))."
         )
-    effort = problem.effort
     between = _Between(problem, problem.landscape)
-    position, lowest = between.start()
-    found = Found(position.element, 0, False, "loss")
-    walk = Walk(problem, position)
-    limited, begun, step = math.isfinite(effort.deadline), time.monotonic(), 0
-    while (limited or step < STEPS) and not effort.over:
-        effort.tell("loss", step, 0 if limited else STEPS)
-        done = step / STEPS
-        if limited:
-            done = (time.monotonic() - begun) / (effort.deadline - begun)
-        walk.step(between.gradient(position), min(1.0, (step + 1) / WARM) * _cosine(done))
-        step += 1
-        if step % EVERY == 0 or step == STEPS or effort.over:
-            reached = between.judged(position)
-            if reached < lowest:
-                lowest, found = reached, replace(found, element=position.element)
-    return replace(found, sweeps=step, converged=step >= STEPS)
+    kept = Kept(problem.checkpoint, between.fingerprint, "an alignment")
+    effort = replace(problem.effort, deadline=problem.effort.deadline - kept.seconds)
+    learner = _Learner(problem, between, kept.state)
+    begun = kept.state.get("begun", kept.seconds)
+    limited, end = math.isfinite(effort.deadline), kept.seconds + effort.left
+    while (limited or learner.count < STEPS) and not effort.over:
+        if learner.count % EVERY == 0:
+            kept.save(lambda: {"begun": begun, **learner.state()})
+        effort.tell("loss", learner.count, 0 if limited else STEPS)
+        done = (kept.seconds - begun) / (end - begun) if limited else learner.count / STEPS
+        learner.step(_cosine(done))
+        if learner.count % EVERY == 0 or learner.count == STEPS or effort.over:
+            learner.judge()
+    kept.save(lambda: {"begun": begun, **learner.state()}, last=True)
+    return Found(learner.best, learner.count, learner.count >= STEPS, "loss")
 
 
 def _cosine(done: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+class _Learner:
+    """An element on its way, and the best on it.
+
+    Attributes:
+        best: the element of the lowest loss so far.
+        count: of the steps.
+    """
+
+    def __init__(self, problem: Problem, between: "_Between", state: dict[str, Any]) -> None:
+        """Begins where other methods end, or goes on from a state."""
+        self._between, self._position = between, problem.position()
+        if state:
+            self.best, self._lowest = Element.of(state["best"]), state["lowest"]
+            self._walk, self.count = Walk(problem, self._position), state["count"]
+            self._walk.load(state["walk"])
+            between.load(state["between"])
+        else:
+            self._position, self._lowest = between.start()
+            self.best, self.count = self._position.element, 0
+            self._walk = Walk(problem, self._position)
+
+    def state(self) -> dict[str, Any]:
+        """What the next step depends on."""
+        parts = {"walk": self._walk.state(), "between": self._between.state()}
+        best = {"best": self.best.tensors(), "lowest": self._lowest}
+        return {"count": self.count, **best, **parts}
+
+    def step(self, share: float) -> None:
+        """Moves the element, by that share of a full step."""
+        gradient = self._between.gradient(self._position)
+        self._walk.step(gradient, min(1.0, (self.count + 1) / WARM) * share)
+        self.count += 1
+
+    def judge(self) -> None:
+        """Keeps the element if its loss is the lowest."""
+        reached = self._between.judged(self._position)
+        if reached < self._lowest:
+            self._lowest, self.best = reached, self._position.element
 
 
 class _Between:
@@ -114,7 +161,40 @@ class _Between:
         self._judge = _sample(landscape, first, count * (JUDGED // LABELS))
         self._landscape = landscape
         self._temperature = temperature_between(problem.group, self._judge, middle)
-        self._drawn = landscape.minibatches(middle, count, self._generator)
+        self._count, self._middle, self._begun = count, middle, self._generator.get_state()
+        self._draw_from(int(torch.randint(2**31, (), generator=self._generator)))
+
+    def _draw_from(self, seed: int, skipped: int = 0) -> None:
+        """Draws mini-batches, the first ones left out."""
+        own = torch.Generator().manual_seed(seed)
+        drawn = self._landscape.minibatches(self._middle, self._count, own)
+        self._drawn: Iterator[Batch] = islice(drawn, skipped, None)
+        self._seed, self._taken = seed, skipped
+
+    def fingerprint(self) -> str:
+        """What tells the networks, the group, the data and the draws from others."""
+        landscape, problem = self._landscape, self._problem
+        if not landscape.repeats:
+            raise ToroidsError(
+                "a checkpoint does not keep the order in which a loader gives its batches; pass a "
+                "landscape of a pair of tensors or a list of batches, or no checkpoint."
+            )
+        held = [self._begun, *self._reference.values(), *problem.start.values()]
+        for inputs, targets in landscape.ready(self._middle):
+            map_inputs(held.append, inputs)
+            held.append(targets)
+        group = (problem.stored or problem.group).to_json()
+        return digest_of(f"{group} {problem.bias} {self._temperature}", *held)
+
+    def state(self) -> dict[str, Any]:
+        """What the next draws depend on."""
+        generator = self._generator.get_state()
+        return {"generator": generator, "seed": self._seed, "taken": self._taken}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Goes on from a state."""
+        self._generator.set_state(state["generator"])
+        self._draw_from(state["seed"], state["taken"])
 
     def start(self) -> tuple[Position, float]:
         """Where other methods end, and the loss at the middle there."""
@@ -145,6 +225,7 @@ class _Between:
         with landscape.evaluation_mode(), torch.enable_grad():
             point = self._at({**position.tensors, **leaves}, 0.5 + SPREAD * (2 * draw - 1))
             value = landscape.batch_loss(point, next(self._drawn), self._temperature)
+            self._taken += 1
             found = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
         return dict(zip(leaves, found, strict=True))
 

@@ -1,6 +1,8 @@
 """Where the network that moves has come to."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,6 +40,16 @@ class Position:
     def element(self) -> Element:
         """What has been applied."""
         return Element(dict(self._choices))
+
+    def state(self) -> dict[str, Any]:
+        """What it goes on from, bit for bit: moves anew would round in other places."""
+        return {"element": self.element.tensors(), "tensors": dict(self.tensors)}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state."""
+        self._choices = dict(Element.of(state["element"]).choices)
+        for name, tensor in state["tensors"].items():
+            self.tensors[name] = tensor.to(self.tensors[name].device)
 
     def move(self, space: Space, choice: SpaceElement) -> None:
         """Acts on one space."""

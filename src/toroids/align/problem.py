@@ -45,6 +45,11 @@ class Effort:
         """Whether the time is up."""
         return time.monotonic() > self.deadline
 
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - time.monotonic()
+
     def tell(self, text: str, done: int, total: int) -> None:
         """Reports progress."""
         if self.progress is not None:
@@ -65,6 +70,7 @@ class Problem:
         bias: whether biases are coordinates of the spheres.
         scratch: a folder for networks that moved; in memory when None.
         stored: the group on the parameters as the module stores them; `group` when None.
+        checkpoint: a file from which "loss" goes on, and to write; None for neither.
     """
 
     group: SymmetryGroup
@@ -76,6 +82,7 @@ class Problem:
     bias: bool = True
     scratch: str | Path | None = None
     stored: SymmetryGroup | None = None
+    checkpoint: str | Path | None = None
 
     def as_stored(self, params: Params) -> Params:
         """A network as the module stores it."""

@@ -15,8 +15,9 @@ Reference: the straight-through estimator of Ainsworth, Hayase and Srinivasa, 20
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,12 +54,24 @@ class Walk:
         self._blocks = blocks(problem.group)
         self._chosen = [block for block in self._blocks if not any(map(_turns, block.spaces))]
         names = dict.fromkeys(name for block in self._chosen for name in block.tensors)
-        start = position.tensors
+        start = problem.start
         self._drift = {n: torch.zeros_like(start[n], dtype=computing(start[n])) for n in names}
-        size = _root_mean_square(start, problem.group.parameters)
-        self._size = RATE * size
+        self._size = RATE * _root_mean_square(start, problem.group.parameters)
         self._means: dict[str, tuple[Tensor, Tensor]] = {}
         self._count = 0
+
+    def state(self) -> dict[str, Any]:
+        """What the next step depends on."""
+        told = {"drift": self._drift, "means": self._means, "count": self._count}
+        return {"position": self.position.state(), **told}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state."""
+        self.position.load(state["position"])
+        self._count = state["count"]
+        self._drift = {n: x.to(self._drift[n].device) for n, x in state["drift"].items()}
+        place = next(iter(self.position.tensors.values())).device
+        self._means = {n: (a.to(place), b.to(place)) for n, (a, b) in state["means"].items()}
 
     def step(self, gradient: Params, share: float = 1.0) -> None:
         """Moves the element.

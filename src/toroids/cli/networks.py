@@ -139,6 +139,10 @@ def align(
         bool, typer.Option(help="Write units moved but scaled as they came, not canonical.")
     ] = False,
     scratch: Scratch = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A file from which a killed `--method loss` goes on, and to write."),
+    ] = None,
     keep_unused: KeepUnused = False,
     force: Force = False,
 ) -> None:
@@ -146,6 +150,7 @@ def align(
     mode = output_mode(output)
     check_inputs(inputs, tokens)
     _check_data(method, data, metric, only, scratch)
+    _check_kept(checkpoint, method, out)
     sources = open_checkpoint(moving), open_checkpoint(reference)
     read = [*weight_files(moving, reference), *data_files(data), *model_files(model)]
     place = Output(out, read, force)
@@ -165,7 +170,7 @@ def align(
     with shown_progress(every=5.0) as progress:
         found = aligned(
             group, b, a, method, bias, budget=budget, progress=progress, scratch=scratch,
-            only=only or None, landscape=landscape, probe=probe,
+            only=only or None, landscape=landscape, probe=probe, checkpoint=checkpoint,
         )  # fmt: skip
     moved: Params = found.group.moved(found.element, b) if raw else found.params
     place.write_like(b.file_params(moved, keep_unused), sources[0])
@@ -173,6 +178,16 @@ def align(
     if landscape is not None:
         lines.append(_between(landscape, found, bias))
     say("\n".join([*lines, f"written to `{out}`"]))
+
+
+def _check_kept(checkpoint: Path | None, method: str, out: Path) -> None:
+    """Raises unless the method keeps a checkpoint, and has a file of its own for it."""
+    if checkpoint is None:
+        return
+    if method != "loss":
+        raise ConfigError("--checkpoint goes with --method loss alone; leave it out.")
+    if checkpoint.resolve() == out.resolve():
+        raise ConfigError(f"--checkpoint and --out are both `{out}`; name two files.")
 
 
 def _check_data(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from toroids.arguments.checked import check_fields, checked_methods
 from toroids.errors import ToroidsError
-from toroids.params import load_params, save_params
+from toroids.params import Params, load_params, save_params
 from toroids.result import Result
 from toroids.symmetry.space import Action
 
@@ -115,12 +115,17 @@ class Element:
             ToroidsError: the file holds something else.
         """
         tensors = load_params(path)
-        names = sorted({key.rpartition("/")[0] for key in tensors})
-        for name in names:
+        for name in {key.rpartition("/")[0] for key in tensors}:
             if f"{name}/permutation" not in tensors:
                 raise ToroidsError(
                     f"`{path}` lacks '{name}/permutation'; pass a file that Element.save wrote."
                 )
+        return Element.of(tensors)
+
+    @staticmethod
+    def of(tensors: Params) -> "Element":
+        """The element whose `tensors` these are."""
+        names = sorted({key.rpartition("/")[0] for key in tensors})
         return Element(
             {
                 name: SpaceElement(*(tensors.get(f"{name}/{part}") for part in FIELDS))  # type: ignore[arg-type]
