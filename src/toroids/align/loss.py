@@ -50,8 +50,9 @@ from toroids.symmetry.group import SymmetryGroup
 STEPS = 400
 # Of them, the first ones, in which steps grow: Adam does not know the sizes of gradients yet.
 WARM = 10
-# How far from the middle places are drawn, to both sides; farther out the loss says less.
-SPREAD = 0.25
+# How far from the middle places are drawn, to both sides: farther out the loss says less, and at
+# the middle alone a barrier grows beside it (benchmarks/language_models.md).
+SPREAD = 0.1
 # Labels, one per example or per token, that a step looks at, and that the middle is judged by.
 LABELS = 1024
 JUDGED = 8 * LABELS
