@@ -4,6 +4,7 @@ Until `toroids.cli` listens to it, an interrupt ends the program at once, with e
 without a word: there is nothing yet to tidy up.
 """
 
+import gc
 import os
 import sys
 
@@ -26,4 +27,7 @@ def main() -> None:
         sys.exit("Error: this folder is gone; change to one that exists.")
     from toroids.cli import main as run
 
-    run()
+    try:
+        run()
+    finally:
+        gc.freeze()  # looking through all that was imported, at the end, takes a second and more

@@ -9,6 +9,7 @@ import torch
 
 from toroids.checkpoint import Spilled
 from toroids.errors import ParamsError, ToroidsError
+from toroids.files.writing import UNFINISHED
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2,
           torch.complex128, torch.int64, torch.int8, torch.uint16, torch.bool)  # fmt: skip
@@ -93,8 +94,9 @@ def test_tensors_without_plain_entries_are_refused(tensor, tmp_path):
 def test_the_folder_goes_with_the_block_and_tensors_stay(tmp_path):
     with Spilled({"a": torch.ones(5)}, tmp_path) as spilled:
         kept = spilled["a"]
-        assert len(list(tmp_path.iterdir())) == 1
-    assert not list(tmp_path.iterdir())
+        [folder] = tmp_path.iterdir()
+        assert str(folder) in UNFINISHED  # also for who ends the process at once
+    assert not list(tmp_path.iterdir()) and str(folder) not in UNFINISHED
     assert kept.sum() == 5
     with pytest.raises(ToroidsError, match="scratch folder is closed"):
         spilled["a"]

@@ -119,6 +119,20 @@ def test_a_program_that_is_asked_to_end_tidies_up(name, code, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name != "__pycache__"]
 
 
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_call_in_c_that_takes_long_holds_none_up(name, code, tmp_path):
+    body = (
+        "    import hashlib, threading\n"
+        "    from toroids.files.writing import new_folder, replacing\n"
+        "    interrupts.SECONDS_TO_HEAR = 0.05\n"
+        f"    with new_folder({str(tmp_path / 'new')!r}) as folder, replacing(folder / 'out'):\n"
+        f"        threading.Timer(0.05, os.kill, (os.getpid(), signal.{name})).start()\n"
+        "        hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
+    )
+    assert run(IN_A_BLOCK.format(body=body), tmp_path) == (code, "", "")
+    assert not list(tmp_path.glob("*-*"))
+
+
 def test_who_asks_twice_does_not_wait(tmp_path):
     body = (
         "    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n"

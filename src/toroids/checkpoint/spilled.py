@@ -15,7 +15,7 @@ from torch import Tensor
 
 from toroids.checkpoint.mapping import mapped, raw
 from toroids.errors import ToroidsError
-from toroids.files.writing import hold, is_held
+from toroids.files.writing import UNFINISHED, hold, is_held
 from toroids.params import Params
 
 PREFIX = "toroids-scratch-"
@@ -59,6 +59,7 @@ class Spilled(MutableMapping[str, Tensor]):
                 f"no scratch folder can be made in `{folder or tempfile.gettempdir()}` "
                 f"({error.strerror}); choose another folder."
             ) from error
+        UNFINISHED.add(str(self._folder))
         hold(held)
         self._close = weakref.finalize(self, _remove, self._folder, os.getpid(), held)
         self._over: Params = over or {}
@@ -153,6 +154,7 @@ def _remove(folder: Path, process: int, held: int | None) -> None:
         os.close(held)
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)
+        UNFINISHED.discard(str(folder))
 
 
 def _reclaim(parent: Path) -> None:

@@ -6,19 +6,29 @@ written and what lies in scratch folders is tidied up first. Who asks twice does
 Python raises KeyboardInterrupt wherever the program happens to be. Inside of a library that catches
 everything, of an import in C, or of a finaliser it is lost, or comes out as another error. So it is
 kept in mind that it came: it is raised again until the command is left, and decides how that ends.
+
+It does not raise it at all within one call of a library in C, as of a singular value decomposition
+that takes minutes. So a thread listens as well, and ends the program where nothing else does.
 """
 
+import os
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
+
+from toroids.files.writing import delete_unfinished
 
 EXIT_CODE = 130
 # Signals by which a program is asked to end, beside Ctrl-C; Windows lacks some.
 ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 # Time enough to close files and to end processes before an interrupt counts as swallowed.
 SECONDS_TO_LEAVE = 3.0
+# Time enough for Python to hear of one, unless a library keeps it.
+SECONDS_TO_HEAR = 1.0
 
 
 class Interrupts:
@@ -26,7 +36,8 @@ class Interrupts:
 
     def __init__(self) -> None:
         """Listens to nothing yet."""
-        self.came = False
+        self._came = threading.Event()
+        self._wakes: socket.socket | None = None
         self._code = EXIT_CODE
         self._before: Any = None
         self._endings: list[signal.Signals] = []
@@ -43,7 +54,20 @@ class Interrupts:
         self._endings = [x for x in ENDINGS if signal.getsignal(x) is signal.SIG_DFL]
         for ending in self._endings:
             signal.signal(ending, self._end)
+        hears, self._wakes = socket.socketpair()
+        self._wakes.setblocking(False)
+        signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
+        codes = {x: 128 + x for x in self._endings} | {signal.SIGINT: EXIT_CODE}
+        threading.Thread(target=self._listen, args=(hears, codes), daemon=True).start()
         return self
+
+    def _listen(self, hears: socket.socket, codes: Mapping[int, int]) -> None:
+        """Ends the program where it is asked to end, and Python does not come to hear of it."""
+        while number := hears.recv(1):
+            if number[0] in codes and not self._came.wait(SECONDS_TO_HEAR):
+                delete_unfinished()
+                os._exit(codes[number[0]])
+        hears.close()
 
     def _end(self, number: int, _: object) -> None:
         self._code = 128 + number
@@ -55,7 +79,7 @@ class Interrupts:
             signal.signal(ending, signal.SIG_DFL)
 
     def _raise(self, *_: object) -> None:
-        self.came = True
+        self._came.set()
         if hasattr(signal, "setitimer"):  # elsewhere Ctrl-C has to be pressed again
             signal.signal(signal.SIGALRM, self._raise)
             signal.setitimer(signal.ITIMER_REAL, SECONDS_TO_LEAVE)
@@ -73,7 +97,10 @@ class Interrupts:
         trace: TracebackType | None,
     ) -> None:
         sys.unraisablehook = self._unraisable
-        if self.came or kind is KeyboardInterrupt:
+        if self._wakes is not None:
+            signal.set_wakeup_fd(-1)
+            self._wakes.close()
+        if self._came.is_set() or kind is KeyboardInterrupt:
             if hasattr(signal, "setitimer"):
                 signal.setitimer(signal.ITIMER_REAL, 0)
             if self._before is not None:

@@ -24,6 +24,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHORT = 40  # characters
 # What `tempfile` adds to the beginning of a name.
 TEMPORARY = re.compile(rf"\.(.{{1,{SHORT}}})-[a-z0-9_]{{8}}\.tmp", re.DOTALL)
+# Temporary files and folders of this process, which go when it ends.
+UNFINISHED: set[str] = set()
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -64,6 +66,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         prefix = f".{path.name[:SHORT]}-"
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
     try:
+        UNFINISHED.add(temporary)
         with os.fdopen(handle, "wb") as stream:
             hold(handle)
             yield stream
@@ -74,6 +77,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException:  # also Ctrl-C: the neighbour must not stay behind
         Path(temporary).unlink(missing_ok=True)
         raise
+    finally:
+        UNFINISHED.discard(temporary)
 
 
 def make_folder(path: Path) -> None:
@@ -152,6 +157,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         temporary = tempfile.mkdtemp(dir=path.parent, prefix=prefix, suffix=".tmp")
         held = os.open(temporary, os.O_RDONLY) if fcntl else None
     try:
+        UNFINISHED.add(temporary)
         hold(held)
         yield Path(temporary)
         os.chmod(temporary, 0o755)  # mkdtemp gives 0700; a result is for colleagues to read
@@ -165,8 +171,19 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     finally:
+        UNFINISHED.discard(temporary)
         if held is not None:
             os.close(held)
+
+
+def delete_unfinished() -> None:
+    """Deletes what is half written, and scratch folders, before the process ends at once."""
+    for path in map(Path, UNFINISHED.copy()):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 def hold(handle: int | None) -> None:
