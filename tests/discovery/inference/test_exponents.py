@@ -3,8 +3,13 @@
 from fractions import Fraction
 
 import pytest
+import torch
+from torch import nn
 
 import toroids.discovery.inference.exponents as exponents
+from toroids.discovery.inference.infer import infer
+from toroids.discovery.inference.shuffles import solved
+from toroids.discovery.tracing.explore import explore
 
 
 @pytest.mark.parametrize(
@@ -20,3 +25,13 @@ import toroids.discovery.inference.exponents as exponents
 )
 def test_a_float_is_itself_or_the_fraction_that_it_rounds(factor, meant):
     assert exponents.fraction(factor) == meant
+
+
+def test_entries_of_a_table_that_stay_in_place_cost_no_equations_each():
+    kept = []
+    for entries in (5, 500):
+        module = nn.Sequential(nn.Embedding(entries, 4), nn.LayerNorm(4), nn.Linear(4, entries))
+        inference = infer(explore(module, (torch.tensor([[1, 2, 3]]),)).programs)
+        rows = exponents.Exponents(inference.constraints, solved(inference)).rows
+        kept.append(sum(map(len, rows.values())))
+    assert kept[0] == kept[1]

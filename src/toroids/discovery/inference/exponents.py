@@ -67,8 +67,10 @@ class Exponents:
         self.rows: dict[int, list[tuple[int, Row]]] = {}
         for channel, factors, ids in c.equations:
             held = (self.cell[ids] >= 0) | self.scalar[ids]
-            kept = ids[:, (status[ids] < 2).all(axis=0) & held.any(axis=0)]
+            # all that is zero is one, as entries of a vocabulary that stay in place
+            kept = np.where(held, ids, 0)[:, (status[ids] < 2).all(axis=0) & held.any(axis=0)]
             if kept.size:
+                kept = np.hstack([kept[:, :1], kept[:, 1:][:, np.diff(kept).any(axis=0)]])
                 # equations are many and short, for which NumPy's own `unique` is slow
                 for column in sorted(set(map(tuple, kept.T.tolist()))):
                     self._state(channel, factors, column)

@@ -52,7 +52,10 @@ def kept_in_place(
         still = {d: u for d, u in kept.items() if (name, value.axis_of(d[0])) not in turned}
         whole = whole and still.keys() == kept.keys()
         for dims, units in still.items():
-            for cause, forced in {causes.get(int(unit), ("", False)) for unit in units}:
+            numbers = np.unique(causes[units])
+            for cause, forced in dict.fromkeys(
+                (c.stated_by[k], c.forced[k]) for k in numbers[numbers >= 0]
+            ):
                 # a place of its own, as of a kernel, moves with nothing: nobody misses it
                 met = forced and not alone[units].all()
                 if not cause.startswith("operator") or (is_expected(cause) and not met):
@@ -73,15 +76,14 @@ def _kept(bundle: Bundle, found: Orbits) -> Ids:
     return units[:0] if (found.cell[units] >= 0).any() else units
 
 
-def _causes(c: Constraints, found: Orbits) -> dict[int, tuple[str, bool]]:
-    """For every unit that does not move, the operator that says so; one that forces it first."""
-    causes: dict[int, tuple[str, bool]] = {}
-    for (a, b), cause, forced in zip(c.sames, c.stated_by, c.forced, strict=True):
+def _causes(c: Constraints, found: Orbits) -> Ids:
+    """For every unit the number of a statement that keeps it, a forced one first; -1 for none."""
+    causes, by_force = np.full(len(found.cell), -1), np.zeros(len(found.cell), bool)
+    for number, ((a, b), forced) in enumerate(zip(c.sames, c.forced, strict=True)):
         for moving, still in ((a, b), (b, a)):
-            pinned: Ids = moving[(moving >= 0) & (still < 0)]
-            for unit in np.unique(found.unit[pinned]).tolist():
-                if unit not in causes or (forced and not causes[unit][1]):
-                    causes[unit] = cause, forced
+            units = found.unit[moving[(moving >= 0) & (still < 0)]]
+            new = units[(causes[units] < 0) | (forced & ~by_force[units])]
+            causes[new], by_force[new] = number, forced
     return causes
 
 

@@ -138,15 +138,15 @@ class _Solver:
         self.unit_fixed[self.unit[self.fixed]] = True
         colour = self._base_colours(count)
         self._edges()
-        previous = 0
+        previous, moving = 0, ~self.unit_fixed
         while True:
-            distinct = len(np.unique(colour))
+            distinct = len(np.unique(colour[moving]))  # all others are different anyway
             if distinct == previous:
                 break
             previous = distinct
             colour = self._refined(colour)
-        _, cell = np.unique(colour, return_inverse=True)
-        self.cell = np.where(self.unit_fixed, -1, cell)
+        self.cell = np.full(count, -1)
+        _, self.cell[moving] = np.unique(colour[moving], return_inverse=True)
 
     def _kinds(self, count: int) -> Hash:
         """What tells the places of one unit from each other: which facts name them, beside what."""
