@@ -106,6 +106,24 @@ def test_more_than_may_wait():
     assert queue.do("c", lambda look: 3, lambda: False) == 3
 
 
+def test_what_nobody_waits_for_leaves_room_before_its_turn():
+    queue, begun, go_on = Queue(2), threading.Event(), threading.Event()
+
+    def busy(look):
+        begun.set()
+        assert go_on.wait(30)
+        return "a"
+
+    first, second = Asked(queue, "a", busy), Asked(queue, "b", forever)
+    assert begun.wait(30) and eventually(lambda: len(queue._pieces) == 2)
+    second.gone.set()
+    assert isinstance(second.answer(), Gone)
+    third = Asked(queue, "c", lambda look: "c")
+    assert eventually(lambda: "c" in queue._pieces)
+    go_on.set()
+    assert [one.answer() for one in (first, third)] == ["a", "c"]
+
+
 def test_a_failure_is_that_of_all_who_asked_and_is_not_kept():
     queue = Queue(1)
     with pytest.raises(ZeroDivisionError):

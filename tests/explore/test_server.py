@@ -229,12 +229,18 @@ def test_what_is_no_address_is_refused(server, capfd):
         ("/section.json?a=mlp-sgd-0&b=mlp-sgd-1", 400, "three networks"),
         ("/family.html", 400, "the networks of one architecture"),
         (TWO + "&points=0", 400, "points"),
+        pytest.param(
+            "/profile.json?" + "&".join(f"a{i}" for i in range(5000)),
+            400,
+            "each named",
+            id="5000 names",
+        ),
     ],
 )
 def test_refusals_are_json_sentences(server, path, status, sentence):
     found, headers, body = ask(server, path)
     assert found == status and headers["Content-Type"].startswith("application/json")
-    assert sentence in json.loads(body)["error"]
+    assert sentence in json.loads(body)["error"] and len(body) < 4000
 
 
 def test_damaged_network_is_a_sentence(real, tmp_path):

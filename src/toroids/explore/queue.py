@@ -48,6 +48,7 @@ class Queue:
         """
         self._most, self._lock = most, threading.Lock()
         self._pieces: dict[Hashable, _Piece] = {}
+        self._begun: _Piece | None = None
         self._thread: threading.Thread | None = None
 
     def do(
@@ -78,8 +79,7 @@ class Queue:
                     raise Gone
                 piece.done.wait(LOOK)
         finally:
-            with self._lock:
-                piece.askers -= 1
+            self._leave(name, piece)
         if piece.error is not None:
             raise piece.error
         return piece.found
@@ -97,6 +97,13 @@ class Queue:
                 self._thread.start()
         return piece
 
+    def _leave(self, name: Hashable, piece: _Piece) -> None:
+        with self._lock:
+            piece.askers -= 1
+            waits = self._pieces.get(name) is piece is not self._begun
+            if waits and not piece.askers:  # it need not wait for its turn to be given up
+                del self._pieces[name]
+
     def _run(self) -> None:
         while True:
             with self._lock:
@@ -104,6 +111,7 @@ class Queue:
                     self._thread = None
                     return
                 name, piece = next(iter(self._pieces.items()))
+                self._begun = piece
             try:
                 piece.look()
                 piece.found = piece.work(piece.look)

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from plotly.offline import get_plotlyjs
 
-from toroids.errors import ToroidsError
+from toroids.errors import ToroidsError, one_line
 from toroids.explore.answers import Answers, Refused
 from toroids.explore.queue import LOOK, Gone
 
@@ -262,7 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._refuse(code, f"{message or HTTPStatus(code).phrase}.")
 
     def _refuse(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
-        self._send(status, json.dumps({"error": sentence}).encode(), JSON, headers)
+        self._send(status, json.dumps({"error": one_line(sentence)}).encode(), JSON, headers)
 
     def _send(
         self, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None
