@@ -144,10 +144,12 @@ def test_a_wrong_group_is_refused(group, change, message):
 
 
 def test_text_that_is_not_json_is_refused():
-    with pytest.raises(ToroidsError, match="the group is not JSON"):
+    with pytest.raises(ToroidsError, match="the group cannot be read: it is n"):
         td.SymmetryGroup.from_json("{")
-    with pytest.raises(ToroidsError, match='lacks "format"'):
+    with pytest.raises(ToroidsError, match="it is no object of JSON, but a list"):
         td.SymmetryGroup.from_json("[]")
+    with pytest.raises(ToroidsError, match='lacks "format"'):
+        td.SymmetryGroup.from_json("{}")
 
 
 def test_one_axis_belongs_to_one_space(group):
@@ -192,7 +194,7 @@ def test_foreign_parameters_and_elements_are_refused(group, params):
 
 
 def test_text_nested_too_deeply_is_refused():
-    with pytest.raises(ToroidsError, match="the group is not JSON"):
+    with pytest.raises(ToroidsError, match="the group cannot be read: it is n"):
         td.SymmetryGroup.from_json("[" * 100_000)
 
 

@@ -1,6 +1,5 @@
 """A network in safetensors files, one or many, as a mapping that holds no tensor in memory."""
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from torch import Tensor
 from toroids.checkpoint.header import LARGEST, Header, read_header
 from toroids.checkpoint.mapping import mapped
 from toroids.errors import ParamsError
+from toroids.files.objects import read_object
 from toroids.files.reading import read_file
 
 FILE = "model.safetensors"
@@ -205,13 +205,14 @@ def weight_map(path: Path) -> dict[str, str]:
         ParamsError: it is no index, or names a file elsewhere.
     """
     try:
-        data = json.loads(read_file(path, LARGEST))
-        places = data["weight_map"]
-        if not places or not all(isinstance(file, str) for file in places.values()):
-            raise ValueError("its `weight_map` is empty or maps to something else")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        places = read_object(read_file(path, LARGEST)).get("weight_map")
+        named = isinstance(places, dict) and all(isinstance(file, str) for file in places.values())
+        if not places or not named:
+            raise ValueError("its `weight_map` is missing, empty, or maps to something else")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ParamsError(
-            f"`{path}` is no index of safetensors shards ({type(error).__name__}: {error}); "
+            f"`{path}` is no index of safetensors shards ({reason}); "
             'expected {"weight_map": {tensor name: file name}}.'
         ) from error
     for file in places.values():

@@ -1,5 +1,6 @@
 """Data from files: tensors in safetensors format, nothing of which is ever executed."""
 
+from toroids.checkpoint.matching import listed
 from toroids.data.digits import digits
 from toroids.errors import DataError
 from toroids.evaluation.batches import Batch, check_pair
@@ -31,8 +32,9 @@ def load_data(source: str) -> Batch:
     rest = {name: tensor for name, tensor in tensors.items() if name not in named}
     if len(named) != 1 or not rest:
         raise DataError(
-            f"`{source}` holds {sorted(tensors)}; expected `inputs` and `targets` (or `labels`), "
-            "as safetensors.torch.save_file({'inputs': x, 'targets': y}, path) writes them."
+            f"`{source}` holds {listed(sorted(tensors)) or 'nothing'}; expected `inputs` and "
+            "`targets` (or `labels`), as safetensors.torch.save_file({'inputs': x, 'targets': y}, "
+            "path) writes them."
         )
     inputs = rest["inputs"] if set(rest) == {"inputs"} else rest
     return check_pair((inputs, tensors[named[0]]))

@@ -1,7 +1,6 @@
 """Models by name: `package.module:callable`, or a local folder in the Hugging Face format."""
 
 import importlib
-import json
 import math
 import os
 import re
@@ -19,6 +18,7 @@ from toroids.arguments.bounds import LARGEST
 from toroids.arguments.shown import shown
 from toroids.checkpoint.reading import weight_map
 from toroids.errors import ConfigError, said
+from toroids.files.objects import read_object
 from toroids.files.reading import open_file, read_file
 
 # Of a folder in the Hugging Face format, what is read of it; and bytes of its configuration.
@@ -188,13 +188,19 @@ def _architecture(folder: Path, weights: bool) -> str:
         for index in folder.glob("*.safetensors.index.json") if weights else ():
             for shard in set(weight_map(index).values()):
                 open_file(folder / shard).close()
-        settings = json.loads(read_file(folder / "config.json", MOST_BYTES))
+        settings = read_object(read_file(folder / "config.json", MOST_BYTES))
         _check_settings(settings)
-        return str(settings["architectures"][0])
-    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        names = settings.get("architectures")
+        if not isinstance(names, list) or not names or not isinstance(names[0], str):
+            raise ValueError("it names no architecture")
+        return names[0]
+    except (OSError, ValueError) as error:
+        reason: object = error
+        if isinstance(error, OSError):
+            reason = f"`{error.filename}`: {error.strerror}"
         raise ConfigError(
-            f"`{folder}` holds no readable config.json with an architecture "
-            f"({type(error).__name__}: {error}); pass a folder as save_pretrained writes it."
+            f"`{folder}` holds no readable config.json with an architecture ({reason}); pass a "
+            "folder as save_pretrained writes it."
         ) from error
 
 

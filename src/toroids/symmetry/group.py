@@ -25,6 +25,7 @@ from torch import Tensor
 from toroids.arguments.checked import check_fields, checked_methods
 from toroids.arguments.shown import shown
 from toroids.errors import ToroidsError
+from toroids.files.objects import read_object
 from toroids.params import Params, check_finite, check_shapes
 from toroids.symmetry.action import (
     carry_shift,
@@ -412,12 +413,12 @@ class SymmetryGroup:
             ToroidsError: the text is not JSON, or not a group; says where.
         """
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError, TypeError) as error:
+            data = read_object(text)
+        except ValueError as error:
             raise ToroidsError(
-                f"the group is not JSON: {error}; pass the text that to_json wrote."
+                f"the group cannot be read: {error}; pass the text that to_json wrote."
             ) from error
-        if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
+        if data.pop("format", None) != FORMAT:
             raise ToroidsError(f'the group lacks "format": "{FORMAT}"; pass what to_json wrote.')
         try:
             group: SymmetryGroup = _GROUP.validate_python(data)
