@@ -85,9 +85,11 @@ def test_bad_input_is_refused_in_one_sentence(folder, capsys):
         assert run(folder, "compare", "a.safetensors", f"{name}.safetensors", *MODEL) == 2
         error = capsys.readouterr().err
         assert sentence in error and error.count("\n") == 1, name
+    (folder / "loop.safetensors").symlink_to("loop.safetensors")
     for words, sentence in (
         (("a.safetensors", "./a.safetensors"), "are the same file"),
         (("a.safetensors",), "pass two or more"),
+        (("a.safetensors", "loop.safetensors"), "it is a link that leads back to itself"),
         (
             ("a.safetensors", "b.safetensors", "nan.safetensors"),
             "`2.bias` in `nan.safetensors` has",

@@ -150,6 +150,15 @@ def test_what_is_no_interrupt_goes_through_and_the_old_handler_is_back(tmp_path)
     assert run(program, tmp_path) == (0, "default_int_handler\n", "")
 
 
+def test_a_process_that_may_open_no_further_file(tmp_path):
+    program = (
+        "import resource\nfrom toroids.cli.interrupts import Interrupts\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "with Interrupts():\n    print('goes on')"
+    )
+    assert run(program, tmp_path) == (0, "goes on\n", "")
+
+
 def test_where_it_is_ignored_as_in_the_background_it_stays_so(tmp_path):
     program = (
         "import os, signal\nfrom toroids.cli.interrupts import Interrupts\n"

@@ -15,6 +15,7 @@ from toroids.design.config.digest import digest_file
 from toroids.errors import ToroidsError
 from toroids.files.reading import open_file, read_file, told
 from toroids.models.load import load_model
+from toroids.study.rows import read_rows
 from toroids.study.sealed import DamagedFile, load_network, read_sealed
 
 
@@ -59,6 +60,7 @@ READERS = {
     "data": lambda path: load_data(str(path)),
     "study": load_config,
     "digest": digest_file,
+    "run": read_rows,
     "training": lambda path: td.solvers.SGD(budget=1).train(lambda seed: td.models.fully_connected([2, 2, 2], seed=seed), (torch.ones(2, 2), torch.tensor([0, 1])), 0, checkpoint=path),
 }  # fmt: skip
 
@@ -70,7 +72,7 @@ def test_every_reader_says_so_in_one_sentence(reader, kind, tmp_path):
     with at_once(), pytest.raises(ToroidsError) as caught:
         READERS[reader](path)
     text = str(caught.value)
-    assert KINDS[kind] in text or reader == "training"  # which says that it is no checkpoint
+    assert KINDS[kind] in text or reader in ("training", "run")  # which say that it is none
     assert f"`{tmp_path}" in text
     assert "\n" not in text
 

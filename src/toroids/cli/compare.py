@@ -1,6 +1,7 @@
 """`toroids compare`: are networks the same, related, or strangers."""
 
 import json as jsonlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,7 +124,7 @@ def _check_files(weights: list[Path]) -> None:
         raise ConfigError(f"there are {len(weights)} networks to compare; pass two or more.")
     seen: dict[Path, Path] = {}
     for file in weights:
-        place = file.resolve()
+        place = Path(os.path.realpath(file))  # which takes also a link that leads back to itself
         if place in seen:
             raise ConfigError(
                 f"`{file}` and `{seen[place]}` are the same file, which is equal to itself; name "

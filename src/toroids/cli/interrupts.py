@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -54,12 +55,16 @@ class Interrupts:
         self._endings = [x for x in ENDINGS if signal.getsignal(x) is signal.SIG_DFL]
         for ending in self._endings:
             signal.signal(ending, self._end)
+        with suppress(OSError, RuntimeError):  # of a process that may open or start nothing more
+            self._start_listening()
+        return self
+
+    def _start_listening(self) -> None:
         hears, self._wakes = socket.socketpair()
         self._wakes.setblocking(False)
         signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
         codes = {x: 128 + x for x in self._endings} | {signal.SIGINT: EXIT_CODE}
         threading.Thread(target=self._listen, args=(hears, codes), daemon=True).start()
-        return self
 
     def _listen(self, hears: socket.socket, codes: Mapping[int, int]) -> None:
         """Ends the program where it is asked to end, and Python does not come to hear of it."""

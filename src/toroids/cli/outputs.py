@@ -18,6 +18,7 @@ from toroids.checkpoint import Checkpoint, check_out, save_checkpoint, write_fil
 from toroids.design.config.callables import source_of
 from toroids.errors import ConfigError, ToroidsError
 from toroids.files.seal import BLANK, Sealing, check_ours, sealed_page, sealing
+from toroids.files.writing import make_folder
 from toroids.models.load import imported
 from toroids.params import Params, encode_params
 
@@ -62,7 +63,7 @@ class Output:
         if not self._force:
             advice = f"name another file with {self._option}, or pass --force to replace it"
             check_ours(self.path, advice)
-        self._place.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._place.parent)
 
     def check_like(self, like: Checkpoint) -> None:
         """Raises, before long work, unless weights in the layout of others may be written here.

@@ -135,6 +135,10 @@ def _told(path: str | Path) -> Iterator[None]:
             raise
         reason = REASONS.get(error.errno or 0, error.strerror)
         raise ToroidsError(f"`{path}` cannot be written: {reason}; name another place.") from error
+    except RecursionError as error:  # of `mkdir`, which makes one folder after the other
+        raise ToroidsError(
+            f"`{path}` cannot be written: it lies in too many folders; name another place."
+        ) from error
 
 
 @contextmanager

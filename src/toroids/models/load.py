@@ -23,6 +23,8 @@ from toroids.files.reading import open_file, read_file
 
 # Of a folder in the Hugging Face format, what is read of it; and bytes of its configuration.
 READ = (".json", ".safetensors")
+# Sizes of at most 64 axes, which is as many as PyTorch takes; no int() alone, which takes "1_0".
+SHAPE = re.compile(r" *0*[1-9][0-9]{0,17} *(, *0*[1-9][0-9]{0,17} *){0,63}")
 MOST_BYTES = 16_000_000
 # Settings that count what is built one by one.
 REPEATED = re.compile("(layers?|depth|blocks|experts)$")
@@ -270,12 +272,9 @@ def example(shape: str, integers: int | None = None) -> torch.Tensor:
         raise ConfigError(
             f"tokens are drawn below {shown(integers)}; pass the size of the vocabulary."
         )
-    try:
-        sizes = [int(size) for size in shape[:1000].split(",")]
-    except ValueError:
-        sizes = []
-    if not sizes or min(sizes) < 1:
-        raise ConfigError(f"the input shape is {shape!r}; write sizes as 1,3,32,32.")
+    if not SHAPE.fullmatch(shape):
+        raise ConfigError(f"the input shape is {shown(shape)}; write sizes as 1,3,32,32.")
+    sizes = [int(size) for size in shape.split(",")]
     if math.prod(sizes) > LARGEST["entries"]:
         raise ConfigError(
             f"the input shape {shape} has more than {LARGEST['entries']:,} entries; an example as "

@@ -73,7 +73,7 @@ class Store:
             ToroidsError: `folder` cannot name a folder to be made.
         """
         self.folder = Path(folder)
-        if not self.folder.resolve().name:
+        if not os.path.basename(os.path.realpath(self.folder)):
             raise ToroidsError(f"`{folder}` cannot be a run; name a folder below it.")
         try:
             str(self.folder.absolute()).encode()
