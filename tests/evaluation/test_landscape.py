@@ -37,6 +37,22 @@ def test_against_the_definition(model, data, device):
     assert evaluation.examples == 50
 
 
+def test_data_that_run_out_or_grow_are_refused(model, data):
+    class Changes:
+        def __init__(self, *counts):
+            self.counts = iter(counts)
+
+        def __iter__(self):
+            return iter([data] * next(self.counts))
+
+    params = model.state_dict()
+    for now in (1, 3):
+        landscape = td.Landscape(model, Changes(2, now))
+        assert landscape(params).examples == 100
+        with pytest.raises(DataError, match=f"100 examples the first time and {now * 50} now"):
+            landscape(params)
+
+
 def test_tensors_loaders_and_generators_agree(model, data):
     loader = torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(*data), batch_size=8, shuffle=True

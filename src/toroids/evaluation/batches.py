@@ -1,6 +1,6 @@
 """Data as batches: a pair of inputs and targets, or any iterable of such pairs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral
 from typing import Any, TypeAlias
 
@@ -44,10 +44,10 @@ def batches(data: Data, batch_size: int) -> Iterable[Batch]:
     plain = isinstance(data, Tensor | Mapping | str | bytes) or hasattr(data, "__array__")
     if plain or not isinstance(data, Iterable):
         raise DataError(f"the data is a {type(data).__name__};{_advice(data)} {_EXPECTED}.")
-    rest: Iterable[Any] = data
     # a generator can be run through only once
-    listed = isinstance(rest, list | tuple) or iter(rest) is rest
-    return [check_pair(batch) for batch in rest] if listed else rest
+    if isinstance(data, list | tuple | Iterator):
+        return [check_pair(batch) for batch in data]
+    return data
 
 
 def check_pair(batch: object) -> Batch:

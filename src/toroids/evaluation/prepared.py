@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from toroids.errors import ParamsError
+from toroids.errors import DataError, ParamsError
 from toroids.evaluation.batches import Batch, Data, batches, check_pair, to_place
 from toroids.params import Params
 
@@ -17,6 +17,7 @@ class Prepared:
         self._batches = batches(data, batch_size)
         self._place: tuple[torch.device, torch.dtype] | None = None
         self._seen: tuple[torch.device, torch.dtype] | None = None
+        self._count: int | None = None  # of a loader's examples
 
     @property
     def repeats(self) -> bool:
@@ -24,15 +25,33 @@ class Prepared:
         return isinstance(self._batches, list)
 
     def ready(self, params: Params) -> Iterator[Batch]:
-        """Yields the batches on the device, and in the precision, of the parameters."""
+        """Yields the batches on the device, and in the precision, of the parameters.
+
+        Raises:
+            DataError: a loader gives another number of examples than before.
+        """
         place = place_of(params)
         if not isinstance(self._batches, list):  # a loader may give other batches every time
-            yield from (to_place(check_pair(batch), *place) for batch in self._batches)
+            yield from self._loaded(*place)
             return
         if self._place != place:
             self._batches = [to_place(check_pair(batch), *place) for batch in self._batches]
             self._place = place
         yield from self._batches
+
+    def _loaded(self, device: torch.device, dtype: torch.dtype) -> Iterator[Batch]:
+        """Yields what a loader gives; raises where that is less or more than the first time."""
+        count = 0
+        for batch in self._batches:
+            pair = check_pair(batch)
+            count += len(pair[1])
+            yield to_place(pair, device, dtype)
+        if self._count not in (None, count):
+            raise DataError(
+                f"the data gave {self._count} examples the first time and {count} now; pass what "
+                "gives the same every time, as list(data)."
+            )
+        self._count = count
 
     def is_seen(self, params: Params) -> bool:
         """Whether these batches have all gone through a network that lies where this one does."""
