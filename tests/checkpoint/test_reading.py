@@ -12,6 +12,8 @@ import toroids as td
 from toroids.checkpoint import open_checkpoint
 from toroids.errors import ParamsError
 
+# What Python says of what it did not expect.
+PYTHON = re.compile("NoneType|attribute|indices|argument|unpack|codec|Error|sys\\.")
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 INDEX = "model.safetensors.index.json"
 EVERY_TYPE = {
@@ -181,7 +183,19 @@ def test_a_file_that_shrinks_later_is_refused_not_fatal(tmp_path):
         checkpoint["a"]
 
 
-PYTHON = re.compile("NoneType|attribute|indices|argument|unpack|codec|Error|sys\\.")
+def test_a_file_that_another_took_the_place_of_is_refused_not_mixed(tmp_path):
+    path = tmp_path / "w.safetensors"
+    for value in (1.0, 2.0):
+        safetensors.torch.save_file({"a": torch.tensor([value])}, tmp_path / f"{value}")
+    (tmp_path / "1.0").replace(path)
+    checkpoint = open_checkpoint(path)
+    assert checkpoint["a"] == 1
+    os.utime(tmp_path / "2.0", (1, 1))
+    (tmp_path / "2.0").replace(path)
+    with pytest.raises(ParamsError, match="w.safetensors` has been changed since it was opened"):
+        checkpoint["a"]
+
+
 ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
 

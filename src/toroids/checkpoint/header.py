@@ -8,12 +8,13 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from toroids.checkpoint.mapping import Stamp, stamp_of
 from toroids.errors import ParamsError
 from toroids.files.objects import read_object
 from toroids.files.reading import open_file
@@ -64,11 +65,13 @@ class Header:
         entries: the tensors, in the order of their bytes.
         metadata: free text by name, as {"format": "pt"}.
         size: bytes before the first tensor.
+        stamp: of the file, as it was when this was read.
     """
 
     entries: dict[str, Entry]
     metadata: dict[str, str]
     size: int
+    stamp: Stamp = field(compare=False)
 
     @property
     def content(self) -> int:
@@ -94,7 +97,8 @@ def read_header(path: Path) -> Header:
             if start == POINTER:
                 raise ParamsError(f"`{path}` is a Git LFS pointer; fetch it with `git lfs pull`.")
             size = int.from_bytes(start[:8], "little")
-            length = os.fstat(stream.fileno()).st_size
+            found = os.fstat(stream.fileno())
+            length = found.st_size
             if len(start) < 8 or size > min(LARGEST, length - 8):
                 raise ValueError("it ends before its header does")
             stream.seek(8)
@@ -105,7 +109,7 @@ def read_header(path: Path) -> Header:
         metadata = data.pop("__metadata__", None) or {}
         if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
             raise ValueError("its metadata is not text")
-        return Header(dict(_entries(data, 8 + size, length)), metadata, 8 + size)
+        return Header(dict(_entries(data, 8 + size, length)), metadata, 8 + size, stamp_of(found))
     except OSError as error:
         raise ParamsError(
             f"`{path}` cannot be read ({error.strerror or error}); pass a safetensors file."

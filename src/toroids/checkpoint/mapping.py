@@ -14,7 +14,7 @@ import sys
 import weakref
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from torch import Tensor
 from toroids.errors import ParamsError
 from toroids.files.reading import open_file
 
+Stamp: TypeAlias = tuple[int, int]
 # Python's name for it came in 3.13; without it every mapping counts as memory that may be needed,
 # and Linux refuses one that is larger than its memory.
 NORESERVE = {"linux": 0x4000, "darwin": 0x40}.get(sys.platform, 0)
@@ -29,7 +30,18 @@ ANONYMOUS = getattr(mmap, "MAP_ANONYMOUS", 0)
 FIXED, DONTNEED = 0x10, 4  # the same on all systems that have them
 
 
-def mapped(path: Path, offset: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+def stamp_of(found: os.stat_result) -> Stamp:
+    """By which it shows that a file was changed, or that another took its place."""
+    return found.st_size, found.st_mtime_ns
+
+
+def mapped(
+    path: Path,
+    offset: int,
+    dtype: torch.dtype,
+    shape: tuple[int, ...],
+    stamp: Stamp | None = None,
+) -> Tensor:
     """Maps a part of a file as a tensor on the CPU.
 
     Args:
@@ -37,12 +49,13 @@ def mapped(path: Path, offset: int, dtype: torch.dtype, shape: tuple[int, ...]) 
         offset: where the tensor begins, in bytes.
         dtype: the type of its entries.
         shape: its shape.
+        stamp: of the file that is meant; any when None.
 
     Returns:
         The tensor; the file may be deleted or replaced, but not shortened, while it is in use.
 
     Raises:
-        ParamsError: the file is gone, too short or cannot be mapped.
+        ParamsError: the file is gone, another one, too short or cannot be mapped.
     """
     length = math.prod(shape) * dtype.itemsize
     if length == 0:
@@ -50,8 +63,11 @@ def mapped(path: Path, offset: int, dtype: torch.dtype, shape: tuple[int, ...]) 
     try:
         with open_file(path) as stream:
             # reading behind the end of a mapped file would kill the process
-            if os.fstat(stream.fileno()).st_size < offset + length:
+            found = os.fstat(stream.fileno())
+            if found.st_size < offset + length:
                 raise ParamsError(f"`{path}` has become shorter since it was opened; open it anew.")
+            if stamp not in (None, stamp_of(found)):  # tensors of two networks make none
+                raise ParamsError(f"`{path}` has been changed since it was opened; open it anew.")
             start = offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
             buffer = _map(stream.fileno(), start, offset - start + length)
     except OSError as error:

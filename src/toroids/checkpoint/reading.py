@@ -71,8 +71,9 @@ class Checkpoint(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         file = self._places[name]
-        entry = self.headers[file].entries[name]
-        return mapped(self.folder / file, entry.offset, entry.dtype, entry.shape)
+        header = self.headers[file]
+        entry = header.entries[name]
+        return mapped(self.folder / file, entry.offset, entry.dtype, entry.shape, header.stamp)
 
     def __contains__(self, name: object) -> bool:
         return name in self._places

@@ -147,7 +147,7 @@ def _write(
     stream: Writable, params: Params, like: Checkpoint, file: str, more: Mapping[str, str]
 ) -> None:
     header = like.headers[file]
-    if read_header(like.folder / file) != header:
+    if read_header(like.folder / file).stamp != header.stamp:
         raise ParamsError(f"`{like.folder / file}` was replaced since it was opened; open it anew.")
     if more:
         stream.write(header_bytes(header, more))
