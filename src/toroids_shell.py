@@ -20,6 +20,7 @@ def main() -> None:
     """Runs the shell command."""
     if getsignal(SIGINT) is not SIG_IGN:  # as shells set it for what runs in the background
         signal(SIGINT, lambda *_: os._exit(EXIT_CODE))
+    _hold_streams()
     os.environ.setdefault(LARGE_PAGES, "1")
     try:
         os.getcwd()
@@ -31,3 +32,12 @@ def main() -> None:
         run()
     finally:
         gc.freeze()  # looking through all that was imported, at the end, takes a second and more
+
+
+def _hold_streams() -> None:
+    """Opens what came closed, or files would be opened there, and libraries print into them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # at the lowest number that is free

@@ -25,3 +25,13 @@ def test_the_package_is_the_command():
         [sys.executable, "-m", "toroids", "--version"], capture_output=True, text=True
     )
     assert done.stdout.startswith("toroids 0."), done.stderr
+
+
+def test_no_file_is_opened_where_a_stream_was_closed():
+    script = (
+        "import os, sys, toroids_shell, toroids.cli\n"
+        "toroids.cli.main = lambda: sys.exit(os.open(os.devnull, os.O_RDONLY))\n"
+        "toroids_shell.main()"
+    )
+    closed = ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, script]
+    assert subprocess.run(closed, check=False).returncode > 2
