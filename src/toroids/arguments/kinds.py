@@ -39,12 +39,12 @@ def _is_bool(value: Any) -> bool:
     return isinstance(value, bool) or type(value).__name__ == "bool"  # numpy's as well
 
 
-def _number(value: Any) -> float:
+def _number(value: Any) -> Any:
     """Also NaN, which every bound of a function refuses."""
     if not isinstance(value, Real) or _is_bool(value):
         raise Unfit
     if isinstance(value, Integral):
-        value = whole(2**63 - 1).read(value)  # torch takes none larger
+        return whole(2**63 - 1).read(value)  # torch takes none larger
     try:
         return float(value)  # itself where it is Python's own
     except OverflowError:  # of a fraction

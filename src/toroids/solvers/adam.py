@@ -55,7 +55,7 @@ class Adam(Descent):
         optimizer = kind(
             model.parameters(),
             lr=self.lr,
-            betas=self.betas,
+            betas=(float(self.betas[0]), float(self.betas[1])),  # torch takes no (0, 0.5)
             eps=self.eps,
             weight_decay=self.weight_decay,
         )
