@@ -63,6 +63,14 @@ def test_while_the_command_is_imported(moment, tmp_path):
     assert run(program, tmp_path) == (130, "", "")
 
 
+def test_an_import_sees_no_interrupt_for_which_code_in_cpp_would_abort(tmp_path):
+    raised = f"try:\n                {PRESS}\n            except BaseException:\n                os._exit(1)"
+    program = AT_AN_IMPORT.format(
+        moment="toroids.study.listing", press=raised, entry="toroids_shell"
+    )
+    assert run(program, tmp_path) == (130, "", "")
+
+
 def test_after_any_delay(tmp_path):
     program = AT_AN_IMPORT.format(
         moment="toroids", press="os.write(1, b'.')", entry="toroids_shell"

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from toroids.cli.interrupts import nothing_begun
+
 # Where each command is, and the first line of its help: the list of commands imports none of them,
 # since with PyTorch that takes seconds.
 COMMANDS = {
@@ -55,7 +57,8 @@ class _Commands(TyperGroup):
 
 def load_command(name: str) -> Any:
     """Imports a command, and makes its parser."""
-    module = import_module(f"toroids.cli.{COMMANDS[name][0]}")
+    with nothing_begun():
+        module = import_module(f"toroids.cli.{COMMANDS[name][0]}")
     single = typer.Typer(**SETTINGS)
     single.command(name)(getattr(module, f"{name}_" if name == "list" else name))
     return typer.main.get_command(single)

@@ -16,8 +16,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -114,3 +114,28 @@ class Interrupts:
         self._forget_endings()
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
+
+
+@contextmanager
+def nothing_begun() -> Iterator[None]:
+    """A part of the block in which the program ends at once: there is nothing yet to tidy up.
+
+    Imports in C++, as those of PyTorch, abort the process where Python raises KeyboardInterrupt.
+
+    Yields:
+        Nothing.
+    """
+    numbers = [signal.SIGINT, *ENDINGS]
+    before = {x: signal.getsignal(x) for x in numbers}
+    ours = [x for x in numbers if isinstance(getattr(before[x], "__self__", None), Interrupts)]
+    for number in ours:
+        signal.signal(number, _end_at_once)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+
+
+def _end_at_once(number: int, _: object) -> None:
+    os._exit(EXIT_CODE if number == signal.SIGINT else 128 + number)
