@@ -90,6 +90,15 @@ def test_functions_of_the_user(setting):
     assert (pair.error, pair.loss) == pytest.approx((1.0, expected[0]))
 
 
+def test_one_number_per_example(setting):
+    model, (x, _) = setting
+    single, y = nn.Sequential(model, nn.Linear(5, 1), nn.Flatten(0)).double(), x[:, 0]
+    expected = (single(x) - y).square().mean().item()
+    for metric in ("squared-error", lambda out, t: (out - t).square()):
+        found = td.evaluate(single, single.state_dict(), (x, y), metric=metric)
+        assert found.loss == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("metric", "message"),
     [

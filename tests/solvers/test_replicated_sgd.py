@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from discovery.function import Function
 from torch import nn
 
 import toroids as td
@@ -181,7 +182,9 @@ def test_a_group_that_removes_the_scale_of_the_outputs_is_refused(make_model, da
 @pytest.mark.parametrize("clip", [None, 0.3])
 def test_replicas_in_one_batch_train_as_one_after_the_other(data, clip, device):
     def make_model(seed):
-        return td.models.fully_connected([4, 16, 3], seed=seed).double()
+        layers = td.models.fully_connected([4, 16, 3], seed=seed)
+        gain = nn.Parameter(torch.ones(()))
+        return Function(lambda m, x: m.gain * m.layers(x), layers=layers, gain=gain).double()
 
     options = {"budget": 5, "hold": 9, "batch_size": 25, "weight_decay": 0.01, "clip": clip}
     found, expected = (

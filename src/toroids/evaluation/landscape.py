@@ -209,8 +209,8 @@ class Landscape(Result):
                 scaled = outputs if divisor == 1 else outputs / divisor
                 found.append(self.score(scaled, targets))
                 # minus infinity is a mask, anything else that is not finite has no largest logit
-                bad = (outputs.isnan() | outputs.isposinf()).flatten(start_dim=1)
-                undefined.append(bad.any(dim=1).sum())
+                bad = outputs.isnan() | outputs.isposinf()  # one number per example, or many
+                undefined.append(bad.reshape(*bad.shape[:1], -1).any(dim=-1).sum())
         scores = joined(found)
         examples = len(scores.errors)
         if count := int(torch.stack(undefined).sum()):

@@ -173,7 +173,7 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
             f"the outputs have shape {tuple(outputs.shape)} and the targets "
             f"{tuple(targets.shape)}; expected equal shapes."
         )
-    return (outputs - targets).square().flatten(start_dim=1).sum(dim=1)
+    return (outputs - targets).square().reshape(len(targets), -1).sum(dim=1)
 
 
 def check_integers(targets: Tensor) -> None:

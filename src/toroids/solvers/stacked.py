@@ -82,7 +82,7 @@ class Stacked(Method):
         """What every replica's gradient is multiplied by, as `clip_grad_norm_` does."""
         if self._recipe.clip is None:
             return None
-        norms = torch.stack([g.flatten(start_dim=1).norm(dim=1) for g in gradients]).norm(dim=0)
+        norms = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients]).norm(dim=0)
         shares: Tensor = (self._recipe.clip / (norms + 1e-6)).clamp(max=1.0)
         return shares
 

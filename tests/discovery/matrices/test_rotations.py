@@ -176,6 +176,26 @@ def test_a_rotated_copy_comes_back(name):
     )
 
 
+MEAN_SEEN = {
+    "a variance over tokens too": lambda h: h.var((1, 2)),
+    "a deviation of everything": lambda h: h.std(),
+    "the mean beside a variance": lambda h: torch.var_mean(h, -1)[1],
+    "the mean beside a norm": lambda h: torch.native_layer_norm(h, (SIZE,), None, None, 1e-5)[1],
+}
+
+
+@pytest.mark.parametrize("name", MEAN_SEEN)
+def test_a_mean_that_is_seen_stays(name):
+    seen = MEAN_SEEN[name]
+    model = Function(lambda m, x: seen(m.write(x)), write=nn.Linear(3, SIZE)).double()
+    inputs = torch.randn(2, 4, 3, dtype=torch.float64)
+    group = td.discover(model, inputs)
+    assert rotation(group).of("rotate")[0].fixes_mean
+    canonical = td.canonicalize(group, model.state_dict())
+    found = torch.func.functional_call(model, dict(canonical), (inputs,))
+    torch.testing.assert_close(found, model(inputs))
+
+
 class Patches(nn.Module):
     """A class token beside patches, of which there may be one only; branches have scales."""
 

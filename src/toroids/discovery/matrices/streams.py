@@ -124,11 +124,13 @@ class Look:
             if results[0]:
                 self.raw.add(node)
             return
+        tells = any(u.target is operator.getitem and u.args[1] == 1 and u.users for u in node.users)
         if name not in NORMING and not any(results):  # sums, means, norms; centred ones are blind
-            centred = name in ("var", "std", "var_mean")
+            centred = name in ("var", "std", "var_mean") and not tells
+            centred = centred and self._summed(node) == self._counted(node, inputs)
             self.stream.hides_mean &= centred or not before | named
         elif name in NORMING:
-            self.stream.hides_mean &= not before or NORMING[name]
+            self.stream.hides_mean &= not before or NORMING[name] and not tells
             return
         if node in self.products and before:
             self.stream.hides_mean = False
@@ -365,8 +367,7 @@ class Look:
         results: Sequence[tuple[int, ...]],
     ) -> None:  # fmt: skip
         source = node.all_input_nodes[0]
-        rank = len(source.meta["val"].shape)
-        summed, own = self._summed(node), {axis - rank for axis in inputs[source]}
+        summed, own = self._summed(node), self._counted(node, inputs)
         if not summed & own:
             if name in ("sum", "mean"):
                 return
@@ -380,6 +381,11 @@ class Look:
                 raise Refused
         else:
             self.stream.fixes_mean = True
+
+    def _counted(self, node: fx.Node, inputs: Mapping[fx.Node, tuple[int, ...]]) -> set[int]:
+        """The axes of the units in what a reduction reads, counted from the end."""
+        source = node.all_input_nodes[0]
+        return {axis - self._rank(source) for axis in inputs[source]}
 
     def _came_from(self, node: fx.Node) -> fx.Node:
         while short_name(node) in CONVERTING and node.all_input_nodes:
