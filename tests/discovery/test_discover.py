@@ -286,6 +286,42 @@ def test_a_single_number_scales_against_a_whole_layer(shape):
     assert (space.size, space.actions, group.dimension) == (1, {"flip", "rescale"}, 1)
 
 
+def written_over(m, x):
+    h = m.g * m.a(x) + m.c(x)
+    h[:, 1] = 0.0
+    return m.b(h.tanh())
+
+
+def read_in_part(m, x):
+    rows = m.rows[:1] / m.rows[:1].norm(dim=1, keepdim=True)
+    return m.g * F.linear(F.linear(m.a(x), rows), m.column, m.s)
+
+
+def zeros_scaled(m, x):
+    h = m.a(x)
+    return m.b(torch.cat([torch.zeros_like(h[:, :2]), h[:, 2:]], 1) * m.s)
+
+
+def zeros_normed(m, x):
+    return m.b(m.norm(F.pad(m.a(x)[:, :4], (0, 2))).relu())
+
+
+@pytest.mark.parametrize("forward", [written_over, read_in_part, zeros_scaled, zeros_normed])
+def test_a_copy_comes_back_where_entries_meet_nothing(forward):
+    """Nothing reads them, or they multiply zeros."""
+    torch.manual_seed(0)
+    shapes = {"g": (), "s": (6,), "rows": (2, 6), "column": (6, 1)}
+    held = {"a": nn.Linear(4, 6), "b": nn.Linear(6, 3), "c": nn.Linear(4, 6)}
+    held |= {name: nn.Parameter(torch.randn(shape)) for name, shape in shapes.items()}
+    model = Function(forward, **held, norm=nn.BatchNorm1d(6)).double()
+    group = td.discover(model, torch.randn(5, 4))
+    params = model.state_dict()
+    for seed in range(3):
+        planted = group.apply(group.random(torch.Generator().manual_seed(seed)), params)
+        found = td.align(group, planted, to=params)
+        assert td.Toroid(group).distance(found.reference, found.params) < 1e-12
+
+
 def test_slices_that_add_up_with_others_scale_together():
     """As in a state-space layer: what writes the state, and what passes by it, before one map."""
 

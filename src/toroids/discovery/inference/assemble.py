@@ -243,13 +243,16 @@ class Assembly:
         if not actions and not carries:
             return None
         legs, exponents = self._legs(cell, parts, generators)
-        if size == 1 and not outer:  # rows and columns of a whole tensor may undo each other
-            acts = [
-                not self._cancels(g[0], legs, e) for g, e in zip(generators, exponents, strict=True)
-            ]
+        acts = [
+            # rows and columns of a whole tensor may undo each other
+            not (size == 1 and not outer and self._cancels(g[0], legs, e))
+            and not self._meets_zeros(g[0], [x for x, p in zip(legs, e, strict=True) if p])
+            for g, e in zip(generators, exponents, strict=True)
+        ]
+        if not all(acts):
             generators = [g for g, good in zip(generators, acts, strict=True) if good]
             exponents = [e for e, good in zip(exponents, acts, strict=True) if good]
-            actions = {action for action, _, _ in generators}
+            actions = (actions & {"permute"}) | {action for action, _, _ in generators}
             if not actions and not carries:
                 return None
         if self._is_linear(cell, parts) and self._meets_nothing(cell, parts):
@@ -282,6 +285,16 @@ class Assembly:
         if action == "flip":
             total = {name: power % 2 for name, power in total.items()}
         return action != "shift" and not any(total.values())
+
+    def _meets_zeros(self, action: Kind, moved: Sequence[Leg]) -> bool:
+        """Whether all that moves are columns that read zeros, or statistics of a norm of zeros."""
+        if action != "rescale" or not moved:
+            return False
+        if all(leg.role == "read" for leg in moved):
+            for leg in moved:
+                self.idle.setdefault((leg.tensor, leg.axis, leg.span), set()).update(self._at(leg))
+            return True
+        return not any(leg.tensor in self.program.parameters for leg in moved)
 
     def _is_linear(self, cell: int, parts: Sequence[_Part]) -> bool:
         """Whether a space meets linear maps only, each with exponent 1 or -1."""

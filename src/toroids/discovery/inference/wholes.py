@@ -11,6 +11,7 @@ in which all units of some space scale alike say nothing new, and are left out.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class Wholes:
         """Looks up where unknowns stand; the spaces of `assembly` are known."""
         self.assembly = assembly
         self.number: dict[Key, int] = {}
+        self.kinds: dict[tuple[str, tuple[int, ...]], int] = {}  # of entries, by their parts
         self.masks: dict[tuple[str, int], list[Ids]] = {}  # of the parts of a bundle
         self.holds: dict[int, dict[int, list[Key]]] = {SCALE: {}, SIGN: {}}
         for name, value in assembly.inference.parameters.items():
@@ -102,11 +104,49 @@ class Wholes:
         solved = assembly.exponents.generators(WHOLE, channel, self.holds[channel])
         known = [vector for own in assembly.found.values() for vector in own[channel]]
         ways, old = ([self._powers(v, channel) for v in vectors] for vectors in (solved, known))
-        new = complement(self._numbered(ways), self._numbered(old), modulo_two=even)
-        return [_shortened(ways[at], old, even) for at in new]
+        moved = [self._moved(powers, even) for powers in old]
+        new = complement([self._moved(w, even) for w in ways], moved, modulo_two=even)
+        both = [*zip(old, moved, strict=True)]
+        return [self._shortened(ways[at], both, even) for at in new]
 
-    def _numbered(self, ways: Sequence[Powers]) -> list[Vector]:
-        return [{self.number[key]: power for key, power in powers.items()} for powers in ways]
+    def _moved(self, powers: Powers, even: bool) -> Vector:
+        """The power that every kind of entries takes that something reads."""
+        moved: Vector = {}
+        for name in dict.fromkeys(name for name, _, _ in powers):
+            numbers = range(len(self.assembly.cut[name]))
+            for parts in product(*(range(len(self.masks[name, n])) for n in numbers)):
+                power = powers.get((name, -1, 0), 0)
+                power += sum(powers.get((name, n, at), 0) for n, at in enumerate(parts))
+                power = power % 2 if even else power
+                kind = self._kind(name, parts)
+                if power and kind >= 0:
+                    moved[kind] = power
+        return moved
+
+    def _kind(self, name: str, parts: tuple[int, ...]) -> int:
+        """A number for the entries in one part of every bundle of a tensor; -1 if none is read."""
+        if (name, parts) not in self.kinds:
+            bundles = self.assembly.inference.parameters[name].bundles
+            unread = self.assembly.inference.constraints.unread
+            read = all(
+                bool((self.masks[name, n][at] & ~np.isin(bundles[n].places, unread)).any())
+                for n, at in enumerate(parts)
+            )
+            self.kinds[name, parts] = len(self.kinds) if read else -1
+        return self.kinds[name, parts]
+
+    def _shortened(
+        self, powers: Powers, known: Sequence[tuple[Powers, Vector]], even: bool
+    ) -> Powers:
+        """The same but for known solutions, where it moves fewer kinds of entries then."""
+        own = self._moved(powers, even)
+        for other, theirs in known:
+            for factor in {Fraction(own[key]) / theirs[key] for key in own.keys() & theirs.keys()}:
+                keys = {**powers, **other}
+                rest = {k: powers.get(k, 0) - factor * other.get(k, 0) for k in keys}
+                if len(self._moved(rest, even)) < len(own):
+                    return self._shortened(_left(rest, even), known, even)
+        return powers
 
     def _powers(self, vector: Vector, channel: int) -> Powers:
         """What a solution says of tensors."""
@@ -172,14 +212,3 @@ class Wholes:
 
 def _left(powers: Mapping[Key, Exact], even: bool) -> Powers:
     return {key: x for key, power in powers.items() if (x := power % 2 if even else power)}
-
-
-def _shortened(powers: Powers, known: Sequence[Powers], even: bool) -> Powers:
-    """The same but for known solutions, where it moves less then."""
-    for other in known:
-        for key in powers.keys() & other.keys():
-            factor = Fraction(powers[key]) / other[key]
-            rest = {k: powers.get(k, 0) - factor * other.get(k, 0) for k in {**powers, **other}}
-            if len(_left(rest, even)) < len(powers):
-                return _shortened(_left(rest, even), known, even)
-    return powers
