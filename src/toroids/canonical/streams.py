@@ -38,17 +38,17 @@ def _opened(space: Space, number: int, gain: Leg, params: MutableMapping[str, Te
     closed = (held == 0).all(dim=2)[0]
     if not bool(closed.any()):
         return []
-    exponents = space.of("rescale")[number].exponents
-    behind = [leg for leg, e in zip(space.legs, exponents, strict=True) if e]
+    exponents, turned = space.of("rescale")[number].exponents, space.of("rotate")[0].exponents
+    powers = [*zip(space.legs, exponents, turned, strict=True)]
     unit = exponents[space.legs.index(gain)]
-    for leg, e in zip(space.legs, exponents, strict=True):
-        if e * unit > 0 and leg.tensor != gain.tensor:
+    for leg, e, turns in powers:
+        if e * unit > 0 and turns:
             entries = vectors(params[leg.tensor], leg, space.copies, space.size)[0]
             closed = closed & (entries == 0).all(dim=1)
     left = ((held == 0).all(dim=2)[0] & ~closed).nonzero().flatten().tolist()
-    for leg in behind:
+    for leg, _, turns in (power for power in powers if power[1]):
         entries = vectors(params[leg.tensor], leg, space.copies, space.size)
-        value = 1.0 - leg.offset if leg.tensor == gain.tensor else 0.0
+        value = 0.0 if turns else 1.0 - leg.offset  # a gain may have several names
         moved = torch.where(closed[None, :, None], value, entries)
         params[leg.tensor] = with_vectors(params[leg.tensor], leg, moved)
     if not left:

@@ -36,6 +36,7 @@ def check_coherent(
                 f"space `{space.name}` is within {list(space.within)}, which the group lacks "
                 f"in part; name spaces among {names}."
             )
+        space.check_gains(tied)
         for leg in space.legs:
             _check_leg(shapes, leg, space.name, space)
             for other, earlier in taken.setdefault((leg.tensor, leg.axis, leg.span), []):

@@ -1,7 +1,7 @@
 """Spaces of hidden units: which parameter axes they index, and what may act on them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -291,6 +291,25 @@ class Space:
         turns = sum(n * (n - 1) // 2 for n in turning)
         return self.copies * (count * self.size + turns + len(self.of("mix")) * self.size**2)
 
+    def check_gains(self, tied: Mapping[str, str]) -> None:
+        """Raises unless every generator of "rescale" of a space that rotates scales one gain.
+
+        Args:
+            tied: names under which another tensor appears again, and the name of that tensor.
+
+        Raises:
+            ToroidsError: one scales none, or several, under whatever names.
+        """
+        for rotate in self.of("rotate"):
+            for scale in self.of("rescale"):
+                powers = zip(self.legs, scale.exponents, rotate.exponents, strict=True)
+                gains = [leg.tensor for leg, e, turns in powers if e and not turns]
+                if len({tied.get(name, name) for name in gains}) != 1:
+                    raise ToroidsError(
+                        f"space `{self.name}` rotates and rescales the gains {sorted(gains)} "
+                        "together; give every generator of 'rescale' exactly one gain."
+                    )
+
     def _check_generator(self, generator: Generator) -> None:
         if len(generator.exponents) != len(self.legs):
             raise ToroidsError(
@@ -315,25 +334,11 @@ class Space:
             )
 
     def _check_rotation(self) -> None:
-        for rotate in self.of("rotate"):
-            for scale, gain in zip(self.of("rescale"), self.gains, strict=True):
-                names = {
-                    leg.tensor
-                    for leg, e, turns in zip(
-                        self.legs, scale.exponents, rotate.exponents, strict=True
-                    )
-                    if e and not turns
-                }
-                if gain is None or len(names) > 1:
-                    raise ToroidsError(
-                        f"space `{self.name}` rotates and rescales the gains {sorted(names)} "
-                        "together; give every generator of 'rescale' exactly one gain."
-                    )
-            if self.copies > 1 or self.size < 2:
-                raise ToroidsError(
-                    f"space `{self.name}` rotates and has {self.copies} copies of {self.size} "
-                    "units; rotate single spaces of two units or more."
-                )
+        if self.of("rotate") and (self.copies > 1 or self.size < 2):
+            raise ToroidsError(
+                f"space `{self.name}` rotates and has {self.copies} copies of {self.size} "
+                "units; rotate single spaces of two units or more."
+            )
 
     def _check_phases(self) -> None:
         for generator in self.of("phase"):

@@ -1,5 +1,7 @@
 """Residual streams: where they rotate, what forbids it, and that the rotation can be undone."""
 
+import functools
+
 import pytest
 import torch
 from discovery.beyond import Effort, beyond
@@ -114,6 +116,7 @@ ROTATE = {
     "resampled along tokens": (stream(resampled), FREE),
     "rms norms": (stream(plain), FREE),
     "layer norms": (stream(plain, layer_norm), KEPT),
+    "a norm under two names": (stream(plain, functools.cache(RMS)), FREE),
     "torch's rms norm": (stream(plain, lambda: nn.RMSNorm(SIZE)), FREE),
     "no gains": (stream(plain, lambda: nn.LayerNorm(SIZE, elementwise_affine=False)), KEPT),
     "divided by its length": (stream(norm_by_length), FREE),
@@ -293,11 +296,13 @@ def test_a_stream_stays(name):
         assert any("would let rotate" in n and note in n for n in group.notes), group.notes
 
 
-def test_gains_that_are_zero_are_opened():
-    model, _ = ROTATE["rms norms"]
+@pytest.mark.parametrize("name", ["rms norms", "a norm under two names"])
+def test_gains_that_are_zero_are_opened(name):
+    model, _ = ROTATE[name]
     group = td.discover(model, torch.randn(2, 4, 3))
     params = {key: x.double() for key, x in model.state_dict().items()}
     params["norm.weight"][2] = 0.0
+    params |= {name: params[first] for name, first in group.tied.items()}
     with pytest.raises(td.errors.ParamsError, match="gains that are exactly zero.*canonicalize"):
         group.apply(group.random(), params)
     canonical = td.canonicalize(group, params)
@@ -305,10 +310,10 @@ def test_gains_that_are_zero_are_opened():
     moved = group.apply(group.random(), canonical)
     x = torch.randn(2, 4, 3, dtype=torch.float64)
     model = model.double()
-    first = torch.func.functional_call(model, params, (x,))
-    torch.testing.assert_close(
-        torch.func.functional_call(model, moved, (x,)), first, atol=1e-6, rtol=1e-6
+    first, found = (
+        torch.func.functional_call(model, p, (x,), tie_weights=False) for p in (params, moved)
     )
+    torch.testing.assert_close(found, first, atol=1e-6, rtol=1e-6)
     model.float()
 
 

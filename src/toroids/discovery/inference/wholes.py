@@ -109,7 +109,7 @@ class Wholes:
         both = [*zip(old, moved, strict=True)]
         return [self._shortened(ways[at], both, even) for at in new]
 
-    def _moved(self, powers: Powers, even: bool) -> Vector:
+    def _moved(self, powers: Mapping[Key, Exact], even: bool) -> Vector:
         """The power that every kind of entries takes that something reads."""
         moved: Vector = {}
         for name in dict.fromkeys(name for name, _, _ in powers):
