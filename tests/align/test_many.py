@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from discovery.function import Function
 
 import toroids as td
 from toroids.errors import ParamsError, ToroidsError
@@ -72,6 +73,17 @@ def test_moved_copies_of_one_network_meet():
     for one, other in itertools.combinations(together.params, 2):
         assert toroid.distance(one, other) < 1e-11
     assert toroid.distance(together.mean, together.params[0]) < 1e-11
+
+
+def test_moved_copies_meet_where_rows_and_columns_of_one_matrix_move():
+    torch.manual_seed(0)
+    w = torch.nn.Parameter(torch.randn(5, 4, dtype=torch.float64))
+    model = Function(lambda m, x: x * m.w.std(1).sum(), w=w)
+    group = td.discover(model, torch.randn(2, 3, dtype=torch.float64))
+    copies = [group.apply(group.random(torch.Generator().manual_seed(s)), {"w": w.detach()}) for s in (1, 2)]
+    mean = td.align_many(group, copies).mean
+    assert mean.converged
+    assert td.Toroid(group).distance(mean, td.align(group, copies[0], to=mean).params) < 1e-11
 
 
 def test_the_mean_minimises_the_squared_distances():

@@ -27,6 +27,7 @@ from toroids.align.descent import descend, smallest_gain
 from toroids.align.greedy import greedy
 from toroids.align.position import Position
 from toroids.align.problem import Effort, Problem, Progress, check_budget, problem_of
+from toroids.align.restarts import restarts
 from toroids.arguments.checked import checked
 from toroids.arguments.networks import check_several
 from toroids.canonical.batch_norm import folding
@@ -203,8 +204,10 @@ class _Climb:
         for number in range(count):
             if number != centre and not self._effort.over:
                 problem = self._problem(number, self._starts[centre])
-                element = METHODS[method](problem).element
-                self.positions[number] = Position(self._group, self._starts[number], element)
+                found = METHODS[method](problem)
+                if math.isinf(self._effort.deadline):  # a moved copy is worth some restarts
+                    found = restarts(problem, found)
+                self.positions[number] = Position(self._group, self._starts[number], found.element)
         return centre
 
     def one_by_one(

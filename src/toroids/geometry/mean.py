@@ -8,7 +8,10 @@ from torch import Tensor
 
 from toroids.canonical.form import CanonicalParams
 from toroids.geometry.calculus import Calculus, add_parts, rounding
-from toroids.params import Params, computing
+from toroids.params import Params, computing, inner_product, rounding_of
+
+# Networks that are apart by so many roundings of their norm are equal.
+ROUNDINGS = 16
 
 
 class KarcherMean(CanonicalParams):
@@ -53,12 +56,16 @@ def karcher_mean(
         for name, first in networks[0].items()
     }
     mean = calculus.project(average)
+    names = tuple(calculus.group.parameters)
     if tolerance is None:
-        tolerance = rounding(tuple(calculus.group.parameters), mean)
+        tolerance = rounding(names, mean)
+    held = {name: mean[name].detach() for name in names}
+    size = math.sqrt(inner_product(held, held, names))
+    least = ROUNDINGS * rounding_of(mean[name] for name in names) * size
     for step in range(iterations + 1):
         tangent, variance = _mean_tangent(calculus, mean, networks)
         residual = math.sqrt(calculus.inner(tangent, tangent))
-        converged = residual <= tolerance * math.sqrt(variance)
+        converged = residual <= max(tolerance * math.sqrt(variance), least)
         if converged or step == iterations:
             return KarcherMean(mean, converged, step, residual, variance)
         mean = calculus.project(calculus.exp(mean, tangent))
