@@ -80,7 +80,10 @@ def test_moved_copies_meet_where_rows_and_columns_of_one_matrix_move():
     w = torch.nn.Parameter(torch.randn(5, 4, dtype=torch.float64))
     model = Function(lambda m, x: x * m.w.std(1).sum(), w=w)
     group = td.discover(model, torch.randn(2, 3, dtype=torch.float64))
-    copies = [group.apply(group.random(torch.Generator().manual_seed(s)), {"w": w.detach()}) for s in (1, 2)]
+    copies = [
+        group.apply(group.random(torch.Generator().manual_seed(s)), {"w": w.detach()})
+        for s in (1, 2)
+    ]
     mean = td.align_many(group, copies).mean
     assert mean.converged
     assert td.Toroid(group).distance(mean, td.align(group, copies[0], to=mean).params) < 1e-11

@@ -107,7 +107,11 @@ class Wholes:
         moved = [self._moved(powers, even) for powers in old]
         new = complement([self._moved(w, even) for w in ways], moved, modulo_two=even)
         both = [*zip(old, moved, strict=True)]
-        return [self._shortened(ways[at], both, even) for at in new]
+        found = [self._shortened(ways[at], both, even) for at in new]
+        for at, way in enumerate(found):  # and of those that are new, one by the others
+            others = [(w, self._moved(w, even)) for w in (*found[:at], *found[at + 1 :])]
+            found[at] = self._shortened(way, others, even)
+        return found
 
     def _moved(self, powers: Mapping[Key, Exact], even: bool) -> Vector:
         """The power that every kind of entries takes that something reads."""
