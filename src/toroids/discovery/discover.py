@@ -44,7 +44,7 @@ from toroids.discovery.tracing.equal_layers import Repeats, shortened
 from toroids.discovery.tracing.example import Inputs
 from toroids.discovery.tracing.explore import Explored, explore
 from toroids.discovery.unfolding import unfolded
-from toroids.errors import ProofWarning
+from toroids.errors import ProofWarning, ToroidsError
 from toroids.symmetry.condition import Condition, digest_of
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import OutputMode
@@ -195,6 +195,8 @@ def _proof(explored: Explored, group: SymmetryGroup) -> _Proof:
     generator = torch.Generator().manual_seed(0)
     keep = [condition.buffer for condition in group.conditions]
     subject = subject_of(explored, generator, keep=keep)
+    unseen = [f"output `{x}` was nowhere finite: nothing is proven of it" for x in subject.blind]
+    group = replace(group, notes=(*group.notes, *unseen))
     failed: tuple[Atom, ...] = ()
     while True:
         bad, deviation = violations(group, subject, generator)
@@ -204,8 +206,13 @@ def _proof(explored: Explored, group: SymmetryGroup) -> _Proof:
         note = _failure(bad, deviation)
         name = type(explored.model).__name__
         warnings.warn(f"`{name}`: {note}", ProofWarning, stacklevel=4)
-        group = without_atoms(group, bad)
-        group = replace(group, notes=(*group.notes, note))
+        rest = without_atoms(group, bad)
+        if rest == group:
+            raise ToroidsError(
+                f"`{name}` changes {deviation.where} by {deviation.size:.1g} of its size where "
+                "nothing was moved; discovery needs outputs that depend on the inputs alone."
+            )
+        group = replace(rest, notes=(*group.notes, note))
 
 
 def _failure(bad: Sequence[Atom], deviation: Deviation) -> str:

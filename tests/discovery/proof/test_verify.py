@@ -3,10 +3,13 @@ from collections import OrderedDict
 
 import pytest
 import torch
+import torch.nn.functional as F
+from discovery.function import Function
 from torch import nn
 
 import toroids as td
-from toroids.errors import DataError, ParamsError
+from toroids.discovery.proof.proof import Deviation
+from toroids.errors import DataError, ParamsError, ProofWarning, ToroidsError
 
 
 @pytest.fixture
@@ -26,9 +29,9 @@ def test_bad_requests(model, group):
         td.verify(group, td.models.fully_connected([5, 4, 2]), torch.ones(2, 5))
 
 
-def test_outputs_that_are_not_finite_give_nan(model, group):
-    deviation = td.verify(group, model, torch.full((2, 3), float("inf")))
-    assert deviation != deviation
+def test_outputs_that_are_not_finite_prove_nothing(model, group):
+    with pytest.raises(DataError, match="NaN or infinite, so that nothing can be proven"):
+        td.verify(group, model, torch.full((2, 3), float("inf")))
 
 
 def test_a_network_that_reads_integers():
@@ -98,3 +101,39 @@ def test_structured_outputs_and_empty_batches(model, group):
     assert td.verify(group, Wrapped(), torch.randn(4, 3), output_key="scores") < 1e-12
     with pytest.raises(DataError, match="pass at least one example"):
         td.verify(group, model, torch.empty(0, 3))
+
+
+class Masking(nn.Module):
+    """Gives a mask beside its outputs, of which no entry is finite."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = nn.Linear(4, 5), nn.Linear(5, 2)
+
+    def forward(self, x):
+        mask = torch.full((len(x), 3), -torch.inf)
+        return {"logits": self.outer(torch.relu(self.inner(x))), "mask": mask}
+
+
+def test_an_output_without_a_finite_entry_takes_nothing_down_and_is_said():
+    group = td.discover(Masking(), torch.randn(3, 4))
+    assert group.spaces[0].actions == {"permute", "rescale"}
+    assert any("`mask` was nowhere finite" in note for note in group.notes)
+
+
+def test_sizes_at_which_nothing_is_finite_take_nothing_down():
+    def forward(m, x):  # of one column nothing is left to be summed
+        return F.linear(x[:, 1:3].logsumexp(-1, keepdim=True), m.inner.weight.t() @ m.outer.weight)
+
+    model = Function(forward, inner=nn.Linear(1, 5, bias=False), outer=nn.Linear(1, 5, bias=False))
+    group = td.discover(model, torch.randn(5, 4))
+    assert group.spaces[0].size == 5
+
+
+def test_a_proof_that_nothing_passes_comes_to_an_end(monkeypatch):
+    monkeypatch.setattr(
+        "toroids.discovery.discover.violations",
+        lambda *_: ([("output", "shift")], Deviation(1.0, "`output`")),
+    )
+    with pytest.raises(ToroidsError, match="where nothing was moved"), pytest.warns(ProofWarning):
+        td.discover(nn.Linear(4, 2), torch.randn(3, 4))

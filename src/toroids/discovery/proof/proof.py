@@ -6,9 +6,10 @@ biases, unit gains and masks of ones hide nothing. Every entry of every output c
 """
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from operator import attrgetter
 from typing import TypeAlias
 
 import torch
@@ -115,6 +116,29 @@ class Subject:
 
     trials: tuple[Trial, ...]
     logits: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises a DataError where there is nothing to compare."""
+        shown = {name for name, output in self._outputs if output.numel()}
+        if shown and shown == set(self.blind):
+            raise DataError(
+                "the outputs on these inputs are NaN or infinite, so that nothing can be proven; "
+                "pass finite inputs and weights."
+            )
+
+    @property
+    def _outputs(self) -> Iterator[tuple[str, Tensor]]:
+        for case in (case for trial in self.trials for case in trial.cases):
+            yield from zip(case.named, case.before, strict=True)
+
+    @cached_property
+    def blind(self) -> tuple[str, ...]:
+        """Names of outputs without an entry that is finite anywhere, of which nothing is proven."""
+        finite: dict[str, bool] = {}
+        for name, output in self._outputs:
+            if output.numel():
+                finite[name] = finite.get(name, False) or bool(torch.isfinite(output).any())
+        return tuple(name for name, known in finite.items() if not known)
 
 
 @dataclass(frozen=True)
@@ -232,14 +256,10 @@ def measure(group: SymmetryGroup, subject: Subject, generator: torch.Generator) 
     worst = Deviation()
     for trial in subject.trials:
         moved = trial.moved(group, restless(group, generator))
-        worst = max(worst, _deviation_of(trial, moved), key=_order)
+        worst = max(worst, _deviation_of(trial, moved), key=attrgetter("size"))
     if group.output.mode != "values":
-        worst = max(worst, _output_deviation(subject, group), key=_order)
+        worst = max(worst, _output_deviation(subject, group), key=attrgetter("size"))
     return worst
-
-
-def _order(deviation: Deviation) -> float:
-    return float("inf") if deviation.size != deviation.size else deviation.size
 
 
 def _deviation_of(trial: Trial, moved: Params) -> Deviation:
@@ -252,7 +272,7 @@ def _deviation_of(trial: Trial, moved: Params) -> Deviation:
             if TOLERANCE < size < torch.inf:
                 size, entry = deviation(a, b, trial.blurs[number][k])
             where = f"`{name}`{list(entry)} on inputs of sizes {case.name}"
-            worst = max(worst, Deviation(size, where), key=_order)
+            worst = max(worst, Deviation(size, where), key=attrgetter("size"))
     return worst
 
 
@@ -267,12 +287,10 @@ def deviation(
         blur: by how much every entry may be off.
 
     Returns:
-        The deviation and the entry; NaN where no entry is finite.
+        The deviation and the entry.
     """
     if expected.numel() == 0:
         return 0.0, ()
-    if not torch.isfinite(expected).any():
-        return math.nan, ()
     same = (found == expected) | (found.isnan() & expected.isnan())
     finite = torch.isfinite(expected)
     shares = (found - expected).abs() / _scales(expected, finite)
@@ -359,14 +377,10 @@ def violations(
     Returns:
         Actions of spaces, ("output", ...) among them where what is said of the outputs does not
         hold; and the worst deviation.
-
-    Raises:
-        DataError: the outputs are NaN, or there are none.
     """
     worst = measure(group, subject, generator)
     if worst.size <= TOLERANCE:
         return [], worst
-    _check_finite(subject)
 
     def changes(atoms: Sequence[Atom]) -> bool:
         for trial in subject.trials:
@@ -395,16 +409,6 @@ def violations(
 
     found = suspects(atoms_of(group))
     return found or [("output", "shift")], worst
-
-
-def _check_finite(subject: Subject) -> None:
-    for trial in subject.trials:
-        for case in trial.cases:
-            if all(bool(output.isnan().all()) for output in case.before if output.numel()):
-                raise DataError(
-                    "the outputs on these inputs are NaN, so that nothing can be proven; pass "
-                    "finite inputs and weights."
-                )
 
 
 def without_atoms(group: SymmetryGroup, bad: Collection[Atom]) -> SymmetryGroup:
@@ -440,7 +444,7 @@ def _output_deviation(subject: Subject, group: SymmetryGroup) -> Deviation:
         else:
             seen = float((after.argmax(dim=-1) != before.argmax(dim=-1)).double().mean())
         where = f"the outputs' {group.output.mode} on inputs of sizes {case.name}"
-        worst = max(worst, Deviation(seen, where), key=_order)
+        worst = max(worst, Deviation(seen, where), key=attrgetter("size"))
     return worst
 
 

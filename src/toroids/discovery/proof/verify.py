@@ -106,7 +106,8 @@ def verify(
 
     Raises:
         ParamsError: the group is of another architecture.
-        DataError: `trials` is not positive, or the model gives no outputs, or cannot run.
+        DataError: `trials` is not positive, or the model gives no outputs, none that is finite, or
+            cannot run.
 
     Example:
         >>> import torch, toroids as td
