@@ -48,15 +48,15 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             return self
         sys.unraisablehook = self._tell_unraisable
-        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as shells do in background
-        if not ignored:
-            self._before = signal.signal(signal.SIGINT, self._raise)
         # what `nohup` has set, or the program that this is part of, stays
         self._endings = [x for x in ENDINGS if signal.getsignal(x) is signal.SIG_DFL]
-        for ending in self._endings:
-            signal.signal(ending, self._end)
         with suppress(OSError, RuntimeError):  # of a process that may open or start nothing more
             self._start_listening()
+        for ending in self._endings:
+            signal.signal(ending, self._end)
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as shells do in background
+        if not ignored:  # at last: what it raises before the block begins is not caught
+            self._before = signal.signal(signal.SIGINT, self._raise)
         return self
 
     def _start_listening(self) -> None:

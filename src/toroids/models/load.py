@@ -24,7 +24,7 @@ from toroids.files.reading import open_file, read_file
 # Of a folder in the Hugging Face format, what is read of it; and bytes of its configuration.
 READ = (".json", ".safetensors")
 # Sizes of at most 64 axes, which is as many as PyTorch takes; no int() alone, which takes "1_0".
-SHAPE = re.compile(r" *0*[1-9][0-9]{0,17} *(, *0*[1-9][0-9]{0,17} *){0,63}")
+SHAPE = re.compile(r" *0*[1-9][0-9]* *(, *0*[1-9][0-9]* *){0,63}")
 MOST_BYTES = 16_000_000
 # Settings that count what is built one by one.
 REPEATED = re.compile("(layers?|depth|blocks|experts)$")
@@ -274,10 +274,13 @@ def example(shape: str, integers: int | None = None) -> torch.Tensor:
         )
     if not SHAPE.fullmatch(shape):
         raise ConfigError(f"the input shape is {shown(shape)}; write sizes as 1,3,32,32.")
-    sizes = [int(size) for size in shape.split(",")]
+    digits = [size.strip().lstrip("0") for size in shape.split(",")]
+    # of more digits Python makes no number
+    sizes = [int(size) if len(size) < 19 else LARGEST["entries"] + 1 for size in digits]
     if math.prod(sizes) > LARGEST["entries"]:
+        named = shape if len(shape) <= 60 else f"{shape[:60]}..."
         raise ConfigError(
-            f"the input shape {shape} has more than {LARGEST['entries']:,} entries; an example as "
+            f"the input shape {named} has more than {LARGEST['entries']:,} entries; an example as "
             "small as 1,3,32,32 is enough."
         )
     generator = torch.Generator().manual_seed(0)

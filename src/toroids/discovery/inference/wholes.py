@@ -175,8 +175,9 @@ class Wholes:
                 usual = own[int(np.argmax([mask.sum() for mask in masks]))]
                 along[number] = [power - usual for power in own]
                 whole += usual
-            if len(along) == 1:  # then that says all
-                along = {n: [power + whole for power in own] for n, own in along.items()}
+            says_all = [n for n in along if len(along) == 1 or self._spans(name, n)]
+            for number in says_all[:1]:
+                along[number] = [power + whole for power in along[number]]
                 whole = 0
             if even:
                 whole, along = whole % 2, {n: [x % 2 for x in own] for n, own in along.items()}
@@ -184,6 +185,13 @@ class Wholes:
                 yield from self._whole(name, float(whole))
             for number, own in along.items():
                 yield from self._slices(name, number, own)
+
+    def _spans(self, name: str, number: int) -> bool:
+        """Whether a bundle lies along all axes of its tensor."""
+        value = self.assembly.inference.parameters[name]
+        bundle = value.bundles[number]
+        axes, _ = laid_out(value, bundle, np.ones(bundle.places.shape, bool))
+        return len(axes) == len(self.assembly.program.shapes[name])
 
     def _whole(self, name: str, power: float) -> Iterator[tuple[Leg, float]]:
         """A whole tensor."""
