@@ -11,6 +11,7 @@ import itertools
 import operator
 import random
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,13 @@ def inside_of(value: Any) -> Inside | None:
 
 def copied(value: Any) -> Any:
     """An iterator that goes on as another one, from where that is now; itself where none can."""
-    return copy.copy(value) if isinstance(value, APART) else value
+    if not isinstance(value, APART):
+        return value
+    try:
+        with _without_warnings():
+            return copy.copy(value)
+    except TypeError:  # of those of `itertools`, from Python 3.14 on
+        return value
 
 
 def place_of(iterator: Any, deep: int = DEEP) -> Any:
@@ -71,10 +78,22 @@ def place_of(iterator: Any, deep: int = DEEP) -> Any:
             return None
         local = {name: _told(x, deep) for name, x in frame.f_locals.items()}
         return frame.f_lasti, local, _told(iterator.gi_yieldfrom, deep)
+    if isinstance(iterator, itertools.count):
+        return repr(iterator)
     try:
-        return _told(iterator.__reduce__(), deep)
-    except TypeError:  # as of a file
+        with _without_warnings():
+            told = iterator.__reduce__()
+    except TypeError:  # as of a file, and of `itertools` from Python 3.14 on
         return None
+    return _told(told, deep)
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Leaves out what Python says from 3.12 on where iterators of `itertools` are copied."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _told(x: Any, deep: int) -> Any:
