@@ -210,6 +210,11 @@ def rounding_of(tensors: Iterable[torch.Tensor]) -> float:
     return max((torch.finfo(kind).eps for kind in kinds), default=0.0)
 
 
+def rows(tensor: Tensor) -> Tensor:
+    """One row per entry of the first axis, also where there is no other axis, or no entry."""
+    return tensor[..., None].flatten(start_dim=1)
+
+
 def precise(tensor: torch.Tensor) -> torch.Tensor:
     """Converts to the most precise type that the tensor's device computes in.
 

@@ -12,7 +12,7 @@ from toroids.align.problem import Effort, problem_of
 from toroids.align.walk import Walk
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
-from toroids.files import kept
+from toroids.files import resume
 
 MAKERS = {
     "gpt": lambda seed: td.models.gpt(9, 6, dim=8, depth=1, heads=2, hidden=5, seed=seed),
@@ -117,7 +117,7 @@ class Killed(BaseException):
 def test_killed_it_goes_on_to_the_same_element(setting, monkeypatch, tmp_path):
     monkeypatch.setattr(method, "STEPS", 6)
     monkeypatch.setattr(method, "EVERY", 2)
-    monkeypatch.setattr(kept, "SHARE", 1.0)  # a checkpoint is always due
+    monkeypatch.setattr(resume, "SHARE", 1.0)  # a checkpoint is always due
     model, group, (a, b), data = setting
     path, landscape = tmp_path / "run.pt", Landscape(model.float(), data)
     steps = []

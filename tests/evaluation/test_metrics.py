@@ -99,6 +99,14 @@ def test_one_number_per_example(setting):
         assert found.loss == pytest.approx(expected)
 
 
+def test_a_batch_without_an_example_counts_for_nothing(setting):
+    model, (x, y) = setting
+    for metric, targets in (("classification", y), ("squared-error", x.new_zeros(len(x), 5))):
+        batches = [(x[:0], targets[:0]), (x, targets)]
+        found = td.evaluate(model, model.state_dict(), batches, metric=metric)
+        assert found == td.evaluate(model, model.state_dict(), batches[1:], metric=metric)
+
+
 @pytest.mark.parametrize(
     ("metric", "message"),
     [

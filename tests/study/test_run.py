@@ -297,7 +297,7 @@ def test_a_task_that_kills_every_worker_is_given_up(config, tmp_path):
 
 def test_a_killed_training_goes_on_from_its_checkpoint(config, rows, tmp_path, monkeypatch):
     """A solver that is interrupted after its second epoch leaves two epochs behind."""
-    from toroids.files import kept
+    from toroids.files import resume
     from toroids.solvers import session
 
     class Killed(BaseException):
@@ -314,7 +314,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(config, rows, tmp_path, m
 
     with monkeypatch.context() as patch:
         patch.setattr(session, "minibatches", drawing)
-        patch.setattr(kept, "SHARE", 1)  # as often as it can
+        patch.setattr(resume, "SHARE", 1)  # as often as it can
         with pytest.raises(Killed):
             run_study(config, tmp_path / "r")
     assert len(list((tmp_path / "r" / "checkpoints").iterdir())) == 1

@@ -39,7 +39,7 @@ from toroids.errors import ParamsError, ToroidsError
 from toroids.evaluation.batches import Batch, map_inputs
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params
-from toroids.files.kept import Kept, digest_of
+from toroids.files.resume import Resume, fingerprint_of
 from toroids.geometry.paths import Line
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params
@@ -86,20 +86,20 @@ def loss(problem: Problem) -> Found:
             "landscape=td.Landscape(model, (inputs, labels))."
         )
     between = _Between(problem, problem.landscape)
-    kept = Kept(problem.checkpoint, between.fingerprint, "an alignment")
-    effort = replace(problem.effort, deadline=problem.effort.deadline - kept.seconds)
-    learner = _Learner(problem, between, kept.state)
-    begun = kept.state.get("begun", kept.seconds)
-    limited, end = math.isfinite(effort.deadline), kept.seconds + effort.left
+    resume = Resume(problem.checkpoint, between.fingerprint, "an alignment")
+    effort = replace(problem.effort, deadline=problem.effort.deadline - resume.seconds)
+    learner = _Learner(problem, between, resume.state)
+    begun = resume.state.get("begun", resume.seconds)
+    limited, end = math.isfinite(effort.deadline), resume.seconds + effort.left
     while (limited or learner.count < STEPS) and not effort.over:
         if learner.count % EVERY == 0:
-            kept.save(lambda: {"begun": begun, **learner.state()})
+            resume.save(lambda: {"begun": begun, **learner.state()})
         effort.tell("loss", learner.count, 0 if limited else STEPS)
-        done = (kept.seconds - begun) / (end - begun) if limited else learner.count / STEPS
+        done = (resume.seconds - begun) / (end - begun) if limited else learner.count / STEPS
         learner.step(_cosine(done))
         if learner.count % EVERY == 0 or learner.count == STEPS or effort.over:
             learner.judge()
-    kept.save(lambda: {"begun": begun, **learner.state()}, last=True)
+    resume.save(lambda: {"begun": begun, **learner.state()}, last=True)
     return Found(learner.best, learner.count, learner.count >= STEPS, "loss")
 
 
@@ -185,7 +185,7 @@ class _Between:
             map_inputs(held.append, inputs)
             held.append(targets)
         group = (problem.stored or problem.group).to_json()
-        return digest_of(f"{group} {problem.bias} {self._temperature}", *held)
+        return fingerprint_of(f"{group} {problem.bias} {self._temperature}", *held)
 
     def state(self) -> dict[str, Any]:
         """What the next draws depend on."""

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -63,15 +63,15 @@ class Interrupts:
         hears, self._wakes = socket.socketpair()
         self._wakes.setblocking(False)
         signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
-        codes = {x: 128 + x for x in self._endings} | {signal.SIGINT: EXIT_CODE}
-        threading.Thread(target=self._listen, args=(hears, codes), daemon=True).start()
+        threading.Thread(target=self._listen, args=(hears,), daemon=True).start()
 
-    def _listen(self, hears: socket.socket, codes: Mapping[int, int]) -> None:
+    def _listen(self, hears: socket.socket) -> None:
         """Ends the program where it is asked to end, and Python does not come to hear of it."""
         while number := hears.recv(1):
-            if number[0] in codes and not self._came.wait(SECONDS_TO_HEAR):
+            ends = number[0] in (signal.SIGINT, *self._endings)
+            if ends and not self._came.wait(SECONDS_TO_HEAR):
                 delete_unfinished()
-                os._exit(codes[number[0]])
+                _end_at_once(number[0])
         hears.close()
 
     def _end(self, number: int, _: object) -> None:
@@ -137,5 +137,5 @@ def nothing_begun() -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def _end_at_once(number: int, _: object) -> None:
-    os._exit(EXIT_CODE if number == signal.SIGINT else 128 + number)
+def _end_at_once(number: int, _: object = None) -> None:
+    os._exit(128 + number)  # of Ctrl-C EXIT_CODE

@@ -150,7 +150,7 @@ def align(
     mode = output_mode(output)
     check_inputs(inputs, tokens)
     _check_data(method, data, metric, only, scratch)
-    _check_kept(checkpoint, method, out)
+    _check_checkpoint(checkpoint, method, out)
     sources = open_checkpoint(moving), open_checkpoint(reference)
     read = [*weight_files(moving, reference), *data_files(data), *model_files(model)]
     place = Output(out, read, force)
@@ -180,7 +180,7 @@ def align(
     say("\n".join([*lines, f"written to `{out}`"]))
 
 
-def _check_kept(checkpoint: Path | None, method: str, out: Path) -> None:
+def _check_checkpoint(checkpoint: Path | None, method: str, out: Path) -> None:
     """Raises unless the method keeps a checkpoint, and has a file of its own for it."""
     if checkpoint is None:
         return

@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 
 import torch
 from torch import nn
@@ -143,10 +142,10 @@ class Found:
         if sum(map(math.prod, group.shapes.values())) <= WHOLE:
             whole = _proof(self.repeats.whole, group)
             group, trials = whole.group, (*trials, *whole.subject.trials)
-            deviation = max(deviation, whole.deviation, key=attrgetter("size"))
+            deviation = max(deviation, whole.deviation)
             proven += ", and with all of them on the example"
-        notes = (*group.notes, *failures, proven)
-        return replace(group, notes=notes), Verification(deviation, Subject(trials))
+        notes = dict.fromkeys((*group.notes, *failures, proven))  # both proofs may say the same
+        return replace(group, notes=tuple(notes)), Verification(deviation, Subject(trials))
 
 
 def find(

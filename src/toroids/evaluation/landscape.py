@@ -37,7 +37,7 @@ from toroids.evaluation.running import (
 )
 from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.evaluation.temperature import WORDS, check_temperature, fitted, tenth
-from toroids.params import Params, check_complete, check_floating, precise
+from toroids.params import Params, check_complete, check_floating, precise, rows
 from toroids.result import Result
 
 # What becomes of the statistics of batch norms between networks.
@@ -209,8 +209,8 @@ class Landscape(Result):
                 scaled = outputs if divisor == 1 else outputs / divisor
                 found.append(self.score(scaled, targets))
                 # minus infinity is a mask, anything else that is not finite has no largest logit
-                bad = outputs.isnan() | outputs.isposinf()  # one number per example, or many
-                undefined.append(bad.reshape(*bad.shape[:1], -1).any(dim=-1).sum())
+                bad = rows(outputs.isnan() | outputs.isposinf())
+                undefined.append(bad.any(dim=1).sum())
         scores = joined(found)
         examples = len(scores.errors)
         if count := int(torch.stack(undefined).sum()):

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from toroids.errors import DataError, ToroidsError
-from toroids.params import precise
+from toroids.params import precise, rows
 from toroids.result import Result
 
 
@@ -173,7 +173,7 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
             f"the outputs have shape {tuple(outputs.shape)} and the targets "
             f"{tuple(targets.shape)}; expected equal shapes."
         )
-    return (outputs - targets).square().reshape(len(targets), -1).sum(dim=1)
+    return rows((outputs - targets).square()).sum(dim=1)
 
 
 def check_integers(targets: Tensor) -> None:

@@ -21,9 +21,7 @@ from toroids.align.problem import Progress
 from toroids.arguments.checked import checked, checked_methods
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
-from toroids.evaluation.running import (
-    check_params,
-)
+from toroids.evaluation.running import check_params
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Join, Line, Polyline
 from toroids.landscape.bending import Bending, BendRecipe, BitBending

@@ -43,7 +43,6 @@ from toroids.geometry.paths import flat_masks
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.manifold import cube_of, toroid_of
 from toroids.params import Params, inner_product, precise
-from toroids.result import Result
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
 from toroids.symmetry.space import Generator, Leg, Space
@@ -53,8 +52,8 @@ from toroids.symmetry.units import vectors, with_vectors
 REACH = 2.5
 
 
-@dataclass(frozen=True, repr=False)
-class Worst(Result):
+@dataclass(frozen=True)
+class Worst:
     """The noise that gradient ascent finds, as a `kind` of `local_energy`.
 
     Attributes:
@@ -74,8 +73,8 @@ class Worst(Result):
             raise ToroidsError(f"steps is {self.steps}; an ascent takes at least 1.")
 
 
-@dataclass(frozen=True, repr=False)
-class Centre(Result):
+@dataclass(frozen=True)
+class Centre:
     """The network that is disturbed, and by what its disturbed copies are measured.
 
     Attributes:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from toroids.errors import CheckpointError, DataError, ParamsError
 from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.landscape import Landscape
-from toroids.files.kept import Kept, digest_of
+from toroids.files.resume import Resume, fingerprint_of
 from toroids.solvers.recipe import Recipe
 from toroids.solvers.training import Epoch, Method, Phase, minibatches
 
@@ -68,11 +68,11 @@ class Session:
 
         def fingerprint() -> str:
             text = json.dumps(settings, sort_keys=True, default=lambda group: group.to_json())
-            return digest_of(text, *data)
+            return fingerprint_of(text, *data)
 
         self._path = checkpoint
-        self._kept = Kept(checkpoint, fingerprint, "a training")
-        self._saved = self._kept.state
+        self._resume = Resume(checkpoint, fingerprint, "a training")
+        self._saved = self._resume.state
         self._done: list[dict[str, Any]] = self._saved.get("done", [])
 
     def run(
@@ -118,7 +118,7 @@ class Session:
                 for generator, state in zip(generators, current["generators"], strict=True):
                     generator.set_state(state)
                 torch.random.set_rng_state(current["rng"])
-                self._saved = self._kept.state = {}  # it is in use now
+                self._saved = self._resume.state = {}  # it is in use now
             _Loop(self, method, model, data, recipe, generators, phase, found).run()
         self._done.append({"phase": phase, **_plain(found)})
         return found
@@ -126,7 +126,7 @@ class Session:
     @property
     def seconds(self) -> float:
         """Wall time spent on this training, that before a kill included."""
-        return self._kept.seconds
+        return self._resume.seconds
 
     def save(
         self,
@@ -149,7 +149,7 @@ class Session:
             }
             return {"done": self._done, "current": current}
 
-        self._kept.save(state, last)
+        self._resume.save(state, last)
 
 
 def _plain(found: Phase) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from toroids.evaluation.batches import TensorPair
 from toroids.evaluation.metrics import mean_cross_entropy
 from toroids.evaluation.running import owners_of, select_output
 from toroids.landscape.recalibrate import batch_norms
+from toroids.params import rows
 from toroids.solvers.sgd import SGD
 from toroids.solvers.training import Method, set_lr, snapshot
 
@@ -82,7 +83,7 @@ class Stacked(Method):
         """What every replica's gradient is multiplied by, as `clip_grad_norm_` does."""
         if self._recipe.clip is None:
             return None
-        norms = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients]).norm(dim=0)
+        norms = torch.stack([rows(g).norm(dim=1) for g in gradients]).norm(dim=0)
         shares: Tensor = (self._recipe.clip / (norms + 1e-6)).clamp(max=1.0)
         return shares
 

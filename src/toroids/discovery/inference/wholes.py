@@ -38,6 +38,7 @@ class Wholes:
         self.number: dict[Key, int] = {}
         self.kinds: dict[tuple[str, tuple[int, ...]], int] = {}  # of entries, by their parts
         self.masks: dict[tuple[str, int], list[Ids]] = {}  # of the parts of a bundle
+        self.read: dict[tuple[str, int], list[bool]] = {}  # whether something reads them
         self.holds: dict[int, dict[int, list[Key]]] = {SCALE: {}, SIGN: {}}
         for name, value in assembly.inference.parameters.items():
             self._hold((name, -1, 0), [(int(i),) for i in value.scalar])
@@ -47,6 +48,12 @@ class Wholes:
                     rest &= ~part.mask
                 first = int(rest.any())  # what takes no power comes first
                 self.masks[name, number] = [rest] * first + [part.mask for part in parts]
+                unread = np.isin(
+                    value.bundles[number].places, assembly.inference.constraints.unread
+                )
+                self.read[name, number] = [
+                    bool((mask & ~unread).any()) for mask in self.masks[name, number]
+                ]
                 for at, part in enumerate(parts, start=first):
                     self._hold((name, number, at), part.exponents)
 
@@ -130,12 +137,7 @@ class Wholes:
     def _kind(self, name: str, parts: tuple[int, ...]) -> int:
         """A number for the entries in one part of every bundle of a tensor; -1 if none is read."""
         if (name, parts) not in self.kinds:
-            bundles = self.assembly.inference.parameters[name].bundles
-            unread = self.assembly.inference.constraints.unread
-            read = all(
-                bool((self.masks[name, n][at] & ~np.isin(bundles[n].places, unread)).any())
-                for n, at in enumerate(parts)
-            )
+            read = all(self.read[name, n][at] for n, at in enumerate(parts))
             self.kinds[name, parts] = len(self.kinds) if read else -1
         return self.kinds[name, parts]
 

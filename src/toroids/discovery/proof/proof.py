@@ -7,9 +7,8 @@ biases, unit gains and masks of ones hide nothing. Every entry of every output c
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from operator import attrgetter
 from typing import TypeAlias
 
 import torch
@@ -141,7 +140,7 @@ class Subject:
         return tuple(name for name, known in finite.items() if not known)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Deviation:
     """The largest deviation of an entry of an output, and where it is.
 
@@ -151,7 +150,7 @@ class Deviation:
     """
 
     size: float = 0.0
-    where: str = "nowhere"
+    where: str = field(default="nowhere", compare=False)
 
 
 def subject_of(
@@ -256,9 +255,9 @@ def measure(group: SymmetryGroup, subject: Subject, generator: torch.Generator) 
     worst = Deviation()
     for trial in subject.trials:
         moved = trial.moved(group, restless(group, generator))
-        worst = max(worst, _deviation_of(trial, moved), key=attrgetter("size"))
+        worst = max(worst, _deviation_of(trial, moved))
     if group.output.mode != "values":
-        worst = max(worst, _output_deviation(subject, group), key=attrgetter("size"))
+        worst = max(worst, _output_deviation(subject, group))
     return worst
 
 
@@ -272,7 +271,7 @@ def _deviation_of(trial: Trial, moved: Params) -> Deviation:
             if TOLERANCE < size < torch.inf:
                 size, entry = deviation(a, b, trial.blurs[number][k])
             where = f"`{name}`{list(entry)} on inputs of sizes {case.name}"
-            worst = max(worst, Deviation(size, where), key=attrgetter("size"))
+            worst = max(worst, Deviation(size, where))
     return worst
 
 
@@ -444,7 +443,7 @@ def _output_deviation(subject: Subject, group: SymmetryGroup) -> Deviation:
         else:
             seen = float((after.argmax(dim=-1) != before.argmax(dim=-1)).double().mean())
         where = f"the outputs' {group.output.mode} on inputs of sizes {case.name}"
-        worst = max(worst, Deviation(seen, where), key=attrgetter("size"))
+        worst = max(worst, Deviation(seen, where))
     return worst
 
 

@@ -22,7 +22,7 @@ from toroids.files.writing import check_replaceable, write_atomically
 SHARE = 0.05
 
 
-class Kept:
+class Resume:
     """The checkpoint of one work.
 
     Attributes:
@@ -110,7 +110,7 @@ def _unsealed(content: bytes) -> bytes:
     return content
 
 
-def digest_of(text: str, *tensors: torch.Tensor) -> str:
+def fingerprint_of(text: str, *tensors: torch.Tensor) -> str:
     """A fingerprint of a text and of the bytes of tensors."""
     digest = hashlib.sha256(text.encode())
     for tensor in tensors:
