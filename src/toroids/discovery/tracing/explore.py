@@ -210,8 +210,11 @@ class _Explorer:
             self.looks.tell_sizes_from_numbers()
         # a large network is traced no third time for it, but where its numbers are known
         looks = not self.looks.is_large() or self.looks.programs[0].twin is not None
-        for example in filter(None, [self._single(), self._long()] if looks else []):
-            self.looks.look(example)
+        single = self._single() if looks else None
+        if single is not None:
+            self.looks.look(single)
+        if looks:
+            self._look_longer()
         self._look_larger()
         self._look_where_excluded()
         for _ in range(BEYOND):
@@ -396,24 +399,28 @@ class _Explorer:
                 sizes |= dict.fromkeys(axes, 1)
         return self._example.resized(sizes) if sizes else None
 
-    def _long(self) -> Example | None:
-        """The example longer along axes for whose lengths the first program has numbers."""
+    def _look_longer(self) -> None:
+        """Looks at the example longer along axes for whose lengths the first program has numbers."""
         # not with more images, of which a single one tells as much for less
-        main, size, tensors = (
-            self.looks.programs[0],
-            self._example.size,
-            self._example.tensors,
-        )
+        main, size, tensors = self.looks.programs[0], self._example.size, self._example.tensors
         if main.twin is None or main.lengths:
-            return None
+            return
         some = (axis for axis in self._example.axes if tensors[axis[0]].ndim <= SEQUENCE)
         axes = [axis for axis in some if len(self.looks.tried[axis]) > 1]
+        # unlike along unlike axes; hardly more along the first of several, which holds examples
+        few = len({position for _, position in axes}) > 1
+        more = {
+            (i, k): size((i, k)) + 2 if few and k == 0 else 2 * size((i, k)) + 1 + 2 * k
+            for i, k in axes
+        }
+        if not more or self.looks.look(self._example.resized(more)):
+            return
         sizes: dict[Axis, int] = {}
-        for axis in axes:
-            more = {axis: 2 * size(axis) + 1 + 2 * axis[1]}  # unlike along unlike axes
-            if self.looks.accepts({**sizes, **more}):
-                sizes |= more
-        return self._example.resized(sizes) if sizes else None
+        for axis, n in more.items():
+            if self.looks.accepts({**sizes, axis: n}):
+                sizes[axis] = n
+        if sizes:
+            self.looks.look(self._example.resized(sizes))
 
     def _beyond(self) -> Iterator[Example]:
         """Examples just below and above the lengths that the traces allow."""
