@@ -21,8 +21,8 @@ from toroids.report.figures.style import COLOURS, SYMBOLS, laid_out, panels
 from toroids.report.pictures import write_picture
 
 SOLUTIONS = 4  # of every kind
-BINARY, BINARY_DENSITIES = 301, (0.1, 0.2, 0.3, 0.4, 0.5)
-SPHERICAL, SPHERICAL_DENSITIES = 200, (0.5, 1.0, 1.5, 2.0, 3.0)
+BINARY, BINARY_DENSITIES = 301, (0.1, 0.2, 0.3, 0.4)
+SPHERICAL, SPHERICAL_DENSITIES = 200, (0.5, 1.0, 2.0, 3.0)
 MARGIN, EPOCHS, SHARPNESS = -0.5, 100, 10.0
 PAIRS = (("robust", "robust"), ("robust", "typical"), ("typical", "typical"))
 # How many pairs are joined, and how many there are, for every two kinds.
@@ -96,7 +96,7 @@ def binary(density: float) -> Joined:
     landscape = td.Landscape(model, data, on=cube)
 
     def barrier(a: td.Params, b: td.Params) -> float:
-        return td.flip_profile(landscape, a, b, orders=1, points=51).barrier
+        return td.flip_profile(landscape, a, b, orders=1, points=25).barrier
 
     return joined(runs, barrier, cube.distance)
 
@@ -130,7 +130,7 @@ def spherical(density: float) -> Joined:
     landscape = td.Landscape(model, data)
 
     def barrier(a: td.Params, b: td.Params) -> float:
-        return td.profile(landscape, toroid.geodesic(a, b), points=51).barrier
+        return td.profile(landscape, toroid.geodesic(a, b), points=25).barrier
 
     return joined(runs, barrier, toroid.distance)
 

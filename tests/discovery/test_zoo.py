@@ -16,12 +16,12 @@ from zoo.architectures import ARCHITECTURES  # noqa: E402
 
 # One of every kind: the others of `transformers` resemble one of these.
 SAMPLE = (
-    ("ResNet", "ConvNextV2", "EfficientNet"),
-    ("ViT", "PVT", "LeViT"),
-    ("BERT", "ALBERT", "DeBERTa-v2", "MobileBERT", "FNet", "Perceiver"),
-    ("GPT-2", "GPTNeoX", "GPTBigCode", "OPT", "BLOOM", "Falcon", "Llama", "Qwen3"),
-    ("Gemma3", "Cohere", "OLMo2", "Mixtral", "Qwen3-MoE", "Mamba", "RWKV"),
-    ("T5", "BART", "Whisper", "CLIP"),
+    ("ConvNextV2", "EfficientNet"),
+    ("ViT", "LeViT"),
+    ("BERT", "ALBERT", "DeBERTa-v2", "FNet", "Perceiver"),
+    ("GPT-2", "GPTNeoX", "GPTBigCode", "BLOOM", "Llama", "Qwen3"),
+    ("Gemma3", "Cohere", "Qwen3-MoE", "Mamba", "RWKV"),
+    ("T5", "Whisper", "CLIP"),
 )
 # Counts of spaces, written down from the architectures.
 SPACES = {
@@ -36,7 +36,7 @@ SPACES = {
 }
 
 
-@pytest.mark.parametrize("name", named(THIN, THIN.keys() - {"DenseNet-121"}))
+@pytest.mark.parametrize("name", named(THIN, THIN.keys() - {"DenseNet-121", "ResNet-50"}))
 def test_classic_networks(name):
     model, _, explored, group = found(name)
     assert deviation(explored, model, group, trials=1) < 1e-10

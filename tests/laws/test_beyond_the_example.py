@@ -36,7 +36,6 @@ SHORT = (
     "ViT",
     "LeViT",
     "Mamba",
-    "Whisper",
     "CLIP",
 )
 DEEP = {"VGG-16-BN", "ResNet-50", "ResNeXt-26 32x4d", "DenseNet-121"}
