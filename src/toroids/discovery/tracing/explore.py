@@ -400,7 +400,7 @@ class _Explorer:
         return self._example.resized(sizes) if sizes else None
 
     def _look_longer(self) -> None:
-        """Looks at the example longer along axes for whose lengths the first program has numbers."""
+        """Looks at a longer example along axes for whose lengths the first program has numbers."""
         # not with more images, of which a single one tells as much for less
         main, size, tensors = self.looks.programs[0], self._example.size, self._example.tensors
         if main.twin is None or main.lengths:
