@@ -12,6 +12,7 @@ from synthetic_rows import synthetic_rows
 
 from toroids.report.page import render
 from toroids.statistics.derive import derive
+from toroids.statistics.row import plain
 from toroids.study.complete import is_complete
 from toroids.study.sealed import read_sealed, write_sealed
 from toroids.study.store import Store, tasks_of
@@ -47,7 +48,7 @@ def results(run):
     """What tasks left, one of every kind; a pair with profiles."""
     found = {}
     for task in tasks_of(Store(run).manifest()):
-        row = Store(run).result(task)
+        row = plain(Store(run).result(task))
         if task.kind not in found or row.get("profiles"):
             found[task.kind] = row
     return found

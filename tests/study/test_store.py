@@ -3,9 +3,11 @@ import torch
 
 from toroids.design.task import Outcome, Task
 from toroids.errors import ToroidsError
+from toroids.statistics.row import plain
+from toroids.study.complete import Manifest
 from toroids.study.plan import make_plan
 from toroids.study.sealed import write_sealed
-from toroids.study.store import MANIFEST, Store, described, plain, tasks_of, versions
+from toroids.study.store import MANIFEST, Store, described, tasks_of, versions
 
 TASK = Task("train", "mlp-sgd-0", '{"lr":0.1}')
 ROW = {
@@ -14,9 +16,15 @@ ROW = {
 }  # fmt: skip
 
 
+MANIFEST_OF = {
+    "format": 2, "versions": {}, "study": "s", "config": {}, "failures": [], "machine": "m",
+    "engine": "e", "workers": 1, "seconds": 0.5, "finished": True,
+}  # fmt: skip
+
+
 def outcome(value=1.0):
     params = {"w": torch.full((3,), value)}
-    return Outcome({**ROW, "value": value}, params)
+    return Outcome({**ROW, "seconds": value}, params)
 
 
 def kept(folder, value=1.0):
@@ -28,7 +36,7 @@ def kept(folder, value=1.0):
 
 def test_results_and_weights_come_back(tmp_path):
     store = kept(tmp_path / "r")
-    assert store.result(TASK, thorough=True)["value"] == 1.0
+    assert store.result(TASK, thorough=True).seconds == 1.0
     assert store.weights(TASK).name.startswith("mlp-sgd-0-")
     other = Task("train", "mlp-sgd-0", '{"lr":0.2}')
     assert store.result(other) is None
@@ -56,7 +64,7 @@ def test_what_is_damaged_is_to_be_done_again(tmp_path, part, damage):
     path.write_bytes(damage(path.read_bytes()))
     assert store.result(TASK, thorough=True) is None
     kept(tmp_path / "r", 2.0)
-    assert store.result(TASK, thorough=True)["value"] == 2.0
+    assert store.result(TASK, thorough=True).seconds == 2.0
 
 
 def test_weights_that_are_gone_are_to_be_done_again(tmp_path):
@@ -74,7 +82,7 @@ def test_results_and_weights_of_another_task_are_noticed(tmp_path):
     first.write_bytes(second.read_bytes())
     assert store.result(TASK, thorough=True) is None
     first.write_bytes(content)
-    assert store.result(TASK, thorough=True)["value"] == 1.0
+    assert store.result(TASK, thorough=True).seconds == 1.0
     results = {task: tmp_path / "r" / "results" / f"{task.id}.json" for task in (TASK, other)}
     results[other].rename(results[TASK])
     assert store.result(TASK) is store.weights(TASK) is store.seal(TASK) is None
@@ -230,11 +238,11 @@ def test_plain_data():
 def test_a_manifest_holds_every_text_once_and_older_ones_are_read(config):
     tasks = tuple(make_plan(config).tasks)
     manifest = described(tasks)
-    assert tuple(tasks_of(manifest)) == tasks
+    assert tuple(tasks_of(Manifest.model_validate({**MANIFEST_OF, **manifest}))) == tasks
     texts = [task.settings for task in tasks]
     assert len(manifest["settings"]) == len(set(texts)) < len(tasks)
     older = [{**t, "settings": x} for t, x in zip(manifest["tasks"], texts, strict=True)]
-    assert tuple(tasks_of({"tasks": older})) == tasks
+    assert tuple(tasks_of(Manifest.model_validate({**MANIFEST_OF, "tasks": older}))) == tasks
 
 
 def test_a_lock_that_is_a_link_empties_nothing(tmp_path):

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from toroids.params import Params
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Outcome:
         params: the network that was trained.
     """
 
-    row: Row
+    row: Plain
     params: Params | None = None
 
 

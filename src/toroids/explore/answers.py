@@ -7,9 +7,8 @@ from toroids.errors import ToroidsError
 from toroids.explore.measure import Measurer
 from toroids.explore.networks import networks
 from toroids.explore.queue import Full, Queue
-from toroids.statistics.row import Row
+from toroids.statistics.row import Row, plain
 from toroids.study.opened import OpenRun
-from toroids.study.store import plain
 
 Query = Mapping[str, Sequence[str]]
 # What is measured, of which networks, at how many points.

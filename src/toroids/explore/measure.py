@@ -28,7 +28,7 @@ from toroids.params import Params
 from toroids.report.comparison import family_page
 from toroids.statistics.row import Row
 from toroids.study.opened import OpenRun
-from toroids.study.perform.pair import distances
+from toroids.study.perform.pair import distances, similarity
 
 Three = tuple[CanonicalParams, CanonicalParams, CanonicalParams]
 
@@ -78,7 +78,7 @@ class Measurer:
             "a": names[0],
             "b": names[1],
             "method": alignment.method,
-            "similarity": {"before": alignment.similarity_before, "after": alignment.similarity},
+            "similarity": similarity(alignment),
             **distances(alignment, self._group),
             "profiles": {way: _curve(between.profile(way, progress)) for way in between.ways},
             "examples": len(self._train[1]),

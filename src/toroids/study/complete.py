@@ -5,13 +5,22 @@ has something of another type, counts as none: whoever runs the study computes i
 reads it shows what else there is.
 """
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from pydantic import TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Result
+from toroids.statistics.row import Plain, Row, alike, read
 from toroids.study.perform.kinds import KINDS
-from toroids.study.shapes import Measured, Shape, alike, fits
+
+T = TypeVar("T", bound=BaseModel)
+Measured = float | None  # where something is not finite a row holds None
+
+
+class Shape(BaseModel):
+    """Fields that are there, and of their types; others may be there, too."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
 
 
 class Summary(Shape):
@@ -82,9 +91,9 @@ class Kept(Stamp):
     """What a task left."""
 
     task: str
-    row: dict[str, Any]
-    inputs: list[str | None] = []
-    weights: str = ""
+    row: Plain
+    inputs: list[str | None] | None = None  # runs that began before results held them have none
+    weights: str | None = None
     seal: str | None = None
 
 
@@ -110,7 +119,7 @@ class Manifest(Stamp):
     """The study, its tasks, and how it was run."""
 
     study: str
-    config: dict[str, Any]
+    config: Plain
     tasks: list[Planned]
     settings: list[str] = []
     failures: list[Failure]
@@ -128,26 +137,45 @@ class Manifest(Stamp):
         return self
 
 
-ROWS: dict[str, Any] = {
-    **{kind.name: kind.result for kind in KINDS.values()},
-    "summary": Summary,
-    "map": Map,
-    "claim": Claim,
-}
-ADAPTERS = {kind: TypeAdapter(shape) for kind, shape in ROWS.items()}
+DERIVED: dict[str, type[Shape]] = {"summary": Summary, "map": Map, "claim": Claim}
 
 
 class Derived(Shape):
     """What follows from the results."""
 
     of: str
-    rows: list[dict[str, Any]]
+    rows: list[Row]
 
     @model_validator(mode="after")
     def _are_complete(self) -> Self:
         if not all(is_complete(str(row.get("kind")), row) for row in self.rows):
             raise ValueError("a row lacks something")
         return self
+
+
+def fitted(shape: type[T], found: Any) -> T | None:
+    """Reads what a file holds; None where it has another shape."""
+    try:
+        return shape.model_validate(found)
+    except ValidationError:
+        return None
+
+
+def result_of(kind: str, found: Any) -> Result | None:
+    """Reads what a task left.
+
+    Args:
+        kind: of the task.
+        found: plain data.
+
+    Returns:
+        The result; None unless every field is there, and of its type.
+    """
+    try:
+        result: Result | None = read(KINDS[kind].result, found) if kind in KINDS else None
+    except ValueError:
+        return None
+    return result
 
 
 def is_complete(kind: str, row: Row) -> bool:
@@ -160,4 +188,6 @@ def is_complete(kind: str, row: Row) -> bool:
     Returns:
         Whether every field is there, and of its type; others may be there, too.
     """
-    return kind in ADAPTERS and fits(ADAPTERS[kind], row)
+    if kind in DERIVED:
+        return fitted(DERIVED[kind], row) is not None
+    return result_of(kind, row) is not None

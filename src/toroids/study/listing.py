@@ -64,5 +64,5 @@ def _listed(folder: Path) -> Listed:
         done = sum(store.result(task) is not None for task in tasks)
     except (ToroidsError, OSError) as error:  # one run must not hide the others
         return Listed(folder, folder.name, 0, 0, 0, finished=False, note=str(error))
-    failed = len(manifest["failures"])
-    return Listed(folder, manifest["study"], len(tasks), done, failed, manifest["finished"])
+    failed = len(manifest.failures)
+    return Listed(folder, manifest.study, len(tasks), done, failed, manifest.finished)

@@ -1,9 +1,10 @@
 """A run as rows: what its tasks left, what follows from it, and how it was run."""
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from toroids.design.config import StudyConfig
 from toroids.design.task import Task, canonical_json
 from toroids.errors import ToroidsError
 from toroids.statistics.derive import derive
-from toroids.statistics.row import Row
-from toroids.study.complete import Derived
+from toroids.statistics.measured import Diverged, Measurement, Network, Result, Training
+from toroids.statistics.row import Plain, Row
+from toroids.study.complete import Derived, Manifest, fitted
 from toroids.study.sealed import DamagedFile, read_sealed, write_sealed
-from toroids.study.shapes import fits
 from toroids.study.store import Store, tasks_of
 
-Found = Mapping[str, Row]
+Found = Mapping[str, Result]
 
 
 @checked
@@ -80,15 +81,15 @@ def rows_of(store: Store, keep: bool = False) -> list[Row]:
     Returns:
         As `read_rows`.
     """
-    manifest = {**store.manifest(), "config": config_of(store).model_dump(mode="json")}
+    manifest, config = store.manifest(), config_of(store).model_dump(mode="json")
     tasks = list(tasks_of(manifest))
     found = {task.id: row for task in tasks if (row := store.result(task)) is not None}
-    measured = measurements(tasks, found)
-    failures = [{"kind": "failed", **failure} for failure in manifest["failures"]]
+    measured = [result.row for result in measurements(tasks, found)]
+    failures = [{"kind": "failed", **failure.model_dump()} for failure in manifest.failures]
     with fitting(store.folder):
-        derived = _derived(store, measured, manifest["config"], keep)
-    rows = [*measured, *failures, *derived]
-    return [{**row, "study": manifest["study"]} for row in [*rows, _run(manifest, tasks, found)]]
+        derived = _derived(store, measured, config, keep)
+    rows = [*measured, *failures, *derived, _run(manifest, config, tasks, found)]
+    return [{**row, "study": manifest.study} for row in rows]
 
 
 def config_of(store: Store) -> StudyConfig:
@@ -104,7 +105,7 @@ def config_of(store: Store) -> StudyConfig:
         ToroidsError: there is no run, or its study is none that this toroids knows.
     """
     try:
-        return StudyConfig.model_validate(store.manifest()["config"])
+        return StudyConfig.model_validate(store.manifest().config)
     except ValidationError as error:
         raise ToroidsError(
             f"`{store.folder}` has a study that this toroids does not know; use the one that "
@@ -112,37 +113,37 @@ def config_of(store: Store) -> StudyConfig:
         ) from error
 
 
-def measurements(tasks: Sequence[Task], found: Found) -> list[Row]:
+def measurements(tasks: Sequence[Task], found: Found) -> list[Result]:
     """Turns results into rows: a network's training and its measurement are one row.
 
     Args:
         tasks: of a study.
-        found: the rows of those that are done, by task.
+        found: the results of those that are done, by task.
 
     Returns:
         One row per group, measured network, diverged network, pair, bend, section and
             trajectory.
     """
     measured = {
-        task.inputs[1]: found[task.id]
-        for task in tasks
-        if task.kind == "measure" and task.id in found
+        task.inputs[1]: one for task in tasks if isinstance(one := found.get(task.id), Measurement)
     }
-    rows = []
+    rows: list[Result] = []
     for task in tasks:
-        row = found.get(task.id)
-        if row is None or task.kind == "measure":
-            continue
-        row = {"task": task.id, **row}
-        if task.kind != "train":
-            rows.append({"kind": task.kind, **row})
-        elif row["ended"] == "diverged":
-            rows.append({"kind": "diverged", **row})
-        elif task.id in measured:
-            also = measured[task.id]
-            seconds = {"seconds": row["seconds"], "measure_seconds": also["seconds"]}
-            rows.append({"kind": "network", **row, **also, **seconds})
+        result = found.get(task.id)
+        if isinstance(result, Training):
+            rows += _of_training(replace(result, task=task.id), measured.get(task.id))
+        elif result is not None and not isinstance(result, Measurement):
+            rows.append(replace(result, task=task.id))
     return rows
+
+
+def _of_training(training: Training, measured: Measurement | None) -> list[Result]:
+    """The row of a network, if it diverged or was measured."""
+    if training.diverged:
+        return [Diverged(**vars(training))]
+    if measured is None:
+        return []
+    return [Network(**{**vars(measured), **vars(training), "measure_seconds": measured.seconds})]
 
 
 def _derived(
@@ -152,10 +153,9 @@ def _derived(
     text = canonical_json([list(measured), config])
     seal = hashlib.sha256(text.encode() + _code()).hexdigest()
     try:
-        kept = read_sealed(store.derived)
-        if fits(Derived, kept) and kept["of"] == seal:
-            rows: list[Row] = kept["rows"]
-            return rows
+        kept = fitted(Derived, read_sealed(store.derived))
+        if kept is not None and kept.of == seal:
+            return kept.rows
     except (DamagedFile, FileNotFoundError):
         pass
     rows = derive(measured, config)
@@ -174,15 +174,16 @@ def _code() -> bytes:
     return digest.digest()
 
 
-def _run(manifest: Mapping[str, Any], tasks: Sequence[Task], found: Found) -> Row:
-    seconds: Counter[str] = Counter()
+def _run(manifest: Manifest, config: Plain, tasks: Sequence[Task], found: Found) -> Row:
+    seconds: defaultdict[str, float] = defaultdict(float)
     for task in tasks:
         if task.id in found:
-            seconds[task.kind] += found[task.id]["seconds"]
-    kept = ("config", "machine", "versions", "engine", "workers", "seconds", "finished")
+            seconds[task.kind] += found[task.id].seconds
+    kept = ("machine", "versions", "engine", "workers", "seconds", "finished")
     return {
         "kind": "run",
-        **{key: manifest[key] for key in kept},
+        "config": config,
+        **{key: getattr(manifest, key) for key in kept},
         "task_seconds": dict(seconds),
         "tasks": dict(Counter(task.kind for task in tasks)),
         "done": len(found),

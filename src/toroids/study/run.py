@@ -11,7 +11,9 @@ from toroids.design.config import StudyConfig
 from toroids.design.task import Task
 from toroids.errors import ToroidsError
 from toroids.files.writing import FULL
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Measurement, Pair, Result, Symmetry, Training
+from toroids.statistics.row import plain
+from toroids.study.complete import Failure
 from toroids.study.engines.engine import Engine, Finished, Job
 from toroids.study.engines.in_process import InProcess
 from toroids.study.plan import Plan, make_plan
@@ -107,11 +109,11 @@ class _Running:
         self.progress, self.retries = progress or (lambda *_: None), retries
         self.begun = time.perf_counter()
         self.by_name = {task.id: task for task in plan.tasks}
-        self.done: dict[str, Row] = {}
+        self.done: dict[str, Result] = {}
         self.seals: dict[str, str | None] = {}  # of the weights that tasks trained
         self.out: set[str] = set()  # tasks that failed, and those that need what is not there
         self.deaths: Counter[str] = Counter()
-        self.failures: list[Row] = []
+        self.failures: list[Failure] = []
 
     def all(self) -> None:
         for task in self.by_name.values():
@@ -173,10 +175,7 @@ class _Running:
 
     def _drop(self, task: Task) -> bool:
         """Gives a task up that needs one that failed, or a network that diverged."""
-        lacking = any(
-            name in self.out or self.done.get(name, {}).get("ended") == "diverged"
-            for name in task.inputs
-        )
+        lacking = any(name in self.out or _diverged(self.done.get(name)) for name in task.inputs)
         if lacking:
             self.out.add(task.id)
         return lacking
@@ -185,7 +184,7 @@ class _Running:
         inputs = [self.by_name[name] for name in task.inputs]
         return Job(
             task,
-            rows=tuple(self.done[name] for name in task.inputs),
+            rows=tuple(plain(self.done[name]) for name in task.inputs),
             weights=tuple(self._weights(task) for task in inputs),
             checkpoint=self.store.checkpoint(task) if task.kind == "train" else None,
         )
@@ -207,7 +206,7 @@ class _Running:
         if finished.outcome is not None:
             self.done[task.id] = self.store.keep(task, finished.outcome, self._sealed(task))
             self.seals[task.id] = self.store.seal(task)
-            self._tell(f"{task.label}: {_described(task, self.done[task.id])}")
+            self._tell(f"{task.label}: {_described(self.done[task.id])}")
             return False
         self.deaths[task.id] += bool(finished.died)
         if finished.died and self.deaths[task.id] <= self.retries:
@@ -216,7 +215,7 @@ class _Running:
         note = finished.error or f"{finished.died.rstrip('.')}, {self.deaths[task.id]} times"
         self.out.add(task.id)
         self.failures.append(
-            {"task": task.id, "task_kind": task.kind, "label": task.label, "note": note}
+            Failure(task=task.id, task_kind=task.kind, label=task.label, note=note)
         )
         self._tell(f"{task.label}: failed: {note}")
         return False
@@ -230,7 +229,7 @@ class _Running:
                 "study": self.config.name,
                 "config": self.config.model_dump(mode="json"),
                 **described(self.by_name.values()),
-                "failures": self.failures,
+                "failures": [failure.model_dump() for failure in self.failures],
                 "machine": f"{platform.machine()}, {platform.system()}",
                 "engine": self.engine.name,
                 "workers": self.engine.slots,
@@ -245,36 +244,42 @@ class _Running:
             first = self.failures[0]
             raise TasksFailed(
                 f"{len(self.failures)} of {len(self.by_name)} tasks failed, the first is "
-                f"{first['label']} ({first['task_kind']}): {first['note'].rstrip('.')}; the others "
+                f"{first.label} ({first.task_kind}): {first.note.rstrip('.')}; the others "
                 "are kept, and the same command tries these again."
             )
         trained = [self.done[n] for n, task in self.by_name.items() if task.kind == "train"]
-        if all(row["ended"] == "diverged" for row in trained):
+        if all(_diverged(row) for row in trained):
             raise ToroidsError("every network of the study diverged; lower the learning rates.")
 
 
-def _described(task: Task, row: Row) -> str:
+def _diverged(found: Result | None) -> bool:
+    """Whether a result is a training without a network."""
+    return isinstance(found, Training) and found.diverged
+
+
+def _described(found: Result) -> str:
     """What a task found, in a few words."""
-    seconds = f"{row['seconds']:.1f} s"
-    if task.kind == "symmetry":
-        return f"symmetries proven to {row['deviation']:.0e}, {seconds}"
-    if task.kind == "train":
-        return f"{_ended(row)}, {seconds}"
-    if task.kind == "measure":
-        return f"test error {row['test_error']:.1%}, {seconds}"
-    if task.kind == "pair":
-        name, shown = next(item for item in _DISTANCES.items() if item[0] in row)
-        return f"{shown} {row[name]['before']:.2f} -> {row[name]['after']:.2f}, {seconds}"
-    return f"{task.kind}, {seconds}"
+    seconds = f"{found.seconds:.1f} s"
+    if isinstance(found, Symmetry):
+        return f"symmetries proven to {found.deviation:.0e}, {seconds}"
+    if isinstance(found, Training):
+        return f"{_ended(found)}, {seconds}"
+    if isinstance(found, Measurement):
+        return f"test error {found.test_error:.1%}, {seconds}"
+    if isinstance(found, Pair):
+        name, shown = next(item for item in _DISTANCES.items() if item[0] in found.measures)
+        moments = found.measures[name]
+        return f"{shown} {moments.before:.2f} -> {moments.after:.2f}, {seconds}"
+    return f"{found.kind}, {seconds}"
 
 
 _DISTANCES = {"hamming": "Hamming distance", "mean_angle": "mean angle"}
 
 
-def _ended(row: Row) -> str:
-    if row["ended"] == "diverged":
-        return f"diverged: {row['note']}"
-    if row["ended"] == "given":
+def _ended(found: Training) -> str:
+    if found.diverged:
+        return f"diverged: {found.note}"
+    if found.ended == "given":
         return "read from its file"
-    ended = {"zero error": "zero train error", "time": "time used"}.get(row["ended"], "budget used")
-    return f"{ended} after {row['epochs']} epochs"
+    ended = {"zero error": "zero train error", "time": "time used"}.get(found.ended, "budget used")
+    return f"{ended} after {found.epochs} epochs"

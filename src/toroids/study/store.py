@@ -15,7 +15,6 @@ and nothing is written among the files of somebody else.
 """
 
 import json
-import math
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,13 +25,13 @@ from typing import Any, Self, TypeAlias
 
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
 
 from toroids.design.task import Outcome, Task
 from toroids.errors import ParamsError, ToroidsError
 from toroids.files.writing import make_folder, temporaries, write_atomically
-from toroids.statistics.row import Row
-from toroids.study.complete import Kept, Manifest, Stamp, is_complete
+from toroids.statistics.measured import Result, Training
+from toroids.statistics.row import Plain, Row, plain
+from toroids.study.complete import Kept, Manifest, Stamp, fitted, result_of
 from toroids.study.sealed import (
     DamagedFile,
     load_network,
@@ -41,7 +40,6 @@ from toroids.study.sealed import (
     seal_of,
     write_sealed,
 )
-from toroids.study.shapes import fits
 
 Seals: TypeAlias = Sequence[str | None]
 # Changes whenever a run written before could not be read, or would be taken for what it is not.
@@ -160,22 +158,22 @@ class Store:
                     "on with; nothing was changed, choose another --out."
                 )
             return
-        if found["format"] != FORMAT:
+        if found.format != FORMAT:
             raise ToroidsError(
-                f"`{self.folder}` has format {found['format']}, this toroids writes {FORMAT}; "
+                f"`{self.folder}` has format {found.format}, this toroids writes {FORMAT}; "
                 "nothing was changed, choose another --out."
             )
         now = versions()
-        changed = [name for name in DECISIVE if found["versions"].get(name) != now[name]]
+        changed = [name for name in DECISIVE if found.versions.get(name) != now[name]]
         if changed:
             name = changed[0]
             raise ToroidsError(
-                f"`{self.folder}` was computed with {name} {found['versions'].get(name)}, this is "
+                f"`{self.folder}` was computed with {name} {found.versions.get(name)}, this is "
                 f"{name} {now[name]}, and their numbers do not mix; nothing was changed, choose "
                 "another --out or install that version."
             )
 
-    def _stamp(self) -> dict[str, Any] | None:
+    def _stamp(self) -> Stamp | None:
         """Finds out which versions wrote the run: its manifest says so, and every result."""
         results = self.folder / RESULTS
         candidates = [self.folder / MANIFEST, *(sorted(results.glob("*.json")))]
@@ -184,8 +182,7 @@ class Store:
                 found = read_sealed(path)
             except (DamagedFile, FileNotFoundError):
                 continue
-            if fits(Stamp, found):
-                stamp: dict[str, Any] = found
+            if (stamp := fitted(Stamp, found)) is not None:
                 return stamp
         return None
 
@@ -198,7 +195,9 @@ class Store:
         """The file of what follows from the results."""
         return self.folder / DERIVED
 
-    def result(self, task: Task, thorough: bool = False, inputs: Seals | None = None) -> Row | None:
+    def result(
+        self, task: Task, thorough: bool = False, inputs: Seals | None = None
+    ) -> Result | None:
         """Reads what a task left.
 
         Args:
@@ -207,56 +206,60 @@ class Store:
             inputs: checksums of the weights that the task takes, where they are known.
 
         Returns:
-            Its row; None where the task is still to be done, because its result or the weights that
+            Its result; None where the task is to be done, because its result or the weights that
             belong to it are missing or not whole, or were computed from other weights.
         """
         found = self._found(task)
-        if found is None or (inputs is not None and found.get("inputs", inputs) != list(inputs)):
+        if found is None:
+            return None
+        kept, result = found
+        if None not in (inputs, kept.inputs) and kept.inputs != list(inputs or ()):
             return None
         try:
-            if thorough and "weights" in found:
-                load_network(self.folder / NETWORKS / found["weights"], found.get("seal"))
+            if thorough and kept.weights is not None:
+                load_network(self.folder / NETWORKS / kept.weights, kept.seal)
         except (ParamsError, DamagedFile, FileNotFoundError):
             return None
-        row: Row = found["row"]
-        return row
+        return result
 
-    def results(self, tasks: Iterable[Task]) -> Iterator[Row]:
+    def results(self, tasks: Iterable[Task]) -> Iterator[Result]:
         """Yields what those of some tasks left that are done, without a look for the others."""
         there = {path.name for path in (self.folder / RESULTS).glob("*.json")}
         for task in tasks if there else ():
-            if self._result(task).name in there and (row := self.result(task)) is not None:
-                yield row
+            if self._result(task).name in there and (found := self.result(task)) is not None:
+                yield found
 
-    def _found(self, task: Task) -> dict[str, Any] | None:
+    def _found(self, task: Task) -> tuple[Kept, Result] | None:
         """Reads a result, unless it is missing, not whole, or of another task."""
         try:
             found = read_sealed(self._result(task))
         except (DamagedFile, FileNotFoundError):
             return None
-        if not fits(Kept, found) or found["task"] != task.id:
+        kept = fitted(Kept, found)
+        if kept is None or kept.task != task.id:
             return None
-        row = found["row"]
-        trained = task.kind != "train" or "weights" in found or row.get("ended") == "diverged"
-        return found if trained and is_complete(task.kind, row) else None
+        result = result_of(task.kind, kept.row)
+        lacking = isinstance(result, Training) and kept.weights is None and not result.diverged
+        return None if result is None or lacking else (kept, result)
 
     def _result(self, task: Task) -> Path:
         return self.folder / RESULTS / f"{task.id}.json"
 
     def seal(self, task: Task) -> str | None:
         """The checksum of the weights that a task trained, or None where there are none."""
-        found = self._found(task) or {}
-        if "weights" not in found:
+        found = self._found(task)
+        if found is None or found[0].weights is None:
             return None
         # runs that began before results held it have it in the weights alone
-        return found.get("seal") or seal_of(self.folder / NETWORKS / found["weights"])
+        return found[0].seal or seal_of(self.folder / NETWORKS / found[0].weights)
 
     def weights(self, task: Task) -> Path | None:
         """Names the file of the network that a task trained, or None where there is none."""
-        found = self._found(task) or {}
-        return self.folder / NETWORKS / found["weights"] if "weights" in found else None
+        found = self._found(task)
+        weights = None if found is None else found[0].weights
+        return None if weights is None else self.folder / NETWORKS / weights
 
-    def keep(self, task: Task, outcome: Outcome, inputs: Seals = ()) -> Row:
+    def keep(self, task: Task, outcome: Outcome, inputs: Seals = ()) -> Result:
         """Writes what a task left: first the weights, then the row that vouches for them.
 
         Args:
@@ -265,10 +268,18 @@ class Store:
             inputs: checksums of the weights that it took.
 
         Returns:
-            The row as a reader will get it.
+            The result as a reader will get it.
+
+        Raises:
+            ToroidsError: it is none of its kind.
         """
-        row: Row = plain(outcome.row)
-        content: dict[str, Any] = {"task": task.id, "format": FORMAT, "versions": versions()}
+        row: Plain = plain(outcome.row)
+        result = result_of(task.kind, row)
+        if result is None:
+            raise ToroidsError(
+                f"the task {task.label} left no result of the kind {task.kind}; report this."
+            )
+        content: Plain = {"task": task.id, "format": FORMAT, "versions": versions()}
         content |= {"inputs": list(inputs), "row": row}
         if outcome.params is not None:
             name = f"{outcome.row['name']}-{task.id.rpartition('-')[2][:8]}.safetensors"
@@ -276,14 +287,14 @@ class Store:
             content["weights"] = name
         write_sealed(self._result(task), content)
         self.checkpoint(task).unlink(missing_ok=True)
-        return row
+        return result
 
     def describe(self, manifest: Mapping[str, Any]) -> None:
         """Writes the manifest: the study, its tasks, how it was run."""
         stamp = {"format": FORMAT, "versions": versions()}
         write_sealed(self.folder / MANIFEST, plain({**manifest, **stamp}))
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Reads the manifest.
 
         Returns:
@@ -311,11 +322,11 @@ class Store:
                 f"`{self.folder}` has format {written}, this toroids reads {FORMAT}; use "
                 "the toroids that wrote it."
             )
-        if not fits(Manifest, found):
+        manifest = fitted(Manifest, found)
+        if manifest is None:
             raise DamagedFile(
                 f"`{self.folder / MANIFEST}` does not describe a run; run the study again."
             )
-        manifest: dict[str, Any] = found
         return manifest
 
     def _is_old(self) -> bool:
@@ -327,14 +338,13 @@ class Store:
         write_atomically(self.folder / ROWS, "".join(lines).encode())
 
 
-def tasks_of(manifest: Mapping[str, Any]) -> Iterator[Task]:
+def tasks_of(manifest: Manifest) -> Iterator[Task]:
     """Yields the tasks that a manifest lists, in order."""
-    texts = manifest.get("settings", ())
-    for task in manifest["tasks"]:
-        settings = task["settings"]
+    for task in manifest.tasks:
+        settings = task.settings
         # runs that began before the texts had a list of their own have them in the tasks
-        text = settings if isinstance(settings, str) else texts[settings]
-        yield Task(task["kind"], task["label"], text, tuple(task["inputs"]))
+        text = settings if isinstance(settings, str) else manifest.settings[settings]
+        yield Task(task.kind, task.label, text, tuple(task.inputs))
 
 
 def described(tasks: Iterable[Task]) -> dict[str, list[Any]]:
@@ -357,16 +367,3 @@ def versions() -> dict[str, str]:
     installed = {name: version(name) for name in DECISIVE}
     # with the build, "+cpu" or "+cu130", which not every wheel of PyTorch says in its metadata
     return {"python": platform.python_version(), **installed, "torch": str(torch.__version__)}
-
-
-def plain(value: Any) -> Any:
-    """Turns tensors and tuples into lists, and numbers that are not finite into None."""
-    if isinstance(value, Tensor):
-        return plain(value.tolist())
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -1,16 +1,16 @@
 """Rows as tidy tables: one line per value, plain columns, for data frames and spreadsheets."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from toroids.arguments.checked import checked
 from toroids.design.task import canonical_json
 from toroids.errors import DataError
-from toroids.statistics.row import Row
-from toroids.study.perform.kind import columns
+from toroids.statistics.measured import Result
+from toroids.statistics.row import Plain, Row, read
+from toroids.study.perform.kind import Kind
 from toroids.study.perform.kinds import KINDS
 
-Table = list[dict[str, Any]]
+Table = list[Plain]
 
 
 @checked
@@ -28,13 +28,13 @@ def make_tables(rows: Sequence[Row]) -> dict[str, Table]:
         A table without lines is left out.
 
     Raises:
-        DataError: something else than rows.
+        DataError: something else than whole rows.
 
     Example:
         >>> from toroids.study.tables import make_tables
-        >>> row = {"kind": "symmetry", "architecture": "mlp", "dimension": 3, "seconds": 0.5}
-        >>> make_tables([row])["symmetries"][0]["dimension"]
-        3
+        >>> row = {"kind": "claim", "claim": "R1", "architecture": "mlp", "effects": []}
+        >>> make_tables([row])["claims"][0]["claim"]
+        'R1'
     """
     if isinstance(rows, str) or not all("kind" in row for row in rows):
         raise DataError("these are no rows of a run; pass what read_rows(folder) gives.")
@@ -43,13 +43,15 @@ def make_tables(rows: Sequence[Row]) -> dict[str, Table]:
         of_kind.setdefault(row["kind"], []).append(row)
 
     def lines(kind: str, *keys: str) -> Table:
-        return [columns(row, keys) for row in of_kind.get(kind, [])]
+        return [_columns(row, keys) for row in of_kind.get(kind, [])]
 
     tables: dict[str, Table] = {}
     for kind in sorted(KINDS.values(), key=lambda kind: kind.measure is None):
         for name, lines_of in kind.tables.items():
-            found = of_kind.get(kind.row or kind.name, [])
-            tables.setdefault(name, []).extend(line for row in found for line in lines_of(row))
+            found = of_kind.get(shape.kind if (shape := kind.row) else kind.name, [])
+            table = tables.setdefault(name, [])
+            for row in found:
+                table += lines_of(_measured(kind, row))
     tables |= {
         "summaries": lines("summary", *_SUMMARY),
         "maps": [line for row in of_kind.get("map", []) for line in _map(row)],
@@ -69,12 +71,27 @@ _SUMMARY = (
 )  # fmt: skip
 
 
-def _map(row: Row) -> Iterator[dict[str, Any]]:
-    where = columns(row, ("architecture", "moment", "measure", "stress"))
+def _measured(kind: Kind, row: Row) -> Result:
+    try:
+        result: Result = read(kind.row or kind.result, row)
+    except ValueError as error:
+        raise DataError(
+            f"a row of kind {row['kind']} is not whole; pass what read_rows(folder) gives."
+        ) from error
+    return result
+
+
+def _columns(row: Row, keys: Sequence[str]) -> Plain:
+    """Some columns of a row; None where it lacks one."""
+    return {key: row.get(key) for key in keys}
+
+
+def _map(row: Row) -> Iterator[Plain]:
+    where = _columns(row, ("architecture", "moment", "measure", "stress"))
     for name, x, y in zip(row["names"], row["x"], row["y"], strict=True):
         yield where | {"name": name, "x": x, "y": y}
 
 
-def _run(row: Row) -> dict[str, Any]:
-    plain = columns(row, ("study", "machine", "engine", "workers", "seconds", "done", "finished"))
+def _run(row: Row) -> Plain:
+    plain = _columns(row, ("study", "machine", "engine", "workers", "seconds", "done", "finished"))
     return plain | {key: canonical_json(row[key]) for key in ("config", "versions", "tasks")}

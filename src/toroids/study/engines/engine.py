@@ -6,7 +6,7 @@ from typing import Protocol, Self
 
 from toroids.design.task import Outcome, Task
 from toroids.errors import ToroidsError
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain
 
 # What a worker calls with (task, rows, networks): a function by its module and its name.
 PERFORM = "toroids.study.perform.perform:perform"
@@ -25,7 +25,7 @@ class Job:
     """
 
     task: Task
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Plain, ...] = ()
     weights: tuple[Path | None, ...] = ()
     checkpoint: Path | None = None
 

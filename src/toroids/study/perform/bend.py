@@ -15,17 +15,12 @@ from toroids.landscape.greedy_order import Greedy
 from toroids.landscape.orders import flip_profile
 from toroids.landscape.profile import profile
 from toroids.params import Params
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Bend, Curve
+from toroids.statistics.row import plain
 from toroids.study.perform.architecture import Architecture
 from toroids.study.perform.kind import Kind
-from toroids.study.perform.pair import (
-    barriers,
-    curve_row,
-    flips,
-    profiles,
-)
+from toroids.study.perform.pair import barriers, curve_of, flips, profiles
 from toroids.study.perform.setting import Setting
-from toroids.study.shapes import OfPair
 
 # Learning rate of a bend on the hypercube. On pairs of width 101 from SGD, Adam, replicated SGD and
 # adversarial starts it gave lower barriers than 0.05: 5.0 to 6.5 against 6.5 to 8.0 %.
@@ -36,7 +31,7 @@ BIT_RATE = 0.02
 FITTED = 10
 
 
-def bend(setting: Setting, networks: Sequence[Params]) -> Row:
+def bend(setting: Setting, networks: Sequence[Params]) -> Bend:
     """Joins two aligned networks over a trained bend.
 
     Args:
@@ -55,31 +50,31 @@ def bend(setting: Setting, networks: Sequence[Params]) -> Row:
     points = 2 * setting["profiles"]["points"] - 1
     if setting.group.binary:
         path = connect(landscape, a, b, BendRecipe(steps, BIT_RATE), points=points)
-        return {
-            "profiles": {
-                "bend": _random_flips(setting, a, path.bend, b),
-                "bend_greedy": _greedy_flips(setting, a, path.bend, b),
-            }
+        found = {
+            "bend": _random_flips(setting, a, path.bend, b),
+            "bend_greedy": _greedy_flips(setting, a, path.bend, b),
         }
+        return Bend(**setting.labels(), profiles=found)
     straight = replace(landscape, on=None)
     path = connect(straight, a, b, BendRecipe(steps), points=points)
-    return {"profiles": {"bend": curve_row(profile(straight, path, points))}}
+    along = {"bend": curve_of(profile(straight, path, points))}
+    return Bend(**setting.labels(), profiles=along)
 
 
-def _random_flips(setting: Setting, *corners: Params) -> Row:
+def _random_flips(setting: Setting, *corners: Params) -> Curve:
     """The mean profile through corners of the hypercube, over several random orders of flips."""
     asked = setting["profiles"]
     return _along(setting, corners, asked["orders"], asked["points"])
 
 
-def _greedy_flips(setting: Setting, *corners: Params) -> Row:
+def _greedy_flips(setting: Setting, *corners: Params) -> Curve:
     """The profile through corners of the hypercube in an order that is greedy by error."""
     blocks = setting["profiles"]["blocks"]
     # two points per block: within a block the error rises and falls
     return _along(setting, corners, Greedy(1, blocks), 2 * blocks + 1)
 
 
-def _along(setting: Setting, corners: Sequence[Params], orders: int | Greedy, points: int) -> Row:
+def _along(setting: Setting, corners: Sequence[Params], orders: int | Greedy, points: int) -> Curve:
     """One profile through several corners, each part of which takes the same share of t."""
     parts = [
         flip_profile(setting.landscape, a, b, orders, points)
@@ -93,14 +88,14 @@ def _along(setting: Setting, corners: Sequence[Params], orders: int | Greedy, po
     times = [(part.t + number) / len(parts) for number, part in enumerate(parts)]
     curves = joint("curves")
     ends = torch.maximum(curves[:, 0], curves[:, -1])
-    return {
-        "t": torch.cat([times[0], *(t[1:] for t in times[1:])]),
-        "error": joint("error"),
-        "error_stderr": joint("error_stderr"),
-        "loss": joint("loss"),
-        "barrier": float((curves.max(dim=1).values - ends).mean()),
-        "orders": len(curves),
-    }
+    return Curve(
+        t=plain(torch.cat([times[0], *(t[1:] for t in times[1:])])),
+        error=plain(joint("error")),
+        error_stderr=plain(joint("error_stderr")),
+        loss=plain(joint("loss")),
+        barrier=plain((curves.max(dim=1).values - ends).mean()),
+        orders=len(curves),
+    )
 
 
 def _passes(setting: Setting) -> list[Passes]:
@@ -125,7 +120,7 @@ def _plan(architecture: Architecture) -> Iterator[Task]:
 KIND = Kind(
     "bend",
     "training a bend between two networks",
-    OfPair,
+    Bend,
     lambda asked: asked.within(2, asked.config.bends.count),
     _plan,
     _passes,

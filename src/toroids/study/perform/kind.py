@@ -7,11 +7,12 @@ from typing import Any, TypeAlias
 from toroids.design.task import Task
 from toroids.evaluation.passes import Passes
 from toroids.params import Params
-from toroids.statistics.row import Row
+from toroids.statistics.measured import OfNetwork, OfPair, Result
+from toroids.statistics.row import Part, Plain
 from toroids.study.perform.architecture import Architecture, Asked
 from toroids.study.perform.setting import Setting
 
-Lines: TypeAlias = Iterator[dict[str, Any]]
+Lines: TypeAlias = Iterator[Plain]
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,14 @@ class Kind:
     Attributes:
         name: of the kind.
         words: what it does, as a person reads it.
-        result: the shape of what it leaves, for pydantic.
+        result: the type of what it leaves, or a union of such.
         count: how many of them a study asks for on an architecture.
         plan: makes them, in order.
         passes: what the time of one goes into, as far as that is known.
         measure: measures networks, where it is a measurement: the group comes first among its
             inputs.
         tables: by the name of a table, the lines of one row.
-        row: the kind of the row that it becomes; its own name when empty.
+        row: the type of the row that it becomes, where that is another one.
     """
 
     name: str
@@ -37,27 +38,27 @@ class Kind:
     count: Callable[[Asked], int]
     plan: Callable[[Architecture], Iterator[Task]]
     passes: Callable[[Setting], list[Passes] | None]
-    measure: Callable[[Setting, Sequence[Params]], Row] | None = None
-    tables: Mapping[str, Callable[[Row], Lines]] = field(default_factory=dict)
-    row: str = ""
+    measure: Callable[[Setting, Sequence[Params]], Result] | None = None
+    tables: Mapping[str, Callable[[Any], Lines]] = field(default_factory=dict)
+    row: type[Result] | None = None
 
 
-def columns(row: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """Some columns of a row; None where it lacks one."""
-    return {key: row.get(key) for key in keys}
+def columns(row: Result, keys: Sequence[str]) -> Plain:
+    """Some fields of a row as columns of a table."""
+    return {key: getattr(row, key) for key in keys}
 
 
-def of_network(row: Row) -> dict[str, Any]:
+def of_network(row: OfNetwork) -> Plain:
     """The columns that say which network a line is of."""
     return columns(row, ("name", "architecture", "solver", "seed"))
 
 
-def of_pair(row: Row) -> dict[str, Any]:
+def of_pair(row: OfPair) -> Plain:
     """The columns that say which two networks a line is of."""
     return columns(row, ("a", "b", "architecture", "solver_a", "solver_b"))
 
 
-def along(curve: Mapping[str, Any], keys: Sequence[str]) -> Lines:
+def along(curve: Part, keys: Sequence[str]) -> Lines:
     """One line per point of a curve."""
-    for values in zip(*(curve[key] for key in keys), strict=True):
+    for values in zip(*(getattr(curve, key) for key in keys), strict=True):
         yield dict(zip(keys, values, strict=True))

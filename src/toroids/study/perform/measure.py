@@ -1,9 +1,6 @@
 """Measures one network: its errors, and how flat its surroundings are."""
 
 from collections.abc import Iterator, Sequence
-from typing import Self
-
-from pydantic import Field, model_validator
 
 from toroids.canonical.form import canonicalize
 from toroids.design.task import Task
@@ -11,40 +8,14 @@ from toroids.evaluation.evaluate import evaluate
 from toroids.evaluation.passes import Passes
 from toroids.landscape.flatness import local_energy
 from toroids.params import Params
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Flatness, Measurement, Network
+from toroids.statistics.row import plain
 from toroids.study.perform.architecture import Architecture
 from toroids.study.perform.kind import Kind, Lines, along, columns, of_network
 from toroids.study.perform.setting import Setting
-from toroids.study.shapes import Measured, OfNetwork, Shape, alike
 
 
-class Flatness(Shape):
-    """How the error grows with noise."""
-
-    sigma: list[float] = Field(min_length=1)
-    increase: list[Measured]
-    stderr: list[Measured]
-    samples: int
-
-    @model_validator(mode="after")
-    def _are_as_long(self) -> Self:
-        alike(self.sigma, self.increase, self.stderr)
-        return self
-
-
-class Measurement(OfNetwork):
-    """Errors and flatness of a network."""
-
-    train_error: Measured
-    train_loss: Measured
-    test_error: Measured
-    test_error_stderr: Measured
-    test_loss: Measured
-    flatness: Flatness
-    notes: list[str]
-
-
-def measure(setting: Setting, networks: Sequence[Params]) -> Row:
+def measure(setting: Setting, networks: Sequence[Params]) -> Measurement:
     """Measures errors and flatness of one network.
 
     Args:
@@ -62,20 +33,21 @@ def measure(setting: Setting, networks: Sequence[Params]) -> Row:
     canonical = canonicalize(setting.group, params)
     sigmas, samples = tuple(flatness["sigmas"]), flatness["samples"]
     energy = local_energy(landscape, canonical, sigmas, samples)
-    return {
-        "train_error": train.error,
-        "train_loss": train.loss,
-        "test_error": test.error,
-        "test_error_stderr": test.error_stderr,
-        "test_loss": test.loss,
-        "flatness": {
-            "sigma": energy.sigma,
-            "increase": energy.increase,
-            "stderr": energy.stderr,
-            "samples": energy.samples,
-        },
-        "notes": canonical.notes,
-    }
+    return Measurement(
+        **setting.labels(),
+        train_error=plain(train.error),
+        train_loss=plain(train.loss),
+        test_error=plain(test.error),
+        test_error_stderr=plain(test.error_stderr),
+        test_loss=plain(test.loss),
+        flatness=Flatness(
+            sigma=plain(energy.sigma),
+            increase=plain(energy.increase),
+            stderr=plain(energy.stderr),
+            samples=energy.samples,
+        ),
+        notes=list(canonical.notes),
+    )
 
 
 def _passes(setting: Setting) -> list[Passes]:
@@ -84,23 +56,23 @@ def _passes(setting: Setting) -> list[Passes]:
     return [Passes(forward=len(asked["sigmas"]) * asked["samples"] + 2 + test)]
 
 
-def _network(row: Row) -> Lines:
-    settings = columns(row["config"], ("method", "lr", "batch_size", "weight_decay"))
+def _network(row: Network) -> Lines:
+    keys = ("method", "lr", "batch_size", "weight_decay")
+    settings = {key: row.config.get(key) for key in keys}
     measured = ("ended", "epochs", "gradient_steps", "train_error", "train_loss", "test_error")
     errors = ("test_error_stderr", "test_loss", "seconds", "measure_seconds")
-    notes = {"notes": "; ".join(row["notes"])}
+    notes = {"notes": "; ".join(row.notes)}
     yield of_network(row) | settings | columns(row, measured + errors) | notes
 
 
-def _training(row: Row) -> Lines:
-    for epoch in row["history"]:
-        yield of_network(row) | epoch
+def _training(row: Network) -> Lines:
+    for epoch in row.history:
+        yield of_network(row) | plain(epoch)
 
 
-def _flatness(row: Row) -> Lines:
-    flatness = row["flatness"]
-    for line in along(flatness, ("sigma", "increase", "stderr")):
-        yield of_network(row) | line | {"samples": flatness["samples"]}
+def _flatness(row: Network) -> Lines:
+    for line in along(row.flatness, ("sigma", "increase", "stderr")):
+        yield of_network(row) | line | {"samples": row.flatness.samples}
 
 
 def _plan(architecture: Architecture) -> Iterator[Task]:
@@ -119,5 +91,5 @@ KIND = Kind(
     _passes,
     measure,
     {"networks": _network, "training": _training, "flatness": _flatness},
-    row="network",  # with how it was trained
+    row=Network,  # with how it was trained
 )

@@ -1,8 +1,9 @@
 """Measures two networks: how far apart they are, and what lies between them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from math import comb
+from typing import Any
 
 from toroids.align.alignment import Alignment, align
 from toroids.align.loss import LABELS, STEPS
@@ -17,53 +18,18 @@ from toroids.landscape.orders import FlipProfile
 from toroids.landscape.parts import PARTS
 from toroids.landscape.profile import Profile
 from toroids.params import Params
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Curve, Layer, Moments, OfPair, Pair
+from toroids.statistics.row import plain
 from toroids.study.perform.architecture import Architecture, Network
 from toroids.study.perform.kind import Kind, Lines, along, of_pair
 from toroids.study.perform.setting import Setting
-from toroids.study.shapes import Measured, OfPair, Shape
 from toroids.symmetry.group import SymmetryGroup
 
 # A step of an alignment by the loss, its share of the start and of judging, in trainings' steps.
 LEARNED_STEPS = 3 * STEPS
 
 
-class Moments(Shape):
-    """A quantity before and after alignment."""
-
-    before: Measured
-    after: Measured
-
-
-class Layer(Moments):
-    """The distance of two networks in one space."""
-
-    space: str
-
-
-class Pair(OfPair):
-    """How far apart two networks are."""
-
-    method: str
-    similarity: Moments
-    layers: list[Layer]
-    notes: list[str]
-
-
-class RealPair(Pair):
-    """Distances on the toroid."""
-
-    distance: Moments
-    mean_angle: Moments
-
-
-class BinaryPair(Pair):
-    """Distances on the hypercube."""
-
-    hamming: Moments
-
-
-def pair(setting: Setting, networks: Sequence[Params]) -> Row:
+def pair(setting: Setting, networks: Sequence[Params]) -> Pair:
     """Measures distances before and after alignment and, where they are asked for, profiles.
 
     Args:
@@ -78,49 +44,53 @@ def pair(setting: Setting, networks: Sequence[Params]) -> Row:
     """
     a, b = networks
     alignment = align(setting.group, b, to=a, method=setting["alignment"])
-    row: Row = {
-        "method": alignment.method,
-        "similarity": {"before": alignment.similarity_before, "after": alignment.similarity},
+    curves, notes = {}, []
+    if setting["profiles"] is not None:
+        between = Between(setting.landscape, alignment, a, b, **setting["profiles"])
+        for way in between.ways:
+            try:
+                curves[way] = curve_of(between.profile(way))
+            except ParamsError as error:  # two antipodal units: no geodesic is the shortest
+                notes.append(f"no {way}: {error}")
+    return Pair(
+        **setting.labels(),
+        method=alignment.method,
+        similarity=similarity(alignment),
         **distances(alignment, setting.group),
-        "profiles": {},
-        "notes": [],
-    }
-    if setting["profiles"] is None:
-        return row
-    between = Between(setting.landscape, alignment, a, b, **setting["profiles"])
-    for way in between.ways:
-        try:
-            row["profiles"][way] = curve_row(between.profile(way))
-        except ParamsError as error:  # two antipodal units: no geodesic is the shortest
-            row["notes"].append(f"no {way}: {error}")
-    return row
+        profiles=curves,
+        notes=notes,
+    )
 
 
-def distances(alignment: Alignment, group: SymmetryGroup) -> Row:
-    """How far apart two networks are before and after alignment, in every measure that applies."""
+def similarity(alignment: Alignment) -> Moments:
+    """The alignment's similarities."""
+    return Moments(before=plain(alignment.similarity_before), after=plain(alignment.similarity))
+
+
+def distances(alignment: Alignment, group: SymmetryGroup) -> dict[str, Any]:
+    """The fields of a pair that say how far apart two networks are, by measure and by layer."""
     a, manifold = alignment.reference, manifold_of(group)
-    moments = {"before": alignment.start, "after": alignment.params}
-    found = {moment: manifold.measures(a, b) for moment, b in moments.items()}
-    layers = {moment: manifold.distances(a, b) for moment, b in moments.items()}
+    both = (alignment.start, alignment.params)
+    measures, layers = (
+        [plain(measured(a, b)) for b in both]
+        for measured in (manifold.measures, manifold.distances)
+    )
+
+    def moments(found: list[dict[str, float | None]]) -> dict[str, Moments]:
+        return {name: Moments(before=found[0][name], after=found[1][name]) for name in found[1]}
+
+    by_space = moments(layers).items()
     return {
-        **{name: {moment: found[moment][name] for moment in moments} for name in found["after"]},
-        "layers": [
-            {"space": name, **{moment: layers[moment][name] for moment in moments}}
-            for name in layers["after"]
-        ],
+        **moments(measures),
+        "layers": [Layer(space=name, **vars(distance)) for name, distance in by_space],
     }
 
 
-def curve_row(curve: Profile | FlipProfile) -> Row:
-    """Writes a profile as plain data."""
-    row = {
-        "t": curve.t,
-        "error": curve.error,
-        "error_stderr": curve.error_stderr,
-        "loss": curve.loss,
-        "barrier": curve.barrier,
-    }
-    return row | ({"orders": len(curve.curves)} if isinstance(curve, FlipProfile) else {})
+def curve_of(curve: Profile | FlipProfile) -> Curve:
+    """Takes of a profile what a row holds of it."""
+    names = ("t", "error", "error_stderr", "loss", "barrier")
+    orders = len(curve.curves) if isinstance(curve, FlipProfile) else None
+    return Curve(**{name: plain(getattr(curve, name)) for name in names}, orders=orders)
 
 
 def _passes(setting: Setting) -> list[Passes]:
@@ -136,37 +106,35 @@ def _passes(setting: Setting) -> list[Passes]:
     return [setting.along((len(WAYS) + len(PARTS) + 1) * asked["points"]), learned]
 
 
-def flips(asked: Row, corners: int, random: int) -> int:
+def flips(asked: Mapping[str, int], corners: int, random: int) -> int:
     """Points of some profiles in random orders of flips and of one in a greedy order."""
     greedy = 2 * asked["blocks"] + 1
-    points: int = (corners - 1) * (random * asked["orders"] * asked["points"] + greedy)
-    return points
+    return (corners - 1) * (random * asked["orders"] * asked["points"] + greedy)
 
 
-def _pair(row: Row) -> Lines:
+def _pair(row: Pair) -> Lines:
     moments = {
-        f"{measure}_{moment}": row[measure][moment]
-        for measure in ("similarity", "distance", "mean_angle", "hamming")
-        if measure in row
-        for moment in ("before", "after")
+        f"{measure}_{moment}": value
+        for measure, moments in {"similarity": row.similarity, **row.measures}.items()
+        for moment, value in plain(moments).items()
     }
-    yield of_pair(row) | {"method": row["method"]} | moments | {"seconds": row["seconds"]}
+    yield of_pair(row) | {"method": row.method} | moments | {"seconds": row.seconds}
 
 
-def _layers(row: Row) -> Lines:
-    for layer in row["layers"]:
-        yield of_pair(row) | layer
+def _layers(row: Pair) -> Lines:
+    for layer in row.layers:
+        yield of_pair(row) | plain(layer)
 
 
-def barriers(row: Row) -> Lines:
+def barriers(row: OfPair) -> Lines:
     """One line per path."""
-    for path, curve in row["profiles"].items():
-        yield of_pair(row) | {"path": path, "barrier": curve["barrier"]}
+    for path, curve in row.profiles.items():
+        yield of_pair(row) | {"path": path, "barrier": curve.barrier}
 
 
-def profiles(row: Row) -> Lines:
+def profiles(row: OfPair) -> Lines:
     """One line per point of a path."""
-    for path, curve in row["profiles"].items():
+    for path, curve in row.profiles.items():
         for line in along(curve, ("t", "error", "error_stderr", "loss")):
             yield of_pair(row) | {"path": path} | line
 
@@ -216,7 +184,7 @@ def _across(
 KIND = Kind(
     "pair",
     "aligning two networks, their distance and barriers",
-    RealPair | BinaryPair,
+    Pair,
     lambda asked: comb(asked.count, 2),
     _plan,
     _passes,

@@ -11,17 +11,17 @@ import torch
 from toroids.design.task import Outcome, Task
 from toroids.errors import ToroidsError
 from toroids.params import Params
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Result, Symmetry, Training
+from toroids.statistics.row import Plain, plain, read
 from toroids.study.perform.kinds import KINDS
 from toroids.study.perform.setting import Setting
 from toroids.study.perform.symmetry import symmetry
 from toroids.study.perform.train import train
-from toroids.study.store import plain
 
 
 def perform(
     task: Task,
-    rows: Sequence[Row] = (),
+    rows: Sequence[Plain] = (),
     networks: Sequence[Params | None] = (),
     checkpoint: Path | None = None,
 ) -> Outcome:
@@ -40,12 +40,15 @@ def perform(
         ToroidsError: the task cannot be done.
     """
     begun = time.perf_counter()
-    setting = Setting(json.loads(task.settings), rows)
+    group = read(Symmetry, rows[0]) if rows else None  # of a measurement, the first input
+    trained = [read(Training, row) for row in rows[1:]]
+    setting = Setting(json.loads(task.settings), group, trained)
     measure = KINDS[task.kind].measure if task.kind in KINDS else None
+    params: Params | None = None
     if task.kind == "symmetry":
-        outcome = Outcome(symmetry(setting))
+        result: Result = symmetry(setting)
     elif task.kind == "train":
-        outcome = train(setting, checkpoint)
+        result, params = train(setting, checkpoint)
     elif measure is not None:
         device = torch.device(setting.device)
         moved = [
@@ -53,8 +56,7 @@ def perform(
             for network in networks
             if network is not None
         ]
-        outcome = Outcome({**setting.labels(), **measure(setting, moved)})
+        result = measure(setting, moved)
     else:
         raise ToroidsError(f"there is no kind of task {task.kind!r}; choose from {tuple(KINDS)}.")
-    row = {**outcome.row, "seconds": time.perf_counter() - begun}
-    return replace(outcome, row=plain(row))
+    return Outcome(plain(replace(result, seconds=time.perf_counter() - begun)), params)

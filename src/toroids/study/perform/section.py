@@ -1,9 +1,10 @@
 """Measures the error on the plane through three networks, aligned to the first."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Self
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from toroids.align.alignment import align
 from toroids.design.task import Task
@@ -11,37 +12,48 @@ from toroids.evaluation.passes import Passes
 from toroids.landscape.median import median_section
 from toroids.landscape.section import section as plane_section
 from toroids.params import Params
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Result
+from toroids.statistics.row import Measured, Real, Whole, alike, plain
 from toroids.study.perform.architecture import Architecture
 from toroids.study.perform.kind import Kind, Lines
 from toroids.study.perform.setting import Setting
-from toroids.study.shapes import Grid, Measured, OfThree, Three, Two, alike
+from toroids.study.shapes import Grid, Three, Two, grid
 
 
-class Plane(OfThree, Grid):
+@dataclass(frozen=True, kw_only=True)
+class Section(Result):
+    """The error between three networks."""
+
+    kind: ClassVar[str] = "section"
+    networks: Annotated[list[str], Three]
+    solvers: Annotated[list[str], Three]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane(Section, Grid):
     """The error on the plane through three networks."""
 
     points: Annotated[list[Two], Three]
+    errors: list[Measured] | None = None
 
 
-class Faces(OfThree):
+@dataclass(frozen=True, kw_only=True)
+class Faces(Section):
     """The error on the faces around the median of three binary networks."""
 
-    faces: Annotated[list[Annotated[list[int], Field(min_length=2, max_length=2)]], Three]
-    distances: Annotated[list[Annotated[list[float], Field(min_length=1)]], Three]
+    faces: Annotated[list[Annotated[list[Whole], Field(min_length=2, max_length=2)]], Three]
+    distances: Annotated[list[Annotated[list[Real], Field(min_length=1)]], Three]
     error: Annotated[list[list[list[Measured]]], Three]
 
-    @model_validator(mode="after")
-    def _are_grids(self) -> Self:
+    def __post_init__(self) -> None:
         for (i, j), values in zip(self.faces, self.error, strict=True):
             if not (0 <= i < 3 and 0 <= j < 3):
                 raise ValueError("a face is between two of three networks")
             alike(self.distances[i], values)
             alike(self.distances[j], *values)
-        return self
 
 
-def section(setting: Setting, networks: Sequence[Params]) -> Row:
+def section(setting: Setting, networks: Sequence[Params]) -> Section:
     """Measures the train error between three networks.
 
     Args:
@@ -58,17 +70,16 @@ def section(setting: Setting, networks: Sequence[Params]) -> Row:
     resolution = setting["resolution"]
     if setting.group.binary:
         faces = median_section(setting.landscape, three, resolution)
-        return {"faces": faces.faces, "distances": faces.distances, "error": faces.error}
+        return Faces(
+            **setting.labels(),
+            faces=plain(faces.faces),
+            distances=plain(faces.distances),
+            error=plain(faces.error),
+        )
     found = plane_section(setting.landscape, three, resolution)
-    return {
-        "x": found.x,
-        "y": found.y,
-        "error": found.error,
-        "loss": found.loss,
-        "error_stderr": found.error_stderr,
-        "points": found.points,
-        "errors": found.errors,
-    }
+    return Plane(
+        **setting.labels(), **grid(found), points=plain(found.points), errors=plain(found.errors)
+    )
 
 
 def _passes(setting: Setting) -> list[Passes]:
@@ -76,18 +87,18 @@ def _passes(setting: Setting) -> list[Passes]:
     return [setting.along(faces * setting["resolution"] ** 2)]
 
 
-def _lines(row: Row) -> Lines:
-    networks = dict(zip("abc", row["networks"], strict=True))
-    who = {"architecture": row["architecture"], **networks}
-    if "faces" in row:
-        for face, ((i, j), errors) in enumerate(zip(row["faces"], row["error"], strict=True)):
-            across, up = row["distances"][i], row["distances"][j]
+def _lines(row: Plane | Faces) -> Lines:
+    networks = dict(zip("abc", row.networks, strict=True))
+    who = {"architecture": row.architecture, **networks}
+    if isinstance(row, Faces):
+        for face, ((i, j), errors) in enumerate(zip(row.faces, row.error, strict=True)):
+            across, up = row.distances[i], row.distances[j]
             for x, column in zip(across, errors, strict=True):
                 for y, error in zip(up, column, strict=True):
                     yield who | {"face": face, "x": x, "y": y, "error": error}
         return
-    for y, *values in zip(row["y"], row["error"], row["error_stderr"], row["loss"], strict=True):
-        for x, error, stderr, loss in zip(row["x"], *values, strict=True):
+    for y, *values in zip(row.y, row.error, row.error_stderr, row.loss, strict=True):
+        for x, error, stderr, loss in zip(row.x, *values, strict=True):
             yield who | {"x": x, "y": y, "error": error, "error_stderr": stderr, "loss": loss}
 
 

@@ -14,7 +14,8 @@ from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.passes import Passes
 from toroids.geometry.manifold import manifold_of
 from toroids.landscape.recalibrate import batch_norms
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Symmetry, Training
+from toroids.statistics.row import Plain
 from toroids.symmetry.group import SymmetryGroup
 
 # A worker does tasks of a few architectures in turn: what is costly to make is kept for them.
@@ -24,14 +25,20 @@ KEPT = 4
 class Setting:
     """The settings of one task, and what they mean."""
 
-    def __init__(self, settings: Mapping[str, Any], rows: Sequence[Row] = ()) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        symmetry: Symmetry | None = None,
+        trained: Sequence[Training] = (),
+    ) -> None:
         """Reads the settings of a task.
 
         Args:
             settings: of the task.
-            rows: of its inputs.
+            symmetry: of the architecture, as it was found; None where the task needs none.
+            trained: its networks.
         """
-        self.settings, self.rows = settings, rows
+        self.settings, self.symmetry, self.trained = settings, symmetry, trained
         self.device: str = settings["device"]
         self.architecture: str = settings["architecture"]
 
@@ -62,7 +69,8 @@ class Setting:
     @cached_property
     def group(self) -> SymmetryGroup:
         """The symmetry group, which the first input found."""
-        return _group(self.rows[0]["group"])
+        assert self.symmetry is not None
+        return _group(self.symmetry.group)
 
     @cached_property
     def landscape(self) -> Landscape:
@@ -79,19 +87,18 @@ class Setting:
         again = 2 if batch_norms(self.model) else 1  # statistics are estimated at each of them
         return Passes(forward=again * points)
 
-    def labels(self) -> Row:
-        """Says which networks a row is about."""
-        trained = self.rows[1:]
-        names = [row["name"] for row in trained]
-        solvers = [row["solver"] for row in trained]
-        found: Row = {"architecture": self.architecture}
-        if len(trained) == 1:
-            return found | {"name": names[0], "solver": solvers[0], "seed": trained[0]["seed"]}
-        if len(trained) == 2:
-            sides = zip("ab", names, solvers, strict=True)
-            for side, name, solver in sides:
-                found |= {side: name, f"solver_{side}": solver}
+    def labels(self) -> Plain:
+        """Says which networks a result is about; how long it took is known when it is there."""
+        names = [row.name for row in self.trained]
+        solvers = [row.solver for row in self.trained]
+        found: Plain = {"architecture": self.architecture, "seconds": 0.0}
+        if not names:
             return found
+        if len(names) == 1:
+            return found | {"name": names[0], "solver": solvers[0], "seed": self.trained[0].seed}
+        if len(names) == 2:
+            ends, of = dict(zip("ab", names, strict=True)), ("solver_a", "solver_b")
+            return found | ends | dict(zip(of, solvers, strict=True))
         return found | {"networks": names, "solvers": solvers}
 
 

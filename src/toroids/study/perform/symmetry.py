@@ -3,10 +3,9 @@
 from toroids.discovery.discover import discover
 from toroids.discovery.proof.verify import verify
 from toroids.errors import ToroidsError
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Symmetry
 from toroids.study.perform.kind import Kind, Lines, columns
 from toroids.study.perform.setting import Setting
-from toroids.study.shapes import Result
 
 # A rounding of float64 stays below 1e-12 here; anything above this is a wrong symmetry.
 DEVIATION = 1e-8
@@ -16,19 +15,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class Symmetry(Result):
-    """The group of an architecture."""
-
-    binary: bool
-    group: str
-    table: str
-    deviation: float
-    log10_order: float
-    dimension: int
-    parameters: int
-
-
-def symmetry(setting: Setting) -> Row:
+def symmetry(setting: Setting) -> Symmetry:
     """Finds the group of an architecture, and proves it on training examples.
 
     Args:
@@ -49,19 +36,19 @@ def symmetry(setting: Setting) -> Row:
             f"the symmetry group changes the network's outputs by {deviation:.1e}; expected at "
             f"most {DEVIATION:.0e}; use an architecture that the group describes."
         )
-    return {
-        "architecture": setting.architecture,
-        "binary": bool(group.binary),
-        "deviation": deviation,
-        "log10_order": group.log10_order,
-        "dimension": group.dimension,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "table": str(group),
-        "group": group.to_json(),
-    }
+    return Symmetry(
+        **setting.labels(),
+        binary=bool(group.binary),
+        deviation=deviation,
+        log10_order=group.log10_order,
+        dimension=group.dimension,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        table=str(group),
+        group=group.to_json(),
+    )
 
 
-def _lines(row: Row) -> Lines:
+def _lines(row: Symmetry) -> Lines:
     yield columns(row, COLUMNS)
 
 

@@ -1,55 +1,20 @@
 """Trains one network, or reads one that was trained elsewhere."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
-
-from pydantic import model_validator
 
 from toroids.design.config.solvers import solver_of
-from toroids.design.task import Outcome
 from toroids.errors import CheckpointError
 from toroids.evaluation.passes import Passes
 from toroids.evaluation.running import check_params
-from toroids.params import load_params
-from toroids.solvers import Epoch as Line
+from toroids.params import Params, load_params
 from toroids.solvers import Trained
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Epoch, Training
+from toroids.statistics.row import plain
 from toroids.study.perform.kind import Kind
 from toroids.study.perform.setting import Setting
-from toroids.study.shapes import Measured, OfNetwork, Shape
 
 
-class Epoch(Shape):
-    """An epoch of a training."""
-
-    phase: str
-    epoch: int
-    lr: Measured
-    error: Measured
-    loss: Measured
-    coupling: Measured
-
-
-class Training(OfNetwork):
-    """How a network was trained."""
-
-    config: dict[str, Any]
-    ended: str
-    epochs: int
-    gradient_steps: int
-    history: list[Epoch]
-    note: str = ""
-
-    @model_validator(mode="after")
-    def _says_why(self) -> Self:
-        if self.ended == "diverged" and not self.note:
-            raise ValueError("a network that diverged has a note")
-        return self
-
-
-def train(setting: Setting, checkpoint: Path | None = None) -> Outcome:
+def train(setting: Setting, checkpoint: Path | None = None) -> tuple[Training, Params | None]:
     """Trains one network, or reads one that was trained elsewhere.
 
     Args:
@@ -62,23 +27,30 @@ def train(setting: Setting, checkpoint: Path | None = None) -> Outcome:
     Raises:
         ParamsError: a file that is missing, is a pickle, or holds another architecture.
     """
-    row: Row = {
-        "name": f"{setting.architecture}-{setting['solver_name']}-{setting['seed']}",
+    labels = {
         "architecture": setting.architecture,
+        "name": f"{setting.architecture}-{setting['solver_name']}-{setting['seed']}",
         "solver": setting["solver_name"],
         "seed": setting["seed"],
         "random_seed": setting["random_seed"],
         "config": setting["solver"],
+        "seconds": 0.0,
     }
     if "file" in setting.settings:
         params = load_params(setting["file"])
         check_params(setting.model, params, f"`{setting['file']}`")
-        return Outcome({**row, "ended": "given", **_of_training(())}, params)
+        given = Training(**labels, ended="given", epochs=0, gradient_steps=0, history=[])
+        return given, params
     trained = _trained(setting, checkpoint)
-    row |= {"ended": trained.ended, **_of_training(trained.history, trained.gradient_steps)}
-    if trained.ended == "diverged":
-        return Outcome({**row, "note": trained.note})
-    return Outcome(row, trained.params)
+    row = Training(
+        **labels,
+        ended=trained.ended,
+        epochs=sum(epoch.phase == "train" for epoch in trained.history),
+        gradient_steps=trained.gradient_steps,
+        history=[Epoch(**plain(epoch)) for epoch in trained.history],
+        note=trained.note if trained.ended == "diverged" else "",
+    )
+    return row, None if row.diverged else trained.params
 
 
 def _trained(setting: Setting, checkpoint: Path | None) -> Trained:
@@ -111,14 +83,6 @@ def solved(setting: Setting, checkpoint: Path | None) -> Trained:
         device=setting.device,
         checkpoint=checkpoint,
     )
-
-
-def _of_training(history: Sequence[Line], gradient_steps: int = 0) -> Row:
-    return {
-        "epochs": sum(epoch.phase == "train" for epoch in history),
-        "gradient_steps": gradient_steps,
-        "history": [asdict(epoch) for epoch in history],
-    }
 
 
 def _passes(setting: Setting) -> list[Passes]:

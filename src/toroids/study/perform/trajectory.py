@@ -4,9 +4,10 @@ The training is done again for it, by the same seeds, so that no run has to keep
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Self
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from toroids.canonical.form import canonicalize
@@ -16,30 +17,32 @@ from toroids.evaluation.passes import Passes
 from toroids.landscape.section import section
 from toroids.params import Params
 from toroids.solvers.session import watched
-from toroids.statistics.row import Row
+from toroids.statistics.measured import OfNetwork
+from toroids.statistics.row import Measured, Whole, alike, plain
 from toroids.study.perform.architecture import Architecture, Asked, Network
 from toroids.study.perform.kind import Kind, Lines, of_network
 from toroids.study.perform.setting import Setting
 from toroids.study.perform.train import solved
-from toroids.study.shapes import Grid, Measured, OfNetwork, Two, alike
+from toroids.study.shapes import Grid, Two, grid
 
 
+@dataclass(frozen=True, kw_only=True)
 class Trajectory(OfNetwork, Grid):
     """The error on the plane along one training."""
 
-    points: list[Two] = Field(min_length=3)
+    kind: ClassVar[str] = "trajectory"
+    points: Annotated[list[Two], Field(min_length=3)]
     errors: list[Measured]
     away: list[Measured]
     explained: Two
-    epochs: list[int]
+    epochs: list[Whole]
 
-    @model_validator(mode="after")
-    def _are_as_long(self) -> Self:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         alike(self.points, self.errors, self.away, self.epochs)
-        return self
 
 
-def trajectory(setting: Setting, networks: Sequence[Params]) -> Row:
+def trajectory(setting: Setting, networks: Sequence[Params]) -> Trajectory:
     """Measures the train error along one training.
 
     Args:
@@ -58,18 +61,15 @@ def trajectory(setting: Setting, networks: Sequence[Params]) -> Row:
     given[-1] = networks[0]
     standard = [canonicalize(setting.group, network) for network in given]
     plane = section(setting.landscape, standard, setting["resolution"], axes="principal")
-    return {
-        "x": plane.x,
-        "y": plane.y,
-        "error": plane.error,
-        "loss": plane.loss,
-        "error_stderr": plane.error_stderr,
-        "points": plane.points,
-        "errors": plane.errors,
-        "away": plane.away,
-        "explained": plane.explained,
-        "epochs": [epochs[place] for place in kept],
-    }
+    return Trajectory(
+        **setting.labels(),
+        **grid(plane),
+        points=plain(plane.points),
+        errors=plain(plane.errors),
+        away=plain(plane.away),
+        explained=plain(plane.explained),
+        epochs=[epochs[place] for place in kept],
+    )
 
 
 def _epochs(setting: Setting) -> tuple[list[int], list[dict[str, Tensor]]]:
@@ -99,8 +99,8 @@ def _passes(setting: Setting) -> list[Passes]:
     return [solver_of(setting["solver"]).passes(setting.examples), setting.along(points)]
 
 
-def _lines(row: Row) -> Lines:
-    measured = (row[key] for key in ("epochs", "points", "away", "errors"))
+def _lines(row: Trajectory) -> Lines:
+    measured = (getattr(row, key) for key in ("epochs", "points", "away", "errors"))
     for epoch, (x, y), away, error in zip(*measured, strict=True):
         yield of_network(row) | {"epoch": epoch, "x": x, "y": y, "away": away, "error": error}
 
