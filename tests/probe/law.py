@@ -8,7 +8,7 @@ import toroids as td
 from toroids.discovery.proof.proof import restless
 from toroids.probe import Probe
 from toroids.probe.parity import Span
-from toroids.symmetry.action import identity_choice
+from toroids.symmetry.choice import identity_choice
 
 
 def orthogonal_element(group, generator, still=()):

@@ -7,7 +7,8 @@ import torch
 import toroids as td
 from toroids.errors import ParamsError, ToroidsError
 from toroids.symmetry import Element, Leg, Space, SpaceElement, action
-from toroids.symmetry.action import move_space, random_choice
+from toroids.symmetry.action import move_space
+from toroids.symmetry.choice import random_choice
 
 
 @pytest.fixture

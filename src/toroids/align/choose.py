@@ -18,7 +18,7 @@ from torch import Tensor
 from toroids.align.block import IMAGINARY, REAL, Block, Table
 from toroids.align.signs import best_signs, product_of, tries_all_signs, with_best_signs, with_signs
 from toroids.params import precise
-from toroids.symmetry.action import identity_permutation
+from toroids.symmetry.choice import identity_permutation
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.matrices import mean_first
 from toroids.symmetry.space import Space

@@ -12,7 +12,7 @@ import torch
 
 from toroids.align.block import Block, Pattern
 from toroids.params import Params, precise
-from toroids.symmetry.action import identity_permutation
+from toroids.symmetry.choice import identity_permutation
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Leg, Space
 from toroids.symmetry.units import along

@@ -8,7 +8,8 @@ import torch
 
 from toroids.checkpoint import store
 from toroids.params import Params, inner_product
-from toroids.symmetry.action import compose_choices, identity_choice, move_space, of_copies
+from toroids.symmetry.action import move_space
+from toroids.symmetry.choice import compose_choices, identity_choice, of_copies
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Space

@@ -16,7 +16,7 @@ from toroids.align.descent import descend, is_copy, smallest_gain
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.params import inner_product, rounding_of
-from toroids.symmetry.action import identity_permutation
+from toroids.symmetry.choice import identity_permutation
 from toroids.symmetry.element import SpaceElement
 
 # Shares of the units of a space that are shuffled, drawn at random.

@@ -27,7 +27,7 @@ from toroids.align.descent import best_steps, smallest_gain
 from toroids.align.position import Position
 from toroids.align.problem import Problem
 from toroids.params import Params, computing
-from toroids.symmetry.action import identity_permutation
+from toroids.symmetry.choice import identity_permutation
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
 

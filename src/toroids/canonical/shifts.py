@@ -7,7 +7,7 @@ from torch import Tensor
 from toroids.canonical.plan import Pivot, Plan
 from toroids.canonical.steps import element
 from toroids.params import Params, precise
-from toroids.symmetry.action import shift_space
+from toroids.symmetry.shifting import shift_space
 from toroids.symmetry.units import along, entries_per_unit, sum_per_unit
 
 

@@ -7,7 +7,8 @@ import torch
 from toroids.canonical.mix import balance
 from toroids.canonical.plan import Mix, Pivot, Scale
 from toroids.params import Params, precise, rounding_of
-from toroids.symmetry.action import identity_permutation, move_space
+from toroids.symmetry.action import move_space
+from toroids.symmetry.choice import identity_permutation
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
 

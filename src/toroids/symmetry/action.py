@@ -1,4 +1,4 @@
-"""How one choice acts on one space, and how choices compose.
+"""How one choice acts on one space; shifts are added by `shifting`.
 
 On every copy, units are permuted, then scaled and flipped, turned in phase, or mixed, then shifted:
 
@@ -12,199 +12,26 @@ D t, with all but Q. Shifts are added when all spaces have moved.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, MutableMapping, Sequence
+from collections.abc import Collection, MutableMapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from toroids.errors import ParamsError, ToroidsError
+from toroids.errors import ParamsError
 from toroids.symmetry.element import SpaceElement
-from toroids.symmetry.matrices import check_rotation, product, random_matrix
-from toroids.symmetry.space import Absorbed, Kind, Leg, Norm, Space
+from toroids.symmetry.matrices import product
+from toroids.symmetry.space import Kind, Leg, Norm, Space
 from toroids.symmetry.units import along, permuted, vectors, with_vectors
 
 # Tensors of so many entries are scaled in place where nobody else holds them.
 LARGE = 2**22
-Draw = Callable[[Space, torch.Generator | None], Tensor | None]
-
-
-def identity_permutation(space: Space) -> Tensor:
-    """The permutation that moves no unit of any copy; shape (copies, size)."""
-    return torch.arange(space.size).repeat(space.copies, 1)
-
-
-def identity_choice(space: Space) -> SpaceElement:
-    """The choice that moves nothing."""
-    shape = (space.copies, space.size)
-    permutation = identity_permutation(space)
-    zeros = torch.zeros(shape, dtype=torch.float64)
-    scales, flips, shifts, phases = (
-        len(space.of(a)) for a in ("rescale", "flip", "shift", "phase")
-    )
-    eye = None
-    if space.matrix is not None:
-        eye = torch.eye(space.size, dtype=torch.float64).repeat(space.copies, 1, 1)
-    return SpaceElement(
-        permutation,
-        zeros.repeat(scales, 1, 1) if scales else None,
-        1 + zeros.repeat(flips, 1, 1) if flips else None,
-        zeros.repeat(shifts, 1, 1) if shifts else None,
-        eye,
-        zeros.repeat(phases, 1, 1) if phases else None,
-    )
-
-
-def random_choice(
-    space: Space, generator: torch.Generator | None, matrices: Draw = random_matrix
-) -> SpaceElement:
-    """A random choice; see `SymmetryGroup.random`."""
-    shape = (space.copies, space.size)
-    permutation = identity_permutation(space)
-    if "permute" in space.actions:
-        permutation = torch.stack(
-            [torch.randperm(space.size, generator=generator) for _ in range(space.copies)]
-        )
-
-    def normal(count: int) -> Tensor | None:
-        if not count:
-            return None
-        return torch.randn((count, *shape), dtype=torch.float64, generator=generator)
-
-    log_scales = normal(len(space.of("rescale")))
-    signs = normal(len(space.of("flip")))
-    shifts = normal(len(space.of("shift")))
-    phases = normal(len(space.of("phase")))
-    signs = None if signs is None else torch.where(signs < 0, -1.0, 1.0).double()
-    mix = matrices(space, generator)
-    return SpaceElement(
-        permutation, log_scales, signs, shifts, mix, None if phases is None else math.pi * phases
-    )
-
-
-def check_choice(space: Space, choice: SpaceElement) -> None:
-    """Raises unless `choice` is one that `space` allows.
-
-    Raises:
-        ToroidsError: says what the space expects.
-    """
-    shape = (space.copies, space.size)
-    counts = {
-        "log_scales": len(space.of("rescale")),
-        "signs": len(space.of("flip")),
-        "shifts": len(space.of("shift")),
-        "phases": len(space.of("phase")),
-    }
-    good = tuple(choice.permutation.shape) == shape and not choice.permutation.is_floating_point()
-    home = torch.arange(space.size, device=choice.permutation.device)
-    good = good and bool((choice.permutation.sort(dim=1).values == home).all())
-    for name, count in counts.items():
-        value = getattr(choice, name)
-        if value is not None:
-            good = good and tuple(value.shape) == (count, *shape)
-            good = good and bool(torch.isfinite(value).all())
-    if choice.signs is not None:
-        good = good and bool((choice.signs.abs() == 1).all())
-    if choice.mix is not None:
-        good = good and space.matrix is not None
-        good = good and tuple(choice.mix.shape) == (*shape, space.size)
-        good = good and bool(torch.isfinite(choice.mix).all())
-    if not good:
-        raise ToroidsError(
-            f"the element's choice on `{space.name}` is not a permutation of {space.size} units "
-            f"with finite log-scales of shape {(counts['log_scales'], *shape)}"
-            f" (and so on for its actions {sorted(space.actions)}); pass an element of this group."
-        )
-    if choice.mix is not None and space.of("rotate"):
-        check_rotation(space, choice.mix)
-    if "permute" not in space.actions and bool((choice.permutation != home).any()):
-        raise ToroidsError(
-            f"the element permutes `{space.name}`, whose actions are {sorted(space.actions)}; "
-            "permute only spaces that allow it."
-        )
-
-
-def of_copies(choice: SpaceElement, copies: Tensor) -> SpaceElement:
-    """The same choice with its copies rearranged."""
-
-    def along_copies(value: Tensor | None) -> Tensor | None:
-        return None if value is None else value[:, copies]
-
-    return SpaceElement(
-        choice.permutation[copies],
-        along_copies(choice.log_scales),
-        along_copies(choice.signs),
-        along_copies(choice.shifts),
-        None if choice.mix is None else choice.mix[copies],
-        along_copies(choice.phases),
-    )
-
-
-def compose_choices(space: Space, second: SpaceElement, first: SpaceElement) -> SpaceElement:
-    """The choice that acts as `first`, then as `second`, on every copy, shifts left out."""
-    p = second.permutation
-    first, second = _filled(space, first), _filled(space, second)
-    permutation = first.permutation.gather(1, p)
-
-    def moved(value: Tensor | None) -> Tensor | None:
-        return None if value is None else value.gather(2, p.expand(len(value), *p.shape))
-
-    log_scales, signs = moved(first.log_scales), moved(first.signs)
-    if log_scales is not None and second.log_scales is not None:
-        log_scales = second.log_scales + log_scales
-    if signs is not None and second.signs is not None:
-        signs = second.signs * signs
-    phases = moved(first.phases)
-    if phases is not None and second.phases is not None:
-        phases = second.phases + phases
-    mix = None
-    if first.mix is not None and second.mix is not None:
-        rows = torch.arange(space.copies)[:, None, None]
-        mix = second.mix @ first.mix[rows, p[:, :, None], p[:, None, :]]
-    return SpaceElement(permutation, log_scales, signs, None, mix, phases)
-
-
-def inverse_choice(space: Space, choice: SpaceElement) -> SpaceElement:
-    """The choice that undoes `choice` on every copy, shifts left out."""
-    choice = _filled(space, choice)
-    back = torch.argsort(choice.permutation, dim=1)
-
-    def moved(value: Tensor | None) -> Tensor | None:
-        return None if value is None else value.gather(2, back.expand(len(value), *back.shape))
-
-    log_scales, phases = moved(choice.log_scales), moved(choice.phases)
-    mix = None
-    if choice.mix is not None:
-        rows = torch.arange(space.copies)[:, None, None]
-        undone = choice.mix.transpose(1, 2) if space.of("rotate") else torch.linalg.inv(choice.mix)
-        mix = undone[rows, back[:, :, None], back[:, None, :]]
-    return SpaceElement(
-        back,
-        None if log_scales is None else -log_scales,
-        moved(choice.signs),
-        None,
-        mix,
-        None if phases is None else -phases,
-    )
-
-
-def _filled(space: Space, choice: SpaceElement) -> SpaceElement:
-    """Spells out what does not act."""
-    rest = identity_choice(space)
-    return SpaceElement(
-        choice.permutation,
-        rest.log_scales if choice.log_scales is None else choice.log_scales,
-        rest.signs if choice.signs is None else choice.signs,
-        rest.shifts if choice.shifts is None else choice.shifts,
-        rest.mix if choice.mix is None else choice.mix,
-        rest.phases if choice.phases is None else choice.phases,
-    )
 
 
 def _factors(space: Space, choice: SpaceElement, position: int) -> Tensor | None:
     """What a leg is multiplied by, (copies, size); None where nothing scales or flips it."""
-    scales = _weighted(space, "rescale", position, choice.log_scales)
-    flips = _weighted(space, "flip", position, None if choice.signs is None else choice.signs < 0)
+    scales = weighted(space, "rescale", position, choice.log_scales)
+    flips = weighted(space, "flip", position, None if choice.signs is None else choice.signs < 0)
     factors = None if scales is None else scales.exp()
     if flips is not None:
         signs = 1 - 2 * (flips % 2)
@@ -212,7 +39,7 @@ def _factors(space: Space, choice: SpaceElement, position: int) -> Tensor | None
     return factors
 
 
-def _weighted(space: Space, action: Kind, position: int, values: Tensor | None) -> Tensor | None:
+def weighted(space: Space, action: Kind, position: int, values: Tensor | None) -> Tensor | None:
     """Sums (generators, copies, size) with a leg's exponents; None where all are zero."""
     exponents = [generator.exponents[position] for generator in space.of(action)]
     if values is None or not any(exponents):
@@ -372,7 +199,7 @@ def _mixed(space: Space, leg: Leg, matrix: Tensor, tensor: Tensor, own: bool = F
 def _turned(space: Space, position: int, phases: Tensor, tensor: Tensor) -> Tensor:
     """Turns the pairs of entries that the units hold on one leg."""
     leg = space.legs[position]
-    angles = _weighted(space, "phase", position, phases)
+    angles = weighted(space, "phase", position, phases)
     if angles is None:
         return tensor
     pairs = vectors(tensor, leg, space.copies, space.size)
@@ -441,76 +268,6 @@ def gains_before(space: Space, position: int, params: MutableMapping[str, Tensor
     return product
 
 
-def shift_space(space: Space, choice: SpaceElement, params: MutableMapping[str, Tensor]) -> None:
-    """Adds the shifts of a choice to the legs that take them, when all spaces have moved.
-
-    Args:
-        space: the space.
-        choice: a checked choice of action on it.
-        params: parameters and buffers by name; the mapping changes, no tensor does. Legs whose
-            tensors are not in it are left out.
-    """
-    if choice.shifts is None:
-        return
-    for position, leg in enumerate(space.legs):
-        shift = _weighted(space, "shift", position, choice.shifts)
-        if shift is not None and leg.tensor in params:
-            _add(params, leg.tensor, leg, _behind_gains(space, position, shift, params))
-    for values, generator in zip(choice.shifts, space.of("shift"), strict=True):
-        for taken in generator.absorbed:
-            if taken.bias in params:
-                _absorb(space, taken, values, params)
-
-
-def _add(params: MutableMapping[str, Tensor], name: str, leg: Leg, values: Tensor) -> None:
-    tensor, values = params[name], values.to(params[name].device)
-    rounded = values.to(tensor.dtype)
-    # where both cancel, what the shift lost by rounding is as large as what is left
-    for part in (rounded, (values - rounded).to(tensor.dtype)):
-        tensor = tensor + along(part, tensor, leg, 0.0)
-    params[name] = tensor
-
-
-def _behind_gains(
-    space: Space, position: int, values: Tensor, params: MutableMapping[str, Tensor]
-) -> Tensor:
-    """Shifts of a space that rotates are given where all gains are one."""
-    if not space.of("rotate"):
-        return values
-    gains = gains_before(space, position, params)
-    return values if gains is None else values * gains.to(values)
-
-
-def _absorb(
-    space: Space, taken: Absorbed, values: Tensor, params: MutableMapping[str, Tensor]
-) -> None:
-    """Subtracts from a bias what a linear reader makes of a shift, or from rows the shift."""
-    leg, weight = taken.reader, params[taken.reader.tensor]
-    if taken.rows is not None:
-        if space.of("rotate"):
-            values = _behind_gains(space, space.legs.index(leg), values, params)
-        params[taken.bias] = weight - taken.factor * _on_rows(weight, leg, taken.rows, values)
-        return
-    if space.of("rotate"):
-        position = space.legs.index(leg)
-        gains = gains_before(space, position, params)
-        values = values if gains is None else values / gains.to(values)
-    kind = torch.promote_types(weight.dtype, torch.float32)
-    shift = along(values.to(weight.device, kind), weight, leg, 0.0)
-    others = [axis for axis in range(weight.ndim) if axis != taken.axis]
-    made = (weight.to(kind) * shift).sum(dim=others)
-    bias = params[taken.bias]
-    params[taken.bias] = bias - (taken.factor * made).to(bias.dtype).view(bias.shape)
-
-
-def _on_rows(table: Tensor, leg: Leg, rows: Sequence[int], values: Tensor) -> Tensor:
-    """One value per unit, shaped to broadcast over a table; zero outside some of its rows."""
-    others = [1 if axis == leg.axis else n for axis, n in enumerate(table.shape)]
-    chosen = torch.zeros(math.prod(others), dtype=table.dtype, device=table.device)
-    chosen[torch.tensor(rows, device=table.device)] = 1.0
-    return chosen.view(others) * along(values.to(table), table, leg, 0.0)
-
-
 def _keep_eps(
     space: Space,
     choice: SpaceElement,
@@ -523,7 +280,7 @@ def _keep_eps(
     for position, leg in enumerate(space.legs):
         if leg.tensor == norm.variance:
             before = permuted(before, choice.permutation, leg)
-            squares = _weighted(space, "rescale", position, choice.log_scales)
+            squares = weighted(space, "rescale", position, choice.log_scales)
             if squares is not None:
                 factor = factor * along(squares.exp().to(before.device), before, leg, 1.0)
     old = before.double()

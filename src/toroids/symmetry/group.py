@@ -27,21 +27,20 @@ from toroids.arguments.shown import shown
 from toroids.errors import ToroidsError
 from toroids.files.objects import read_object
 from toroids.params import Params, check_finite, check_shapes
-from toroids.symmetry.action import (
-    carry_shift,
+from toroids.symmetry.action import carry_shift, move_space
+from toroids.symmetry.choice import (
     check_choice,
     compose_choices,
     identity_choice,
     inverse_choice,
-    move_space,
     of_copies,
     random_choice,
-    shift_space,
 )
 from toroids.symmetry.coherent import check_coherent
 from toroids.symmetry.condition import Condition, check_conditions
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.moved import Moved
+from toroids.symmetry.shifting import shift_space
 from toroids.symmetry.space import Action, Leg, Output, Space
 from toroids.symmetry.table import table
 from toroids.symmetry.units import along, vectors

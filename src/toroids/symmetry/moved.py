@@ -6,8 +6,9 @@ from functools import cached_property
 from torch import Tensor
 
 from toroids.params import Computed, Params
-from toroids.symmetry.action import move_space, shift_space
+from toroids.symmetry.action import move_space
 from toroids.symmetry.element import SpaceElement
+from toroids.symmetry.shifting import shift_space
 from toroids.symmetry.space import Space
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from toroids.discovery.audit.nulls import null_space, rank_of, unit_rows
 from toroids.params import Params
-from toroids.symmetry.action import identity_choice
+from toroids.symmetry.choice import identity_choice
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.matrices import mean_first

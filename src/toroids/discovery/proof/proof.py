@@ -23,7 +23,7 @@ from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.weightless import anew
 from toroids.errors import DataError
 from toroids.params import Computed, Params
-from toroids.symmetry.action import identity_choice, random_choice
+from toroids.symmetry.choice import identity_choice, random_choice
 from toroids.symmetry.element import PARTS, Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.matrices import random_matrix, sparse_rotation
