@@ -2,6 +2,7 @@ import errno
 import math
 import pickle
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -279,6 +280,20 @@ def test_a_task_that_fails_does_not_end_the_others(config, rows, tmp_path):
     write_report(tmp_path / "r")
     assert len(done_by(config, tmp_path / "r")) == 1 + 1 + 5
     assert without_times(read_rows(tmp_path / "r")) == without_times(rows)
+
+
+def test_a_result_of_another_kind_is_a_task_that_fails(config, tmp_path):
+    class Wrong(InProcess):
+        def next(self):
+            finished = super().next()
+            if finished.job.task.label == "mlp-sgd-1 ~ mlp-start-0":
+                outcome = replace(finished.outcome, row={"kind": "pair", "measures": None})
+                return replace(finished, outcome=outcome)
+            return finished
+
+    with pytest.raises(ToroidsError, match="1 of 28 tasks failed.*no result of the kind pair"):
+        run_study(config, tmp_path / "r", engine=Wrong())
+    assert len(of_kind(read_rows(tmp_path / "r"), "pair")) == 14
 
 
 def test_a_task_whose_worker_died_is_begun_again(config, rows, tmp_path):

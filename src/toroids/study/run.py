@@ -18,7 +18,7 @@ from toroids.study.engines.engine import Engine, Finished, Job
 from toroids.study.engines.in_process import InProcess
 from toroids.study.plan import Plan, make_plan
 from toroids.study.rows import rows_of
-from toroids.study.store import Store, described
+from toroids.study.store import Store, WrongResult, described
 
 Progress = Callable[[str, int, int], None]
 RETRIES = 2
@@ -203,16 +203,21 @@ class _Running:
     def _is_lost(self, finished: Finished) -> bool:
         """Keeps a result or a failure; tells whether the task must be begun again."""
         task = finished.job.task
+        error = finished.error
         if finished.outcome is not None:
-            self.done[task.id] = self.store.keep(task, finished.outcome, self._sealed(task))
-            self.seals[task.id] = self.store.seal(task)
-            self._tell(f"{task.label}: {_described(self.done[task.id])}")
-            return False
+            try:
+                self.done[task.id] = self.store.keep(task, finished.outcome, self._sealed(task))
+            except WrongResult as wrong:
+                error = str(wrong)
+            else:
+                self.seals[task.id] = self.store.seal(task)
+                self._tell(f"{task.label}: {_described(self.done[task.id])}")
+                return False
         self.deaths[task.id] += bool(finished.died)
         if finished.died and self.deaths[task.id] <= self.retries:
             self._tell(f"{task.label}: {finished.died.rstrip('.')}; begun again")
             return True
-        note = finished.error or f"{finished.died.rstrip('.')}, {self.deaths[task.id]} times"
+        note = error or f"{finished.died.rstrip('.')}, {self.deaths[task.id]} times"
         self.out.add(task.id)
         self.failures.append(
             Failure(task=task.id, task_kind=task.kind, label=task.label, note=note)
@@ -265,12 +270,17 @@ def _described(found: Result) -> str:
     if isinstance(found, Training):
         return f"{_ended(found)}, {seconds}"
     if isinstance(found, Measurement):
-        return f"test error {found.test_error:.1%}, {seconds}"
+        return f"test error {_shown(found.test_error, '.1%')}, {seconds}"
     if isinstance(found, Pair):
         name, shown = next(item for item in _DISTANCES.items() if item[0] in found.measures)
         moments = found.measures[name]
-        return f"{shown} {moments.before:.2f} -> {moments.after:.2f}, {seconds}"
+        before, after = (_shown(x, ".2f") for x in (moments.before, moments.after))
+        return f"{shown} {before} -> {after}, {seconds}"
     return f"{found.kind}, {seconds}"
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "not finite" if value is None else format(value, form)
 
 
 _DISTANCES = {"hamming": "Hamming distance", "mean_angle": "mean angle"}

@@ -58,6 +58,10 @@ LOCK = ".lock"
 FOLDERS = (RESULTS, NETWORKS, CHECKPOINTS)
 
 
+class WrongResult(ToroidsError):
+    """A task left something else than its kind leaves."""
+
+
 class Store:
     """The folder of a run, for reading; inside a `with` block also for writing, by one process."""
 
@@ -271,14 +275,12 @@ class Store:
             The result as a reader will get it.
 
         Raises:
-            ToroidsError: it is none of its kind.
+            WrongResult: it is none of its kind; nothing is written.
         """
         row: Plain = plain(outcome.row)
         result = result_of(task.kind, row)
         if result is None:
-            raise ToroidsError(
-                f"the task {task.label} left no result of the kind {task.kind}; report this."
-            )
+            raise WrongResult(f"it left no result of the kind {task.kind}; please report it")
         content: Plain = {"task": task.id, "format": FORMAT, "versions": versions()}
         content |= {"inputs": list(inputs), "row": row}
         if outcome.params is not None:

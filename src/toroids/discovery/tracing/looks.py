@@ -31,9 +31,11 @@ from toroids.discovery.tracing.weightless import anew
 from toroids.errors import DataError, ToroidsError
 
 # A trace with open lengths takes several times as long as one without, minutes for some networks
-# on images. So larger graphs, and inputs of more axes, which are images or films, are traced at two
-# sizes instead: what differs between them depends on the size.
-SEQUENCE, SMALL = 3, 250
+# on images and sounds, of which strides divide the lengths. So larger graphs, and inputs of more
+# axes, which are images or films, are traced at two sizes instead: what differs between them
+# depends on the size. Graphs of text, of whole numbers, may be larger: a proof at fewer sizes
+# saves more.
+SEQUENCE, SMALL, TEXT = 3, 250, 1500
 # The entries of inputs that small networks are given, and how many more than in the example ones of
 # much work are.
 ENTRIES, LARGER = 2**20, 32
@@ -99,7 +101,8 @@ class Looks:
             if example.size((i, axis)) > 1 and example.tensors[i].ndim <= SEQUENCE
         ]
         program = self.programs[0] if self.programs else self._trace(example)
-        if axes and len(program.graph.graph.nodes) <= SMALL:
+        is_text = not any(x.is_floating_point() for x in example.tensors)
+        if axes and len(program.graph.graph.nodes) <= (TEXT if is_text else SMALL):
             # not where a forward counts its inputs in Python
             with contextlib.suppress(ToroidsError):
                 asks = asks or ALL_PRESENT in program.notes
