@@ -172,6 +172,35 @@ def test_scales_of_groups_and_of_their_units_look_at_weights_of_their_own():
     assert torch.allclose(torch.func.functional_call(model, dict(canonical), inputs), before)
 
 
+class Branches(nn.Module):
+    """A block of branches with norms of their own, whose layers read and write one stream."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(2, 4, 1), nn.Linear(4, 3)
+        self.wide, self.narrow = nn.Conv2d(4, 4, 3, 1, 1, bias=False), nn.Conv2d(4, 4, 1)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(3))
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        branches = self.wide(x), self.narrow(x), x
+        x = sum(norm(h) for norm, h in zip(self.norms, branches, strict=True)).relu()
+        return self.last(x.mean((2, 3)))
+
+
+def test_rows_that_read_their_own_space_get_norm_one_where_they_scale_alone():
+    model, inputs = Branches().double(), torch.randn(2, 2, 5, 5).double()
+    group = td.discover(model, inputs)
+    start = {
+        n: t + 0.3 * torch.rand_like(t) if t.ndim else t for n, t in model.state_dict().items()
+    }
+    moved = group.apply(group.random(torch.Generator().manual_seed(3)), start)
+    alignment = td.align(group, moved, to=start)
+    assert td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-6
+    rows = alignment.reference["wide.weight"].flatten(1).norm(dim=1)
+    assert torch.allclose(rows, torch.ones_like(rows))
+
+
 def test_an_action_is_left_out():
     model = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
     group = td.discover(model, torch.randn(2, 2))

@@ -68,6 +68,16 @@ class Pivot:
         )
 
     @property
+    def moves_across(self) -> bool:
+        """Whether it moves its weights along another axis, too, so that no power is the one."""
+        places = {(leg.tensor, leg.axis, leg.span) for leg in self.legs}
+        tensors = {leg.tensor for leg in self.legs}
+        moved = zip(self.space.legs, self.exponents, strict=True)
+        return any(
+            e and x.tensor in tensors and (x.tensor, x.axis, x.span) not in places for x, e in moved
+        )
+
+    @property
     def spheres(self) -> Spheres:
         """The family of spheres that the weights form."""
         return Spheres(self.space.name, self.space.copies * self.space.size, self.legs)
@@ -320,7 +330,9 @@ class Plan:
                 for taken in generator.absorbed
                 if share
             )
-            pivots.append(Pivot(space, action, legs, tuple(powers), absorbed))
+            pivot = Pivot(space, action, legs, tuple(powers), absorbed)
+            if action != "rescale" or not pivot.moves_across:
+                pivots.append(pivot)
         return pivots
 
     def _apart(self, pivots: Sequence[Pivot], earlier: Sequence[Pivot]) -> list[Pivot]:
@@ -389,6 +401,8 @@ class Plan:
             # an embedding tied to the output layer counts as one that reads
             if action == "shift":  # whoever carries a shift shows how large it is
                 moving = bool(row.any()) and not self._is_moved_across(space, leg)
+            elif action == "rescale" and leg.role == "write" and row.any():
+                moving = moving or _moves_apart(space, number, table)
             elif action == "flip" and row.any() and tensor not in twice:
                 moving = moving or (leg.role == "read" and self._is_free(tensor, space))
             if moving and tensor not in group.buffers and tensor not in group.tied:
@@ -412,6 +426,8 @@ class Plan:
                 legs[0].role == "write" and legs[0].operator in reading and len(legs) == 1
             )
         )
+        # rows of a layer whose columns are other units of the same space
+        order.sort(key=lambda legs: action == "rescale" and legs[0].tensor in read)
         return order
 
     def _is_moved_across(self, space: Space, leg: Leg) -> bool:
@@ -442,6 +458,23 @@ class Plan:
                 places = [leg.positions[first::entries] for first in range(entries)]
                 single += [replace(leg, positions=some) for some in places]
         return tuple(sorted(single, key=lambda leg: _meet([leg], taken))[:1])  # best one not taken
+
+
+def _moves_apart(space: Space, number: int, powers: Matrix) -> bool:
+    """Whether what scales a leg scales its tensor along no other axis.
+
+    Args:
+        space: the space.
+        number: which of its legs.
+        powers: of every leg in every direction, (legs, directions).
+
+    Returns:
+        False, too, where the tensor lies along no other axis.
+    """
+    leg, own = space.legs[number], powers[number] != 0
+    beside = [n for n, x in enumerate(space.legs) if x.tensor == leg.tensor and n != number]
+    across = all((space.legs[n].axis, space.legs[n].span) != (leg.axis, leg.span) for n in beside)
+    return bool(beside) and across and not any((own & (powers[n] != 0)).any() for n in beside)
 
 
 def _left(action: Kind) -> str:
