@@ -13,8 +13,6 @@ from toroids.checkpoint import (
     save_checkpoint,
     state_dict_names,
 )
-from toroids.discovery.discover import group_of
-from toroids.discovery.tracing.explore import explore
 from toroids.errors import ParamsError
 
 SHAPES = {"base.a": (2, 3), "base.LayerNorm.weight": (3,), "head.w": (4, 3), "again.w": (4, 3)}
@@ -185,25 +183,26 @@ transformers = pytest.importorskip("transformers")
 logging.getLogger("transformers").setLevel(logging.ERROR)
 
 from zoo.architectures import ARCHITECTURES  # noqa: E402
+from zoo.found import found, named  # noqa: E402
 
 # Ties of two and three tensors, other names in files, stacked experts with and without renaming.
 NAMES = ("BERT", "GPT-2", "Llama", "T5", "ViT", "Mixtral", "Qwen3-MoE")
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=named(NAMES))
 def saved(request, tmp_path):
+    *_, group = found(request.param)
     model, inputs = ARCHITECTURES[request.param]()
     with torch.no_grad():  # weights as far from their start as training brings them
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     model.save_pretrained(tmp_path / "saved", max_shard_size="50KB")
-    return model, inputs, tmp_path
+    return model, inputs, group, tmp_path
 
 
-def viewed(model, inputs, folder):
-    group = group_of(explore(model, inputs))
+def viewed(model, group, folder):
     checkpoint = open_checkpoint(folder)
-    return group, state_dict_names(checkpoint, group.shapes, group.tied, original_pieces(model))
+    return state_dict_names(checkpoint, group.shapes, group.tied, original_pieces(model))
 
 
 def outputs(model, inputs):
@@ -213,9 +212,9 @@ def outputs(model, inputs):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_model_goes_there_and_back(saved):
-    model, inputs, tmp_path = saved
+    model, inputs, group, tmp_path = saved
     state = model.state_dict()
-    _, view = viewed(model, inputs, tmp_path / "saved")
+    view = viewed(model, group, tmp_path / "saved")
     assert len(view.checkpoint.headers) > 1
     assert all(torch.equal(view[name], state[name]) for name in state) and len(view) == len(state)
     save_checkpoint(view.file_params(view), view.checkpoint, tmp_path / "out")
@@ -229,8 +228,8 @@ def test_a_model_goes_there_and_back(saved):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_moved_model_computes_the_same_function(saved):
-    model, inputs, tmp_path = saved
-    group, view = viewed(model, inputs, tmp_path / "saved")
+    model, inputs, group, tmp_path = saved
+    view = viewed(model, group, tmp_path / "saved")
     element = group.random(torch.Generator().manual_seed(0))
     with Spilled(group.apply(element, view)) as moved:
         save_checkpoint(view.file_params(moved), view.checkpoint, tmp_path / "out")
@@ -241,11 +240,12 @@ def test_a_moved_model_computes_the_same_function(saved):
     assert (outputs(again, inputs) - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
+@pytest.mark.xdist_group("GPT-2")
 @pytest.mark.filterwarnings("ignore")
 def test_a_view_is_params_everywhere(tmp_path):
-    model, inputs = ARCHITECTURES["GPT-2"]()
+    model, *_, group = found("GPT-2")
     model.save_pretrained(tmp_path, max_shard_size="50KB")
-    group, view = viewed(model, inputs, tmp_path)
+    view = viewed(model, group, tmp_path)
     group.check(view)
     expected = td.canonicalize(group, model.state_dict())
     canonical = td.canonicalize(group, view)
