@@ -1,12 +1,15 @@
 """A study that takes a second, for the tests of study, report and cli."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
 from toroids.design.config import StudyConfig
 from toroids.study.rows import read_rows
 from toroids.study.run import run_study
+from toroids.study.store import Store, tasks_of
 
 SMALL = {
     "name": "small",
@@ -21,17 +24,16 @@ SMALL = {
     "profiles": {"points": 3, "across": 2},
 }
 
-# Takes about five seconds: long enough to be killed twenty times on its way.
-FIVE_SECONDS = {
+# Has tasks of every kind, and takes long enough to be killed a dozen times on its way.
+OF_ALL_KINDS = {
     **SMALL,
-    "seeds": [0, 1, 2, 3],
     "solvers": {
         "sgd": {"method": "sgd", "budget": 20},
         "replicated": {"method": "replicated_sgd", "budget": 10},
     },
-    "flatness": {"sigmas": [0.1, 0.5], "samples": 100},
+    "flatness": {"sigmas": [0.1, 0.5], "samples": 40},
     "profiles": {"points": 9, "across": "all"},
-    "bends": {"count": 1, "steps": 200},
+    "bends": {"count": 1, "steps": 80},
     "sections": {"count": 1, "resolution": 7},
 }
 
@@ -59,9 +61,22 @@ def run(config, tmp_path_factory):
     return run_study(config, tmp_path_factory.mktemp("runs") / "small")
 
 
+@pytest.fixture
+def finished(run, tmp_path):
+    """A copy of the finished run, for tests that change it."""
+    return Path(shutil.copytree(run, tmp_path / "r"))
+
+
 @pytest.fixture(scope="session")
 def rows(run):
     return read_rows(run)
+
+
+def lose(folder, *labels):
+    """Deletes the results of tasks, named by kind and label, which are then to be done again."""
+    for task in tasks_of(Store(folder).manifest()):
+        if (task.kind, task.label) in labels:
+            (folder / "results" / f"{task.id}.json").unlink()
 
 
 def of_kind(rows, kind):

@@ -56,6 +56,14 @@ def study_file(tmp_path):
     return path
 
 
+def begun(run, folder):
+    """Puts the run, less some of its pairs, where the command makes and takes it up."""
+    shutil.copytree(run, folder / "runs" / "small")
+    for path in sorted((folder / "runs" / "small" / "results").glob("pair-*"))[:5]:
+        path.unlink()
+    (folder / "runs" / "small" / "report.html").unlink(missing_ok=True)
+
+
 def test_a_study_ends_with_its_report(study_file, tmp_path):
     done = toroids("study", study_file, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -69,7 +77,8 @@ def test_a_study_ends_with_its_report(study_file, tmp_path):
     assert again.returncode == 0, again.stderr
 
 
-def test_a_bar_is_drawn_for_a_person(study_file, tmp_path):
+def test_a_bar_is_drawn_for_a_person(study_file, tmp_path, run):
+    begun(run, tmp_path)
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     process = subprocess.Popen(
@@ -229,7 +238,8 @@ def test_a_place_that_cannot_be_written_gets_one_sentence(study_file, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_reader_that_goes_away_does_not_end_the_study(study_file, tmp_path):
+def test_a_reader_that_goes_away_does_not_end_the_study(study_file, tmp_path, run):
+    begun(run, tmp_path)
     process = subprocess.Popen(
         [*TOROIDS, "study", str(study_file)], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_study import FIVE_SECONDS, of_kind, without_times, write_toml
+from small_study import OF_ALL_KINDS, of_kind, without_times, write_toml
 
 from toroids.design.config import StudyConfig
 from toroids.study.rows import read_rows
@@ -19,12 +19,12 @@ KILLS = 12
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    config = StudyConfig.model_validate(FIVE_SECONDS)
+    config = StudyConfig.model_validate(OF_ALL_KINDS)
     return without_times(read_rows(run_study(config, tmp_path_factory.mktemp("u") / "run")))
 
 
 def test_kills_lose_nothing(undisturbed, tmp_path):
-    write_toml(FIVE_SECONDS, tmp_path / "study.toml")
+    write_toml(OF_ALL_KINDS, tmp_path / "study.toml")
     folder = tmp_path / "run"
     command = [sys.executable, SCRIPT, tmp_path / "study.toml", folder, str(KILLS), "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -42,7 +42,7 @@ def test_kills_lose_nothing(undisturbed, tmp_path):
 
 def test_two_processes_on_one_run_at_the_same_time(undisturbed, tmp_path):
     """The second is refused, or finds everything done; either way nothing is lost."""
-    write_toml(FIVE_SECONDS, tmp_path / "study.toml")
+    write_toml(OF_ALL_KINDS, tmp_path / "study.toml")
     command = [sys.executable, "-c", "from toroids.cli import main; main()", "study"]
     command += [str(tmp_path / "study.toml"), "--out", str(tmp_path / "run")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

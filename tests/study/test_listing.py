@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 from small_study import without_times
@@ -7,13 +9,12 @@ from toroids.params import load_params
 from toroids.study.listing import list_runs
 from toroids.study.opened import open_run
 from toroids.study.rows import read_rows
-from toroids.study.run import run_study
 from toroids.study.sealed import read_sealed, write_sealed
 
 
-def test_runs_are_listed_with_how_far_they_are(run, config, tmp_path):
+def test_runs_are_listed_with_how_far_they_are(run, tmp_path):
     for name in ("done", "broken"):
-        run_study(config, tmp_path / name)
+        shutil.copytree(run, tmp_path / name)
     next((tmp_path / "done" / "results").iterdir()).unlink()
     (tmp_path / "broken" / "run.json").write_text("{")
     (tmp_path / "other").mkdir()
@@ -33,32 +34,29 @@ def test_a_manifest_that_is_something_else_is_told(content, tmp_path):
         open_run(tmp_path / "r")
 
 
-def test_one_run_that_cannot_be_read_does_not_hide_the_others(config, tmp_path):
-    run_study(config, tmp_path / "done")
+def test_one_run_that_cannot_be_read_does_not_hide_the_others(finished, tmp_path):
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "run.json").write_bytes((tmp_path / "done" / "run.json").read_bytes())
+    (tmp_path / "broken" / "run.json").write_bytes((finished / "run.json").read_bytes())
     (tmp_path / "broken" / "results").write_text("no folder")
     broken, done = list_runs(tmp_path)
     assert "Not a directory" in broken.note
     assert done.done == 28
 
 
-def test_a_study_that_this_toroids_does_not_know_is_told(config, tmp_path):
-    folder = run_study(config, tmp_path / "r")
-    manifest = read_sealed(folder / "run.json")
+def test_a_study_that_this_toroids_does_not_know_is_told(finished):
+    manifest = read_sealed(finished / "run.json")
     manifest["config"]["invented"] = 1
-    write_sealed(folder / "run.json", manifest)
+    write_sealed(finished / "run.json", manifest)
     for read in (open_run, read_rows):
         with pytest.raises(ToroidsError, match="a study that this toroids does not know"):
-            read(folder)
+            read(finished)
 
 
-def test_a_setting_that_came_later_has_its_default(config, rows, tmp_path):
-    folder = run_study(config, tmp_path / "r")
-    manifest = read_sealed(folder / "run.json")
+def test_a_setting_that_came_later_has_its_default(finished, rows):
+    manifest = read_sealed(finished / "run.json")
     del manifest["config"]["claims"]
-    write_sealed(folder / "run.json", manifest)
-    assert without_times(read_rows(folder)) == without_times(rows)
+    write_sealed(finished / "run.json", manifest)
+    assert without_times(read_rows(finished)) == without_times(rows)
 
 
 def test_an_opened_run_gives_back_what_was_measured(run, rows, config):
@@ -82,10 +80,9 @@ def test_what_a_run_does_not_have(run):
         opened.model("x")
 
 
-def test_weights_of_a_run_that_became_a_pickle_are_refused(config, tmp_path):
-    folder = run_study(config, tmp_path / "r")
-    (path, *_) = sorted((folder / "networks").glob("mlp-sgd-0-*"))
+def test_weights_of_a_run_that_became_a_pickle_are_refused(finished, tmp_path):
+    (path, *_) = sorted((finished / "networks").glob("mlp-sgd-0-*"))
     torch.save(load_params(path), tmp_path / "pickle")
     (tmp_path / "pickle").replace(path)
     with pytest.raises(ParamsError, match="is a pickle, which could execute code; convert it"):
-        open_run(folder).params("mlp-sgd-0")
+        open_run(finished).params("mlp-sgd-0")

@@ -18,6 +18,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -366,6 +367,10 @@ def described(tasks: Iterable[Task]) -> dict[str, list[Any]]:
 
 def versions() -> dict[str, str]:
     """Versions of what determines the numbers, and of Python."""
-    installed = {name: version(name) for name in DECISIVE}
     # with the build, "+cpu" or "+cu130", which not every wheel of PyTorch says in its metadata
-    return {"python": platform.python_version(), **installed, "torch": str(torch.__version__)}
+    return {"python": platform.python_version(), **_installed(), "torch": str(torch.__version__)}
+
+
+@cache  # read from files, and asked for with every result
+def _installed() -> dict[str, str]:
+    return {name: version(name) for name in DECISIVE}

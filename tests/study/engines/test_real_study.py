@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from small_study import FIVE_SECONDS, of_kind, without_times
+from small_study import OF_ALL_KINDS, of_kind, without_times
 from study.engines.conftest import eventually, running
 
 from toroids.design.config import StudyConfig
@@ -14,7 +14,7 @@ from toroids.study.engines.ray_cluster import RayCluster
 from toroids.study.rows import read_rows
 from toroids.study.run import run_study
 
-CONFIG = StudyConfig.model_validate(FIVE_SECONDS)
+CONFIG = StudyConfig.model_validate(OF_ALL_KINDS)
 
 
 def numbers(rows):
