@@ -1,6 +1,7 @@
 """`toroids merge` on folders of shards."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -13,23 +14,31 @@ from toroids.symmetry.group import SymmetryGroup
 transformers = pytest.importorskip("transformers")
 
 
-@pytest.fixture
-def folders(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """A language model in many shards, and a copy of it that a random element has moved."""
+    folder = tmp_path_factory.mktemp("written")
     config = transformers.LlamaConfig(
         vocab_size=20, hidden_size=8, intermediate_size=12, num_hidden_layers=1,
         num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=16,
     )  # fmt: skip
     torch.manual_seed(0)
     model = transformers.LlamaForCausalLM(config).eval()
-    model.save_pretrained(tmp_path / "a", max_shard_size="1KB")
-    (tmp_path / "a" / "tokenizer.json").write_text("{}")
-    assert run(tmp_path, "symmetries", "a", "--json", "group.json") == 0
-    group = SymmetryGroup.from_json((tmp_path / "group.json").read_text())
+    model.save_pretrained(folder / "a", max_shard_size="1KB")
+    (folder / "a" / "tokenizer.json").write_text("{}")
+    assert run(folder, "symmetries", "a", "--json", "group.json") == 0
+    group = SymmetryGroup.from_json((folder / "group.json").read_text())
     element = group.random(torch.Generator().manual_seed(0))
-    source = open_checkpoint(tmp_path / "a")
-    save_checkpoint(group.moved(element, model.state_dict()), source, tmp_path / "b")
-    return tmp_path, model
+    source = open_checkpoint(folder / "a")
+    save_checkpoint(group.moved(element, model.state_dict()), source, folder / "b")
+    return folder, model
+
+
+@pytest.fixture
+def folders(written, tmp_path):
+    """The same, to be changed."""
+    folder, model = written
+    return shutil.copytree(folder, tmp_path, dirs_exist_ok=True), model
 
 
 @pytest.mark.parametrize("more", [[], ["--scratch", "scratch"]])

@@ -1,5 +1,7 @@
 """Small classifiers with permutations, rescalings, signs, norms, matrices and tied weights."""
 
+import functools
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -54,12 +56,23 @@ MAKERS = {
 SHAPES = {"convolution": (1, 4, 4), "attention": (3, 5)}
 
 
+def made(name):
+    """A model and inputs."""
+    torch.manual_seed(0)
+    return MAKERS[name]().double().eval(), torch.randn(30, *SHAPES.get(name, (4,))).double()
+
+
+@functools.cache
+def found(name, output):
+    """The group of a model, which many tests look at."""
+    model, inputs = made(name)
+    return td.discover(model, inputs[:2], output=output)
+
+
 def build(name, output="classifier", device="cpu", wrong=6):
     """Group, model, parameters and data of which `wrong` labels are not what the model says."""
-    torch.manual_seed(0)
-    model = MAKERS[name]().double().eval()
-    inputs = torch.randn(30, *SHAPES.get(name, (4,))).double()
-    group = td.discover(model, inputs[:2], output=output)
+    group = found(name, output)
+    model, inputs = made(name)
     labels = model(inputs).argmax(dim=1)
     labels[:wrong] = (labels[:wrong] + 1) % 3
     model = model.to(device)
