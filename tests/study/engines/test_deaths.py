@@ -136,7 +136,7 @@ def test_memory_is_not_blamed_for_a_process_that_was_ended_by_its_parent(monkeyp
 def test_closing_kills_what_runs(tmp_path):
     engine = Processes(2, FUNCTION)
     for index in range(3):
-        engine.submit(job("sleep", folder=str(tmp_path), seconds=60, index=index))
+        engine.submit(job("sleep", folder=str(tmp_path), seconds=600, index=index))
     assert eventually(lambda: len(workers(tmp_path)) == 2)
     begun = time.monotonic()
     engine.close()

@@ -57,7 +57,7 @@ def test_a_worker_that_dies_in_the_middle_loses_its_job_and_no_other(cluster, en
     for index in range(2):
         folder = tmp_path / str(index)
         folder.mkdir()
-        engine.submit(job("sleep", folder=str(folder), seconds=60, index=index))
+        engine.submit(job("sleep", folder=str(folder), seconds=600, index=index))
     assert eventually(lambda: len(list(tmp_path.glob("*/*.started"))) == 2)
     (started,) = (tmp_path / "0").iterdir()
     os.kill(int(started.stem), signal.SIGKILL)
@@ -65,7 +65,7 @@ def test_a_worker_that_dies_in_the_middle_loses_its_job_and_no_other(cluster, en
     assert lost.died.startswith("the Ray cluster lost it (")
     assert (
         lost.job.task.settings
-        == job("sleep", folder=str(tmp_path / "0"), seconds=60, index=0).task.settings
+        == job("sleep", folder=str(tmp_path / "0"), seconds=600, index=0).task.settings
     )
     for index in range(2):
         (tmp_path / str(index) / "go on").touch()
@@ -78,7 +78,7 @@ def test_a_worker_that_dies_in_the_middle_loses_its_job_and_no_other(cluster, en
 def test_a_driver_that_dies_is_one_sentence_and_its_jobs_are_cancelled(cluster, tmp_path):
     engine = RayCluster(cluster.address, function=FUNCTION)
     for index in range(2):
-        engine.submit(job("sleep", folder=str(tmp_path), seconds=60, index=index))
+        engine.submit(job("sleep", folder=str(tmp_path), seconds=600, index=index))
     assert eventually(lambda: len(list(tmp_path.glob("*.started"))) == 2)
     engine._child.kill()
     message = "the Ray cluster at .* was lost; run the same command again"
@@ -145,7 +145,7 @@ def test_fractions_of_gpus_limit_the_slots(cluster):
 def test_closing_cancels_what_runs(cluster, tmp_path):
     engine = RayCluster(cluster.address, function=FUNCTION)
     for index in range(3):
-        engine.submit(job("sleep", folder=str(tmp_path), seconds=60, index=index))
+        engine.submit(job("sleep", folder=str(tmp_path), seconds=600, index=index))
     assert eventually(lambda: len(list(tmp_path.glob("*.started"))) == 2)
     begun = time.monotonic()
     engine.close()
