@@ -201,6 +201,27 @@ def test_rows_that_read_their_own_space_get_norm_one_where_they_scale_alone():
     assert torch.allclose(rows, torch.ones_like(rows))
 
 
+def test_rows_whose_direction_scales_their_columns_too_are_left_and_reported():
+    legs = tuple(
+        td.symmetry.Leg(*leg)
+        for leg in (
+            ("first", 0, "write", "first"),
+            ("inner", 0, "write", "inner"),
+            ("inner", 1, "read", "inner"),
+        )
+    )
+    both = td.symmetry.Generator("rescale", (1.0, 0.0, -1.0))
+    rows = td.symmetry.Generator("rescale", (1.0, 1.0, 0.0))
+    space = td.symmetry.Space("u", 3, 1, frozenset({"rescale"}), legs, (both, rows))
+    group = td.SymmetryGroup((space,), {"first": (3, 2), "inner": (3, 3)})
+    params = {n: torch.randn(shape, dtype=torch.float64) for n, shape in group.shapes.items()}
+    canonical = td.canonicalize(group, params)
+    assert torch.allclose(canonical["first"].norm(dim=1), torch.ones(3, dtype=torch.float64))
+    assert any(
+        "1 of 2 families of 'rescale' are set by the least norm" in n for n in canonical.notes
+    )
+
+
 def test_an_action_is_left_out():
     model = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
     group = td.discover(model, torch.randn(2, 2))

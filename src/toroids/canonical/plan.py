@@ -70,12 +70,7 @@ class Pivot:
     @property
     def moves_across(self) -> bool:
         """Whether it moves its weights along another axis, too, so that no power is the one."""
-        places = {(leg.tensor, leg.axis, leg.span) for leg in self.legs}
-        tensors = {leg.tensor for leg in self.legs}
-        moved = zip(self.space.legs, self.exponents, strict=True)
-        return any(
-            e and x.tensor in tensors and (x.tensor, x.axis, x.span) not in places for x, e in moved
-        )
+        return any(self.exponents[n] for leg in self.legs for n in _across(self.space, leg))
 
     @property
     def spheres(self) -> Spheres:
@@ -308,17 +303,11 @@ class Plan:
             if alone and (others is None or others.told.add(others.rows.of(shown[0]))):
                 chosen.append(shown if bias else _without_bias(shown, self.group))
                 rows.append(row)
-        missing = len(generators) - len(rows)
-        if missing:
-            self.notes.append(
-                f"space `{space.name}`: {missing} of {len(generators)} families of {action!r} are "
-                f"{_left(action)}; no parameters that only write the space tell them apart"
-            )
-        if not rows:
-            return []
-        inverse = right_inverse(np.array(rows), modulo_two=action == "flip")
+        directions = np.empty((0, len(generators)))
+        if rows:
+            directions = right_inverse(np.array(rows), modulo_two=action == "flip").T
         pivots = []
-        for legs, direction in zip(chosen, np.transpose(inverse), strict=True):
+        for legs, direction in zip(chosen, directions, strict=True):
             exponents = table @ direction
             if action == "flip":
                 exponents = exponents % 2
@@ -333,6 +322,12 @@ class Plan:
             pivot = Pivot(space, action, legs, tuple(powers), absorbed)
             if action != "rescale" or not pivot.moves_across:
                 pivots.append(pivot)
+        missing = len(generators) - len(pivots)
+        if missing:
+            self.notes.append(
+                f"space `{space.name}`: {missing} of {len(generators)} families of {action!r} are "
+                f"{_left(action)}; no parameters that only write the space tell them apart"
+            )
         return pivots
 
     def _apart(self, pivots: Sequence[Pivot], earlier: Sequence[Pivot]) -> list[Pivot]:
@@ -432,11 +427,7 @@ class Plan:
 
     def _is_moved_across(self, space: Space, leg: Leg) -> bool:
         """Whether more than an order of units acts on a leg's tensor along another axis."""
-        across = [
-            number
-            for number, other in enumerate(space.legs)
-            if other.tensor == leg.tensor and (other.axis, other.span) != (leg.axis, leg.span)
-        ]
+        across = _across(space, leg)
         moves = any(generator.exponents[n] for generator in space.generators for n in across)
         return bool(across) and (space.matrix is not None or moves)
 
@@ -472,9 +463,18 @@ def _moves_apart(space: Space, number: int, powers: Matrix) -> bool:
         False, too, where the tensor lies along no other axis.
     """
     leg, own = space.legs[number], powers[number] != 0
-    beside = [n for n, x in enumerate(space.legs) if x.tensor == leg.tensor and n != number]
-    across = all((space.legs[n].axis, space.legs[n].span) != (leg.axis, leg.span) for n in beside)
-    return bool(beside) and across and not any((own & (powers[n] != 0)).any() for n in beside)
+    across = _across(space, leg)
+    alone = len(across) + 1 == sum(other.tensor == leg.tensor for other in space.legs)
+    return bool(across) and alone and not any((own & (powers[n] != 0)).any() for n in across)
+
+
+def _across(space: Space, leg: Leg) -> list[int]:
+    """Numbers of the legs that lie along other axes of a leg's tensor."""
+    return [
+        number
+        for number, other in enumerate(space.legs)
+        if other.tensor == leg.tensor and (other.axis, other.span) != (leg.axis, leg.span)
+    ]
 
 
 def _left(action: Kind) -> str:
