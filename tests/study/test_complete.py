@@ -100,6 +100,20 @@ def nulled(row, *kinds):
     return row
 
 
+def test_a_curve_without_a_point_is_no_result(results):
+    emptied = {
+        "measure": {"flatness": dict.fromkeys(("sigma", "increase", "stderr"), [])},
+        "pair": {"profiles": {"raw": dict.fromkeys(("t", "error", "error_stderr", "loss"), [])}},
+    }
+    for kind, parts in emptied.items():
+        row = copy.deepcopy(results[kind])
+        for name, part in parts.items():
+            for key, value in part.items():
+                held = row[name]
+                held[key] = {**held[key], **value} if isinstance(value, dict) else value
+        assert not is_complete(kind, row)
+
+
 def test_whatever_may_be_null_is_shown_and_exported(measured):
     rows, config = list(measured), measured[-1]["config"]
     for kinds in (("train", "measure"), ("pair",), ("bend",), ("section",)):

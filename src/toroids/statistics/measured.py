@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from toroids.statistics.row import Flag, Measured, Part, Real, Row, Whole, alike, plain
+from toroids.statistics.row import (
+    Flag,
+    Measured,
+    Part,
+    Places,
+    Real,
+    Row,
+    Whole,
+    alike,
+    plain,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +113,7 @@ class Diverged(Training):
 class Flatness(Part):
     """How the error grows with noise."""
 
-    sigma: list[Real]
+    sigma: Places
     increase: list[Measured]
     stderr: list[Measured]
     samples: Whole
@@ -147,7 +157,7 @@ class Curve(Part):
         orders: of binary networks, in how many orders weights were flipped.
     """
 
-    t: list[Real]
+    t: Places
     error: list[Measured]
     error_stderr: list[Measured]
     loss: list[Measured]

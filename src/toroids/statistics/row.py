@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import Strict, TypeAdapter
+from pydantic import Field, Strict, TypeAdapter
 
 # What files, and messages between processes, hold of a value.
 Plain: TypeAlias = dict[str, Any]
@@ -16,6 +16,7 @@ Real: TypeAlias = Annotated[float, Strict()]
 Whole: TypeAlias = Annotated[int, Strict()]
 Flag: TypeAlias = Annotated[bool, Strict()]
 Measured: TypeAlias = Real | None  # None where something is not finite
+Places: TypeAlias = Annotated[list[Real], Field(min_length=1)]  # where something was measured
 
 
 @dataclass(frozen=True, kw_only=True)

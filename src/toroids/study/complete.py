@@ -10,11 +10,10 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from toroids.statistics.measured import Result
-from toroids.statistics.row import Plain, Row, alike, read
+from toroids.statistics.row import Measured, Plain, Row, alike, read
 from toroids.study.perform.kinds import KINDS
 
 T = TypeVar("T", bound=BaseModel)
-Measured = float | None  # where something is not finite a row holds None
 
 
 class Shape(BaseModel):

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from toroids.landscape.section import Section
-from toroids.statistics.row import Measured, Part, Plain, Real, alike, plain
+from toroids.statistics.row import Measured, Part, Places, Plain, Real, alike, plain
 
 Three = Field(min_length=3, max_length=3)
 Two = Annotated[list[Real], Field(min_length=2, max_length=2)]
@@ -16,8 +16,8 @@ Two = Annotated[list[Real], Field(min_length=2, max_length=2)]
 class Grid(Part):
     """What was measured at the points of a grid on a plane."""
 
-    x: Annotated[list[Real], Field(min_length=1)]
-    y: Annotated[list[Real], Field(min_length=1)]
+    x: Places
+    y: Places
     error: list[list[Measured]]
     error_stderr: list[list[Measured]]
     loss: list[list[Measured]]

@@ -278,12 +278,11 @@ class Store:
         Raises:
             WrongResult: it is none of its kind; nothing is written.
         """
-        row: Plain = plain(outcome.row)
-        result = result_of(task.kind, row)
+        result = result_of(task.kind, outcome.row)
         if result is None:
             raise WrongResult(f"it left no result of the kind {task.kind}; please report it")
         content: Plain = {"task": task.id, "format": FORMAT, "versions": versions()}
-        content |= {"inputs": list(inputs), "row": row}
+        content |= {"inputs": list(inputs), "row": outcome.row}
         if outcome.params is not None:
             name = f"{outcome.row['name']}-{task.id.rpartition('-')[2][:8]}.safetensors"
             content["seal"] = save_network(outcome.params, self.folder / NETWORKS / name)

@@ -48,7 +48,7 @@ def make_tables(rows: Sequence[Row]) -> dict[str, Table]:
     tables: dict[str, Table] = {}
     for kind in sorted(KINDS.values(), key=lambda kind: kind.measure is None):
         for name, lines_of in kind.tables.items():
-            found = of_kind.get(shape.kind if (shape := kind.row) else kind.name, [])
+            found = of_kind.get(kind.row.kind if kind.row else kind.name, [])
             table = tables.setdefault(name, [])
             for row in found:
                 table += lines_of(_measured(kind, row))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,7 +27,6 @@ from toroids.evaluation.evaluate import evaluate
 from toroids.evaluation.passes import Passes
 from toroids.solvers import SGD
 from toroids.solvers.sgd import Plain, nesterov
-from toroids.statistics.row import Row
 from toroids.study.engines.worker import unexpected
 from toroids.study.perform.kinds import KINDS
 from toroids.study.perform.setting import Setting
@@ -100,8 +100,8 @@ def estimate(config: StudyConfig, folder: str | Path) -> tuple[Work, ...]:
     return tuple(works)
 
 
-def _settings(text: str) -> Row:
-    settings: Row = json.loads(text)
+def _settings(text: str) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(text)
     return settings
 
 
@@ -133,7 +133,7 @@ def _work(store: Store, part: Part, passes: "_Passes") -> Work:
 class _Passes:
     """How long passes through an architecture take."""
 
-    def __init__(self, settings: Row) -> None:
+    def __init__(self, settings: dict[str, Any]) -> None:
         self.setting = Setting(settings)
         self.examples = len(self.setting.data.train[1])
 
@@ -153,7 +153,7 @@ class _Passes:
         method = Plain(model, nesterov(model, SGD()), None)
         return _timed(lambda: method.step(((inputs, labels),)), self.setting.device)
 
-    def seconds(self, kind: str, settings: Row) -> float | None:
+    def seconds(self, kind: str, settings: dict[str, Any]) -> float | None:
         """Seconds of a task, from the passes that it makes; None where that is not known."""
         counted = KINDS[kind].passes(Setting(settings))
         return None if counted is None else float(sum(self.of(passes) for passes in counted))

@@ -13,7 +13,7 @@ from toroids.landscape.median import median_section
 from toroids.landscape.section import section as plane_section
 from toroids.params import Params
 from toroids.statistics.measured import Result
-from toroids.statistics.row import Measured, Real, Whole, alike, plain
+from toroids.statistics.row import Measured, Places, Whole, alike, plain
 from toroids.study.perform.architecture import Architecture
 from toroids.study.perform.kind import Kind, Lines
 from toroids.study.perform.setting import Setting
@@ -42,7 +42,7 @@ class Faces(Section):
     """The error on the faces around the median of three binary networks."""
 
     faces: Annotated[list[Annotated[list[Whole], Field(min_length=2, max_length=2)]], Three]
-    distances: Annotated[list[Annotated[list[Real], Field(min_length=1)]], Three]
+    distances: Annotated[list[Places], Three]
     error: Annotated[list[list[list[Measured]]], Three]
 
     def __post_init__(self) -> None:
