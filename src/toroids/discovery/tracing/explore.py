@@ -209,11 +209,10 @@ class _Explorer:
         if self.looks.is_large() and len(self.looks.programs) == 1:
             self.looks.tell_sizes_from_numbers()
         # a large network is traced no third time for it, but where its numbers are known
-        looks = not self.looks.is_large() or self.looks.programs[0].twin is not None
-        single = self._single() if looks else None
-        if single is not None:
-            self.looks.look(single)
-        if looks:
+        if not self.looks.is_large() or self.looks.programs[0].twin is not None:
+            single = self._single()
+            if single is not None:
+                self.looks.look(single)
             self._look_longer()
         self._look_larger()
         self._look_where_excluded()
