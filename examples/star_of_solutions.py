@@ -96,7 +96,7 @@ def binary(density: float) -> Joined:
     landscape = td.Landscape(model, data, on=cube)
 
     def barrier(a: td.Params, b: td.Params) -> float:
-        return td.flip_profile(landscape, a, b, orders=1, points=25).barrier
+        return td.flip_profile(landscape, a, b, orders=1, points=51).barrier
 
     return joined(runs, barrier, cube.distance)
 
@@ -130,7 +130,7 @@ def spherical(density: float) -> Joined:
     landscape = td.Landscape(model, data)
 
     def barrier(a: td.Params, b: td.Params) -> float:
-        return td.profile(landscape, toroid.geodesic(a, b), points=25).barrier
+        return td.profile(landscape, toroid.geodesic(a, b), points=51).barrier
 
     return joined(runs, barrier, toroid.distance)
 

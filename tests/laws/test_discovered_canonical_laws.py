@@ -63,10 +63,13 @@ def test_same_function_and_idempotent(name, batch_norm, gauge):
     assert difference(again, canonical, params) < 1e-12
 
 
-def test_every_network_of_an_orbit_has_the_same_form_up_to_permutations(name, batch_norm, gauge):
+def test_every_network_of_an_orbit_has_the_same_form_up_to_permutations(
+    name, batch_norm, gauge, request
+):
     group, params, _ = subject(name)
+    elements = 20 if request.config.getoption("--long") else 8
     canonical = td.canonicalize(group, params, gauge, batch_norm=batch_norm)
-    for seed in range(8 if gauge == "sphere" else 4):
+    for seed in range(elements if gauge == "sphere" else 4):
         g = large(group, torch.Generator().manual_seed(seed))
         moved = td.canonicalize(group, group.apply(g, params), gauge, batch_norm=batch_norm)
         permuted = group.apply(permutations(group, g), canonical)

@@ -14,7 +14,6 @@ from toroids.study.rows import read_rows
 from toroids.study.run import run_study
 
 SCRIPT = Path(__file__).with_name("kill_at_random.py")
-KILLS = 12
 
 
 @pytest.fixture(scope="module")
@@ -23,17 +22,18 @@ def undisturbed(tmp_path_factory):
     return without_times(read_rows(run_study(config, tmp_path_factory.mktemp("u") / "run")))
 
 
-def test_kills_lose_nothing(undisturbed, tmp_path):
+def test_kills_lose_nothing(undisturbed, tmp_path, request):
+    kills = 20 if request.config.getoption("--long") else 12
     write_toml(OF_ALL_KINDS, tmp_path / "study.toml")
     folder = tmp_path / "run"
-    command = [sys.executable, SCRIPT, tmp_path / "study.toml", folder, str(KILLS), "0"]
+    command = [sys.executable, SCRIPT, tmp_path / "study.toml", folder, str(kills), "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert [int(line[0]) for line in lines] == list(range(1, KILLS + 1))
+    assert [int(line[0]) for line in lines] == list(range(1, kills + 1))
     total = sum(undisturbed[-1]["tasks"].values())
     # the kills fell into the study, not before it or after it
-    assert sum(0 < int(line[1]) < total for line in lines) >= KILLS // 2
+    assert sum(0 < int(line[1]) < total for line in lines) >= kills // 2
     rows = read_rows(folder)
     assert rows[-1]["finished"] is True
     assert without_times(rows) == undisturbed
