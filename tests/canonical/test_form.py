@@ -4,6 +4,7 @@ import pytest
 import torch
 from discovery.function import Function
 from torch import nn
+from torch.func import functional_call
 
 import toroids as td
 from toroids.errors import ParamsError, ToroidsError
@@ -199,6 +200,48 @@ def test_rows_that_read_their_own_space_get_norm_one_where_they_scale_alone():
     assert td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-6
     rows = alignment.reference["wide.weight"].flatten(1).norm(dim=1)
     assert torch.allclose(rows, torch.ones_like(rows))
+
+
+class TwoOrders(nn.Module):
+    """Layers in groups, so that two spaces order the same channels each in its own way."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 4, 1), nn.Conv2d(2, 4, 1)
+        self.outer = nn.Conv2d(4, 4, 1, groups=2, bias=False)
+        self.inner, self.last = nn.Conv2d(4, 4, 1, bias=False), nn.Linear(4, 3)
+        self.groups = nn.Conv2d(4, 4, 1, groups=2, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(2))
+
+    def forward(self, x):
+        h = self.norms[0](self.outer(self.first(x).tanh()))
+        h = self.groups(h + self.inner(self.norms[1](h)))
+        return self.last((h + self.groups(self.second(x).relu())).mean((2, 3)))
+
+
+def test_rows_that_another_space_scales_too_are_not_set():
+    model, inputs = TwoOrders().double().eval(), torch.randn(2, 2, 4, 4).double()
+    group = td.discover(model, inputs)
+    params = {n: torch.rand_like(t) + 0.2 if t.ndim else t for n, t in model.state_dict().items()}
+    canonical = td.canonicalize(group, params)  # steps that depend on each other would run away
+    before, after = (functional_call(model, dict(p), inputs) for p in (params, canonical))
+    assert torch.allclose(after, before)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.LeakyReLU(), nn.Tanh(), nn.Identity()])
+@pytest.mark.parametrize("behind", [True, False])
+def test_folding_keeps_the_function_where_gains_are_negative(activation, behind):
+    between = [activation, nn.BatchNorm1d(4)] if behind else [nn.BatchNorm1d(4), activation]
+    model = nn.Sequential(nn.Linear(3, 4), *between, nn.Linear(4, 2)).double().eval()
+    inputs = torch.randn(5, 3).double()
+    group = td.discover(model, inputs)
+    name = f"{2 if behind else 1}.weight"
+    params = {**model.state_dict(), name: torch.tensor([1.0, -1.0, 0.7, -1.3]).double()}
+    canonical = td.canonicalize(group, params, batch_norm="fold")
+    before, after = (functional_call(model, dict(p), inputs) for p in (params, canonical))
+    assert torch.allclose(after, before)
+    stays = behind and not isinstance(activation, nn.Tanh | nn.Identity)
+    assert [note.startswith("not folded: `2`") for note in canonical.notes] == [True] * stays
 
 
 def test_rows_whose_direction_scales_their_columns_too_are_left_and_reported():

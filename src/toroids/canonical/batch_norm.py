@@ -109,7 +109,7 @@ def _folds(group: SymmetryGroup) -> list[_Fold]:
 
 
 def _fold(space: Space, norm: Norm) -> _Fold | None:
-    """A norm can be folded if rescaling what it reads moves nothing but the map before it."""
+    """A norm can be folded if scaling and flipping what it reads moves only the map before it."""
     table = np.array([g.exponents for g in space.of("rescale")]).T
     held = {norm.weight, norm.bias, norm.mean, norm.variance}
     buffers = {name for other in space.norms for name in (other.mean, other.variance)}
@@ -135,7 +135,13 @@ def _fold(space: Space, norm: Norm) -> _Fold | None:
     one_each = len(at) == len(held) and len(places) == 1
     positions = at[0].positions
     one_each = one_each and (positions is None or len(positions) == units)
-    return _Fold(space, norm, at[0], into) if into and one_each else None
+    if not (into and one_each):
+        return None
+    # a gain may be negative, of which nothing between the map and the norm may take notice
+    turned = tuple(float(x in into or x.tensor in (norm.weight, norm.mean)) for x in space.legs)
+    flips = [generator.exponents for generator in space.of("flip")]
+    is_flip = len(basis([*flips, turned], True)) == len(basis(flips, True))
+    return _Fold(space, norm, at[0], into) if is_flip else None
 
 
 def _without_norms(space: Space, folds: Sequence[_Fold]) -> Space:

@@ -360,10 +360,10 @@ class Plan:
                 found.setdefault((leg.tensor, leg.axis, power), set()).update(places)
         return found
 
-    def _is_free(self, tensor: str, space: Space) -> bool:
-        """Whether no other space changes the signs of a tensor's entries."""
+    def _is_free(self, tensor: str, space: Space, action: Kind) -> bool:
+        """Whether no other space flips, or rescales, a tensor's entries."""
         return not any(
-            leg.tensor == tensor and other.name != space.name and (other.of("flip") or other.matrix)
+            leg.tensor == tensor and other.name != space.name and (other.of(action) or other.matrix)
             for other in self.group.spaces
             for leg in other.legs
         )
@@ -397,9 +397,10 @@ class Plan:
             if action == "shift":  # whoever carries a shift shows how large it is
                 moving = bool(row.any()) and not self._is_moved_across(space, leg)
             elif action == "rescale" and leg.role == "write" and row.any():
-                moving = moving or _moves_apart(space, number, table)
+                apart = self._is_free(tensor, space, action) and _moves_apart(space, number, table)
+                moving = moving or apart
             elif action == "flip" and row.any() and tensor not in twice:
-                moving = moving or (leg.role == "read" and self._is_free(tensor, space))
+                moving = moving or (leg.role == "read" and self._is_free(tensor, space, action))
             if moving and tensor not in group.buffers and tensor not in group.tied:
                 found.setdefault((leg.operator, *row, *scale), []).append(leg)
         order = [tuple(legs) for legs in found.values() if self._shown(space, legs)]
