@@ -1,5 +1,6 @@
 """For which inputs a group holds, as its notes say."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -92,13 +93,15 @@ class Sizes:
         ranges = [range_of(program, axis) for program in self.programs if axis in program.lengths]
         if not ranges:
             return " or ".join(map(str, seen))
-        low = min(r[0] for r in ranges)
-        high = None if any(h is None for _, h in ranges) else max(h or 0 for _, h in ranges)
-        while low - 1 in seen:
-            low -= 1
-        if high is None:
-            return "any" if low == 1 else f"{low} or more"
-        return f"{low} to {high}"
+        joined: list[tuple[int, float]] = []
+        for low, high in sorted(
+            (n, m or math.inf) for n, m in (*ranges, *zip(seen, seen, strict=True))
+        ):
+            if joined and low <= joined[-1][1] + 1:
+                low, before = joined.pop()
+                high = max(high, before)
+            joined.append((low, high))
+        return " or ".join(map(_interval, joined))
 
     def _is_open_to(self, question: Question) -> Callable[[Axis], bool]:
         """Whether the answer may be another one there; of what is inside, traces know better."""
@@ -119,6 +122,13 @@ def left_out(model: nn.Module, example: Example) -> Iterator[str]:
         are = "is" if len(omitted) == 1 else "are"
         shown = _listed([f"`{name}`" for name in omitted])
         yield f"holds where {shown} {are} left out, as in the example"
+
+
+def _interval(ends: tuple[int, float]) -> str:
+    low, high = ends
+    if high == math.inf:
+        return "any" if low == 1 else f"{low} or more"
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -1,0 +1,32 @@
+"""What the notes say of sizes is what was traced or looked at, and nothing in between."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import toroids as td
+
+
+class Doubling(nn.Module):
+    """Looks back by powers of two, so that every trace is for lengths between two of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.last = nn.Embedding(20, 4), nn.Linear(4, 3)
+
+    def forward(self, tokens):
+        x, back = self.words(tokens), 1
+        while back < tokens.shape[1]:
+            x = x + 0.5 * F.pad(x[:, :-back], (0, 0, back, 0)).relu()
+            back *= 2
+        return self.last(x)
+
+
+def test_ranges_with_a_gap_are_said_apart_and_the_example_is_one_of_the_sizes():
+    group = td.discover(Doubling(), torch.randint(0, 20, (2, 9)))
+    note = next(note for note in group.notes if note.startswith("holds for inputs of the sizes"))
+    said = note[note.index("(any, ") + 6 : note.index(")")]
+    ends = [[int(n) for n in part.split(" to ")] for part in said.split(" or ")]
+    holding = {n for low, *high in ends for n in range(low, (high or [low])[0] + 1)}
+    assert 9 in holding and holding >= {17, 20, 32}
+    assert not holding & set(range(34, 65))  # of which nothing was traced or called
