@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from toroids.report.text import label
-from toroids.study import read_rows
+from toroids.statistics.claims.verdict import Claim
+from toroids.study.rows import Run, read_rows
 
 PAGE = Path(__file__).with_name("studies.md")
 BEGIN, END = "<!-- claims table -->", "<!-- end of claims table -->"
@@ -21,12 +22,13 @@ REASONS = re.compile(r"<details markdown=\"1\"><summary>(.*?)</summary>\n.*?</de
 def run_of(folder: str) -> dict[str, str]:
     """What the page says of a run: by the first words of its entry, the entry."""
     rows = read_rows(folder)
+    (run,) = (row for row in rows if isinstance(row, Run))
     name = Path(folder).name
     found: dict[str, dict[str, tuple[str, str]]] = {}
     for row in rows:
-        if row["kind"] == "claim":
-            claims = found.setdefault(f"{name}: {label(row['architecture'])}", {})
-            claims[row["claim"]] = row["verdict"], row["reason"]
+        if isinstance(row, Claim):
+            claims = found.setdefault(f"{name}: {label(row.architecture)}", {})
+            claims[row.claim] = row.verdict, row.reason
     entries = {}
     for networks, claims in found.items():
         verdicts = " | ".join(claims[claim][0] for claim in CLAIMS)
@@ -35,12 +37,11 @@ def run_of(folder: str) -> dict[str, str]:
         entries[f"<details {networks}"] = (
             f'<details markdown="1"><summary>{networks}</summary>\n\n{reasons}\n</details>\n'
         )
-    run = rows[-1]
-    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
-    minutes = sum(run["task_seconds"].values()) / 60
+    versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
+    minutes = sum(run.task_seconds.values()) / 60
     entries[f"- `{name}`:"] = (
-        f"- `{name}`: {run['done']} of {sum(run['tasks'].values())} tasks, {minutes:.0f} minutes "
-        f"of computing on one core each, on {run['machine']} ({versions}).\n"
+        f"- `{name}`: {run.done} of {sum(run.tasks.values())} tasks, {minutes:.0f} minutes "
+        f"of computing on one core each, on {run.machine} ({versions}).\n"
     )
     return entries
 

@@ -17,8 +17,7 @@ PICTURE = Path("docs/barriers.svg")
 
 def main() -> None:
     """Reads the rows and writes the picture."""
-    rows = read_rows(RUN)
-    (architecture, *_) = Study(rows, rows[-1]).architectures
+    (architecture, *_) = Study(read_rows(RUN)).architectures
     drawing = barrier_profiles(architecture)
     assert drawing is not None, "the default study measures paths"
     figure = drawing.chart.update_layout(paper_bgcolor="white", margin_t=90)

@@ -80,11 +80,11 @@ def lose(folder, *labels):
 
 
 def of_kind(rows, kind):
-    return [row for row in rows if row["kind"] == kind]
+    return [row for row in rows if row.kind == kind]
 
 
 TIMES = ("seconds", "measure_seconds", "task_seconds")
 
 
 def without_times(rows):
-    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+    return [{key: value for key, value in row.data.items() if key not in TIMES} for row in rows]

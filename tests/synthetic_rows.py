@@ -5,6 +5,7 @@ that: pairs that share a network are correlated, as in a real study.
 """
 
 import itertools
+import json
 import math
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +14,13 @@ import numpy as np
 import torch
 
 import toroids as td
+from toroids.statistics.claims.evidence import Thresholds
+from toroids.statistics.derive import derive
+from toroids.statistics.measured import Diverged
+from toroids.statistics.row import read
+from toroids.study.complete import DERIVED, Failure
+from toroids.study.perform.kinds import KINDS
+from toroids.study.rows import Run
 
 SIGMAS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 FLIPPED = [0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2]
@@ -54,7 +62,41 @@ class Truth:
     bend: float = 0.001  # barrier over a trained bend, times a network's increase over the mean
 
 
-def synthetic_rows(
+TYPES = {
+    **{
+        kind.row.kind if kind.row else kind.name: kind.row or kind.result for kind in KINDS.values()
+    },
+    **DERIVED,
+    **{each.kind: each for each in (Diverged, Failure, Run)},
+}
+
+
+def typed(rows):
+    """Rows of plain data as the values that they are."""
+    return [read(TYPES[row["kind"]], row) for row in rows]
+
+
+def renamed(rows, old, new):
+    """The same rows with another text in the place of one."""
+    return typed(json.loads(json.dumps([row.data for row in rows]).replace(old, new)))
+
+
+def derived(rows):
+    """What follows from rows that end with that of the run."""
+    return derive(rows, rows[-1].config["networks"], thresholds_of(rows[-1].config))
+
+
+def thresholds_of(config):
+    return Thresholds(reference=config["flatness"]["reference"], **config["claims"])
+
+
+def synthetic_rows(architectures=("mlp",), **settings):
+    """Makes the rows of a finished study; settings as those of `plain_rows`, with what follows."""
+    *rows, run = typed(plain_rows(architectures, **settings))
+    return [*rows, *derived([*rows, run]), run]
+
+
+def plain_rows(
     architectures=("mlp",),
     *,
     binary=False,
@@ -69,12 +111,11 @@ def synthetic_rows(
     failed=0,
     finished=True,
     seed=0,
-    derived=True,
 ):
-    """Makes the rows of a finished study.
+    """Makes the measured rows of a finished study, and that of the run, as plain data.
 
     `across` is "all" or the number of profiled pairs for every two solvers; the last `diverged`
-    seeds of every solver diverge; with `derived` come the summary, maps and claims.
+    seeds of every solver diverge.
     """
     study = _Study(
         architectures, binary, solvers or SOLVERS, seeds, truth or Truth(), across, seed, diverged
@@ -92,11 +133,6 @@ def synthetic_rows(
                 "note": "the worker was lost three times.",
             }
         )
-    config = study.config()
-    if derived:
-        from toroids.statistics.derive import derive
-
-        rows += derive(rows, config)
     return [*rows, study.run(rows, finished)]
 
 
@@ -174,6 +210,8 @@ class _Study:
             "random_seed": 1000 + number,
             "config": self.settings(name),
             "epochs": 12 + number,
+            "gradient_steps": 12 * (12 + number),
+            "history": [_epoch(epoch, 12 + number) for epoch in range(12 + number)],
             "seconds": 1.5 + 0.1 * number,
         }
         if number >= self.seeds - self.diverged:
@@ -182,13 +220,10 @@ class _Study:
         increase = self.increase(name)
         test = 0.03 + self.truth.test_slope * increase
         test = max(0.0, test + self.generator.normal(0, self.truth.test_noise))
-        steps = range(common["epochs"])
         return {
             "kind": "network",
             **common,
             "ended": "zero error",
-            "gradient_steps": 12 * common["epochs"],
-            "history": [_epoch(epoch, common["epochs"]) for epoch in steps],
             "train_error": 0.0,
             "train_loss": 0.002,
             "test_error": test,
@@ -380,6 +415,7 @@ class _Study:
             "seconds": sum(seconds.values()) / 2,
             "task_seconds": seconds,
             "tasks": tasks,
+            "done": sum(tasks.values()),
             "finished": finished,
         }
 

@@ -146,15 +146,15 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(study_file, tmp_
     assert "Traceback" not in error
     assert "interrupted; what was done is kept in `runs/small`, the same command goes on" in error
     run = tmp_path / "runs" / "small"
-    done = read_rows(run)[-1]["done"]
+    done = read_rows(run)[-1].done
     assert 5 <= done < 28
 
     finished = toroids("study", study_file, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert not list(run.rglob("*.tmp"))  # what a worker left that was writing
     assert finished.stdout.startswith(f"[{done}/28] taken up where it was")
-    of_networks = [row for row in read_rows(run) if row["kind"] != "run"]
-    assert without_times(of_networks) == without_times([r for r in rows if r["kind"] != "run"])
+    of_networks = [row for row in read_rows(run) if row.kind != "run"]
+    assert without_times(of_networks) == without_times([r for r in rows if r.kind != "run"])
 
 
 def test_overrides_and_a_dry_run(study_file, tmp_path):
@@ -166,7 +166,7 @@ def test_overrides_and_a_dry_run(study_file, tmp_path):
     done = toroids("study", study_file, *more, "--out", "r", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     networks = of_kind(read_rows(tmp_path / "r"), "network")
-    assert {row["config"]["lr"] for row in networks if row["solver"] == "sgd"} == {0.05}
+    assert {row.config["lr"] for row in networks if row.solver == "sgd"} == {0.05}
     assert len(networks) == 4
     wrong = toroids("study", study_file, "--set", "solvers.sgd.lr=fast", cwd=tmp_path)
     assert wrong.returncode == 2

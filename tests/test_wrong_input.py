@@ -273,8 +273,8 @@ def test_devices_that_are_not_there(params, tmp_path):
 def test_studies(tmp_path):
     refuses("`config` is .*; pass a StudyConfig", study.make_plan, "studies/digits.toml")
     refuses("pass a list of texts", study.load_config, "studies/digits.toml", "seeds=[0]")
-    refuses("no rows of a run", study.make_tables, [{"a": 1}])
-    refuses("`rows` is 'runs/digits'; pass a list of dicts", study.make_tables, "runs/digits")
+    refuses("pass a list of Rows", study.make_tables, [{"a": 1}])
+    refuses("`rows` is 'runs/digits'; pass a list of Rows", study.make_tables, "runs/digits")
     (tmp_path / "file").write_text("")
     text = {"name": "x", "seeds": [0], "solvers": {"sgd": {"method": "sgd"}}}
     config = StudyConfig.model_validate(text)

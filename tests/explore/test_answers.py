@@ -44,10 +44,10 @@ def test_networks_of_both_architectures(asked):
 
 
 def test_networks_are_told_as_measured(asked, run):
-    row = next(row for row in run.rows if row["kind"] == "network" and row["name"] == "mlp-sgd-0")
+    row = next(row for row in run.rows if row.kind == "network" and row.name == "mlp-sgd-0")
     found = architecture(asked, "mlp")["networks"][0]
-    assert found["test_error"] == row["test_error"]
-    assert found["flatness"]["increase"] == row["flatness"]["increase"][1]
+    assert found["test_error"] == row.test_error
+    assert found["flatness"]["increase"] == row.flatness.increase[1]
 
 
 def test_maps_before_and_after(asked):
@@ -60,19 +60,19 @@ def profiled(run, architecture):
     return next(
         row
         for row in run.rows
-        if row["kind"] == "pair" and row["architecture"] == architecture and row["profiles"]
+        if row.kind == "pair" and row.architecture == architecture and row.profiles
     )
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "deep"])
 def test_profile_is_that_of_the_study(run, architecture):
     row = profiled(run, architecture)
-    found = Answers(run).profile({"a": [row["a"]], "b": [row["b"]]})
+    found = Answers(run).profile({"a": [row.a], "b": [row.b]})
     for field in ("a", "b", "architecture", "method", "distance", "mean_angle", "layers"):
-        assert found[field] == row[field]
-    assert found["profiles"].keys() == row["profiles"].keys()
-    for way, curve in row["profiles"].items():
-        assert found["profiles"][way].items() >= curve.items()
+        assert found[field] == row.data[field]
+    assert found["profiles"].keys() == row.profiles.keys()
+    for way, curve in row.profiles.items():
+        assert found["profiles"][way].items() >= plain(curve).items()
 
 
 def test_profile_has_the_error_of_the_barrier(run, asked):
@@ -86,22 +86,22 @@ def test_profile_has_the_error_of_the_barrier(run, asked):
 
 def test_binary_profile_is_that_of_the_study(bits):
     row = profiled(bits, "bits")
-    found = Answers(bits).profile({"a": [row["a"]], "b": [row["b"]]})
-    assert found["hamming"] == row["hamming"]
+    found = Answers(bits).profile({"a": [row.a], "b": [row.b]})
+    assert found["hamming"] == plain(row.hamming)
     assert found["profiles"].keys() == {"flips_raw", "flips", "flips_greedy"}
-    for way, curve in row["profiles"].items():
+    for way, curve in row.profiles.items():
         again = found["profiles"][way]
-        assert again["error"] == curve["error"]
-        assert again["barrier"] == pytest.approx(curve["barrier"], abs=1e-12)
+        assert again["error"] == curve.error
+        assert again["barrier"] == pytest.approx(curve.barrier, abs=1e-12)
     assert found["profiles"]["flips"]["barrier_stderr"] is not None
     assert found["profiles"]["flips_greedy"]["barrier_stderr"] is None  # of one order
 
 
 def test_section_is_that_of_the_study(run, asked):
-    row = next(row for row in run.rows if row["kind"] == "section" and row["architecture"] == "mlp")
-    found = asked.section(dict(zip("abc", ([name] for name in row["networks"]), strict=True)))
+    row = next(row for row in run.rows if row.kind == "section" and row.architecture == "mlp")
+    found = asked.section(dict(zip("abc", ([name] for name in row.networks), strict=True)))
     for field in ("networks", "x", "y", "error", "error_stderr", "points", "errors"):
-        assert found[field] == row[field]
+        assert found[field] == row.data[field]
 
 
 def test_section_is_that_of_the_public_functions(run, asked):

@@ -82,9 +82,9 @@ def test_a_study_states_what_every_part_contributes(tmp_path, monkeypatch):
         }
     )
     rows = read_rows(run_study(config, tmp_path / "r"))
-    (pair,) = [row for row in rows if row["kind"] == "pair"]
-    assert {*PARTS, LEARNED, "raw", "geodesic"} <= pair["profiles"].keys()
-    (claim,) = [row for row in rows if row["kind"] == "claim" and row["claim"] == "R7"]
-    named = {effect["name"] for effect in claim["effects"]}
+    (pair,) = [row for row in rows if row.kind == "pair"]
+    assert {*PARTS, LEARNED, "raw", "geodesic"} <= pair.profiles.keys()
+    (claim,) = [row for row in rows if row.kind == "claim" and row.claim == "R7"]
+    named = {effect.name for effect in claim.effects}
     assert "barrier on geodesic minus that on learned" in named
     assert "geodesic, aligned by permutations only" in render(rows)

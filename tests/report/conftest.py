@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from synthetic_rows import synthetic_rows
 
@@ -20,15 +22,13 @@ def signs():
 def interrupted():
     """Rows of two architectures, not finished: networks diverged, tasks failed, others to do."""
     rows = synthetic_rows(("mlp", "lenet"), seeds=4, diverged=1, failed=2, finished=False)
-    run = rows[-1]
-    run["done"] = sum(run["tasks"].values())
-    run["tasks"]["bend"] += 70
-    return rows
+    *others, run = rows
+    return [*others, replace(run, tasks={**run.tasks, "bend": run.tasks["bend"] + 70})]
 
 
 def of(rows):
     """The only, or the first, architecture of a study."""
-    return Study(rows, rows[-1]).architectures[0]
+    return Study(rows).architectures[0]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from synthetic_rows import renamed
 
 webdriver = pytest.importorskip("selenium.webdriver")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
@@ -241,9 +242,9 @@ def test_numbers_and_figures_arrive_as_files(browser, pages, downloads, finished
     svg, table = figure.find_elements(By.CSS_SELECTOR, "[data-save]")
     text = saved(browser, downloads, table, "made-up-R2-mlp.csv")
     lines = list(csv.DictReader(text.splitlines()))
-    networks = [row for row in finished if row["kind"] == "network"]
-    assert [line["network"] for line in lines] == [row["name"] for row in networks]
-    assert [float(line["test_error"]) for line in lines] == [row["test_error"] for row in networks]
+    networks = [row for row in finished if row.kind == "network"]
+    assert [line["network"] for line in lines] == [row.name for row in networks]
+    assert [float(line["test_error"]) for line in lines] == [row.test_error for row in networks]
     drawing = saved(browser, downloads, svg, "made-up-R2-mlp.svg")
     assert drawing.startswith("<svg")
     assert "test error" in drawing
@@ -275,7 +276,7 @@ def test_the_page_can_be_used_with_the_keyboard(browser, pages):
 
 def test_names_do_nothing_in_the_browser(browser, tmp_path, finished):
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-    rows = json.loads(json.dumps(finished).replace("replicated_sgd", json.dumps(evil)[1:-1]))
+    rows = renamed(finished, "replicated_sgd", json.dumps(evil)[1:-1])
     path = Path(tmp_path) / "evil.html"
     path.write_text(render(rows), encoding="utf-8")
     open_page(browser, path)

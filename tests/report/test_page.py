@@ -1,11 +1,11 @@
-import copy
 import html
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
-from synthetic_rows import synthetic_rows
+from synthetic_rows import renamed, synthetic_rows
 
 from toroids.errors import ToroidsError
 from toroids.report.page import render, write_report
@@ -42,19 +42,19 @@ def test_claims_come_first_then_plotly_last(page, finished):
     assert page.rindex("<figure") < page.index('id="plotly"')
     text = told(page)
     for row in finished:
-        if row["kind"] == "claim":
-            assert row["verdict"] in text
-            assert row["reason"].replace("_", " ").replace("sgd", "SGD") in text
-            for effect in row["effects"]:
-                assert effect["name"].replace("_", " ").replace("sgd", "SGD") in text
+        if row.kind == "claim":
+            assert row.verdict in text
+            assert row.reason.replace("_", " ").replace("sgd", "SGD") in text
+            for effect in row.effects:
+                assert effect.name.replace("_", " ").replace("sgd", "SGD") in text
 
 
 def test_the_page_shows_every_network_and_its_numbers(page, finished):
     text = told(page)
     for row in finished:
-        if row["kind"] == "network":
-            assert row["name"].removeprefix("mlp-").replace("_", " ").replace("sgd", "SGD") in text
-            error = f"{100 * row['test_error']:.2f} ± {100 * row['test_error_stderr']:.2f} %"
+        if row.kind == "network":
+            assert row.name.removeprefix("mlp-").replace("_", " ").replace("sgd", "SGD") in text
+            error = f"{100 * row.test_error:.2f} ± {100 * row.test_error_stderr:.2f} %"
             assert error in text
     assert "12 networks (mlp), trained by 3 solvers on 600 examples of digits; 66 pairs" in text
 
@@ -81,7 +81,7 @@ def test_names_from_the_rows_cannot_inject(finished, place):
     old = {"solver": "replicated_sgd", "architecture": "mlp", "study": "made-up"}.get(
         place, "hidden1"
     )
-    page = render(json.loads(json.dumps(finished).replace(old, EVIL)))
+    page = render(renamed(finished, old, EVIL))
     assert EVIL not in page
     scripts = SCRIPT.findall(page)
     assert len(scripts) == page.count("</script>")  # none was closed early
@@ -104,7 +104,7 @@ def test_what_is_missing_is_told_first(interrupted):
     page = render(interrupted)
     text = told(page[: page.index("The claims</h2>")])
     run = interrupted[-1]
-    assert f"{run['done']} of {run['done'] + 70} tasks are done" in text
+    assert f"{run.done} of {run.done + 70} tasks are done" in text
     assert "This study is not finished." in text
     assert re.search(
         r"2 tasks have failed\s*:\s*bend of pair 0 \(bend\): the worker was lost", text
@@ -117,10 +117,9 @@ def test_a_finished_study_warns_of_nothing(page):
 
 
 def test_a_study_that_has_only_begun_is_rendered(finished):
-    run = copy.deepcopy(finished[-1])
-    run |= {"finished": False, "done": 0, "task_seconds": {}}
+    run = replace(finished[-1], finished=False, done=0, task_seconds={})
     text = told(render([run]))
-    assert "0 of 100 tasks are done".replace("100", str(sum(run["tasks"].values()))) in text
+    assert "0 of 100 tasks are done".replace("100", str(sum(run.tasks.values()))) in text
     assert "too little has been measured" in text
     assert "No network has been trained and measured." in text
 

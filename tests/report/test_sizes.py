@@ -1,6 +1,7 @@
 """Figures against size, of studies that have three sizes of one kind of network."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 from synthetic_rows import synthetic_rows
@@ -15,19 +16,22 @@ WIDTHS = {"wide": 4000, "thin": 100, "middle": 700}
 @pytest.fixture(scope="module")
 def rows():
     """Three sizes, not in their order."""
-    found = copy.deepcopy(synthetic_rows(tuple(WIDTHS), seeds=3))
-    for row in found:
-        if row["kind"] == "symmetry":
-            row["parameters"] = WIDTHS[row["architecture"]]
-    return found
+    return sized(synthetic_rows(tuple(WIDTHS), seeds=3), WIDTHS)
+
+
+def sized(rows, widths):
+    return [
+        replace(row, parameters=widths[row.architecture]) if row.kind == "symmetry" else row
+        for row in rows
+    ]
 
 
 def test_barriers_by_path_and_solver_stand_at_their_sizes(rows):
-    study = Study(rows, rows[-1])
+    study = Study(rows)
     barriers, _ = sizes(study)
     by_name = {architecture.name: architecture for architecture in study.architectures}
     expected = {
-        (solver, path, size): by_name[name].get("barrier", solver, path=path)["estimate"]
+        (solver, path, size): by_name[name].get("barrier", solver, path=path).estimate
         for name, size in WIDTHS.items()
         for solver in study.solvers
         for path in ("raw", "geodesic")
@@ -42,7 +46,7 @@ def test_barriers_by_path_and_solver_stand_at_their_sizes(rows):
 
 
 def test_distance_and_flatness_have_a_line_for_every_solver(rows):
-    study = Study(rows, rows[-1])
+    study = Study(rows)
     _, measures = sizes(study)
     assert {row["statistic"] for row in measures.records} == {"mean_angle_after", "increase"}
     assert len(measures.chart.data) == 2 * len(study.solvers)
@@ -58,13 +62,10 @@ def test_the_page_shows_them_between_claims_and_measurements(rows):
 
 
 def test_fewer_sizes_and_other_kinds_are_no_curve(rows, finished):
-    assert sizes(Study(finished, finished[-1])) == []
-    same = copy.deepcopy(rows)
-    for row in same:
-        if row["kind"] == "symmetry":
-            row["parameters"] = 100
-    assert sizes(Study(same, same[-1])) == []
+    assert sizes(Study(finished)) == []
+    same = sized(rows, dict.fromkeys(WIDTHS, 100))
+    assert sizes(Study(same)) == []
     other = copy.deepcopy(rows)
-    other[-1]["config"]["networks"]["thin"]["model"] = "lenet"
-    assert sizes(Study(other, other[-1])) == []
+    other[-1].config["networks"]["thin"]["model"] = "lenet"
+    assert sizes(Study(other)) == []
     assert 'id="sizes"' not in render(finished)

@@ -36,7 +36,7 @@ def test_cells_are_escaped_and_rows_named():
 
 
 def test_settings_are_read_back_as_toml(finished):
-    config = finished[-1]["config"]
+    config = finished[-1].config
     config = {**config, "odd key": {"a.b": [1.5, True, "x"], "": ODD}}
 
     def without_none(value):

@@ -1,6 +1,6 @@
 """The top of a report says which solvers did not train, and what to change."""
 
-import copy
+from dataclasses import replace
 
 import pytest
 
@@ -15,17 +15,17 @@ STANDING = [0.9, 0.3, 0.2, 0.15, 0.1, 0.1, 0.1, 0.1]
 
 def changed(finished, errors, count, ended="budget", solver="sgd"):
     """The rows of a study in which some networks of a solver ended at a large error."""
-    rows = copy.deepcopy(finished)
-    own = [row for row in rows if row["kind"] == "network" and row["solver"] == solver]
-    for row in own[:count]:
-        epoch = row["history"][0]
-        row |= {"train_error": errors[-1], "ended": ended}
-        row["history"] = [{**epoch, "epoch": n, "error": e} for n, e in enumerate(errors, 1)]
+    rows = list(finished)
+    own = [n for n, row in enumerate(rows) if row.kind == "network" and row.solver == solver]
+    for place in own[:count]:
+        epoch = rows[place].history[0]
+        history = [replace(epoch, epoch=n, error=e) for n, e in enumerate(errors, 1)]
+        rows[place] = replace(rows[place], train_error=errors[-1], ended=ended, history=history)
     return rows
 
 
 def said(rows):
-    return untrained(Study(rows, rows[-1]))
+    return untrained(Study(rows))
 
 
 def test_a_study_that_trained_says_nothing(finished):
@@ -57,10 +57,11 @@ def test_it_says_what_to_change(finished, errors, ended, advice):
 
 def test_what_came_before_the_training_says_nothing(finished):
     rows = changed(finished, STANDING, 2)
-    for row in rows:
-        if row.get("ended") == "budget" and row.get("train_error") == STANDING[-1]:
-            row["history"] = [{**epoch, "phase": "corrupt"} for epoch in row["history"][:6]]
-            row["history"] += [{**row["history"][0], "phase": "train", "error": e} for e in FALLING]
+    for place, row in enumerate(rows):
+        if row.kind == "network" and row.train_error == STANDING[-1]:
+            history = [replace(epoch, phase="corrupt") for epoch in row.history[:6]]
+            history += [replace(row.history[0], error=e) for e in FALLING]
+            rows[place] = replace(row, history=history)
     [sentence] = said(rows)
     assert "still fell at the end" in sentence
 
@@ -74,5 +75,7 @@ def test_the_most_networks_come_first(finished):
 def test_another_threshold_lets_them_count(finished):
     rows = changed(finished, STANDING, 4)
     assert said(rows)
-    rows[-1]["config"]["claims"]["trained"] = 0.1
+    config = rows[-1].config
+    claims = {**config["claims"], "trained": 0.1}
+    rows[-1] = replace(rows[-1], config={**config, "claims": claims})
     assert said(rows) == []

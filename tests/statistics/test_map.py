@@ -1,27 +1,23 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from few_rows import network, pair
 from sklearn.manifold import smacof
 
 from toroids.statistics.map import between, make_maps, scale, stress
+from toroids.statistics.measured import Moments
 
 
 def rows_of(before, after=None, measure="mean_angle", architecture="mlp"):
     after = before if after is None else after
     names = [f"{architecture}-x-{i}" for i in range(len(before))]
-    rows = [{"kind": "network", "architecture": architecture, "name": name} for name in names]
+    rows = [network(name, 0.1, 0.1, architecture) for name in names]
     for i, j in itertools.combinations(range(len(names)), 2):
-        moments = {"before": float(before[i, j]), "after": float(after[i, j])}
-        rows.append(
-            {
-                "kind": "pair",
-                "architecture": architecture,
-                "a": names[i],
-                "b": names[j],
-                measure: moments,
-            }
-        )
+        moments = Moments(before=float(before[i, j]), after=float(after[i, j]))
+        one = replace(pair(names[i], names[j], 0.1), architecture=architecture)
+        rows.append(replace(one, **{measure: moments}))
     return rows
 
 
@@ -36,16 +32,16 @@ def scattered():
 
 
 def placed(row):
-    return np.column_stack([row["x"], row["y"]])
+    return np.column_stack([row.x, row.y])
 
 
 def test_a_plane_is_recovered(points):
     before, after = make_maps(rows_of(between(points)))
     assert between(placed(before)) == pytest.approx(between(points), abs=1e-6)
-    assert before["stress"] == pytest.approx(0, abs=1e-6)
-    assert (before["moment"], after["moment"]) == ("before", "after")
-    assert before["measure"] == "mean_angle"
-    assert before["names"] == [f"mlp-x-{i}" for i in range(9)]
+    assert before.stress == pytest.approx(0, abs=1e-6)
+    assert (before.moment, after.moment) == ("before", "after")
+    assert before.measure == "mean_angle"
+    assert before.names == [f"mlp-x-{i}" for i in range(9)]
 
 
 def test_the_map_after_lies_on_the_one_before(points):
@@ -91,19 +87,17 @@ def test_maps_are_turned_to_their_principal_axes_and_always_the_same(scattered):
 
 def test_networks_at_the_same_place_have_a_map():
     (before, _) = make_maps(rows_of(np.zeros((4, 4))))
-    assert before["stress"] == 0
-    assert before["x"] == before["y"] == [0] * 4
+    assert before.stress == 0
+    assert before.x == before.y == [0] * 4
 
 
 def test_binary_networks_lie_by_their_hamming_distance(scattered):
-    assert {row["measure"] for row in make_maps(rows_of(scattered, measure="hamming"))} == {
-        "hamming"
-    }
+    assert {row.measure for row in make_maps(rows_of(scattered, measure="hamming"))} == {"hamming"}
 
 
 def test_every_architecture_has_its_own(points, scattered):
     rows = rows_of(between(points)) + rows_of(scattered, architecture="cnn")
-    assert [row["architecture"] for row in make_maps(rows)] == ["mlp", "mlp", "cnn", "cnn"]
+    assert [row.architecture for row in make_maps(rows)] == ["mlp", "mlp", "cnn", "cnn"]
 
 
 def test_two_networks_have_no_map(points):
@@ -114,5 +108,5 @@ def test_two_networks_have_no_map(points):
 def test_a_pair_that_is_missing_or_not_finite_leaves_no_map(points):
     rows = rows_of(between(points))
     assert make_maps(rows[:-1]) == []
-    rows[-1]["mean_angle"]["after"] = None
-    assert [row["moment"] for row in make_maps(rows)] == ["before"]
+    rows[-1] = replace(rows[-1], mean_angle=Moments(before=1.0, after=None))
+    assert [row.moment for row in make_maps(rows)] == ["before"]

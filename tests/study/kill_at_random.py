@@ -71,7 +71,7 @@ def main():
         os.waitpid(child, 0)
         killed += 1
         try:
-            print(killed, read_rows(folder)[-1]["done"], flush=True)
+            print(killed, read_rows(folder)[-1].done, flush=True)
         except ValueError as error:  # killed before there was a run
             print(killed, 0, error, flush=True)
     whole(config, folder)

@@ -8,12 +8,11 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 from cli.commands import run as shell
-from synthetic_rows import synthetic_rows
+from synthetic_rows import derived, plain_rows, typed
 
 from toroids.report.page import render
-from toroids.statistics.derive import derive
 from toroids.statistics.row import plain
-from toroids.study.complete import is_complete
+from toroids.study.complete import result_of
 from toroids.study.sealed import read_sealed, write_sealed
 from toroids.study.store import Store, tasks_of
 from toroids.study.tables import make_tables
@@ -62,6 +61,10 @@ def is_number(value):
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_complete(kind, row):
+    return result_of(kind, row) is not None
+
+
 def alike(before, after):
     """Whether something is of a type that may be where something else was: null for a number."""
     if is_number(before):
@@ -89,7 +92,7 @@ def test_every_field_of_a_result_has_to_be_there_and_of_its_type(results):
 
 @pytest.fixture(scope="module", params=[False, True], ids=["real", "binary"])
 def measured(request):
-    return synthetic_rows(seeds=3, binary=request.param, derived=False)
+    return plain_rows(seeds=3, binary=request.param)
 
 
 def nulled(row, *kinds):
@@ -115,14 +118,15 @@ def test_a_curve_without_a_point_is_no_result(results):
 
 
 def test_whatever_may_be_null_is_shown_and_exported(measured):
-    rows, config = list(measured), measured[-1]["config"]
+    rows = list(measured)
     for kinds in (("train", "measure"), ("pair",), ("bend",), ("section",)):
         number = next(n for n, x in enumerate(rows) if all(is_complete(k, x) for k in kinds))
         rows[number] = nulled(rows[number], *kinds)
         assert rows[number] != measured[number]
-    derived = [{**row, "study": "x"} for row in derive(rows, config)]
-    assert "</html>" in render([*rows[:-1], *derived, rows[-1]])
-    assert make_tables([*rows, *derived])
+    *rows, run = typed(rows)
+    found = derived([*rows, run])
+    assert "</html>" in render([*rows, *found, run])
+    assert make_tables([*rows, *found, run])
 
 
 CALLS = (["show", "r"], ["list", "."])

@@ -35,7 +35,7 @@ def test_kills_lose_nothing(undisturbed, tmp_path, request):
     # the kills fell into the study, not before it or after it
     assert sum(0 < int(line[1]) < total for line in lines) >= kills // 2
     rows = read_rows(folder)
-    assert rows[-1]["finished"] is True
+    assert rows[-1].finished is True
     assert without_times(rows) == undisturbed
     assert not [path for path in folder.rglob("*.tmp")]
 

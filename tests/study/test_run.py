@@ -53,60 +53,59 @@ def test_every_task_left_its_row_and_its_weights(run, rows):
     networks, pairs = of_kind(rows, "network"), of_kind(rows, "pair")
     assert (len(networks), len(pairs), len(of_kind(rows, "run"))) == (6, 15, 1)
     files = sorted(path.stem.rpartition("-")[0] for path in (run / "networks").iterdir())
-    assert files == sorted(row["name"] for row in networks)
-    assert sum(bool(row["profiles"]) for row in pairs) == 8
+    assert files == sorted(row.name for row in networks)
+    assert sum(bool(row.profiles) for row in pairs) == 8
     for row in pairs:
-        assert set(row["profiles"]) <= set(WAYS)
+        assert set(row.profiles) <= set(WAYS)
     assert len(of_kind(rows, "claim")) == 8
 
 
 def test_rows_carry_settings_seeds_versions_and_times(rows):
     for row in of_kind(rows, "network") + of_kind(rows, "pair"):
-        assert row["study"] == "small"
-        assert row["seconds"] > 0
+        assert row.seconds > 0
     for row in of_kind(rows, "network"):
-        assert row["config"]["method"] in ("sgd", "adversarial_sgd")
-        assert row["seed"] in (0, 1, 2)
-        assert row["random_seed"] > 2
+        assert row.config["method"] in ("sgd", "adversarial_sgd")
+        assert row.seed in (0, 1, 2)
+        assert row.random_seed > 2
     made = rows[-1]
-    assert made["kind"] == "run"
-    assert made["config"]["name"] == "small"
-    assert made["versions"]["torch"] == torch.__version__
-    assert made["finished"] is True
-    assert made["done"] == sum(made["tasks"].values()) == 28
-    assert set(made["task_seconds"]) == {"symmetry", "train", "measure", "pair"}
+    assert made.kind == "run"
+    assert made.config["name"] == "small"
+    assert made.versions["torch"] == torch.__version__
+    assert made.finished is True
+    assert made.done == sum(made.tasks.values()) == 28
+    assert set(made.task_seconds) == {"symmetry", "train", "measure", "pair"}
 
 
 def test_the_numbers_follow_from_the_stored_weights(run, rows, config):
     """Every measurement of one pair, recomputed from the files through the public functions."""
     opened = open_run(run)
     data, model, group = opened.data(), opened.model("mlp"), opened.group("mlp")
-    row = next(row for row in of_kind(rows, "pair") if row["profiles"])
-    a, b = (opened.params(row[side]) for side in "ab")
+    row = next(row for row in of_kind(rows, "pair") if row.profiles)
+    a, b = (opened.params(name) for name in (row.a, row.b))
     alignment = td.align(group, b, to=a)
     toroid = td.Toroid(group)
     after = toroid.distance(alignment.reference, alignment.params)
-    assert row["distance"]["after"] == pytest.approx(after)
+    assert row.distance.after == pytest.approx(after)
     path = toroid.geodesic(alignment.reference, alignment.params)
     curve = td.profile(td.Landscape(model, data.train), path, 3)
-    assert row["profiles"]["geodesic"]["error"] == curve.error.tolist()
+    assert row.profiles["geodesic"].error == curve.error.tolist()
     moved = td.geometry.Line(a, group.apply(alignment.element, b))
     found = td.profile(td.Landscape(model, data.train), moved, 3).error.tolist()
-    assert row["profiles"]["aligned"]["error"] == found
+    assert row.profiles["aligned"].error == found
     for network in of_kind(rows, "network"):
-        if network["name"] == row["a"]:
-            assert network["test_error"] == td.evaluate(model, a, data.test).error
+        if network.name == row.a:
+            assert network.test_error == td.evaluate(model, a, data.test).error
             canonical, toroid = td.canonicalize(group, a), td.Toroid(group)
             energy = td.local_energy(
                 td.Landscape(model, data.train, on=toroid), canonical, (0.0, 0.5), 3
             )
-            assert network["flatness"]["increase"] == energy.increase.tolist()
+            assert network.flatness.increase == energy.increase.tolist()
 
 
 def test_all_five_paths_start_and_end_at_the_same_errors(rows):
     for row in of_kind(rows, "pair"):
         for end in (0, -1):
-            errors = {profile["error"][end] for profile in row["profiles"].values()}
+            errors = {profile.error[end] for profile in row.profiles.values()}
             assert len(errors) <= 1
 
 
@@ -194,8 +193,8 @@ def test_rows_can_be_read_while_the_study_runs(config, rows, tmp_path):
 
     def look(text, done, total):
         found = read_rows(tmp_path / "r")
-        assert found[-1]["finished"] is False
-        seen.append((found[-1]["done"], len(of_kind(found, "network")), len(found)))
+        assert found[-1].finished is False
+        seen.append((found[-1].done, len(of_kind(found, "network")), len(found)))
 
     run_study(config, tmp_path / "r", look)
     assert [done for done, *_ in seen] == list(range(1, 29))
@@ -218,7 +217,7 @@ def test_a_full_disk_is_said_and_loses_nothing(config, rows, tmp_path, monkeypat
         patch.setattr(Store, "keep", full)
         with pytest.raises(ToroidsError, match="the disk is full: .*free some space and give the"):
             run_study(config, tmp_path / "r")
-    assert read_rows(tmp_path / "r")[-1]["done"] == 11
+    assert read_rows(tmp_path / "r")[-1].done == 11
     assert len(done_by(config, tmp_path / "r")) == 28 - 11
     assert without_times(read_rows(tmp_path / "r")) == without_times(rows)
 
@@ -274,8 +273,8 @@ def test_a_task_that_fails_does_not_end_the_others(config, rows, tmp_path):
     assert engine.begun == 1  # it would fail again
     found = read_rows(tmp_path / "r")
     (failed,) = of_kind(found, "failed")
-    assert (failed["label"], failed["note"]) == ("mlp-sgd-1", "there is a trick in it.")
-    assert found[-1]["finished"] is False
+    assert (failed.label, failed.note) == ("mlp-sgd-1", "there is a trick in it.")
+    assert found[-1].finished is False
     assert (len(of_kind(found, "network")), len(of_kind(found, "pair"))) == (5, 10)
     write_report(tmp_path / "r")
     assert len(done_by(config, tmp_path / "r")) == 1 + 1 + 5
@@ -339,7 +338,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(config, rows, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(session, "minibatches", drawing)
         run_study(config, tmp_path / "r")
-    epochs = sum(row["epochs"] for row in of_kind(rows, "network")) + 3 * 2  # adversarial starts
+    epochs = sum(row.epochs for row in of_kind(rows, "network")) + 3 * 2  # adversarial starts
     assert count - 3 == epochs - 2
     assert without_times(read_rows(tmp_path / "r")) == without_times(rows)
     assert list((tmp_path / "r" / "checkpoints").iterdir()) == []
@@ -397,14 +396,14 @@ def test_networks_that_diverge_are_recorded_and_the_study_goes_on(tmp_path):
     diverged = of_kind(rows, "diverged")
     assert diverged
     for row in diverged:
-        assert row["solver"] == "wild"
-        assert "the loss is NaN or infinite in epoch" in row["note"]
-        assert row["seed"] is not None
-    measured = {row["name"] for row in of_kind(rows, "network")}
+        assert row.solver == "wild"
+        assert "the loss is NaN or infinite in epoch" in row.note
+        assert row.seed is not None
+    measured = {row.name for row in of_kind(rows, "network")}
     assert len(measured) + len(diverged) == 9
-    gone = {row["name"] for row in diverged}
-    assert not any(gone & {row["a"], row["b"]} for row in of_kind(rows, "pair"))
-    assert rows[-1]["finished"] is True
+    gone = {row.name for row in diverged}
+    assert not any(gone & {row.a, row.b} for row in of_kind(rows, "pair"))
+    assert rows[-1].finished is True
     page = write_report(folder).read_text()
     assert "diverged" in page
     assert done_by(changed(solvers=solvers, networks=deep), folder) == []
@@ -431,12 +430,12 @@ def test_bends_sections_and_several_architectures(tmp_path):
         bends={"count": 1, "steps": 3},
     )
     rows = read_rows(run_study(config, tmp_path / "r"))
-    assert {row["architecture"] for row in of_kind(rows, "network")} == {"mlp", "net"}
+    assert {row.architecture for row in of_kind(rows, "network")} == {"mlp", "net"}
     assert len(of_kind(rows, "bend")) == 2
     for row in of_kind(rows, "bend"):
-        assert len(row["profiles"]["bend"]["t"]) == 3
+        assert len(row.profiles["bend"].t) == 3
     assert len(of_kind(rows, "claim")) == 16
-    assert [row["deviation"] < 1e-8 for row in of_kind(rows, "symmetry")] == [True, True]
+    assert [row.deviation < 1e-8 for row in of_kind(rows, "symmetry")] == [True, True]
 
 
 def test_a_training_is_followed(tmp_path):
@@ -451,11 +450,11 @@ def test_a_training_is_followed(tmp_path):
     folder = run_study(config, tmp_path / "r")
     rows = read_rows(folder)
     [row], [network] = of_kind(rows, "trajectory"), of_kind(rows, "network")
-    assert row["epochs"] == [0, 2, 4] and row["name"] == "mlp-sgd-0"
-    assert row["errors"] == pytest.approx(
-        [row["errors"][0], network["history"][1]["error"], network["train_error"]]
+    assert row.epochs == [0, 2, 4] and row.name == "mlp-sgd-0"
+    assert row.errors == pytest.approx(
+        [row.errors[0], network.history[1].error, network.train_error]
     )
-    assert row["points"][-1] == [0, 0] and row["away"] == pytest.approx([0] * 3, abs=1e-5)
+    assert row.points[-1] == [0, 0] and row.away == pytest.approx([0] * 3, abs=1e-5)
     assert [line["epoch"] for line in make_tables(rows)["trajectories"]] == [0, 2, 4]
     assert "Trajectories: the train error on the plane" in write_report(folder).read_text()
 
@@ -471,17 +470,17 @@ def test_a_binary_study(tmp_path):
     )
     rows = read_rows(run_study(config, tmp_path / "r"))
     for row in of_kind(rows, "pair"):
-        assert 0 <= row["hamming"]["after"] <= row["hamming"]["before"] <= 1
-        assert set(row["profiles"]) in (set(), {"flips_raw", "flips", "flips_greedy"})
+        assert 0 <= row.hamming.after <= row.hamming.before <= 1
+        assert set(row.profiles) in (set(), {"flips_raw", "flips", "flips_greedy"})
     (section, _) = of_kind(rows, "section")
-    assert section["faces"] == [[0, 1], [0, 2], [1, 2]]
+    assert section.faces == [[0, 1], [0, 2], [1, 2]]
     opened = open_run(tmp_path / "r")
     first = of_kind(rows, "bend")[0]
-    bend = first["profiles"]["bend"]
-    assert (torch.tensor(bend["t"]).diff() > 0).all()
+    bend = first.profiles["bend"]
+    assert (torch.tensor(bend.t).diff() > 0).all()
     model, data = opened.model("mlp"), opened.data()
-    ends = [td.evaluate(model, opened.params(first[s]), data.train).error for s in "ab"]
-    assert [bend["error"][0], bend["error"][-1]] == pytest.approx(ends)
+    ends = [td.evaluate(model, opened.params(s), data.train).error for s in (first.a, first.b)]
+    assert [bend.error[0], bend.error[-1]] == pytest.approx(ends)
 
 
 def test_jobs_that_wait_for_their_inputs_are_never_submitted_early(config, tmp_path):
@@ -510,11 +509,11 @@ def test_networks_that_were_trained_elsewhere(run, tmp_path):
         td.save_params(opened.params(f"mlp-sgd-{seed}"), tmp_path / f"{seed}.safetensors")
     config = StudyConfig.model_validate(given(tmp_path))
     rows = read_rows(run_study(config, tmp_path / "r"))
-    theirs = {row["name"]: row for row in of_kind(opened.rows, "network")}
+    theirs = {row.name: row for row in of_kind(opened.rows, "network")}
     for row in of_kind(rows, "network"):
-        other = theirs[row["name"].replace("mine", "sgd")]
-        assert row["test_error"] == other["test_error"]
-        assert (row["ended"], row["epochs"], row["history"]) == ("given", 0, [])
+        other = theirs[row.name.replace("mine", "sgd")]
+        assert row.test_error == other.test_error
+        assert (row.ended, row.epochs, row.history) == ("given", 0, [])
     assert done_by(config, tmp_path / "r") == []
     td.save_params(opened.params("mlp-start-0"), tmp_path / "1.safetensors")
     again = done_by(config, tmp_path / "r")  # what came from that file, and nothing else

@@ -16,9 +16,9 @@ def tables(rows):
 
 def test_every_measurement_is_a_line(rows, tables):
     networks, pairs = of_kind(rows, "network"), of_kind(rows, "pair")
-    assert [line["name"] for line in tables["networks"]] == [row["name"] for row in networks]
+    assert [line["name"] for line in tables["networks"]] == [row.name for row in networks]
     assert len(tables["flatness"]) == 2 * len(networks)
-    assert len(tables["training"]) == sum(len(row["history"]) for row in networks)
+    assert len(tables["training"]) == sum(len(row.history) for row in networks)
     assert len(tables["pairs"]) == len(pairs)
     assert len(tables["barriers"]) == len(WAYS) * 8
     assert len(tables["profiles"]) == 3 * len(WAYS) * 8
@@ -30,14 +30,14 @@ def test_every_measurement_is_a_line(rows, tables):
 
 
 def test_values_are_those_of_the_rows(rows, tables):
-    row = next(row for row in of_kind(rows, "pair") if row["profiles"])
-    lines = [x for x in tables["profiles"] if (x["a"], x["b"]) == (row["a"], row["b"])]
+    row = next(row for row in of_kind(rows, "pair") if row.profiles)
+    lines = [x for x in tables["profiles"] if (x["a"], x["b"]) == (row.a, row.b)]
     raw = [line["error"] for line in lines if line["path"] == "raw"]
-    assert raw == row["profiles"]["raw"]["error"]
-    pair = next(x for x in tables["pairs"] if (x["a"], x["b"]) == (row["a"], row["b"]))
-    assert pair["mean_angle_after"] == row["mean_angle"]["after"]
-    layers = [x["after"] for x in tables["layers"] if (x["a"], x["b"]) == (row["a"], row["b"])]
-    assert layers == [layer["after"] for layer in row["layers"]]
+    assert raw == row.profiles["raw"].error
+    pair = next(x for x in tables["pairs"] if (x["a"], x["b"]) == (row.a, row.b))
+    assert pair["mean_angle_after"] == row.mean_angle.after
+    layers = [x["after"] for x in tables["layers"] if (x["a"], x["b"]) == (row.a, row.b)]
+    assert layers == [layer.after for layer in row.layers]
 
 
 def test_parquet_files_are_read_by_pandas_and_duckdb(run, tables, tmp_path):

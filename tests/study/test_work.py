@@ -43,7 +43,7 @@ def test_a_run_tells_how_long_tasks_take(run, rows, config):
     works = by_kind(estimate(config, run))
     assert all(work.done == work.tasks and work.left == 0 for work in works.values())
     assert all(work.basis == "measured" for work in works.values())
-    seconds = sorted(row["seconds"] for row in rows if row["kind"] == "pair")
+    seconds = sorted(row.seconds for row in rows if row.kind == "pair")
     assert works["pair"].seconds == seconds[7]
 
 

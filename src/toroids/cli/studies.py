@@ -12,11 +12,14 @@ from toroids.cli.shared import say, shown_progress, shown_table
 from toroids.design.config import StudyConfig, load_config
 from toroids.errors import ConfigError
 from toroids.report.place import report_place
-from toroids.statistics.row import Row
+from toroids.statistics.claims.verdict import Claim
+from toroids.statistics.measured import Diverged
+from toroids.statistics.summary import Summary
+from toroids.study.complete import Failure
 from toroids.study.engines.choose import ENGINES, make_engine
 from toroids.study.export import parquet_files
 from toroids.study.listing import list_runs
-from toroids.study.rows import read_rows
+from toroids.study.rows import Run, read_rows
 from toroids.study.run import RETRIES, TasksFailed, run_study
 from toroids.study.store import FILES, Store
 from toroids.study.work import estimate
@@ -174,36 +177,36 @@ def list_(
 def show(run: RunFolder) -> None:
     """Show what a run found: the claims, the networks, and what is missing."""
     rows = read_rows(run)
-    claims = [row for row in rows if row["kind"] == "claim"]
+    claims = [row for row in rows if isinstance(row, Claim)]
     columns = ("claim", "architecture", "verdict", "because")
     shown_table(
         columns,
-        [(row["claim"], row["architecture"], row["verdict"], row["reason"]) for row in claims],
+        [(row.claim, row.architecture, row.verdict, row.reason) for row in claims],
     )
     shown_table(
         ("architecture", "solver", "what", "mean", "95 % interval", "networks"),
-        [line for row in rows if row["kind"] == "summary" for line in _shown_summary(row)],
+        [line for row in rows if isinstance(row, Summary) for line in _shown_summary(row)],
         numbers=(3, 4, 5),
     )
     for row in rows:
-        if row["kind"] == "failed":
-            say(f"failed: {row['label']} ({row['task_kind']}): {row['note']}")
-        if row["kind"] == "diverged":
-            say(f"diverged: {row['name']}: {row['note']}")
-    made = rows[-1]
-    total = sum(made["tasks"].values())
-    state = "finished" if made["finished"] else "unfinished: the same command goes on"
-    say(
-        f"{made['done']} of {total} tasks are done ({state}); {made['seconds']:.0f} s with "
-        f"{made['workers']} at once ({made['engine']}) on {made['machine']}"
-    )
+        if isinstance(row, Failure):
+            say(f"failed: {row.label} ({row.task_kind}): {row.note}")
+        if isinstance(row, Diverged):
+            say(f"diverged: {row.name}: {row.note}")
+        if isinstance(row, Run):
+            total = sum(row.tasks.values())
+            state = "finished" if row.finished else "unfinished: the same command goes on"
+            say(
+                f"{row.done} of {total} tasks are done ({state}); {row.seconds:.0f} s with "
+                f"{row.workers} at once ({row.engine}) on {row.machine}"
+            )
 
 
-def _shown_summary(row: Row) -> list[tuple[str, ...]]:
-    if row["statistic"] not in ("train_error", "test_error") or row["estimate"] is None:
+def _shown_summary(row: Summary) -> list[tuple[str, ...]]:
+    if row.statistic not in ("train_error", "test_error") or row.estimate is None:
         return []
-    known = row["low"] is not None
-    interval = f"{row['low']:.2%} to {row['high']:.2%}" if known else "unknown"
-    what = row["statistic"].replace("_", " ")
-    mean, count = f"{row['estimate']:.2%}", f"{row['count']}"
-    return [(row["architecture"], row["group"], what, mean, interval, count)]
+    known = row.low is not None and row.high is not None
+    interval = f"{row.low:.2%} to {row.high:.2%}" if known else "unknown"
+    what = row.statistic.replace("_", " ")
+    mean, count = f"{row.estimate:.2%}", f"{row.count}"
+    return [(row.architecture, row.group, what, mean, interval, count)]

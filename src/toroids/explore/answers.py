@@ -7,7 +7,7 @@ from toroids.errors import ToroidsError
 from toroids.explore.measure import Measurer
 from toroids.explore.networks import networks
 from toroids.explore.queue import Full, Queue
-from toroids.statistics.row import Row, plain
+from toroids.statistics.row import Plain, plain
 from toroids.study.opened import OpenRun
 
 Query = Mapping[str, Sequence[str]]
@@ -45,7 +45,7 @@ class Answers:
             ToroidsError: the run has no network yet.
         """
         self._run = run
-        self.networks: Row = plain(networks(run))
+        self.networks: Plain = plain(networks(run))
         # by name: its architecture, and its place in the order in which pairs are measured
         self._known: dict[str, tuple[str, int]] = {}
         for architecture in self.networks["architectures"]:
@@ -55,9 +55,9 @@ class Answers:
             raise ToroidsError("the run has no trained network yet; wait for the first.")
         self._queue = Queue(MOST_WAITING)
         self._measurers: dict[str, Measurer] = {}
-        self._cache: OrderedDict[Question, Row] = OrderedDict()
+        self._cache: OrderedDict[Question, Plain] = OrderedDict()
 
-    def profile(self, query: Query, gone: Callable[[], bool] = lambda: False) -> Row:
+    def profile(self, query: Query, gone: Callable[[], bool] = lambda: False) -> Plain:
         """Measures the paths between the networks `a` and `b` of a query.
 
         Args:
@@ -76,7 +76,7 @@ class Answers:
         names = self._names(query, ("a", "b"), "a profile is between two networks, a and b")
         return self._answer("profile", names, self._count(query, "points"), gone)
 
-    def section(self, query: Query, gone: Callable[[], bool] = lambda: False) -> Row:
+    def section(self, query: Query, gone: Callable[[], bool] = lambda: False) -> Plain:
         """Measures the section through the networks `a`, `b` and `c` of a query.
 
         Args:
@@ -167,19 +167,19 @@ class Answers:
 
     def _answer(
         self, kind: str, names: tuple[str, ...], size: int, gone: Callable[[], bool]
-    ) -> Row:
+    ) -> Plain:
         question = (kind, names, size)
         if (known := self._remembered(question)) is not None:
             return known
         try:
-            found: Row = self._queue.do(question, lambda look: self._found(question, look), gone)
+            found: Plain = self._queue.do(question, lambda look: self._found(question, look), gone)
         except Full as error:
             raise Refused(
                 503, f"{MOST_WAITING} questions wait already; ask again when some are answered."
             ) from error
         return found
 
-    def _found(self, question: Question, look: Callable[[], None]) -> Row:
+    def _found(self, question: Question, look: Callable[[], None]) -> Plain:
         """Measures what was asked for; called in one thread only."""
         kind, names, size = question
         if (known := self._remembered(question)) is not None:  # while this one waited
@@ -199,7 +199,7 @@ class Answers:
             self._cache.popitem(last=False)
         return self._cache[question]
 
-    def _remembered(self, question: Question) -> Row | None:
+    def _remembered(self, question: Question) -> Plain | None:
         try:
             self._cache.move_to_end(question)
             return self._cache[question]

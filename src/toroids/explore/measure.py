@@ -26,7 +26,7 @@ from toroids.landscape.profile import Profile
 from toroids.landscape.section import section
 from toroids.params import Params
 from toroids.report.comparison import family_page
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain
 from toroids.study.opened import OpenRun
 from toroids.study.perform.pair import distances, similarity
 
@@ -53,7 +53,7 @@ class Measurer:
         self._model = run.model(architecture).to(self._device)
         self._train = run.data().to(self._device).train
 
-    def between(self, names: Sequence[str], points: int, progress: Progress | None = None) -> Row:
+    def between(self, names: Sequence[str], points: int, progress: Progress | None = None) -> Plain:
         """Measures distances before and after alignment, and the error along all paths.
 
         Args:
@@ -87,7 +87,7 @@ class Measurer:
 
     def through(
         self, names: Sequence[str], resolution: int, progress: Progress | None = None
-    ) -> Row:
+    ) -> Plain:
         """Measures the error on the section through three networks.
 
         Args:
@@ -119,7 +119,7 @@ class Measurer:
             "seconds": time.perf_counter() - start,
         }
 
-    def among(self, names: Sequence[str], _: int = 0, progress: Progress | None = None) -> Row:
+    def among(self, names: Sequence[str], _: int = 0, progress: Progress | None = None) -> Plain:
         """Compares several networks in pairs.
 
         Args:
@@ -151,7 +151,7 @@ class Measurer:
     def _manifold(self) -> Toroid | Hypercube:
         return manifold_of(self._group)
 
-    def _plane(self, three: Three, resolution: int, progress: Progress | None) -> Row:
+    def _plane(self, three: Three, resolution: int, progress: Progress | None) -> Plain:
         found = section(self._landscape, three, resolution, progress=progress)
         columns, rows = (
             [int((axis == position).nonzero()) for position in positions]
@@ -163,7 +163,7 @@ class Measurer:
             "notes": found.notes,
         }
 
-    def _faces(self, three: Three, resolution: int, progress: Progress | None) -> Row:
+    def _faces(self, three: Three, resolution: int, progress: Progress | None) -> Plain:
         found = median_section(self._landscape, three, resolution, progress=progress)
         stderr = found.error_stderr
         return {
@@ -175,7 +175,7 @@ class Measurer:
         }
 
 
-def _curve(found: Profile | FlipProfile) -> Row:
+def _curve(found: Profile | FlipProfile) -> Plain:
     names = ("t", "error", "error_stderr", "loss", "barrier", "barrier_stderr", "notes")
     curve = _fields(found, names)
     if isinstance(found, FlipProfile):
@@ -183,5 +183,5 @@ def _curve(found: Profile | FlipProfile) -> Row:
     return curve
 
 
-def _fields(found: object, names: Iterable[str]) -> Row:
+def _fields(found: object, names: Iterable[str]) -> Plain:
     return {name: getattr(found, name) for name in names}

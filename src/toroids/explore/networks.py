@@ -1,15 +1,17 @@
 """What the page knows from the start: the networks of a run, how they look, and where they lie."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from toroids.report.figures.style import COLOURS, PATH_STYLES, SYMBOLS
 from toroids.report.text import PATHS, label
-from toroids.statistics.row import Row
+from toroids.statistics.map import Map
+from toroids.statistics.measured import Flatness, Network
+from toroids.statistics.row import Plain, Row
 from toroids.study.opened import OpenRun
+from toroids.study.rows import Run
 
 
-def networks(opened: OpenRun) -> Row:
+def networks(opened: OpenRun) -> Plain:
     """Lists the networks of a run by architecture, with what they are drawn with.
 
     Args:
@@ -20,11 +22,11 @@ def networks(opened: OpenRun) -> Row:
         architecture its solvers, networks and maps.
     """
     config, rows = opened.config, opened.rows
-    run = next((row for row in rows if row["kind"] == "run"), None)
+    run = next((row for row in rows if isinstance(row, Run)), None)
     solvers = _styles(list(config.solvers))
     return {
         "study": config.name,
-        "finished": bool(run and run["finished"]),
+        "finished": run is not None and run.finished,
         "sigma": config.flatness.reference,
         "points": config.profiles.points,
         "resolution": config.sections.resolution,
@@ -47,7 +49,7 @@ def networks(opened: OpenRun) -> Row:
     }
 
 
-def listed(rows: Sequence[Row], architecture: str, sigma: float) -> list[Row]:
+def listed(rows: Sequence[Row], architecture: str, sigma: float) -> list[Plain]:
     """Lists the trained networks of an architecture in the order of the study's rows.
 
     Args:
@@ -60,21 +62,20 @@ def listed(rows: Sequence[Row], architecture: str, sigma: float) -> list[Row]:
     """
     return [
         {
-            **{name: row.get(name) for name in ("name", "solver", "seed", "ended", "epochs")},
-            **{name: row.get(name) for name in ("train_error", "test_error", "test_error_stderr")},
-            "flatness": _flatness(row.get("flatness"), sigma),
-            "notes": row.get("notes", []),
+            **row.columns("name", "solver", "seed", "ended", "epochs", "notes"),
+            **row.columns("train_error", "test_error", "test_error_stderr"),
+            "flatness": _flatness(row.flatness, sigma),
         }
         for row in rows
-        if row["kind"] == "network" and row["architecture"] == architecture
+        if isinstance(row, Network) and row.architecture == architecture
     ]
 
 
-def _flatness(curve: dict[str, Any] | None, sigma: float) -> dict[str, Any] | None:
-    if curve is None or sigma not in curve["sigma"]:
+def _flatness(curve: Flatness, sigma: float) -> Plain | None:
+    if sigma not in curve.sigma:
         return None
-    at = curve["sigma"].index(sigma)
-    return {"increase": curve["increase"][at], "stderr": curve["stderr"][at]}
+    at = curve.sigma.index(sigma)
+    return {"increase": curve.increase[at], "stderr": curve.stderr[at]}
 
 
 def _styles(solvers: Sequence[str]) -> list[dict[str, str]]:
@@ -90,10 +91,10 @@ def _styles(solvers: Sequence[str]) -> list[dict[str, str]]:
     ]
 
 
-def _maps(rows: Sequence[Row], architecture: str) -> dict[str, Row]:
+def _maps(rows: Sequence[Row], architecture: str) -> dict[str, Plain]:
     """The maps of an architecture before and after alignment, of which there may be none yet."""
     return {
-        row["moment"]: {name: row[name] for name in ("measure", "names", "x", "y", "stress")}
+        row.moment: row.columns("measure", "names", "x", "y", "stress")
         for row in rows
-        if row["kind"] == "map" and row["architecture"] == architecture
+        if isinstance(row, Map) and row.architecture == architecture
     }

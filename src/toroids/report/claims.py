@@ -8,7 +8,9 @@ from toroids.report.figures.claims import claim_figure
 from toroids.report.study import Architecture, Study
 from toroids.report.tables import Column
 from toroids.report.text import CLAIMS, label, probability, prose, quantity, value
-from toroids.statistics.row import Row
+from toroids.statistics.claims.effect import Effect
+from toroids.statistics.claims.verdict import Claim
+from toroids.statistics.row import plain
 
 # Word, class and shape: no verdict is told by its colour alone.
 VERDICTS: Mapping[str, tuple[str, str]] = {
@@ -45,12 +47,12 @@ def verdict(word: str) -> str:
     )
 
 
-def by_claim(study: Study) -> dict[str, list[tuple[Architecture, Row]]]:
+def by_claim(study: Study) -> dict[str, list[tuple[Architecture, Claim]]]:
     """Sorts the claims: for every one, its row for each architecture."""
-    found: dict[str, list[tuple[Architecture, Row]]] = {}
+    found: dict[str, list[tuple[Architecture, Claim]]] = {}
     for architecture in study.architectures:
-        for row in architecture.of_kind("claim"):
-            found.setdefault(row["claim"], []).append((architecture, row))
+        for row in architecture.of(Claim):
+            found.setdefault(row.claim, []).append((architecture, row))
     return dict(sorted(found.items()))
 
 
@@ -71,7 +73,7 @@ def claims_overview(study: Study) -> str:
 
 
 def _overview_row(
-    name: str, found: Sequence[tuple[Architecture, Row]], number: int, several: bool
+    name: str, found: Sequence[tuple[Architecture, Claim]], number: int, several: bool
 ) -> str:
     architecture, row = found[number]
     cells = ""
@@ -83,13 +85,13 @@ def _overview_row(
     if several:
         cells += f"<td>{escape(label(architecture.name))}</td>"
     return (
-        f"<tr>{cells}<td>{verdict(row['verdict'])}</td>"
-        f'<td class="long">{escape(prose(row["reason"]))}</td></tr>'
+        f"<tr>{cells}<td>{verdict(row.verdict)}</td>"
+        f'<td class="long">{escape(prose(row.reason))}</td></tr>'
     )
 
 
 def claim_block(
-    name: str, found: Sequence[tuple[Architecture, Row]], study: Study, elements: Elements
+    name: str, found: Sequence[tuple[Architecture, Claim]], study: Study, elements: Elements
 ) -> str:
     """Writes what the study says about one claim.
 
@@ -104,41 +106,41 @@ def claim_block(
     """
     parts = [
         f"<h3>{escape(name)}: {escape(CLAIMS.get(name, ''))}</h3>",
-        f"<p>Claimed: {escape(prose(found[0][1]['statement']))}</p>",
+        f"<p>Claimed: {escape(prose(found[0][1].statement))}</p>",
     ]
     for architecture, row in found:
         if len(study.architectures) > 1:
             parts.append(f"<h4>{escape(label(architecture.name))}</h4>")
-        parts.append(f"<p>{verdict(row['verdict'])} {escape(prose(row['reason']))}</p>")
-        drawing = claim_figure(architecture, row) if row["effects"] else None
+        parts.append(f"<p>{verdict(row.verdict)} {escape(prose(row.reason))}</p>")
+        drawing = claim_figure(architecture, row) if row.effects else None
         parts.append(elements.figure(drawing) if drawing else "")
         parts.append(_effects(row, architecture, elements))
     return f'<section id="{escape(name)}">{"".join(parts)}</section>'
 
 
-def _effects(claim: Row, architecture: Architecture, elements: Elements) -> str:
-    effects = claim["effects"]
+def _effects(claim: Claim, architecture: Architecture, elements: Elements) -> str:
+    effects = claim.effects
     if not effects:
         return ""
     columns = [
-        Column("effect", [label(effect["name"]) for effect in effects], numeric=False),
-        Column("estimate, 95 % interval", [quantity(e, e["unit"]) for e in effects]),
+        Column("effect", [label(effect.name) for effect in effects], numeric=False),
+        Column("estimate, 95 % interval", [quantity(e, e.unit) for e in effects]),
         Column("expected", [_expected(effect) for effect in effects], numeric=False),
-        Column("p", [probability(effect["p"]) for effect in effects]),
-        Column("networks", [_count(effect["networks"]) for effect in effects]),
-        Column("pairs", [_count(effect["pairs"]) for effect in effects]),
-        Column("method", [effect["method"] for effect in effects], numeric=False),
+        Column("p", [probability(effect.p) for effect in effects]),
+        Column("networks", [_count(effect.networks) for effect in effects]),
+        Column("pairs", [_count(effect.pairs) for effect in effects]),
+        Column("method", [effect.method for effect in effects], numeric=False),
     ]
-    records = [{"claim": claim["claim"], **effect} for effect in effects]
-    name = f"{claim['claim']}-effects-{architecture.name}"
-    return elements.table(name, f"Effects behind {claim['claim']}", columns, records)
+    records = [{"claim": claim.claim, **plain(effect)} for effect in effects]
+    name = f"{claim.claim}-effects-{architecture.name}"
+    return elements.table(name, f"Effects behind {claim.claim}", columns, records)
 
 
-def _expected(effect: Row) -> str:
-    sign = SIGNS.get(effect["expected"])
+def _expected(effect: Effect) -> str:
+    sign = SIGNS.get(effect.expected)
     if sign is None:
-        sign = f"at most {value(effect['bound'], effect['unit'])}"
-    return sign if effect["required"] else f"{sign} (beside the verdict)"
+        sign = f"at most {value(effect.bound, effect.unit)}"
+    return sign if effect.required else f"{sign} (beside the verdict)"
 
 
 def _count(number: int | None) -> str:

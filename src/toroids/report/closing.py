@@ -13,8 +13,8 @@ from toroids.study.perform.kinds import KINDS
 def times(study: Study, elements: Elements) -> str:
     """Writes how long everything took, by kind of task."""
     run = study.run
-    seconds = run["task_seconds"]
-    counts = run["tasks"]
+    seconds = run.task_seconds
+    counts = run.tasks
     kinds = [kind for kind in (*KINDS, *counts) if kind in counts]
     kinds = list(dict.fromkeys(kinds))
     total = sum(seconds.values())
@@ -31,10 +31,10 @@ def times(study: Study, elements: Elements) -> str:
         {"task": kind, "tasks": counts[kind], "seconds": time}
         for kind, time in zip(kinds, spent, strict=True)
     ]
-    workers = f"{run['workers']} worker{'s' if run['workers'] != 1 else ''}"
+    workers = f"{run.workers} worker{'s' if run.workers != 1 else ''}"
     text = (
         f"All tasks together took {duration(total)} of computing; the last invocation took "
-        f"{duration(run['seconds'])}, engine “{run['engine']}” with {workers}, on {run['machine']}."
+        f"{duration(run.seconds)}, engine “{run.engine}” with {workers}, on {run.machine}."
     )
     caption = "Time by kind of task, summed over all tasks that are done"
     return f"<p>{escape(text)}</p>" + elements.table("times", caption, columns, records)
@@ -43,9 +43,9 @@ def times(study: Study, elements: Elements) -> str:
 def reproduce(study: Study, elements: Elements) -> str:
     """Writes the command, the settings, the versions, and the rows behind every figure."""
     run = study.run
-    name = file_name(run["study"])
+    name = file_name(run.study)
     toml = as_toml(study.config)
-    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
     content = {"name": name, "toml": toml}
     return (
         f"<p>Save the settings below as {escape(name)}.toml and run:</p>"

@@ -17,7 +17,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from toroids.report.figures.drawing import Drawing
 from toroids.report.tables import Column, as_csv, table_html
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain
 
 # Shown by page.js, which alone can answer it.
 TOGGLE = '<button type="button" class="toggle" data-toggle hidden></button>'
@@ -129,7 +129,7 @@ class Elements:
         )
 
     def table(
-        self, name: str, caption: str, columns: Sequence[Column], records: Sequence[Row]
+        self, name: str, caption: str, columns: Sequence[Column], records: Sequence[Plain]
     ) -> str:
         """Writes a table and the button that saves its numbers."""
         content = {"name": file_name(f"{self.study}-{name}"), "csv": as_csv(records)}

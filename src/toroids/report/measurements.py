@@ -15,7 +15,8 @@ from toroids.report.figures.trajectories import trajectories
 from toroids.report.study import Architecture
 from toroids.report.tables import Column
 from toroids.report.text import label, plural, quantity, sentence, short, value
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Diverged, Network
+from toroids.statistics.summary import Summary
 
 Draw = Callable[[Architecture], Drawing | None]
 # Heading, anchor, figure, and what to say where nothing was measured.
@@ -94,16 +95,14 @@ def _solvers(architecture: Architecture, elements: Elements) -> str:
 
 def _by_solver(architecture: Architecture, elements: Elements) -> str:
     solvers = architecture.solvers
-    members = [[n for n in architecture.networks if n["solver"] == s] for s in solvers]
-    diverged = [
-        sum(row["solver"] == s for row in architecture.of_kind("diverged")) for s in solvers
-    ]
+    members = [[n for n in architecture.networks if n.solver == s] for s in solvers]
+    diverged = [sum(row.solver == s for row in architecture.of(Diverged)) for s in solvers]
     means = {
         statistic: [architecture.get(statistic, solver) for solver in solvers]
         for statistic in ("train_error", "test_error")
     }
     flat = [architecture.get("increase", s, sigma=architecture.sigma) for s in solvers]
-    zero = [sum(row["ended"] == "zero error" for row in rows) for rows in members]
+    zero = [sum(row.ended == "zero error" for row in rows) for rows in members]
     columns = [
         Column("solver", [sentence(solver) for solver in solvers], numeric=False),
         Column("networks", [_many(*pair) for pair in zip(members, diverged, strict=True)]),
@@ -116,21 +115,21 @@ def _by_solver(architecture: Architecture, elements: Elements) -> str:
     ]
     rows = [*means["train_error"], *means["test_error"], *flat]
     kept = ("statistic", "group", "sigma", "estimate", "low", "high", "count")
-    records = [{key: row.get(key) for key in kept} for row in rows if row]
+    records = [row.columns(*kept) for row in rows if row]
     caption = "By solver: means over networks with 95 % intervals; of epochs and steps the range"
     return elements.table(f"solvers-{architecture.name}", caption, columns, records)
 
 
-def _many(measured: list[Row], diverged: int) -> str:
+def _many(measured: list[Network], diverged: int) -> str:
     return f"{len(measured)} (and {diverged} diverged)" if diverged else str(len(measured))
 
 
-def _mean(row: Row | None) -> str:
+def _mean(row: Summary | None) -> str:
     return quantity(row) if row else ""
 
 
-def _range(rows: list[Row], field: str) -> str:
-    numbers = [row[field] for row in rows]
+def _range(rows: list[Network], field: str) -> str:
+    numbers = [getattr(row, field) for row in rows]
     low, high = min(numbers), max(numbers)
     return str(low) if low == high else f"{low} to {high}"
 
@@ -139,28 +138,26 @@ def _by_network(architecture: Architecture, elements: Elements) -> str:
     rows = architecture.networks
     flat = [architecture.flatness(row) for row in rows]
     columns = [
-        Column("network", [short(row["name"], architecture.name) for row in rows], numeric=False),
-        Column("ended by", [row["ended"] for row in rows], numeric=False),
-        Column("epochs", [str(row["epochs"]) for row in rows]),
-        Column("gradient steps", [str(row["gradient_steps"]) for row in rows]),
-        Column("train error", [value(row["train_error"]) for row in rows]),
-        Column(
-            "test error", [_with_error(row["test_error"], row["test_error_stderr"]) for row in rows]
-        ),
+        Column("network", [short(row.name, architecture.name) for row in rows], numeric=False),
+        Column("ended by", [row.ended for row in rows], numeric=False),
+        Column("epochs", [str(row.epochs) for row in rows]),
+        Column("gradient steps", [str(row.gradient_steps) for row in rows]),
+        Column("train error", [value(row.train_error) for row in rows]),
+        Column("test error", [_with_error(row.test_error, row.test_error_stderr) for row in rows]),
         Column(
             f"increase at {disturbance(architecture)}",
             [_with_error(*found) if found else "" for found in flat],
         ),
-        Column("seconds of training", [f"{row['seconds']:.1f}" for row in rows]),
-        Column("notes", ["; ".join(row["notes"]) for row in rows], numeric=False),
+        Column("seconds of training", [f"{row.seconds:.1f}" for row in rows]),
+        Column("notes", ["; ".join(row.notes) for row in rows], numeric=False),
     ]
     records = [
         {
-            "network": row["name"],
-            **{key: row[key] for key in _NETWORK},
+            "network": row.name,
+            **row.columns(*_NETWORK),
             "increase": found[0] if found else None,
             "increase_stderr": found[1] if found else None,
-            "notes": "; ".join(row["notes"]),
+            "notes": "; ".join(row.notes),
         }
         for row, found in zip(rows, flat, strict=True)
     ]
@@ -196,12 +193,12 @@ def _symmetries(architecture: Architecture) -> str:
     row = architecture.symmetry
     if row is None:
         return '<p class="muted">The symmetries have not been found yet.</p>'
-    free = plural(row["dimension"], "dimension")
+    free = plural(row.dimension, "dimension")
     return (
-        f"<p>Of {row['parameters']} parameters the continuous symmetries take {free}; besides "
-        f"there are about 10<sup>{row['log10_order']:.0f}</sup> permutations and sign flips. "
-        f"Random elements of the group change the outputs by at most {row['deviation']:.1e} "
+        f"<p>Of {row.parameters} parameters the continuous symmetries take {free}; besides "
+        f"there are about 10<sup>{row.log10_order:.0f}</sup> permutations and sign flips. "
+        f"Random elements of the group change the outputs by at most {row.deviation:.1e} "
         '(relative, in double precision).</p><pre tabindex="0" aria-label="Table of the '
         'symmetries">'
-        f"{escape(row['table'])}</pre>"
+        f"{escape(row.table)}</pre>"
     )

@@ -5,7 +5,6 @@ from html import escape
 from pathlib import Path
 
 from toroids.arguments.checked import checked
-from toroids.errors import ToroidsError
 from toroids.files.seal import sealed_page, sealing
 from toroids.report.claims import by_claim, claim_block, claims_overview
 from toroids.report.closing import reproduce, times
@@ -17,7 +16,9 @@ from toroids.report.place import report_place
 from toroids.report.study import Study
 from toroids.report.text import CLAIMS, label, plural
 from toroids.report.untrained import untrained
+from toroids.statistics.measured import Diverged, Network, Pair
 from toroids.statistics.row import Row
+from toroids.study.complete import Failure
 from toroids.study.perform.kinds import KINDS
 from toroids.study.rows import fitting, read_rows
 
@@ -75,11 +76,8 @@ def render(rows: Sequence[Row]) -> str:
     Raises:
         ToroidsError: there is no row of kind "run", without which nothing is known of the study.
     """
-    run = next((row for row in rows if row["kind"] == "run"), None)
-    if run is None:
-        raise ToroidsError('the rows hold none of kind "run"; pass all that read_rows gives.')
-    study = Study(rows, run)
-    elements = Elements(run["study"])
+    study = Study(rows)
+    elements = Elements(study.run.study)
     claims = _claims(study, elements)
     several = len(study.architectures) > 1
     against = _sizes(sizes(study), elements)
@@ -92,7 +90,7 @@ def render(rows: Sequence[Row]) -> str:
         f'<section id="reproduce"><h2>How to reproduce each number</h2>'
         f"{reproduce(study, elements)}</section></main>"
     )
-    return document(f"Study {run['study']}", body)
+    return document(f"Study {study.run.study}", body)
 
 
 # Kinds of tasks that the first lines of a report count in words of their own.
@@ -101,7 +99,7 @@ SAID = ("symmetry", "train", "measure", "pair")
 
 def _head(study: Study) -> str:
     return (
-        f"{TOGGLE}<h1>Study {escape(study.run['study'])}</h1>"
+        f"{TOGGLE}<h1>Study {escape(study.run.study)}</h1>"
         f'<p class="lead">{escape(_done(study))}</p>{_unfinished(study)}{_diverged(study)}'
         f"{_untrained(study)}"
     )
@@ -109,8 +107,8 @@ def _head(study: Study) -> str:
 
 def _done(study: Study) -> str:
     """What was done, in one line."""
-    networks, pairs = study.of_kind("network"), study.of_kind("pair")
-    profiled = sum(bool(row["profiles"]) for row in pairs)
+    networks, pairs = study.of(Network), study.of(Pair)
+    profiled = sum(bool(row.profiles) for row in pairs)
     names = ", ".join(label(a.name) for a in study.architectures)
     data = study.config["data"]
     examples = data.get("subset") or data.get("train")
@@ -121,17 +119,17 @@ def _done(study: Study) -> str:
         f"{profiled} of them measured along paths"
     )
     for kind in [kind for kind in KINDS if kind not in SAID]:
-        if count := len(study.of_kind(kind)):
+        if count := sum(row.kind == kind for row in study.rows):
             text += f"; {plural(count, kind)}"
     return f"{text}."
 
 
 def _unfinished(study: Study) -> str:
-    run, failed = study.run, study.of_kind("failed")
-    planned = sum(run["tasks"].values())
-    done = run.get("done", planned)
+    run, failed = study.run, study.of(Failure)
+    planned = sum(run.tasks.values())
+    done = run.done
     parts = []
-    if not run["finished"]:
+    if not run.finished:
         parts.append("<strong>This study is not finished.</strong> What is missing can change all ")
         parts.append(
             f"verdicts; the same command goes on with it. {done} of {planned} tasks are done."
@@ -141,18 +139,16 @@ def _unfinished(study: Study) -> str:
     if failed:
         noun = "task has" if len(failed) == 1 else "tasks have"
         parts.append(f" <strong>{len(failed)} {noun} failed</strong>:")
-        parts.append(
-            _listed([f"{row['label']} ({row['task_kind']}): {row['note']}" for row in failed])
-        )
+        parts.append(_listed([f"{row.label} ({row.task_kind}): {row.note}" for row in failed]))
     return f'<div class="warning" role="status">{"".join(parts)}</div>' if parts else ""
 
 
 def _diverged(study: Study) -> str:
-    rows = study.of_kind("diverged")
+    rows = study.of(Diverged)
     if not rows:
         return ""
     noun = "network" if len(rows) == 1 else "networks"
-    listed = _listed([f"{label(row['name'])}: {row['note']}" for row in rows])
+    listed = _listed([f"{label(row.name)}: {row.note}" for row in rows])
     return (
         f'<div class="warning" role="status"><strong>{len(rows)} {noun} diverged</strong> and '
         f"could not be measured:{listed}</div>"

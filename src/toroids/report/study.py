@@ -2,11 +2,18 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
+from toroids.errors import ToroidsError
 from toroids.statistics.claims.evidence import is_minimum
 from toroids.statistics.manifold import Manifold, manifold_of
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Diverged, Network, OfPair, Pair, Symmetry
+from toroids.statistics.row import OfArchitecture, Plain, Row
+from toroids.statistics.summary import Summary
+from toroids.study.rows import Run
+
+R = TypeVar("R", bound=Row)
+A = TypeVar("A", bound=OfArchitecture)
 
 
 class Study:
@@ -19,34 +26,40 @@ class Study:
         architectures: what was measured, by architecture.
     """
 
-    def __init__(self, rows: Sequence[Row], run: Row) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
         """Sorts the rows by architecture.
 
         Args:
             rows: as `read_rows` gives them.
-            run: the one of kind "run".
+
+        Raises:
+            ToroidsError: none says how the study was run.
         """
-        self.rows, self.run = rows, run
-        self.config: dict[str, Any] = run["config"]
+        self.rows = rows
+        runs = self.of(Run)
+        if not runs:
+            raise ToroidsError('the rows hold none of kind "run"; pass all that read_rows gives.')
+        self.run = runs[-1]
+        self.config: Plain = self.run.config
         # the rows come in the order of the plan, which the settings as JSON do not keep
-        names = [row["architecture"] for row in rows if "architecture" in row]
+        names = [row.architecture for row in rows if isinstance(row, OfArchitecture)]
         names += self.config["networks"]
         self.architectures = [Architecture(name, self) for name in dict.fromkeys(names)]
 
-    def of_kind(self, kind: str) -> list[Row]:
+    def of(self, kind: type[R]) -> list[R]:
         """Lists the rows of one kind."""
-        return [row for row in self.rows if row["kind"] == kind]
+        return [row for row in self.rows if isinstance(row, kind)]
 
     @cached_property
     def solvers(self) -> list[str]:
         """All solvers, in the study's order."""
-        names = [row["solver"] for row in self.rows if row["kind"] in ("network", "diverged")]
+        names = [row.solver for row in self.rows if isinstance(row, Network | Diverged)]
         return list(dict.fromkeys([*names, *self.config["solvers"]]))
 
     @property
     def measured(self) -> bool:
         """Whether any network was measured."""
-        return any(row["kind"] == "network" for row in self.rows)
+        return bool(self.of(Network))
 
 
 class Architecture:
@@ -61,43 +74,43 @@ class Architecture:
     def __init__(self, name: str, study: Study) -> None:
         """Picks the architecture's rows out of the study's."""
         self.name, self.study = name, study
-        self.rows = [row for row in study.rows if row.get("architecture") == name]
+        self.rows = [row for row in study.of(OfArchitecture) if row.architecture == name]
 
-    def of_kind(self, kind: str) -> list[Row]:
+    def of(self, kind: type[A]) -> list[A]:
         """Lists the architecture's rows of one kind."""
-        return [row for row in self.rows if row["kind"] == kind]
+        return [row for row in self.rows if isinstance(row, kind)]
 
     @cached_property
-    def networks(self) -> list[Row]:
+    def networks(self) -> list[Network]:
         """Its measured networks, ordered by solver, then as the study lists them."""
         order = self.study.solvers.index
-        return sorted(self.of_kind("network"), key=lambda row: order(row["solver"]))
+        return sorted(self.of(Network), key=lambda row: order(row.solver))
 
     @cached_property
-    def pairs(self) -> list[Row]:
+    def pairs(self) -> list[Pair]:
         """Its pairs."""
-        return self.of_kind("pair")
+        return self.of(Pair)
 
     @cached_property
-    def symmetry(self) -> Row | None:
+    def symmetry(self) -> Symmetry | None:
         """The row of its symmetries, None where they have not been found yet."""
-        return next(iter(self.of_kind("symmetry")), None)
+        return next(iter(self.of(Symmetry)), None)
 
     @property
     def manifold(self) -> Manifold:
         """What is measured on the manifold of its networks."""
-        return manifold_of(self.symmetry is not None and bool(self.symmetry["binary"]))
+        return manifold_of(self.symmetry is not None and self.symmetry.binary)
 
     @cached_property
     def solvers(self) -> list[str]:
         """The solvers of which networks were measured, in the study's order."""
-        present = {row["solver"] for row in self.networks}
+        present = {row.solver for row in self.networks}
         return [solver for solver in self.study.solvers if solver in present]
 
     @cached_property
     def groups(self) -> list[str]:
         """The groups of pairs: every solver, then every two solvers."""
-        found = dict.fromkeys(row["group"] for row in self._summary if "/" in row["group"])
+        found = dict.fromkeys(row.group for row in self._summary if "/" in row.group)
         return [*self.solvers, *found]
 
     @property
@@ -116,42 +129,42 @@ class Architecture:
         return self.manifold.direct
 
     @cached_property
-    def _summary(self) -> list[Row]:
-        return self.of_kind("summary")
+    def _summary(self) -> list[Summary]:
+        return self.of(Summary)
 
-    def get(self, statistic: str, group: str, **labels: Any) -> Row | None:
+    def get(self, statistic: str, group: str, **labels: str | float) -> Summary | None:
         """Finds the summary row of one statistic, or None where it was not measured."""
         return next(iter(self.all(statistic, group, **labels)), None)
 
-    def all(self, statistic: str, group: str, **labels: Any) -> list[Row]:
+    def all(self, statistic: str, group: str, **labels: str | float) -> list[Summary]:
         """Lists the summary rows of one statistic that have an estimate."""
         wanted = {"statistic": statistic, "group": group, **labels}
         return [
             row
             for row in self._summary
-            if wanted.items() <= row.items() and row["estimate"] is not None
+            if row.estimate is not None
+            and all(getattr(row, name) == value for name, value in wanted.items())
         ]
 
-    def counts(self, network: Row) -> bool:
+    def counts(self, network: Network) -> bool:
         """Whether a network counts in claims."""
-        trained = self.study.config.get("claims", {}).get("trained")
-        return trained is None or is_minimum(network, trained)
+        return is_minimum(network, self.study.config["claims"]["trained"])
 
-    def members(self, group: str) -> list[Row]:
+    def members(self, group: str) -> list[Pair]:
         """Lists the pairs of a group."""
         return [row for row in self.pairs if group_of(row) == group]
 
-    def flatness(self, network: Row) -> tuple[float, float] | None:
+    def flatness(self, network: Network) -> tuple[float, float] | None:
         """Reads a network's increase of the error at the reference, and its standard error."""
-        curve = network["flatness"]
-        if self.sigma not in curve["sigma"]:
+        curve = network.flatness
+        if self.sigma not in curve.sigma:
             return None
-        position = curve["sigma"].index(self.sigma)
-        increase, stderr = curve["increase"][position], curve["stderr"][position]
+        position = curve.sigma.index(self.sigma)
+        increase, stderr = curve.increase[position], curve.stderr[position]
         return None if increase is None else (increase, stderr or 0.0)
 
 
-def group_of(pair: Row) -> str:
+def group_of(pair: OfPair) -> str:
     """Names the group of a pair: its solver, or its two."""
-    a, b = pair["solver_a"], pair["solver_b"]
-    return str(a) if a == b else f"{a} / {b}"
+    a, b = pair.solver_a, pair.solver_b
+    return a if a == b else f"{a} / {b}"

@@ -7,7 +7,7 @@ from html import escape
 from io import StringIO
 from typing import Any
 
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain
 
 # What makes a spreadsheet take the text of a cell for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -62,7 +62,7 @@ def _cell(tag: str, column: Column, text: str, more: str = "") -> str:
     return f"<{tag}{named}{more}>{escape(text)}</{tag}>"
 
 
-def as_csv(records: Iterable[Row]) -> str:
+def as_csv(records: Iterable[Plain]) -> str:
     r"""Writes flat dictionaries as CSV (RFC 4180), numbers in full.
 
     Text that a spreadsheet would take for a formula gets an apostrophe in front.

@@ -1,10 +1,14 @@
 """Numbers and names as a reader sees them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
+from toroids.statistics.claims.effect import Effect
 from toroids.statistics.manifold import HYPERCUBE, TOROID
+from toroids.statistics.summary import Summary
+
+Estimate: TypeAlias = Summary | Effect
 
 PATHS = {
     "raw": "line, raw",
@@ -130,29 +134,30 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun if count == 1 else many}"
 
 
-def quantity(row: Mapping[str, Any], unit: str = "fraction") -> str:
+def quantity(found: Estimate, unit: str = "fraction") -> str:
     """Writes an estimate with its 95 % interval.
 
     Args:
-        row: has `estimate`, `low` and `high`, each a number or None.
+        found: the estimate.
         unit: "fraction" is written in percent; "radians", "ratio", "correlation" and "networks"
             are written as they are.
 
     Returns:
         For example "3.20 % [2.10, 4.30]", with a space that breaks no line.
     """
-    if row["estimate"] is None:
-        return "undefined"
-    number, sign = _written(unit)
-    text = f"{number(row['estimate'])}{sign}"
-    if row.get("low") is None or row.get("high") is None:
+    text = value(found.estimate, unit)
+    if found.estimate is None or found.low is None or found.high is None:
         return text
-    return f"{text} [{number(row['low'])}, {number(row['high'])}]"
+    number, _ = _written(unit)
+    return f"{text} [{number(found.low)}, {number(found.high)}]"
 
 
 def value(number: float | None, unit: str = "fraction") -> str:
     """Writes one number in its unit."""
-    return quantity({"estimate": number, "low": None, "high": None}, unit)
+    if number is None:
+        return "undefined"
+    written, sign = _written(unit)
+    return f"{written(number)}{sign}"
 
 
 def _written(unit: str) -> tuple[Callable[[float], str], str]:

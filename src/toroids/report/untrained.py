@@ -11,7 +11,7 @@ from statistics import median
 
 from toroids.report.study import Architecture, Study
 from toroids.report.text import label
-from toroids.statistics.row import Row
+from toroids.statistics.measured import Network
 
 LATE = 0.75  # share of the epochs after which an error may be said to fall still
 FALLS = 0.9  # of the error there; below it, the training was not at its end
@@ -30,27 +30,29 @@ def untrained(study: Study) -> list[str]:
     """
     found = []
     for architecture in study.architectures:
-        for solver in dict.fromkeys(row["solver"] for row in architecture.networks):
-            own = [row for row in architecture.networks if row["solver"] == solver]
+        for solver in dict.fromkeys(row.solver for row in architecture.networks):
+            own = [row for row in architecture.networks if row.solver == solver]
             left_out = [row for row in own if not architecture.counts(row)]
             if left_out and 2 * len(left_out) >= len(own):
                 found.append((len(left_out), _sentence(architecture, own, left_out)))
     return [text for _, text in sorted(found, key=lambda pair: -pair[0])]
 
 
-def _sentence(architecture: Architecture, own: Sequence[Row], left_out: Sequence[Row]) -> str:
-    solver, error = own[0]["solver"], median(row["train_error"] or 0.0 for row in left_out)
+def _sentence(
+    architecture: Architecture, own: Sequence[Network], left_out: Sequence[Network]
+) -> str:
+    solver, error = own[0].solver, median(row.train_error or 0.0 for row in left_out)
     return (
         f"{label(architecture.name)}, {label(solver)}: {len(left_out)} of {len(own)} networks, "
         f"with a median train error of {error:.1%}; {_advice(solver, left_out)}."
     )
 
 
-def _advice(solver: str, left_out: Sequence[Row]) -> str:
+def _advice(solver: str, left_out: Sequence[Network]) -> str:
     """What to change, as most of their histories say."""
-    if any(row["ended"] == "given" for row in left_out):
+    if any(row.ended == "given" for row in left_out):
         return "they were trained elsewhere: train them longer, or raise claims.trained"
-    if all(row["ended"] == "time" for row in left_out):
+    if all(row.ended == "time" for row in left_out):
         return f"their time was up: raise solvers.{solver}.seconds"
     kinds = [_kind(_errors(row)) for row in left_out]
     most = max(dict.fromkeys(kinds), key=kinds.count)
@@ -62,9 +64,9 @@ def _advice(solver: str, left_out: Sequence[Row]) -> str:
     }[most]
 
 
-def _errors(row: Row) -> list[float | None]:
+def _errors(row: Network) -> list[float | None]:
     """Train errors, epoch by epoch; those on random labels, of an adversarial start, left out."""
-    return [epoch["error"] for epoch in row["history"] if epoch["phase"] == "train"]
+    return [epoch.error for epoch in row.history if epoch.phase == "train"]
 
 
 def _kind(errors: Sequence[float | None]) -> str:

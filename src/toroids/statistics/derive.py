@@ -1,23 +1,24 @@
 """All rows that follow from measured rows: summaries, maps and claims."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from toroids.statistics.claims import make_claims
+from toroids.statistics.claims.evidence import Thresholds
+from toroids.statistics.claims.make import make_claims
 from toroids.statistics.map import make_maps
 from toroids.statistics.row import Row
 from toroids.statistics.summary import summarise
 
 
-def derive(rows: Sequence[Row], config: Mapping[str, Any]) -> list[Row]:
+def derive(rows: Sequence[Row], architectures: Iterable[str], thresholds: Thresholds) -> list[Row]:
     """Computes what follows from the measurements of a study, finished or not.
 
     Args:
-        rows: measured rows; others are ignored.
-        config: the study's configuration as plain data.
+        rows: that were measured.
+        architectures: of the study.
+        thresholds: by which its claims are judged.
 
     Returns:
-        Rows of kind "summary", "map" and "claim"; the same for the same rows.
+        Summaries, maps and claims; the same for the same rows.
     """
-    summary = summarise(rows, config["flatness"]["reference"])
-    return [*summary, *make_maps(rows), *make_claims(rows, config)]
+    claims = make_claims(rows, architectures, thresholds)
+    return [*summarise(rows, thresholds.reference), *make_maps(rows), *claims]

@@ -19,12 +19,16 @@ References:
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from toroids.statistics.claims.exchange import table_of
+from toroids.statistics.measured import Network, Pair
 from toroids.statistics.resampling import Floats
-from toroids.statistics.row import Row
+from toroids.statistics.row import OfArchitecture, Real, Row, alike
+from toroids.statistics.summary import MOMENTS
 
 FEWEST = 3  # two points are a line
 STEPS = 1000  # majorisation is slow; far more than it needs for some hundred networks
@@ -33,32 +37,61 @@ STEPS = 1000  # majorisation is slow; far more than it needs for some hundred ne
 SETTLED = 1e-7
 
 
-def make_maps(rows: Sequence[Row]) -> list[Row]:
+@dataclass(frozen=True, kw_only=True)
+class Map(OfArchitecture):
+    """Networks as points of a plane.
+
+    Attributes:
+        moment: "before" or "after" alignment.
+        measure: of the distances: "mean_angle", in radians, or "hamming".
+        names: of the networks.
+        x: their places.
+        y: their places.
+        stress: what of the distances the plane cannot show.
+    """
+
+    kind: ClassVar[str] = "map"
+    moment: str
+    measure: str
+    names: list[str]
+    x: list[Real]
+    y: list[Real]
+    stress: Real
+
+    def __post_init__(self) -> None:
+        alike(self.names, self.x, self.y)
+
+
+def make_maps(rows: Sequence[Row]) -> list[Map]:
     """Computes the map of every architecture, before and after alignment.
 
     Args:
         rows: measured rows of a study, finished or not.
 
     Returns:
-        Rows of kind "map": `architecture`, `moment` ("before" or "after"), `measure`
-        ("mean_angle", in radians, or "hamming"), `names`, `x`, `y` and `stress`; none where there
-        are fewer than three networks or a pair of them was not measured.
+        The maps; none where there are fewer than three networks or a pair of them was not measured.
     """
-    architectures = dict.fromkeys(row["architecture"] for row in rows if row["kind"] == "network")
-    return [row for architecture in architectures for row in _of_architecture(rows, architecture)]
+    networks = [row for row in rows if isinstance(row, Network)]
+    pairs = [row for row in rows if isinstance(row, Pair)]
+    return [
+        drawn
+        for architecture in dict.fromkeys(row.architecture for row in networks)
+        for drawn in _of_architecture(
+            architecture,
+            [row.name for row in networks if row.architecture == architecture],
+            [row for row in pairs if row.architecture == architecture],
+        )
+    ]
 
 
-def _of_architecture(rows: Sequence[Row], architecture: str) -> list[Row]:
-    own = [row for row in rows if row.get("architecture") == architecture]
-    names = [row["name"] for row in own if row["kind"] == "network"]
-    pairs = [row for row in own if row["kind"] == "pair"]
+def _of_architecture(architecture: str, names: list[str], pairs: Sequence[Pair]) -> list[Map]:
     if len(names) < FEWEST or not pairs:
         return []
-    measure = "hamming" if "hamming" in pairs[0] else "mean_angle"
-    maps: list[Row] = []
+    measure = "hamming" if pairs[0].hamming is not None else "mean_angle"
+    maps: list[Map] = []
     before = None
-    for moment in ("before", "after"):
-        distances = {(row["a"], row["b"]): row[measure][moment] for row in pairs}
+    for moment in MOMENTS:
+        distances = {(row.a, row.b): getattr(row.measures[measure], moment) for row in pairs}
         table = table_of(names, distances)
         np.fill_diagonal(table, 0.0)
         if not np.isfinite(table).all():
@@ -67,16 +100,15 @@ def _of_architecture(rows: Sequence[Row], architecture: str) -> list[Row]:
         points = _principal(points) if before is None else _turned(points, before)
         before = points
         maps.append(
-            {
-                "kind": "map",
-                "architecture": architecture,
-                "moment": moment,
-                "measure": measure,
-                "names": names,
-                "x": points[:, 0].tolist(),
-                "y": points[:, 1].tolist(),
-                "stress": stress(points, table),
-            }
+            Map(
+                architecture=architecture,
+                moment=moment,
+                measure=measure,
+                names=names,
+                x=points[:, 0].tolist(),
+                y=points[:, 1].tolist(),
+                stress=stress(points, table),
+            )
         )
     return maps
 

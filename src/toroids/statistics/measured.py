@@ -6,36 +6,26 @@ from typing import Any, ClassVar
 from toroids.statistics.row import (
     Flag,
     Measured,
+    OfArchitecture,
     Part,
     Places,
     Real,
-    Row,
     Whole,
     alike,
-    plain,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result(Part):
+class Result(OfArchitecture):
     """What a task leaves.
 
     Attributes:
-        kind: of the row that it becomes.
         task: that left it, once it is a row.
-        architecture: that it is of.
         seconds: that it took.
     """
 
-    kind: ClassVar[str] = ""
     task: str = ""
-    architecture: str
     seconds: Real
-
-    @property
-    def row(self) -> Row:
-        """Plain data that say their kind."""
-        return {"kind": self.kind, **plain(self)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +167,10 @@ class OfPair(Result):
     solver_a: str
     solver_b: str
     profiles: dict[str, Curve]
+
+    def barrier(self, path: str) -> float | None:
+        """The barrier on a path; None where it was not measured or is not finite."""
+        return self.profiles[path].barrier if path in self.profiles else None
 
 
 @dataclass(frozen=True, kw_only=True)

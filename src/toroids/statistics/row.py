@@ -1,4 +1,4 @@
-"""What tasks leave, as frozen values, and rows: the plain JSON data that files hold of a study."""
+"""Rows, the frozen values that a study consists of, and the plain data that files hold of them."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,6 @@ from pydantic import Field, Strict, TypeAdapter
 
 # What files, and messages between processes, hold of a value.
 Plain: TypeAlias = dict[str, Any]
-Row: TypeAlias = Plain  # one measurement of a study, or what follows from several
 # Numbers in files are of the type that they were written with: no text, and no truth value.
 Real: TypeAlias = Annotated[float, Strict()]
 Whole: TypeAlias = Annotated[int, Strict()]
@@ -24,6 +23,33 @@ class Part:
     """A value of files; a field with a default is left out there while it has that."""
 
     __pydantic_config__: ClassVar[Any] = {"allow_inf_nan": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Part):
+    """One measurement of a study, what follows from several, or what is said of a run.
+
+    Attributes:
+        kind: by which files tell rows apart.
+    """
+
+    kind: ClassVar[str] = ""
+
+    @property
+    def data(self) -> Plain:
+        """Plain data that say their kind."""
+        return {"kind": self.kind, **plain(self)}
+
+    def columns(self, *names: str) -> Plain:
+        """Some of its fields, as columns of a table."""
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfArchitecture(Row):
+    """A row of one architecture, which is called as in the study."""
+
+    architecture: str
 
 
 def plain(value: Any) -> Any:

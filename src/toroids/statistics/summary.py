@@ -6,159 +6,202 @@ Values that are not finite (null) are left out and not counted.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from toroids.statistics.correlation import rank_correlation
+from toroids.statistics.measured import Bend, Network, OfPair, Pair
 from toroids.statistics.resampling import Floats, Interval, Owner, Sample, means
-from toroids.statistics.row import Row
+from toroids.statistics.row import Measured, OfArchitecture, Real, Row, Whole
 
-MEASURES = ("mean_angle", "distance", "hamming")
+MOMENTS = ("before", "after")  # of an alignment
 # What is never above 1, and neither is its interval.
 FRACTIONS = ("train_error", "test_error", "path_error", "hamming_before", "hamming_after")
 
 
-def summarise(rows: Sequence[Row], sigma: float) -> list[Row]:
+@dataclass(frozen=True, kw_only=True)
+class Summary(OfArchitecture):
+    """A mean over networks or pairs.
+
+    Attributes:
+        statistic: what of them, as "test_error" or "barrier".
+        group: a solver, or two joined by " / ".
+        path: along which it was measured.
+        t: place on that.
+        sigma: disturbance at which it was measured.
+        estimate: the mean, None where nothing is finite.
+        low: lower end of its 95 % interval, None where there are too few networks.
+        high: upper end.
+        count: how many networks or pairs are behind it.
+    """
+
+    kind: ClassVar[str] = "summary"
+    statistic: str
+    group: str
+    path: str | None = None
+    t: Real | None = None
+    sigma: Real | None = None
+    estimate: Measured
+    low: Measured
+    high: Measured
+    count: Whole
+
+
+def summarise(rows: Sequence[Row], sigma: float) -> list[Summary]:
     """Computes what the report states: means by solver and by pair of solvers, with intervals.
 
     Args:
-        rows: the measurements of networks, pairs and bends, of one or more architectures.
+        rows: the measurements of networks, pairs and bends, of one or more architectures; others
+            are ignored.
         sigma: noise at which flatness is compared with the test error.
 
     Returns:
-        Rows of kind "summary": `statistic`, `architecture`, `group` (a solver, or two joined by
-        " / "), `path`, `t` or `sigma` where they apply, `estimate`, `low`, `high` and `count`.
+        The means that have an estimate.
     """
-    networks = [row for row in rows if row["kind"] == "network"]
-    architectures = dict.fromkeys(row["architecture"] for row in networks)
+    networks = [row for row in rows if isinstance(row, Network)]
+    joined = [row for row in rows if isinstance(row, Pair | Bend)]
     return [
-        {"kind": "summary", "architecture": architecture, **found}
-        for architecture in architectures
-        for found in _of_architecture(
-            [row for row in rows if row.get("architecture") == architecture], sigma
+        summary
+        for architecture in dict.fromkeys(row.architecture for row in networks)
+        for summary in _Means(architecture).all(
+            [row for row in networks if row.architecture == architecture],
+            [row for row in joined if row.architecture == architecture],
+            sigma,
         )
     ]
 
 
-def _of_architecture(rows: Sequence[Row], sigma: float) -> Iterator[Row]:
-    networks = [row for row in rows if row["kind"] == "network"]
-    solvers = list(dict.fromkeys(row["solver"] for row in networks))
-    for solver in solvers:
-        yield from _of_solver([row for row in networks if row["solver"] == solver], solver)
-    for a, b in itertools.combinations_with_replacement(solvers, 2):
-        group = a if a == b else f"{a} / {b}"
-        for kind in ("pair", "bend"):
-            members = [
-                row
-                for row in rows
-                if row["kind"] == kind and (row["solver_a"], row["solver_b"]) in ((a, b), (b, a))
-            ]
-            yield from _of_distances(members, group)
-            yield from _of_paths(members, group)
-    yield from _flatness_against_test_error(networks, sigma)
+def owner(network: Network) -> Owner:
+    """Names a network for a sample."""
+    return network.solver, network.name
 
 
-def owner(network: Row) -> Owner:
-    """Names the network of a row of kind "network" for a sample."""
-    return network["solver"], network["name"]
+def owners(pair: OfPair) -> tuple[Owner, Owner]:
+    """Names the two networks of a pair or bend for a sample."""
+    return (pair.solver_a, pair.a), (pair.solver_b, pair.b)
 
 
-def owners(pair: Row) -> tuple[Owner, Owner]:
-    """Names the two networks of a row of kind "pair" or "bend" for a sample."""
-    return (pair["solver_a"], pair["a"]), (pair["solver_b"], pair["b"])
-
-
-def increase_at(network: Row, sigma: float) -> float | None:
+def increase_at(network: Network, sigma: float) -> float | None:
     """Reads off by how much the train error of a network grows at one disturbance.
 
     Args:
-        network: a row of kind "network".
+        network: that was measured.
         sigma: the disturbance.
 
     Returns:
         The increase, None where it was not measured or is not finite.
     """
-    flatness = network["flatness"]
-    found = dict(zip(flatness["sigma"], flatness["increase"], strict=True)).get(sigma)
+    flatness = network.flatness
+    found = dict(zip(flatness.sigma, flatness.increase, strict=True)).get(sigma)
     return None if found is None else float(found)
 
 
-def _of_solver(members: Sequence[Row], solver: str) -> Iterator[Row]:
-    who = [(owner(row),) for row in members]
-    for statistic in ("train_error", "test_error"):
-        values = [[row[statistic]] for row in members]
-        yield from _rows(statistic, solver, values, who, [{}])
-    sigmas = members[0]["flatness"]["sigma"]
-    values = [[increase_at(row, sigma) for sigma in sigmas] for row in members]
-    yield from _rows("increase", solver, values, who, [{"sigma": sigma} for sigma in sigmas])
+@dataclass(frozen=True)
+class _Means:
+    """The means of one architecture."""
 
+    architecture: str
 
-def _of_distances(members: Sequence[Row], group: str) -> Iterator[Row]:
-    for measure in MEASURES:
-        measured = [row for row in members if measure in row]
-        who = [owners(row) for row in measured]
-        for moment in ("before", "after"):
-            values = [[row[measure][moment]] for row in measured]
-            yield from _rows(f"{measure}_{moment}", group, values, who, [{}])
+    def all(
+        self, networks: Sequence[Network], joined: Sequence[Pair | Bend], sigma: float
+    ) -> Iterator[Summary]:
+        """All of them, solver by solver, then for every two solvers."""
+        solvers = list(dict.fromkeys(row.solver for row in networks))
+        for solver in solvers:
+            yield from self.of_solver([row for row in networks if row.solver == solver], solver)
+        for a, b in itertools.combinations_with_replacement(solvers, 2):
+            group = a if a == b else f"{a} / {b}"
+            own = [row for row in joined if (row.solver_a, row.solver_b) in ((a, b), (b, a))]
+            pairs = [row for row in own if isinstance(row, Pair)]
+            yield from self.of_distances(pairs, group)
+            yield from self.of_paths(pairs, group)
+            yield from self.of_paths([row for row in own if isinstance(row, Bend)], group)
+        yield from self.flatness_against_test_error(networks, sigma)
 
+    def of_solver(self, members: Sequence[Network], solver: str) -> Iterator[Summary]:
+        """Errors of a solver's networks, and how they grow at every disturbance."""
+        who = [(owner(row),) for row in members]
+        yield from self.each("train_error", solver, [[row.train_error] for row in members], who)
+        yield from self.each("test_error", solver, [[row.test_error] for row in members], who)
+        sigmas = members[0].flatness.sigma
+        values = [[increase_at(row, sigma) for sigma in sigmas] for row in members]
+        labels = [{"sigma": sigma} for sigma in sigmas]
+        yield from self.each("increase", solver, values, who, labels)
 
-def _of_paths(members: Sequence[Row], group: str) -> Iterator[Row]:
-    for path in dict.fromkeys(path for row in members for path in row["profiles"]):
-        profiled = [row for row in members if path in row["profiles"]]
-        profiles = [row["profiles"][path] for row in profiled]
-        who = [owners(row) for row in profiled]
-        barriers = [[profile["barrier"]] for profile in profiles]
-        yield from _rows("barrier", group, barriers, who, [{"path": path}])
-        labels = [{"path": path, "t": t} for t in profiles[0]["t"]]
-        errors = [profile["error"] for profile in profiles]
-        yield from _rows("path_error", group, errors, who, labels)
+    def of_distances(self, members: Sequence[Pair], group: str) -> Iterator[Summary]:
+        """Distances by every measure, before and after alignment."""
+        for measure in dict.fromkeys(name for row in members for name in row.measures):
+            measured = [row for row in members if measure in row.measures]
+            who = [owners(row) for row in measured]
+            for moment in MOMENTS:
+                values = [[getattr(row.measures[measure], moment)] for row in measured]
+                yield from self.each(f"{measure}_{moment}", group, values, who)
 
+    def of_paths(self, members: Sequence[OfPair], group: str) -> Iterator[Summary]:
+        """Barriers on every path, and the errors along it."""
+        for path in dict.fromkeys(path for row in members for path in row.profiles):
+            profiled = [row for row in members if path in row.profiles]
+            curves = [row.profiles[path] for row in profiled]
+            who = [owners(row) for row in profiled]
+            barriers = [[curve.barrier] for curve in curves]
+            yield from self.each("barrier", group, barriers, who, [{"path": path}])
+            labels = [{"path": path, "t": t} for t in curves[0].t]
+            errors = [curve.error for curve in curves]
+            yield from self.each("path_error", group, errors, who, labels)
 
-def _rows(
-    statistic: str,
-    group: str,
-    values: Sequence[Sequence[float | None]],
-    who: Sequence[tuple[Owner, ...]],
-    labels: Sequence[Row],
-) -> Iterator[Row]:
-    """Rows of several quantities; values by network or pair, then by quantity."""
-    if not values:
-        return
-    table = np.array(values, dtype=float).T  # null becomes NaN
-    if np.isfinite(table).all():
-        found = means(Sample(table, tuple(who)))
-    else:  # every quantity has networks of its own
-        found = [_mean_of_finite(row, who) for row in table]
-    for label, interval in zip(labels, found, strict=True):
-        if interval.estimate is not None:
-            row = {"statistic": statistic, "group": group, **label, **_plain(interval)}
-            if statistic in FRACTIONS and row["high"] is not None:
-                row["high"] = min(row["high"], 1.0)
-            yield row
+    def flatness_against_test_error(
+        self, networks: Sequence[Network], sigma: float
+    ) -> Iterator[Summary]:
+        """The rank correlation of both, where they were measured."""
+        measured = [row for row in networks if increase_at(row, sigma) is not None]
+        measured = [row for row in measured if row.test_error is not None]
+        if not measured:
+            return
+        increase = np.array([increase_at(row, sigma) for row in measured], dtype=float)
+        test = np.array([row.test_error for row in measured], dtype=float)
+        found = rank_correlation(increase, test, [row.solver for row in measured])
+        yield self.one("flatness_test_correlation", "all", found, {"sigma": sigma})
+
+    def each(
+        self,
+        statistic: str,
+        group: str,
+        values: Sequence[Sequence[float | None]],
+        who: Sequence[tuple[Owner, ...]],
+        labels: Sequence[Mapping[str, Any]] = ({},),
+    ) -> Iterator[Summary]:
+        """Means of several quantities; values by network or pair, then by quantity."""
+        if not values:
+            return
+        table = np.array(values, dtype=float).T  # None becomes NaN
+        if np.isfinite(table).all():
+            found = means(Sample(table, tuple(who)))
+        else:  # every quantity has networks of its own
+            found = [_mean_of_finite(row, who) for row in table]
+        for label, interval in zip(labels, found, strict=True):
+            if interval.estimate is not None:
+                yield self.one(statistic, group, interval, label)
+
+    def one(self, statistic: str, group: str, found: Interval, label: Mapping[str, Any]) -> Summary:
+        """One mean; what is a fraction has an interval that ends at 1."""
+        high = found.high
+        if statistic in FRACTIONS and high is not None:
+            high = min(high, 1.0)
+        return Summary(
+            architecture=self.architecture,
+            statistic=statistic,
+            group=group,
+            estimate=found.estimate,
+            low=found.low,
+            high=high,
+            count=found.values,
+            **label,
+        )
 
 
 def _mean_of_finite(values: Floats, who: Sequence[tuple[Owner, ...]]) -> Interval:
     kept = np.flatnonzero(np.isfinite(values)).tolist()
     return means(Sample(values[kept], tuple(who[number] for number in kept)))[0]
-
-
-def _plain(interval: Interval) -> Row:
-    return {
-        "estimate": interval.estimate,
-        "low": interval.low,
-        "high": interval.high,
-        "count": interval.values,
-    }
-
-
-def _flatness_against_test_error(networks: Sequence[Row], sigma: float) -> Iterator[Row]:
-    measured = [row for row in networks if increase_at(row, sigma) is not None]
-    measured = [row for row in measured if row["test_error"] is not None]
-    if not measured:
-        return
-    increase = np.array([increase_at(row, sigma) for row in measured], dtype=float)
-    test = np.array([row["test_error"] for row in measured])
-    found = rank_correlation(increase, test, [row["solver"] for row in measured])
-    labels = {"statistic": "flatness_test_correlation", "group": "all", "sigma": sigma}
-    yield {**labels, **_plain(found)}

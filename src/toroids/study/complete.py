@@ -5,78 +5,26 @@ has something of another type, counts as none: whoever runs the study computes i
 reads it shows what else there is.
 """
 
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from toroids.statistics.claims.verdict import Claim
+from toroids.statistics.map import Map
 from toroids.statistics.measured import Result
-from toroids.statistics.row import Measured, Plain, Row, alike, read
+from toroids.statistics.row import Plain, Row, read
+from toroids.statistics.summary import Summary
 from toroids.study.perform.kinds import KINDS
 
 T = TypeVar("T", bound=BaseModel)
+DERIVED: dict[str, type[Row]] = {each.kind: each for each in (Summary, Map, Claim)}
 
 
 class Shape(BaseModel):
     """Fields that are there, and of their types; others may be there, too."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
-
-
-class Summary(Shape):
-    """A mean over networks or pairs."""
-
-    statistic: str
-    architecture: str
-    group: str
-    estimate: Measured
-    low: Measured
-    high: Measured
-    count: int
-
-
-class Map(Shape):
-    """Networks as points of a plane."""
-
-    architecture: str
-    moment: str
-    measure: str
-    names: list[str]
-    x: list[float]
-    y: list[float]
-    stress: float
-
-    @model_validator(mode="after")
-    def _are_as_many(self) -> Self:
-        alike(self.names, self.x, self.y)
-        return self
-
-
-class Effect(Shape):
-    """A number behind a claim."""
-
-    name: str
-    estimate: Measured
-    low: Measured
-    high: Measured
-    unit: str
-    networks: int
-    pairs: int | None
-    expected: str
-    bound: Measured
-    required: bool
-    p: Measured
-    method: str
-
-
-class Claim(Shape):
-    """What a study says about a claim."""
-
-    claim: str
-    architecture: str
-    statement: str
-    verdict: str
-    reason: str
-    effects: list[Effect]
 
 
 class Stamp(Shape):
@@ -105,9 +53,11 @@ class Planned(Shape):
     inputs: list[str]
 
 
-class Failure(Shape):
-    """A task that failed."""
+@dataclass(frozen=True, kw_only=True)
+class Failure(Row):
+    """A task that failed, with what it failed by."""
 
+    kind: ClassVar[str] = "failed"
     task: str
     task_kind: str
     label: str
@@ -136,20 +86,11 @@ class Manifest(Stamp):
         return self
 
 
-DERIVED: dict[str, type[Shape]] = {"summary": Summary, "map": Map, "claim": Claim}
-
-
 class Derived(Shape):
     """What follows from the results."""
 
     of: str
-    rows: list[Row]
-
-    @model_validator(mode="after")
-    def _are_complete(self) -> Self:
-        if not all(is_complete(str(row.get("kind")), row) for row in self.rows):
-            raise ValueError("a row lacks something")
-        return self
+    rows: list[Plain]
 
 
 def fitted(shape: type[T], found: Any) -> T | None:
@@ -177,16 +118,16 @@ def result_of(kind: str, found: Any) -> Result | None:
     return result
 
 
-def is_complete(kind: str, row: Row) -> bool:
-    """Tells whether a row has what those of its kind have.
+def derived_of(found: Any) -> list[Row] | None:
+    """Reads what follows from the results.
 
     Args:
-        kind: of the task that left it, or of what follows from such.
-        row: plain data.
+        found: rows as plain data.
 
     Returns:
-        Whether every field is there, and of its type; others may be there, too.
+        Summaries, maps and claims; None unless every one of them is whole.
     """
-    if kind in DERIVED:
-        return fitted(DERIVED[kind], row) is not None
-    return result_of(kind, row) is not None
+    try:
+        return [read(DERIVED[row["kind"]], row) for row in found]
+    except (LookupError, TypeError, ValueError):
+        return None

@@ -11,6 +11,7 @@ from toroids.data import Dataset
 from toroids.design.config import StudyConfig
 from toroids.errors import ToroidsError
 from toroids.params import Params
+from toroids.statistics.measured import Symmetry
 from toroids.statistics.row import Row
 from toroids.study.rows import config_of, rows_of
 from toroids.study.sealed import load_network
@@ -88,8 +89,8 @@ class OpenRun:
             ToroidsError: there is no such architecture, or its group has not been found yet.
         """
         for row in self.rows:
-            if row["kind"] == "symmetry" and row["architecture"] == architecture:
-                return SymmetryGroup.from_json(row["group"])
+            if isinstance(row, Symmetry) and row.architecture == architecture:
+                return SymmetryGroup.from_json(row.group)
         raise ToroidsError(f"`{self.folder}` holds no group of an architecture {architecture!r}.")
 
     def data(self) -> Dataset:

@@ -3,11 +3,11 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from pydantic import ValidationError
 
@@ -17,14 +17,47 @@ from toroids.arguments.checked import checked
 from toroids.design.config import StudyConfig
 from toroids.design.task import Task, canonical_json
 from toroids.errors import ToroidsError
+from toroids.statistics.claims.evidence import Thresholds
 from toroids.statistics.derive import derive
 from toroids.statistics.measured import Diverged, Measurement, Network, Result, Training
 from toroids.statistics.row import Plain, Row
-from toroids.study.complete import Derived, Manifest, fitted
+from toroids.study.complete import Derived, Manifest, derived_of, fitted
 from toroids.study.sealed import DamagedFile, read_sealed, write_sealed
 from toroids.study.store import Store, tasks_of
 
 Found = Mapping[str, Result]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Row):
+    """How a study was run, and how far it is.
+
+    Attributes:
+        study: its name.
+        config: its settings, plain data.
+        machine: that it ran on.
+        versions: of the packages that determine the numbers.
+        engine: that did the tasks.
+        workers: tasks at once.
+        seconds: of the last invocation.
+        finished: whether nothing is missing.
+        task_seconds: by kind of task, of all that are done.
+        tasks: how many there are, by kind.
+        done: how many are done.
+    """
+
+    kind: ClassVar[str] = "run"
+    study: str
+    config: Plain
+    machine: str
+    versions: dict[str, str]
+    engine: str
+    workers: int
+    seconds: float
+    finished: bool
+    task_seconds: dict[str, float]
+    tasks: dict[str, int]
+    done: int
 
 
 @checked
@@ -37,8 +70,9 @@ def read_rows(folder: str | Path) -> list[Row]:
         folder: a run, as `run_study` leaves it.
 
     Returns:
-        Measurements in the order of the plan, then what follows from them: summaries, maps and
-        claims; the last row, of kind "run", says how the run was made and whether it is finished.
+        Frozen values, each with its `kind`, and its `data` as they stand in files: measurements in
+        the order of the plan, tasks that failed, then what follows: summaries, maps and claims;
+        the last one, of kind "run", says how the run was made and whether it is finished.
 
     Raises:
         ToroidsError: there is no run, or it has another format.
@@ -81,15 +115,13 @@ def rows_of(store: Store, keep: bool = False) -> list[Row]:
     Returns:
         As `read_rows`.
     """
-    manifest, config = store.manifest(), config_of(store).model_dump(mode="json")
+    manifest, config = store.manifest(), config_of(store)
     tasks = list(tasks_of(manifest))
     found = {task.id: row for task in tasks if (row := store.result(task)) is not None}
-    measured = [result.row for result in measurements(tasks, found)]
-    failures = [{"kind": "failed", **failure.model_dump()} for failure in manifest.failures]
+    measured = measurements(tasks, found)
     with fitting(store.folder):
         derived = _derived(store, measured, config, keep)
-    rows = [*measured, *failures, *derived, _run(manifest, config, tasks, found)]
-    return [{**row, "study": manifest.study} for row in rows]
+    return [*measured, *manifest.failures, *derived, _run(manifest, config, tasks, found)]
 
 
 def config_of(store: Store) -> StudyConfig:
@@ -147,20 +179,24 @@ def _of_training(training: Training, measured: Measurement | None) -> list[Resul
 
 
 def _derived(
-    store: Store, measured: Sequence[Row], config: Mapping[str, Any], keep: bool
+    store: Store, measured: Sequence[Result], config: StudyConfig, keep: bool
 ) -> list[Row]:
     """What follows from the measurements: from its file where that fits, else computed."""
-    text = canonical_json([list(measured), config])
+    text = canonical_json([[row.data for row in measured], config.model_dump(mode="json")])
     seal = hashlib.sha256(text.encode() + _code()).hexdigest()
-    try:
+    with suppress(DamagedFile, FileNotFoundError):
         kept = fitted(Derived, read_sealed(store.derived))
-        if kept is not None and kept.of == seal:
-            return kept.rows
-    except (DamagedFile, FileNotFoundError):
-        pass
-    rows = derive(measured, config)
+        if kept is not None and kept.of == seal and (rows := derived_of(kept.rows)) is not None:
+            return rows
+    thresholds = Thresholds(
+        reference=config.flatness.reference,
+        tolerance=config.claims.tolerance,
+        small=config.claims.small,
+        trained=config.claims.trained,
+    )
+    rows = derive(measured, config.networks, thresholds)
     if keep:
-        write_sealed(store.derived, {"of": seal, "rows": rows})
+        write_sealed(store.derived, {"of": seal, "rows": [row.data for row in rows]})
     return rows
 
 
@@ -174,17 +210,21 @@ def _code() -> bytes:
     return digest.digest()
 
 
-def _run(manifest: Manifest, config: Plain, tasks: Sequence[Task], found: Found) -> Row:
+def _run(manifest: Manifest, config: StudyConfig, tasks: Sequence[Task], found: Found) -> Run:
     seconds: defaultdict[str, float] = defaultdict(float)
     for task in tasks:
         if task.id in found:
             seconds[task.kind] += found[task.id].seconds
-    kept = ("machine", "versions", "engine", "workers", "seconds", "finished")
-    return {
-        "kind": "run",
-        "config": config,
-        **{key: getattr(manifest, key) for key in kept},
-        "task_seconds": dict(seconds),
-        "tasks": dict(Counter(task.kind for task in tasks)),
-        "done": len(found),
-    }
+    return Run(
+        study=manifest.study,
+        config=config.model_dump(mode="json"),
+        machine=manifest.machine,
+        versions=manifest.versions,
+        engine=manifest.engine,
+        workers=manifest.workers,
+        seconds=manifest.seconds,
+        finished=manifest.finished,
+        task_seconds=dict(seconds),
+        tasks=dict(Counter(task.kind for task in tasks)),
+        done=len(found),
+    )

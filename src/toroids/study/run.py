@@ -70,7 +70,7 @@ def run_study(
         ...     rows = read_rows(folder)
         ...     weights = open_run(folder).params("mlp-sgd-0")
         ...     (listed,) = list_runs(root)
-        >>> rows[-1]["finished"], sorted(weights)[0], listed.done
+        >>> rows[-1].finished, sorted(weights)[0], listed.done
         (True, 'hidden1.bias', 3)
     """
     if isinstance(engine, str) or retries < 0:
@@ -127,7 +127,7 @@ class _Running:
         finally:
             left = len(self.by_name) - len(self.done) - len(self.out)
             self._describe(finished=left == 0 and not self.failures)
-        self.store.write_rows(rows_of(self.store, keep=True))
+        self.store.write_rows(rows_of(self.store, keep=True), self.config.name)
         self._judge()
 
     def _work(self) -> None:
@@ -234,7 +234,7 @@ class _Running:
                 "study": self.config.name,
                 "config": self.config.model_dump(mode="json"),
                 **described(self.by_name.values()),
-                "failures": [failure.model_dump() for failure in self.failures],
+                "failures": plain(self.failures),
                 "machine": f"{platform.machine()}, {platform.system()}",
                 "engine": self.engine.name,
                 "workers": self.engine.slots,

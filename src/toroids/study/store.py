@@ -334,9 +334,9 @@ class Store:
     def _is_old(self) -> bool:
         return (self.folder / ROWS).is_file() and not (self.folder / RESULTS).exists()
 
-    def write_rows(self, rows: Iterable[Row]) -> None:
-        """Writes all rows of a finished study, one JSON object per line."""
-        lines = (json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    def write_rows(self, rows: Iterable[Row], study: str) -> None:
+        """Writes all rows of a finished study, one JSON object per line, each with its name."""
+        lines = (json.dumps({**row.data, "study": study}, allow_nan=False) + "\n" for row in rows)
         write_atomically(self.folder / ROWS, "".join(lines).encode())
 
 

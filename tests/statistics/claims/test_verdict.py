@@ -1,16 +1,25 @@
 import pytest
 
-from toroids.statistics.claims.effect import Effect, number
-from toroids.statistics.claims.verdict import judge
+from toroids.statistics.claims.effect import effect, number
+from toroids.statistics.claims.evidence import Thresholds, gather
+from toroids.statistics.claims.verdict import judge as judge_on
+from toroids.statistics.resampling import Interval
+
+EVIDENCE = gather((), "mlp", Thresholds(reference=0.5, tolerance=0.01, small=0.02, trained=0.05))
 
 
 def an(low, high, expected="positive", bound=None, required=True):
     middle = None if low is None else (low + high) / 2
-    return Effect("gain", middle, low, high, "fraction", 8, None, expected, bound, required)
+    interval = Interval(middle, low, high, networks=8, values=8)
+    return effect("gain", interval, "fraction", expected, bound=bound, required=required)
+
+
+def judge(statement, effects, **more):
+    return judge_on(EVIDENCE, "R1", statement, effects, **more)
 
 
 @pytest.mark.parametrize(
-    ("effect", "verdict"),
+    ("one", "verdict"),
     [
         (an(0.01, 0.02), "holds"),
         (an(-0.01, 0.02), "undecided"),
@@ -24,36 +33,34 @@ def an(low, high, expected="positive", bound=None, required=True):
         (an(0.01, 0.02, required=False), "not tested"),
     ],
 )
-def test_one_effect(effect, verdict):
-    assert judge("R1", "It is so.", [effect]).verdict == verdict
+def test_one_effect(one, verdict):
+    assert judge("It is so.", [one]).verdict == verdict
 
 
 def test_all_must_be_clear_and_one_can_contradict():
     good, unclear, bad = an(0.1, 0.2), an(-0.1, 0.2), an(-0.2, -0.1)
-    assert judge("R1", "", [good, good]).verdict == "holds"
-    assert judge("R1", "", [good, unclear]).verdict == "undecided"
-    assert judge("R1", "", [good, unclear, bad]).verdict == "does not hold"
-    assert judge("R1", "", [good, an(-0.2, -0.1, required=False)]).verdict == "holds"
+    assert judge("", [good, good]).verdict == "holds"
+    assert judge("", [good, unclear]).verdict == "undecided"
+    assert judge("", [good, unclear, bad]).verdict == "does not hold"
+    assert judge("", [good, an(-0.2, -0.1, required=False)]).verdict == "holds"
 
 
 def test_what_is_missing_cannot_hold_but_can_be_contradicted():
-    found = judge("R1", "", [an(0.1, 0.2)], missing="There is no SGD.")
+    found = judge("", [an(0.1, 0.2)], missing="There is no SGD.")
     assert (found.verdict, found.reason) == ("not tested", "There is no SGD.")
-    assert judge("R1", "", [an(-0.2, -0.1)], missing="x.").verdict == "does not hold"
+    assert judge("", [an(-0.2, -0.1)], missing="x.").verdict == "does not hold"
 
 
 def test_reasons_say_the_numbers():
-    assert judge("R1", "", [an(0.1, 0.2)]).reason == (
-        "Gain is 15 % [10 %, 20 %], positive as expected."
-    )
-    assert judge("R1", "", [an(-0.1, 0.2)], remark="so").reason == (
+    assert judge("", [an(0.1, 0.2)]).reason == ("Gain is 15 % [10 %, 20 %], positive as expected.")
+    assert judge("", [an(-0.1, 0.2)], remark="so").reason == (
         "Gain is 5 % [-10 %, 20 %], which does not tell whether it is positive; so."
     )
-    assert judge("R1", "", [an(0.3, 0.5, "below", 0.01)]).reason == (
+    assert judge("", [an(0.3, 0.5, "below", 0.01)]).reason == (
         "Gain is 40 % [30 %, 50 %], and should be at most 1 %."
     )
-    assert "without an interval" in judge("R1", "", [an(None, None)]).reason
-    many = judge("R1", "", [an(0.1, 0.2), an(0.02, 0.2), an(1, 2)]).reason
+    assert "without an interval" in judge("", [an(None, None)]).reason
+    many = judge("", [an(0.1, 0.2), an(0.02, 0.2), an(1, 2)]).reason
     assert many.startswith(
         "All 3 effects are clearly as expected, the least clear: gain is 11 % [2 %"
     )

@@ -19,7 +19,7 @@ CONFIG = StudyConfig.model_validate(OF_ALL_KINDS)
 
 def numbers(rows):
     """All but times, and how the run was made."""
-    return without_times([row for row in rows if row["kind"] != "run"])
+    return without_times([row for row in rows if row.kind != "run"])
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_all_cores_and_a_worker_that_is_killed(expected, tmp_path):
     rows = read_rows(tmp_path / "run")
     assert sum("begun again" in text for text in texts) >= 1
     assert numbers(rows) == expected
-    assert (rows[-1]["engine"], rows[-1]["workers"]) == ("processes", 2)
+    assert (rows[-1].engine, rows[-1].workers) == ("processes", 2)
     assert of_kind(rows, "failed") == []
 
 
@@ -71,5 +71,5 @@ def test_a_cluster_of_which_a_node_is_killed(expected, tmp_path, cluster):
     cluster.do("add")  # for the other tests
     rows = read_rows(tmp_path / "run")
     assert numbers(rows) == expected
-    assert rows[-1]["engine"] == "ray"
+    assert rows[-1].engine == "ray"
     assert of_kind(rows, "failed") == []

@@ -8,7 +8,8 @@ from toroids.report.figures.drawing import INTERVALS, Drawing
 from toroids.report.figures.style import PATH_STYLES, laid_out, panels, record
 from toroids.report.study import Architecture
 from toroids.report.text import BENDS, PARTS, PATHS, WORDS, label, plural
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain
+from toroids.statistics.summary import Summary
 
 
 def barrier_profiles(architecture: Architecture) -> Drawing | None:
@@ -74,7 +75,7 @@ def _profiles(
     if not solvers:
         return None
     figure = panels([_title(solver, curves[solver], wanted) for solver in solvers])
-    records: list[Row] = []
+    records: list[Plain] = []
     explained: set[str] = set()
     for column, solver in enumerate(solvers, start=1):
         for path, curve in curves[solver].items():
@@ -88,18 +89,18 @@ def _profiles(
     return Drawing(name, title, caption, chart, records, 'kind "summary", statistic "path_error"')
 
 
-def _title(solver: str, curves: Mapping[str, Sequence[Row]], wanted: set[str]) -> str:
-    count = max(curve[0]["count"] for path, curve in curves.items() if path in wanted)
+def _title(solver: str, curves: Mapping[str, Sequence[Summary]], wanted: set[str]) -> str:
+    count = max(curve[0].count for path, curve in curves.items() if path in wanted)
     return f"{label(solver)} ({plural(count, 'pair')})"
 
 
-def _add_band(figure: go.Figure, curve: Sequence[Row], path: str, column: int) -> None:
-    if any(row["low"] is None for row in curve):
+def _add_band(figure: go.Figure, curve: Sequence[Summary], path: str, column: int) -> None:
+    if any(row.low is None for row in curve):
         return
-    t = [row["t"] for row in curve]
+    t = [row.t for row in curve]
     figure.add_scatter(
         x=t + t[::-1],
-        y=[row["high"] for row in curve] + [row["low"] for row in curve][::-1],
+        y=[row.high for row in curve] + [row.low for row in curve][::-1],
         fill="toself",
         fillcolor=PATH_STYLES[path][0],
         opacity=0.18,
@@ -114,12 +115,12 @@ def _add_band(figure: go.Figure, curve: Sequence[Row], path: str, column: int) -
 
 
 def _add_line(
-    figure: go.Figure, curve: Sequence[Row], path: str, name: str, column: int, explained: bool
+    figure: go.Figure, curve: Sequence[Summary], path: str, name: str, column: int, explained: bool
 ) -> None:
     colour, dash, _ = PATH_STYLES[path]
     figure.add_scatter(
-        x=[row["t"] for row in curve],
-        y=[row["estimate"] for row in curve],
+        x=[row.t for row in curve],
+        y=[row.estimate for row in curve],
         mode="lines",
         line={"color": colour, "dash": dash, "width": 2.5},
         name=name,

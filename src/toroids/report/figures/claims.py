@@ -21,7 +21,10 @@ from toroids.report.figures.style import (
 )
 from toroids.report.study import Architecture, group_of
 from toroids.report.text import BENDS, PARTS, PATHS, short, value
-from toroids.statistics.row import Row
+from toroids.statistics.claims.verdict import Claim
+from toroids.statistics.measured import Bend, Network, OfPair, Pair
+from toroids.statistics.row import Plain
+from toroids.statistics.summary import Summary
 
 BARRIER = "barrier of train error"
 BARRIERS = "Barrier: the largest train error on the path minus the larger one of its ends."
@@ -36,12 +39,12 @@ def flatness_by_solver(architecture: Architecture) -> Drawing | None:
             continue
         mean = architecture.get("increase", solver, sigma=architecture.sigma)
         colour, symbol = solver_style(architecture, solver)
-        names = [shown(short(row["name"], architecture.name)) for row, _, _ in found]
+        names = [shown(short(row.name, architecture.name)) for row, _, _ in found]
         values = [increase for _, increase, _ in found]
         text = f"{wrapped(solver)} ({len(found)})"
         strips.append(Strip(text, colour, symbol, mean, values, names))
         records += [
-            {"network": row["name"], "solver": solver, "increase": increase, "stderr": stderr}
+            {"network": row.name, "solver": solver, "increase": increase, "stderr": stderr}
             for row, increase, stderr in found
         ]
         records += [_mean_record(mean, solver, "increase")] if mean else []
@@ -58,22 +61,22 @@ def flatness_by_solver(architecture: Architecture) -> Drawing | None:
     )
 
 
-def _flatness(architecture: Architecture, solver: str) -> list[tuple[Row, float, float]]:
+def _flatness(architecture: Architecture, solver: str) -> list[tuple[Network, float, float]]:
     return [
         (row, *found)
         for row in architecture.networks
-        if row["solver"] == solver and (found := architecture.flatness(row)) is not None
+        if row.solver == solver and (found := architecture.flatness(row)) is not None
     ]
 
 
-def _mean_record(row: Row, solver: str, field: str) -> Row:
+def _mean_record(row: Summary, solver: str, field: str) -> Plain:
     return {
         "network": "mean",
         "solver": solver,
-        field: row["estimate"],
-        "low": row["low"],
-        "high": row["high"],
-        "networks": row["count"],
+        field: row.estimate,
+        "low": row.low,
+        "high": row.high,
+        "networks": row.count,
     }
 
 
@@ -86,9 +89,9 @@ def flatness_against_test_error(architecture: Architecture) -> Drawing | None:
         found = _flatness(architecture, solver)
         figure.add_scatter(
             x=[increase for _, increase, _ in found],
-            y=[row["test_error"] for row, _, _ in found],
+            y=[row.test_error for row, _, _ in found],
             error_x=stderr_bars([stderr for _, _, stderr in found]),
-            error_y=stderr_bars([row["test_error_stderr"] for row, _, _ in found]),
+            error_y=stderr_bars([row.test_error_stderr or 0.0 for row, _, _ in found]),
             mode="markers",
             marker={
                 "symbol": [
@@ -98,17 +101,17 @@ def flatness_against_test_error(architecture: Architecture) -> Drawing | None:
                 "color": colour,
             },
             name=f"{shown(solver)} ({len(found)})",
-            text=[shown(short(row["name"], architecture.name)) for row, _, _ in found],
+            text=[shown(short(row.name, architecture.name)) for row, _, _ in found],
             hovertemplate="%{text}: %{y:.2%} at %{x:.2%}<extra></extra>",
         )
         records += [
             {
-                "network": row["name"],
+                "network": row.name,
                 "solver": solver,
                 "increase": increase,
                 "increase_stderr": stderr,
-                "test_error": row["test_error"],
-                "test_error_stderr": row["test_error_stderr"],
+                "test_error": row.test_error,
+                "test_error_stderr": row.test_error_stderr,
                 "counts": architecture.counts(row),
             }
             for row, increase, stderr in found
@@ -135,17 +138,18 @@ def flatness_against_test_error(architecture: Architecture) -> Drawing | None:
 def barriers_by_solver(architecture: Architecture) -> Drawing | None:
     """Draws the barrier of every pair on the path without symmetries."""
     path = architecture.removed
-    bound = architecture.study.config.get("claims", {}).get("small")
+    bound = architecture.study.config["claims"]["small"]
     strips, records = _barriers(architecture, architecture.groups, path)
     if not strips:
         return None
-    line = None if bound is None else (bound, f"small: {value(bound)}")
     return Drawing(
         f"R4-{architecture.name}",
         f"Barriers on the path with all symmetries removed ({PATHS[path]})",
         f"{BARRIERS} Counts of pairs behind the names. Ticks: single pairs; filled marks: means. "
         f"{INTERVALS} Dotted line: the largest barrier that this study calls small.",
-        strip_chart(strips, BARRIER, legend=_legend("single pairs"), bound=line),
+        strip_chart(
+            strips, BARRIER, legend=_legend("single pairs"), bound=(bound, f"small: {value(bound)}")
+        ),
         records,
         'kind "pair", field profiles; kind "summary", statistic "barrier"',
     )
@@ -156,55 +160,51 @@ def _legend(single: str, hollow: str = "") -> tuple[str, str, str]:
 
 
 def _barriers(
-    architecture: Architecture, groups: Sequence[str], path: str, kind: str = "pair"
-) -> tuple[list[Strip], list[Row]]:
+    architecture: Architecture, groups: Sequence[str], path: str, kind: type[OfPair] = Pair
+) -> tuple[list[Strip], list[Plain]]:
     strips, records = [], []
-    rows = [
-        row
-        for row in architecture.of_kind(kind)
-        if row["profiles"].get(path, {}).get("barrier") is not None
-    ]
+    rows = [row for row in architecture.of(kind) if row.barrier(path) is not None]
     for group in groups:
         mean = architecture.get("barrier", group, path=path)
         pairs = [row for row in rows if group_of(row) == group]
         if not pairs:
             continue
         colour, symbol = (GREY, "circle") if "/" in group else solver_style(architecture, group)
-        heights = [row["profiles"][path]["barrier"] for row in pairs]
-        names = [f"{shown(row['a'])}<br>{shown(row['b'])}" for row in pairs]
+        heights = [row.profiles[path].barrier or 0.0 for row in pairs]
+        names = [f"{shown(row.a)}<br>{shown(row.b)}" for row in pairs]
         direct = architecture.get("barrier", group, path=architecture.removed)
-        before = direct if kind == "bend" else None
+        before = direct if kind is Bend else None
         text = f"{wrapped(group)} ({len(pairs)})"
         strips.append(Strip(text, colour, symbol, mean, heights, names, before))
         records += [
-            {"a": row["a"], "b": row["b"], "group": group, "path": path, "barrier": height}
+            {"a": row.a, "b": row.b, "group": group, "path": path, "barrier": height}
             for row, height in zip(pairs, heights, strict=True)
         ]
         records += [_barrier_record(row) for row in (mean, before) if row]
     return strips, records
 
 
-def _barrier_record(row: Row) -> Row:
+def _barrier_record(row: Summary) -> Plain:
     return {
         "a": "mean",
         "b": "mean",
-        "group": row["group"],
-        "path": row["path"],
-        "barrier": row["estimate"],
-        "low": row["low"],
-        "high": row["high"],
-        "pairs": row["count"],
+        "group": row.group,
+        "path": row.path,
+        "barrier": row.estimate,
+        "low": row.low,
+        "high": row.high,
+        "pairs": row.count,
     }
 
 
 def barriers_over_bends(architecture: Architecture) -> Drawing | None:
     """Draws the barrier over every trained bend, beside that of the direct path."""
     path = architecture.manifold.bend
-    strips, records = _barriers(architecture, architecture.solvers, path, "bend")
+    strips, records = _barriers(architecture, architecture.solvers, path, Bend)
     if not strips:
         return None
-    bound = architecture.study.config.get("claims", {}).get("tolerance")
-    line = None if bound is None else (bound, f"none: {value(bound)}")
+    bound = architecture.study.config["claims"]["tolerance"]
+    line = (bound, f"none: {value(bound)}")
     return Drawing(
         f"R5-{architecture.name}",
         f"Barriers over {BENDS[path].replace('two segments over ', '')}, and without it",
@@ -234,15 +234,16 @@ def barriers_by_path(architecture: Architecture) -> Drawing | None:
     figure = go.Figure()
     for number, solver in enumerate(solvers):
         colour, symbol = solver_style(architecture, solver)
-        rows = [row for path in paths if (row := found.get((path, solver)))]
+        drawn = [path for path in paths if (path, solver) in found]
+        rows = [found[path, solver] for path in drawn]
         shift = 0.5 * ((len(solvers) - 1) / 2 - number) / max(len(solvers), 1)
         figure.add_scatter(
-            x=[row["estimate"] for row in rows],
-            y=[shift - paths.index(row["path"]) for row in rows],
+            x=[row.estimate for row in rows],
+            y=[shift - paths.index(path) for path in drawn],
             error_x=bars(rows),
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 10},
-            name=f"{shown(solver)} ({max((row['count'] for row in rows), default=0)} pairs)",
+            name=f"{shown(solver)} ({max((row.count for row in rows), default=0)} pairs)",
             hovertemplate="%{x:.2%}",
         )
     figure.update_xaxes(title=BARRIER, tickformat=".2~%", rangemode="tozero")
@@ -268,24 +269,24 @@ def reach(architecture: Architecture) -> Drawing | None:
     heights: dict[str, list[float]] = {}
     path = architecture.removed
     for row in architecture.pairs:
-        height = row["profiles"].get(path, {}).get("barrier")
+        height = row.barrier(path)
         if height is not None:
-            for end in (row["a"], row["b"]):
+            for end in (row.a, row.b):
                 heights.setdefault(end, []).append(height)
-    tolerance = architecture.study.config.get("claims", {}).get("tolerance", 0.01)
+    tolerance = architecture.study.config["claims"]["tolerance"]
     figure = go.Figure()
     records = []
     for solver in architecture.solvers:
         colour, symbol = solver_style(architecture, solver)
-        found = [f for f in _flatness(architecture, solver) if f[0]["name"] in heights]
+        found = [f for f in _flatness(architecture, solver) if f[0].name in heights]
         points = [
             {
-                "network": row["name"],
+                "network": row.name,
                 "solver": solver,
                 "increase": increase,
                 "increase_stderr": stderr,
-                "reached": sum(height <= tolerance for height in heights[row["name"]]),
-                "measured": len(heights[row["name"]]),
+                "reached": sum(height <= tolerance for height in heights[row.name]),
+                "measured": len(heights[row.name]),
             }
             for row, increase, stderr in found
         ]
@@ -321,7 +322,7 @@ def reach(architecture: Architecture) -> Drawing | None:
     )
 
 
-def _reached(point: Row, architecture: Architecture) -> str:
+def _reached(point: Plain, architecture: Architecture) -> str:
     name = shown(short(point["network"], architecture.name))
     return f"{name}: {point['reached']} of {point['measured']}"
 
@@ -337,7 +338,7 @@ FIGURES: Mapping[str, Callable[[Architecture], Drawing | None]] = {
 }
 
 
-def claim_figure(architecture: Architecture, claim: Row) -> Drawing | None:
+def claim_figure(architecture: Architecture, claim: Claim) -> Drawing | None:
     """Draws the figure of a claim: the one made for it, else its effects."""
-    draw = FIGURES.get(claim["claim"])
+    draw = FIGURES.get(claim.claim)
     return (draw(architecture) if draw else None) or effects(architecture, claim)

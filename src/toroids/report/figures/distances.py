@@ -19,7 +19,7 @@ from toroids.report.figures.style import (
 )
 from toroids.report.study import Architecture, group_of
 from toroids.report.text import WORDS, label, short
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain, plain
 
 MOMENTS = {"before": "not aligned", "after": "aligned"}
 
@@ -31,7 +31,7 @@ def measure(architecture: Architecture) -> str:
 
 def matrices(architecture: Architecture) -> Drawing | None:
     """Draws the distances between all networks, ordered by solver, before and after alignment."""
-    names = [row["name"] for row in architecture.networks]
+    names = [row.name for row in architecture.networks]
     if not architecture.pairs:
         return None
     figure = panels([f"in standard form, {m}" for m in MOMENTS.values()], shared=False)
@@ -56,7 +56,8 @@ def matrices(architecture: Architecture) -> Drawing | None:
         **_solver_ticks(architecture), constrain="domain", range=edge[::-1], showgrid=False
     )
     records = [
-        {"a": row["a"], "b": row["b"], **row[architecture.distance]} for row in architecture.pairs
+        {"a": row.a, "b": row.b, **plain(row.measures[architecture.distance])}
+        for row in architecture.pairs
     ]
     explained = WORDS[architecture.manifold].explained
     return Drawing(
@@ -81,15 +82,15 @@ def _matrix(
     for index in range(len(names)):
         matrix[index][index] = 0.0
     for row in architecture.pairs:
-        if row["a"] in position and row["b"] in position:
-            a, b = position[row["a"]], position[row["b"]]
-            matrix[a][b] = matrix[b][a] = row[architecture.distance][moment]
+        if row.a in position and row.b in position:
+            a, b = position[row.a], position[row.b]
+            matrix[a][b] = matrix[b][a] = getattr(row.measures[architecture.distance], moment)
     return matrix
 
 
 def _solver_ticks(architecture: Architecture) -> dict[str, Any]:
     """Puts one tick, the solver's name, in the middle of its networks."""
-    owners = [row["solver"] for row in architecture.networks]
+    owners = [row.solver for row in architecture.networks]
     middles = []
     for solver in architecture.solvers:
         positions = [index for index, owner in enumerate(owners) if owner == solver]
@@ -100,21 +101,21 @@ def _solver_ticks(architecture: Architecture) -> dict[str, Any]:
 
 def layers(architecture: Architecture) -> Drawing | None:
     """Draws the distance of every pair within a solver, layer by layer."""
-    pairs = [row for row in architecture.pairs if row["solver_a"] == row["solver_b"]]
-    pairs = [row for row in pairs if row.get("layers")]
+    pairs = [row for row in architecture.pairs if row.solver_a == row.solver_b]
+    pairs = [row for row in pairs if row.layers]
     if not pairs:
         return None
-    spaces = list(dict.fromkeys(layer["space"] for row in pairs for layer in row["layers"]))
+    spaces = list(dict.fromkeys(layer.space for row in pairs for layer in row.layers))
     records = [
-        {"a": row["a"], "b": row["b"], "solver": row["solver_a"], **layer}
+        {"a": row.a, "b": row.b, "solver": row.solver_a, **plain(layer)}
         for row in pairs
-        for layer in row["layers"]
+        for layer in row.layers
     ]
     figure = go.Figure()
     for moment, colour in (("before", GREY), ("after", COLOURS[0])):
         figure.add_box(
-            x=[row[moment] for row in records],
-            y=[shown(row["space"]) for row in records],
+            x=[record[moment] for record in records],
+            y=[shown(record["space"]) for record in records],
             orientation="h",
             name=MOMENTS[moment],
             line={"color": colour, "width": 1.5},
@@ -168,7 +169,7 @@ def _statistic(architecture: Architecture, moment: str) -> str:
     return f"{architecture.distance}_{moment}"
 
 
-def _means(figure: go.Figure, architecture: Architecture, groups: Sequence[str]) -> list[Row]:
+def _means(figure: go.Figure, architecture: Architecture, groups: Sequence[str]) -> list[Plain]:
     records = []
     for moment, colour, symbol, shift in (
         ("before", GREY, "circle-open", 0.13),
@@ -177,8 +178,8 @@ def _means(figure: go.Figure, architecture: Architecture, groups: Sequence[str])
         found = [architecture.get(_statistic(architecture, moment), group) for group in groups]
         rows = [row for row in found if row]
         figure.add_scatter(
-            x=[row["estimate"] for row in rows],
-            y=[shift - groups.index(row["group"]) for row in rows],
+            x=[row.estimate for row in rows],
+            y=[shift - groups.index(row.group) for row in rows],
             error_x=bars(rows),
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 11},
@@ -189,16 +190,16 @@ def _means(figure: go.Figure, architecture: Architecture, groups: Sequence[str])
         records += [
             {
                 "kind": "mean",
-                "group": row["group"],
+                "group": row.group,
                 "moment": moment,
-                "distance": row["estimate"],
-                "low": row["low"],
-                "high": row["high"],
-                "pairs": row["count"],
+                "distance": row.estimate,
+                "low": row.low,
+                "high": row.high,
+                "pairs": row.count,
             }
             for row in rows
         ]
-    counts = {row["group"]: row["pairs"] for row in records}
+    counts = {record["group"]: record["pairs"] for record in records}
     figure.update_yaxes(
         tickvals=[-number for number in range(len(groups))],
         ticktext=[f"{wrapped(group)} ({counts[group]})" for group in groups],
@@ -212,30 +213,28 @@ def _means(figure: go.Figure, architecture: Architecture, groups: Sequence[str])
     return records
 
 
-def _against_flatness(figure: go.Figure, architecture: Architecture) -> list[Row]:
+def _against_flatness(figure: go.Figure, architecture: Architecture) -> list[Plain]:
     flatness = {
-        row["name"]: found[0]
+        row.name: found[0]
         for row in architecture.networks
         if (found := architecture.flatness(row)) is not None
     }
     records = []
     for solver in architecture.solvers:
         colour, symbol = solver_style(architecture, solver)
-        rows = [
-            row for row in architecture.pairs if group_of(row) == solver and row["a"] in flatness
-        ]
-        points = [
+        rows = [row for row in architecture.pairs if group_of(row) == solver and row.a in flatness]
+        points: list[Plain] = [
             {
                 "kind": "pair",
                 "group": solver,
-                "a": row["a"],
-                "b": row["b"],
+                "a": row.a,
+                "b": row.b,
                 "moment": "after",
-                "distance": row[architecture.distance]["after"],
-                "increase": (flatness[row["a"]] + flatness[row["b"]]) / 2,
+                "distance": row.measures[architecture.distance].after,
+                "increase": (flatness[row.a] + flatness[row.b]) / 2,
             }
             for row in rows
-            if row["b"] in flatness
+            if row.b in flatness
         ]
         figure.add_scatter(
             x=[point["increase"] for point in points],

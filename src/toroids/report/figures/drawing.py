@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain
 
 INTERVALS = (
     "95 % intervals are over networks: pairs that share a network do not count as independent."
@@ -29,5 +29,5 @@ class Drawing:
     title: str
     caption: str
     chart: go.Figure
-    records: Sequence[Row]
+    records: Sequence[Plain]
     source: str

@@ -8,7 +8,9 @@ from toroids.report.figures.drawing import Drawing
 from toroids.report.figures.strips import STEP
 from toroids.report.figures.style import COLOURS, TITLE, bars, laid_out, panels, shown, wrapped
 from toroids.report.study import Architecture
-from toroids.statistics.row import Row
+from toroids.statistics.claims.effect import Effect
+from toroids.statistics.claims.verdict import Claim
+from toroids.statistics.row import plain
 
 LINE = 18  # pixels of a further line of a name
 
@@ -21,42 +23,42 @@ UNITS = {
 }
 
 
-def effects(architecture: Architecture, claim: Row) -> Drawing | None:
+def effects(architecture: Architecture, claim: Claim) -> Drawing | None:
     """Draws all effects of a claim with their intervals, one panel per unit."""
-    found = [effect for effect in claim["effects"] if effect["estimate"] is not None]
+    found = [effect for effect in claim.effects if effect.estimate is not None]
     if not found:
         return None
-    units = list(dict.fromkeys(effect["unit"] for effect in found))
+    units = list(dict.fromkeys(effect.unit for effect in found))
     figure = panels([""] * len(units), shared=False)
     for column, unit in enumerate(units, start=1):
-        rows = [effect for effect in found if effect["unit"] == unit]
+        rows = [effect for effect in found if effect.unit == unit]
         _forest(figure, rows, column, UNITS.get(unit, unit))
-    most = max(sum(effect["unit"] == unit for effect in found) for unit in units)
+    most = max(sum(effect.unit == unit for effect in found) for unit in units)
     lines = max(_named(effect).count("<br>") for effect in found)
     return Drawing(
-        f"{claim['claim']}-{architecture.name}",
-        f"The effects that {claim['claim']} is judged by",
+        f"{claim.claim}-{architecture.name}",
+        f"The effects that {claim.claim} is judged by",
         "Points: estimates; bars: 95 % intervals over networks; how many behind the "
         "names. Filled: what the verdict needs; hollow: what is told beside it.",
         laid_out(figure, (STEP + LINE * lines) * most + 30, 300),
-        [{"claim": claim["claim"], **effect} for effect in found],
-        f'kind "claim", claim "{claim["claim"]}", field effects',
+        [{"claim": claim.claim, **plain(effect)} for effect in found],
+        f'kind "claim", claim "{claim.claim}", field effects',
     )
 
 
-def _forest(figure: go.Figure, rows: Sequence[Row], column: int, title: str) -> None:
+def _forest(figure: go.Figure, rows: Sequence[Effect], column: int, title: str) -> None:
     axis = "x" if column == 1 else f"x{column}"
     figure.add_scatter(
-        x=[row["estimate"] for row in rows],
+        x=[row.estimate for row in rows],
         y=[-number for number in range(len(rows))],
         error_x=bars(rows),
         mode="markers",
         marker={
             "color": COLOURS[0],
             "size": 11,
-            "symbol": ["diamond" if row["required"] else "diamond-open" for row in rows],
+            "symbol": ["diamond" if row.required else "diamond-open" for row in rows],
         },
-        text=[shown(row["name"]) for row in rows],
+        text=[shown(row.name) for row in rows],
         hovertemplate="%{text}: %{x:.3g}<extra></extra>",
         showlegend=False,
         row=1,
@@ -88,6 +90,6 @@ def _forest(figure: go.Figure, rows: Sequence[Row], column: int, title: str) -> 
     )
 
 
-def _named(row: Row) -> str:
+def _named(row: Effect) -> str:
     """The name of an effect in lines that fit into a panel, and how many networks are behind it."""
-    return wrapped(f"{row['name']} ({row['networks']})", TITLE)
+    return wrapped(f"{row.name} ({row.networks})", TITLE)

@@ -35,13 +35,13 @@ def flatness_curves(architecture: Architecture) -> Drawing | None:
             continue
         colour, symbol = solver_style(architecture, solver)
         figure.add_scatter(
-            x=[row["sigma"] for row in curve],
-            y=[row["estimate"] for row in curve],
+            x=[row.sigma for row in curve],
+            y=[row.estimate for row in curve],
             error_y=bars(curve),
             mode="lines+markers",
             marker={"symbol": symbol, "size": 9},
             line={"color": colour, "width": 2},
-            name=f"{shown(solver)} ({plural(curve[0]['count'], 'network')})",
+            name=f"{shown(solver)} ({plural(curve[0].count, 'network')})",
             hovertemplate="%{x}: %{y:.2%}",
         )
         records += [record(row) for row in curve]
@@ -49,7 +49,7 @@ def flatness_curves(architecture: Architecture) -> Drawing | None:
         return None
     figure.update_xaxes(title=WORDS[architecture.manifold].disturbance)
     figure.update_yaxes(title="increase of train error", tickformat=".2~%", rangemode="tozero")
-    samples = architecture.networks[0]["flatness"]["samples"]
+    samples = architecture.networks[0].flatness.samples
     return Drawing(
         f"flatness-{architecture.name}",
         "Flatness: the increase of the train error over the disturbance of the weights",

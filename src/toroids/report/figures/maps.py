@@ -5,19 +5,18 @@ from toroids.report.figures.drawing import Drawing
 from toroids.report.figures.style import laid_out, panels, shown, solver_style
 from toroids.report.study import Architecture
 from toroids.report.text import WORDS, short
-from toroids.statistics.row import Row
+from toroids.statistics.map import Map
+from toroids.statistics.row import Plain
 
 
 def maps(architecture: Architecture) -> Drawing | None:
     """Draws the networks by multidimensional scaling, before and after alignment."""
-    found = {row["moment"]: row for row in architecture.of_kind("map")}
+    found = {row.moment: row for row in architecture.of(Map)}
     moments = [moment for moment in MOMENTS if moment in found]
     if not moments:
         return None
-    figure = panels(
-        [f"{MOMENTS[m]} (stress {found[m]['stress']:.2f})" for m in moments], shared=False
-    )
-    records: list[Row] = []
+    figure = panels([f"{MOMENTS[m]} (stress {found[m].stress:.2f})" for m in moments], shared=False)
+    records: list[Plain] = []
     for column, moment in enumerate(moments, start=1):
         records += _points(figure, architecture, found[moment], column)
         suffix = "" if column == 1 else str(column)
@@ -28,7 +27,7 @@ def maps(architecture: Architecture) -> Drawing | None:
     return Drawing(
         f"map-{architecture.name}",
         "Map of all networks, before and after alignment",
-        f"Multidimensional scaling of all {len(found[moments[-1]]['names'])} networks: distances "
+        f"Multidimensional scaling of all {len(found[moments[-1]].names)} networks: distances "
         "on the paper are as close to the true ones as a plane allows; directions mean nothing. "
         "The stress is the uncertainty of the map: the root of the summed squared differences "
         "between drawn and true distances over the summed squared true ones; below 0.1 a map is "
@@ -39,9 +38,9 @@ def maps(architecture: Architecture) -> Drawing | None:
     )
 
 
-def _points(figure: object, architecture: Architecture, found: Row, column: int) -> list[Row]:
-    owner = {row["name"]: row["solver"] for row in architecture.networks}
-    places = list(zip(found["names"], found["x"], found["y"], strict=True))
+def _points(figure: object, architecture: Architecture, found: Map, column: int) -> list[Plain]:
+    owner = {row.name: row.solver for row in architecture.networks}
+    places = list(zip(found.names, found.x, found.y, strict=True))
     records = []
     for solver in architecture.solvers:
         colour, symbol = solver_style(architecture, solver)
@@ -60,7 +59,7 @@ def _points(figure: object, architecture: Architecture, found: Row, column: int)
             col=column,
         )
         records += [
-            {"network": n, "solver": solver, "moment": found["moment"], "x": x, "y": y}
+            {"network": n, "solver": solver, "moment": found.moment, "x": x, "y": y}
             for n, x, y in own
         ]
     return records

@@ -10,7 +10,9 @@ from toroids.report.figures.drawing import Drawing
 from toroids.report.figures.style import colour_bar, laid_out, panels, shown
 from toroids.report.study import Architecture
 from toroids.report.text import label, short
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain
+from toroids.study.perform.section import Faces, Plane, Section
+from toroids.study.shapes import Grid
 
 LEVELS = 20  # lines of equal error at most
 STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
@@ -19,20 +21,20 @@ WHITE = {"color": "white", "size": 10, "line": {"color": "black", "width": 1.5}}
 
 def sections(architecture: Architecture) -> Drawing | None:
     """Draws all sections of an architecture with the same colours."""
-    rows = architecture.of_kind("section")
-    if not rows:
-        return None
-    return _faces(architecture, rows) if "faces" in rows[0] else _planes(architecture, rows)
+    if planes := architecture.of(Plane):
+        return _planes(architecture, planes)
+    faces = architecture.of(Faces)
+    return _faces(architecture, faces) if faces else None
 
 
-def _planes(architecture: Architecture, rows: Sequence[Row]) -> Drawing:
+def _planes(architecture: Architecture, rows: Sequence[Plane]) -> Drawing:
     figure = panels([_title(row) for row in rows], shared=False)
-    records: list[Row] = []
+    records: list[Plain] = []
     for column, row in enumerate(rows, start=1):
         plane(figure, row, levels(rows), column)
-        names = [_letter(architecture, name) for name in row["networks"]]
-        _corners(figure, row["points"], names, column)
-        records += points_of(row, networks=" ".join(row["networks"]))
+        names = [_letter(architecture, name) for name in row.networks]
+        _corners(figure, row.points, names, column)
+        records += points_of(row, networks=" ".join(row.networks))
     figure.update_xaxes(title="distance along the first two (radians)", constrain="domain")
     figure.update_yaxes(title="distance from their line (radians)", constrain="domain")
     return Drawing(
@@ -48,13 +50,13 @@ def _planes(architecture: Architecture, rows: Sequence[Row]) -> Drawing:
     )
 
 
-def plane(figure: go.Figure, row: Row, steps: tuple[float, float], column: int) -> None:
+def plane(figure: go.Figure, row: Grid, steps: tuple[float, float], column: int) -> None:
     """Draws the error on a plane in one panel, with lines as far apart as in the others."""
     step, top = steps
     figure.add_contour(
-        x=row["x"],
-        y=row["y"],
-        z=row["error"],
+        x=row.x,
+        y=row.y,
+        z=row.error,
         coloraxis="coloraxis",
         contours={"start": 0, "end": top, "size": step},
         line={"width": 0.5},
@@ -66,9 +68,9 @@ def plane(figure: go.Figure, row: Row, steps: tuple[float, float], column: int) 
     figure.update_yaxes(scaleanchor=f"x{suffix}", row=1, col=column)
 
 
-def levels(rows: Sequence[Row]) -> tuple[float, float]:
+def levels(rows: Sequence[Grid | Faces]) -> tuple[float, float]:
     """The step between lines of equal error on all sections, a round number, and the highest."""
-    values = [v for row in rows for v in _flat(row["error"]) if v is not None]
+    values = [v for row in rows for v in _flat(row.error) if v is not None]
     most = max(values, default=0.0)
     step = next((step for step in STEPS if most <= LEVELS * step), STEPS[-1])
     return step, step * max(math.ceil(most / step), 1)
@@ -82,37 +84,37 @@ def _flat(values: Any) -> Iterator[float | None]:
         yield values
 
 
-def colours(rows: Sequence[Row]) -> dict[str, Any]:
+def colours(rows: Sequence[Grid | Faces]) -> dict[str, Any]:
     """The scale of colours of all sections of an architecture."""
     scale = colour_bar("train error")
     scale["colorbar"]["tickformat"] = ".2~%"
     return {**scale, "cmin": 0, "cmax": levels(rows)[1]}
 
 
-def points_of(row: Row, **who: str) -> list[Row]:
+def points_of(row: Grid, **who: str) -> list[Plain]:
     """The numbers of a plane, point by point."""
     return [
         {
             **who,
             "x": x,
             "y": y,
-            "error": row["error"][up][across],
-            "error_stderr": row["error_stderr"][up][across] if "error_stderr" in row else None,
+            "error": row.error[up][across],
+            "error_stderr": row.error_stderr[up][across],
         }
-        for up, y in enumerate(row["y"])
-        for across, x in enumerate(row["x"])
+        for up, y in enumerate(row.y)
+        for across, x in enumerate(row.x)
     ]
 
 
-def _faces(architecture: Architecture, rows: Sequence[Row]) -> Drawing:
-    places = [(row, face) for row in rows for face in range(len(row["faces"]))]
+def _faces(architecture: Architecture, rows: Sequence[Faces]) -> Drawing:
+    places = [(row, face) for row in rows for face in range(len(row.faces))]
     titles = [_face_title(architecture, row, face) for row, face in places]
     figure = panels(titles, shared=False)
-    records: list[Row] = []
+    records: list[Plain] = []
     for column, (row, face) in enumerate(places, start=1):
-        i, j = row["faces"][face]
-        across, up = row["distances"][i], row["distances"][j]
-        values = row["error"][face]
+        i, j = row.faces[face]
+        across, up = row.distances[i], row.distances[j]
+        values = row.error[face]
         suffix = "" if column == 1 else str(column)
         figure.add_heatmap(
             x=across,
@@ -123,14 +125,14 @@ def _faces(architecture: Architecture, rows: Sequence[Row]) -> Drawing:
             row=1,
             col=column,
         )
-        names = ["median", *(_letter(architecture, row["networks"][k]) for k in (i, j))]
+        names = ["median", *(_letter(architecture, row.networks[k]) for k in (i, j))]
         _corners(figure, [[0, 0], [across[-1], 0], [0, up[-1]]], names, column)
         figure.update_yaxes(scaleanchor=f"x{suffix}", row=1, col=column)
         records += [
             {
-                "networks": " ".join(row["networks"]),
-                "towards_across": row["networks"][i],
-                "towards_up": row["networks"][j],
+                "networks": " ".join(row.networks),
+                "towards_across": row.networks[i],
+                "towards_up": row.networks[j],
                 "across": x,
                 "up": y,
                 "error": values[a][b],
@@ -154,21 +156,21 @@ def _faces(architecture: Architecture, rows: Sequence[Row]) -> Drawing:
     )
 
 
-def _many(rows: Sequence[Row]) -> str:
+def _many(rows: Sequence[Section]) -> str:
     return f"{len(rows)} section{'s' if len(rows) != 1 else ''} of three networks each"
 
 
-def _title(row: Row) -> str:
-    return " and ".join(dict.fromkeys(label(solver) for solver in row["solvers"]))
+def _title(row: Section) -> str:
+    return " and ".join(dict.fromkeys(label(solver) for solver in row.solvers))
 
 
-def _face_title(architecture: Architecture, row: Row, face: int) -> str:
-    i, j = row["faces"][face]
-    names = [short(row["networks"][k], architecture.name) for k in (i, j)]
-    if row["solvers"][i] != row["solvers"][j]:
+def _face_title(architecture: Architecture, row: Faces, face: int) -> str:
+    i, j = row.faces[face]
+    names = [short(row.networks[k], architecture.name) for k in (i, j)]
+    if row.solvers[i] != row.solvers[j]:
         return " and ".join(names)
     seeds = [name.rpartition("-")[2] for name in names]
-    return f"{label(row['solvers'][i])}, seeds {' and '.join(seeds)}"
+    return f"{label(row.solvers[i])}, seeds {' and '.join(seeds)}"
 
 
 def _letter(architecture: Architecture, name: str) -> str:

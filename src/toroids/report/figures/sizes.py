@@ -17,7 +17,8 @@ from toroids.report.figures.style import (
 )
 from toroids.report.study import Architecture, Study
 from toroids.report.text import PATHS
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain
+from toroids.statistics.summary import Summary
 
 LEAST = 3  # sizes; two are no curve
 SIZE = "parameters"
@@ -49,7 +50,7 @@ def _model(study: Study, architecture: Architecture) -> str:
 
 
 def _parameters(architecture: Architecture) -> int:
-    return int(architecture.symmetry["parameters"]) if architecture.symmetry else 0
+    return architecture.symmetry.parameters if architecture.symmetry else 0
 
 
 def _solvers(own: Sequence[Architecture]) -> list[str]:
@@ -58,8 +59,8 @@ def _solvers(own: Sequence[Architecture]) -> list[str]:
 
 
 def _curve(
-    own: Sequence[Architecture], read: Callable[[Architecture], Row | None]
-) -> tuple[list[int], list[Row]]:
+    own: Sequence[Architecture], read: Callable[[Architecture], Summary | None]
+) -> tuple[list[int], list[Summary]]:
     """The sizes at which a statistic was measured, and its rows."""
     rows = [(_parameters(a), row) for a in own if (row := read(a)) is not None]
     return [size for size, _ in rows], [row for _, row in rows]
@@ -71,7 +72,7 @@ def _barriers(kind: str, own: Sequence[Architecture]) -> Drawing | None:
     if not solvers:
         return None
     figure = panels([shown(solver) for solver in solvers])
-    records: list[Row] = []
+    records: list[Plain] = []
     for column, solver in enumerate(solvers, start=1):
         for path in PATHS:
             read = _reader("barrier", solver, path=path)
@@ -101,7 +102,7 @@ def _measures(kind: str, own: Sequence[Architecture]) -> Drawing | None:
         ("increase", {"sigma": first.sigma}, f"increase of train error, {disturbance(first)}"),
     ]
     figure = panels([title for *_, title in wanted], shared=False)
-    records: list[Row] = []
+    records: list[Plain] = []
     for column, (statistic, labels, title) in enumerate(wanted, start=1):
         for solver in _solvers(own):
             found, rows = _curve(own, _reader(statistic, solver, **labels))
@@ -123,25 +124,25 @@ def _measures(kind: str, own: Sequence[Architecture]) -> Drawing | None:
     )
 
 
-def _records(found: Sequence[int], rows: Sequence[Row], statistic: str) -> list[Row]:
+def _records(found: Sequence[int], rows: Sequence[Summary], statistic: str) -> list[Plain]:
     pairs = zip(found, rows, strict=True)
     return [record(row, parameters=size, statistic=statistic) for size, row in pairs]
 
 
 def _reader(
     statistic: str, solver: str, **labels: str | float
-) -> Callable[[Architecture], Row | None]:
+) -> Callable[[Architecture], Summary | None]:
     return lambda architecture: architecture.get(statistic, solver, **labels)
 
 
 def _draw(
-    figure: go.Figure, found: Sequence[int], rows: Sequence[Row], name: str, column: int,
-    colour: str, symbol: str, more: Row,
+    figure: go.Figure, found: Sequence[int], rows: Sequence[Summary], name: str, column: int,
+    colour: str, symbol: str, more: Plain,
 ) -> None:  # fmt: skip
     known = any(trace.name == name for trace in figure.data)
     figure.add_scatter(
         x=list(found),
-        y=[row["estimate"] for row in rows],
+        y=[row.estimate for row in rows],
         error_y=bars(rows),
         mode="lines+markers",
         marker={"color": colour, "symbol": symbol, "size": 9},

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from toroids.report.figures.style import bars, laid_out
-from toroids.statistics.row import Row
+from toroids.statistics.summary import Summary
 
 STEP = 46  # pixels from one line to the next
 
@@ -29,10 +29,10 @@ class Strip:
     text: str
     colour: str
     symbol: str
-    mean: Row | None
+    mean: Summary | None
     values: Sequence[float] = ()
     names: Sequence[str] = ()
-    before: Row | None = field(default=None)
+    before: Summary | None = field(default=None)
 
 
 def strip_chart(
@@ -97,7 +97,7 @@ def _means(figure: go.Figure, strips: Sequence[Strip], places: Sequence[float], 
         if strip.mean is None:
             continue
         figure.add_scatter(
-            x=[strip.mean["estimate"]],
+            x=[strip.mean.estimate],
             y=[place - 0.06],
             error_x=bars([strip.mean]),
             mode="markers",
@@ -112,7 +112,7 @@ def _hollow(figure: go.Figure, strips: Sequence[Strip], places: Sequence[float],
         if strip.before is None:
             continue
         figure.add_scatter(
-            x=[strip.before["estimate"]],
+            x=[strip.before.estimate],
             y=[place - 0.28],
             error_x=bars([strip.before]),
             mode="markers",

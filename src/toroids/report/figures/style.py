@@ -4,7 +4,7 @@ Colours and symbols say the same thing twice, so that no reader needs to tell co
 of text, grid and background are set in the browser, by the page's scheme (report/page.js).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from textwrap import wrap
 from typing import Any
@@ -13,8 +13,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from toroids.report.study import Architecture
-from toroids.report.text import label
-from toroids.statistics.row import Row
+from toroids.report.text import Estimate, label
+from toroids.statistics.row import Plain
+from toroids.statistics.summary import Summary
 
 # Okabe and Ito's palette, made to be told apart by colour-blind readers too. Seven symbols against
 # six colours: their combinations repeat only after 42 solvers.
@@ -154,13 +155,13 @@ def wrapped(group: str, letters: int = LINE) -> str:
     return "<br>".join(escape(line) for line in lines)
 
 
-def bars(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def bars(rows: Sequence[Estimate]) -> dict[str, Any]:
     """Makes error bars from 95 % intervals; none where a row has no interval."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": [_beyond(row["high"], row["estimate"]) for row in rows],
-        "arrayminus": [_beyond(row["estimate"], row["low"]) for row in rows],
+        "array": [_beyond(row.high, row.estimate) for row in rows],
+        "arrayminus": [_beyond(row.estimate, row.low) for row in rows],
         "thickness": 1.8,
     }
 
@@ -176,7 +177,8 @@ def stderr_bars(values: Sequence[float]) -> dict[str, Any]:
     return {"type": "data", "array": list(values), "thickness": 1, "width": 2}
 
 
-def record(row: Row, **more: Any) -> Row:
-    """Takes from a summary row what a reader of the drawn numbers needs."""
+def record(row: Summary, **more: Any) -> Plain:
+    """Takes from a summary what a reader of the drawn numbers needs."""
     kept = ("group", "path", "sigma", "t", "estimate", "low", "high", "count")
-    return {key: row[key] for key in kept if key in row} | more
+    data = row.data
+    return {key: data[key] for key in kept if key in data} | more

@@ -7,22 +7,23 @@ from toroids.report.figures.sections import WHITE, colours, levels, plane, point
 from toroids.report.figures.style import laid_out, panels
 from toroids.report.study import Architecture
 from toroids.report.text import label
-from toroids.statistics.row import Row
+from toroids.statistics.row import Plain
+from toroids.study.perform.trajectory import Trajectory
 
 SMALLEST, LARGEST = 5, 16  # marks of epochs, in pixels
 
 
 def trajectories(architecture: Architecture) -> Drawing | None:
     """Draws the sections along trainings of an architecture with the same colours."""
-    rows = architecture.of_kind("trajectory")
+    rows = architecture.of(Trajectory)
     if not rows:
         return None
     figure = panels([_title(row) for row in rows], shared=False)
-    records: list[Row] = []
+    records: list[Plain] = []
     for column, row in enumerate(rows, start=1):
         plane(figure, row, levels(rows), column)
         _way(figure, row, column)
-        records += points_of(row, network=row["name"])
+        records += points_of(row, network=row.name)
     figure.update_xaxes(title="distance along the first principal axis (radians)")
     figure.update_yaxes(title="along the second (radians)")
     figure.update_xaxes(constrain="domain")
@@ -42,19 +43,19 @@ def trajectories(architecture: Architecture) -> Drawing | None:
     )
 
 
-def _title(row: Row) -> str:
-    share = sum(row["explained"])
-    return f"{label(row['solver'])}, seed {row['seed']} ({share:.0%})"
+def _title(row: Trajectory) -> str:
+    share = sum(row.explained)
+    return f"{label(row.solver)}, seed {row.seed} ({share:.0%})"
 
 
-def _way(figure: go.Figure, row: Row, column: int) -> None:
+def _way(figure: go.Figure, row: Trajectory, column: int) -> None:
     """The epochs in their order."""
-    away = [distance or 0.0 for distance in row["away"]]
+    away = [distance or 0.0 for distance in row.away]
     farthest = max(*away, 1e-300)
-    epochs = row["epochs"]
+    epochs = row.epochs
     figure.add_scatter(
-        x=[x for x, _ in row["points"]],
-        y=[y for _, y in row["points"]],
+        x=[x for x, _ in row.points],
+        y=[y for _, y in row.points],
         mode="lines+markers+text",
         line={"color": "white", "width": 1.5},
         marker={**WHITE, "size": [SMALLEST + (LARGEST - SMALLEST) * d / farthest for d in away]},
@@ -63,7 +64,7 @@ def _way(figure: go.Figure, row: Row, column: int) -> None:
         textfont={"color": "white", "size": 12, "shadow": "0 0 3px black"},
         hovertext=[
             f"epoch {epoch}: {_percent(error)}, {distance:.2f} from the plane"
-            for epoch, error, distance in zip(epochs, row["errors"], away, strict=True)
+            for epoch, error, distance in zip(epochs, row.errors, away, strict=True)
         ],
         hoverinfo="text",
         cliponaxis=False,

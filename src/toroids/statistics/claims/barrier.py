@@ -22,12 +22,14 @@ def barrier(evidence: Evidence) -> Claim:
     """Tests R4: a small barrier within the flattest solver, and the difference, are required."""
     if len(evidence.solvers) < 2:
         missing = "There are fewer than two solvers, so none is flatter than another."
-        return judge("R4", STATEMENT, missing=missing)
+        return judge(evidence, "R4", STATEMENT, missing=missing)
     ends = evidence.solvers[0], evidence.solvers[-1]
     pairs = {solver: evidence.within(solver, evidence.pairs) for solver in ends}
     bare = [s for s in ends if not evidence.barriers(pairs[s], evidence.path).owners]
     if bare:
-        return judge("R4", STATEMENT, missing=f"No pairs of {' and '.join(bare)} are profiled.")
+        return judge(
+            evidence, "R4", STATEMENT, missing=f"No pairs of {' and '.join(bare)} are profiled."
+        )
     paths = dict.fromkeys((evidence.path, evidence.lowest))
     effects = [
         found
@@ -38,7 +40,7 @@ def barrier(evidence: Evidence) -> Claim:
     ]
     rows = [row for solver in ends for row in pairs[solver]]
     remark = "; ".join(filter(None, dict.fromkeys(evidence.left_out(rows, path) for path in paths)))
-    return judge("R4", STATEMENT, effects, remark=remark)
+    return judge(evidence, "R4", STATEMENT, effects, remark=remark)
 
 
 def _of_path(evidence: Evidence, path: str, small: bool, larger: bool) -> list[Effect]:
@@ -54,7 +56,7 @@ def _of_path(evidence: Evidence, path: str, small: bool, larger: bool) -> list[E
         "fraction",
         "below",
         of_pairs=True,
-        bound=evidence.small,
+        bound=evidence.thresholds.small,
         required=small,
     )
     between = effect(
@@ -72,9 +74,7 @@ def _of_path(evidence: Evidence, path: str, small: bool, larger: bool) -> list[E
 def _p(evidence: Evidence, path: str, sharpest: str, flattest: str) -> float | None:
     rows = [*evidence.of(sharpest), *evidence.of(flattest)]
     barriers = {
-        (row["a"], row["b"]): row["profiles"][path]["barrier"]
-        for row in evidence.pairs
-        if path in row["profiles"]
+        (row.a, row.b): row.profiles[path].barrier for row in evidence.pairs if path in row.profiles
     }
-    table = table_of([row["name"] for row in rows], barriers)
-    return within_difference_p(table, [row["solver"] == sharpest for row in rows])
+    table = table_of([row.name for row in rows], barriers)
+    return within_difference_p(table, [row.solver == sharpest for row in rows])

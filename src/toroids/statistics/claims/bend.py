@@ -28,7 +28,9 @@ def bend(evidence: Evidence) -> Claim:
     for other in evidence.manifold.bend_beside:
         beside = [_barrier(evidence, solver, other, False) for solver in evidence.solvers]
         effects += [found for found in beside if found]
-    return judge("R5", STATEMENT, effects, missing, evidence.left_out(evidence.bends, path))
+    return judge(
+        evidence, "R5", STATEMENT, effects, missing, evidence.left_out(evidence.bends, path)
+    )
 
 
 def _barrier(evidence: Evidence, solver: str, path: str, required: bool) -> Effect | None:
@@ -41,6 +43,6 @@ def _barrier(evidence: Evidence, solver: str, path: str, required: bool) -> Effe
         "fraction",
         "below",
         of_pairs=True,
-        bound=evidence.tolerance,
+        bound=evidence.thresholds.tolerance,
         required=required,
     )

@@ -23,11 +23,12 @@ def binary(evidence: Evidence, others: Sequence[Claim]) -> Claim:
         The claim; it cannot hold where one of the others is not tested.
     """
     if not evidence.binary:
-        return Claim("R6", STATEMENT, "not tested", "The weights of this architecture are real.")
+        missing = "The weights of this architecture are real."
+        return judge(evidence, "R6", STATEMENT, missing=missing)
     effects = [effect for other in others for effect in other.effects if effect.required]
     untested = [other.claim for other in others if other.verdict == "not tested"]
     missing = f"Not tested: {', '.join(untested)}." if untested else ""
     holding = [other.claim for other in others if other.verdict == "holds"]
     verb = "hold" if len(holding) > 1 else "holds"
     remark = f"of R1 to R5 {', '.join(holding) or 'none'} {verb}"
-    return judge("R6", STATEMENT, effects, missing, remark)
+    return judge(evidence, "R6", STATEMENT, effects, missing, remark)

@@ -34,19 +34,16 @@ def distance(evidence: Evidence) -> Claim:
         missing = missing or "There is one solver only, so none is flatter than another."
     else:
         effects += [_difference(evidence, paired[-1], paired[0]), _correlation(evidence, paired)]
-    return judge("R3", STATEMENT, effects, missing)
+    return judge(evidence, "R3", STATEMENT, effects, missing)
 
 
 def _shrunk(evidence: Evidence, solver: str) -> Effect:
     measured = [
-        (row, row[evidence.measure])
+        (row, moments.after / moments.before)
         for row in evidence.within(solver, evidence.pairs)
-        if None not in row[evidence.measure].values() and row[evidence.measure]["before"] > 0
+        if (moments := row.measures[evidence.measure]).after is not None and moments.before
     ]
-    logs = sample(
-        (row, float(np.log(max(moments["after"] / moments["before"], SMALLEST))))
-        for row, moments in measured
-    )
+    logs = sample((row, float(np.log(max(ratio, SMALLEST)))) for row, ratio in measured)
     found = combination([(1.0, logs)])  # not `mean`: logarithms may become negative
     return effect(
         f"distance after alignment over that before, {solver}",
@@ -66,14 +63,14 @@ def _exponential(found: Interval, pairs: int) -> Interval:
 
 def _difference(evidence: Evidence, sharpest: str, flattest: str) -> Effect:
     rows = [*evidence.of(sharpest), *evidence.of(flattest)]
-    table = table_of([row["name"] for row in rows], _after(evidence))
+    table = table_of([row.name for row in rows], _after(evidence))
     return effect(
         f"distance after alignment, {sharpest} minus {flattest}",
         difference(evidence.distances(sharpest), evidence.distances(flattest)),
         evidence.manifold.unit,
         "positive",
         of_pairs=True,
-        p=within_difference_p(table, [row["solver"] == sharpest for row in rows]),
+        p=within_difference_p(table, [row.solver == sharpest for row in rows]),
     )
 
 
@@ -93,8 +90,8 @@ def _correlation(evidence: Evidence, paired: list[str]) -> Effect:
 
 def _own(evidence: Evidence, paired: list[str]) -> tuple[list[str], list[str], Floats]:
     """Networks, their solvers, and distances within solvers; networks without a pair are left."""
-    names = [row["name"] for solver in paired for row in evidence.of(solver)]
-    solvers = [row["solver"] for solver in paired for row in evidence.of(solver)]
+    names = [row.name for solver in paired for row in evidence.of(solver)]
+    solvers = [row.solver for solver in paired for row in evidence.of(solver)]
     table = table_of(names, _after(evidence))
     same = np.array([[a == b for b in solvers] for a in solvers])
     table[~same] = np.nan
@@ -103,4 +100,4 @@ def _own(evidence: Evidence, paired: list[str]) -> tuple[list[str], list[str], F
 
 
 def _after(evidence: Evidence) -> dict[tuple[str, str], float | None]:
-    return {(row["a"], row["b"]): row[evidence.measure]["after"] for row in evidence.pairs}
+    return {(row.a, row.b): row.measures[evidence.measure].after for row in evidence.pairs}

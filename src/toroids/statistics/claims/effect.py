@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from toroids.statistics.resampling import Interval
+from toroids.statistics.row import Flag, Measured, Part, Whole
 
 Expected = Literal["positive", "negative", "below"]
 Unit = Literal["fraction", "radians", "ratio", "correlation", "networks"]
 BOOTSTRAP = "node bootstrap"
 
 
-@dataclass(frozen=True)
-class Effect:
+@dataclass(frozen=True, kw_only=True)
+class Effect(Part):
     """One number behind a claim.
 
     Attributes:
@@ -30,17 +31,17 @@ class Effect:
     """
 
     name: str
-    estimate: float | None
-    low: float | None
-    high: float | None
+    estimate: Measured
+    low: Measured
+    high: Measured
     unit: Unit
-    networks: int
-    pairs: int | None
+    networks: Whole
+    pairs: Whole | None
     expected: Expected
-    bound: float | None = None
-    required: bool = True
-    p: float | None = None
-    method: str = BOOTSTRAP
+    bound: Measured
+    required: Flag
+    p: Measured
+    method: str
 
     @property
     def supports(self) -> bool:

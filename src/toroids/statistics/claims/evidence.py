@@ -1,17 +1,37 @@
 """The measurements of one architecture, as claims read them: samples by solver and path."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from toroids.statistics.manifold import Manifold, manifold_of
+from toroids.statistics.measured import Bend, Network, OfPair, Pair, Symmetry
 from toroids.statistics.resampling import Sample
-from toroids.statistics.row import Row
+from toroids.statistics.row import OfArchitecture, Row
 from toroids.statistics.summary import increase_at, owner, owners
+
+P = TypeVar("P", bound=OfPair)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """By what claims are judged.
+
+    Attributes:
+        reference: the disturbance at which flatness is compared.
+        tolerance: the largest barrier that counts as none.
+        small: the largest barrier that is called small.
+        trained: the largest train error of a minimum.
+    """
+
+    reference: float
+    tolerance: float
+    small: float
+    trained: float
 
 
 @dataclass(frozen=True)
@@ -21,36 +41,32 @@ class Evidence:
     Attributes:
         architecture: its name.
         binary: whether its weights are signs.
-        networks: rows of kind "network" with a finite increase at `reference` and a train error of
-            at most `trained`: the minima.
-        pairs: rows of kind "pair" between those.
-        bends: rows of kind "bend" between those.
-        reference: the disturbance at which flatness is compared.
-        tolerance: the largest barrier that counts as none.
-        small: the largest barrier that is called small.
+        networks: the minima, with a finite increase at the reference and a train error that is low
+            enough.
+        pairs: of those.
+        bends: between those.
+        thresholds: by which it is judged.
         remark: how many networks are no minima, by solver; empty where all are.
     """
 
     architecture: str
     binary: bool
-    networks: tuple[Row, ...]
-    pairs: tuple[Row, ...]
-    bends: tuple[Row, ...]
-    reference: float
-    tolerance: float
-    small: float
+    networks: tuple[Network, ...]
+    pairs: tuple[Pair, ...]
+    bends: tuple[Bend, ...]
+    thresholds: Thresholds
     remark: str = ""
 
     @cached_property
     def increase(self) -> dict[str, float]:
         """By how much each network's train error grows at the reference; small is flat."""
-        found = {row["name"]: increase_at(row, self.reference) for row in self.networks}
+        found = {row.name: increase_at(row, self.thresholds.reference) for row in self.networks}
         return {name: value for name, value in found.items() if value is not None}
 
     @cached_property
     def solvers(self) -> list[str]:
         """The solvers, flattest first."""
-        names = dict.fromkeys(row["solver"] for row in self.networks)
+        names = dict.fromkeys(row.solver for row in self.networks)
         return sorted(names, key=lambda name: float(self.increases(name).values.mean()))
 
     @property
@@ -76,44 +92,43 @@ class Evidence:
     @property
     def disturbance(self) -> str:
         """The disturbance at which flatness is compared, in words."""
-        return self.manifold.disturbance.format(self.reference, 100 * self.reference)
+        reference = self.thresholds.reference
+        return self.manifold.disturbance.format(reference, 100 * reference)
 
-    def of(self, solver: str) -> list[Row]:
+    def of(self, solver: str) -> list[Network]:
         """Lists the networks of one solver."""
-        return [row for row in self.networks if row["solver"] == solver]
+        return [row for row in self.networks if row.solver == solver]
 
     def increases(self, *solvers: str) -> Sample:
         """Samples the increases of the networks of some solvers."""
         members = [row for solver in solvers for row in self.of(solver)]
-        values = [self.increase[row["name"]] for row in members]
+        values = [self.increase[row.name] for row in members]
         return Sample(np.array(values), tuple((owner(row),) for row in members))
 
-    def within(self, solver: str, rows: Sequence[Row]) -> list[Row]:
+    def within(self, solver: str, rows: Sequence[P]) -> list[P]:
         """Lists the pairs or bends between networks of one solver."""
-        return [row for row in rows if row["solver_a"] == row["solver_b"] == solver]
+        return [row for row in rows if row.solver_a == row.solver_b == solver]
 
     def distances(self, solver: str, moment: str = "after") -> Sample:
         """Samples the distances between networks of one solver."""
         return sample(
-            (row, row[self.measure][moment])
+            (row, getattr(row.measures[self.measure], moment))
             for row in self.within(solver, self.pairs)
-            if self.measure in row
+            if self.measure in row.measures
         )
 
-    def barriers(self, rows: Sequence[Row], path: str) -> Sample:
+    def barriers(self, rows: Sequence[OfPair], path: str) -> Sample:
         """Samples the barriers on one path, where they are finite."""
-        return sample(
-            (row, row["profiles"][path]["barrier"]) for row in rows if path in row["profiles"]
-        )
+        return sample((row, row.profiles[path].barrier) for row in rows if path in row.profiles)
 
-    def left_out(self, rows: Sequence[Row], path: str) -> str:
+    def left_out(self, rows: Sequence[OfPair], path: str) -> str:
         """Says how many profiles have no barrier; empty if all have one."""
-        found = [row["profiles"][path]["barrier"] for row in rows if path in row["profiles"]]
+        found = [row.profiles[path].barrier for row in rows if path in row.profiles]
         missing = sum(barrier is None for barrier in found)
         return f"{missing} of {len(found)} barriers are not finite and left out" if missing else ""
 
 
-def sample(values: Iterator[tuple[Row, Any]]) -> Sample:
+def sample(values: Iterator[tuple[OfPair, float | None]]) -> Sample:
     """Samples the finite ones of the values of pairs."""
     kept = [(row, value) for row, value in values if value is not None]
     return Sample(
@@ -122,52 +137,56 @@ def sample(values: Iterator[tuple[Row, Any]]) -> Sample:
     )
 
 
-def gather(rows: Sequence[Row], config: Mapping[str, Any], architecture: str) -> Evidence:
+def gather(rows: Sequence[Row], architecture: str, thresholds: Thresholds) -> Evidence:
     """Gathers what was measured of one architecture.
 
     Args:
         rows: of the whole study.
-        config: the study's configuration as plain data.
         architecture: its name.
+        thresholds: by which its claims are judged.
 
     Returns:
         The evidence; networks that are no minima, or without a finite increase at the reference,
         are left out.
     """
-    own = [row for row in rows if row.get("architecture") == architecture]
-    reference = config["flatness"]["reference"]
+    own = [
+        row for row in rows if isinstance(row, OfArchitecture) and row.architecture == architecture
+    ]
     measured = [
-        row for row in own if row["kind"] == "network" and increase_at(row, reference) is not None
+        row
+        for row in own
+        if isinstance(row, Network) and increase_at(row, thresholds.reference) is not None
     ]
-    trained = config["claims"]["trained"]
-    networks = tuple(row for row in measured if is_minimum(row, trained))
-    names = {row["name"] for row in networks}
-    joined = [
-        row for row in own if row["kind"] in ("pair", "bend") and {row["a"], row["b"]} <= names
-    ]
+    networks = tuple(row for row in measured if is_minimum(row, thresholds.trained))
+    names = {row.name for row in networks}
+    joined = [row for row in own if isinstance(row, OfPair) and {row.a, row.b} <= names]
     return Evidence(
         architecture=architecture,
-        # an unfinished run may have pairs already and no symmetry yet
-        binary=any(row.get("binary", False) or "hamming" in row for row in own),
+        binary=any(_of_signs(row) for row in own),
         networks=networks,
-        pairs=tuple(row for row in joined if row["kind"] == "pair"),
-        bends=tuple(row for row in joined if row["kind"] == "bend"),
-        reference=reference,
-        tolerance=config["claims"]["tolerance"],
-        small=config["claims"]["small"],
-        remark=_remark(measured, networks, trained),
+        pairs=tuple(row for row in joined if isinstance(row, Pair)),
+        bends=tuple(row for row in joined if isinstance(row, Bend)),
+        thresholds=thresholds,
+        remark=_remark(measured, networks, thresholds.trained),
     )
 
 
-def is_minimum(network: Row, trained: float) -> bool:
+def _of_signs(row: Row) -> bool:
+    """Whether it is of binary networks; unfinished runs may have pairs and no symmetry yet."""
+    if isinstance(row, Pair):
+        return row.hamming is not None
+    return isinstance(row, Symmetry) and row.binary
+
+
+def is_minimum(network: Network, trained: float) -> bool:
     """Whether a network counts in claims, which are about networks of a low train error."""
-    return bool((network["train_error"] or 0.0) <= trained)
+    return (network.train_error or 0.0) <= trained
 
 
-def _remark(measured: Sequence[Row], minima: Sequence[Row], trained: float) -> str:
+def _remark(measured: Sequence[Network], minima: Sequence[Network], trained: float) -> str:
     """Says of which solvers networks are left out, because their train error is too large."""
-    every = Counter(row["solver"] for row in measured)
-    kept = Counter(row["solver"] for row in minima)
+    every = Counter(row.solver for row in measured)
+    kept = Counter(row.solver for row in minima)
     parts = [f"{n - kept[s]} of {n} of {s}" for s, n in every.items() if kept[s] < n]
     if not parts:
         return ""

@@ -25,7 +25,7 @@ Block = tuple[list[str], list[str]]
 def flatness(evidence: Evidence) -> Claim:
     """Tests R1; both differences are required."""
     effects, remarks = [], []
-    found = {method for row in evidence.networks if (method := row["config"]["method"])}
+    found = {method for row in evidence.networks if (method := row.config["method"])}
     needed = ("replicated_sgd", "sgd", "adversarial_sgd")
     absent = [method for method in needed if method not in found]
     for sharper, flatter in ORDER:
@@ -37,14 +37,14 @@ def flatness(evidence: Evidence) -> Claim:
                     f"{sharper} and {flatter} have no learning rate and batch size in common"
                 )
     missing = f"The study has no networks of {' and '.join(absent)}." if absent else ""
-    return judge("R1", STATEMENT, effects, missing, "; ".join(remarks))
+    return judge(evidence, "R1", STATEMENT, effects, missing, "; ".join(remarks))
 
 
 def _blocks(evidence: Evidence, sharper: str, flatter: str) -> tuple[list[Block], bool]:
     """The solvers of two methods by common settings, and whether there are any."""
     by_settings: dict[tuple[float | None, int | None], Block] = {}
     for solver in evidence.solvers:
-        config = evidence.of(solver)[0]["config"]
+        config = evidence.of(solver)[0].config
         if config["method"] in (sharper, flatter):
             settings = config.get("lr"), config.get("batch_size")
             block = by_settings.setdefault(settings, ([], []))

@@ -16,36 +16,38 @@ from toroids.statistics.claims.effect import Effect, effect, number
 from toroids.statistics.claims.evidence import Evidence
 from toroids.statistics.claims.verdict import Claim, judge
 from toroids.statistics.correlation import indicators, rank_correlation, rank_correlation_p
+from toroids.statistics.measured import Network
 from toroids.statistics.resampling import Floats
-from toroids.statistics.row import Row
 
 STATEMENT = "Flatter minima have the lower test error."
 
 
 def generalisation(evidence: Evidence) -> Claim:
     """Tests R2; the correlation over all networks is required."""
-    networks = [row for row in evidence.networks if row["test_error"] is not None]
+    networks = [row for row in evidence.networks if row.test_error is not None]
     if len(networks) < 2:
-        return judge("R2", STATEMENT, missing="Fewer than two networks were measured.")
+        return judge(evidence, "R2", STATEMENT, missing="Fewer than two networks were measured.")
     overall = _correlation("over all networks", evidence, networks, required=True)
     stratified, controlled = _stratified(evidence, networks), _controlled(evidence, networks)
     if overall.estimate is None:
         missing = "Increase or test error is the same for all networks."
-        return judge("R2", STATEMENT, missing=missing)
+        return judge(evidence, "R2", STATEMENT, missing=missing)
     by_solver = [
         _correlation(f"within {solver}", evidence, members)
         for solver in evidence.solvers
-        if len(members := [row for row in networks if row["solver"] == solver]) > 2
+        if len(members := [row for row in networks if row.solver == solver]) > 2
     ]
     checks = [check for check in (stratified, controlled) if check is not None]
     remarks = [_remark(check) for check in checks if overall.supports and not check.supports]
     if controlled is None:
         remarks.append(_uncontrolled(networks))
-    return judge("R2", STATEMENT, [overall, *checks, *by_solver], remark="; ".join(remarks))
+    return judge(
+        evidence, "R2", STATEMENT, [overall, *checks, *by_solver], remark="; ".join(remarks)
+    )
 
 
-def _stratified(evidence: Evidence, networks: list[Row]) -> Effect | None:
-    solvers = [row["solver"] for row in networks]
+def _stratified(evidence: Evidence, networks: list[Network]) -> Effect | None:
+    solvers = [row.solver for row in networks]
     if len(set(solvers)) < 2:
         return None
     found = _correlation(
@@ -54,7 +56,7 @@ def _stratified(evidence: Evidence, networks: list[Row]) -> Effect | None:
     return None if found.estimate is None else found
 
 
-def _controlled(evidence: Evidence, networks: list[Row]) -> Effect | None:
+def _controlled(evidence: Evidence, networks: list[Network]) -> Effect | None:
     settings = [_settings(row) for row in networks]
     if len(set(settings)) < 2 or None in itertools.chain(*settings):
         return None
@@ -66,14 +68,14 @@ def _controlled(evidence: Evidence, networks: list[Row]) -> Effect | None:
 def _correlation(
     name: str,
     evidence: Evidence,
-    networks: list[Row],
+    networks: list[Network],
     fixed: Floats | None = None,
     strata: Sequence[Hashable] | None = None,
     required: bool = False,
 ) -> Effect:
-    increase = np.array([evidence.increase[row["name"]] for row in networks])
-    test = np.array([row["test_error"] for row in networks], dtype=float)
-    solvers = [row["solver"] for row in networks]
+    increase = np.array([evidence.increase[row.name] for row in networks])
+    test = np.array([row.test_error for row in networks], dtype=float)
+    solvers = [row.solver for row in networks]
     return effect(
         f"rank correlation of increase and test error {name}",
         rank_correlation(increase, test, solvers, fixed),
@@ -84,11 +86,11 @@ def _correlation(
     )
 
 
-def _settings(row: Row) -> tuple[float | None, int | None]:
-    return row["config"].get("lr"), row["config"].get("batch_size")
+def _settings(row: Network) -> tuple[float | None, int | None]:
+    return row.config.get("lr"), row.config.get("batch_size")
 
 
-def _uncontrolled(networks: list[Row]) -> str:
+def _uncontrolled(networks: list[Network]) -> str:
     settings = {_settings(row) for row in networks}
     if len(settings) == 1:
         return "learning rate and batch size do not vary"

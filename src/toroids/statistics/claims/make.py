@@ -1,14 +1,12 @@
 """R1 to R8, for every architecture of a study."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from toroids.statistics.claims.barrier import barrier
 from toroids.statistics.claims.bend import bend
 from toroids.statistics.claims.binary import binary
 from toroids.statistics.claims.distance import distance
-from toroids.statistics.claims.evidence import gather
+from toroids.statistics.claims.evidence import Thresholds, gather
 from toroids.statistics.claims.flatness import flatness
 from toroids.statistics.claims.generalisation import generalisation
 from toroids.statistics.claims.reach import reach
@@ -17,31 +15,23 @@ from toroids.statistics.claims.verdict import Claim
 from toroids.statistics.row import Row
 
 
-def make_claims(rows: Sequence[Row], config: Mapping[str, Any]) -> list[Row]:
+def make_claims(
+    rows: Sequence[Row], architectures: Iterable[str], thresholds: Thresholds
+) -> list[Claim]:
     """Computes what a study says about every published claim.
 
     Args:
-        rows: measured rows of the study, finished or not; others are ignored.
-        config: the study's configuration as plain data: `networks`, `flatness.reference`,
-            `claims.tolerance`, `claims.small` and `claims.trained` are read.
+        rows: of the study, finished or not.
+        architectures: of the study.
+        thresholds: by which claims are judged.
 
     Returns:
-        Eight rows of kind "claim" for every architecture: `claim`, `architecture`, `statement`,
-        `verdict` ("holds", "does not hold", "undecided" or "not tested"), `reason`, and `effects`
-        with the fields of `Effect`.
+        Eight claims for every architecture.
     """
-    return [row for architecture in config["networks"] for row in _of(rows, config, architecture)]
+    return [claim for name in architectures for claim in _of(rows, name, thresholds)]
 
 
-def _of(rows: Sequence[Row], config: Mapping[str, Any], architecture: str) -> list[Row]:
-    evidence = gather(rows, config, architecture)
+def _of(rows: Sequence[Row], architecture: str, thresholds: Thresholds) -> list[Claim]:
+    evidence = gather(rows, architecture, thresholds)
     picture = [test(evidence) for test in (flatness, generalisation, distance, barrier, bend)]
-    claims = [*picture, binary(evidence, picture), removed(evidence), reach(evidence)]
-    return [_remarked(claim, evidence.remark).row(architecture) for claim in claims]
-
-
-def _remarked(claim: Claim, remark: str) -> Claim:
-    """Adds to the reason which networks were left out."""
-    if not remark:
-        return claim
-    return replace(claim, reason=f"{claim.reason.removesuffix('.')}; {remark}.")
+    return [*picture, binary(evidence, picture), removed(evidence), reach(evidence)]

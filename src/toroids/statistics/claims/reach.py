@@ -32,8 +32,8 @@ from toroids.statistics.claims.evidence import Evidence, sample
 from toroids.statistics.claims.exchange import difference_p, means_to_others, table_of
 from toroids.statistics.claims.verdict import Claim, judge
 from toroids.statistics.correlation import joint_draws, rank_correlation, rank_correlation_p
+from toroids.statistics.measured import Pair
 from toroids.statistics.resampling import Floats, Interval, Sample, combination
-from toroids.statistics.row import Row
 
 STATEMENT = (
     "Wide flat minima are star centres: they reach more of the others along geodesics without a "
@@ -46,11 +46,11 @@ def reach(evidence: Evidence) -> Claim:
     solvers = [solver for solver in evidence.solvers if len(evidence.of(solver)) > 1]
     if len(solvers) < 2:
         missing = "There are fewer than two solvers with two networks or more."
-        return judge("R8", STATEMENT, missing=missing)
+        return judge(evidence, "R8", STATEMENT, missing=missing)
     stars = Stars(evidence, evidence.lowest, tuple(solvers))
     bare = stars.bare
     if bare:
-        return judge("R8", STATEMENT, missing=f"No pairs are profiled between {bare}.")
+        return judge(evidence, "R8", STATEMENT, missing=f"No pairs are profiled between {bare}.")
     effects, missing, remark = [*stars.differences()], "", ""
     if len(stars.seen) < 2:
         missing = "No two networks have profiled pairs with every solver; profile more across."
@@ -60,7 +60,7 @@ def reach(evidence: Evidence) -> Claim:
     beside = Stars(evidence, evidence.path, tuple(solvers))
     if evidence.path != evidence.lowest and not beside.bare:
         effects += beside.differences(required=False)
-    return judge("R8", STATEMENT, effects, missing, remark)
+    return judge(evidence, "R8", STATEMENT, effects, missing, remark)
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class Stars:
     solvers: tuple[str, ...]
 
     @cached_property
-    def profiled(self) -> list[Row]:
+    def profiled(self) -> list[Pair]:
         """The pairs with a profile of this path."""
-        return [row for row in self.evidence.pairs if self.path in row["profiles"]]
+        return [row for row in self.evidence.pairs if self.path in row.profiles]
 
-    def reached(self, row: Row) -> float:
+    def reached(self, row: Pair) -> float:
         """Tells whether the two networks of a pair reach each other: 1 or 0."""
-        barrier = row["profiles"][self.path]["barrier"]
-        return float(barrier is not None and barrier <= self.evidence.tolerance)
+        barrier = row.profiles[self.path].barrier
+        return float(barrier is not None and barrier <= self.evidence.thresholds.tolerance)
 
     def between(self, a: str, b: str) -> Sample:
         """Samples which pairs of two solvers reach each other."""
@@ -87,7 +87,7 @@ class Stars:
         return sample(
             (row, self.reached(row))
             for row in self.profiled
-            if (row["solver_a"], row["solver_b"]) in sides
+            if (row.solver_a, row.solver_b) in sides
         )
 
     @property
@@ -153,7 +153,7 @@ class Stars:
     @cached_property
     def names(self) -> list[str]:
         """All networks, solver by solver."""
-        return [row["name"] for solver in self.solvers for row in self.evidence.of(solver)]
+        return [row.name for solver in self.solvers for row in self.evidence.of(solver)]
 
     @cached_property
     def found_by(self) -> list[str]:
@@ -162,7 +162,7 @@ class Stars:
 
     def fractions(self, counts: Floats) -> Floats:
         """The reach of every network, of shape (n, m), for draws of shape (n, m)."""
-        pairs = {(row["a"], row["b"]): self.reached(row) for row in self.profiled}
+        pairs = {(row.a, row.b): self.reached(row) for row in self.profiled}
         table = table_of(self.names, pairs)
         by_solver = []
         for solver in self.solvers:
@@ -184,7 +184,7 @@ class Stars:
 
     def p(self) -> float | None:
         """Deals the labels of the flattest and the sharpest solver anew, if all is measured."""
-        pairs = {(row["a"], row["b"]): self.reached(row) for row in self.profiled}
+        pairs = {(row.a, row.b): self.reached(row) for row in self.profiled}
         table = table_of(self.names, pairs)
         if not np.isfinite(table[~np.eye(len(table), dtype=bool)]).all():
             return None
@@ -212,8 +212,8 @@ class Stars:
         """Names the network that reaches most."""
         heights: dict[str, list[float]] = {name: [] for name in self.names}
         for row in self.profiled:
-            barrier = row["profiles"][self.path]["barrier"]
-            for name in {row["a"], row["b"]} & heights.keys():
+            barrier = row.profiles[self.path].barrier
+            for name in {row.a, row.b} & heights.keys():
                 heights[name].append(float("inf") if barrier is None else barrier)
         best = min(self.seen, key=lambda i: (-self.fraction[i], np.mean(heights[self.names[i]]), i))
         share = number(float(self.fraction[best]), "fraction")

@@ -54,14 +54,14 @@ def removed(evidence: Evidence) -> Claim:
             absent.append(f"{higher} and {lower}")
     missing = f"No pair is profiled on {'; on '.join(absent)}." if absent else ""
     remark = evidence.left_out(evidence.pairs, evidence.path)
-    return judge("R7", STATEMENTS[evidence.manifold], effects, missing, remark)
+    return judge(evidence, "R7", STATEMENTS[evidence.manifold], effects, missing, remark)
 
 
 def _lowered(evidence: Evidence, higher: str, lower: str, required: bool) -> Effect | None:
     heights = [
-        (row, row["profiles"][higher]["barrier"], row["profiles"][lower]["barrier"])
+        (row, row.profiles[higher].barrier, row.profiles[lower].barrier)
         for row in evidence.pairs
-        if {higher, lower} <= row["profiles"].keys()
+        if {higher, lower} <= row.profiles.keys()
     ]
     lowered = sample((row, a - b) for row, a, b in heights if a is not None and b is not None)
     if not lowered.owners:

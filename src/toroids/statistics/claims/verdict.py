@@ -12,17 +12,18 @@ Reference:
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from toroids.statistics.claims.effect import Effect
-from toroids.statistics.row import Row
+from toroids.statistics.claims.evidence import Evidence
+from toroids.statistics.row import OfArchitecture
 
 Verdict = Literal["holds", "does not hold", "undecided", "not tested"]
 
 
-@dataclass(frozen=True)
-class Claim:
+@dataclass(frozen=True, kw_only=True)
+class Claim(OfArchitecture):
     """A published claim and what a study says about it.
 
     Attributes:
@@ -33,26 +34,16 @@ class Claim:
         effects: the numbers.
     """
 
+    kind: ClassVar[str] = "claim"
     claim: str
     statement: str
     verdict: Verdict
     reason: str
-    effects: Sequence[Effect] = ()
-
-    def row(self, architecture: str) -> Row:
-        """Writes the claim as a row of a run."""
-        return {
-            "kind": "claim",
-            "claim": self.claim,
-            "architecture": architecture,
-            "statement": self.statement,
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "effects": [asdict(effect) for effect in self.effects],
-        }
+    effects: list[Effect]
 
 
 def judge(
+    evidence: Evidence,
     claim: str,
     statement: str,
     effects: Sequence[Effect] = (),
@@ -62,20 +53,29 @@ def judge(
     """Concludes from the effects that a claim requires.
 
     Args:
+        evidence: that the effects are of.
         claim: "R1" to "R8".
         statement: what the paper claims.
         effects: the numbers; those that are required decide.
         missing: what the study lacks to test all of the claim, one sentence; what is there can
             still contradict it, but not make it hold.
-        remark: what else a reader should know, to be added to the reason.
+        remark: what else a reader should know, to be added to the reason; so is which networks the
+            evidence leaves out.
 
     Returns:
         The claim with its verdict and the reason.
     """
     verdict, reason = _conclude([effect for effect in effects if effect.required], missing)
-    if remark:
-        reason = f"{reason.removesuffix('.')}; {remark}."
-    return Claim(claim, statement, verdict, reason, tuple(effects))
+    for more in filter(None, (remark, evidence.remark)):
+        reason = f"{reason.removesuffix('.')}; {more}."
+    return Claim(
+        architecture=evidence.architecture,
+        claim=claim,
+        statement=statement,
+        verdict=verdict,
+        reason=reason,
+        effects=list(effects),
+    )
 
 
 def _conclude(required: Sequence[Effect], missing: str) -> tuple[Verdict, str]:

@@ -43,19 +43,14 @@ class Kind:
     row: type[Result] | None = None
 
 
-def columns(row: Result, keys: Sequence[str]) -> Plain:
-    """Some fields of a row as columns of a table."""
-    return {key: getattr(row, key) for key in keys}
-
-
 def of_network(row: OfNetwork) -> Plain:
     """The columns that say which network a line is of."""
-    return columns(row, ("name", "architecture", "solver", "seed"))
+    return row.columns("name", "architecture", "solver", "seed")
 
 
 def of_pair(row: OfPair) -> Plain:
     """The columns that say which two networks a line is of."""
-    return columns(row, ("a", "b", "architecture", "solver_a", "solver_b"))
+    return row.columns("a", "b", "architecture", "solver_a", "solver_b")
 
 
 def along(curve: Part, keys: Sequence[str]) -> Lines:

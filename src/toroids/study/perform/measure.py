@@ -11,7 +11,7 @@ from toroids.params import Params
 from toroids.statistics.measured import Flatness, Measurement, Network
 from toroids.statistics.row import plain
 from toroids.study.perform.architecture import Architecture
-from toroids.study.perform.kind import Kind, Lines, along, columns, of_network
+from toroids.study.perform.kind import Kind, Lines, along, of_network
 from toroids.study.perform.setting import Setting
 
 
@@ -62,7 +62,7 @@ def _network(row: Network) -> Lines:
     measured = ("ended", "epochs", "gradient_steps", "train_error", "train_loss", "test_error")
     errors = ("test_error_stderr", "test_loss", "seconds", "measure_seconds")
     notes = {"notes": "; ".join(row.notes)}
-    yield of_network(row) | settings | columns(row, measured + errors) | notes
+    yield of_network(row) | settings | row.columns(*measured, *errors) | notes
 
 
 def _training(row: Network) -> Lines:

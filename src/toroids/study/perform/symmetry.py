@@ -4,7 +4,7 @@ from toroids.discovery.discover import discover
 from toroids.discovery.proof.verify import verify
 from toroids.errors import ToroidsError
 from toroids.statistics.measured import Symmetry
-from toroids.study.perform.kind import Kind, Lines, columns
+from toroids.study.perform.kind import Kind, Lines
 from toroids.study.perform.setting import Setting
 
 # A rounding of float64 stays below 1e-12 here; anything above this is a wrong symmetry.
@@ -49,7 +49,7 @@ def symmetry(setting: Setting) -> Symmetry:
 
 
 def _lines(row: Symmetry) -> Lines:
-    yield columns(row, COLUMNS)
+    yield row.columns(*COLUMNS)
 
 
 KIND = Kind(
