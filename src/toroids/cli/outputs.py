@@ -20,7 +20,7 @@ from toroids.errors import ConfigError, ToroidsError
 from toroids.files.seal import BLANK, Sealing, check_ours, sealed_page, sealing
 from toroids.files.writing import make_folder
 from toroids.models.load import imported
-from toroids.params import Params, encode_params
+from toroids.params import Params
 
 SEAL = {"toroids": BLANK}
 Force = Annotated[
@@ -85,10 +85,6 @@ class Output:
     def write_page(self, page: str) -> None:
         """Writes a page of HTML."""
         self.write(sealed_page(page))
-
-    def write_params(self, params: Params) -> None:
-        """Writes weights as one file of their own."""
-        self.write(encode_params(params, {**SEAL, "format": "pt"}))
 
     def write_like(self, params: Params, like: Checkpoint) -> None:
         """Writes weights in the layout of others, one tensor at a time."""

@@ -188,14 +188,6 @@ def takes_pairs(other: Space, units: Sequence[Unit], space: Space, around: Seque
     return "permute" not in other.actions or all(len(kind) == 1 for kind in kinds.values())
 
 
-def _cuts(leg: Leg, holder: Holder) -> bool:
-    """Whether a leg indexes axes of features, together with others."""
-    axes = set(range(leg.axis, leg.axis + leg.span))
-    return (
-        leg.tensor == holder.name and bool(axes & set(holder.dims)) and not axes <= set(holder.dims)
-    )
-
-
 def places_of(space: Space, holder: Holder) -> Places:
     """Which units of a space hold features of a holder, for those that it moves."""
     found: Places = {}

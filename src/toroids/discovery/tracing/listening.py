@@ -40,7 +40,6 @@ PER_PLACE = 48  # unlike questions of one place in the code, as in a loop
 BEFORE = 8  # conditions that are kept of what was asked before another one
 ALIKE = 4  # questions of one place that are alike but for the value, of the same length
 FAR = 8  # from where on numbers may be bounds of lengths of which no question was heard
-WINDOW = 12  # by how much fewer pixels an image may have behind a window
 VALUES = 6  # small numbers which a number may be that picks one of several things
 LISTING = {"unbind", "__iter__"}  # what gives as many tensors as an axis is long
 MEASURES = {"size", "numel", "nelement", "__len__"}
