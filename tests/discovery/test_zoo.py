@@ -17,11 +17,11 @@ from zoo.architectures import ARCHITECTURES  # noqa: E402
 # One of every kind: the others of `transformers` resemble one of these.
 SAMPLE = (
     ("ConvNextV2", "EfficientNet"),
-    ("ViT", "LeViT"),
+    ("ViT",),
     ("BERT", "ALBERT", "DeBERTa-v2", "FNet", "Perceiver"),
     ("GPT-2", "GPTNeoX", "GPTBigCode", "BLOOM", "Llama", "Qwen3"),
     ("Gemma3", "Cohere", "Qwen3-MoE", "Mamba", "RWKV"),
-    ("T5", "Whisper", "CLIP"),
+    ("T5", "Whisper"),
 )
 # Counts of spaces, written down from the architectures.
 SPACES = {

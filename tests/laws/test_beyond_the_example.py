@@ -34,11 +34,9 @@ SHORT = (
     "Llama",
     "T5",
     "ViT",
-    "LeViT",
     "Mamba",
-    "CLIP",
 )
-DEEP = {"VGG-16-BN", "ResNet-50", "ResNeXt-26 32x4d", "DenseNet-121"}
+DEEP = {"VGG-16-BN", "ResNet-50", "ResNeXt-26 32x4d", "DenseNet-121", "MobileNetV3-small"}
 
 
 def drawn(tensor, shape, generator):

@@ -23,7 +23,7 @@ def undisturbed(tmp_path_factory):
 
 
 def test_kills_lose_nothing(undisturbed, tmp_path, request):
-    kills = 20 if request.config.getoption("--long") else 12
+    kills = 20 if request.config.getoption("--long") else 8
     write_toml(OF_ALL_KINDS, tmp_path / "study.toml")
     folder = tmp_path / "run"
     command = [sys.executable, SCRIPT, tmp_path / "study.toml", folder, str(kills), "0"]
