@@ -208,6 +208,34 @@ def test_experts_move_with_their_router_and_their_units_in_each(mix):
     assert moved_as_granted(model, group, (1, 1), (3, 7)) < 1e-10
 
 
+def test_gated_experts_that_tokens_pick_one_by_one_behind_a_stream_that_rotates():
+    def forward(m, x):
+        tokens = m.enter(x).reshape(-1, MODEL)
+        weights, chosen = routed(m, tokens)
+        up, down = m.up[chosen.flatten()], m.down[chosen.flatten()]
+        y = torch.bmm(up, tokens.repeat_interleave(CHOSEN, 0)[..., None]).squeeze(-1)
+        gates, values = y.chunk(2, -1)
+        y = torch.bmm(down, (F.silu(gates) * values)[..., None]).squeeze(-1)
+        tokens = tokens + (y.view(-1, CHOSEN, MODEL) * weights[..., None]).sum(1)
+        return m.leave(m.norm(tokens))
+
+    torch.manual_seed(0)
+    model = Function(
+        forward,
+        enter=nn.Linear(5, MODEL),
+        gate=nn.Linear(MODEL, EXPERTS),
+        up=nn.Parameter(torch.randn(EXPERTS, 2 * HIDDEN, MODEL)),
+        down=nn.Parameter(torch.randn(EXPERTS, MODEL, HIDDEN)),
+        norm=nn.RMSNorm(MODEL),
+        leave=nn.Linear(MODEL, 3),
+    ).eval()
+    group = td.discover(model, torch.randn(2, 5, 5))
+    units = space_of(group, "up", 0)
+    assert (units.size, units.copies) == (HIDDEN, EXPERTS)
+    assert "rotate" in space_of(group, "enter.weight", 0).actions
+    assert moved_as_granted(model, group, (1, 1), (3, 7)) < 1e-10
+
+
 def test_experts_move_in_their_groups_and_groups_among_themselves():
     model = mixture(in_groups)
     group = td.discover(model, torch.randn(2, 5, 5))

@@ -19,8 +19,8 @@ from toroids.arguments.checked import checked
 from toroids.discovery.inference.absorption.absorbed import absorbed
 from toroids.discovery.inference.assemble import Assembly
 from toroids.discovery.inference.branches import branches
+from toroids.discovery.inference.closed import keeps_shifts
 from toroids.discovery.inference.infer import infer, infer_stacks
-from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.shuffles import solved
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.inference.wholes import Wholes
@@ -46,7 +46,7 @@ from toroids.discovery.unfolding import unfolded
 from toroids.errors import ProofWarning, ToroidsError
 from toroids.symmetry.condition import Condition, digest_of
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import OutputMode
+from toroids.symmetry.space import OutputMode, Space
 
 # Modules of at most so many entries are proven whole, which takes a few minutes, also where most of
 # their equal layers were left out before.
@@ -233,12 +233,18 @@ def group_of(explored: Explored, output: OutputMode = "values") -> SymmetryGroup
     Returns:
         The group that the rules grant.
     """
-    inference = infer(explored.programs)
-    found = solved(inference)
-    group = _assembled(explored, inference, found, output)
-    other = infer_stacks(explored.programs, inference, found, group.spaces)
+    programs, shapes = explored.programs, explored.main.shapes
+    inference = infer(programs)
+    assembly = Assembly(programs, inference, solved(inference))
+    spaces = assembly.spaces()
+    wholes = Wholes(assembly).spaces(spaces)
+    group = _assembled(explored, assembly, spaces, wholes, output)
+    other = infer_stacks(programs, inference, assembly.orbits, group.spaces)
     if other is not None:  # where entries move on their own in each of a stack, there is more
-        group = max(group, _assembled(explored, other, solved(other), output), key=_extent)
+        assembly = Assembly(programs, other, solved(other))
+        spaces = assembly.spaces()
+        wholes = [whole for whole in wholes if keeps_shifts(whole, spaces, shapes)]
+        group = max(group, _assembled(explored, assembly, spaces, wholes, output), key=_extent)
     return group
 
 
@@ -248,13 +254,14 @@ def _extent(group: SymmetryGroup) -> tuple[int, float]:
 
 
 def _assembled(
-    explored: Explored, inference: Inference, found: Orbits, output: OutputMode
+    explored: Explored,
+    assembly: Assembly,
+    spaces: list[Space],
+    wholes: Sequence[Space],
+    output: OutputMode,
 ) -> SymmetryGroup:
-    programs, main = explored.programs, explored.main
-    assembly = Assembly(programs, inference, found)
-    spaces = assembly.spaces()
-    wholes = Wholes(assembly).spaces(spaces)
-    spaces, rotation_notes = rotations(programs, inference, found, spaces, assembly.cells)
+    programs, main, inference = explored.programs, explored.main, assembly.inference
+    spaces, rotation_notes = rotations(programs, inference, assembly.orbits, spaces, assembly.cells)
     pairs = rotary_pairs(explored, spaces)
     inference.constraints.conditions.update(pairs.conditions)
     spaces = [*pairs.spaces, *without_uniform(wholes, pairs.spaces, main.shapes)]

@@ -30,11 +30,17 @@ def stacks_of(
         For tensors that stack others the pairs of axes that are joint; empty where there are none.
     """
     found: dict[str, set[tuple[int, int]]] = {}
-    outers = [*(space.legs for space in spaces if space.size > 1), *still]
-    for inner in spaces:
-        for outer in outers:
-            for name, pair in _pairs(inner, outer, shapes) if inner.legs is not outer else ():
-                found.setdefault(name, set()).add(pair)
+    # experts are permuted at most; a stream that stacks read has more, and is none of them
+    plain = [space.legs for space in spaces if space.size > 1 and space.actions == {"permute"}]
+    others = [space.legs for space in spaces if space.size > 1 and space.legs not in plain]
+    for outers in ([*plain, *still], others):
+        known = {(name, axis) for name, pairs in found.items() for pair in pairs for axis in pair}
+        for inner in spaces:
+            for outer in outers:
+                pairs = [*_pairs(inner, outer, shapes)] if inner.legs is not outer else []
+                if not any((name, axis) in known for name, pair in pairs for axis in pair):
+                    for name, pair in pairs:
+                        found.setdefault(name, set()).add(pair)
     return {name: tuple(sorted(pairs)) for name, pairs in found.items()}
 
 

@@ -8,6 +8,7 @@ The equations are those of all spaces at once, and of what every value takes as 
 in which all units of some space scale alike say nothing new, and are left out.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -36,7 +37,6 @@ class Wholes:
         """Looks up where unknowns stand; the spaces of `assembly` are known."""
         self.assembly = assembly
         self.number: dict[Key, int] = {}
-        self.kinds: dict[tuple[str, tuple[int, ...]], int] = {}  # of entries, by their parts
         self.masks: dict[tuple[str, int], list[Ids]] = {}  # of the parts of a bundle
         self.read: dict[tuple[str, int], list[bool]] = {}  # whether something reads them
         self.holds: dict[int, dict[int, list[Key]]] = {SCALE: {}, SIGN: {}}
@@ -57,8 +57,11 @@ class Wholes:
                 for at, part in enumerate(parts, start=first):
                     self._hold((name, number, at), part.exponents)
 
+    def _numbered(self, key: Key) -> int:
+        return self.number.setdefault(key, len(self.number))
+
     def _hold(self, key: Key, exponents: Sequence[Sequence[int]]) -> None:
-        self.number[key] = len(self.number)
+        self._numbered(key)
         for channel, places in self.holds.items():
             for i in exponents[channel]:
                 if i:
@@ -113,44 +116,63 @@ class Wholes:
         ways, old = ([self._powers(v, channel) for v in vectors] for vectors in (solved, known))
         moved = [self._moved(powers, even) for powers in old]
         new = complement([self._moved(w, even) for w in ways], moved, modulo_two=even)
-        both = [*zip(old, moved, strict=True)]
-        found = [self._shortened(ways[at], both, even) for at in new]
+        found = [self._shortened(ways[at], old, even) for at in new]
         for at, way in enumerate(found):  # and of those that are new, one by the others
-            others = [(w, self._moved(w, even)) for w in (*found[:at], *found[at + 1 :])]
-            found[at] = self._shortened(way, others, even)
+            found[at] = self._shortened(way, [*found[:at], *found[at + 1 :]], even)
         return found
 
-    def _moved(self, powers: Mapping[Key, Exact], even: bool) -> Vector:
-        """The power that every kind of entries takes that something reads."""
+    def _moved(self, powers: Powers, even: bool) -> Vector:
+        """What says which powers all entries take that something reads."""
+        # the power of an entry is that of the tensor and of one part of each of its bundles: those
+        # of the entries in the first parts say all, with what each other part has beyond the first
         moved: Vector = {}
         for name in dict.fromkeys(name for name, _, _ in powers):
-            numbers = range(len(self.assembly.cut[name]))
-            for parts in product(*(range(len(self.masks[name, n])) for n in numbers)):
-                power = powers.get((name, -1, 0), 0)
-                power += sum(powers.get((name, n, at), 0) for n, at in enumerate(parts))
-                power = power % 2 if even else power
-                kind = self._kind(name, parts)
-                if power and kind >= 0:
-                    moved[kind] = power
-        return moved
+            parts = self._read_parts(name)
+            if not all(parts.values()):
+                continue
+            whole = powers.get((name, -1, 0), 0)
+            for number, (first, *others) in parts.items():
+                usual = powers.get((name, number, first), 0)
+                whole += usual
+                for at in others:
+                    key = (name, number, at)
+                    moved[self._numbered(key)] = powers.get(key, 0) - usual
+            moved[self._numbered((name, -1, 0))] = whole
+        return {key: x for key, power in moved.items() if (x := _taken(power, even))}
 
-    def _kind(self, name: str, parts: tuple[int, ...]) -> int:
-        """A number for the entries in one part of every bundle of a tensor; -1 if none is read."""
-        if (name, parts) not in self.kinds:
-            read = all(self.read[name, n][at] for n, at in enumerate(parts))
-            self.kinds[name, parts] = len(self.kinds) if read else -1
-        return self.kinds[name, parts]
+    def _read_parts(self, name: str) -> dict[int, list[int]]:
+        """The parts of every bundle of a tensor that hold something that is read."""
+        return {
+            number: [at for at, is_read in enumerate(self.read[name, number]) if is_read]
+            for number in range(len(self.assembly.cut[name]))
+        }
 
-    def _shortened(
-        self, powers: Powers, known: Sequence[tuple[Powers, Vector]], even: bool
-    ) -> Powers:
+    def _kinds(self, a: Powers, b: Powers, even: bool) -> Counter[tuple[Exact, Exact]]:
+        """How many kinds of entries that something reads take which powers of two solutions."""
+        total = Counter[tuple[Exact, Exact]]()
+        for name in dict.fromkeys(name for name, _, _ in (*a, *b)):
+            kinds = Counter([(a.get((name, -1, 0), 0), b.get((name, -1, 0), 0))])
+            for number, parts in self._read_parts(name).items():
+                keys = [(name, number, at) for at in parts]
+                own = Counter((a.get(key, 0), b.get(key, 0)) for key in keys)
+                both = Counter[tuple[Exact, Exact]]()
+                for (one, many), (other, times) in product(kinds.items(), own.items()):
+                    both[one[0] + other[0], one[1] + other[1]] += many * times
+                kinds = both
+            for (x, y), many in kinds.items():
+                total[_taken(x, even), _taken(y, even)] += many
+        return total
+
+    def _shortened(self, powers: Powers, known: Sequence[Powers], even: bool) -> Powers:
         """The same but for known solutions, where it moves fewer kinds of entries then."""
-        own = self._moved(powers, even)
-        for other, theirs in known:
-            for factor in {Fraction(own[key]) / theirs[key] for key in own.keys() & theirs.keys()}:
-                keys = {**powers, **other}
-                rest = {k: powers.get(k, 0) - factor * other.get(k, 0) for k in keys}
-                if len(self._moved(rest, even)) < len(own):
+        for other in known:
+            kinds = self._kinds(powers, other, even)
+            own = sum(many for (x, _), many in kinds.items() if x)
+            for factor in {Fraction(x) / y for x, y in kinds if x and y}:
+                left = [many for (x, y), many in kinds.items() if _taken(x - factor * y, even)]
+                if sum(left) < own:
+                    keys = {**powers, **other}
+                    rest = {k: powers.get(k, 0) - factor * other.get(k, 0) for k in keys}
                     return self._shortened(_left(rest, even), known, even)
         return powers
 
@@ -181,8 +203,8 @@ class Wholes:
             for number in says_all[:1]:
                 along[number] = [power + whole for power in along[number]]
                 whole = 0
-            if even:
-                whole, along = whole % 2, {n: [x % 2 for x in own] for n, own in along.items()}
+            whole = _taken(whole, even)
+            along = {n: [_taken(x, even) for x in own] for n, own in along.items()}
             if whole:
                 yield from self._whole(name, float(whole))
             for number, own in along.items():
@@ -224,5 +246,10 @@ class Wholes:
             )
 
 
+def _taken(power: Exact, even: bool) -> Exact:
+    """What a power says: of signs only whether it is odd."""
+    return power % 2 if even else power
+
+
 def _left(powers: Mapping[Key, Exact], even: bool) -> Powers:
-    return {key: x for key, power in powers.items() if (x := power % 2 if even else power)}
+    return {key: x for key, power in powers.items() if (x := _taken(power, even))}

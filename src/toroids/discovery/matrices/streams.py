@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from torch import fx
+from torch.fx.experimental.symbolic_shapes import guard_or_false
 from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.axes import Value
@@ -296,6 +297,9 @@ class Look:
             elif part != 0:
                 self.stream.fixes_mean = True
 
+    def _is_one(self, operand: Any, axis: int) -> bool:
+        return isinstance(operand, fx.Node) and guard_or_false(operand.meta["val"].shape[axis] == 1)
+
     def _rank(self, node: fx.Node) -> int:
         return len(node.meta["val"].shape)
 
@@ -423,7 +427,8 @@ class Look:
         for operand, own in letters:
             for axis, letter in enumerate(own):
                 held = isinstance(operand, fx.Node) and axis in inputs[operand]
-                on.setdefault(letter, []).append(held)
+                if held or not self._is_one(operand, axis):  # one for all multiplies as a number
+                    on.setdefault(letter, []).append(held)
         for letter, carried in on.items():
             if not any(carried):
                 continue
