@@ -5,6 +5,7 @@ import torch
 from discovery.function import Function
 from torch import nn
 from torch.func import functional_call
+from torch.nn.functional import glu
 
 import toroids as td
 from toroids.errors import ParamsError, ToroidsError
@@ -200,6 +201,44 @@ def test_rows_that_read_their_own_space_get_norm_one_where_they_scale_alone():
     assert td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-6
     rows = alignment.reference["wide.weight"].flatten(1).norm(dim=1)
     assert torch.allclose(rows, torch.ones_like(rows))
+
+
+class Gated(nn.Module):
+    """A stream to which a gated layer adds, whose two halves have norms of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.inner, self.last = nn.Linear(3, 4), nn.Linear(4, 8), nn.Linear(4, 2)
+        self.norm = nn.BatchNorm1d(8)
+
+    def forward(self, x):
+        h = self.first(x)
+        return self.last((h + glu(self.norm(self.inner(h)))).relu())
+
+
+class Farthest(nn.Module):
+    """Units that scale together only, before a norm that forgets their scale."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4), nn.Linear(8, 5, bias=False)
+        self.norms, self.last = nn.ModuleList(map(nn.BatchNorm1d, (4, 5))), nn.Linear(9, 2)
+
+    def forward(self, x):
+        h = self.norms[0](self.first(x)).relu()
+        far = h.square().sum(1).argmax(0, keepdim=True)
+        z = self.norms[1](self.second(torch.cat([h - h[far], h], 1))).relu()
+        return self.last(torch.cat([h, z], 1))
+
+
+@pytest.mark.parametrize("make", [Gated, Farthest])
+def test_scales_before_norms_are_set_whatever_else_moves_the_norm(make):
+    model, inputs = make().double().eval(), torch.randn(6, 3).double()
+    group = td.discover(model, inputs)
+    start = {n: t + torch.rand_like(t) if t.ndim else t for n, t in model.state_dict().items()}
+    moved = group.apply(group.random(torch.Generator().manual_seed(3)), start)
+    alignment = td.align(group, moved, to=start)
+    assert td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-6
 
 
 class TwoOrders(nn.Module):

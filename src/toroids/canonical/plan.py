@@ -52,7 +52,10 @@ class Pivot:
             return legs
         moved = {leg.tensor for leg in legs}
         weights = {norm.weight for norm in self.space.norms if norm.variance in moved}
-        return [*legs, *(x for x in self.space.legs if x.tensor in weights)]
+        own = [x for x in self.space.legs if x.tensor in weights]
+        # a scale of a whole layer moves norms whose weights are on no leg of its space
+        apart = weights - {leg.tensor for leg in own}
+        return [*legs, *own, *(Leg(name, 0, "write", name) for name in sorted(apart))]
 
     @cached_property
     def acting(self) -> Space:
@@ -174,7 +177,7 @@ class Plan:
         self.notes: list[str] = []
         self.lacking: list[str] = []
         self.shifts = self._shift_pivots()
-        rescales = self._independent_pivots("rescale", bias)
+        rescales = self._scale_pivots(bias)
         flips = self._independent_pivots("flip")
         mixes: list[Mix] = []
         for space in group.spaces:
@@ -189,6 +192,18 @@ class Plan:
         scales: list[Scale] = [*rescales, *mixes]
         self.scales = ordered([*scales, OutputScale(output)] if output else scales)
         self.signs = self._unwound([*flips, *(self._signs(mix.space) for mix in mixes)])
+
+    def _scale_pivots(self, bias: bool) -> list[Pivot]:
+        """The pivots of scales; rows that other spaces scale, too, where no circle comes of it."""
+        self._circling: set[str] = set()
+        while True:
+            pivots = self._independent_pivots("rescale", bias)
+            circles = [circle for circle in ordered(pivots) if len(circle) > 1]
+            circling = {leg.tensor for circle in circles for step in circle for leg in step.legs}
+            if circling <= self._circling:
+                return pivots
+            self._circling |= circling
+            self.notes, self.lacking = [], []
 
     def _independent_pivots(self, action: Kind, bias: bool = True) -> list[Pivot]:
         """The pivots of all spaces, which are independent, and of which no two share weights."""
@@ -397,8 +412,8 @@ class Plan:
             if action == "shift":  # whoever carries a shift shows how large it is
                 moving = bool(row.any()) and not self._is_moved_across(space, leg)
             elif action == "rescale" and leg.role == "write" and row.any():
-                apart = self._is_free(tensor, space, action) and _moves_apart(space, number, table)
-                moving = moving or apart
+                apart = tensor not in self._circling or self._is_free(tensor, space, action)
+                moving = moving or (apart and _moves_apart(space, number, table))
             elif action == "flip" and row.any() and tensor not in twice:
                 moving = moving or (leg.role == "read" and self._is_free(tensor, space, action))
             if moving and tensor not in group.buffers and tensor not in group.tied:
@@ -465,8 +480,7 @@ def _moves_apart(space: Space, number: int, powers: Matrix) -> bool:
     """
     leg, own = space.legs[number], powers[number] != 0
     across = _across(space, leg)
-    alone = len(across) + 1 == sum(other.tensor == leg.tensor for other in space.legs)
-    return bool(across) and alone and not any((own & (powers[n] != 0)).any() for n in across)
+    return bool(across) and not any((own & (powers[n] != 0)).any() for n in across)
 
 
 def _across(space: Space, leg: Leg) -> list[int]:
