@@ -381,6 +381,44 @@ def test_what_a_forward_leaves_behind_is_removed():
     assert not hasattr(model, "features") and model.seen == [7]
 
 
+def masks(m, x):
+    m.e.weight.data *= m.mask
+    return m.o(F.relu(m.e(x)))
+
+
+def bounds(m, x):
+    m.e.weight.data = torch.renorm(m.e.weight.data, 2, 0, 0.5)
+    return m.o(F.relu(m.e(x)))
+
+
+def reads(m, x):
+    return m.o(F.relu(F.linear(x, m.e.weight.data, m.e.bias)))
+
+
+def shrinks(m, x):
+    y = m.o(F.relu(m.e(x)))
+    with torch.no_grad():
+        m.e.weight.div_(m.e.weight.norm())
+    return y
+
+
+@pytest.mark.parametrize(
+    ("forward", "expected"), [(masks, "pr"), (bounds, "p"), (reads, "pr"), (shrinks, "p")]
+)
+def test_weights_into_which_a_forward_writes_are_followed_and_left_as_they_were(forward, expected):
+    model = Function(forward, **mlp(mask=torch.rand(6, 4).round()))
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    group = td.discover(model, BATCH)
+    assert all(torch.equal(before[key], t) for key, t in model.state_dict().items())
+    assert facts(group) == [(6, 1, expected)]
+    moved = group.apply(group.random(torch.Generator().manual_seed(0)), before)
+    outputs = []
+    for params in (before, moved):
+        model.load_state_dict(params)
+        outputs.append(torch.stack([model(BATCH) for _ in range(2)]))  # the second one, too
+    torch.testing.assert_close(*outputs)
+
+
 @pytest.mark.parametrize(
     ("draw", "operator"),
     [

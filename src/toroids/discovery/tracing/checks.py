@@ -57,14 +57,14 @@ def checks_of(counted: nn.Module, example: Example) -> tuple[bool, ...] | None:
         The answers, in order; None where there are none, or one of them decides something else.
     """
     with Answered() as heard:
-        counted(*example.tensors)
+        counted.called(example)
     answers = heard.answers
     if not 0 < len(answers) <= MOST:
         return None
     for place, answer in enumerate(answers):
         try:
             with Answered([*answers[:place], not answer]):
-                counted(*example.tensors)
+                counted.called(example)
         except Exception as error:
             if is_raised(error):
                 continue

@@ -136,7 +136,7 @@ def given_answers(counted: nn.Module, example: Example) -> Answers:
     """
     heard = Given(counted)
     with heard:
-        counted(*example.tensors)
+        counted.called(example)
     return heard.answers
 
 

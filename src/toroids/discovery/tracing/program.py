@@ -46,7 +46,7 @@ class Program:
         parameters: names in `shapes` that are parameters.
         whole: those of them that hold integers, which nothing trains.
         outputs: names of the outputs, in order; None for those that are not counted.
-        mutated: for outputs that are not counted, the buffer that takes their value.
+        mutated: for outputs that are not counted, the buffer or parameter that takes their value.
         example: the inputs that were traced.
         lengths: of the axes of the inputs that were traced as free: symbols, or terms in them.
         ranges: the least and the largest number (None: no limit) that a symbol may stand for.

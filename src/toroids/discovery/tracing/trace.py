@@ -18,6 +18,7 @@ from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from toroids.discovery.tracing.assumed import equal_lengths, guards_of
 from toroids.discovery.tracing.checks import Answered, checks_of
+from toroids.discovery.tracing.detached import Detached
 from toroids.discovery.tracing.eager import DRAWS, GRADIENTS, Draws, as_called, heard_gradients
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.given import Answers, Given, given_answers
@@ -27,8 +28,10 @@ from toroids.discovery.tracing.presence import Present, asks_data, remove_checks
 from toroids.discovery.tracing.products import contract_products
 from toroids.discovery.tracing.program import Program, Source
 from toroids.errors import ToroidsError, first_line
-from toroids.evaluation.running import entries_of, evaluation_mode, has_own_modes
+from toroids.evaluation.running import call, entries_of, evaluation_mode, has_own_modes
 
+# Outputs that a buffer takes or, which older versions of PyTorch do not know, a parameter.
+MUTATIONS = (OutputKind.BUFFER_MUTATION, getattr(OutputKind, "PARAMETER_MUTATION", None))
 UNBOUNDED = 2**40  # no axis is longer; where PyTorch knows no limit, it writes a larger number
 
 
@@ -41,6 +44,7 @@ class _Found:
         self.present = False  # whether questions about data are answered as if all were there
         self.checks: tuple[bool, ...] | None = None  # how, where the other answer raises an error
         self.plain = False  # whether it is told that nothing is compiled
+        self.detached = False  # whether `.data` of a tensor is another name of it
         self.given: Answers = {}  # how, where no data decide
 
 
@@ -70,12 +74,19 @@ class Counted(nn.Module):
         self.found.skipped.clear()
         return tuple(self._collect("" if self._key is None else str(self._key), output))
 
+    def called(self, example: Example) -> Any:
+        """The output on an example; a forward that writes into its weights changes copies."""
+        parameters = dict(self.named_parameters(remove_duplicate=False))
+        return call(self, parameters, example.tensors, {})
+
     @contextlib.contextmanager
     def _mode(self) -> Iterator[None]:
         """Answers in a trace what the forward asks."""
         with contextlib.ExitStack() as modes:
             if self.found.plain:
                 modes.enter_context(as_called())
+            if self.found.detached:
+                modes.enter_context(Detached())
             if self.found.checks is not None:
                 modes.enter_context(Answered(self.found.checks))
             elif self.found.present:
@@ -157,11 +168,12 @@ def trace(
             sources[placeholder] = Source("input", placeholder, value, number)
             continue
         sources[placeholder] = _held(exported, spec, first)
-    mutated = tuple(
-        str(s.target).removeprefix("model.") if s.kind is OutputKind.BUFFER_MUTATION else None
+    written = [
+        str(s.target).removeprefix("model.") if s.kind in MUTATIONS else None
         for s in exported.graph_signature.output_specs
         if s.kind is not OutputKind.USER_OUTPUT
-    )
+    ]
+    mutated = tuple(name and first.get(name, name) for name in written)
     guards = guards_of(graph) if free else ()
     equal = equal_lengths(guards)
     symbols = {x: other for x, other in equal.items() if x.is_Symbol}
@@ -212,9 +224,12 @@ def _exported(
     try:
         return export()
     except Exception as error:
-        if not asks_data(error):
-            raise
         failed = error
+    if not counted.found.detached and _reads_data(counted, example):
+        counted.found.detached = True
+        return _exported(counted, example, free)
+    if not asks_data(failed):
+        raise failed
     with contextlib.suppress(Exception):
         answers = given_answers(counted, example)
         numbers = any(not isinstance(x, bool) for found in answers.values() for x in found)
@@ -230,6 +245,13 @@ def _exported(
             return export()
     counted.found.present, counted.found.checks = True, None
     return export()
+
+
+def _reads_data(counted: Counted, example: Example) -> bool:
+    """Whether a forward reads or writes `.data` of a tensor."""
+    with contextlib.suppress(Exception), Detached() as detached:
+        counted.called(example)
+    return detached.heard
 
 
 def _transforms(graph: fx.Graph) -> list[str]:
@@ -376,7 +398,7 @@ def _refusal(counted: Counted, example: Example, error: BaseException) -> str:
     model = counted.model
     counted.found.present, counted.found.checks, counted.found.given = False, None, {}
     with heard_gradients() as heard, contextlib.suppress(Exception), Draws() as drawn:
-        counted(*example.tensors)
+        counted.called(example)
     if heard:
         return GRADIENTS.format(type(model).__name__)
     if drawn.names:
