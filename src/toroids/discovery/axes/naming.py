@@ -118,7 +118,8 @@ def indexed(c: Constraints, value: Value, numbers: Sequence[Value], at: int = 0)
             other = insert_axis(other, len(other.axes))
         others.append(replace(other, tensor=None, names=None))
     passes = [(1, *(0 for _ in others), 1)]
-    return replace(met(c, [value, *others], (passes, passes, passes)), name=None)
+    found = met(c, [value, *others], (passes, passes, passes))
+    return replace(found, name=None, zero=value.zero)
 
 
 def sorted_by_name(c: Constraints, value: Value, names: Names) -> tuple[Value, Value]:

@@ -169,8 +169,24 @@ def scatter(
     x, source = axes.unnamed(c, x), axes.unnamed(c, source)
     if index.names is not None:
         return _named(c, x, dim, index, index.names, source, _way(c, how))
+    way = _way(c, how)
+    others = [axis for axis in range(len(x.axes)) if axis != dim]
+    if way and source.axes and all(x.shape[axis] == index.shape[axis] for axis in others):
+        return _gathered(c, x, dim, index, source, way)
     axes.pin(c, index)
-    return _scattered(c, x, dim, index, source, _way(c, how))
+    return _scattered(c, x, dim, index, source, way)
+
+
+def _gathered(c: Constraints, x: Value, dim: int, index: Value, source: Value, way: str) -> Value:
+    """Entries that add up, in whatever order they and their numbers come."""
+    for axis, read in enumerate(index.shape):
+        if source.shape[axis] > read:
+            source = axes.take(c, source, axis, np.arange(read))
+    source = axes.average_out(c, axes.indexed(c, source, [index]), dim)
+    source = axes.with_fixed_axes(c, source, dim, [x.shape[dim]])
+    rows = replace(axes.average_out(c, index, dim), zero=True)
+    x = axes.indexed(c, axes.in_order(c, x, dim, x.shape[dim]), [axes.insert_axis(rows, dim)])
+    return _put(c, x, source, way)
 
 
 def _scattered(c: Constraints, x: Value, dim: int, index: Value, source: Value, way: str) -> Value:
