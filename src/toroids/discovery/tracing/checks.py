@@ -8,10 +8,8 @@ import dis
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
-
-from toroids.discovery.tracing.example import Example
 
 # Questions that are looked at, each by a call of the module.
 MOST = 64
@@ -46,25 +44,24 @@ class Answered(TorchFunctionMode):
         return answer
 
 
-def checks_of(counted: nn.Module, example: Example) -> tuple[bool, ...] | None:
+def checks_of(called: Callable[[], Any]) -> tuple[bool, ...] | None:
     """What a forward asks of its data, if it raises an error wherever one answer is another.
 
     Args:
-        counted: called on the tensors of the example, in evaluation mode.
-        example: on which it runs.
+        called: calls it on the example.
 
     Returns:
         The answers, in order; None where there are none, or one of them decides something else.
     """
     with Answered() as heard:
-        counted.called(example)
+        called()
     answers = heard.answers
     if not 0 < len(answers) <= MOST:
         return None
     for place, answer in enumerate(answers):
         try:
             with Answered([*answers[:place], not answer]):
-                counted.called(example)
+                called()
         except Exception as error:
             if is_raised(error):
                 continue

@@ -4,12 +4,16 @@ Some clamp, mask or normalise their weights so before they use them. In a trace 
 `detach` gives: another name of the same entries.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+DATA: Any = Tensor.data
+READ, WRITTEN = DATA.__get__, DATA.__set__
 
 
 class Detached(TorchFunctionMode):
@@ -32,12 +36,27 @@ class Detached(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Calls an operator, or another in its place."""
-        if func == Tensor.data.__get__:
+        if func == READ:
             self.heard = True
             return args[0].detach()
-        if func == Tensor.data.__set__ and args[0].shape == args[1].shape:
+        if func == WRITTEN and args[0].shape == args[1].shape:
             self.heard = True
             with torch.no_grad():
                 args[0].copy_(args[1])
             return None
         return func(*args, **(kwargs or {}))
+
+
+def reads_data(called: Callable[[], Any]) -> bool:
+    """Whether a forward reads or writes `.data` of a tensor.
+
+    Args:
+        called: calls it on the example.
+
+    Returns:
+        Also where it fails.
+    """
+    detached = Detached()
+    with contextlib.suppress(Exception), detached:
+        called()
+    return detached.heard

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from toroids.discovery.tracing.example import Example
 from toroids.discovery.tracing.frames import Line, line_of
 
 Answers: TypeAlias = Mapping[Line, Sequence[Any]]
@@ -124,19 +123,19 @@ def _unsaved(model: nn.Module) -> Iterator[Tensor]:
                 yield buffer
 
 
-def given_answers(counted: nn.Module, example: Example) -> Answers:
+def given_answers(model: nn.Module, called: Callable[[], Any]) -> Answers:
     """What no data decide of what a forward asks.
 
     Args:
-        counted: called on the tensors of the example, in evaluation mode.
-        example: on which it runs.
+        model: that asks.
+        called: calls it on the example.
 
     Returns:
         The answers, in order, by the place in the code that asks.
     """
-    heard = Given(counted)
+    heard = Given(model)
     with heard:
-        counted.called(example)
+        called()
     return heard.answers
 
 

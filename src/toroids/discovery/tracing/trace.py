@@ -7,6 +7,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from operator import getitem
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from toroids.discovery.tracing.assumed import equal_lengths, guards_of
 from toroids.discovery.tracing.checks import Answered, checks_of
-from toroids.discovery.tracing.detached import Detached
+from toroids.discovery.tracing.detached import Detached, reads_data
 from toroids.discovery.tracing.eager import DRAWS, GRADIENTS, Draws, as_called, heard_gradients
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.given import Answers, Given, given_answers
@@ -225,13 +226,13 @@ def _exported(
         return export()
     except Exception as error:
         failed = error
-    if not counted.found.detached and _reads_data(counted, example):
+    if not counted.found.detached and reads_data(partial(counted.called, example)):
         counted.found.detached = True
         return _exported(counted, example, free)
     if not asks_data(failed):
         raise failed
     with contextlib.suppress(Exception):
-        answers = given_answers(counted, example)
+        answers = given_answers(counted, partial(counted.called, example))
         numbers = any(not isinstance(x, bool) for found in answers.values() for x in found)
         if answers and not (free and numbers):
             counted.found.given = answers
@@ -240,18 +241,11 @@ def _exported(
     if counted.found.present:
         raise failed
     with contextlib.suppress(Exception):
-        counted.found.checks = checks_of(counted, example)
+        counted.found.checks = checks_of(partial(counted.called, example))
         if counted.found.checks is not None:
             return export()
     counted.found.present, counted.found.checks = True, None
     return export()
-
-
-def _reads_data(counted: Counted, example: Example) -> bool:
-    """Whether a forward reads or writes `.data` of a tensor."""
-    with contextlib.suppress(Exception), Detached() as detached:
-        counted.called(example)
-    return detached.heard
 
 
 def _transforms(graph: fx.Graph) -> list[str]:
