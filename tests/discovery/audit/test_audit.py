@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from discovery.function import Function
 from torch import nn
 
 import toroids as td
@@ -140,6 +141,18 @@ def test_what_a_table_of_words_adds_along_inverse_gains_another_table_takes_back
     found = audit(Words(), torch.randint(0, 7, (12, 5)))
     assert found.unexplained == 0
     assert found.linear_redundant > 0
+
+
+def test_complex_numbers_put_in_a_slice_have_slopes():
+    def forward(m, x):
+        waves, kept = torch.fft.rfft(x), torch.fft.rfft(torch.zeros_like(x))
+        kept[..., :3] = waves[..., :3] * torch.view_as_complex(m.weights)  # begins at an odd place
+        return torch.fft.irfft(kept, n=8) * m.first
+
+    parts = {"first": nn.Parameter(torch.ones(())), "weights": nn.Parameter(torch.randn(3, 2))}
+    found = td.audit(Function(forward, **parts), torch.randn(9, 8))
+    # one number times all of them; of the mean of real numbers there is no imaginary part
+    assert (found.rank, found.symmetry_dimension, found.dead, found.unexplained) == (5, 1, 1, 0)
 
 
 def test_no_outputs_are_refused():

@@ -131,7 +131,8 @@ class _Subject:
         """All outputs as one vector."""
         names, point = self.names, self.point
         pieces = torch.split(vector, [point[name].numel() for name in names])
-        moved = {n: piece.view_as(point[n]) for n, piece in zip(names, pieces, strict=True)}
+        # in memory of their own, as complex numbers must not begin at an odd place
+        moved = {n: x.clone().view_as(point[n]) for n, x in zip(names, pieces, strict=True)}
         learned = self.program.parameters - self.program.whole
         others = {n: t for n, t in point.items() if n not in learned}
         found = self.program.run({**others, **moved}, gradients=True, inputs=self.inputs)

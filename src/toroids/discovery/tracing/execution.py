@@ -163,11 +163,22 @@ def _viewed(x: Tensor, shape: Any) -> Tensor:
     return x.view(shape) if isinstance(shape, torch.dtype) else x.reshape(shape)
 
 
+def _put(
+    x: Tensor, source: Tensor, dim: int = 0, start: int | None = None, end: int | None = None,
+    step: int = 1,
+) -> Tensor:  # fmt: skip
+    found = x.clone()
+    found.movedim(dim, 0)[start:end:step] = source.movedim(dim, 0)
+    return found
+
+
 # Operators that give the same by others, with which all slopes are known: an embedding hides those
-# of its padding row, a copy has none, and attention whose mask is learned lies in memory otherwise.
+# of its padding row, a copy has none, attention whose mask is learned lies in memory otherwise, and
+# of complex numbers that are put in a slice PyTorch knows none.
 _WITH_SLOPES: dict[str, Callable[..., Tensor]] = {
     "aten::copy": _copied,
     "aten::embedding": _looked_up,
+    "aten::slice_scatter": _put,
     "aten::view": _viewed,
 }
 
