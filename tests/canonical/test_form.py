@@ -231,14 +231,18 @@ class Farthest(nn.Module):
         return self.last(torch.cat([h, z], 1))
 
 
+@pytest.mark.parametrize("batch_norm", ["keep", "fold"])
 @pytest.mark.parametrize("make", [Gated, Farthest])
-def test_scales_before_norms_are_set_whatever_else_moves_the_norm(make):
+def test_scales_before_norms_are_set_whatever_else_moves_the_norm(make, batch_norm):
     model, inputs = make().double().eval(), torch.randn(6, 3).double()
     group = td.discover(model, inputs)
     start = {n: t + torch.rand_like(t) if t.ndim else t for n, t in model.state_dict().items()}
     moved = group.apply(group.random(torch.Generator().manual_seed(3)), start)
-    alignment = td.align(group, moved, to=start)
-    assert td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-6
+    alignment = td.align(group, moved, to=start, batch_norm=batch_norm)
+    toroid = td.Toroid(group, batch_norm=batch_norm)
+    assert toroid.distance(alignment.reference, alignment.params) < 1e-6
+    before, after = (functional_call(model, dict(p), inputs) for p in (start, alignment.params))
+    assert torch.allclose(after, before)
 
 
 class TwoOrders(nn.Module):

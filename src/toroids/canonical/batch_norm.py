@@ -49,7 +49,7 @@ class Folding:
         spaces = []
         for space in group.spaces:
             own = [fold for fold in self._folds if fold.space is space]
-            spaces.append(_without_norms(space, own) if own else space)
+            spaces.append(_without_norms(space, own) if own else _of_maps(space, self._folds))
         self.group = replace(group, spaces=tuple(spaces))
         self.fixed: dict[str, float] = {}
         for norm in (fold.norm for fold in self._folds):
@@ -102,6 +102,10 @@ def _folds(group: SymmetryGroup) -> list[_Fold]:
     found = [fold for space in group.spaces for n in space.norms if (fold := _fold(space, n))]
     # A norm over several spaces is folded in all of them or in none.
     covered: dict[str, int] = {}
+    cut = {
+        x.tensor for space in group.spaces if _is_whole(space) for x in space.legs if x.positions
+    }
+    found = [f for f in found if cut.isdisjoint((f.norm.weight, f.norm.mean, f.norm.variance))]
     for fold in found:
         units = fold.space.copies * fold.space.size
         covered[fold.norm.variance] = covered.get(fold.norm.variance, 0) + units
@@ -171,4 +175,37 @@ def _without_norms(space: Space, folds: Sequence[_Fold]) -> Space:
         actions=frozenset(actions | (space.actions & {"permute"})),
         generators=tuple(generators),
         norms=tuple(n for n in space.norms if all(n is not fold.norm for fold in folds)),
+    )
+
+
+def _is_whole(space: Space) -> bool:
+    """Whether there is one number for all entries that a space moves."""
+    return space.size * space.copies == 1
+
+
+def _of_maps(space: Space, folds: Sequence[_Fold]) -> Space:
+    """What moves all of a norm at once moves the map before it instead."""
+    if not _is_whole(space):
+        return space
+    columns = np.array([generator.exponents for generator in space.generators]).T
+    powers = dict(zip(space.legs, columns, strict=True))
+    held = {leg.tensor: leg for leg in space.legs}
+    for fold in folds:
+        gain, spread = (held.get(n) for n in (fold.norm.weight, fold.norm.variance))
+        moved = sum(powers[x] * f for x, f in ((gain, 1.0), (spread, -0.5)) if x is not None)
+        for leg in fold.into if gain or spread else ():
+            powers[leg] = powers.get(leg, 0.0) + moved
+    norms = [fold.norm for fold in folds]
+    gone = {name for norm in norms for name in (norm.weight, norm.mean, norm.variance)}
+    left = {leg: power for leg, power in powers.items() if leg.tensor not in gone}
+    rows = np.array([*left.values()]).T
+    even = [generator.action == "flip" for generator in space.generators]
+    return replace(
+        space,
+        legs=tuple(left),
+        generators=tuple(
+            replace(generator, exponents=tuple((row % 2 if flip else row).tolist()))
+            for generator, row, flip in zip(space.generators, rows, even, strict=True)
+        ),
+        norms=tuple(norm for norm in space.norms if norm not in norms),
     )
