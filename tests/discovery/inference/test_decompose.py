@@ -1,15 +1,18 @@
 """Operators without a rule are followed through what they are made of."""
 
+import logging
+
 import pytest
 import torch
 from torch import nn
 
 import toroids as td
+from toroids.discovery.inference import decompose
 from toroids.discovery.inference.decompose import decomposition, has_rule
 from toroids.discovery.rules import RULES
 from toroids.discovery.tracing.example import example_of
 from toroids.discovery.tracing.operators import operator_name
-from toroids.discovery.tracing.trace import trace
+from toroids.discovery.tracing.trace import LOUD, trace
 
 
 class Between(nn.Module):
@@ -69,3 +72,20 @@ def test_lengths_stay_open_inside():
     group = td.discover(Between(lambda h: torch.diff(h, dim=0, prepend=h[:1])), torch.randn(4, 3))
     assert "`x` (any, 3)" in group.notes[0]
     assert [space.size for space in group.spaces] == [6]
+
+
+def test_what_pytorch_says_of_a_decomposition_that_fails_is_not_shown(monkeypatch):
+    log, heard = logging.getLogger(LOUD[0]), []
+
+    def failing(*_, **__):
+        log.error("failed while attempting to run meta")
+        raise RuntimeError
+
+    monkeypatch.setattr(log, "handle", heard.append)
+    monkeypatch.setattr(decompose, "make_fx", failing)
+    (node,) = [
+        n
+        for n in nodes(lambda h: torch.diff(h, dim=0, prepend=h[:1]))
+        if not has_rule(operator_name(n))
+    ]
+    assert decompose.decomposition(node) is None and not heard

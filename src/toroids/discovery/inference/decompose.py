@@ -14,6 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from toroids.discovery.rules import RULES
 from toroids.discovery.tracing.operators import is_in_place, operator_name
+from toroids.discovery.tracing.trace import unlogged
 
 KEY = "decomposition"
 
@@ -105,7 +106,7 @@ def _decomposition(node: fx.Node) -> fx.GraphModule | None:
             return list(result) if isinstance(result, list | tuple) else [result]
 
         try:
-            with mode, torch.no_grad():
+            with mode, torch.no_grad(), unlogged():
                 parts = make_fx(functionalize(run), decomposition_table=_known(len(RULES)))(*values)
         except Exception:  # whatever PyTorch says: then nothing is known of the operator
             continue

@@ -296,27 +296,37 @@ LOUD = ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes"
 
 
 @contextlib.contextmanager
+def unlogged() -> Iterator[None]:
+    """Keeps PyTorch from logging what fails, stack and all, before it is raised."""
+    loud = [log for log in map(logging.getLogger, LOUD) if not log.disabled]
+    for log in loud:
+        log.disabled = True
+    try:
+        yield
+    finally:
+        for log in loud:
+            log.disabled = False
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Traces without warnings of third parties, gradients, or fused attention that hides values."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    # They log what fails, stack and all, before it is raised.
-    loud = [log for log in map(logging.getLogger, LOUD) if not log.disabled]
-    for log in loud:
-        log.disabled = True
     # where in the source every operator was called, nobody asks; older versions always say it
     stacks = getattr(fx.config, "do_not_emit_stack_traces", False)
     fx.config.do_not_emit_stack_traces = True
     try:
         # of what cannot be traced, torch prints the graph so far
-        with warnings.catch_warnings(), torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            unlogged(), warnings.catch_warnings(), torch.no_grad(),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):  # fmt: skip
             warnings.simplefilter("ignore")
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         fx.config.do_not_emit_stack_traces = stacks
-        for log in loud:
-            log.disabled = False
 
 
 VIEWS = (
