@@ -9,7 +9,7 @@ import sympy
 import torch
 
 from toroids.discovery.axes.values import OpenFloat, OpenInt
-from toroids.discovery.tracing.assumed import evaluated
+from toroids.discovery.tracing.assumed import evaluated, fails
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.program import Program
 
@@ -96,8 +96,13 @@ def _number(x: Any, expression: sympy.Expr, number: sympy.Basic) -> Any:
 def holds_at(program: Program, axis: Axis, size: int) -> bool:
     """Whether the guards of a trace on one length alone hold where it is this one."""
     length = program.lengths[axis]
-    own = [guard for guard in program.guards if guard.free_symbols == {length}]
-    return all(evaluated(g, {length: sympy.Integer(size)}) != sympy.false for g in own)
+    return not any(fails(guard, {length: size}) for guard in _alone(program.guards, length))
+
+
+@cache
+def _alone(guards: tuple[sympy.Basic, ...], length: sympy.Expr) -> list[sympy.Basic]:
+    """The guards on one length alone."""
+    return [guard for guard in guards if guard.free_symbols == {length}]
 
 
 def relates(program: Program, example: Example) -> bool:
@@ -108,7 +113,7 @@ def relates(program: Program, example: Example) -> bool:
         if length.is_Symbol and numbers.setdefault(length, size) != size:
             return False
     several = [guard for guard in program.guards if len(guard.free_symbols) > 1]
-    return all(evaluated(guard, numbers) != sympy.false for guard in several)
+    return not any(fails(guard, numbers) for guard in several)
 
 
 def _allows(program: Program, numbers: Mapping[sympy.Symbol, sympy.Integer]) -> bool:
@@ -117,7 +122,7 @@ def _allows(program: Program, numbers: Mapping[sympy.Symbol, sympy.Integer]) -> 
         least, most = program.ranges.get(str(symbol), (1, None))
         if number < least or (most is not None and number > most):
             return False
-    return all(evaluated(guard, numbers) != sympy.false for guard in program.guards)
+    return not any(fails(guard, numbers) for guard in program.guards)
 
 
 def other_sizes(program: Program) -> dict[Axis, int]:
