@@ -16,7 +16,7 @@ have none wait for the others. Where phases turn what heads hold, keys tell the 
 then queries the heads.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import TypeAlias
 
 from toroids.align.block import (
@@ -54,11 +54,22 @@ def greedy(problem: Problem) -> Found:
     return Found(position.element, 1, done, "greedy")
 
 
-def walked(problem: Problem) -> tuple[Position, bool]:
-    """Where greedy alignment leads, and whether it got to its end."""
+def walked(
+    problem: Problem, position: Position | None = None, held: Set[str] = frozenset()
+) -> tuple[Position, bool]:
+    """Where greedy alignment leads.
+
+    Args:
+        problem: the two networks.
+        position: where to begin; it is moved. At the start when None.
+        held: names of spaces that are taken to be right, and left.
+
+    Returns:
+        The network that has moved, and whether the walk got to its end.
+    """
     group, effort = problem.group, problem.effort
-    position = problem.position()
-    all_blocks = blocks(group)
+    position = problem.position() if position is None else position
+    all_blocks = [block for block in blocks(group) if block.space.name not in held]
     moving = {s.name for block in all_blocks for s in block.spaces}
     known = {space.name for space in group.spaces} - moving
     meets = _meetings(group, all_blocks)

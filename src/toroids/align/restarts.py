@@ -1,7 +1,9 @@
 """Restarts: what is left of a time budget is spent on improving what a method found.
 
-From the best so far a random share of the units of some random spaces is shuffled, descent follows,
-and what is better is kept (iterated local search). Its results are never worse than its start.
+First the signs of whole tensors are tried (`whole_signs`). Then, from the best so far, a random
+share of the units of some random spaces is shuffled and flipped, or turned at random, descent
+follows, and what is better is kept (iterated local search). Its results are never worse than its
+start.
 
 Without a budget there are none, but where every tensor of the two networks has the same length: so
 it is with a moved copy, and with hardly anything else, so that some are worth their time.
@@ -15,9 +17,11 @@ from toroids.align.block import Block, blocks
 from toroids.align.descent import descend, is_copy, smallest_gain
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
+from toroids.align.whole_signs import best_whole_signs
 from toroids.params import inner_product, rounding_of
-from toroids.symmetry.choice import identity_permutation
+from toroids.symmetry.choice import identity_permutation, random_choice
 from toroids.symmetry.element import SpaceElement
+from toroids.symmetry.space import Space
 
 # Shares of the units of a space that are shuffled, drawn at random.
 SHARES = (0.1, 0.3, 1.0)
@@ -37,10 +41,11 @@ def restarts(problem: Problem, found: Found) -> Found:
     Returns:
         The best answer.
     """
-    limited = math.isfinite(problem.effort.deadline)
-    if not limited and not _may_be_copy(problem):
+    limited, copy = math.isfinite(problem.effort.deadline), _may_be_copy(problem)
+    if not limited and not copy:
         return found
-    movable = [block for block in blocks(problem.group) if "permute" in block.space.actions]
+    # of networks trained apart a stream that is turned at random does not come back to any good
+    movable = [x for x in blocks(problem.group) if copy or not x.space.of("rotate")]
     reference, least = problem.reference, smallest_gain(problem)
     best = problem.position(found.element)
     reached = best.similarity(reference)
@@ -50,9 +55,11 @@ def restarts(problem: Problem, found: Found) -> Found:
             break
         count += 1
         problem.effort.tell(f"restart {count}", 0, 0)
-        position = problem.position(best.element)
-        _disturb(movable, position, problem.effort.generator)
-        descend(problem, position)
+        position = best_whole_signs(problem, RESTARTS) if count == 1 else None
+        if position is None:
+            position = problem.position(best.element)
+            _disturb(movable, position, problem.effort.generator)
+            descend(problem, position)
         similarity = position.similarity(reference)
         if similarity > reached + least:
             best, reached = position, similarity
@@ -72,17 +79,30 @@ def _may_be_copy(problem: Problem) -> bool:
 
 
 def _disturb(movable: list[Block], position: Position, generator: torch.Generator) -> None:
-    """Shuffles units of at least one block."""
+    """Shuffles, flips and turns units of at least one block."""
     picked = torch.rand(len(movable), generator=generator) < 1 / min(len(movable), 3)
     picked[int(torch.randint(len(movable), (1,), generator=generator))] = True
     share = SHARES[int(torch.randint(len(SHARES), (1,), generator=generator))]
     for block, chosen in zip(movable, picked.tolist(), strict=True):
         for space in block.spaces if chosen else ():
-            if "permute" not in space.actions:
-                continue
-            permutation = identity_permutation(space)
-            for copy in permutation:
-                some = torch.rand(space.size, generator=generator) < share
-                among = some.nonzero()[:, 0]
-                copy[among] = among[torch.randperm(len(among), generator=generator)]
-            position.move(space, SpaceElement(permutation))
+            position.move(space, _random_choice(space, share, generator))
+
+
+def _random_choice(space: Space, share: float, generator: torch.Generator) -> SpaceElement:
+    """What keeps the canonical form, at random, on about a share of the units of a space."""
+    drawn = random_choice(space, generator)
+    some = torch.rand(drawn.permutation.shape, generator=generator) < share
+    permutation = identity_permutation(space)
+    if "permute" in space.actions and space.matrix is None:
+        for copy, chosen in zip(permutation, some, strict=True):
+            among = chosen.nonzero()[:, 0]
+            copy[among] = among[torch.randperm(len(among), generator=generator)]
+    signs = None if space.of("rotate") else drawn.signs  # of gains, which are one
+    return SpaceElement(
+        permutation,
+        signs=None if signs is None else torch.where(some, signs, 1.0),
+        mix=torch.linalg.qr(drawn.mix)[0]
+        if drawn.mix is not None and space.of("mix")
+        else drawn.mix,
+        phases=None if drawn.phases is None else torch.where(some, drawn.phases, 0.0),
+    )

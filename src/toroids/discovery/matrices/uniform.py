@@ -1,7 +1,9 @@
 """What spaces do to tensors where all their units scale alike, or flip.
 
 Matrices and phases hold such scales and signs as well: -1 is a phase, and c times the unit matrix a
-matrix. So what a single unit for whole tensors says is compared with the finished spaces.
+matrix. So what a single unit for whole tensors says is compared with the finished spaces. Of the
+signs that say the same beside those, the ones are taken that leave the gains of streams that rotate
+as they are: their canonical form, in which matrices are known, has gains of one.
 """
 
 import math
@@ -15,6 +17,8 @@ from toroids.discovery.inference.exponents import Vector, complement, fraction
 from toroids.symmetry.space import Action, Generator, Leg, Space
 
 Shapes = Mapping[str, tuple[int, ...]]
+# By tensor, axis and number of axes, the positions along these.
+Places = dict[tuple[str, int, int], frozenset[int]]
 HOLDING: Mapping[Action, tuple[Action, ...]] = {
     "rescale": ("rescale", "mix"), "flip": ("flip", "mix", "rotate", "phase"),
 }  # fmt: skip
@@ -59,11 +63,62 @@ def without_uniform(
         ]
         for at in complement([vector for _, _, vector in own], known, modulo_two=even):
             kept[own[at][0]].append(own[at][1])
-    return [
+    left = [
         replace(s, generators=tuple(held), actions=frozenset(g.action for g in held))
         for s in wholes
         if (held := kept[s.name])
     ]
+    return [part for space in left for part in _off_gains(space, spaces, shapes)]
+
+
+def _off_gains(whole: Space, spaces: Sequence[Space], shapes: Shapes) -> list[Space]:
+    """The same, with a sign that leaves the gains of streams that rotate as they are."""
+    moved = before = _flipped(whole, whole.of("flip"), shapes)
+    for space in spaces:
+        for gain in dict.fromkeys(gain for gain in space.gains if gain is not None):
+            name = space.legs[gain].tensor
+            flip = next((g for g in space.of("flip") if g.exponents[gain]), None)
+            if flip is not None and any(tensor == name for tensor, _, _ in moved):
+                moved = _both(moved, _flipped(space, (flip,), shapes))
+    if moved == before:
+        return [whole]
+    known = {leg.tensor: leg for space in (whole, *spaces) for leg in space.legs}
+    legs = []
+    for (name, axis, span), places in moved.items():
+        length = math.prod(shapes[name][axis : axis + span])
+        positions = tuple(sorted(places)) if len(places) < length else None
+        legs.append(replace(known[name], axis=axis, role="write", span=span, positions=positions))
+    sign = Generator("flip", (1.0,) * len(legs))
+    turning = replace(
+        whole, name=f"{whole.name}:sign", legs=tuple(legs), generators=(sign,),
+        actions=frozenset({"flip"}), norms=(),
+    )  # fmt: skip
+    scales = whole.of("rescale")
+    if not scales:
+        return [replace(turning, name=whole.name)]
+    return [replace(whole, generators=scales, actions=frozenset({"rescale"})), turning]
+
+
+def _flipped(space: Space, flips: Sequence[Generator], shapes: Shapes) -> Places:
+    """Where the signs of tensors change when all units of a space flip."""
+    found: Places = {}
+    for flip in flips:
+        for leg, power in zip(space.legs, flip.exponents, strict=True):
+            if power:
+                shape = shapes[leg.tensor]
+                places = frozenset(leg.places(shape))
+                place = (leg.tensor, leg.axis, leg.span)
+                if len(places) == math.prod(shape[leg.axis : leg.axis + leg.span]):
+                    place, places = (leg.tensor, 0, len(shape)), frozenset(range(math.prod(shape)))
+                found = _both(found, {place: places})
+    return found
+
+
+def _both(one: Places, other: Places) -> Places:
+    """Where signs change when two change theirs."""
+    places = {**one, **other}
+    both = {at: one.get(at, frozenset()) ^ other.get(at, frozenset()) for at in places}
+    return {at: left for at, left in both.items() if left}
 
 
 class _Entries:
