@@ -41,7 +41,23 @@ class Constant(nn.Module):
         return self.c(self.b(x))
 
 
+class NonLocal(nn.Module):
+    """A linear stream, which values write and read, and products that share their scales."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.a, self.v = nn.Linear(4, size), nn.Linear(size, size)
+        self.q, self.k = nn.Linear(size, 2), nn.Linear(size, 2)
+        self.gain = nn.Parameter(torch.ones(1))
+        self.c = nn.Linear(size, 3)
+
+    def forward(self, x):
+        x = self.a(x)
+        return self.c(x + self.gain * (self.q(x) @ self.k(x).mT @ self.v(x)))
+
+
 KINDS = {
+    "non-local": lambda: NonLocal(4),
     "constant": Constant,
     "relu": lambda: Stream(6, nn.ReLU(), nn.Identity()),
     "relu, no bias, low rank": lambda: Stream(8, nn.ReLU(), nn.Identity(), bias=False),
@@ -110,3 +126,12 @@ def test_signs_are_told_one_after_another():
     model = KINDS["tanh"]().double()
     plan = Plan(td.discover(model, torch.randn(2, 4).double()), bias=True)
     assert [len(steps) for steps in plan.signs] == [1, 1]
+
+
+def test_matrices_that_stay_are_no_reason_to_run_away():
+    torch.manual_seed(0)
+    model = NonLocal(6).double()
+    group = td.discover(model, torch.randn(7, 4).double())
+    canonical = td.canonicalize(group, model.state_dict())
+    assert any("its matrices are left as they are" in note for note in canonical.notes)
+    assert changes(td.canonicalize(group, canonical), dict(canonical)) < 1e-9

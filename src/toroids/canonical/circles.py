@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from toroids.canonical.least_norm import LeastNorm, scale
-from toroids.canonical.mix import carried_twice, sides
+from toroids.canonical.mix import carried_twice, is_left, sides
 from toroids.canonical.newton import Point, minimise
 from toroids.canonical.plan import Mix, Pivot, Plan, Scale
 from toroids.canonical.spheres import Spheres
@@ -58,7 +58,9 @@ class Circle:
     def _look(self, params: Params) -> None:
         self._least = LeastNorm(self._group, params)
         rest = Plan(self._least.rest, self._bias)
-        self._steps = [*(step for circle in rest.scales for step in circle), *self._others]
+        steps = [*(step for circle in rest.scales for step in circle), *self._others]
+        # matrices that stay are no coordinates: along them the norm may fall for ever
+        self._steps = [x for x in steps if not (isinstance(x, Mix) and is_left(x.space, params))]
         self._mixes = [step.space for step in self._steps if isinstance(step, Mix)]
         self.notes = [*self._least.notes, *rest.notes]
 

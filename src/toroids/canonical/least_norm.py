@@ -16,6 +16,7 @@ from torch import Tensor
 
 from toroids.canonical.degenerate import listed
 from toroids.canonical.exponents import Matrix
+from toroids.canonical.mix import carried_twice
 from toroids.canonical.newton import minimise
 from toroids.canonical.squares import LogScales, Mover, Squares, SumOfSquares
 from toroids.canonical.steps import element
@@ -58,10 +59,12 @@ class LeastNorm:
         # the gains of a space that rotates stay one, or its matrices would not be orthogonal
         self.spaces = [s for s in group.spaces if s.of("rescale") and not s.of("rotate")]
         self._movers: dict[str, list[Mover]] = {}
+        # which matrices do not look at, though they move them
+        twice = {n for s in group.spaces if s.of("mix") for n in carried_twice(s)}
         for number, space in enumerate(self.spaces):
             powers = zip(*(g.exponents for g in space.of("rescale")), strict=True)
             for leg, row in zip(space.legs, powers, strict=True):
-                if any(row) and leg.tensor in group.parameters:
+                if any(row) and leg.tensor in group.parameters and leg.tensor not in twice:
                     mover = Mover(number, leg, row)
                     self._movers.setdefault(leg.tensor, []).append(mover)
         self._counted: dict[str, set[int]] = {}

@@ -239,7 +239,18 @@ class Plan:
                     if legs:
                         other = [replace(x, legs=legs) if x is step else x for x in steps]
                         return self._unwound(other, told | {step.space.name})
-        return circles
+        return [self._climbing(circle) if len(circle) > 1 else circle for circle in circles]
+
+    def _climbing(self, circle: Sequence[Sign]) -> list[Sign]:
+        """Steps that depend on each other look at all that they move: each raises one sum."""
+        # a step that looked at a part could lower what another has raised, for ever
+        twice = {name for step in circle for name in carried_twice(step.space)}
+        out = twice | self.group.buffers | set(self.group.tied)
+        looking = (
+            replace(step, legs=tuple(leg for leg in step.moves if leg.tensor not in out))
+            for step in circle
+        )
+        return [step for step in looking if step.legs]
 
     def _alone(self, step: MixSigns, others: Sequence[Sign]) -> tuple[Leg, ...]:
         """The legs of a space that only it moves; those that write it, or else the others."""
