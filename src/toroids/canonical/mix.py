@@ -10,7 +10,8 @@ sorted by singular value. With A^T = Q R and B^T = P T, the decomposition of R T
 small as the space, gives U^T Q^T without the product, and M = S^(-1/2) V^T T.
 
 Where there is one side only, beside tensors that carry the space twice, as W in x^T A^T W A y, its
-units become orthonormal, A A^T = 1: the rest, a rotation, is for alignment to find.
+units become orthonormal, A A^T = 1: the rest, a rotation, is for alignment to find. Directions that
+A does not have nobody sees, and A A^T becomes the projection on the others.
 """
 
 from collections.abc import MutableMapping
@@ -27,8 +28,8 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
     """Brings both sides of one space to the balanced gauge, replacing tensors in `params`.
 
     Directions that the product does not have become zero on both sides. Where a tensor carries
-    the space twice, as a linear recurrence does, it follows, and the rank must be full: else all
-    is left as it is (`is_left`).
+    the space twice it follows. If it also writes what it reads, as a linear recurrence does, the
+    rank must be full: else all is left as it is (`is_left`).
 
     Args:
         space: one on which matrices act.
@@ -62,7 +63,7 @@ def _moves(
     """How far two sides are from their goal, and the matrices that take each of them there."""
     twice = bool(carried_twice(space))
     if a is None or b is None:
-        return _orthonormal(a, b) if twice else None
+        return _orthonormal(a, b, _is_closed(space, read=a is None)) if twice else None
     r, t = (torch.linalg.qr(x.detach().transpose(1, 2), mode="r")[1] for x in (a, b))
     grams = r.transpose(1, 2) @ r, t.transpose(1, 2) @ t
     sizes = [torch.linalg.matrix_norm(gram) for gram in grams]
@@ -72,7 +73,9 @@ def _moves(
     u, s, vh = torch.linalg.svd(r @ t.transpose(1, 2), full_matrices=False)
     present = _present(s, space.size)
     if twice and not (len(s[0]) == space.size and bool(present.all())):
-        return None
+        if _is_closed(space, read=False):
+            return _orthonormal(a, None, closed=True)
+        return _orthonormal(None, b, closed=True) if _is_closed(space, read=True) else None
     roots = torch.where(present, s, 1.0).rsqrt() * present
     moves = (
         _padded(roots[:, :, None] * (vh @ t), space.size),
@@ -84,17 +87,28 @@ def _moves(
 
 
 def _orthonormal(
-    a: Tensor | None, b: Tensor | None
+    a: Tensor | None, b: Tensor | None, closed: bool
 ) -> tuple[float, tuple[Tensor, Tensor]] | None:  # fmt: skip
     """Makes the units of the only side orthonormal, turning them as little as can be."""
     side = a if b is None else b
     if side is None:
         return None
     u, s, _ = torch.linalg.svd(side.detach(), full_matrices=False)
-    if s.shape[1] < u.shape[1] or not bool(_present(s, u.shape[1]).all()):
+    present = _present(s, u.shape[1])
+    if not closed and (s.shape[1] < u.shape[1] or not bool(present.all())):
         return None
-    root, inverse = ((u * s[:, None] ** power) @ u.transpose(1, 2) for power in (1, -1))
-    return float((s - 1).abs().max()), (inverse, root) if b is None else (root, inverse)
+    sizes = torch.where(present, s, 1.0)
+    root, inverse = (
+        (u * (present * sizes**power)[:, None]) @ u.transpose(1, 2) for power in (1, -1)
+    )
+    return float((sizes - 1).abs().max()), (inverse, root) if b is None else (root, inverse)
+
+
+def _is_closed(space: Space, read: bool) -> bool:
+    """Whether what carries a space twice is only met by its one side: what writes, or reads, it."""
+    twice, power = carried_twice(space), 1 if read else -1
+    powers = zip(space.legs, space.of("mix")[0].exponents, strict=True)
+    return all(e == power for leg, e in powers if leg.tensor in twice)
 
 
 def _present(values: Tensor, size: int) -> Tensor:
