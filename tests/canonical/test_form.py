@@ -287,6 +287,25 @@ def test_folding_keeps_the_function_where_gains_are_negative(activation, behind)
     assert [note.startswith("not folded: `2`") for note in canonical.notes] == [True] * stays
 
 
+def test_folding_moves_what_groups_around_the_units_do_to_a_norm():
+    layers = nn.Conv1d(2, 2, 1), nn.Conv1d(2, 6, 1, groups=2, bias=False), nn.BatchNorm1d(6)
+    model = nn.Sequential(*layers, nn.ReLU(), nn.Conv1d(6, 2, 1)).double().eval()
+    inputs = torch.randn(2, 2, 4).double()
+    group = td.discover(model, inputs)
+    params = {n: torch.rand_like(t) + 0.5 if t.ndim else t for n, t in model.state_dict().items()}
+    once = td.canonicalize(group, params, batch_norm="fold")
+    assert torch.equal(once["2.weight"], torch.ones(6).double())
+    folded = td.Toroid(group, batch_norm="fold").group
+    moved = folded.apply(folded.random(torch.Generator().manual_seed(0)), once)
+    for other in (moved, td.canonicalize(group, once, batch_norm="fold")):
+        before, after = (functional_call(model, dict(p), inputs) for p in (params, other))
+        assert torch.allclose(after, before)
+    again = td.canonicalize(group, moved, batch_norm="fold")
+    alignment = td.align(group, again, to=once, batch_norm="fold")
+    toroid = td.Toroid(group, batch_norm="fold")
+    assert toroid.distance(alignment.reference, alignment.params) < 1e-9
+
+
 def test_rows_whose_direction_scales_their_columns_too_are_left_and_reported():
     legs = tuple(
         td.symmetry.Leg(*leg)

@@ -48,8 +48,11 @@ class Folding:
         self._folds = _folds(group)
         spaces = []
         for space in group.spaces:
-            own = [fold for fold in self._folds if fold.space is space]
-            spaces.append(_without_norms(space, own) if own else _of_maps(space, self._folds))
+            own = [fold for fold in self._folds if _meets(space, fold.norm)]
+            if _is_whole(space) and all(fold.space is not space for fold in own):
+                spaces.append(_of_maps(space, self._folds))
+            else:
+                spaces.append(_without_norms(space, own) if own else space)
         self.group = replace(group, spaces=tuple(spaces))
         self.fixed: dict[str, float] = {}
         for norm in (fold.norm for fold in self._folds):
@@ -100,6 +103,7 @@ def folding(group: SymmetryGroup, batch_norm: str) -> Folding | None:
 
 def _folds(group: SymmetryGroup) -> list[_Fold]:
     found = [fold for space in group.spaces for n in space.norms if (fold := _fold(space, n))]
+    found = [f for f in found if all(_follows(space, f) for space in group.spaces)]
     # A norm over several spaces is folded in all of them or in none.
     covered: dict[str, int] = {}
     cut = {
@@ -110,6 +114,21 @@ def _folds(group: SymmetryGroup) -> list[_Fold]:
         units = fold.space.copies * fold.space.size
         covered[fold.norm.variance] = covered.get(fold.norm.variance, 0) + units
     return [f for f in found if covered[f.norm.variance] == group.shapes[f.norm.variance][0]]
+
+
+def _meets(space: Space, norm: Norm) -> bool:
+    """Whether scales of a space, or signs, move what folding makes constant."""
+    held = {norm.weight, norm.mean, norm.variance}
+    generators = [g for g in space.generators if g.action in ("rescale", "flip")]
+    powers = ([g.exponents[n] for g in generators] for n in range(len(space.legs)))
+    return any(leg.tensor in held and any(p) for leg, p in zip(space.legs, powers, strict=True))
+
+
+def _follows(space: Space, fold: _Fold) -> bool:
+    """Whether the map before a norm can take what a space, as one around, does to the norm."""
+    places = {(leg.tensor, leg.axis, leg.span) for leg in space.legs}
+    inside = all((leg.tensor, leg.axis, leg.span) in places for leg in fold.into)
+    return space is fold.space or _is_whole(space) or inside or not _meets(space, fold.norm)
 
 
 def _fold(space: Space, norm: Norm) -> _Fold | None:
@@ -150,22 +169,26 @@ def _fold(space: Space, norm: Norm) -> _Fold | None:
 
 def _without_norms(space: Space, folds: Sequence[_Fold]) -> Space:
     """Moves the exponents of the norms' weights to the maps before them."""
-    legs = {(leg.tensor, leg.axis, leg.positions): i for i, leg in enumerate(space.legs)}
+    numbers: dict[tuple[str, int, int], list[int]] = {}
+    for number, leg in enumerate(space.legs):
+        numbers.setdefault((leg.tensor, leg.axis, leg.span), []).append(number)
     generators: list[Generator] = []
     for action in ("rescale", "flip", "shift"):
         rows: list[tuple[float, ...]] = []
         for generator in space.of(action):
             powers = list(generator.exponents)
             for fold in folds if action != "shift" else ():
-                place = (fold.at.axis, fold.at.positions)
-                gain = generator.exponents[legs[fold.norm.weight, *place]]
-                spread = generator.exponents[legs[fold.norm.variance, *place]]
+                norm, at = fold.norm, (fold.at.axis, fold.at.span)
+                gain = generator.exponents[numbers[norm.weight, *at][0]]
+                spread = generator.exponents[numbers[norm.variance, *at][0]]
                 for leg in fold.into:
-                    powers[space.legs.index(leg)] += gain - spread / 2
-                    if action == "flip":
-                        powers[space.legs.index(leg)] %= 2
-                for name in (fold.norm.weight, fold.norm.mean, fold.norm.variance):
-                    powers[legs[name, *place]] = 0.0
+                    for number in numbers.get((leg.tensor, leg.axis, leg.span), ()):
+                        powers[number] += gain - spread / 2
+                        if action == "flip":
+                            powers[number] %= 2
+                for name in (norm.weight, norm.mean, norm.variance):
+                    for number in numbers[name, *at]:
+                        powers[number] = 0.0
             rows.append(tuple(powers))
         taken = {row: g.absorbed for row, g in zip(rows, space.of(action), strict=True)}
         generators += [Generator(action, r, taken[r]) for r in basis(rows, action == "flip")]
@@ -174,7 +197,7 @@ def _without_norms(space: Space, folds: Sequence[_Fold]) -> Space:
         space,
         actions=frozenset(actions | (space.actions & {"permute"})),
         generators=tuple(generators),
-        norms=tuple(n for n in space.norms if all(n is not fold.norm for fold in folds)),
+        norms=tuple(n for n in space.norms if all(n != fold.norm for fold in folds)),
     )
 
 

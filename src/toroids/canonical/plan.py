@@ -239,18 +239,35 @@ class Plan:
                     if legs:
                         other = [replace(x, legs=legs) if x is step else x for x in steps]
                         return self._unwound(other, told | {step.space.name})
-        return [self._climbing(circle) if len(circle) > 1 else circle for circle in circles]
+        return [
+            self._climbing(circle, [x for later in circles[at + 1 :] for x in later])
+            for at, circle in enumerate(circles)
+        ]
 
-    def _climbing(self, circle: Sequence[Sign]) -> list[Sign]:
-        """Steps that depend on each other look at all that they move: each raises one sum."""
-        # a step that looked at a part could lower what another has raised, for ever
+    def _climbing(self, circle: list[Sign], later: Sequence[Sign]) -> list[Sign]:
+        """Steps that depend on each other look at all that they move: each raises one sum.
+
+        One that looked at a part could lower what another has raised, for ever.
+
+        Args:
+            circle: of steps, or a single one, which stays as it is.
+            later: steps that are taken after these.
+
+        Returns:
+            The steps, on weights that no later one moves.
+        """
+        if len(circle) == 1:
+            return circle
         twice = {name for step in circle for name in carried_twice(step.space)}
         out = twice | self.group.buffers | set(self.group.tied)
-        looking = (
-            replace(step, legs=tuple(leg for leg in step.moves if leg.tensor not in out))
+        moved = [leg for step in later for leg in step.moves]
+        counted = [
+            tuple(leg for leg in step.moves if leg.tensor not in out and not _meet([leg], moved))
             for step in circle
-        )
-        return [step for step in looking if step.legs]
+        ]
+        # what is left without any looks where it did
+        pairs = zip(circle, counted, strict=True)
+        return [replace(step, legs=legs) if legs else step for step, legs in pairs]
 
     def _alone(self, step: MixSigns, others: Sequence[Sign]) -> tuple[Leg, ...]:
         """The legs of a space that only it moves; those that write it, or else the others."""
