@@ -109,3 +109,23 @@ def test_the_toroid_refuses_it(params):
     balanced = td.canonicalize(group, params, gauge="balanced")
     with pytest.raises(td.errors.ParamsError, match="expected 1"):
         td.Toroid(group).distance(balanced, balanced)
+
+
+def test_one_tensor_may_have_more_legs_than_an_integer_has_bits():
+    count = 70
+    scale = (td.symmetry.Generator("rescale", (1.0, -1.0)),)
+    spaces = tuple(
+        td.symmetry.Space(
+            f"unit{n}", 1, 1, frozenset({"rescale"}),
+            (
+                td.symmetry.Leg("into", 0, "write", "into", positions=(n,)),
+                td.symmetry.Leg("out", 0, "read", "out", positions=(n,)),
+            ), scale,
+        )
+        for n in range(count)
+    )  # fmt: skip
+    group = td.SymmetryGroup(spaces=spaces, shapes={"into": (count, 2), "out": (count, 3)})
+    params = {n: torch.randn(shape, dtype=torch.float64) for n, shape in group.shapes.items()}
+    balanced = td.canonicalize(group, params, "balanced")
+    sizes = [balanced[name].norm(dim=1) for name in ("into", "out")]
+    torch.testing.assert_close(*sizes)

@@ -69,6 +69,7 @@ class LeastNorm:
                     self._movers.setdefault(leg.tensor, []).append(mover)
         self._counted: dict[str, set[int]] = {}
         squares = self._squares(params)
+        self._kinds = {name: _kinds(square) for name, square in squares.items()}
         self._count(squares)
         self.rest = replace(
             group, spaces=tuple(self._rest(space) for space in group.spaces), output=Output()
@@ -101,9 +102,7 @@ class LeastNorm:
     def shares(self, params: Params) -> dict[str, Tensor]:
         """Ones for weights that count, zeros for others, to broadcast over what scales move."""
         squares = self._squares(params)
-        return {
-            name: self._mask(name, square).to(torch.float64) for name, square in squares.items()
-        }
+        return {name: self._mask(name).to(torch.float64) for name, square in squares.items()}
 
     def _squares(self, params: Params) -> dict[str, Squares]:
         found = {}
@@ -124,16 +123,16 @@ class LeastNorm:
         classes: list[tuple[str, int]] = []
         rows: list[Matrix] = []
         for name, square in squares.items():
-            codes = _codes(square)
-            for code in set(codes.flatten().tolist()):
-                if not bool((square.values * (codes == code)).any()):
+            kinds, codes = self._kinds[name]
+            for kind, code in enumerate(codes):
+                if not bool((square.values * (kinds == kind)).any()):
                     continue
                 row = np.zeros(starts[-1])
                 for number, mover in enumerate(square.movers):
-                    if int(code) >> number & 1:
+                    if code >> number & 1:
                         first = starts[mover.space]
                         row[first : first + len(mover.exponents)] += mover.exponents
-                classes.append((name, int(code)))
+                classes.append((name, code))
                 rows.append(row)
         bounded = _bounded(np.array(rows)) if rows else []
         for (name, code), counts in zip(classes, bounded, strict=True):
@@ -143,19 +142,17 @@ class LeastNorm:
     def _only_counted(self, squares: dict[str, Squares]) -> list[Squares]:
         kept = []
         for name in self._counted:
-            square, mask = squares[name], self._mask(name, squares[name])
+            square, mask = squares[name], self._mask(name)
             kept.append(
                 square if bool(mask.all()) else replace(square, values=square.values * mask)
             )
         return kept
 
-    def _mask(self, name: str, square: Squares) -> Tensor:
+    def _mask(self, name: str) -> Tensor:
         """Which entries of a tensor count."""
-        codes = _codes(square)
-        mask = torch.zeros_like(codes, dtype=torch.bool)
-        for code in self._counted.get(name, ()):
-            mask |= codes == code
-        return mask
+        kinds, codes = self._kinds[name]
+        counted = self._counted.get(name, ())
+        return torch.tensor([code in counted for code in codes], device=kinds.device)[kinds]
 
     def _rows(self, space: Space) -> list[tuple[float, ...]]:
         """The exponents, in the generators of one space, of its legs whose norm counts."""
@@ -251,17 +248,24 @@ def _change(old: Tensor, new: Tensor) -> float:
     return float(((new.detach() - old).abs() / size).max()) if old.numel() else 0.0
 
 
-def _codes(square: Squares) -> Tensor:
-    """Says by one bit per leg, to broadcast over the entries, which legs move an entry."""
-    codes = torch.zeros((1,) * square.values.ndim, dtype=torch.long, device=square.values.device)
+def _kinds(square: Squares) -> tuple[Tensor, list[int]]:
+    """Numbers the kinds of entries, those that the same legs move.
+
+    Returns:
+        The kinds, to broadcast over the entries, and for each by one bit per leg which move it.
+    """
+    values = square.values
+    kinds = torch.zeros((1,) * values.ndim, dtype=torch.long, device=values.device)
+    codes = [0]
     for number, mover in enumerate(square.movers):
-        positions = mover.leg.positions
-        bit = torch.full((1,) * square.values.ndim, 1 << number, device=codes.device)
-        if positions is not None:
-            ones = torch.full((len(positions),), 1 << number, device=codes.device)
-            bit = along(ones, square.values, mover.leg, 0)
-        codes = codes + bit
-    return codes
+        if mover.leg.positions is None:
+            codes = [code | 1 << number for code in codes]
+            continue
+        ones = torch.ones(len(mover.leg.positions), dtype=torch.long, device=values.device)
+        moved = along(ones, values, mover.leg, 0)
+        found, kinds = torch.unique(2 * kinds + moved, return_inverse=True)
+        codes = [codes[kind // 2] | kind % 2 << number for kind in found.tolist()]
+    return kinds, codes
 
 
 def _bounded(rows: Matrix) -> list[bool]:
