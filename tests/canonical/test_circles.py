@@ -56,8 +56,24 @@ class NonLocal(nn.Module):
         return self.c(x + self.gain * (self.q(x) @ self.k(x).mT @ self.v(x)))
 
 
+class LinearCell(nn.Module):
+    """What it writes and reads has fewer directions than units; three steps reach the others."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.into, self.again = nn.Linear(4, size), nn.Linear(size, size)
+        self.out = nn.Linear(size, 2)
+
+    def forward(self, x):
+        h = self.into(x)
+        for _ in range(5):
+            h = 0.5 * h + self.into(x) + self.again(h)
+        return self.out(h)
+
+
 KINDS = {
     "non-local": lambda: NonLocal(4),
+    "linear cell": lambda: LinearCell(5),
     "constant": Constant,
     "relu": lambda: Stream(6, nn.ReLU(), nn.Identity()),
     "relu, no bias, low rank": lambda: Stream(8, nn.ReLU(), nn.Identity(), bias=False),
@@ -128,10 +144,25 @@ def test_signs_are_told_one_after_another():
     assert [len(steps) for steps in plan.signs] == [1, 1]
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_copies_come_back_though_the_sides_of_a_stream_lack_directions(seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = NonLocal(6).double()
+    group = td.discover(model, torch.randn(7, 4).double())
+    params = {
+        name: torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+        for name, tensor in model.state_dict().items()
+    }
+    alignment = td.align(group, group.apply(group.random(generator), params), to=params)
+    assert td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-6
+
+
 def test_matrices_that_stay_are_no_reason_to_run_away():
     torch.manual_seed(0)
     model = NonLocal(6).double()
     group = td.discover(model, torch.randn(7, 4).double())
-    canonical = td.canonicalize(group, model.state_dict())
+    params = dict(model.state_dict())
+    params["v.weight"] = torch.zeros(6, 6).double()  # which makes nothing of what is written
+    canonical = td.canonicalize(group, params)
     assert any("its matrices are left as they are" in note for note in canonical.notes)
     assert changes(td.canonicalize(group, canonical), dict(canonical)) < 1e-9

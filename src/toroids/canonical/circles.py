@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from toroids.canonical.least_norm import LeastNorm, scale
-from toroids.canonical.mix import carried_twice, is_left, sides
+from toroids.canonical.mix import carried_twice, is_followed, is_left, sides
 from toroids.canonical.newton import Point, minimise
 from toroids.canonical.plan import Mix, Pivot, Plan, Scale
 from toroids.canonical.spheres import Spheres
@@ -62,6 +62,10 @@ class Circle:
         # matrices that stay are no coordinates: along them the norm may fall for ever
         self._steps = [x for x in steps if not (isinstance(x, Mix) and is_left(x.space, params))]
         self._mixes = [step.space for step in self._steps if isinstance(step, Mix)]
+        # the norm of both sides has no minimum along directions that their product lacks
+        self._leaping = [
+            x for x in self._steps if not (isinstance(x, Mix) and is_followed(x.space, params))
+        ]
         self.notes = [*self._least.notes, *rest.notes]
 
     def settle(self, params: MutableMapping[str, Tensor]) -> bool:
@@ -108,7 +112,7 @@ class Circle:
 
     def _leap(self, params: MutableMapping[str, Tensor]) -> bool:
         """Goes to the least norm of scales and matrices together, if there is one."""
-        least = minimise(Norm.of(self._least, self._steps, params))
+        least = minimise(Norm.of(self._least, self._leaping, params))
         if least is None:
             return False
         for step in least.steps:

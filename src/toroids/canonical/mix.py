@@ -12,6 +12,10 @@ small as the space, gives U^T Q^T without the product, and M = S^(-1/2) V^T T.
 Where there is one side only, beside tensors that carry the space twice, as W in x^T A^T W A y, its
 units become orthonormal, A A^T = 1: the rest, a rotation, is for alignment to find. Directions that
 A does not have nobody sees, and A A^T becomes the projection on the others.
+
+What a tensor V writes of what it reads, as a linear recurrence, makes up for directions that A^T B
+does not have: V A and V^T B move as A and B do, and so on (the balanced realisation of a linear
+system: Moore, Principal component analysis in linear systems, 1981). No scale of V counts.
 """
 
 from collections.abc import MutableMapping
@@ -29,7 +33,7 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
 
     Directions that the product does not have become zero on both sides. Where a tensor carries
     the space twice it follows. If it also writes what it reads, as a linear recurrence does, the
-    rank must be full: else all is left as it is (`is_left`).
+    rank must be full, with what it makes of the sides: else all is left as it is (`is_left`).
 
     Args:
         space: one on which matrices act.
@@ -39,7 +43,7 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
         How far the sides were from balanced: ||A A^T - B B^T|| relative to the larger of
         ||A A^T|| and ||B B^T||, at most.
     """
-    found = _moves(space, *sides(space, params))
+    found = _moves(space, params)
     if found is None:
         return 0.0
     off, moves = found
@@ -54,17 +58,31 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
 
 def is_left(space: Space, params: Params) -> bool:
     """Whether its matrices cannot be told: a tensor carries it twice, and rank is missing."""
-    return bool(carried_twice(space)) and _moves(space, *sides(space, params)) is None
+    return bool(carried_twice(space)) and _moves(space, params) is None
 
 
-def _moves(
-    space: Space, a: Tensor | None, b: Tensor | None
-) -> tuple[float, tuple[Tensor, Tensor]] | None:
-    """How far two sides are from their goal, and the matrices that take each of them there."""
+def is_followed(space: Space, params: Params) -> bool:
+    """Whether its matrices are told by what a tensor that carries it twice makes of its sides."""
+    a, b = sides(space, params)
+    closed = any(_is_closed(space, read) for read in (False, True))
+    return bool(carried_twice(space)) and not closed and not _tells(space, a, b)
+
+
+def _moves(space: Space, params: Params) -> tuple[float, tuple[Tensor, Tensor]] | None:
+    """How far the sides are from their goal, and the matrices that take each of them there."""
+    a, b = sides(space, params)
     twice = bool(carried_twice(space))
     if a is None or b is None:
         return _orthonormal(a, b, _is_closed(space, read=a is None)) if twice else None
-    r, t = (torch.linalg.qr(x.detach().transpose(1, 2), mode="r")[1] for x in (a, b))
+    if twice and not _tells(space, a, b):
+        if _is_closed(space, read=False):
+            return _orthonormal(a, None, closed=True)
+        if _is_closed(space, read=True):
+            return _orthonormal(None, b, closed=True)
+        a, b = _followed(space, params, a, b)
+        if not _tells(space, a, b):
+            return None
+    r, t = _triangles(a, b)
     grams = r.transpose(1, 2) @ r, t.transpose(1, 2) @ t
     sizes = [torch.linalg.matrix_norm(gram) for gram in grams]
     # one side may be zero, as a constant is that a later bias takes up
@@ -72,10 +90,6 @@ def _moves(
     off = float((torch.linalg.matrix_norm(grams[0] - grams[1]) / size).max())
     u, s, vh = torch.linalg.svd(r @ t.transpose(1, 2), full_matrices=False)
     present = _present(s, space.size)
-    if twice and not (len(s[0]) == space.size and bool(present.all())):
-        if _is_closed(space, read=False):
-            return _orthonormal(a, None, closed=True)
-        return _orthonormal(None, b, closed=True) if _is_closed(space, read=True) else None
     roots = torch.where(present, s, 1.0).rsqrt() * present
     moves = (
         _padded(roots[:, :, None] * (vh @ t), space.size),
@@ -84,6 +98,64 @@ def _moves(
     # of signs, which are free, those that leave balanced sides as they are
     signs = torch.where(moves[0].diagonal(dim1=1, dim2=2) < 0, -1.0, 1.0)[:, :, None]
     return off, (signs * moves[0], signs * moves[1])
+
+
+def _tells(space: Space, a: Tensor | None, b: Tensor | None) -> bool:
+    """Whether the product of two sides has all directions of a space."""
+    if a is None or b is None:
+        return False
+    r, t = _triangles(a, b)
+    values = torch.linalg.svdvals(r @ t.transpose(1, 2))
+    return values.shape[1] == space.size and bool(_present(values, space.size).all())
+
+
+def _triangles(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The triangular factors R and T of two sides."""
+    r, t = (torch.linalg.qr(x.detach().transpose(1, 2), mode="r")[1] for x in (a, b))
+    return r, t
+
+
+def _followed(
+    space: Space, params: Params, a: Tensor, b: Tensor
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Both sides with what tensors that write the space, and read it, make of them."""
+    maps = [x for name in carried_twice(space) for x in _maps(space, name, precise(params[name]))]
+    sides_now, last = [a, b], [a, b]
+    for _ in range(space.size - 1 if maps else 0):
+        if _tells(space, *sides_now):
+            break
+        last = [
+            torch.cat([v @ last[0] for v in maps], dim=2),
+            torch.cat([v.transpose(1, 2) @ last[1] for v in maps], dim=2),
+        ]
+        # as many directions as there are units say all
+        last = [_compressed(x) for x in last]
+        sides_now = [torch.cat(pair, dim=2) for pair in zip(sides_now, last, strict=True)]
+    return sides_now[0], sides_now[1]
+
+
+def _compressed(x: Tensor) -> Tensor:
+    """Fewer columns of the same products x x^T."""
+    if x.shape[2] <= x.shape[1]:
+        return x
+    factor: Tensor = torch.linalg.qr(x.transpose(1, 2), mode="r")[1]
+    return factor.transpose(1, 2)
+
+
+def _maps(space: Space, name: str, tensor: Tensor) -> list[Tensor]:
+    """A tensor that writes a space, and reads it, as matrices of spectral radius one at most."""
+    powers = zip(space.legs, space.of("mix")[0].exponents, strict=True)
+    legs = {e: leg for leg, e in powers if leg.tensor == name}
+    count = sum(leg.tensor == name for leg in space.legs)
+    if space.copies > 1 or count != 2 or len(legs) != 2 or any(x.span != 1 for x in legs.values()):
+        return []
+    for leg in legs.values():
+        if leg.positions is not None:
+            tensor = tensor.index_select(leg.axis, leg.index_on(tensor.device))
+    matrices = tensor.detach().movedim((legs[1.0].axis, legs[-1.0].axis), (-2, -1))
+    matrices = matrices.reshape(-1, 1, space.size, space.size)
+    radius = float(torch.linalg.eigvals(matrices).abs().max())
+    return list((matrices / radius).unbind()) if radius > 0 else []
 
 
 def _orthonormal(
