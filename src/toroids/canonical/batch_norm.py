@@ -48,11 +48,14 @@ class Folding:
         self._folds = _folds(group)
         spaces = []
         for space in group.spaces:
-            own = [fold for fold in self._folds if _meets(space, fold.norm)]
-            if _is_whole(space) and all(fold.space is not space for fold in own):
+            own = [fold for fold in self._folds if fold.space is space]
+            if not own and _is_whole(space):
                 spaces.append(_of_maps(space, self._folds))
-            else:
-                spaces.append(_without_norms(space, own) if own else space)
+                continue
+            done = {fold.norm.variance for fold in own}
+            around = [f for f in self._folds if f.norm.variance not in done]
+            own += [fold for fold in around if _meets(space, fold.norm)]
+            spaces.append(_without_norms(space, own) if own else space)
         self.group = replace(group, spaces=tuple(spaces))
         self.fixed: dict[str, float] = {}
         for norm in (fold.norm for fold in self._folds):
@@ -177,12 +180,16 @@ def _without_norms(space: Space, folds: Sequence[_Fold]) -> Space:
         rows: list[tuple[float, ...]] = []
         for generator in space.of(action):
             powers = list(generator.exponents)
+            done: set[tuple[str, int]] = set()  # of a norm that spaces share, which one holds whole
             for fold in folds if action != "shift" else ():
                 norm, at = fold.norm, (fold.at.axis, fold.at.span)
                 gain = generator.exponents[numbers[norm.weight, *at][0]]
                 spread = generator.exponents[numbers[norm.variance, *at][0]]
                 for leg in fold.into:
                     for number in numbers.get((leg.tensor, leg.axis, leg.span), ()):
+                        if (norm.variance, number) in done:
+                            continue
+                        done.add((norm.variance, number))
                         powers[number] += gain - spread / 2
                         if action == "flip":
                             powers[number] %= 2
