@@ -67,7 +67,8 @@ def test_language_models_written_by_hand_come_back_whatever_their_weights(layers
 @pytest.mark.filterwarnings("ignore")
 def test_heads_of_graphs_that_are_too_large_for_open_lengths_come_back(monkeypatch):
     # a batch of one, which such traces hold as a number, must carry no heads
-    monkeypatch.setattr("toroids.discovery.tracing.looks.SMALL", 0)
+    for limit in ("SMALL", "TEXT"):
+        monkeypatch.setattr(f"toroids.discovery.tracing.looks.{limit}", 0)
     config = transformers.LlamaConfig(
         hidden_size=32, intermediate_size=24, num_hidden_layers=2, num_attention_heads=8,
         num_key_value_heads=2, head_dim=8, vocab_size=40,

@@ -114,3 +114,27 @@ def test_what_is_read_at_a_third_size_holds_at_any():
     assert any("sizes `x` (any, any, 4)" in note for note in group.notes)
     bounded = td.discover(Deep(most=500).eval(), torch.randn(2, 6, 4))
     assert td.verify(bounded, Deep(most=500).eval(), torch.randn(2, 501, 4)) < 1e-8
+
+
+class Windows(nn.Module):
+    """Text in windows of four words, the last one padded."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.after = nn.Embedding(9, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        h = self.words(x)
+        h = nn.functional.pad(h, (0, 0, 0, -x.shape[1] % 4))
+        h = h.unflatten(1, (-1, 4)).softmax(2).flatten(1, 2)
+        return self.after(h[:, : x.shape[1]])
+
+
+@pytest.mark.parametrize(("small", "is_open"), [(0, False), (250, True)])
+def test_larger_graphs_of_padded_text_are_traced_at_two_sizes(monkeypatch, small, is_open):
+    monkeypatch.setattr(looks, "SMALL", small)
+    model = Windows()
+    (main, *_) = explore(model, torch.randint(9, (2, 6))).programs
+    assert bool(main.lengths) == is_open
+    group = td.discover(model, torch.randint(9, (2, 6)))
+    assert group.share_moved > 0.9

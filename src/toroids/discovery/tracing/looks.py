@@ -23,6 +23,7 @@ from toroids.discovery.tracing.draws import (
 from toroids.discovery.tracing.eager import frozen
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.holds import Point, range_of
+from toroids.discovery.tracing.operators import short_name
 from toroids.discovery.tracing.program import Program, Twin, twin_of
 from toroids.discovery.tracing.resized import resized
 from toroids.discovery.tracing.sizes import relates
@@ -33,9 +34,10 @@ from toroids.errors import DataError, ToroidsError
 # A trace with open lengths takes several times as long as one without, minutes for some networks
 # on images and sounds, of which strides divide the lengths. So larger graphs, and inputs of more
 # axes, which are images or films, are traced at two sizes instead: what differs between them
-# depends on the size. Graphs of text, of whole numbers, may be larger: a proof at fewer sizes
-# saves more.
+# depends on the size. Graphs of text, of whole numbers, may be larger, for a proof at fewer sizes
+# saves more; but not where it is padded: every operator behind that asks what the length leaves.
 SEQUENCE, SMALL, TEXT = 3, 250, 1500
+PADDING = {"pad", "constant_pad_nd"}
 # The entries of inputs that small networks are given, and how many more than in the example ones of
 # much work are.
 ENTRIES, LARGER = 2**20, 32
@@ -101,13 +103,18 @@ class Looks:
             if example.size((i, axis)) > 1 and example.tensors[i].ndim <= SEQUENCE
         ]
         program = self.programs[0] if self.programs else self._trace(example)
-        is_text = not any(x.is_floating_point() for x in example.tensors)
-        if axes and len(program.graph.graph.nodes) <= (TEXT if is_text else SMALL):
+        if axes and len(program.graph.graph.nodes) <= self._most(program):
             # not where a forward counts its inputs in Python
             with contextlib.suppress(ToroidsError):
                 asks = asks or ALL_PRESENT in program.notes
                 return self._trace(example, axes, asks)
         return self._trace(example, present=asks) if self.programs else program
+
+    def _most(self, program: Program) -> int:
+        """How many operators a trace with open lengths may have."""
+        padded = any(short_name(node) in PADDING for node in program.graph.graph.nodes)
+        is_text = not any(x.is_floating_point() for x in self.example.tensors)
+        return TEXT if is_text and not padded else SMALL
 
     def _trace(
         self, example: Example, free: Collection[Axis] = (), present: bool = False
