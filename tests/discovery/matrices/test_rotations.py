@@ -254,6 +254,13 @@ def gain_twice(m, x):
     return m.head(m.norm(h) + m.last.weight * m.norm(h))
 
 
+def layer_scales(m, x):
+    h = m.write(x)
+    for scale in m.scales:
+        h = h + scale * m.down(F.gelu(m.up(m.norm(h))))
+    return m.head(m.last(h))
+
+
 def group_norm(m, x):
     h = m.write(x)
     return m.head(m.last(h) + F.group_norm(h.flatten(0, 1), 2).view(h.shape))
@@ -280,6 +287,10 @@ STAY = {
     "the largest unit": (stream(largest), None),
     "a softmax over the units": (stream(softmax_over), None),
     "two gains before one reader": (stream(gain_twice), None),
+    "gains that are rows of one table": (
+        stream(layer_scales, scales=nn.Parameter(torch.randn(2, SIZE))),
+        "`scales` holds several gains",
+    ),
     "a norm over groups of units": (stream(group_norm), None),
     "a buffer added": (stream(buffer_added, position=torch.randn(SIZE)), None),
     "fourth powers": (stream(powers_of_four), None),

@@ -12,6 +12,7 @@ Every operator that meets a stream is looked at; what is not known here forbids 
 Reference: Ashkboos et al., SliceGPT, 2024, arXiv 2401.15024, for the invariance of RMS norms.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.matrices.streams import Look, Refused, Stream
 from toroids.discovery.tracing.program import Program
-from toroids.symmetry.space import Action, Generator, Space
+from toroids.symmetry.space import Action, Generator, Leg, Space
 
 
 def rotations(
@@ -77,7 +78,7 @@ def _rotating(space: Space, stream: Stream, program: Program) -> Space | str | N
     aliases = {n: names[0] for names in program.aliases.values() for n in names}
     gains = {aliases.get(name, name) for name in stream.gains}
     is_gain = [aliases.get(leg.tensor, leg.tensor) in gains for leg in space.legs]
-    why = _forbidden(space, stream, aliases, is_gain)
+    why = _forbidden(space, stream, aliases, is_gain, program.shapes)
     if why is not None:
         return (
             f"`{space.name}` is a stream that its readers would let rotate, but {why}; only "
@@ -98,9 +99,16 @@ def _rotating(space: Space, stream: Stream, program: Program) -> Space | str | N
 
 
 def _forbidden(
-    space: Space, stream: Stream, aliases: Mapping[str, str], is_gain: Sequence[bool]
-) -> str | None:
+    space: Space, stream: Stream, aliases: Mapping[str, str], is_gain: Sequence[bool],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> str | None:  # fmt: skip
     gains = {aliases.get(n, n) for n in stream.gains}
+    stacked = [
+        leg.tensor for leg, gain in zip(space.legs, is_gain, strict=True)
+        if gain and _others(shapes[leg.tensor], leg) > 1
+    ]  # fmt: skip
+    if stacked:
+        return f"`{min(stacked)}` holds several gains of each unit, which readers take up together"
     both = sorted(gains & {aliases.get(n, n) for n in stream.used})
     if both:
         return f"`{both[0]}` is a gain and something else"
@@ -120,6 +128,11 @@ def _forbidden(
     if gains - free:
         return f"the gain `{min(gains - free)}` stands on the stream, or before readers that see it"
     return None
+
+
+def _others(shape: tuple[int, ...], leg: Leg) -> int:
+    """How many numbers of a tensor each unit has along the axes beside a leg."""
+    return math.prod(shape[: leg.axis]) * math.prod(shape[leg.axis + leg.span :])
 
 
 def _gain_flips(space: Space, is_gain: Sequence[bool]) -> list[Generator]:
