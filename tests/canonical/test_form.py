@@ -8,6 +8,7 @@ from torch.func import functional_call
 from torch.nn.functional import glu
 
 import toroids as td
+from toroids.canonical.batch_norm import Folding
 from toroids.errors import ParamsError, ToroidsError
 
 
@@ -287,14 +288,50 @@ def test_folding_keeps_the_function_where_gains_are_negative(activation, behind)
     assert [note.startswith("not folded: `2`") for note in canonical.notes] == [True] * stays
 
 
-def test_folding_moves_what_groups_around_the_units_do_to_a_norm():
-    layers = nn.Conv1d(2, 2, 1), nn.Conv1d(2, 6, 1, groups=2, bias=False), nn.BatchNorm1d(6)
-    model = nn.Sequential(*layers, nn.ReLU(), nn.Conv1d(6, 2, 1)).double().eval()
-    inputs = torch.randn(2, 2, 4).double()
+class Scaled(nn.Module):
+    """A single number behind one norm, of which the map before the next one takes its share."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.scale = nn.Conv1d(2, 2, 1, groups=2), nn.Parameter(torch.tensor([2.0]))
+        self.norms = nn.ModuleList(map(nn.BatchNorm1d, (2, 4)))
+        self.second, self.last = nn.Conv1d(2, 4, 1, groups=2), nn.Conv1d(4, 2, 1)
+
+    def forward(self, x):
+        h = self.norms[0](self.first(x)) * self.scale
+        return self.last(self.norms[1](self.second(h)).relu())
+
+
+class Members(nn.Module):
+    """The mean over members, whose outputs a norm scales member by member and one by one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv1d(2, 6, 1), nn.Conv1d(6, 4, 1, groups=2)
+        self.norms = nn.ModuleList(map(nn.BatchNorm1d, (6, 4)))
+
+    def forward(self, x):
+        h = self.norms[0](self.first(x)).relu()
+        return self.norms[1](self.second(h)).unflatten(1, (2, 2)).mean(1)
+
+
+AROUND = {
+    "groups around the units": lambda: nn.Sequential(
+        nn.Conv1d(2, 2, 1), nn.Conv1d(2, 6, 1, groups=2, bias=False), nn.BatchNorm1d(6),
+        nn.ReLU(), nn.Conv1d(6, 2, 1),
+    ),
+    "a number for parts of a map": Scaled,
+    "a mean over members": Members,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_folding_moves_what_acts_around_the_units_of_a_norm(name):
+    model, inputs = AROUND[name]().double().eval(), torch.randn(2, 2, 4).double()
     group = td.discover(model, inputs)
     params = {n: torch.rand_like(t) + 0.5 if t.ndim else t for n, t in model.state_dict().items()}
     once = td.canonicalize(group, params, batch_norm="fold")
-    assert torch.equal(once["2.weight"], torch.ones(6).double())
+    assert Folding(group).fixed
     folded = td.Toroid(group, batch_norm="fold").group
     moved = folded.apply(folded.random(torch.Generator().manual_seed(0)), once)
     for other in (moved, td.canonicalize(group, once, batch_norm="fold")):

@@ -6,8 +6,9 @@ becomes b - m g / s, and the norm keeps m = 0, v = 1 - eps, g = 1, which leave w
 A channel's filter and the norm's bias are then one vector, as in a network without norms.
 """
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ class Folding:
         for space in group.spaces:
             own = [fold for fold in self._folds if fold.space is space]
             if not own and _is_whole(space):
-                spaces.append(_of_maps(space, self._folds))
+                spaces.append(_of_maps(space, self._folds, group.shapes))
                 continue
             done = {fold.norm.variance for fold in own}
             around = [f for f in self._folds if f.norm.variance not in done]
@@ -213,29 +214,49 @@ def _is_whole(space: Space) -> bool:
     return space.size * space.copies == 1
 
 
-def _of_maps(space: Space, folds: Sequence[_Fold]) -> Space:
-    """What moves all of a norm at once moves the map before it instead."""
-    if not _is_whole(space):
-        return space
+def _of_maps(space: Space, folds: Sequence[_Fold], shapes: Mapping[str, tuple[int, ...]]) -> Space:
+    """What moves all of a norm at once moves the maps before it instead."""
     columns = np.array([generator.exponents for generator in space.generators]).T
-    powers = dict(zip(space.legs, columns, strict=True))
-    held = {leg.tensor: leg for leg in space.legs}
-    for fold in folds:
-        gain, spread = (held.get(n) for n in (fold.norm.weight, fold.norm.variance))
-        moved = sum(powers[x] * f for x, f in ((gain, 1.0), (spread, -0.5)) if x is not None)
-        for leg in fold.into if gain or spread else ():
-            powers[leg] = powers.get(leg, 0.0) + moved
+    held = {leg.tensor: row for leg, row in zip(space.legs, columns, strict=True)}
+    moved = [(fold, _of_norm(fold.norm, held)) for fold in folds]
+    taken = [(leg, row) for fold, row in moved if row is not None for leg in fold.into]
+    own = zip(space.legs, columns, strict=True)
+    parts = [(part, row) for leg, row in own for part in _cut(leg, [x for x, _ in taken], shapes)]
+    powers: dict[Leg, Any] = {}
+    for leg, row in (*parts, *taken):
+        powers[leg] = powers.get(leg, 0.0) + row
     norms = [fold.norm for fold in folds]
     gone = {name for norm in norms for name in (norm.weight, norm.mean, norm.variance)}
-    left = {leg: power for leg, power in powers.items() if leg.tensor not in gone}
-    rows = np.array([*left.values()]).T
-    even = [generator.action == "flip" for generator in space.generators]
+    even = np.array([generator.action == "flip" for generator in space.generators])
+    rows = {leg: np.where(even, row % 2, row) for leg, row in powers.items()}
+    left = {leg: row for leg, row in rows.items() if leg.tensor not in gone and row.any()}
+    columns = np.array([*left.values()]).T
     return replace(
         space,
         legs=tuple(left),
         generators=tuple(
-            replace(generator, exponents=tuple((row % 2 if flip else row).tolist()))
-            for generator, row, flip in zip(space.generators, rows, even, strict=True)
+            replace(generator, exponents=tuple(row.tolist()))
+            for generator, row in zip(space.generators, columns, strict=True)
         ),
         norms=tuple(norm for norm in space.norms if norm not in norms),
     )
+
+
+def _of_norm(norm: Norm, held: Mapping[str, Any]) -> Any:
+    """The powers that the map before a norm takes; None where a space does not move the norm."""
+    powers = [held[n] * f for n, f in ((norm.weight, 1.0), (norm.variance, -0.5)) if n in held]
+    return sum(powers) if powers else None
+
+
+def _cut(leg: Leg, parts: Sequence[Leg], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Leg]:
+    """A leg that holds a whole tensor, cut along legs that hold parts of it."""
+    inside = list(dict.fromkeys(part for part in parts if part.tensor == leg.tensor))
+    if leg.positions is not None or not inside:
+        yield leg
+        return
+    yield from inside
+    shape = shapes[leg.tensor]
+    whole = replace(inside[0], positions=None)
+    rest = sorted({*whole.places(shape)} - {at for part in inside for at in part.places(shape)})
+    if rest:
+        yield replace(whole, positions=tuple(rest))

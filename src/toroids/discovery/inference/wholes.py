@@ -118,7 +118,8 @@ class Wholes:
         new = complement([self._moved(w, even) for w in ways], moved, modulo_two=even)
         found = [self._shortened(ways[at], old, even) for at in new]
         for at, way in enumerate(found):  # and of those that are new, one by the others
-            found[at] = self._shortened(way, [*found[:at], *found[at + 1 :]], even)
+            others = [*old, *found[:at], *found[at + 1 :]]
+            found[at] = self._shortened(way, others, even)
         return found
 
     def _moved(self, powers: Powers, even: bool) -> Vector:
