@@ -129,3 +129,31 @@ def test_one_tensor_may_have_more_legs_than_an_integer_has_bits():
     balanced = td.canonicalize(group, params, "balanced")
     sizes = [balanced[name].norm(dim=1) for name in ("into", "out")]
     torch.testing.assert_close(*sizes)
+
+
+class Mixed(nn.Module):
+    """Members of which a matrix makes others, unit by unit: each side scales the units of all."""
+
+    def __init__(self):
+        super().__init__()
+        shapes = (3, 4, 6), (3, 3), (3, 6, 2)
+        self.layers = nn.ParameterList(torch.zeros(shape) for shape in shapes)
+
+    def forward(self, x):
+        first, matrix, last = self.layers
+        h = torch.einsum("bi,eij,ef->fbj", x, first, matrix).relu()
+        return (h @ last).sum(0)
+
+
+def test_rounding_leads_nowhere_along_families_that_do_the_same_together():
+    group = td.discover(Mixed().double(), torch.randn(5, 4).double())
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        params = {
+            name: torch.randn(shape, generator=generator).double() * 10.0 ** (3 * at)
+            for at, (name, shape) in enumerate(group.shapes.items())
+        }
+        once = td.canonicalize(group, params)
+        twice = td.canonicalize(group, once)
+        for name in params:
+            assert torch.allclose(once[name], twice[name], rtol=1e-9, atol=0)

@@ -96,16 +96,33 @@ def _newton_step(function: Function, slope: Point) -> Point:
     def product(vector: Point) -> Point:
         return times(function.curvature(times(vector, units)), units)
 
-    return times(_conjugate_gradients(product, [-s for s in times(slope, units)]), units)
+    # of families that are not independent, rounding would lead along what changes nothing
+    there = [
+        torch.where((s != 0) & (u > 0), u, torch.inf) for s, u in zip(slope, units, strict=True)
+    ]
+    rounding = ROUNDING**2 * sum(float(part.square().reciprocal().sum()) for part in there)
+    goal = [-part for part in times(slope, units)]
+    return times(_conjugate_gradients(product, goal, rounding), units)
 
 
-def _conjugate_gradients(product: Callable[[Point], Point], goal: Point) -> Point:
-    """Solves product(x) = goal; stays out of directions that the product maps to zero."""
+def _conjugate_gradients(
+    product: Callable[[Point], Point], goal: Point, rounding: float
+) -> Point:  # fmt: skip
+    """Solves product(x) = goal; stays out of directions that the product maps to zero.
+
+    Args:
+        product: with a matrix that is symmetric and has no negative eigenvalues.
+        goal: what it is to be.
+        rounding: the square of what a goal has of rounding.
+
+    Returns:
+        The solution, as far as rounding lets it be known.
+    """
     x = [part.new_zeros(part.shape) for part in goal]
     rest, direction = goal, goal
     size = start = dot(rest, rest)
     for _ in range(CONJUGATE_STEPS):
-        if size <= RESIDUAL**2 * start:
+        if size <= max(RESIDUAL**2 * start, rounding):
             break
         image = product(direction)
         curvature = dot(direction, image)
