@@ -232,8 +232,22 @@ class Farthest(nn.Module):
         return self.last(torch.cat([h, z], 1))
 
 
+class Joined(nn.Module):
+    """A single number behind a map, which nothing but a norm reads, beside another map."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 2), nn.Linear(3, 4)
+        self.gain, self.norm = nn.Parameter(torch.ones(1)), nn.BatchNorm1d(6)
+        self.last = nn.Linear(6, 2)
+
+    def forward(self, x):
+        h = torch.cat([self.first(x) * self.gain, self.second(x).tanh()], 1)
+        return self.last(self.norm(h).relu())
+
+
 @pytest.mark.parametrize("batch_norm", ["keep", "fold"])
-@pytest.mark.parametrize("make", [Gated, Farthest])
+@pytest.mark.parametrize("make", [Gated, Farthest, Joined])
 def test_scales_before_norms_are_set_whatever_else_moves_the_norm(make, batch_norm):
     model, inputs = make().double().eval(), torch.randn(6, 3).double()
     group = td.discover(model, inputs)

@@ -428,14 +428,16 @@ class Plan:
         """Groups legs that one operator writes and that move alike; the best candidates first."""
         group = self.group
         twice = carried_twice(space)
-        read = twice | {leg.tensor for leg in space.legs if leg.role == "read"}
+        # of a single unit, who writes and who reads is only a matter of the sign
+        whole = action == "rescale" and space.size * space.copies == 1
+        read = twice | {leg.tensor for leg in space.legs if leg.role == "read" and not whole}
         scales = np.array([g.exponents for g in space.of("rescale")]).T.reshape(len(space.legs), -1)
         found: dict[tuple[object, ...], list[Leg]] = {}
         for number, (leg, row, scale) in enumerate(zip(space.legs, table, scales, strict=True)):
             tensor = leg.tensor
             if space.of("rotate") and action != "shift" and number not in space.gains:
                 continue  # a space that rotates does so where its gains are one
-            moving = leg.role == "write" and bool(row.any()) and tensor not in read
+            moving = (whole or leg.role == "write") and bool(row.any()) and tensor not in read
             # an embedding tied to the output layer counts as one that reads
             if action == "shift":  # whoever carries a shift shows how large it is
                 moving = bool(row.any()) and not self._is_moved_across(space, leg)
@@ -465,6 +467,7 @@ class Plan:
                 legs[0].role == "write" and legs[0].operator in reading and len(legs) == 1
             )
         )
+        order.sort(key=lambda legs: whole and legs[0].role == "read")
         # rows of a layer whose columns are other units of the same space
         order.sort(key=lambda legs: action == "rescale" and legs[0].tensor in read)
         return order
