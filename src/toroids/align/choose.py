@@ -145,20 +145,28 @@ def _on_copies(
     if space.of("phase") and table:
         angles, reached = _phases(table)
         return SpaceElement(home, phases=angles[None].double().cpu()), float(reached.sum())
-    count = len(space.of("flip"))
     if not table and extra is not None:
-        table = {(0.0,) * count: torch.zeros_like(extra)[None]}
+        table = {(0.0,) * len(space.of("flip")): torch.zeros_like(extra)[None]}
+    step, reached = _permuted(space, table, extra)
+    return step, float(reached.sum())
+
+
+def _permuted(
+    space: Space, table: Table, extra: Tensor | None = None
+) -> tuple[SpaceElement, Tensor]:
+    """The best permutation and signs for every table of a stack, and what each reaches."""
     values = with_best_signs(space, table)
     values = values if extra is None else values + extra
     permutation = torch.stack([_matched(space, copy) for copy in values])
     index = permutation.to(values.device)[:, :, None]
     matched = {key: x.gather(2, index) for key, x in table.items()}
-    signs = best_signs(space, matched) if count else None
-    reached = precise(values.gather(2, index)).sum()
+    signs = best_signs(space, matched) if space.of("flip") else None
+    reached = precise(values.gather(2, index)).sum(dim=(1, 2))
     if signs is not None and not tries_all_signs(space):
-        reached = precise(with_signs(matched, signs)).sum()
-        reached += 0.0 if extra is None else precise(extra[None].gather(2, index)).sum()
-    return SpaceElement(permutation, signs=signs), float(reached)
+        reached = precise(with_signs(matched, signs)).sum(dim=1)
+        if extra is not None:
+            reached += precise(extra[None].gather(2, index)).sum(dim=(1, 2))
+    return SpaceElement(permutation, signs=signs), reached
 
 
 def _procrustes(space: Space, table: Tensor) -> tuple[Tensor, float]:
@@ -185,10 +193,8 @@ def _between_copies(space: Space, table: Table) -> Tensor:
         return values.sum(dim=2)
     if space.of("phase"):
         return _phases(table)[1].sum(dim=2)
-    for c, d in itertools.product(range(space.copies), repeat=2):
-        one = {pattern: product[c, d][None] for pattern, product in table.items()}
-        reached[c, d] = _on_copies(space, one)[1]
-    return reached.to(next(iter(table.values())).device)
+    pairs = {pattern: product.flatten(0, 1) for pattern, product in table.items()}
+    return precise(_permuted(space, pairs)[1]).view_as(reached)
 
 
 def _matched(space: Space, values: Tensor) -> Tensor:

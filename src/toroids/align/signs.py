@@ -61,12 +61,13 @@ def best_signs(space: Space, matched: Table) -> Tensor:
 
     Args:
         space: with generators of flips.
-        matched: products of each unit and its match; shapes (copies, size, 1).
+        matched: products of each unit and its match; shapes (copies, size, 1), of any number.
 
     Returns:
         1 or -1; shape (generators, copies, size).
     """
-    signs = torch.ones(len(space.of("flip")), space.copies, space.size, dtype=torch.float64)
+    copies = len(next(iter(matched.values())))
+    signs = torch.ones(len(space.of("flip")), copies, space.size, dtype=torch.float64)
     for family, part in _split(space, matched)[1]:
         some = _signs if len(family) <= SIGN_GENERATORS else _solved_signs
         signs[family] = some(part, len(family)).to(signs)
