@@ -1,4 +1,5 @@
 import errno
+import json
 import math
 import pickle
 import shutil
@@ -60,7 +61,9 @@ def test_every_task_left_its_row_and_its_weights(run, rows):
     assert len(of_kind(rows, "claim")) == 8
 
 
-def test_rows_carry_settings_seeds_versions_and_times(rows):
+def test_rows_carry_settings_seeds_versions_and_times(run, rows):
+    lines = map(json.loads, (run / "measurements.jsonl").read_text().splitlines())
+    assert [line["kind"] for line in lines if line["study"] == "small"] == [r.kind for r in rows]
     for row in of_kind(rows, "network") + of_kind(rows, "pair"):
         assert row.seconds > 0
     for row in of_kind(rows, "network"):

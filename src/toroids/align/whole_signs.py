@@ -30,7 +30,7 @@ def best_whole_signs(problem: Problem, most: int) -> Position | None:
     Returns:
         The most similar network; None where no whole tensors have signs.
     """
-    wholes = [s for s in problem.group.spaces if s.copies * s.size == 1 and s.of("flip")]
+    wholes = [s for s in problem.group.spaces if s.is_single and s.of("flip")]
     if not wholes:
         return None
     signs = torch.ones(sum(len(space.of("flip")) for space in wholes), dtype=torch.float64)

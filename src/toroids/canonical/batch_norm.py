@@ -50,7 +50,7 @@ class Folding:
         spaces = []
         for space in group.spaces:
             own = [fold for fold in self._folds if fold.space is space]
-            if not own and _is_whole(space):
+            if not own and space.is_single:
                 spaces.append(_of_maps(space, self._folds, group.shapes))
                 continue
             done = {fold.norm.variance for fold in own}
@@ -110,9 +110,7 @@ def _folds(group: SymmetryGroup) -> list[_Fold]:
     found = [f for f in found if all(_follows(space, f) for space in group.spaces)]
     # A norm over several spaces is folded in all of them or in none.
     covered: dict[str, int] = {}
-    cut = {
-        x.tensor for space in group.spaces if _is_whole(space) for x in space.legs if x.positions
-    }
+    cut = {x.tensor for space in group.spaces if space.is_single for x in space.legs if x.positions}
     found = [f for f in found if cut.isdisjoint((f.norm.weight, f.norm.mean, f.norm.variance))]
     for fold in found:
         units = fold.space.copies * fold.space.size
@@ -132,7 +130,7 @@ def _follows(space: Space, fold: _Fold) -> bool:
     """Whether the map before a norm can take what a space, as one around, does to the norm."""
     places = {(leg.tensor, leg.axis, leg.span) for leg in space.legs}
     inside = all((leg.tensor, leg.axis, leg.span) in places for leg in fold.into)
-    return space is fold.space or _is_whole(space) or inside or not _meets(space, fold.norm)
+    return space is fold.space or space.is_single or inside or not _meets(space, fold.norm)
 
 
 def _fold(space: Space, norm: Norm) -> _Fold | None:
@@ -207,11 +205,6 @@ def _without_norms(space: Space, folds: Sequence[_Fold]) -> Space:
         generators=tuple(generators),
         norms=tuple(n for n in space.norms if all(n != fold.norm for fold in folds)),
     )
-
-
-def _is_whole(space: Space) -> bool:
-    """Whether there is one number for all entries that a space moves."""
-    return space.size * space.copies == 1
 
 
 def _of_maps(space: Space, folds: Sequence[_Fold], shapes: Mapping[str, tuple[int, ...]]) -> Space:

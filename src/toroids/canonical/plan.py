@@ -429,7 +429,7 @@ class Plan:
         group = self.group
         twice = carried_twice(space)
         # of a single unit, who writes and who reads is only a matter of the sign
-        whole = action == "rescale" and space.size * space.copies == 1
+        whole = action == "rescale" and space.is_single
         read = twice | {leg.tensor for leg in space.legs if leg.role == "read" and not whole}
         scales = np.array([g.exponents for g in space.of("rescale")]).T.reshape(len(space.legs), -1)
         found: dict[tuple[object, ...], list[Leg]] = {}

@@ -62,7 +62,7 @@ def correspond(space: Space, traced: Sequence[Space], shapes: Shapes) -> Match |
         if units is not None:
             return Match(other.name, units, _flips(space, other, int(units[0]), shapes))
     known = {key for other in traced for key in _held(other, shapes)}
-    if given.keys() <= known or space.copies * space.size == 1:
+    if given.keys() <= known or space.is_single:
         return None
     legs = ", ".join(f"axis {leg.axis} of `{leg.tensor}`" for leg in space.legs[:3])
     raise ToroidsError(

@@ -163,6 +163,6 @@ def _check_apart(shapes: Shapes, space: Space, leg: Leg, other: Space, earlier: 
 
 def _holds(shapes: Shapes, space: Space, leg: Leg, other: Leg) -> bool:
     """Whether a space is a single unit that holds all positions of another leg on its axes."""
-    if space.size * space.copies != 1 or leg.positions is None:
-        return space.size * space.copies == 1
+    if not space.is_single or leg.positions is None:
+        return space.is_single
     return set(other.places(shapes[leg.tensor])) <= set(leg.positions)

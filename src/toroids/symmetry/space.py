@@ -265,6 +265,11 @@ class Space:
         return tuple(generator for generator in self.generators if generator.action == action)
 
     @property
+    def is_single(self) -> bool:
+        """Whether it has a single unit, as one has that moves whole tensors by one number."""
+        return self.size * self.copies == 1
+
+    @property
     def matrix(self) -> Generator | None:
         """The generator of the matrices over its units, invertible or orthogonal, if any act."""
         return next((g for g in self.generators if g.action in ("mix", "rotate")), None)
