@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from toroids.canonical.least_norm import LeastNorm, scale
-from toroids.canonical.mix import carried_twice, is_followed, is_left, sides
+from toroids.canonical.mix import is_followed, is_left, seen, sides, volume_slope
 from toroids.canonical.newton import Point, minimise
 from toroids.canonical.plan import Mix, Pivot, Plan, Scale
 from toroids.canonical.spheres import Spheres
@@ -130,12 +130,14 @@ def _rank(space: Space, params: Params) -> int:
 class Norm:
     """The norm of the weights, where log-scales and symmetric matrices are its coordinates.
 
-    A matrix X acts as exp(X).
+    A matrix X acts as exp(X), here on no more than what its goal looks at.
 
     Attributes:
         least: says which weights count.
         spaces: on which scales act, without what they do to weights through the eps of norms.
         mixes: the spaces on which matrices act.
+        seen: the same with what their goals look at.
+        volumes: the slopes of the volumes that are added for them.
         spheres: of what does not count and has norm one.
         tensors: where it stands, in float64.
         steps: that led there.
@@ -144,6 +146,8 @@ class Norm:
     least: LeastNorm
     spaces: Sequence[Space]
     mixes: Sequence[Space]
+    seen: Sequence[Space]
+    volumes: Point
     spheres: Sequence[Spheres]
     tensors: Mapping[str, Tensor]
     steps: tuple[Point, ...] = ()
@@ -157,17 +161,21 @@ class Norm:
         legs += [leg for family in spheres for leg in family.legs]
         held = {leg.tensor: precise(params[leg.tensor].detach()) for leg in legs}
         spaces = [replace(space, norms=()) for space in least.spaces]
-        return cls(least, spaces, mixes, spheres, held)
+        looks = [seen(space, held) for space in mixes]
+        volumes = [volume_slope(space, held) for space in mixes]
+        return cls(least, spaces, mixes, looks, volumes, spheres, held)
 
     def act(
         self, step: Point, params: MutableMapping[str, Tensor], spaces: Sequence[Space]
     ) -> None:
         """Moves a network by a step, whose scales act on `spaces`."""
         scale(spaces, step[: len(spaces)], params)
-        self._mix(step, params)
+        self._mix(step, params, self.mixes)
 
-    def _mix(self, step: Point, params: MutableMapping[str, Tensor]) -> None:
-        for space, x in zip(self.mixes, step[len(self.spaces) :], strict=True):
+    def _mix(
+        self, step: Point, params: MutableMapping[str, Tensor], mixes: Sequence[Space]
+    ) -> None:  # fmt: skip
+        for space, x in zip(mixes, step[len(self.spaces) :], strict=True):
             x = (x + x.transpose(1, 2)) / 2
             if x.requires_grad:  # as good to second order, and several times faster
                 matrix = torch.eye(space.size).to(x) + x + x @ x / 2
@@ -178,13 +186,11 @@ class Norm:
     @cached_property
     def _shares(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Ones for weights that count, and ones for those of which only matrices count."""
-        twice = {name for space in self.mixes for name in carried_twice(space)}
         counted = self.least.shares(self.tensors)
         shares = {}
-        for name in {leg.tensor for space in self.mixes for leg in space.legs} | set(counted):
-            if name not in twice:
-                one = counted.get(name, self.tensors[name].new_zeros(()))
-                shares[name] = (one, 1 - one)
+        for name in {leg.tensor for space in self.seen for leg in space.legs} | set(counted):
+            one = counted.get(name, self.tensors[name].new_zeros(()))
+            shares[name] = (one, 1 - one)
         for family in self.spheres:
             ones = torch.ones(family.count, dtype=torch.float64)
             for name, there in family.spread(ones, self.tensors).items():
@@ -195,8 +201,9 @@ class Norm:
     def _parts(self, step: Point) -> tuple[list[Tensor], Tensor]:
         """What its squares are taken of after a step, and squares of what only logarithms are."""
         moved, mixed = dict(self.tensors), dict(self.tensors)
-        self.act(step, moved, self.spaces)
-        self._mix(step, mixed)
+        scale(self.spaces, step[: len(self.spaces)], moved)
+        for tensors in (moved, mixed):
+            self._mix(step, tensors, self.seen)
         parts = [
             where * tensors[name]
             for name, shares in self._shares.items()
@@ -207,6 +214,10 @@ class Norm:
         ]
         return parts, torch.cat(logs) if logs else torch.zeros(0)
 
+    def _volume(self, step: Point) -> Tensor | float:
+        pairs = zip(self.volumes, step[len(self.spaces) :], strict=True)
+        return sum((slope * x).sum() for slope, x in pairs)
+
     @cached_property
     def _slope(self) -> tuple[Point, Point]:
         """Where it stands, and the gradient there, of which there are derivatives."""
@@ -216,7 +227,7 @@ class Norm:
             ]
             parts, logs = self._parts(here)
             total = torch.stack([x.square().sum() for x in parts]).sum()
-            total = total + torch.where(logs > 0, logs, 1.0).log().sum()
+            total = total + torch.where(logs > 0, logs, 1.0).log().sum() + self._volume(here)
             return here, list(torch.autograd.grad(total, here, create_graph=True))
 
     @cached_property
@@ -236,7 +247,7 @@ class Norm:
     def units(self) -> Point:
         """One over the root of its second derivatives, about; zero where nothing is there."""
         found = self.least.function(self.tensors).units()
-        for space in self.mixes:
+        for space in self.seen:
             there = [
                 side.square().sum(dim=2) for side in sides(space, self.tensors) if side is not None
             ]
@@ -251,10 +262,11 @@ class Norm:
         (before, logs), (after, logs_after) = self._parts([0 * x for x in step]), self._parts(step)
         total = sum(float(((y - x) * (y + x)).sum()) for x, y in zip(before, after, strict=True))
         ratio = torch.where(logs > 0, logs_after / logs, 1.0)
-        return total + float(ratio.log().sum())
+        return total + float(ratio.log().sum()) + float(self._volume(step))
 
     def moved(self, step: Point) -> "Norm":
         """The same from where a step leads."""
         tensors = dict(self.tensors)
         self.act(step, tensors, self.spaces)
-        return replace(self, tensors=tensors, steps=(*self.steps, step))
+        volumes = [volume_slope(space, tensors) for space in self.mixes]
+        return replace(self, tensors=tensors, volumes=volumes, steps=(*self.steps, step))

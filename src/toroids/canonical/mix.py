@@ -18,13 +18,15 @@ does not have: V A and V^T B move as A and B do, and so on (the balanced realisa
 system: Moore, Principal component analysis in linear systems, 1981). No scale of V counts.
 """
 
+import itertools
 from collections.abc import MutableMapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from toroids.params import Params, precise
-from toroids.symmetry.space import Space
+from toroids.symmetry.space import Generator, Space
 from toroids.symmetry.units import vectors, with_vectors
 
 
@@ -64,21 +66,72 @@ def is_left(space: Space, params: Params) -> bool:
 def is_followed(space: Space, params: Params) -> bool:
     """Whether its matrices are told by what a tensor that carries it twice makes of its sides."""
     a, b = sides(space, params)
-    closed = any(_is_closed(space, read) for read in (False, True))
-    return bool(carried_twice(space)) and not closed and not _tells(space, a, b)
+    return bool(carried_twice(space)) and not only_side(space, params) and not _tells(space, a, b)
+
+
+def only_side(space: Space, params: Params) -> int:
+    """The exponent of the only side that its matrices are told by, which becomes orthonormal.
+
+    Returns:
+        1 or -1; zero where both sides are balanced.
+    """
+    if not carried_twice(space):
+        return 0
+    a, b = sides(space, params)
+    if a is None or b is None:
+        return -1 if a is None else 1
+    if _tells(space, a, b):
+        return 0
+    return next((power for power in (1, -1) if _is_closed(space, power)), 0)
+
+
+def seen(space: Space, params: Params) -> Space:
+    """The space without what its goal does not look at: all but its sides, or its only one."""
+    twice, only = carried_twice(space), only_side(space, params)
+    kept = [
+        (leg, exponent)
+        for leg, exponent in zip(space.legs, space.of("mix")[0].exponents, strict=True)
+        if leg.tensor not in twice and exponent != -only
+    ]
+    return replace(
+        space,
+        actions=frozenset({"mix"}),
+        legs=tuple(leg for leg, _ in kept),
+        generators=(Generator("mix", tuple(exponent for _, exponent in kept)),),
+        norms=(),
+    )
+
+
+def volume_slope(space: Space, params: Params) -> Tensor:
+    """The slope, along matrices, of the volume in whose terms the only side is orthonormal.
+
+    A matrix M makes A orthonormal where ||M A||^2 - 2 log det M is least.
+
+    Returns:
+        Shape (copies, size, size): the projection on what the side reaches, times minus two, or
+        two where it reads; zero where there are two sides.
+    """
+    a, b = sides(space, params)
+    only, side = only_side(space, params), b if a is None else a
+    if not only or side is None:
+        return torch.zeros(space.copies, space.size, space.size, dtype=torch.float64)
+    side = side if only > 0 or b is None else b
+    u, s, _ = torch.linalg.svd(side.detach(), full_matrices=False)
+    there = u * _present(s, space.size)[:, None]
+    projection: Tensor = there @ u.transpose(1, 2)
+    return -2 * only * projection
 
 
 def _moves(space: Space, params: Params) -> tuple[float, tuple[Tensor, Tensor]] | None:
     """How far the sides are from their goal, and the matrices that take each of them there."""
     a, b = sides(space, params)
-    twice = bool(carried_twice(space))
-    if a is None or b is None:
-        return _orthonormal(a, b, _is_closed(space, read=a is None)) if twice else None
-    if twice and not _tells(space, a, b):
-        if _is_closed(space, read=False):
-            return _orthonormal(a, None, closed=True)
-        if _is_closed(space, read=True):
-            return _orthonormal(None, b, closed=True)
+    only = only_side(space, params)
+    if a is None or b is None or only:
+        side = b if only < 0 else a
+        if side is None or not only:
+            return None
+        return _orthonormal(side, only > 0, _is_closed(space, only))
+    if carried_twice(space) and not _tells(space, a, b):
         a, b = _followed(space, params, a, b)
         if not _tells(space, a, b):
             return None
@@ -95,9 +148,23 @@ def _moves(space: Space, params: Params) -> tuple[float, tuple[Tensor, Tensor]] 
         _padded(roots[:, :, None] * (vh @ t), space.size),
         _padded(roots[:, :, None] * (u.transpose(1, 2) @ r), space.size),
     )
-    # of signs, which are free, those that leave balanced sides as they are
-    signs = torch.where(moves[0].diagonal(dim1=1, dim2=2) < 0, -1.0, 1.0)[:, :, None]
-    return off, (signs * moves[0], signs * moves[1])
+    turns = _nearest(moves[0], s)
+    return off, (turns @ moves[0], turns @ moves[1])
+
+
+def _nearest(move: Tensor, values: Tensor) -> Tensor:
+    """Of what singular values leave free, which are signs and turns of equal ones, the least."""
+    diagonal = move.diagonal(dim1=1, dim2=2)
+    turns = torch.where(diagonal < 0, -1.0, 1.0).to(move).diag_embed()
+    gaps = values[:, :-1] - values[:, 1:]
+    equal = gaps <= values.new_tensor(torch.finfo(values.dtype).eps).sqrt() * values[:, :1]
+    for copy in equal.any(dim=1).nonzero().flatten().tolist():
+        ends = (~equal[copy]).nonzero().flatten().tolist()
+        for first, last in itertools.pairwise((-1, *ends, values.shape[1] - 1)):
+            block = slice(first + 1, last + 1)
+            u, _, vh = torch.linalg.svd(move[copy, block, block])
+            turns[copy, block, block] = vh.T @ u.T
+    return turns
 
 
 def _tells(space: Space, a: Tensor | None, b: Tensor | None) -> bool:
@@ -159,12 +226,9 @@ def _maps(space: Space, name: str, tensor: Tensor) -> list[Tensor]:
 
 
 def _orthonormal(
-    a: Tensor | None, b: Tensor | None, closed: bool
+    side: Tensor, writes: bool, closed: bool
 ) -> tuple[float, tuple[Tensor, Tensor]] | None:  # fmt: skip
     """Makes the units of the only side orthonormal, turning them as little as can be."""
-    side = a if b is None else b
-    if side is None:
-        return None
     u, s, _ = torch.linalg.svd(side.detach(), full_matrices=False)
     present = _present(s, u.shape[1])
     if not closed and (s.shape[1] < u.shape[1] or not bool(present.all())):
@@ -173,14 +237,14 @@ def _orthonormal(
     root, inverse = (
         (u * (present * sizes**power)[:, None]) @ u.transpose(1, 2) for power in (1, -1)
     )
-    return float((sizes - 1).abs().max()), (inverse, root) if b is None else (root, inverse)
+    return float((sizes - 1).abs().max()), (inverse, root) if writes else (root, inverse)
 
 
-def _is_closed(space: Space, read: bool) -> bool:
-    """Whether what carries a space twice is only met by its one side: what writes, or reads, it."""
-    twice, power = carried_twice(space), 1 if read else -1
+def _is_closed(space: Space, power: int) -> bool:
+    """Whether what carries a space twice is only met by one side, the one of that exponent."""
+    twice = carried_twice(space)
     powers = zip(space.legs, space.of("mix")[0].exponents, strict=True)
-    return all(e == power for leg, e in powers if leg.tensor in twice)
+    return all(e == -power for leg, e in powers if leg.tensor in twice)
 
 
 def _present(values: Tensor, size: int) -> Tensor:
