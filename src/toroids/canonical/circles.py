@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
+from toroids.canonical.fixing import PATIENCE, element, fix, tolerance
 from toroids.canonical.least_norm import LeastNorm, scale
 from toroids.canonical.mix import is_followed, is_left, seen, sides, volume_slope
 from toroids.canonical.newton import Point, minimise
-from toroids.canonical.plan import Mix, Pivot, Plan, Scale
+from toroids.canonical.plan import Plan
 from toroids.canonical.spheres import Spheres
-from toroids.canonical.steps import PATIENCE, element, fix, tolerance
+from toroids.canonical.steps import Mix, Pivot, Scale
 from toroids.params import Params, precise
 from toroids.symmetry.action import move_space
 from toroids.symmetry.group import SymmetryGroup

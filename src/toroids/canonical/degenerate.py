@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from toroids.canonical.mix import is_left
-from toroids.canonical.plan import Mix, OutputScale, Pivot, Plan
+from toroids.canonical.plan import Plan
+from toroids.canonical.steps import Mix, OutputScale, Pivot
 from toroids.params import Params, computing, precise, rounding_of
 from toroids.symmetry.space import Leg, Space
 from toroids.symmetry.units import entries_per_unit, of_unit, projections, squares_per_unit

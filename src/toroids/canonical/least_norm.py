@@ -16,10 +16,10 @@ from torch import Tensor
 
 from toroids.canonical.degenerate import listed
 from toroids.canonical.exponents import Matrix
+from toroids.canonical.fixing import element
 from toroids.canonical.mix import carried_twice
 from toroids.canonical.newton import minimise
 from toroids.canonical.squares import LogScales, Mover, Squares, SumOfSquares
-from toroids.canonical.steps import element
 from toroids.discovery.inference.exponents import fraction, null_space
 from toroids.params import Params, precise
 from toroids.symmetry.action import move_space

@@ -4,8 +4,9 @@ from collections.abc import MutableMapping
 
 from torch import Tensor
 
-from toroids.canonical.plan import Pivot, Plan
-from toroids.canonical.steps import element
+from toroids.canonical.fixing import element
+from toroids.canonical.plan import Plan
+from toroids.canonical.steps import Pivot
 from toroids.params import Params, precise
 from toroids.symmetry.shifting import shift_space
 from toroids.symmetry.units import along, entries_per_unit, sum_per_unit

@@ -10,8 +10,9 @@ from collections.abc import MutableMapping
 import torch
 from torch import Tensor
 
-from toroids.canonical.plan import Pivot, Plan, Sign
-from toroids.canonical.steps import element
+from toroids.canonical.fixing import element
+from toroids.canonical.plan import Plan
+from toroids.canonical.steps import Pivot, Sign
 from toroids.errors import ParamsError
 from toroids.params import precise
 from toroids.symmetry.action import move_space

@@ -12,8 +12,10 @@ from dataclasses import replace
 import torch
 
 from toroids.canonical.circles import Circle
-from toroids.canonical.plan import Mix, OutputScale, Plan, Scale, ordered
-from toroids.canonical.steps import PATIENCE, fix, tolerance
+from toroids.canonical.fixing import PATIENCE, fix, tolerance
+from toroids.canonical.order import ordered
+from toroids.canonical.plan import Plan
+from toroids.canonical.steps import Mix, OutputScale, Scale
 from toroids.errors import ParamsError
 from toroids.params import Params
 from toroids.symmetry.space import Output, Space
