@@ -129,7 +129,7 @@ class Pivots:
         ]
         for row, shown in sorted(candidates, key=lambda c: meet(c[1], taken)):
             alone = independent([*rows, row], modulo_two=action == "flip")
-            if alone and (others is None or others.told.add(others.rows.of(shown[0]))):
+            if alone and (others is None or others.told.add(others.rows.of(shown[0]), space.name)):
                 chosen.append(shown if bias else _without_bias(shown, self.group))
                 rows.append(row)
         directions = np.empty((0, len(generators)))

@@ -25,8 +25,17 @@ class Told:
         # by a name that no later row holds; in the order in which they came
         self._solved: dict[tuple[object, int], tuple[int, Row]] = {}
 
-    def add(self, row: Row) -> bool:
-        """Adds a row unless it is a combination of those before; says whether it did."""
+    def add(self, row: Row, own: str) -> bool:
+        """Adds a row unless it is a combination of those before.
+
+        Args:
+            row: the exponents of weights.
+            own: the space that is to set them. Scales of its own must be left in the row, for it
+                moves no others.
+
+        Returns:
+            Whether it was added.
+        """
         rest = self._clean(row)
         while known := [name for name in rest if name in self._solved]:
             name = min(known, key=lambda known_name: self._solved[known_name][0])
@@ -36,7 +45,10 @@ class Told:
             rest = self._clean(rest)
         if not rest:
             return False
-        first = max(rest, key=lambda name: abs(rest[name]))
+        may = rest if self._modulo_two else [name for name in rest if name[0] == own]
+        if not may:
+            return False
+        first = max(may, key=lambda name: abs(rest[name]))
         scaled = {name: value / rest[first] for name, value in rest.items()}
         self._solved[first] = len(self._solved), scaled
         return True
