@@ -279,7 +279,17 @@ def padded_units(m, x):
     return m.head(F.pad(m.last(m.write(x))[..., :-1], (0, 1)))
 
 
+def integers(m, x):
+    return m.head((3 * m.write(x)).long().to(x.dtype))
+
+
+def halves(m, x):
+    return m.head(m.last(m.write(x).half().to(x.dtype)))
+
+
 STAY = {
+    "made integers": (stream(integers), None),
+    "rounded to half precision": (stream(halves), None),
     "a gain on the stream": (stream(post_norm), "`norm.weight` stands"),
     "a gain before the sum": (stream(sandwich), "`norm.weight` stands"),
     "units read one by one": (stream(raw_read_by_units), None),

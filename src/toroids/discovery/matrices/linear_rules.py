@@ -17,6 +17,7 @@ from toroids.discovery.matrices import maps, squares
 from toroids.discovery.matrices.linear_values import Known, Later, Rule, Unknown, Walk, Weight
 from toroids.discovery.matrices.maps import TOKENS, Holder, Map, Squares
 from toroids.discovery.matrices.meeting import meet
+from toroids.discovery.tracing.operators import narrows
 
 
 def _known(x: Any) -> bool:
@@ -55,10 +56,11 @@ def _turning(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, A
 
 
 def _same(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Casts among real types, and what only looks."""
+    """Casts among real types that round no weights, and what only looks."""
     kind = node.meta["val"].dtype
     same = (kind.is_floating_point or kind.is_complex) and not isinstance(args[0], Unknown)
-    return args[0] if same else None
+    rounded = not isinstance(args[0], Known) and narrows(node, walk.finest)
+    return args[0] if same and not rounded else None
 
 
 def _dropout(walk: Walk, node: fx.Node, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

@@ -31,7 +31,7 @@ from toroids.discovery.tracing.operators import (
     is_in_place,
     operator_name,
 )
-from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.program import Program, finest_of
 from toroids.discovery.tracing.sizes import Sizes
 
 LARGE = 2**22  # entries of a parameter that are followed one by one
@@ -176,6 +176,7 @@ class Walk:
         """Follows the operators; adds to `meetings`."""
         self.meetings, self.rules = meetings, rules
         self.generator, self.strict = generator, strict
+        self.finest = finest_of(program)
         self.sizes = Sizes(program, {axis: example.size(axis) for axis in program.lengths})
         self.used: int = 1  # tokens, so that no two uses of a feature are taken for one
         # storages whose numbers are not known any more; kept, so that none is another's place

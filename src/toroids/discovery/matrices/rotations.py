@@ -19,7 +19,7 @@ from dataclasses import replace
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.matrices.streams import Look, Refused, Stream
-from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.program import Program, finest_of
 from toroids.symmetry.space import Action, Generator, Leg, Space
 
 
@@ -47,7 +47,7 @@ def rotations(
             stream = Stream(cell, space.size)
             try:
                 for steps in inference.steps:
-                    Look(found, stream).all(steps)
+                    Look(found, stream, finest_of(programs[0])).all(steps)
                 turned = _rotating(space, stream, programs[0])
             except Refused:
                 turned = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import fx
+from torch import Tensor, fx
 from torch.fx.experimental.symbolic_shapes import guard_or_false
 from torch.utils._pytree import tree_leaves
 
@@ -22,7 +22,7 @@ from toroids.discovery.inference.contractions import bias_of, letters_of
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.state import Step
 from toroids.discovery.inference.unread import ARRANGING
-from toroids.discovery.tracing.operators import is_in_place, short_name
+from toroids.discovery.tracing.operators import is_in_place, narrows, short_name
 
 CONVERTING = ("to", "_to_copy", "contiguous", "clone", "detach", "alias", "type_as")
 # Operators that hand on the stream's units, whatever else they are given.
@@ -76,9 +76,9 @@ class Stream:
 class Look:
     """Looks at every operator that meets one stream."""
 
-    def __init__(self, found: Orbits, stream: Stream) -> None:
-        """Starts with nothing seen of `stream`."""
-        self.found, self.stream = found, stream
+    def __init__(self, found: Orbits, stream: Stream, finest: float) -> None:
+        """Starts with nothing seen of `stream`; `finest` is the step of the finest parameter."""
+        self.found, self.stream, self.finest = found, stream, finest
         self.products: set[fx.Node] = set()  # of two streams, about to be summed over the units
         self.raw: set[fx.Node] = set()  # the stream as it is written, before a norm
         self._axes: dict[int, tuple[Value, tuple[int, ...]]] = {}
@@ -101,6 +101,8 @@ class Look:
                 continue  # what gives no tensor only looks at types, or has pinned what it reads
             name = short_name(step.node)
             name = name.removesuffix("_") if is_in_place(step.node) else name
+            if self._rounds(step.node):
+                raise Refused
             if beside:
                 self._part(step, name)
                 if name in CUTTING:
@@ -248,6 +250,12 @@ class Look:
             self._contracted(node, name, inputs, results[0])
         else:
             raise Refused
+
+    def _rounds(self, node: fx.Node) -> bool:
+        """Whether an operator rounds numbers, one by one: to integers, or to a narrower type."""
+        made = node.meta.get("val")
+        whole = isinstance(made, Tensor) and not (made.is_floating_point() or made.is_complex())
+        return whole or narrows(node, self.finest)
 
     def _use(self, step: Step) -> None:
         """Notes the parameters that an operator does not use as gains."""

@@ -153,7 +153,8 @@ class Run:
         others = [n for n in node.all_input_nodes if n is not node.args[0]]
         numbered = name in INDEXING and all(self.known(n) is not None for n in others)
         lengths = [n.meta["val"] for n in others if isinstance(n.meta.get("val"), torch.SymInt)]
-        if (name in ARRANGING or numbered) and not free_unbacked_symbols(lengths):
+        arranged = name in ARRANGING - KEEPING or numbered
+        if arranged and not free_unbacked_symbols(lengths):
             return self._arranged(node, name)
         for given in node.all_input_nodes:
             self.vanish(given)
