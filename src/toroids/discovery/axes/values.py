@@ -7,7 +7,7 @@ a bundle is uniform: the value is constant along it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -278,22 +278,33 @@ def grouped_parameter(c: Constraints, name: str, shape: Sequence[int], groups: i
 
 
 def stacked_parameter(
-    c: Constraints, name: str, shape: Sequence[int], pairs: Sequence[tuple[int, int]]
+    c: Constraints,
+    name: str,
+    shape: Sequence[int],
+    joint: Sequence[Sequence[int]],
+    still: Collection[int] = (),
 ) -> Value:
-    """A parameter that stacks others: pairs of its axes have joint places."""
+    """A parameter that stacks others: some of its axes have joint places, some stay in place."""
     axes = tuple((int(size),) for size in shape)
-    joint = {axis for pair in pairs for axis in pair}
+    held = {axis for own in joint for axis in own}
     c.owned.append(c.places)
-    bundles = [Bundle((d,), c.fresh((n,))) for d, (n,) in enumerate(axes) if d not in joint]
-    bundles += [Bundle(pair, c.fresh([axes[d][0] for d in pair])) for pair in pairs]
+    bundles = [Bundle((d,), c.fresh((n,))) for d, (n,) in enumerate(axes) if d not in held]
+    bundles += [Bundle(tuple(own), c.fresh([axes[d][0] for d in own])) for own in joint]
     rows: dict[int, Ids] = {}
     for bundle in bundles:
         for dim in bundle.dims if len(bundle.dims) > 1 else ():
-            if sum(dim in pair for pair in pairs) > 1:
+            if dim in still:
+                c.under(bundle.places, _along(bundle, dim, fixed(axes[dim][0])[0]))
+            elif sum(dim in own for own in joint) > 1:
                 own = project(c, bundle, [dim])
                 c.same(rows.setdefault(dim, own), own)
     c.owned.append(c.places)
     return Value(axes, tuple(bundles), c.unknowns(np.full((), SCALAR)), name=name)
+
+
+def _along(bundle: Bundle, dim: int, places: Ids) -> Ids:
+    """Shapes what lies along one dimension so that it broadcasts over a bundle."""
+    return places.reshape([-1 if d == dim else 1 for d in bundle.dims])
 
 
 def constant(tensor: Tensor) -> Value:
@@ -416,10 +427,9 @@ def pin_bundle(c: Constraints, bundle: Bundle, dims: Iterable[int]) -> None:
     if len(bundle.dims) == 1:
         c.same(bundle.places, fixed(len(bundle.places))[0], forced=True)
         return
-    for position in [p for p, dim in enumerate(bundle.dims) if dim in set(dims)]:
-        shape = [1] * len(bundle.dims)
-        shape[position] = -1
-        c.under(bundle.places, fixed(bundle.places.shape[position])[0].reshape(shape))
+    for position, dim in enumerate(bundle.dims):
+        if dim in set(dims):
+            c.under(bundle.places, _along(bundle, dim, fixed(bundle.places.shape[position])[0]))
 
 
 def zero_scalar(c: Constraints, value: Value, channels: Sequence[int] = (0, 1, 2)) -> None:

@@ -334,10 +334,18 @@ class Assembly:
             offset = self.inference.constraints.offsets.get(part.name, 0.0)
             for name in self.program.aliases.get(part.name, (part.name,)):
                 role: Literal["write", "read"] = "read" if part.reads else "write"
-                legs.append(Leg(name, axis, role, operator_of(name), span, index, offset))
+                operator = operator_of(name) + self._member(part, mask)
+                legs.append(Leg(name, axis, role, operator, span, index, offset))
                 for row, value in zip(exponents, key[2], strict=True):
                     row.append(value)
         return tuple(legs), [tuple(row) for row in exponents]
+
+    def _member(self, part: _Part, mask: Ids) -> str:
+        """Which of the layers that a tensor stacks holds a part; nothing where several do."""
+        stack = self.inference.stacks.get(part.name)
+        still = stack.still if stack is not None else ()
+        at = [np.unique(np.nonzero(mask)[part.bundle.dims.index(d)]).tolist() for d in still]
+        return "".join(f"[{own[0]}]" for own in at) if all(len(own) == 1 for own in at) else ""
 
     def _positions(
         self, cell: int, part: _Part, mask: Ids

@@ -13,6 +13,7 @@ from toroids.discovery import axes
 from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.inference.offsets import offsets_of
 from toroids.discovery.inference.orbits import Orbits
+from toroids.discovery.inference.picked import picked_axes
 from toroids.discovery.inference.run import Run
 from toroids.discovery.inference.stacks import Stacks, stacks_of, still_axes
 from toroids.discovery.inference.state import Inference
@@ -28,7 +29,7 @@ def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inferenc
 
     Args:
         programs: one module, traced at one or several sizes of its inputs.
-        stacks: pairs of axes of parameters that have joint places.
+        stacks: parameters that stack others, of which axes have joint places.
 
     Returns:
         The facts that hold at all sizes.
@@ -81,7 +82,7 @@ def infer_stacks(
         The facts with joint places in stacked tensors; None where nothing is stacked.
     """
     still = still_axes(first.constraints, first.parameters, found)
-    stacks = stacks_of(spaces, programs[0].shapes, still)
+    stacks = stacks_of(spaces, programs[0].shapes, still, picked_axes(programs))
     return infer(programs, stacks) if stacks else None
 
 

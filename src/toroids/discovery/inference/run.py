@@ -72,7 +72,8 @@ class _Lazy:
                 found = axes.buffer(c, name, shape, numbers)
                 found = replace(found, mask=self.source.value.dtype in MASKS)
             elif name in state.stacks and self.groups is None:
-                found = axes.stacked_parameter(c, name, shape, state.stacks[name])
+                stack = state.stacks[name]
+                found = axes.stacked_parameter(c, name, shape, stack.joint, stack.still)
             elif self.groups is None:
                 found = axes.parameter(c, name, shape)
             else:

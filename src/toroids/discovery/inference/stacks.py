@@ -7,17 +7,35 @@ axes joint places, tells. The stack itself may stay in place, as where every mem
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from toroids.discovery.axes import Value
 from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.inference.orbits import Orbits
 from toroids.symmetry.space import Leg, Space
 
-Stacks = Mapping[str, tuple[tuple[int, int], ...]]
+
+@dataclass(frozen=True)
+class Stack:
+    """How the axes of a tensor that stacks others are indexed.
+
+    Attributes:
+        joint: the axes that have joint places.
+        still: those of them that stay in place, of which everybody takes single positions.
+    """
+
+    joint: tuple[tuple[int, ...], ...]
+    still: tuple[int, ...] = ()
+
+
+Stacks = Mapping[str, Stack]
 
 
 def stacks_of(
-    spaces: Sequence[Space], shapes: Mapping[str, tuple[int, ...]], still: Sequence[Sequence[Leg]]
+    spaces: Sequence[Space],
+    shapes: Mapping[str, tuple[int, ...]],
+    still: Sequence[Sequence[Leg]],
+    picked: Mapping[str, tuple[int, ...]],
 ) -> Stacks:
     """Finds the axes of tensors that may be indexed together.
 
@@ -25,9 +43,10 @@ def stacks_of(
         spaces: what a first look has found.
         shapes: of all tensors.
         still: axes that stay in place, those together that are indexed alike.
+        picked: axes of which everybody takes single positions.
 
     Returns:
-        For tensors that stack others the pairs of axes that are joint; empty where there are none.
+        For tensors that stack others the axes that are joint; empty where there are none.
     """
     found: dict[str, set[tuple[int, int]]] = {}
     # experts are permuted at most; a stream that stacks read has more, and is none of them
@@ -41,7 +60,18 @@ def stacks_of(
                 if not any((name, axis) in known for name, pair in pairs for axis in pair):
                     for name, pair in pairs:
                         found.setdefault(name, set()).add(pair)
-    return {name: tuple(sorted(pairs)) for name, pairs in found.items()}
+    return {
+        name: _stack(found.get(name, set()), len(shapes[name]), picked.get(name, ()))
+        for name in [*found, *(name for name in picked if name not in found)]
+    }
+
+
+def _stack(pairs: set[tuple[int, int]], rank: int, still: tuple[int, ...]) -> Stack:
+    """Joint axes: those of members, each in every position that is taken alone."""
+    joint = {tuple(a for a in pair if a not in still) for pair in pairs}
+    alone = set(range(rank)) - {*still, *(a for own in joint for a in own)} if still else ()
+    joint = {*joint, *((axis,) for axis in alone)}
+    return Stack(tuple(sorted(tuple(sorted({*own, *still})) for own in joint if own)), still)
 
 
 def still_axes(c: Constraints, parameters: Mapping[str, Value], found: Orbits) -> list[list[Leg]]:

@@ -36,7 +36,7 @@ class Inference:
         inputs: the values that the first program takes.
         steps: for every program its operators in order, blocks opened.
         untied: signs that never meet a zero, and what that takes for granted.
-        stacks: pairs of axes of parameters that have joint places.
+        stacks: parameters that stack others, of which axes have joint places.
     """
 
     constraints: Constraints

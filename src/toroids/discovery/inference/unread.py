@@ -85,7 +85,7 @@ def pin_partial(
     moved = np.unique(np.concatenate(parts))
     for name, value in parameters.items():
         for bundle in value.bundles:
-            if len(bundle.dims) == 1 and np.isin(bundle.places, moved).any():
+            if np.isin(bundle.places, moved).any():
                 pin_axis(c, name, value, bundle)
 
 
