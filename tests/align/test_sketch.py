@@ -1,5 +1,6 @@
 """Sketches of many units: they give what all products give, or nothing."""
 
+import dataclasses
 from dataclasses import replace
 from functools import cache
 
@@ -51,8 +52,8 @@ def test_a_clear_match_is_the_best_one(activation, noise):
         return ((block.legs[block.space.name][leg], *rows(block.space, leg)) for leg in legs)
 
     found = sketch.sketched(block, parts)
-    only = type(block)(block.space, (), {block.space.name: {
-        leg: block.legs[block.space.name][leg] for leg in legs}})  # fmt: skip
+    own = {leg: block.legs[block.space.name][leg] for leg in legs}
+    only = dataclasses.replace(block, inner=(), legs={block.space.name: own})
     expected = choose(only, tables(only, rows))
     assert found is not None
     assert torch.equal(found.steps[0][1].permutation, expected.steps[0][1].permutation)

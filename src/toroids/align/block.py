@@ -43,12 +43,14 @@ class Block:
             `space` without what `inner` covers.
         signs: how many signs of `space` the legs of inner spaces take as well, as where queries
             and values change theirs head by head; the powers in which they do follow their own.
+        shapes: of all tensors of the group.
     """
 
     space: Space
     inner: tuple[Space, ...]
     legs: Mapping[str, Mapping[Leg, Pattern]]
-    signs: int = 0
+    signs: int
+    shapes: Mapping[str, Sequence[int]]
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -66,7 +68,9 @@ class Block:
         moved = [(name, leg) for name, legs in self.legs.items() for leg in legs]
         pairs = itertools.combinations(moved, 2)
         return not any(
-            overlap(x, y) for (a, x), (b, y) in pairs if a != b or _place(x) != _place(y)
+            overlap(x, y, self.shapes)
+            for (a, x), (b, y) in pairs
+            if a != b or _place(x) != _place(y)
         )
 
 
@@ -95,7 +99,7 @@ def blocks(group: SymmetryGroup) -> list[Block]:
             }
         own = ((_uncovered(space, x, within), power) for x, power in counted[space.name].items())
         counted[space.name] = {leg: power for leg, power in own if leg is not None}
-        found.append(Block(space, tuple(within), counted, signs))
+        found.append(Block(space, tuple(within), counted, signs, group.shapes))
     return found
 
 
@@ -105,12 +109,12 @@ def _flips_inside(space: Space, counted: Mapping[str, Mapping[Leg, Pattern]]) ->
         return False
     flipped = [x for x, power in counted[space.name].items() if any(power)]
     inner = [x for name, legs in counted.items() if name != space.name for x in legs]
-    return any(overlap(x, y) and _place(x) == _place(y) for x in flipped for y in inner)
+    return any(_is_over(x, y) for x in flipped for y in inner)
 
 
 def _powers_over(outer: Mapping[Leg, Pattern], leg: Leg, count: int) -> Pattern:
     """The powers in which an inner leg takes the signs of the space whose units hold it."""
-    over = (p for x, p in outer.items() if _place(x) == _place(leg) and overlap(x, leg))
+    over = (p for x, p in outer.items() if _is_over(x, leg))
     return next(over, (0.0,) * count)
 
 
@@ -140,6 +144,11 @@ def _uncovered(space: Space, leg: Leg, inner: Iterable[Space]) -> Leg | None:
     left = tuple(place for place in leg.positions if place not in taken)
     whole = left and len(left) % (space.size * space.copies) == 0
     return replace(leg, positions=left) if whole else None
+
+
+def _is_over(a: Leg, b: Leg) -> bool:
+    """Whether two legs hold some of the same positions of the same axes."""
+    return _place(a) == _place(b) and overlap(a, b, {})  # of which nobody needs the shape
 
 
 def _place(leg: Leg) -> tuple[str, int, int]:

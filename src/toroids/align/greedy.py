@@ -34,9 +34,8 @@ from toroids.align.choose import Choice, choose
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.align.sketch import is_sketched, sketched
-from toroids.canonical.mix import carried_twice
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Leg, Space, overlap
+from toroids.symmetry.space import Leg, Space, carried_twice, overlap
 
 Meets: TypeAlias = Mapping[Leg, set[str]]  # for every leg the names of the spaces on its entries
 
@@ -78,7 +77,7 @@ def walked(
         if effort.over:
             return position, False
         effort.tell("greedy", len(all_blocks) - len(waits), len(all_blocks))
-        block = next((b for b in waits if _is_told(meets, b, known)), waits[0])
+        block = next((b for b in waits if _is_told(group, meets, b, known)), waits[0])
         waits.remove(block)
         known |= {space.name for space in block.spaces}
         later = _beside_phases(block)
@@ -99,13 +98,15 @@ def _meetings(group: SymmetryGroup, all_blocks: Sequence[Block]) -> Meets:
         for leg in space.legs:
             on.setdefault(leg.tensor, []).append((space.name, leg))
     counted = {leg for block in all_blocks for legs in block.legs.values() for leg in legs}
-    return {x: {name for name, leg in on[x.tensor] if overlap(x, leg)} for x in counted}
+    return {
+        x: {name for name, leg in on[x.tensor] if overlap(x, leg, group.shapes)} for x in counted
+    }
 
 
-def _is_told(meets: Meets, block: Block, known: set[str]) -> bool:
+def _is_told(group: SymmetryGroup, meets: Meets, block: Block, known: set[str]) -> bool:
     """Whether every space of a block has weights that meet no space but known ones and its own."""
     known = known | {space.name for space in block.spaces}
-    return all(_settled(meets, block, space, known) for space in block.spaces)
+    return all(_settled(group, meets, block, space, known) for space in block.spaces)
 
 
 def _tables(
@@ -117,7 +118,11 @@ def _tables(
     for space in block.spaces:
         telling = [] if space.name in waiting else _telling(group, meets, block, space, known)
         if space.of("phase"):  # told by keys: of queries one knows the places after the phases only
-            keys = [x for x in block.legs[space.name] if not any(overlap(x, y) for y in beside)]
+            keys = [
+                x
+                for x in block.legs[space.name]
+                if not any(overlap(x, y, group.shapes) for y in beside)
+            ]
             telling = [leg for leg in telling if leg in keys] or keys
         parts = [(block.legs[space.name][leg], *rows(space, leg)) for leg in telling]
         turns, inner = bool(space.matrix or space.of("phase")), space is not block.space
@@ -157,7 +162,7 @@ def _telling(
 ) -> Sequence[Leg]:
     """The legs that count: what writes the units, or what meets no space but known ones."""
     legs = block.legs[space.name]
-    settled = _settled(meets, block, space, known)
+    settled = _settled(group, meets, block, space, known)
     if space.of("rotate"):  # a matrix takes as many weights as there are to be determined
         return settled or list(legs)
     writer = [leg for leg in space.writer if leg in legs]
@@ -182,8 +187,10 @@ def _telling_signs(
     ]
 
 
-def _settled(meets: Meets, block: Block, space: Space, known: set[str]) -> list[Leg]:
+def _settled(
+    group: SymmetryGroup, meets: Meets, block: Block, space: Space, known: set[str]
+) -> list[Leg]:
     """The legs of weights that meet no space but known ones, and this one once."""
-    twice = carried_twice(space)
+    twice = carried_twice(space, group.shapes)
     legs = block.legs[space.name]
     return [x for x in legs if meets[x] <= known and x.tensor not in twice]

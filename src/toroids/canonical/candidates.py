@@ -7,10 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from toroids.canonical.exponents import Matrix
-from toroids.canonical.mix import carried_twice
 from toroids.canonical.steps import across, meet
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Kind, Leg, Space
+from toroids.symmetry.space import Kind, Leg, Space, carried_twice
 from toroids.symmetry.units import entries_per_unit
 
 
@@ -32,7 +31,7 @@ class Candidates:
     ) -> list[tuple[Leg, ...]]:
         """Groups legs that one operator writes and that move alike; the best candidates first."""
         group = self.group
-        twice = carried_twice(space)
+        twice = carried_twice(space, group.shapes)
         # of a single unit, who writes and who reads is only a matter of the sign
         whole = action == "rescale" and space.is_single
         read = twice | {leg.tensor for leg in space.legs if leg.role == "read" and not whole}
@@ -64,7 +63,9 @@ class Candidates:
         gains = {norm.weight for norm in space.norms}
         if action == "flip":  # a trained norm's gain is far from zero, where its sign would tie
             order.sort(key=lambda legs: not legs[0].offset and legs[0].tensor not in gains)
-            order.sort(key=lambda legs: meet(legs, self._turned))  # a phase may turn a sign
+            order.sort(
+                key=lambda legs: meet(legs, self._turned, group.shapes)
+            )  # a phase may turn a sign
         # the layers that also read the space lend only their biases, which may well be zero
         reading = {leg.operator for leg in space.legs if leg.role == "read"}
         order.sort(
@@ -94,7 +95,8 @@ class Candidates:
             elif leg.positions is not None and len(leg.positions) == units * entries:
                 places = [leg.positions[first::entries] for first in range(entries)]
                 single += [replace(leg, positions=some) for some in places]
-        return tuple(sorted(single, key=lambda leg: meet([leg], taken))[:1])  # best one not taken
+        # the best one that is not taken
+        return tuple(sorted(single, key=lambda leg: meet([leg], taken, self.group.shapes))[:1])
 
     def _is_free(self, tensor: str, space: Space, action: Kind) -> bool:
         """Whether no other space flips, or rescales, a tensor's entries."""

@@ -17,14 +17,13 @@ from torch import Tensor
 from toroids.canonical.degenerate import listed
 from toroids.canonical.exponents import Matrix
 from toroids.canonical.fixing import element
-from toroids.canonical.mix import carried_twice
 from toroids.canonical.newton import minimise
 from toroids.canonical.squares import LogScales, Mover, Squares, SumOfSquares
 from toroids.discovery.inference.exponents import fraction, null_space
 from toroids.params import Params, precise
 from toroids.symmetry.action import move_space
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Generator, Output, Space
+from toroids.symmetry.space import Generator, Output, Space, carried_twice
 from toroids.symmetry.units import along, sum_per_unit
 
 
@@ -60,7 +59,7 @@ class LeastNorm:
         self.spaces = [s for s in group.spaces if s.of("rescale") and not s.of("rotate")]
         self._movers: dict[str, list[Mover]] = {}
         # which matrices do not look at, though they move them
-        twice = {n for s in group.spaces if s.of("mix") for n in carried_twice(s)}
+        twice = {n for s in group.spaces if s.of("mix") for n in carried_twice(s, group.shapes)}
         for number, space in enumerate(self.spaces):
             powers = zip(*(g.exponents for g in space.of("rescale")), strict=True)
             for leg, row in zip(space.legs, powers, strict=True):

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from toroids.params import Params, precise
-from toroids.symmetry.space import Generator, Space
+from toroids.symmetry.space import Generator, Space, carried_twice
 from toroids.symmetry.units import vectors, with_vectors
 
 
@@ -60,13 +60,14 @@ def balance(space: Space, params: MutableMapping[str, Tensor]) -> float:
 
 def is_left(space: Space, params: Params) -> bool:
     """Whether its matrices cannot be told: a tensor carries it twice, and rank is missing."""
-    return bool(carried_twice(space)) and _moves(space, params) is None
+    return bool(tensors_twice(space, params)) and _moves(space, params) is None
 
 
 def is_followed(space: Space, params: Params) -> bool:
     """Whether its matrices are told by what a tensor that carries it twice makes of its sides."""
     a, b = sides(space, params)
-    return bool(carried_twice(space)) and not only_side(space, params) and not _tells(space, a, b)
+    twice = tensors_twice(space, params)
+    return bool(twice) and not only_side(space, params) and not _tells(space, a, b)
 
 
 def only_side(space: Space, params: Params) -> int:
@@ -75,19 +76,20 @@ def only_side(space: Space, params: Params) -> int:
     Returns:
         1 or -1; zero where both sides are balanced.
     """
-    if not carried_twice(space):
+    twice = tensors_twice(space, params)
+    if not twice:
         return 0
     a, b = sides(space, params)
     if a is None or b is None:
         return -1 if a is None else 1
     if _tells(space, a, b):
         return 0
-    return next((power for power in (1, -1) if _is_closed(space, power)), 0)
+    return next((power for power in (1, -1) if _is_closed(space, twice, power)), 0)
 
 
 def seen(space: Space, params: Params) -> Space:
     """The space without what its goal does not look at: all but its sides, or its only one."""
-    twice, only = carried_twice(space), only_side(space, params)
+    twice, only = tensors_twice(space, params), only_side(space, params)
     kept = [
         (leg, exponent)
         for leg, exponent in zip(space.legs, space.of("mix")[0].exponents, strict=True)
@@ -130,8 +132,8 @@ def _moves(space: Space, params: Params) -> tuple[float, tuple[Tensor, Tensor]] 
         side = b if only < 0 else a
         if side is None or not only:
             return None
-        return _orthonormal(side, only > 0, _is_closed(space, only))
-    if carried_twice(space) and not _tells(space, a, b):
+        return _orthonormal(side, only > 0, _is_closed(space, tensors_twice(space, params), only))
+    if tensors_twice(space, params) and not _tells(space, a, b):
         a, b = _followed(space, params, a, b)
         if not _tells(space, a, b):
             return None
@@ -186,7 +188,11 @@ def _followed(
     space: Space, params: Params, a: Tensor, b: Tensor
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Both sides with what tensors that write the space, and read it, make of them."""
-    maps = [x for name in carried_twice(space) for x in _maps(space, name, precise(params[name]))]
+    maps = [
+        x
+        for name in tensors_twice(space, params)
+        for x in _maps(space, name, precise(params[name]))
+    ]
     sides_now, last = [a, b], [a, b]
     for _ in range(space.size - 1 if maps else 0):
         if _tells(space, *sides_now):
@@ -240,9 +246,8 @@ def _orthonormal(
     return float((sizes - 1).abs().max()), (inverse, root) if writes else (root, inverse)
 
 
-def _is_closed(space: Space, power: int) -> bool:
+def _is_closed(space: Space, twice: set[str], power: int) -> bool:
     """Whether what carries a space twice is only met by one side, the one of that exponent."""
-    twice = carried_twice(space)
     powers = zip(space.legs, space.of("mix")[0].exponents, strict=True)
     return all(e == -power for leg, e in powers if leg.tensor in twice)
 
@@ -255,7 +260,7 @@ def _present(values: Tensor, size: int) -> Tensor:
 
 def sides(space: Space, params: Params) -> tuple[Tensor | None, Tensor | None]:
     """Stacks what a space's units take of exponents 1 and -1: (copies, size, entries) each."""
-    twice = carried_twice(space)
+    twice = tensors_twice(space, params)
     found: list[list[Tensor]] = [[], []]
     for leg, exponent in zip(space.legs, space.of("mix")[0].exponents, strict=True):
         if leg.tensor not in twice:
@@ -266,12 +271,9 @@ def sides(space: Space, params: Params) -> tuple[Tensor | None, Tensor | None]:
     return a, b
 
 
-def carried_twice(space: Space) -> set[str]:
-    """Tensors that carry the space on different axes."""
-    axes: dict[str, set[tuple[int, int]]] = {}
-    for leg in space.legs:
-        axes.setdefault(leg.tensor, set()).add((leg.axis, leg.span))
-    return {name for name, places in axes.items() if len(places) > 1}
+def tensors_twice(space: Space, params: Params) -> set[str]:
+    """Tensors that carry the space twice."""
+    return carried_twice(space, {leg.tensor: params[leg.tensor].shape for leg in space.legs})
 
 
 def _padded(matrix: Tensor, size: int) -> Tensor:

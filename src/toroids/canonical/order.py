@@ -1,6 +1,6 @@
 """The order of steps: each comes after all others that move what it looks at."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ from toroids.symmetry.space import Leg, overlap
 S = TypeVar("S", Scale, Sign)
 
 
-def ordered(steps: Sequence[S]) -> list[list[S]]:
+def ordered(steps: Sequence[S], shapes: Mapping[str, Sequence[int]]) -> list[list[S]]:
     """Sorts steps so that each comes after all others that move what it looks at."""
     looks: dict[str, list[tuple[int, Leg]]] = {}
     for number, step in enumerate(steps):
@@ -24,7 +24,7 @@ def ordered(steps: Sequence[S]) -> list[list[S]]:
         for mover, step in enumerate(steps)
         for moved in step.moves
         for looker, leg in looks.get(moved.tensor, ())
-        if looker != mover and overlap(moved, leg)
+        if looker != mover and overlap(moved, leg, shapes)
     }
     return [[steps[i] for i in circle] for circle in _circles(len(steps), edges)]
 

@@ -58,7 +58,8 @@ class Pivots:
             chosen = [
                 p for s in self.group.spaces for p in self._of(s, "shift", early=s.name in early)
             ]
-            circles = [[x for x in c if isinstance(x, Pivot)] for c in ordered(chosen)]
+            found = ordered(chosen, self.group.shapes)
+            circles = [[x for x in c if isinstance(x, Pivot)] for c in found]
             names = {pivot.space.name for circle in circles if len(circle) > 1 for pivot in circle}
             if names <= early:
                 break
@@ -77,7 +78,7 @@ class Pivots:
         notes = list(self.notes)
         while True:
             pivots = self._independent("rescale", bias)
-            circles = [circle for circle in ordered(pivots) if len(circle) > 1]
+            circles = [circle for circle in ordered(pivots, self.group.shapes) if len(circle) > 1]
             circling = {leg.tensor for circle in circles for step in circle for leg in step.legs}
             if circling <= self._candidates.circling:
                 return pivots
@@ -127,7 +128,7 @@ class Pivots:
             (table[space.legs.index(legs[0])], self._candidates.shown(space, legs, taken))
             for legs in self._candidates.of(space, action, table, early)
         ]
-        for row, shown in sorted(candidates, key=lambda c: meet(c[1], taken)):
+        for row, shown in sorted(candidates, key=lambda c: meet(c[1], taken, self.group.shapes)):
             alone = independent([*rows, row], modulo_two=action == "flip")
             if alone and (others is None or others.told.add(others.rows.of(shown[0]), space.name)):
                 chosen.append(shown if bias else _without_bias(shown, self.group))
@@ -162,7 +163,7 @@ class Pivots:
     def _apart(self, pivots: Sequence[Pivot], earlier: Sequence[Pivot]) -> list[Pivot]:
         """Drops pivots whose weights lie on another space's spheres, as rows and columns do."""
         taken = [leg for pivot in earlier for leg in pivot.legs]
-        kept = [p for p in pivots if not meet(p.legs, taken)]
+        kept = [p for p in pivots if not meet(p.legs, taken, self.group.shapes)]
         if len(kept) < len(pivots):
             self.notes.append(
                 f"space `{pivots[0].space.name}`: {len(pivots) - len(kept)} of {len(pivots)} "

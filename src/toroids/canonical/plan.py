@@ -47,7 +47,7 @@ class Plan:
                 )
         output = output_sphere(group)
         scales: list[Scale] = [*rescales, *mixes]
-        self.scales = ordered([*scales, OutputScale(output)] if output else scales)
+        self.scales = ordered([*scales, OutputScale(output)] if output else scales, group.shapes)
         self.signs = SignOrder(group, flips, mixes).steps
 
     @cached_property

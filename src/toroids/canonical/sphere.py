@@ -39,7 +39,7 @@ def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> None:
     for steps in plan.scales:
         # where they depend on scales, matrices are known by now
         rest = steps if len(steps) == 1 else [x for x in steps if not isinstance(x, Mix)]
-        for part in ordered(rest):
+        for part in ordered(rest, plan.group.shapes):
             if len(part) == 1:
                 fix(part[0], params)
             elif not _repeat(part, params):

@@ -1,6 +1,6 @@
 """The steps to the canonical form as values: what each looks at, and what it moves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
@@ -131,6 +131,8 @@ def across(space: Space, leg: Leg) -> list[int]:
     ]
 
 
-def meet(legs: Iterable[Leg], others: Iterable[Leg]) -> bool:
+def meet(
+    legs: Iterable[Leg], others: Iterable[Leg], shapes: Mapping[str, Sequence[int]]
+) -> bool:  # fmt: skip
     """Whether some leg of one kind holds entries of one of the others."""
-    return any(overlap(x, y) for x in legs for y in others)
+    return any(overlap(x, y, shapes) for x in legs for y in others)

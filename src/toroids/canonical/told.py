@@ -69,6 +69,7 @@ class Rows:
     def __init__(self, group: SymmetryGroup, action: Kind) -> None:
         """Looks up which spaces move which tensors."""
         self.action = action
+        self._shapes = group.shapes
         self._movers: dict[str, list[tuple[Space, int]]] = {}
         for space in group.spaces:
             for number, leg in enumerate(space.legs if space.of(action) else ()):
@@ -81,7 +82,7 @@ class Rows:
         for space, number in self._movers.get(own.tensor, ()):
             leg = space.legs[number]
             powers = tuple(generator.exponents[number] for generator in space.of(self.action))
-            if any(powers) and overlap(leg, own):
+            if any(powers) and overlap(leg, own, self._shapes):
                 meeting.setdefault((space.name, leg.axis, leg.span, powers), []).append(leg)
         for (space_name, _, _, powers), legs in meeting.items():
             name = space_name if _carry(legs, own) else (space_name, own.tensor, own.axis)

@@ -1,5 +1,6 @@
 """Spaces of hidden units: which parameter axes they index, and what may act on them."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,15 +79,57 @@ class Leg:
         return {}
 
 
-def overlap(a: Leg, b: Leg) -> bool:
-    """Whether two legs hold some of the same entries, as rows and columns of a matrix do."""
+def overlap(a: Leg, b: Leg, shapes: Mapping[str, Sequence[int]]) -> bool:
+    """Whether two legs hold some of the same entries, as rows and columns of a matrix do.
+
+    Args:
+        a: a leg.
+        b: another one.
+        shapes: of all tensors.
+
+    Returns:
+        Whether an entry of some tensor lies on both.
+    """
     if a.tensor != b.tensor:
         return False
-    if (a.axis, a.span) != (b.axis, b.span):
+    common = range(max(a.axis, b.axis), min(a.axis + a.span, b.axis + b.span))
+    if a.positions is None or b.positions is None or not common:
         return True
-    return (
-        a.positions is None or b.positions is None or not set(a.positions).isdisjoint(b.positions)
-    )
+    if (a.axis, a.span) == (b.axis, b.span):
+        return not set(a.positions).isdisjoint(b.positions)
+    shape = shapes[a.tensor]
+    ours, theirs = (set(_along(leg, common, shape)) for leg in (a, b))
+    return not ours.isdisjoint(theirs)
+
+
+def carried_twice(space: "Space", shapes: Mapping[str, Sequence[int]]) -> set[str]:
+    """Tensors of which a space moves some entries along different axes.
+
+    Args:
+        space: any.
+        shapes: of all tensors.
+
+    Returns:
+        Their names.
+    """
+    legs: dict[str, list[Leg]] = {}
+    for leg in space.legs:
+        legs.setdefault(leg.tensor, []).append(leg)
+    return {
+        name
+        for name, own in legs.items()
+        if any(
+            (x.axis, x.span) != (y.axis, y.span) and overlap(x, y, shapes)
+            for x, y in itertools.combinations(own, 2)
+        )
+    }
+
+
+def _along(leg: Leg, axes: range, shape: Sequence[int]) -> list[int]:
+    """Where the positions of a leg lie along some of its axes, which follow each other."""
+    behind = math.prod(shape[axes.stop : leg.axis + leg.span])
+    size = math.prod(shape[axes.start : axes.stop])
+    return [place // behind % size for place in leg.positions or ()]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""Layers stacked in one parameter: each has units of its own, as layers of their own have."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from discovery.function import Function
+from torch import nn
+
+import toroids as td
+
+LAYERS, WIDTH = 3, 5
+INPUTS = torch.randn(4, 2)
+
+TAKEN = {
+    "iter": list,
+    "unbind": lambda w: w.unbind(0),
+    "select": lambda w: [w.select(0, i - LAYERS) for i in range(LAYERS)],
+    "chunk": lambda w: [x.squeeze(0) for x in w.chunk(LAYERS)],
+    "slices": lambda w: [*w[:2], *w[2:]],
+    "last": lambda w: w.movedim(0, -1).unbind(-1),
+}
+
+
+def stacked(forward, **parts):
+    """Layers between two linear ones, `forward` of the module and what the first one gives."""
+    torch.manual_seed(0)
+    return Function(
+        lambda m, x: m.leave(forward(m, m.enter(x))),
+        enter=nn.Linear(2, WIDTH),
+        leave=nn.Linear(WIDTH, 2),
+        **{name: nn.Parameter(torch.randn(*shape)) for name, shape in parts.items()},
+    ).double()
+
+
+def spaces(group):
+    return {s.name: (s.size, s.copies, set(s.actions)) for s in group.spaces}
+
+
+def distance_of_a_copy(group, model):
+    moved = group.apply(group.random(torch.Generator().manual_seed(0)), model.state_dict())
+    alignment = td.align(group, moved, to=model.state_dict())
+    return td.Toroid(group).distance(alignment.reference, alignment.params)
+
+
+@pytest.mark.parametrize("way", TAKEN)
+def test_every_layer_has_units_of_its_own(way):
+    def forward(m, h):
+        for w in TAKEN[way](m.w):
+            h = F.relu(h @ w)
+        return h
+
+    model = stacked(forward, w=(LAYERS, WIDTH, WIDTH))
+    group = td.discover(model, INPUTS.double())
+    own = (WIDTH, 1, {"permute", "rescale"})
+    assert {**spaces(group), "enter": own} == dict.fromkeys(("enter", "w[0]", "w[1]", "w[2]"), own)
+    assert distance_of_a_copy(group, model) < 1e-6
+
+
+def test_two_levels_and_a_stream_that_all_of_them_write():
+    """The stream is one space, on parts of the tensor that do not meet: its matrices are told."""
+
+    def forward(m, h):
+        for query, gate, value in m.w:
+            h = h + torch.tanh(h @ query) * torch.sigmoid(h @ gate) @ value
+        return h
+
+    model = stacked(forward, w=(2, 3, WIDTH, WIDTH))
+    group = td.discover(model, INPUTS.double())
+    actions = [x for _, _, x in spaces(group).values()]
+    assert actions == [{"mix", "permute"}, {"flip", "permute"}, {"flip", "permute"}]
+    assert distance_of_a_copy(group, model) < 1e-6
+
+
+def test_experts_of_every_layer():
+    """What is stacked in stacks moves with its own layer's router, or in each expert alone."""
+
+    def forward(m, h):
+        for r, a, c in zip(m.r, m.a, m.c, strict=True):
+            y = F.relu(torch.einsum("bd,edf->bef", h, a))
+            h = h + torch.einsum("be,bef,efd->bd", (h @ r).softmax(-1), y, c)
+        return h
+
+    shapes = {"r": (2, WIDTH, 3), "a": (2, 3, WIDTH, 4), "c": (2, 3, 4, WIDTH)}
+    found = spaces(td.discover(stacked(forward, **shapes), INPUTS.double()))
+    assert found["a[0]"] == found["a[1]"] == (4, 3, {"permute", "rescale"})
+    assert found["r[0]:groups"] == found["r[1]:groups"] == (3, 1, {"permute"})
+
+
+@pytest.mark.parametrize("last", [LAYERS - 1, LAYERS])
+def test_layers_that_some_inputs_do_not_reach_stay_alike(last):
+    """Of a layer that no trace has read nobody knows what longer inputs make of it."""
+
+    def forward(m, h):
+        for w in m.w[: min(len(h), last)]:
+            h = F.relu(h @ w)
+        return h
+
+    model = stacked(forward, w=(LAYERS, WIDTH, WIDTH))
+    group = td.discover(model, INPUTS.double())
+    moved = group.apply(group.random(torch.Generator().manual_seed(0)), model.state_dict())
+    for rows in (1, 2, 4):
+        x = torch.randn(rows, 2, dtype=torch.float64)
+        torch.testing.assert_close(torch.func.functional_call(model, moved, (x,)), model(x))
