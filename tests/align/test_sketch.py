@@ -53,7 +53,7 @@ def test_a_clear_match_is_the_best_one(activation, noise):
 
     found = sketch.sketched(block, parts)
     own = {leg: block.legs[block.space.name][leg] for leg in legs}
-    only = dataclasses.replace(block, inner=(), legs={block.space.name: own})
+    only = replace(block, inner=(), legs={block.space.name: own})
     expected = choose(only, tables(only, rows))
     assert found is not None
     assert torch.equal(found.steps[0][1].permutation, expected.steps[0][1].permutation)
