@@ -123,3 +123,20 @@ def test_signs_of_heads_do_not_hang_on_those_inside_them():
         once = td.canonicalize(group, moved)
         again = td.canonicalize(group, once)
         assert all(torch.allclose(once[name], again[name], atol=1e-10) for name in once)
+
+
+def test_signs_are_those_of_what_the_network_reads():
+    """The writer of a stream is 1 + c: the sign of c alone, which shifts change, says nothing."""
+    torch.manual_seed(0)
+
+    def forward(m, x):
+        return m.out(m.a(x) + (m.c + 1))
+
+    parts = {"a": nn.Linear(4, 6), "c": nn.Parameter(torch.randn(6)), "out": nn.Linear(6, 2)}
+    model = Function(forward, **parts).double()
+    group = td.discover(model, torch.randn(3, 4, dtype=torch.float64))
+    assert group.spaces[0].of("mix")
+    canonical = td.canonicalize(group, model.state_dict())
+    again = td.canonicalize(group, canonical)
+    for name, tensor in canonical.items():
+        torch.testing.assert_close(again[name], tensor, atol=1e-12, rtol=1e-9)

@@ -169,7 +169,7 @@ def best_steps(problem: Problem, block: Block, position: Position) -> tuple[Step
     before = inner_product(position.tensors, problem.reference, block.tensors)
     outer, *inner = choice.steps
     alone = [(outer, step) for step in inner] if len(inner) > 1 else []
-    signed = joint_signs(block, problem.reference, position.tensors) if len(inner) > 1 else ()
+    signed = joint_signs([block], problem.reference, position.tensors) if len(inner) > 1 else ()
     best: tuple[Steps, float] = (choice.steps, -math.inf)
     for steps in (choice.steps, *alone, *((signed,) if signed else ())):
         after = dict(position.tensors)

@@ -7,6 +7,7 @@ changes; `greedy` and descent follow. So the similarity of two networks is a pro
 and the same whichever of them moves, except where units tie.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -31,7 +32,7 @@ def fresh(problem: Problem) -> Found:
         An element of permutations, signs and orthogonal matrices; it can be worse than none.
     """
     group = problem.group
-    moving, staying = (_in_order(problem, x) for x in (problem.start, problem.reference))
+    moving, staying = (in_order(problem, x, _norms) for x in (problem.start, problem.reference))
     sorted_problem = replace(problem, start=moving.tensors, reference=staying.tensors)
     position, _ = walked(sorted_problem)
     sweeps, converged = descend(sorted_problem, position)
@@ -39,13 +40,24 @@ def fresh(problem: Problem) -> Found:
     return Found(group.compose(group.inverse(staying.element), onto), sweeps, converged, "fresh")
 
 
-def _in_order(problem: Problem, params: Params) -> Position:
-    """A network whose units lie in the order of the norms of their weights."""
+def in_order(
+    problem: Problem, params: Params, measure: Callable[[Space, Params], torch.Tensor]
+) -> Position:
+    """A network whose units lie in the order of numbers that nothing changes.
+
+    Args:
+        problem: whose group says what the units are.
+        params: the network.
+        measure: gives the numbers of the units of a space, (copies, size).
+
+    Returns:
+        The network with its units moved.
+    """
     position = Position(problem.group, params, None, problem.scratch)
     # inner spaces first: their copies move with the units around them
     for space in sorted(problem.group.spaces, key=lambda space: -len(space.within)):
         if "permute" in space.actions and space.matrix is None:
-            order = _norms(space, position.tensors).argsort(dim=1, stable=True)
+            order = measure(space, position.tensors).argsort(dim=1, stable=True)
             position.move(space, SpaceElement(order.cpu()))
     return position
 

@@ -6,7 +6,7 @@ the same signs is an equation modulo two: the signs that it takes multiply to it
 first, products that contradict none before are made positive; of a moved copy none contradicts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -22,30 +22,30 @@ ENTRIES = 2**16
 
 
 def joint_signs(
-    block: Block, reference: Params, moved: Params
+    blocks: Sequence[Block], reference: Params, moved: Params
 ) -> tuple[tuple[Space, SpaceElement], ...]:
-    """Solves for all signs of a block whose units are in place.
+    """Solves for all signs of blocks whose units are in place.
 
     Args:
-        block: a space and those whose copies are its units.
+        blocks: spaces, each with those whose copies are its units.
         reference: the network that stays.
         moved: the network that moves.
 
     Returns:
-        For every space of the block that flips its signs; none where there are too many products.
+        For every space that flips its signs; none where there are too many products.
     """
-    if any(reference[name].numel() > ENTRIES for name in block.tensors):
+    names = list(dict.fromkeys(name for block in blocks for name in block.tensors))
+    if any(reference[name].numel() > ENTRIES for name in names):
         return ()
+    spaces = [space for block in blocks for space in block.spaces]
     starts, count = {}, 0
-    for space in block.spaces:
+    for space in spaces:
         starts[space.name] = count
         count += len(space.of("flip")) * space.copies * space.size
-    found = [
-        one for name in block.tensors for one in _equations(block, name, starts, reference, moved)
-    ]
+    found = [one for name in names for one in _equations(blocks, name, starts, reference, moved)]
     solved = _solved(sorted(found, key=lambda one: abs(one[1]), reverse=True))
     steps = []
-    for space in block.spaces:
+    for space in spaces:
         shape = (len(space.of("flip")), space.copies, space.size)
         if shape[0]:
             first = starts[space.name]
@@ -56,25 +56,26 @@ def joint_signs(
 
 
 def _equations(
-    block: Block, name: str, starts: dict[str, int], reference: Params, moved: Params
+    blocks: Sequence[Block], name: str, starts: dict[str, int], reference: Params, moved: Params
 ) -> Iterator[tuple[int, float]]:
     """The products of a tensor's weights, by the signs that they take, as bits of a number."""
     product = (precise(reference[name].detach()) * precise(moved[name].detach())).cpu()
     taking = [
-        (space, leg, power)
+        (block, space, leg, power)
+        for block in blocks
         for space in block.spaces
         for leg, power in block.legs[space.name].items()
         if leg.tensor == name and any(power)
     ]
     if not taking:
         return
-    places = [_units_on(space, leg, product) for space, leg, _ in taking]
+    places = [_units_on(space, leg, product) for _, space, leg, _ in taking]
     groups, which = torch.unique(torch.stack(places), dim=1, return_inverse=True)
     sums = torch.zeros(groups.shape[1], dtype=product.dtype)
     sums.index_add_(0, which, product.flatten())
     bits = [
         [_bits(block, space, power, starts, unit) for unit in range(-1, space.copies * space.size)]
-        for space, _, power in taking
+        for block, space, _, power in taking
     ]
     for units, total in zip(groups.T.tolist(), sums.tolist(), strict=True):
         mask = 0

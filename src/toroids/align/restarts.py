@@ -1,6 +1,7 @@
 """Restarts: what is left of a time budget is spent on improving what a method found.
 
-First the signs of whole tensors are tried (`whole_signs`). Then, from the best so far, a random
+First come, of what may be a moved copy, units in the order of their invariants (`invariants`), and
+the signs of whole tensors (`whole_signs`). Then, from the best so far, a random
 share of the units of some random spaces is shuffled and flipped, or turned at random, descent
 follows, and what is better is kept (iterated local search). Its results are never worse than its
 start.
@@ -15,6 +16,7 @@ import torch
 
 from toroids.align.block import Block, blocks
 from toroids.align.descent import descend, is_copy, smallest_gain
+from toroids.align.invariants import by_invariants
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.align.whole_signs import best_whole_signs
@@ -55,7 +57,9 @@ def restarts(problem: Problem, found: Found) -> Found:
             break
         count += 1
         problem.effort.tell(f"restart {count}", 0, 0)
-        position = best_whole_signs(problem, RESTARTS) if count == 1 else None
+        position = by_invariants(problem) if copy and count == 1 else None
+        if count == 1 + copy:
+            position = best_whole_signs(problem, RESTARTS)
         if position is None:
             position = problem.position(best.element)
             _disturb(movable, position, problem.effort.generator)

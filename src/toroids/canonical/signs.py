@@ -14,9 +14,9 @@ from toroids.canonical.fixing import element
 from toroids.canonical.plan import Plan
 from toroids.canonical.steps import Pivot, Sign
 from toroids.errors import ParamsError
-from toroids.params import precise
+from toroids.params import Params, precise
 from toroids.symmetry.action import move_space
-from toroids.symmetry.space import Generator, Space
+from toroids.symmetry.space import Generator, Leg, Space
 from toroids.symmetry.units import vectors
 
 # Steps whose signs depend on each other are repeated so often at most.
@@ -65,13 +65,14 @@ def _fix_sign(step: Sign, params: MutableMapping[str, Tensor]) -> bool:
         held = {name: x.detach() for name, x in step.spheres.as_read(params).items()}
         squares = {name: tensor.square() for name, tensor in held.items()}
         return _flip(step.acting, step.spheres.dot(squares, held), params)
-    moments = sum(
-        vectors(precise(params[leg.tensor].detach()), leg, step.space.copies, step.space.size)
-        .pow(3)
-        .sum(dim=2)
-        for leg in step.legs
-    )
+    moments = sum(_cubes(leg, step.space, params) for leg in step.legs)
     return isinstance(moments, Tensor) and _flip(_flipping(step.space), moments, params)
+
+
+def _cubes(leg: Leg, space: Space, params: Params) -> Tensor:
+    """For every unit the sum of the cubes of what the network reads on a leg: (copies, size)."""
+    held = precise(params[leg.tensor].detach()) + leg.offset
+    return vectors(held, leg, space.copies, space.size).pow(3).sum(dim=2)
 
 
 def _flip(space: Space, moments: Tensor, params: MutableMapping[str, Tensor]) -> bool:
