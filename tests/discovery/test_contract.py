@@ -225,6 +225,22 @@ def test_what_is_granted_holds_away_from_the_example(name):
     assert td.SymmetryGroup.from_json(group.to_json()) == group
 
 
+def test_a_weight_that_every_call_makes_smaller():
+    """`w *= 0.9` assigns the parameter to itself, which PyTorch refuses of a plain tensor."""
+
+    def forward(m, x):
+        with torch.no_grad():
+            m.e.weight *= 0.9
+        return m.o(F.relu(m.e(x)))
+
+    model = Function(forward, **mlp())
+    before = model.e.weight.clone()
+    group = td.discover(model, BATCH)
+    assert facts(group) == [(6, 1, "pr")]
+    assert td.verify(group, model, BATCH) < 1e-8
+    assert torch.equal(model.e.weight, before)
+
+
 def test_a_length_that_stays_open_is_said():
     model, example, *_ = MODULES["a table sliced to the length"]
     group = td.discover(model, example)

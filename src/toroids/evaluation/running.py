@@ -13,7 +13,7 @@ from toroids.arguments.networks import check_module as check_module
 from toroids.errors import DataError, ToroidsError, first_line
 from toroids.evaluation.batches import Inputs, map_inputs
 from toroids.evaluation.state import Kept
-from toroids.evaluation.writes import run_unless_written, writes_parameters
+from toroids.evaluation.writes import parameter_like, run_unless_written, writes_parameters
 from toroids.params import Params, check_finite, check_shapes
 
 
@@ -113,7 +113,9 @@ def call(model: nn.Module, params: Params, args: tuple[Any, ...], kwargs: Mappin
         if finished:
             return result
         writes = True
-    return called({name: tensor.clone() for name, tensor in lent.items()} if writes else lent)
+    if writes:
+        lent = {name: x if name in own else parameter_like(x) for name, x in lent.items()}
+    return called(lent)
 
 
 def once(model: nn.Module, params: Params) -> Params:

@@ -28,6 +28,13 @@ def writes_parameters(model: nn.Module) -> bool | None:
     return _known.get(model)
 
 
+def parameter_like(tensor: Tensor) -> Tensor:
+    """A copy that gradients flow through, and that a forward may assign to itself: `w *= 0.9`."""
+    found = tensor.clone()
+    found._is_param = True  # what PyTorch tells parameters by
+    return found
+
+
 def run_unless_written(
     model: nn.Module, params: Params, own: Collection[str], function: Callable[[Params], Any]
 ) -> tuple[bool, Any]:
@@ -45,7 +52,7 @@ def run_unless_written(
     lent = {name: x for name, x in params.items() if name not in own}
     plain = [x for x in lent.values() if type(x) in (Tensor, nn.Parameter)]
     if len(plain) == len(lent) and sum(x.numel() for x in plain) <= SMALL:
-        copies = {name: tensor.clone() for name, tensor in lent.items()}
+        copies = {name: parameter_like(tensor) for name, tensor in lent.items()}
         result = function({**params, **copies})
         # NaN is not equal to itself, and so counts as written: that costs a copy, no more
         _known[model] = not all(torch.equal(copies[name], x) for name, x in lent.items())
