@@ -1,6 +1,5 @@
 """Sketches of many units: they give what all products give, or nothing."""
 
-import dataclasses
 from dataclasses import replace
 from functools import cache
 
