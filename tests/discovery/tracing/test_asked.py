@@ -6,6 +6,7 @@ import sys
 import pytest
 import sympy
 import torch
+import torch.nn.functional as F
 from discovery.far import deviation
 from discovery.function import Function
 from torch import nn
@@ -242,3 +243,15 @@ def test_layers_are_looked_at_where_most_of_them_do_something_else(monkeypatch):
     layers = nn.ModuleList(nn.Linear(3, 3) for _ in range(20))
     explored = explore(Function(forward, layers=layers), torch.randn(2, 6, 3))
     assert len(explored.programs) < 6  # not one for every layer
+
+
+def test_a_length_that_a_forward_gave_itself_is_no_question():
+    def checked(m, x):
+        high, wide = int(x.shape[2]) // 2, int(x.shape[3]) // 2
+        h = F.interpolate(m.a(x).relu(), size=(high, wide), mode="bilinear")
+        if h.shape[2] != high or h.shape[3] != wide:
+            raise ValueError(h.shape)
+        return m.c(h)
+
+    model = Function(checked, a=nn.Conv2d(3, 6, 1), c=nn.Conv2d(6, 2, 1))
+    assert len(explore(model, torch.randn(2, 3, 8, 8)).programs) < 10  # a hundred, one a size

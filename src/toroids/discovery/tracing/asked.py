@@ -8,7 +8,7 @@ from types import CodeType
 from typing import Any
 
 from toroids.discovery.tracing.example import Axis, Example
-from toroids.discovery.tracing.lengths import Term
+from toroids.discovery.tracing.lengths import NUMBER, Term
 from toroids.discovery.tracing.middle import Middle
 from toroids.discovery.tracing.nearby import choices, together
 
@@ -48,6 +48,11 @@ class Question:
     def like(self) -> tuple[Any, ...]:
         """What it has in common with those that the same code asks of other values, as layers."""
         return (*self.place, _VALUE.sub("value", self.condition.text))
+
+    @cached_property
+    def form(self) -> tuple[Any, ...]:
+        """What it has in common with those like it in which other numbers stand."""
+        return (*self.place, NUMBER.sub("number", self.like[-1]))
 
     @cached_property
     def numbers(self) -> Mapping[Axis, int]:
@@ -162,6 +167,26 @@ class Asked:
             or (q.place[0] is question.place[0] and q.like[-1] == question.like[-1])
         )
         return any(q.answer is not question.answer for q in there)
+
+    def follows(self, question: Question, example: Example) -> bool:
+        """Whether other numbers stood in a question at an example: they follow from the lengths.
+
+        Args:
+            question: that would be answered otherwise at the example, if its numbers stayed.
+            example: at which the module was called.
+
+        Returns:
+            Whether the same code asked for the same there, of other numbers only, and was answered
+            as before: so it is if a module checks a length that it gave itself.
+        """
+        there = [
+            q for q in self.questions.values()
+            if q.form == question.form and q.example.sizes == example.sizes
+        ]  # fmt: skip
+        own = question.condition.numbers
+        return bool(there) and all(
+            q.answer is question.answer and q.condition.numbers != own for q in there
+        )
 
     def unanswered(self) -> list[Question]:
         """Questions that were answered one way only, each as it was heard first.

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 from toroids.discovery.tracing.example import Axis
 from toroids.discovery.tracing.middle import Middle, Sizes
 
+# A whole number in a formula that is no place.
+NUMBER = re.compile(r"(?<![\w.\[])[0-9]+(?![\w.])")
 LONGEST = 300  # characters of a formula: a loop that goes on makes no more of it
 
 
@@ -43,7 +45,7 @@ class Term:
     @property
     def numbers(self) -> list[int]:
         """The whole numbers in it that are no places."""
-        return [int(n) for n in re.findall(r"(?<![\w.\[])[0-9]+(?![\w.])", self.text)]
+        return [int(n) for n in NUMBER.findall(self.text)]
 
     @property
     def picks(self) -> bool:

@@ -21,7 +21,7 @@ class Otherwise:
         looks: where it was looked at.
         answered: whether it takes an example, by its sizes.
         reach: how many entries the inputs have that answer a question otherwise.
-        settled: questions that no input answers otherwise.
+        settled: questions that no input answers otherwise, and forms of such.
         done: questions that were looked at.
     """
 
@@ -39,7 +39,7 @@ class Otherwise:
 
     def is_open(self, question: Question) -> bool:
         """Whether some input may answer it otherwise."""
-        return question.key not in self.settled and self.counts(question)
+        return not {question.key, question.form} & self.settled and self.counts(question)
 
     def behind_cuts(self, grown: Example) -> Example:
         """An example so long that something is behind every cut of an axis that is not open.
@@ -84,7 +84,7 @@ class Otherwise:
                     if q.guessed is guessed
                     and q.key not in self.done
                     and self._may_vary(q)
-                    and self.counts(q)
+                    and self.is_open(q)
                 ]
             ):
                 question = min(open_, key=lambda q: (looks[q.place], self._nearness(q)))
@@ -128,6 +128,9 @@ class Otherwise:
                 called = True
                 self.answered[example.sizes] = self.looks.look(example, keep=False)
             taken |= self.answered[example.sizes]
+            if self.looks.call.asked.follows(question, example):
+                self.settled.add(question.form)
+                return called
             if taken and (question.guessed or question not in self.looks.call.asked.unanswered()):
                 return called
         if question.needs_entries() if not others else not taken:
