@@ -1,13 +1,17 @@
 """Signs of norms that stand on a stream, one generator for each of many."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
 
 import toroids as td
+from toroids.align.choose import under
 from toroids.align.descent import descent
 from toroids.align.problem import Effort, problem_of
-from toroids.align.signs import SIGN_GENERATORS, best_signs, with_signs
+from toroids.align.signs import SIGN_GENERATORS, best_signs, unlike, with_signs
+from toroids.symmetry.space import Generator, Leg, Space
 
 BLOCKS = SIGN_GENERATORS + 2
 
@@ -90,3 +94,22 @@ def test_signs_of_rows_and_columns_of_the_same_weights_come_back():
         alignment = td.align(group, moved, to=params)
         for name, tensor in alignment.reference.items():
             torch.testing.assert_close(alignment.params[name], tensor)
+
+
+def test_signs_of_heads_that_their_units_may_undo_are_tried_once():
+    flip = Generator("flip", (1.0,))
+    space = Space("h", 2, 2, frozenset({"flip"}), (Leg("w", 0, "write", "h"),), (flip, flip))
+    table = {  # two own signs, then three of the heads
+        pattern: torch.randn(2, 2, 2, 2, dtype=torch.float64)
+        for pattern in ((1, 0, 1, 0, 0), (0, 1, 0, 1, 0), (1, 1, 0, 0, 1), (1, 0, 0, 1, 0))
+    }
+    choices = torch.tensor([*product((1.0, -1.0), repeat=3)])
+    which = unlike(space, table, choices)
+    assert len(set(which.tolist())) == 4
+    for choice, other in product(range(8), range(8)):
+        one, two = (under(table, choices[i][:, None]) for i in (choice, other))
+        same = any(
+            all(torch.equal(one[p] * (a if p[0] else 1) * (b if p[1] else 1), two[p]) for p in one)
+            for a, b in product((1, -1), repeat=2)
+        )
+        assert same == bool(which[choice] == which[other])

@@ -16,7 +16,14 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from toroids.align.block import IMAGINARY, REAL, Block, Table
-from toroids.align.signs import best_signs, product_of, tries_all_signs, with_best_signs, with_signs
+from toroids.align.signs import (
+    best_signs,
+    product_of,
+    tries_all_signs,
+    unlike,
+    with_best_signs,
+    with_signs,
+)  # fmt: skip
 from toroids.params import precise
 from toroids.symmetry.choice import identity_permutation
 from toroids.symmetry.element import SpaceElement
@@ -80,19 +87,33 @@ def _on_units(block: Block, tables: Mapping[str, Table]) -> tuple[SpaceElement, 
     """
     outer, *inner = block.spaces
     table = tables[outer.name]
-    tried = list(itertools.product((1.0, -1.0), repeat=block.signs))
-    reached = []
-    for choice in tried:
-        signs = torch.tensor(choice, dtype=torch.float64)[:, None]
-        within = [_between_copies(s, under(tables[s.name], signs)) for s in inner]
-        own = [precise(x)[0] for x in under(table, signs).values()] if block.signs else []
-        reached.append(torch.stack([*within, *(x.to(within[0]) for x in own)]).sum(dim=0))
-    best, which = torch.stack(reached).max(dim=0)
+    tried = torch.tensor([*itertools.product((1.0, -1.0), repeat=block.signs)]).double()
+    within = [_within(space, tables[space.name], tried) for space in inner]
+    own = [precise(x) for x in under(table, tried.T).values()] if block.signs else []
+    reached = torch.stack([*within, *(x.to(within[0]) for x in own)]).sum(dim=0)
+    best, which = reached.max(dim=0)
     if not block.signs:
         return _on_copies(outer, table, best)
     step, value = _on_copies(outer, {}, best)
     chosen = which.cpu()[torch.arange(outer.size), step.permutation[0]]
-    return replace(step, signs=torch.tensor(tried, dtype=torch.float64)[chosen].T[:, None]), value
+    return replace(step, signs=tried[chosen].T[:, None]), value
+
+
+def _within(space: Space, table: Table, tried: Tensor) -> Tensor:
+    """What the best choice on an inner space reaches between every two of its copies.
+
+    Args:
+        space: the inner one.
+        table: its products.
+        tried: signs of the outer space; shape (choices, signs).
+
+    Returns:
+        For each of the choices; shape (choices, copies, copies).
+    """
+    which = unlike(space, table, tried)
+    first = [int((which == i).nonzero()[0]) for i in range(int(which.max()) + 1)]
+    found = [_between_copies(space, under(table, tried[i][:, None])) for i in first]
+    return torch.stack(found)[which]
 
 
 def under(table: Table, signs: Tensor) -> Table:

@@ -88,6 +88,34 @@ def with_signs(matched: Table, signs: Tensor) -> Tensor:
     return torch.stack(signed).sum(dim=0)
 
 
+def unlike(space: Space, table: Table, choices: Tensor) -> Tensor:
+    """Tells which signs of an outer space differ in more than what signs of its own may undo.
+
+    Args:
+        space: an inner one.
+        table: its products; the exponents end with those of the outer space's signs.
+        choices: signs of that, 1 or -1; shape (choices, signs).
+
+    Returns:
+        Numbers from zero, the same for choices under which the same can be reached; (choices,).
+    """
+    if not table:
+        return torch.zeros(len(choices), dtype=torch.long)
+    count = choices.shape[1]
+    patterns = torch.tensor([*table]).double().view(len(table), -1) % 2
+    own, shared = patterns.T[: patterns.shape[1] - count], patterns.T[patterns.shape[1] - count :]
+    changed = (choices < 0).double() @ shared % 2
+    found: list[Tensor] = []
+    for row in own if space.matrix is None and not space.of("phase") else ():
+        for other in found:
+            row = (row + row[other.argmax()] * other) % 2
+        if row.any():
+            found.append(row)
+            changed = (changed + changed[:, row.argmax(), None] * row) % 2
+    _, which = np.unique(changed.numpy(), axis=0, return_inverse=True)
+    return torch.from_numpy(which.reshape(-1))
+
+
 def product_of(signs: Tensor, pattern: Pattern) -> Tensor:
     """The product of signs, each to its power; `signs` has these along its first axis."""
     taken = [sign for sign, power in zip(signs, pattern, strict=True) if power % 2]
