@@ -14,13 +14,17 @@ TORCH_VERSION := 2.13.0
 # PyTorch's own index of CPU builds, asked only where pip's usual sources hold none.
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: study test lint test-all check docs bench clean
+.PHONY: study test lint tests test-all check docs bench clean
 .DELETE_ON_ERROR:
 
 study: .venv/study.stamp
 	$(BIN)/toroids study $(FILE) --engine processes
 
-test: lint
+# Types take a minute of one core, beside which the tests use the others.
+test: .venv/test.stamp
+	$(MAKE) --jobs=2 lint tests
+
+tests: .venv/test.stamp
 	$(BIN)/pytest --numprocesses auto --dist loadgroup
 
 lint: .venv/test.stamp

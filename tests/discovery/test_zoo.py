@@ -20,7 +20,7 @@ SAMPLE = (
     ("ViT",),
     ("BERT", "ALBERT", "DeBERTa-v2", "FNet", "Perceiver"),
     ("GPT-2", "GPTNeoX", "GPTBigCode", "BLOOM", "Llama", "Qwen3"),
-    ("Gemma3", "Cohere", "Qwen3-MoE", "Mamba", "RWKV"),
+    ("Gemma3", "Cohere", "Qwen3-MoE", "Mamba"),
     ("T5", "Whisper"),
 )
 # Counts of spaces, written down from the architectures.
