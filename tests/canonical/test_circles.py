@@ -87,7 +87,36 @@ class BilinearForm(nn.Module):
         return functional.bilinear(x, x, self.form) @ (self.gain + self.u @ self.v)
 
 
+class Normalised(nn.Module):
+    """Values whose scale a norm forgets, beside matrices that move it to the output map."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, size, bias=False), nn.Linear(size, 3, bias=False)
+        self.c, self.d = nn.Linear(4, 5, bias=False), nn.Linear(5, 3, bias=False)
+
+    def forward(self, x):
+        values = functional.normalize(self.b(self.a(x)), eps=0.0)
+        return values + functional.normalize(self.d(self.c(x).relu()), eps=0.0)
+
+
+class TiedMaps(nn.Module):
+    """Queries and keys by one matrix: a scale that goes round by it twice as fast."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Linear(4, size) for _ in range(3))
+        self.map, self.bias = nn.Linear(size, 4, bias=False), nn.Parameter(torch.ones(4))
+        self.values = nn.Linear(size, 3)
+
+    def forward(self, x):
+        x, y = self.a(x), self.b(x) * self.c(x).sigmoid()
+        return (self.map(x) @ (self.map(y) + self.bias).mT).softmax(-1) @ self.values(y)
+
+
 KINDS = {
+    "normalised": lambda: Normalised(3),
+    "tied maps": lambda: TiedMaps(5),
     "bilinear form": lambda: BilinearForm(4),
     "non-local": lambda: NonLocal(4),
     "linear cell": lambda: LinearCell(5),
@@ -142,7 +171,7 @@ def test_the_form_is_one_and_keeps_the_function(kind, gauge):
         again = td.canonicalize(group, canonical, gauge=gauge)
         assert changes(again, canonical) < 1e-9
         moved = group.apply(group.random(torch.Generator().manual_seed(3)), params)
-        if kind == "bilinear form":  # of which turns are left for alignment to find
+        if kind in ("bilinear form", "tied maps"):  # whose turns are left for alignment to find
             found = td.align(group, moved, to=params)
             assert td.Toroid(group).distance(found.reference, found.params) < 1e-10
         else:

@@ -84,25 +84,38 @@ def test_pivots_are_independent_over_all_spaces():
     assert all(len(steps) == 1 for steps in plan.scales)
 
 
+def told(*rows):
+    """The rows that a space adds, one after another; which of them are new."""
+    kept, new = Told("rescale"), []
+    for row, own in rows:
+        new.append(kept.is_new(row, own))
+        kept.add(row, own)
+    return new
+
+
 def test_rows_that_are_combinations_of_others_are_refused():
     a, b, c = (("rows", 0), ("columns", 0), ("columns", 1))
-    told = Told("rescale")
-    assert told.add({a: 1.0, b: -1.0}, "rows") and told.add({b: 2.0, c: 1.0}, "columns")
-    assert not told.add({a: 2.0, c: 1.0}, "rows")
-    assert told.add({c: 3.0}, "columns")
+    new = told(
+        ({a: 1.0, b: -1.0}, "rows"),
+        ({b: 2.0, c: 1.0}, "columns"),
+        ({a: 2.0, c: 1.0}, "rows"),
+        ({c: 3.0}, "columns"),
+    )
+    assert new == [True, True, False, True]
 
 
 def test_a_row_that_only_others_move_besides_is_refused():
     rows, columns, whole = (("rows", 0), ("columns", 0), ("whole", 0))
-    told = Told("rescale")
-    assert told.add({rows: 1.0, columns: 1.0}, "rows")
-    assert not told.add({rows: 1.0, columns: 1.0, whole: 1.0}, "columns")
+    new = told(
+        ({rows: 1.0, columns: 1.0}, "rows"), ({rows: 1.0, columns: 1.0, whole: 1.0}, "columns")
+    )
+    assert new == [True, False]
 
 
 def test_rows_of_signs_count_modulo_two():
-    told = Told("flip")
-    assert told.add({("rows", 0): 1.0, ("columns", 0): 1.0}, "rows")
-    assert not told.add({("rows", 0): -1.0, ("columns", 0): 3.0, ("columns", 1): 2.0}, "rows")
+    signs = Told("flip")
+    signs.add({("rows", 0): 1.0, ("columns", 0): 1.0}, "rows")
+    assert not signs.is_new({("rows", 0): -1.0, ("columns", 0): 3.0, ("columns", 1): 2.0}, "rows")
 
 
 def test_what_moves_in_part_need_not_move_in_step():

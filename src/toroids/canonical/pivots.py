@@ -1,6 +1,6 @@
 """The choice of pivots, the weights whose norm, sign or mean every direction of a space sets."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,9 +9,12 @@ from toroids.canonical.candidates import Candidates
 from toroids.canonical.exponents import Matrix, independent, right_inverse
 from toroids.canonical.order import ordered
 from toroids.canonical.steps import Pivot, meet
-from toroids.canonical.told import Rows, Told
+from toroids.canonical.told import Known
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Generator, Kind, Leg, Space
+from toroids.symmetry.space import Generator, Kind, Leg, Space, overlap
+
+# Of what is left to do, in a circle of steps, a round must leave less.
+SLOWEST = 0.9
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,11 @@ class Others:
     """What the spaces have chosen that choose before one.
 
     Attributes:
-        rows: what the legs of the group tell.
-        told: what their pivots tell.
+        known: what their pivots tell.
         earlier: their pivots.
     """
 
-    rows: Rows
-    told: Told
+    known: Known
     earlier: Sequence[Pivot] = ()
 
     @property
@@ -58,8 +59,7 @@ class Pivots:
             chosen = [
                 p for s in self.group.spaces for p in self._of(s, "shift", early=s.name in early)
             ]
-            found = ordered(chosen, self.group.shapes)
-            circles = [[x for x in c if isinstance(x, Pivot)] for c in found]
+            circles = self._ordered(chosen)
             names = {pivot.space.name for circle in circles if len(circle) > 1 for pivot in circle}
             if names <= early:
                 break
@@ -74,27 +74,91 @@ class Pivots:
         return [pivot for circle in circles for pivot in circle]
 
     def scales(self, bias: bool) -> list[Pivot]:
-        """The pivots of scales; rows that other spaces scale, too, where no circle comes of it."""
+        """The pivots of scales; rows that other spaces scale, too, where no circle comes of it.
+
+        Spaces that find all their weights told by others choose before those, if that helps.
+
+        Args:
+            bias: whether biases are coordinates of the spheres.
+
+        Returns:
+            As many as were found; `lacking` names spaces that want more.
+        """
         notes = list(self.notes)
+        first: set[str] = set()
+        best: tuple[list[Pivot], list[str], list[str]] | None = None
+        while best is None or not set(self.lacking) <= first:
+            first |= set(self.lacking)
+            self.notes, self.lacking = list(notes), []
+            pivots = self._uncircled(bias, first)
+            if best is None or (len(self.lacking) < len(best[1]) and not self._circling(pivots)):
+                best = pivots, self.lacking, self.notes
+        pivots, self.lacking, self.notes = best
+        return pivots
+
+    def _uncircled(self, bias: bool, first: set[str]) -> list[Pivot]:
+        """The pivots of scales, none of which depend on each other in a circle if need be."""
+        notes = list(self.notes)
+        self._candidates.circling = set()
         while True:
-            pivots = self._independent("rescale", bias)
-            circles = [circle for circle in ordered(pivots, self.group.shapes) if len(circle) > 1]
-            circling = {leg.tensor for circle in circles for step in circle for leg in step.legs}
+            pivots = self._independent("rescale", bias, first)
+            circling = self._circling(pivots)
             if circling <= self._candidates.circling:
-                return pivots
+                return self._resting(pivots)
             self._candidates.circling |= circling
             self.notes, self.lacking = list(notes), []
+
+    def _resting(self, pivots: list[Pivot]) -> list[Pivot]:
+        """The pivots without those that never come to rest beside others in a circle."""
+        for circle in self._ordered(pivots):
+            if len(circle) > 1 and self._contraction(circle) > SLOWEST:
+                lost = next((step for step in circle if step.space.is_single), circle[-1])
+                self.lacking.append(lost.space.name)
+                self.notes.append(
+                    f"space `{lost.space.name}`: a family of 'rescale' is {_left('rescale')}; what "
+                    "tells it apart would never come to rest beside others"
+                )
+                return self._resting([step for step in pivots if step is not lost])
+        return pivots
+
+    def _contraction(self, circle: Sequence[Pivot]) -> float:
+        """By how much a round of steps, one after another, shrinks what is left to do."""
+        moved = np.array(
+            [[self._power(step, other.legs[0]) for step in circle] for other in circle]
+        )
+        before = np.linalg.solve(np.tril(moved), np.triu(moved, 1))
+        return float(np.abs(np.linalg.eigvals(before)).max())
+
+    def _power(self, step: Pivot, leg: Leg) -> float:
+        """The power of a step in which it moves a leg; one unit stands for all."""
+        powers = {
+            (own.axis, own.span): power
+            for own, power in zip(step.space.legs, step.exponents, strict=True)
+            if power and overlap(own, leg, self.group.shapes)
+        }
+        return sum(powers.values())
+
+    def _circling(self, pivots: Sequence[Pivot]) -> set[str]:
+        """Tensors of pivots that depend on each other."""
+        circles = [circle for circle in self._ordered(pivots) if len(circle) > 1]
+        return {leg.tensor for circle in circles for step in circle for leg in step.legs}
+
+    def _ordered(self, pivots: Sequence[Pivot]) -> list[list[Pivot]]:
+        circles = ordered(pivots, self.group.shapes)
+        return [[step for step in circle if isinstance(step, Pivot)] for circle in circles]
 
     def flips(self) -> list[Pivot]:
         """The pivots of flips."""
         return self._independent("flip")
 
-    def _independent(self, action: Kind, bias: bool = True) -> list[Pivot]:
+    def _independent(
+        self, action: Kind, bias: bool = True, first: Collection[str] = ()
+    ) -> list[Pivot]:  # fmt: skip
         """The pivots of all spaces, which are independent, and of which no two share weights."""
-        rows, told = Rows(self.group, action), Told(action)
+        known = Known(self.group, action)
         found: list[Pivot] = []
-        for space in self.group.spaces:
-            pivots = self._of(space, action, bias, Others(rows, told, tuple(found)))
+        for space in sorted(self.group.spaces, key=lambda space: space.name not in first):
+            pivots = self._of(space, action, bias, Others(known, tuple(found)))
             pivots = self._apart(pivots, found)
             if action == "rescale" and len(pivots) < len(self._outer(space, action)):
                 self.lacking.append(space.name)
@@ -130,7 +194,7 @@ class Pivots:
         ]
         for row, shown in sorted(candidates, key=lambda c: meet(c[1], taken, self.group.shapes)):
             alone = independent([*rows, row], modulo_two=action == "flip")
-            if alone and (others is None or others.told.add(others.rows.of(shown[0]), space.name)):
+            if alone and (others is None or others.known.add(shown[0], space.name)):
                 chosen.append(shown if bias else _without_bias(shown, self.group))
                 rows.append(row)
         directions = np.empty((0, len(generators)))

@@ -5,10 +5,11 @@ its rows say nothing of that. So pivots must be independent over all spaces, not
 own, or no network has norm one on all of them. By symmetry one unit stands for all of a space.
 """
 
+import math
 from collections.abc import Sequence
 
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Kind, Leg, Space, overlap
+from toroids.symmetry.space import Generator, Kind, Leg, Space, carried_twice, overlap
 
 # Exponents in a generator, named by its space and number; what only some entries carry has a name
 # of its own, for they need not move in step with the others.
@@ -25,8 +26,8 @@ class Told:
         # by a name that no later row holds; in the order in which they came
         self._solved: dict[tuple[object, int], tuple[int, Row]] = {}
 
-    def add(self, row: Row, own: str) -> bool:
-        """Adds a row unless it is a combination of those before.
+    def is_new(self, row: Row, own: str) -> bool:
+        """Whether a row is no combination of those before.
 
         Args:
             row: the exponents of weights.
@@ -34,8 +35,24 @@ class Told:
                 moves no others.
 
         Returns:
-            Whether it was added.
+            Whether it may be added.
         """
+        return bool(self._own(self._rest(row), own))
+
+    def add(self, row: Row, own: str) -> None:
+        """Adds a row if it is new."""
+        rest = self._rest(row)
+        may = self._own(rest, own)
+        if may:
+            first = max(may, key=lambda name: abs(rest[name]))
+            scaled = {name: value / rest[first] for name, value in rest.items()}
+            self._solved[first] = len(self._solved), scaled
+
+    def _own(self, rest: Row, own: str) -> list[tuple[object, int]]:
+        return [name for name in rest if self._modulo_two or name[0] == own]
+
+    def _rest(self, row: Row) -> Row:
+        """What is left of a row beside those that were added."""
         rest = self._clean(row)
         while known := [name for name in rest if name in self._solved]:
             name = min(known, key=lambda known_name: self._solved[known_name][0])
@@ -43,15 +60,7 @@ class Told:
             for key, value in self._solved[name][1].items():
                 rest[key] = rest.get(key, 0.0) - factor * value
             rest = self._clean(rest)
-        if not rest:
-            return False
-        may = rest if self._modulo_two else [name for name in rest if name[0] == own]
-        if not may:
-            return False
-        first = max(may, key=lambda name: abs(rest[name]))
-        scaled = {name: value / rest[first] for name, value in rest.items()}
-        self._solved[first] = len(self._solved), scaled
-        return True
+        return rest
 
     def _clean(self, row: Row) -> Row:
         if self._modulo_two:
@@ -64,15 +73,16 @@ class Rows:
 
     Attributes:
         action: "rescale", "flip" or "shift".
+        mixed: whether the scales that matrices hold count, too.
     """
 
-    def __init__(self, group: SymmetryGroup, action: Kind) -> None:
+    def __init__(self, group: SymmetryGroup, action: Kind, mixed: bool = False) -> None:
         """Looks up which spaces move which tensors."""
-        self.action = action
+        self.action, self.mixed = action, mixed
         self._shapes = group.shapes
         self._movers: dict[str, list[tuple[Space, int]]] = {}
         for space in group.spaces:
-            for number, leg in enumerate(space.legs if space.of(action) else ()):
+            for number, leg in enumerate(space.legs if self._generators(space) else ()):
                 self._movers.setdefault(leg.tensor, []).append((space, number))
 
     def of(self, own: Leg) -> Row:
@@ -81,21 +91,78 @@ class Rows:
         meeting: dict[tuple[str, int, int, tuple[float, ...]], list[Leg]] = {}
         for space, number in self._movers.get(own.tensor, ()):
             leg = space.legs[number]
-            powers = tuple(generator.exponents[number] for generator in space.of(self.action))
+            powers = tuple(generator.exponents[number] for generator in self._generators(space))
             if any(powers) and overlap(leg, own, self._shapes):
                 meeting.setdefault((space.name, leg.axis, leg.span, powers), []).append(leg)
         for (space_name, _, _, powers), legs in meeting.items():
-            name = space_name if _carry(legs, own) else (space_name, own.tensor, own.axis)
+            name = (
+                space_name
+                if _carry(legs, own, self._shapes[own.tensor])
+                else (space_name, own.tensor, own.axis)
+            )
             for place, power in enumerate(powers):
                 if power:
                     row[name, place] = row.get((name, place), 0.0) + power
         return row
 
+    def balance(self, space: Space) -> Row:
+        """What matrices on a space tell when they bring both of its sides, or one, to their goal.
 
-def _carry(legs: Sequence[Leg], own: Leg) -> bool:
+        Args:
+            space: one on which matrices act.
+
+        Returns:
+            The exponents of what writes it over what reads it; of several weights on a side one
+            stands for all.
+        """
+        twice = carried_twice(space, self._shapes)
+        powers = zip(space.legs, space.of("mix")[0].exponents, strict=True)
+        firsts: dict[float, Row] = {}
+        for leg, power in powers:
+            if leg.tensor not in twice and power not in firsts:
+                firsts[power] = self.of(leg)
+        names = dict.fromkeys(name for row in firsts.values() for name in row)
+        return {
+            name: sum(power * row.get(name, 0.0) for power, row in firsts.items()) for name in names
+        }
+
+    def _generators(self, space: Space) -> tuple[Generator, ...]:
+        return (*space.of(self.action), *(space.of("mix") if self.mixed else ()))
+
+
+class Known:
+    """What the weights tell that were chosen so far.
+
+    Of scales twice: as if no matrix were there, and with the scale that every matrix holds, of
+    which it makes what balances its sides.
+    """
+
+    def __init__(self, group: SymmetryGroup, action: Kind) -> None:
+        """Begins with what matrices tell by themselves."""
+        self._kinds = [(Rows(group, action), Told(action))]
+        mixing = [space for space in group.spaces if action == "rescale" and space.of("mix")]
+        if mixing:
+            rows, told = Rows(group, action, mixed=True), Told(action)
+            for space in mixing:
+                told.add(rows.balance(space), space.name)
+            self._kinds.append((rows, told))
+
+    def add(self, leg: Leg, own: str) -> bool:
+        """Adds what a leg tells of the space that is to set it; says whether that is new."""
+        if not all(told.is_new(rows.of(leg), own) for rows, told in self._kinds):
+            return False
+        for rows, told in self._kinds:
+            told.add(rows.of(leg), own)
+        return True
+
+
+def _carry(legs: Sequence[Leg], own: Leg, shape: Sequence[int]) -> bool:
     """Whether legs on one axis together move all entries of another that they meet."""
     if any(leg.positions is None for leg in legs):
         return True
+    carried = {place for leg in legs for place in leg.places(shape)}
+    if len(carried) == math.prod(shape[legs[0].axis : legs[0].axis + legs[0].span]):
+        return True
     if (legs[0].axis, legs[0].span) != (own.axis, own.span) or own.positions is None:
         return False
-    return set(own.positions) <= {place for leg in legs for place in leg.positions or ()}
+    return set(own.positions) <= carried

@@ -171,11 +171,19 @@ class Wholes:
             own = sum(many for (x, _), many in kinds.items() if x)
             for factor in {Fraction(x) / y for x, y in kinds if x and y}:
                 left = [many for (x, y), many in kinds.items() if _taken(x - factor * y, even)]
-                if sum(left) < own:
-                    keys = {**powers, **other}
-                    rest = {k: powers.get(k, 0) - factor * other.get(k, 0) for k in keys}
-                    return self._shortened(_left(rest, even), known, even)
+                if sum(left) > own:
+                    continue
+                keys = {**powers, **other}
+                all_keys = {k: powers.get(k, 0) - factor * other.get(k, 0) for k in keys}
+                rest = _left(all_keys, even)
+                # of as many it moves later tensors: those that come first tell the scales of units
+                if sum(left) < own or self._first(rest) > self._first(powers):
+                    return self._shortened(rest, known, even)
         return powers
+
+    def _first(self, powers: Powers) -> int:
+        """The number of the first tensor that moves."""
+        return min((self.number[name, -1, 0] for name, _, _ in powers), default=-1)
 
     def _powers(self, vector: Vector, channel: int) -> Powers:
         """What a solution says of tensors."""
