@@ -1,6 +1,7 @@
 """What the notes say of sizes is what was traced or looked at, and nothing in between."""
 
 import torch
+from discovery.function import Function
 from torch import nn
 from torch.nn import functional as F
 
@@ -30,3 +31,12 @@ def test_ranges_with_a_gap_are_said_apart_and_the_example_is_one_of_the_sizes():
     holding = {n for low, *high in ends for n in range(low, (high or [low])[0] + 1)}
     assert 9 in holding and holding >= {17, 20, 32}
     assert not holding & set(range(34, 65))  # of which nothing was traced or called
+
+
+def test_a_long_example_may_be_cut_into_pieces():
+    def pieces(m, x):
+        return m.c(sum(piece.sum(1) for piece in m.a(x[..., None]).relu().split(700, 1)))
+
+    model = Function(pieces, a=nn.Linear(1, 6), c=nn.Linear(6, 2))
+    group = td.discover(model, torch.randn(2, 1500))
+    assert "(any, 1 to 2100)" in group.notes[0]

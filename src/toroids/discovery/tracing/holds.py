@@ -143,12 +143,13 @@ def range_of(program: Program, axis: Axis) -> tuple[int, int | None]:
     if axis not in program.lengths:
         return size, size
     low, high = program.ranges.get(str(program.lengths[axis]), (size, size))
-    if high is None and not holds_at(program, axis, FAR):  # as one of pieces, which are counted
-        high = next(n for n in range(size, FAR) if not holds_at(program, axis, n + 1))
+    far = size + FAR
+    if high is None and not holds_at(program, axis, far):  # as one of pieces, which are counted
+        high = next(n for n in range(size, far) if not holds_at(program, axis, n + 1))
     return low, high
 
 
-# Beyond this length a trace that is limited nowhere before is taken to be limited nowhere.
+# A trace that is not limited where an axis is so much longer is taken to be limited nowhere.
 FAR = 1000
 
 
