@@ -52,3 +52,15 @@ def test_what_is_put_where_it_was_picked_is_a_choice(update, actions):
     model = Function(lambda m, x: m.b(update(m.a(x))), a=nn.Linear(3, 5), b=nn.Linear(5, 2))
     group = td.discover(model, torch.randn(6, 3))
     assert [space.actions for space in group.spaces] == ([] if actions is None else [actions])
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bool])
+def test_a_mask_of_ones_that_is_left_out_unread_may_still_be_given(kind):
+    def seen(m, x, mask):
+        h = m.a(x).relu()
+        left_out = not torch.compiler.is_compiling() and mask.all()
+        return m.b(h if left_out else h * mask[..., None])
+
+    model = Function(seen, a=nn.Linear(3, 5), b=nn.Linear(5, 2))
+    (space,) = td.discover(model, (torch.randn(2, 4, 3), torch.ones(2, 4).to(kind))).spaces
+    assert space.actions == {"permute", "rescale"}

@@ -148,6 +148,16 @@ def drawn_inputs(tensors: Collection[Tensor], generator: torch.Generator) -> lis
     return drawn
 
 
+def redrawn(tensors: Collection[Tensor], generator: torch.Generator) -> list[Tensor]:
+    """Draws the integers, truth values and masks among inputs; a mask of ones gets zeros, too."""
+    return [
+        _whole(x.detach().cpu(), generator).to(x.device)
+        if not x.is_floating_point() or bool(((x == 0) | (x == 1)).all())
+        else x
+        for x in tensors
+    ]
+
+
 def _strengthening(tensor: Tensor) -> float:
     """The factor that brings a matrix's entries up to sqrt(2 / fan-in), at least one."""
     # Where weights are small, as most frameworks draw them, a deep network forgets its input within

@@ -19,6 +19,7 @@ from toroids.discovery.tracing.draws import (
     drawn_params,
     entries,
     in_own_precision,
+    redrawn,
 )
 from toroids.discovery.tracing.eager import frozen
 from toroids.discovery.tracing.example import Axis, Example
@@ -46,6 +47,8 @@ ENTRIES, LARGER = 2**20, 32
 WORK, LESS = 2**34, 2**29
 # Traces of lengths that another trace took for numbers.
 CLOSED = 4
+# How often other whole numbers are tried where a trace fails.
+REDRAWN = 3
 
 
 class Looks:
@@ -171,12 +174,15 @@ class Looks:
                 break
         if like and not closed and self._is_resized(example, expected, keep):
             return True
-        program = self.traced(example)
-        agrees = self.call.agrees(program, example, expected)
-        if program.lengths and not agrees:
-            program = self._trace(example)  # as where a length becomes a text
-            agrees = self.call.agrees(program, example, expected)
+        try:
+            program, agrees = self._traced_like(example, expected)
+        except ToroidsError:
+            if given is None and self._is_taken_by_chance(example):
+                return False
+            raise
         if not agrees:
+            if given is None and self._is_taken_by_chance(example):
+                return False
             self.check_stateless(example)
             # the forward may ask whether it is compiled
             self.plain = True
@@ -199,6 +205,21 @@ class Looks:
         if main.twin is not None or main.lengths or not self._gets_twin(program):
             self.programs.append(program)
         return True
+
+    def _traced_like(self, example: Example, expected: Sequence[Tensor]) -> tuple[Program, bool]:
+        """Traces at an example; tells whether that gives what the module does."""
+        program = self.traced(example)
+        agrees = self.call.agrees(program, example, expected)
+        if program.lengths and not agrees:
+            program = self._trace(example)  # as where a length becomes a text
+            agrees = self.call.agrees(program, example, expected)
+        return program, agrees
+
+    def _is_taken_by_chance(self, example: Example) -> bool:
+        """Whether the module fails at these sizes on other numbers, as a mask of ones and zeros."""
+        generator = torch.Generator().manual_seed(3)
+        drawn = (example.with_tensors(redrawn(example.tensors, generator)) for _ in range(REDRAWN))
+        return any(self.call.accepts(other, listen=False) is None for other in drawn)
 
     def _is_resized(self, example: Example, expected: Sequence[Tensor], keep: bool) -> bool:
         """Whether the first program does what the module does, with the lengths of an example."""
