@@ -7,6 +7,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 import toroids as td
+from toroids.canonical.circles import Circle
 from toroids.canonical.plan import Plan
 
 
@@ -216,3 +217,29 @@ def test_matrices_that_stay_are_no_reason_to_run_away():
     canonical = td.canonicalize(group, params)
     assert any("its matrices are left as they are" in note for note in canonical.notes)
     assert changes(td.canonicalize(group, canonical), dict(canonical)) < 1e-9
+
+
+class Gains(nn.Module):
+    """Gains 1 + w that stand on a stream, behind which matrices act in a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (nn.Parameter(torch.randn(6)) for _ in range(2))
+        self.a, self.c = nn.Linear(3, 6), nn.Linear(6, 2)
+        self.q, self.k, self.v, self.o = (nn.Linear(6, 6) for _ in range(4))
+
+    def forward(self, x):
+        x = nn.functional.rms_norm(self.a(x), (6,), eps=0.1) * (1 + self.first)
+        h = nn.functional.rms_norm(x, (6,), eps=0.1) * (1 + self.second)
+        return self.c(x + self.o((self.q(h) @ self.k(h).mT).softmax(-1) @ self.v(h)))
+
+
+def test_from_the_least_norm_no_step_leads_away_though_gains_are_one_more():
+    torch.manual_seed(0)
+    model = Gains().double()
+    group, params = td.discover(model, torch.randn(2, 5, 3)), model.state_dict()
+    circle = Circle(group, True, params)
+    assert circle.settle(params)
+    before = dict(params)
+    assert circle._leap(params)
+    torch.testing.assert_close(params, before)

@@ -206,7 +206,7 @@ class Norm:
         for tensors in (moved, mixed):
             self._mix(step, tensors, self.seen)
         parts = [
-            where * tensors[name]
+            where * (tensors[name] + self._offsets.get(name, 0.0))
             for name, shares in self._shares.items()
             for where, tensors in zip(shares, (moved, mixed), strict=True)
         ]
@@ -218,6 +218,12 @@ class Norm:
     def _volume(self, step: Point) -> Tensor | float:
         pairs = zip(self.volumes, step[len(self.spaces) :], strict=True)
         return sum((slope * x).sum() for slope, x in pairs)
+
+    @cached_property
+    def _offsets(self) -> dict[str, float]:
+        """What gains like 1 + w add to what is held."""
+        legs = (leg for space in (*self.spaces, *self.mixes) for leg in space.legs)
+        return {leg.tensor: leg.offset for leg in legs if leg.offset}
 
     @cached_property
     def _slope(self) -> tuple[Point, Point]:
