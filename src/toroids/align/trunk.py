@@ -224,4 +224,5 @@ def _within(space: Space, shared: Collection[str]) -> Space | None:
         generators=tuple(generators),
         actions=frozenset({g.action for g in generators} | (space.actions & {"permute"})),
         norms=tuple(norm for norm in space.norms if norm.variance in shared),
+        weight_norms=tuple(x for x in space.weight_norms if {x.gain, x.weight} <= set(shared)),
     )

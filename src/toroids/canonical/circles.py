@@ -161,7 +161,7 @@ class Norm:
         legs = [leg for space in (*least.spaces, *mixes) for leg in space.legs]
         legs += [leg for family in spheres for leg in family.legs]
         held = {leg.tensor: precise(params[leg.tensor].detach()) for leg in legs}
-        spaces = [replace(space, norms=()) for space in least.spaces]
+        spaces = [replace(space, norms=(), weight_norms=()) for space in least.spaces]
         looks = [seen(space, held) for space in mixes]
         volumes = [volume_slope(space, held) for space in mixes]
         return cls(least, spaces, mixes, looks, volumes, spheres, held)

@@ -101,6 +101,7 @@ def seen(space: Space, params: Params) -> Space:
         legs=tuple(leg for leg, _ in kept),
         generators=(Generator("mix", tuple(exponent for _, exponent in kept)),),
         norms=(),
+        weight_norms=(),
     )
 
 

@@ -36,6 +36,7 @@ class Pivot:
             return legs
         moved = {leg.tensor for leg in legs}
         weights = {norm.weight for norm in self.space.norms if norm.variance in moved}
+        weights |= {norm.gain for norm in self.space.weight_norms if norm.weight in moved}
         own = [x for x in self.space.legs if x.tensor in weights]
         # a scale of a whole layer moves norms whose weights are on no leg of its space
         apart = weights - {leg.tensor for leg in own}
@@ -52,6 +53,7 @@ class Pivot:
             legs=tuple(x for x, e in zip(self.space.legs, self.exponents, strict=True) if e),
             generators=(Generator(self.action, powers, self.absorbed),),
             norms=tuple(norm for norm in self.space.norms if norm.variance in moved),
+            weight_norms=tuple(norm for norm in self.space.weight_norms if norm.weight in moved),
         )
 
     @property

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from toroids.discovery.tracing.equal_layers import Repeats, layers_of
 from toroids.symmetry.condition import Condition, digest_of
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Absorbed, Generator, Leg, Norm, Space
+from toroids.symmetry.space import Absorbed, Generator, Leg, Norm, Space, WeightNorm
 
 Item = TypeVar("Item")
 
@@ -60,7 +60,13 @@ def _told(space: Space) -> Any:
         )
         for g in space.generators
     ]
-    rest = (space.name, space.size, space.copies, space.within, frozenset(space.norms))
+    rest = (
+        space.name,
+        space.size,
+        space.copies,
+        space.within,
+        frozenset((*space.norms, *space.weight_norms)),
+    )
     return rest, frozenset(legs), frozenset(generators)
 
 
@@ -171,12 +177,14 @@ class _Unfolding:
         places, norms = range(len(space.legs)), space.norms
         if self.is_inside(*_of_space(space)):
             legs, held = [(i, copy) for i in places], [(norm, copy) for norm in norms]
+            gains = [(norm, copy) for norm in space.weight_norms]
             generators = [self.of_block(g, copy, legs) for g in space.generators]
         elif self.is_inside(*space.within) is not False:
             raise _Shared
         else:
             legs = self.parts(places, lambda i: [space.legs[i].tensor])
             held = self.parts(norms, _of_norm)
+            gains = self.parts(space.weight_norms, lambda norm: [norm.gain, norm.weight])
             local = [self.is_local(_of_generator(space, g)) for g in space.generators]
             generators = [
                 self.of_block(space.generators[i], c, legs)
@@ -190,6 +198,7 @@ class _Unfolding:
             within=tuple(self.renamed(name, copy) for name in space.within),
             legs=tuple(self.leg(space.legs[i], c) for i, c in legs),
             norms=tuple(self.norm(norm, c) for norm, c in held),
+            weight_norms=tuple(self.weight_norm(norm, c) for norm, c in gains),
             generators=tuple(generators),
         )
 
@@ -239,6 +248,12 @@ class _Unfolding:
             mean=other(norm.mean),
             variance=other(norm.variance),
         )
+
+    def weight_norm(self, norm: WeightNorm, copy: int) -> WeightNorm:
+        """A gain of the whole network that follows the norm of a weight."""
+        gain, weight = (self.renamed(name, copy) for name in (norm.gain, norm.weight))
+        told = tuple((self.leg(x, copy), self.leg(y, copy)) for x, y in norm.told)
+        return replace(norm, gain=gain, weight=weight, told=told)
 
 
 def _of_space(space: Space) -> list[str]:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, fx
 
 from toroids.discovery.inference.assemble import Assembly
-from toroids.discovery.inference.infer import infer, infer_stacks
+from toroids.discovery.inference.first import first_look
+from toroids.discovery.inference.infer import infer_stacks
 from toroids.discovery.inference.shuffles import solved
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.tracing.program import Program
@@ -89,12 +90,10 @@ def _matched(
 
 def _inferred(program: Program) -> Iterator[tuple[Inference, Assembly, list[Space]]]:
     """The spaces of a module, and those that it has where the members of stacks move alone."""
-    inference = infer([program])
-    found = solved(inference)
-    assembly = Assembly([program], inference, found)
-    traced = assembly.spaces()
+    assembly, traced = first_look([program])
+    inference = assembly.inference
     yield inference, assembly, traced
-    other = infer_stacks([program], inference, found, traced)
+    other = infer_stacks([program], inference, assembly.orbits, traced)
     if other is not None:
         assembly = Assembly([program], other, solved(other))
         yield other, assembly, assembly.spaces()

@@ -4,7 +4,7 @@ from toroids.symmetry.condition import Condition
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.fully_connected import fully_connected_group
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Absorbed, Generator, Leg, Norm, Output, Space
+from toroids.symmetry.space import Absorbed, Generator, Leg, Norm, Output, Space, WeightNorm
 
 __all__ = [
     "Absorbed",
@@ -17,5 +17,6 @@ __all__ = [
     "Space",
     "SpaceElement",
     "SymmetryGroup",
+    "WeightNorm",
     "fully_connected_group",
 ]

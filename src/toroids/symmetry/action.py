@@ -21,7 +21,7 @@ from torch import Tensor
 from toroids.errors import ParamsError
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.matrices import product
-from toroids.symmetry.space import Kind, Leg, Norm, Space
+from toroids.symmetry.space import Kind, Leg, Norm, Space, WeightNorm
 from toroids.symmetry.units import along, permuted, vectors, with_vectors
 
 # Tensors of so many entries are scaled in place where nobody else holds them.
@@ -65,6 +65,8 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
             tensors are not in it are left out.
     """
     norms = [norm for norm in space.norms if norm.weight in params]
+    followed = [norm for norm in space.weight_norms if {norm.gain, norm.weight} <= params.keys()]
+    weights = {norm.weight: params[norm.weight] for norm in followed}
     variances = {norm.variance: params[norm.variance] for norm in norms}
     home = torch.arange(space.size)
     still = bool((choice.permutation.cpu() == home).all())
@@ -96,6 +98,8 @@ def move_space(space: Space, choice: SpaceElement, params: MutableMapping[str, T
     if choice.log_scales is not None:
         for norm in norms:
             _keep_eps(space, choice, norm, variances[norm.variance], params)
+        for weight_norm in followed:
+            _follow(space, choice, weight_norm, weights[weight_norm.weight], params)
 
 
 def _way(space: Space, position: int) -> tuple[Any, ...]:
@@ -266,6 +270,32 @@ def gains_before(space: Space, position: int, params: MutableMapping[str, Tensor
         factor = held ** round(power / scale.exponents[gain])
         product = factor if product is None else product * factor
     return product
+
+
+def _follow(
+    space: Space,
+    choice: SpaceElement,
+    norm: WeightNorm,
+    before: Tensor,
+    params: MutableMapping[str, Tensor],
+) -> None:
+    """Multiplies the gain of a weight v by |v'| / |v|, but for what its own exponents tell."""
+    for leg in space.legs:
+        if leg.tensor == norm.weight:
+            before = permuted(before, choice.permutation, leg)
+    sizes = [
+        torch.linalg.vector_norm(x, dim=norm.axes, dtype=torch.float64)
+        for x in (params[norm.weight], before)
+    ]
+    gain = params[norm.gain]
+    ratio = sizes[0] / torch.where(sizes[1] > 0, sizes[1], 1.0)
+    ratio = ratio.view(gain.shape)
+    told = dict(norm.told)
+    for position, leg in enumerate(space.legs):
+        scales = weighted(space, "rescale", position, choice.log_scales)
+        if leg in told and scales is not None:
+            ratio = ratio / along(scales.exp().to(gain.device), gain, told[leg], 1.0)
+    params[norm.gain] = gain * ratio.to(gain.dtype)
 
 
 def _keep_eps(

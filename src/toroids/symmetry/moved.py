@@ -47,6 +47,7 @@ class Moved(Computed):
         return {
             space.name: {leg.tensor for leg in space.legs}
             | {norm.weight for norm in space.norms}
+            | {norm.gain for norm in space.weight_norms}
             | {taken.bias for shift in space.of("shift") for taken in shift.absorbed}
             for space in self._spaces
         }
@@ -58,6 +59,8 @@ class Moved(Computed):
         for space in self._spaces:
             for norm in space.norms:
                 read.setdefault(norm.weight, set()).add(norm.variance)
+            for followed in space.weight_norms:
+                read.setdefault(followed.gain, set()).add(followed.weight)
             for shift in space.of("shift"):
                 for taken in shift.absorbed:
                     read.setdefault(taken.bias, set()).add(taken.reader.tensor)

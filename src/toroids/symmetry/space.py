@@ -237,6 +237,40 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class WeightNorm:
+    """A weight g v / |v| whose gain follows the norm of v.
+
+    Where a space rescales v to v', g is multiplied by |v'| / |v|, so that g v / |v| moves as a
+    weight of its own would. Scales of whole norms the exponents of g tell instead.
+
+    Attributes:
+        gain: name of g, which has one number for every norm.
+        weight: name of v.
+        axes: of v, over which the norm is taken.
+        told: pairs of legs, of v and of g, that lie alike, with scales of whole norms.
+
+    Example:
+        >>> import torch, toroids as td
+        >>> from torch import nn
+        >>> normed = nn.utils.parametrizations.weight_norm(nn.Linear(4, 2))
+        >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), normed)
+        >>> group = td.discover(model, torch.randn(5, 3))
+        >>> group.spaces[0].weight_norms[0].axes
+        (1,)
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    gain: str
+    weight: str
+    axes: tuple[int, ...]
+    told: tuple[tuple[Leg, Leg], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self, bounded=False)
+
+
+@dataclass(frozen=True)
 class Space:
     """An index set of hidden units that several parameter axes share.
 
@@ -250,6 +284,7 @@ class Space:
         within: the spaces whose units are, or whose combinations of units count, the copies;
             permuting those moves the copies.
         norms: batch norms whose running variance it rescales.
+        weight_norms: weights that it rescales and that a norm divides, with the gains that follow.
 
     Example:
         >>> import toroids as td
@@ -274,6 +309,7 @@ class Space:
     generators: tuple[Generator, ...] = ()
     within: tuple[str, ...] = ()
     norms: tuple[Norm, ...] = ()
+    weight_norms: tuple[WeightNorm, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, bounded=False)

@@ -8,7 +8,7 @@ it takes; operators state linear equations between those. Nothing is solved here
 """
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,7 @@ class Constraints:
         self.chosen: list[Loss] = []  # places that are chosen by size, where no two are equal
         self.conditions: set[str] = set()  # buffers whose numbers decide what is granted
         self.offsets: dict[str, float] = {}  # what is added to parameters wherever they are read
+        self.weight_norms: Mapping[str, tuple[str, tuple[int, ...]]] = {}  # gains that follow norms
         self.sized = False  # whether the inputs are of one size only
         self.measured: list[Any] = []  # numbers that depend on lengths and multiply something
         # about the operator at hand, for its rule

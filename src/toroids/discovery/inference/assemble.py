@@ -1,7 +1,7 @@
 """Spaces, legs and generators, put together from the solved facts of a traced module."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,7 +23,7 @@ from toroids.discovery.inference.numbering import in_order, numbered
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.tracing.program import Program
-from toroids.symmetry.space import Action, Generator, Kind, Leg, Norm, Space
+from toroids.symmetry.space import Action, Generator, Kind, Leg, Norm, Space, WeightNorm
 
 CHANNEL_ACTIONS: dict[Kind, int] = {"rescale": SCALE, "flip": SIGN, "shift": SHIFT}
 
@@ -263,15 +263,18 @@ class Assembly:
             Generator(action, values)
             for (action, _, _), values in zip(generators, exponents, strict=True)
         )
+        copies = int(np.prod([found.size[x] for x in outer], dtype=np.int64))
+        acting, weight_norms = self.followed(legs, acting, size * copies == 1)
         return Space(
             name=name,
             size=size,
-            copies=int(np.prod([found.size[x] for x in outer], dtype=np.int64)),
+            copies=copies,
             actions=frozenset(actions),
             legs=legs,
             generators=acting,
             within=tuple(names[x] for x in outer),
             norms=self.norms(legs, acting),
+            weight_norms=weight_norms,
         )
 
     def _cancels(self, action: Kind, legs: Sequence[Leg], exponents: Sequence[float]) -> bool:
@@ -370,14 +373,32 @@ class Assembly:
         names[cell] = unlike(base, names.values())
         return names[cell]
 
+    def followed(
+        self, legs: Sequence[Leg], generators: Sequence[Generator], single: bool
+    ) -> tuple[tuple[Generator, ...], tuple[WeightNorm, ...]]:
+        """What acts on legs where gains follow the norms of weights that are rescaled.
+
+        Args:
+            legs: of a space.
+            generators: that act on it.
+            single: whether it has a single unit.
+
+        Returns:
+            The generators, which tell of gains what these do, too, where whole norms are scaled;
+            and the weights that are rescaled.
+        """
+        moved = _rescaled(legs, generators)
+        norms = []
+        for gain, (weight, axes) in self.inference.constraints.weight_norms.items():
+            if weight in moved:
+                shapes = {x: self.program.shapes[x] for x in (weight, gain)}
+                norms.append(WeightNorm(gain, weight, axes, _told(legs, shapes, axes, single)))
+        acting = tuple(_following(norms, legs, generator) for generator in generators)
+        return acting, tuple(norms)
+
     def norms(self, legs: Sequence[Leg], generators: Sequence[Generator]) -> tuple[Norm, ...]:
         """The batch norms whose variance is rescaled."""
-        moved = {
-            leg.tensor
-            for generator in generators
-            for leg, value in zip(legs, generator.exponents, strict=True)
-            if generator.action == "rescale" and value
-        }
+        moved = _rescaled(legs, generators)
         aliases = self.program.aliases
         return tuple(
             dict.fromkeys(
@@ -471,6 +492,63 @@ class Assembly:
         """The cells that move places, without those around them."""
         cells = np.unique(self.orbits.cell[self.orbits.unit[places]]).tolist()
         return {self.orbits.chain[cell][-1] for cell in cells if cell >= 0}
+
+
+def _rescaled(legs: Sequence[Leg], generators: Sequence[Generator]) -> set[str]:
+    """The tensors that scales move."""
+    return {
+        leg.tensor
+        for generator in generators
+        for leg, value in zip(legs, generator.exponents, strict=True)
+        if generator.action == "rescale" and value
+    }
+
+
+def _following(
+    norms: Sequence[WeightNorm], legs: Sequence[Leg], generator: Generator
+) -> Generator:  # fmt: skip
+    """A generator whose scales of whole norms the gains take, too, which follow these."""
+    powers = list(generator.exponents)
+    for norm in norms if generator.action == "rescale" else ():
+        for weight, gain in norm.told:
+            powers[legs.index(gain)] += generator.exponents[legs.index(weight)]
+    return replace(generator, exponents=tuple(powers))
+
+
+def _told(
+    legs: Sequence[Leg], shapes: Mapping[str, tuple[int, ...]], axes: Sequence[int], single: bool
+) -> tuple[tuple[Leg, Leg], ...]:
+    """Pairs of legs of a weight and of its gain that lie alike, with scales of whole norms."""
+    (weight, shape), (gain, numbers) = shapes.items()
+    kept = [a for a, size in enumerate(shape) if a not in axes and size > 1]
+    own = [a for a, size in enumerate(numbers) if size > 1]
+    if len(own) != len(kept):
+        return ()
+    along = {weight: dict(zip(kept, kept, strict=True)), gain: dict(zip(own, kept, strict=True))}
+    at = [
+        (x, _place(x, shapes[x.tensor], along[x.tensor], single))
+        for x in legs
+        if x.tensor in shapes
+    ]
+    return tuple(
+        (x, y)
+        for x, here in at
+        for y, there in at
+        if (x.tensor, y.tensor) == (weight, gain) and here is not None and here == there
+    )
+
+
+def _place(
+    leg: Leg, shape: tuple[int, ...], along: Mapping[int, int], single: bool
+) -> object:  # fmt: skip
+    """Where a leg lies along axes that are renumbered, or all over a tensor; None elsewhere."""
+    axes = range(leg.axis, leg.axis + leg.span)
+    ordered = list(leg.places(shape)) == list(range(math.prod(shape[a] for a in axes)))
+    if ordered and single:
+        return "all"
+    if not all(a in along for a in axes):
+        return None
+    return tuple(along[a] for a in axes), None if ordered else leg.positions
 
 
 def unlike(name: str, taken: Collection[str]) -> str:

@@ -19,23 +19,29 @@ from toroids.discovery.inference.stacks import Stacks, stacks_of, still_axes
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.inference.templates import expand
 from toroids.discovery.inference.unread import pin_partial, pin_unread
+from toroids.discovery.inference.weight_norms import WeightNorms, weight_norms_of
 from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.sizes import Sizes, other_sizes
 from toroids.symmetry.space import Space
 
 
-def infer(programs: Sequence[Program], stacks: Stacks | None = None) -> Inference:
+def infer(
+    programs: Sequence[Program], stacks: Stacks | None = None, norms: WeightNorms | None = None
+) -> Inference:
     """States the facts of every operator of every program, and pins their outputs.
 
     Args:
         programs: one module, traced at one or several sizes of its inputs.
         stacks: parameters that stack others, of which axes have joint places.
+        norms: gains that follow the norms of their weights; all that may when None.
 
     Returns:
         The facts that hold at all sizes.
     """
     state = Inference(Constraints(), stacks=stacks or {})
     state.constraints.offsets = offsets_of(programs)
+    followed = weight_norms_of(programs, state.constraints.offsets) if norms is None else norms
+    state.constraints.weight_norms = followed
     state.constraints.sized = len(programs) == 1 and not (
         programs[0].lengths or programs[0].twin is not None
     )
@@ -83,7 +89,7 @@ def infer_stacks(
     """
     still = still_axes(first.constraints, first.parameters, found)
     stacks = stacks_of(spaces, programs[0].shapes, still, picked_axes(programs))
-    return infer(programs, stacks) if stacks else None
+    return infer(programs, stacks, first.constraints.weight_norms) if stacks else None
 
 
 def _unlike(program: Program, expressions: set[Any]) -> Iterator[Sizes]:

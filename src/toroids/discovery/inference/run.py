@@ -34,6 +34,7 @@ from toroids.discovery.inference.offsets import sums_with
 from toroids.discovery.inference.state import Inference, Step
 from toroids.discovery.inference.ties import PRODUCTS, sums, untied_signs
 from toroids.discovery.inference.unread import ARRANGING
+from toroids.discovery.inference.weight_norms import sizes_of
 from toroids.discovery.rules import RULES
 from toroids.discovery.rules.pointwise import SIZE, TRUTH, pointwise
 from toroids.discovery.rules.structure import view
@@ -96,6 +97,7 @@ class Run:
         self._numbers: dict[fx.Node, Any] = {}
         self._measured: set[fx.Node] = set()
         self._offset_sums = sums_with(program, self.c.offsets)
+        self._weight_sizes = sizes_of(program, self.c.weight_norms)
 
     def whole(self) -> list[Any]:
         """Runs the program; pins its outputs, and closes the loop of buffers that it replaces."""
@@ -214,6 +216,8 @@ class Run:
         extents = self.extents
         if node in self._measured or extents.is_empty(node):  # whatever it reads is not looked at
             return self._made(node, [_nothing(shape) for shape in extents.shapes(node)])
+        if node in self._weight_sizes:  # as if they were ones: a gain follows them
+            return self._made(node, [_ones(c, inputs, shape) for shape in extents.shapes(node)])
         c.operator = f"operator `{name}`{where(node)}{_by_constants(name, inputs)}"
         c.shapes, c.open = extents.shapes(node), extents.opened(node)
         c.arguments = tuple(value for n in node.all_input_nodes for value in tensors(n))
@@ -451,6 +455,13 @@ def _bare(value: Any) -> Any:
 def _nothing(shape: Sequence[int]) -> Value:
     """A value without entries."""
     return Value(tuple((size,) if size != 1 else () for size in shape), zero=True)
+
+
+def _ones(c: Constraints, inputs: Sequence[Any], shape: Sequence[int]) -> Value:
+    """A value that is the same everywhere, of weights that no matrices may mix."""
+    for value in _leaves(inputs):
+        axes.unmixed(c, value)
+    return Value(tuple((size,) if size != 1 else () for size in shape))
 
 
 def _not_understood(node: fx.Node) -> str:

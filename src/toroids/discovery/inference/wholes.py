@@ -95,17 +95,20 @@ class Wholes:
         self, legs: Sequence[Leg], generators: Sequence[Generator], names: set[str]
     ) -> Space:
         powers = generators[0].exponents
+        legs = tuple(
+            replace(leg, role="write" if power * powers[0] > 0 else "read")
+            for leg, power in zip(legs, powers, strict=True)
+        )
+        acting, norms = self.assembly.followed(legs, generators, single=True)
         return Space(
             name=unlike(f"{legs[0].operator}:whole", names),
             size=1,
             copies=1,
             actions=frozenset(generator.action for generator in generators),
-            legs=tuple(
-                replace(leg, role="write" if power * powers[0] > 0 else "read")
-                for leg, power in zip(legs, powers, strict=True)
-            ),
-            generators=tuple(generators),
+            legs=legs,
+            generators=acting,
             norms=self.assembly.norms(legs, generators),
+            weight_norms=norms,
         )
 
     def _solutions(self, channel: int) -> list[Powers]:

@@ -63,7 +63,8 @@ def _may_rotate(space: Space, program: Program, found: Orbits, cell: int) -> boo
         cell in chain and other != cell for other, chain in found.chain.items()
     )
     learned = all(leg.tensor in program.parameters - program.whole for leg in space.legs)
-    return alone and learned and space.size > 1 and "mix" not in space.actions and not space.norms
+    normed = bool(space.norms or space.weight_norms)
+    return alone and learned and space.size > 1 and "mix" not in space.actions and not normed
 
 
 def _rotating(space: Space, stream: Stream, program: Program) -> Space | str | None:

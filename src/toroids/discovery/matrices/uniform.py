@@ -91,7 +91,7 @@ def _off_gains(whole: Space, spaces: Sequence[Space], shapes: Shapes) -> list[Sp
     sign = Generator("flip", (1.0,) * len(legs))
     turning = replace(
         whole, name=f"{whole.name}:sign", legs=tuple(legs), generators=(sign,),
-        actions=frozenset({"flip"}), norms=(),
+        actions=frozenset({"flip"}), norms=(), weight_norms=(),
     )  # fmt: skip
     scales = whole.of("rescale")
     if not scales:

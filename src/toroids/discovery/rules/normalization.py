@@ -185,6 +185,10 @@ def rms_norm(
 @rule("aten::_weight_norm", "aten::_weight_norm_interface")
 def weight_norm(c: Constraints, direction: Value, length: Value, dim: int = 0) -> Value:
     """G v / ||v||: the scale of v is forgotten along `dim`, or as a whole (-1)."""
+    # where the gain follows the norm, a product g v
+    if c.weight_norms.get(length.name or "", ("",))[0] == direction.name:
+        axes.unmixed(c, direction)
+        return axes.multiply(c, (length, direction))
     others = [axis for axis in range(len(direction.axes)) if axis != dim]
     axes.couple(c, direction, others)
     norm = norm_over(c, direction, others, keepdim=True)
