@@ -243,3 +243,14 @@ def test_from_the_least_norm_no_step_leads_away_though_gains_are_one_more():
     before = dict(params)
     assert circle._leap(params)
     torch.testing.assert_close(params, before)
+
+
+def test_a_deep_linear_network_with_a_narrow_end_comes_to_rest():
+    """Directions that the end does not read are lost layer by layer, back to the input."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Linear(6, n, bias=False) for n in (6, 6, 6, 6, 2))).double()
+    group = td.discover(model, torch.randn(3, 6, dtype=torch.float64), verify=False)
+    canonical = td.canonicalize(group, model.state_dict())
+    again = td.canonicalize(group, canonical)
+    for name, tensor in canonical.items():
+        torch.testing.assert_close(again[name], tensor, atol=1e-9, rtol=0)

@@ -29,7 +29,8 @@ from toroids.symmetry.action import move_space
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Space
 
-# Directions that a product does not have may take others with them, which must end by this round.
+# Directions that a product does not have may take others with them: along a chain of linear maps
+# one after the other, and by this round at the latest where there are few.
 LAST_LOSS = 3
 # Turns are cheap, and end near the minimum; from this round on Newton's method goes all the way.
 TURNS = 4
@@ -85,7 +86,7 @@ class Circle:
                 return False
             now = [_rank(space, params) for space in self._mixes]
             if now != ranks:
-                if turn > LAST_LOSS:
+                if turn > max(LAST_LOSS, len(self._mixes)):
                     return False
                 ranks = now
                 self._look(params)

@@ -246,7 +246,7 @@ class Assembly:
         acts = [
             # rows and columns of a whole tensor may undo each other
             not (size == 1 and not outer and self._cancels(g[0], legs, e))
-            and not self._meets_zeros(g[0], [x for x, p in zip(legs, e, strict=True) if p])
+            and not self._meets_zeros(g[0], [x for x in zip(legs, e, strict=True) if x[1]])
             for g, e in zip(generators, exponents, strict=True)
         ]
         if not all(acts):
@@ -289,11 +289,14 @@ class Assembly:
             total = {name: power % 2 for name, power in total.items()}
         return action != "shift" and not any(total.values())
 
-    def _meets_zeros(self, action: Kind, moved: Sequence[Leg]) -> bool:
+    def _meets_zeros(self, action: Kind, moves: Sequence[tuple[Leg, float]]) -> bool:
         """Whether all that moves are columns that read zeros, or statistics of a norm of zeros."""
-        if action != "rescale" or not moved:
+        if action != "rescale" or not moves:
             return False
-        if all(leg.role == "read" for leg in moved):
+        moved = [leg for leg, _ in moves]
+        # what is read here and there may be written there and here, as by a map and its transpose
+        alike = len({power > 0 for _, power in moves}) == 1
+        if alike and all(leg.role == "read" for leg in moved):
             for leg in moved:
                 self.idle.setdefault((leg.tensor, leg.axis, leg.span), set()).update(self._at(leg))
             return True

@@ -33,7 +33,7 @@ from toroids.discovery.inference.nodes import (
 from toroids.discovery.inference.offsets import sums_with
 from toroids.discovery.inference.state import Inference, Step
 from toroids.discovery.inference.ties import PRODUCTS, sums, untied_signs
-from toroids.discovery.inference.unread import ARRANGING
+from toroids.discovery.inference.unread import ARRANGING, SHAPING
 from toroids.discovery.inference.weight_norms import sizes_of
 from toroids.discovery.rules import RULES
 from toroids.discovery.rules.pointwise import SIZE, TRUTH, pointwise
@@ -225,7 +225,7 @@ class Run:
         c.used = used(node, len(c.shapes))
         c.kind = next((value.dtype for value in tensors(node)), torch.float32)
         c.narrows = narrows(node, self.finest)
-        if name not in ARRANGING:
+        if name not in ARRANGING and name.removesuffix("_") not in SHAPING:
             for value in _leaves(inputs):
                 for bundle in value.bundles:
                     c.see(bundle.places)

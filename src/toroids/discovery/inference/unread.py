@@ -25,6 +25,14 @@ ARRANGING = {
         "repeat", "repeat_interleave", "cat", "stack", "index_select", "lift_fresh_copy",
     )
 } | {"getitem"}  # fmt: skip
+# Operators that look at a tensor's shape only, or write over it.
+SHAPING = {
+    f"aten::{name}"
+    for name in (
+        "fill", "zero", "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros",
+        "new_ones", "new_full", "new_empty",
+    )
+}  # fmt: skip
 
 
 def pin_unread(c: Constraints, parameters: Mapping[str, Value]) -> None:
