@@ -37,6 +37,8 @@ def without_uniform(
     Returns:
         What is independent of the others, and of each other; spaces without any are left out.
     """
+    if not wholes:
+        return []
     entries = _Entries([*spaces, *wholes], shapes)
     kept: dict[str, list[Generator]] = {space.name: [] for space in wholes}
     # where -1 is no rotation, as it moves the mean, a sign beside rotations has no gauge
@@ -159,9 +161,18 @@ def _held(legs: Sequence[Leg], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     found = np.ones((len(legs), 1), bool)
     for axes in groups:
         own = np.stack([_along(leg, shape, axes) for leg in legs])
-        kinds = np.unique(own, axis=1)
+        kinds = _unlike_columns(own)
         found = (found[:, :, None] & kinds[:, None]).reshape(len(legs), -1)
     return found
+
+
+def _unlike_columns(table: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Every column of a table once, in any order."""
+    # as single numbers, which are sorted much quicker than columns
+    number = np.zeros(table.shape[1], np.int64)
+    for row in table:
+        number = np.unique(2 * number + row, return_inverse=True)[1]
+    return table[:, np.unique(number, return_index=True)[1]]
 
 
 def _along(leg: Leg, shape: tuple[int, ...], axes: range) -> NDArray[np.bool_]:
