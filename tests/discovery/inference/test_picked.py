@@ -71,6 +71,22 @@ def test_two_levels_and_a_stream_that_all_of_them_write():
     assert distance_of_a_copy(group, model) < 1e-6
 
 
+def test_gains_that_are_rows_of_one_table():
+    """Each is a gain of its own, behind which the stream rotates."""
+
+    def forward(m, h):
+        for gain, a, b, c in zip(m.g, m.a, m.b, m.c, strict=True):
+            h = h + F.gelu(F.rms_norm(h, (WIDTH,), gain) @ a + b) @ c
+        return F.rms_norm(h, (WIDTH,))
+
+    shapes = {"g": (2, WIDTH), "a": (2, WIDTH, 7), "b": (2, 7), "c": (2, 7, WIDTH)}
+    model = stacked(forward, **shapes)
+    group = td.discover(model, INPUTS.double())
+    assert len(group.spaces[0].of("rescale")) == 2
+    assert group.spaces[0].of("rotate")
+    assert distance_of_a_copy(group, model) < 1e-6
+
+
 def test_experts_of_every_layer():
     """What is stacked in stacks moves with its own layer's router, or in each expert alone."""
 

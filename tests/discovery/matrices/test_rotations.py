@@ -256,7 +256,7 @@ def gain_twice(m, x):
 
 def layer_scales(m, x):
     h = m.write(x)
-    for scale in m.scales:
+    for scale in m.scales[:2]:
         h = h + scale * m.down(F.gelu(m.up(m.norm(h))))
     return m.head(m.last(h))
 
@@ -297,8 +297,8 @@ STAY = {
     "the largest unit": (stream(largest), None),
     "a softmax over the units": (stream(softmax_over), None),
     "two gains before one reader": (stream(gain_twice), None),
-    "gains that are rows of one table": (
-        stream(layer_scales, scales=nn.Parameter(torch.randn(2, SIZE))),
+    "gains that are some rows of a table": (
+        stream(layer_scales, scales=nn.Parameter(torch.randn(3, SIZE))),
         "`scales` holds several gains",
     ),
     "a norm over groups of units": (stream(group_norm), None),

@@ -12,7 +12,6 @@ Every operator that meets a stream is looked at; what is not known here forbids 
 Reference: Ashkboos et al., SliceGPT, 2024, arXiv 2401.15024, for the invariance of RMS norms.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -20,7 +19,8 @@ from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.matrices.streams import Look, Refused, Stream
 from toroids.discovery.tracing.program import Program, finest_of
-from toroids.symmetry.space import Action, Generator, Leg, Space
+from toroids.symmetry.space import Action, Generator, Space
+from toroids.symmetry.units import entries_per_unit
 
 
 def rotations(
@@ -104,36 +104,35 @@ def _forbidden(
     shapes: Mapping[str, tuple[int, ...]],
 ) -> str | None:  # fmt: skip
     gains = {aliases.get(n, n) for n in stream.gains}
+    # rows of one table are gains of their own where each is read alone
+    places = [(aliases.get(leg.tensor, leg.tensor), leg.positions) for leg in space.legs]
     stacked = [
         leg.tensor for leg, gain in zip(space.legs, is_gain, strict=True)
-        if gain and _others(shapes[leg.tensor], leg) > 1
+        if gain and entries_per_unit(shapes[leg.tensor], leg, space.size) > 1
     ]  # fmt: skip
     if stacked:
         return f"`{min(stacked)}` holds several gains of each unit, which readers take up together"
     both = sorted(gains & {aliases.get(n, n) for n in stream.used})
     if both:
         return f"`{both[0]}` is a gain and something else"
-    free = set[str]()
+    free = set[tuple[str, tuple[int, ...] | None]]()
     for scale in space.of("rescale"):
         own = {
-            aliases.get(leg.tensor, leg.tensor)
-            for leg, e, gain in zip(space.legs, scale.exponents, is_gain, strict=True)
+            place
+            for place, e, gain in zip(places, scale.exponents, is_gain, strict=True)
             if e and gain
         }
         if len(own) != 1:
             return f"{len(own)} gains scale its readers together" if own else "it has other scales"
         unit = next(e for e, gain in zip(scale.exponents, is_gain, strict=True) if e and gain)
         if own & free or any((e / unit) % 1 for e in scale.exponents):
-            return f"the gain `{min(own)}` stands before readers in several powers"
+            return f"the gain `{min(own)[0]}` stands before readers in several powers"
         free |= own
-    if gains - free:
-        return f"the gain `{min(gains - free)}` stands on the stream, or before readers that see it"
+    known = {place for place, gain in zip(places, is_gain, strict=True) if gain}
+    held = {name for name, _ in known - free} | (gains - {name for name, _ in known})
+    if held:
+        return f"the gain `{min(held)}` stands on the stream, or before readers that see it"
     return None
-
-
-def _others(shape: tuple[int, ...], leg: Leg) -> int:
-    """How many numbers of a tensor each unit has along the axes beside a leg."""
-    return math.prod(shape[: leg.axis]) * math.prod(shape[leg.axis + leg.span :])
 
 
 def _gain_flips(space: Space, is_gain: Sequence[bool]) -> list[Generator]:
