@@ -120,7 +120,7 @@ class Otherwise:
             Whether it was called anywhere.
         """
         others = [*islice(question.otherwise(), TRIES)]
-        taken = called = False
+        taken = called = follows = False
         for example in others:
             if self.looks.is_too_large(example):
                 return called
@@ -128,11 +128,11 @@ class Otherwise:
                 called = True
                 self.answered[example.sizes] = self.looks.look(example, keep=False)
             taken |= self.answered[example.sizes]
-            if self.looks.call.asked.follows(question, example):
-                self.settled.add(question.form)
-                return called
+            follows |= self.looks.call.asked.follows(question, example)
             if taken and (question.guessed or question not in self.looks.call.asked.unanswered()):
                 return called
         if question.needs_entries() if not others else not taken:
             self.settled.add(question.key)
+        if follows:
+            self.settled.add(question.form)
         return called
