@@ -254,3 +254,34 @@ def test_a_deep_linear_network_with_a_narrow_end_comes_to_rest():
     again = td.canonicalize(group, canonical)
     for name, tensor in canonical.items():
         torch.testing.assert_close(again[name], tensor, atol=1e-9, rtol=0)
+
+
+class Falling(nn.Module):
+    """Steps behind a stream, whose scale grows nothing and may shrink for ever, with matrices."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 4, bias=False), nn.Linear(4, 4)
+        self.c, self.d = nn.Linear(4, 2, bias=False), nn.Linear(4, 2, bias=False)
+        self.heads = nn.Parameter(torch.randn(2, 2))
+        self.e = nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = self.a(x)
+        queries, keys = self.b(x).unflatten(-1, (2, 2)).transpose(1, 2), self.c(x)[:, None]
+        scores = torch.einsum("bhqk,hg->bgqk", queries @ keys.mT, self.heads)
+        values = scores.round().softmax(-1) @ self.d(x)[:, None]
+        return (self.e(values.transpose(1, 2).flatten(2)) > 0).to(x.dtype)
+
+
+def test_what_does_not_come_to_rest_is_left_as_it_is():
+    torch.manual_seed(0)
+    model = Falling().double()
+    params = {name: torch.randn_like(x) for name, x in model.state_dict().items()}
+    x = torch.randn(2, 5, 3).double()
+    group = td.discover(model, x)
+    canonical = td.canonicalize(group, params)
+    assert any("do not come to rest" in note for note in canonical.notes), canonical.notes
+    y = functional_call(model, params, x)
+    torch.testing.assert_close(functional_call(model, dict(canonical), x), y)
+    assert changes(td.canonicalize(group, canonical), dict(canonical)) < 1e-9

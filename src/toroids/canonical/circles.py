@@ -70,6 +70,16 @@ class Circle:
         ]
         self.notes = [*self._least.notes, *rest.notes]
 
+    @property
+    def tensors(self) -> set[str]:
+        """What it moves."""
+        spaces = self._group.spaces
+        legs = [leg for space in spaces for leg in space.legs]
+        legs += [leg for step in self._others for leg in step.moves]
+        behind = {norm.weight for space in spaces for norm in space.norms}
+        behind |= {norm.gain for space in spaces for norm in space.weight_norms}
+        return behind | {leg.tensor for leg in legs}
+
     def settle(self, params: MutableMapping[str, Tensor]) -> bool:
         """Goes to the least norm, replacing tensors in `params`.
 

@@ -125,7 +125,7 @@ def canonicalize(
         notes += folded.notes
     for name in group.binary:
         fixed[name] = signs_of(name, fixed[name])
-    sphere_gauge(plan, fixed)
+    notes += sphere_gauge(plan, fixed)
     fix_signs(plan, fixed)
     notes += degenerate_units(plan, fixed)
     if gauge == "balanced":

@@ -21,7 +21,7 @@ from toroids.params import Params
 from toroids.symmetry.space import Output, Space
 
 
-def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> None:
+def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> list[str]:
     """Fixes the scale of every hidden unit, replacing tensors in `params`.
 
     Args:
@@ -29,13 +29,23 @@ def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> None:
         params: checked parameters; gradients flow through scales, not through matrices. Units of
             zero norm, which have no scale to fix, are left as they are.
 
+    Returns:
+        Sentences on matrices that are left as they are, for they do not come to rest.
+
     Raises:
-        ParamsError: steps that depend on each other do not come to rest.
+        ParamsError: scales that depend on each other do not come to rest.
     """
+    notes = []
     for circle, steps in _circles(plan, params):
+        held = {name: params[name] for name in circle.tensors}
         # of scales that no weights of norm one tell, some may have no least norm either
         if not circle.settle(params) and steps:
-            raise _running_away(steps)
+            params.update(held)
+            names = [step.space.name for step in steps if isinstance(step, Mix)]
+            notes.append(
+                f"spaces {names}: their matrices are left as they are; {len(steps)} steps that "
+                "depend on each other do not come to rest"
+            )
     for steps in plan.scales:
         # where they depend on scales, matrices are known by now
         rest = steps if len(steps) == 1 else [x for x in steps if not isinstance(x, Mix)]
@@ -44,6 +54,7 @@ def sphere_gauge(plan: Plan, params: MutableMapping[str, torch.Tensor]) -> None:
                 fix(part[0], params)
             elif not _repeat(part, params):
                 raise _running_away(part)
+    return notes
 
 
 def _running_away(steps: Sequence[Scale]) -> ParamsError:
