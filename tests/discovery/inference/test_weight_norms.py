@@ -72,6 +72,13 @@ def test_layers_of_pytorch():
     check(model, group, inputs)
 
 
+def test_behind_linear_layers_a_hidden_size_is_what_is_left():
+    """A scale of all that is before a weight is one of its gain, and this one of its size."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(7, 1), nn.Linear(1, 4), weight_norm(nn.Linear(4, 4)))
+    check(model.double(), td.discover(model, torch.arange(6)), torch.arange(6))
+
+
 @pytest.mark.parametrize("gauge", ["sphere", "balanced"])
 def test_both_gauges_keep_the_function(gauge):
     model, inputs = layers(), torch.randn(2, 3, 9, dtype=torch.float64)

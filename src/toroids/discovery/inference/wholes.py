@@ -117,6 +117,7 @@ class Wholes:
         solved = assembly.exponents.generators(WHOLE, channel, self.holds[channel])
         known = [vector for own in assembly.found.values() for vector in own[channel]]
         ways, old = ([self._powers(v, channel) for v in vectors] for vectors in (solved, known))
+        ways = [*self._hidden(ways, channel), *ways]
         moved = [self._moved(powers, even) for powers in old]
         new = complement([self._moved(w, even) for w in ways], moved, modulo_two=even)
         found = [self._shortened(ways[at], old, even) for at in new]
@@ -124,6 +125,17 @@ class Wholes:
             others = [*old, *found[:at], *found[at + 1 :]]
             found[at] = self._shortened(way, others, even)
         return found
+
+    def _hidden(self, ways: Sequence[Powers], channel: int) -> list[Powers]:
+        """Of all solutions those that only change the size of a weight, which its norm hides."""
+        norms = self.assembly.inference.constraints.weight_norms if channel == SCALE else {}
+        known = [self._moved(way, even=False) for way in ways]
+        found: list[Powers] = [
+            {(weight, -1, 0): Fraction(1), (gain, -1, 0): Fraction(-1)}
+            for gain, (weight, _) in norms.items()
+        ]
+        moved = [[self._moved(way, even=False)] for way in found]
+        return [x for x, own in zip(found, moved, strict=True) if not complement(own, known, False)]
 
     def _moved(self, powers: Powers, even: bool) -> Vector:
         """What says which powers all entries take that something reads."""
