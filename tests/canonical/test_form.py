@@ -391,15 +391,6 @@ def test_an_unknown_space_is_said(params):
         td.symmetry.fully_connected_group(params).without("q", "permute")
 
 
-def test_matrices_that_do_not_settle_are_named(monkeypatch):
-    linear = torch.nn.Sequential(*(torch.nn.Linear(3, 3) for _ in range(3)))
-    group = td.discover(linear, torch.randn(1, 3))
-    assert {action for space in group.spaces for action in space.actions} >= {"mix"}
-    monkeypatch.setattr("toroids.canonical.circles.Circle.settle", lambda *_: False)
-    with pytest.raises(ParamsError, match=r'group\.without\("0", "mix"\)'):
-        td.canonicalize(group, linear.state_dict())
-
-
 def test_biases_between_batch_norms_that_stand_on_a_stream_are_told_once():
     """What a value's bias gives to the bias behind it, the next norm's mean takes, and only it."""
 

@@ -87,8 +87,10 @@ class Sample:
 
     def run(self, arguments: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:
         """Calls the operator on real arguments; its results that have entries, as real numbers."""
-        results = [_real(r) for r in self.call_only(arguments, others) if _has_entries(r)]
-        return [r.sum() for r in results] if self.summed else results
+        made = self.call_only(arguments, others)
+        if self.summed:  # numbers may say which have entries
+            return [_real(r).sum() for r in made if isinstance(r, Tensor)]
+        return [_real(r) for r in made if _has_entries(r)]
 
     def call_only(self, arguments: Sequence[Tensor], others: Sequence[Tensor]) -> list[Any]:
         """Calls the operator on real arguments; all that it returns, in one list."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from toroids.canonical.degenerate import listed
 from toroids.canonical.exponents import Matrix
 from toroids.canonical.fixing import element
+from toroids.canonical.mix import only_side
 from toroids.canonical.newton import minimise
 from toroids.canonical.squares import LogScales, Mover, Squares, SumOfSquares
 from toroids.discovery.inference.exponents import fraction, null_space
@@ -67,6 +68,8 @@ class LeastNorm:
                     mover = Mover(number, leg, row)
                     self._movers.setdefault(leg.tensor, []).append(mover)
         self._counted: dict[str, set[int]] = {}
+        self._loose: set[tuple[int, int]] = set()  # spaces and generators that others may undo
+        self._mixes = [s for s in group.spaces if s.of("mix") and not only_side(s, params)]
         squares = self._squares(params)
         self._kinds = {name: _kinds(square) for name, square in squares.items()}
         self._count(squares)
@@ -75,6 +78,8 @@ class LeastNorm:
         )
         self._stuck: list[Stuck] = []
         self.free = self._units_with_a_minimum(self._only_counted(squares))
+        for number, generator in self._loose:
+            self.free[number][generator] = 0
 
     def settle(self, params: MutableMapping[str, Tensor]) -> float | None:
         """Brings the scales to the least norm, and units without one to norm one.
@@ -116,9 +121,13 @@ class LeastNorm:
         return found
 
     def _count(self, squares: dict[str, Squares]) -> None:
-        """Finds the classes of entries, those that the same legs move, that have a least norm."""
+        """Finds the classes of entries, those that the same legs move, that have a least norm.
+
+        The scale of every matrix is one more way to fall, together with what only matrices move.
+        """
         sizes = [len(space.of("rescale")) for space in self.spaces]
         starts = [0, *itertools.accumulate(sizes)]
+        mixed = self._mixed()
         classes: list[tuple[str, int]] = []
         rows: list[Matrix] = []
         for name, square in squares.items():
@@ -126,17 +135,32 @@ class LeastNorm:
             for kind, code in enumerate(codes):
                 if not bool((square.values * (kinds == kind)).any()):
                     continue
-                row = np.zeros(starts[-1])
+                row = np.zeros(starts[-1] + len(self._mixes))
                 for number, mover in enumerate(square.movers):
                     if code >> number & 1:
                         first = starts[mover.space]
                         row[first : first + len(mover.exponents)] += mover.exponents
+                row[starts[-1] :] = mixed.get(name, 0.0)
                 classes.append((name, code))
                 rows.append(row)
-        bounded = _bounded(np.array(rows)) if rows else []
-        for (name, code), counts in zip(classes, bounded, strict=True):
+        for name, powers in mixed.items():
+            if name not in squares:
+                rows.append(np.concatenate([np.zeros(starts[-1]), powers]))
+        bounded = _bounded(np.array(rows)) if classes else []
+        for (name, code), counts in zip(classes, bounded[: len(classes)], strict=True):
             if counts:
                 self._counted.setdefault(name, set()).add(code)
+        kept = [row for row, counts in zip(rows, bounded, strict=False) if counts]
+        places = [(n, at) for n, size in enumerate(sizes) for at in range(size)]
+        self._loose = {places[i] for i in _undone(kept, starts[-1], len(self._mixes))}
+
+    def _mixed(self) -> dict[str, Matrix]:
+        """The exponents of tensors in the scales of the matrices that move them."""
+        found: dict[str, Matrix] = {}
+        for number, space in enumerate(self._mixes):
+            for leg, power in zip(space.legs, space.of("mix")[0].exponents, strict=True):
+                found.setdefault(leg.tensor, np.zeros(len(self._mixes)))[number] = power
+        return found
 
     def _only_counted(self, squares: dict[str, Squares]) -> list[Squares]:
         kept = []
@@ -166,20 +190,22 @@ class LeastNorm:
     def _rest(self, space: Space) -> Space:
         """The space with those rescalings that leave all that counts as it is."""
         generators = space.of("rescale")
+        loose = {at for n, at in self._loose if self.spaces[n].name == space.name}
         rows = [
-            {number: fraction(e) for number, e in enumerate(row) if e}
+            {number: fraction(e) for number, e in enumerate(row) if e and number not in loose}
             for row in dict.fromkeys(self._rows(space))
         ]
-        kept = []
-        for vector in null_space(rows, range(len(generators)), modulo_two=False):
+        kept = [generators[number] for number in sorted(loose)]
+        others = [number for number in range(len(generators)) if number not in loose]
+        for vector in null_space(rows, others, modulo_two=False):
             powers = sum(
                 float(factor) * np.array(generators[number].exponents)
                 for number, factor in vector.items()
             )
             kept.append(Generator("rescale", tuple(np.round(powers, 12).tolist())))
-        others = [g for g in space.generators if g.action != "rescale"]
-        actions = {g.action for g in (*kept, *others)} | (space.actions & {"permute"})
-        return replace(space, generators=(*kept, *others), actions=frozenset(actions))
+        rest = [g for g in space.generators if g.action != "rescale"]
+        actions = {g.action for g in (*kept, *rest)} | (space.actions & {"permute"})
+        return replace(space, generators=(*kept, *rest), actions=frozenset(actions))
 
     def _to_norm_one(self, squares: Sequence[Squares]) -> LogScales:
         """Scales at which what units without a least norm hold has norm one."""
@@ -278,3 +304,33 @@ def _bounded(rows: Matrix) -> list[bool]:
         bounds=[(None, None)] * size + [(0, 1)] * count,
     )
     return [bool(t < 0.5) for t in found.x[size:]]
+
+
+def _undone(rows: Sequence[Matrix], scales: int, mixes: int) -> list[int]:
+    """Scales, the last ones, without which what scales do no matrices undo.
+
+    Args:
+        rows: exponents of all that counts in scales and in the scales of matrices.
+        scales: the number of the former, which come first.
+        mixes: the number of the latter.
+
+    Returns:
+        Numbers of scales.
+    """
+    table = np.unique(np.array(rows).reshape(-1, scales + mixes), axis=0)
+    if not mixes or not len(table):
+        return []
+    found, free, by_scales = list[int](), _free(table), _free(table[:, :scales])
+    for scale in reversed(range(scales)):
+        if free[scale] and not by_scales[scale]:
+            found.append(scale)
+            table[:, scale] = 0
+            free = _free(table)
+    return found
+
+
+def _free(table: Matrix) -> Matrix:
+    """Which columns some combination of columns that gives nothing contains."""
+    _, values, directions = np.linalg.svd(table)
+    rank = int((values > 1e-9 * values[0]).sum()) if len(values) else 0
+    return np.asarray(np.abs(directions[rank:]).max(axis=0, initial=0.0) > 1e-9)

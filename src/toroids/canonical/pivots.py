@@ -9,7 +9,7 @@ from toroids.canonical.candidates import Candidates
 from toroids.canonical.exponents import Matrix, independent, right_inverse
 from toroids.canonical.order import ordered
 from toroids.canonical.steps import Pivot, meet
-from toroids.canonical.told import Known
+from toroids.canonical.told import Known, follows
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Generator, Kind, Leg, Space, overlap
 
@@ -136,7 +136,7 @@ class Pivots:
             for own, power in zip(step.space.legs, step.exponents, strict=True)
             if power and overlap(own, leg, self.group.shapes)
         }
-        return sum(powers.values())
+        return sum(powers.values()) + follows(step.space, leg.tensor, step.exponents)
 
     def _circling(self, pivots: Sequence[Pivot]) -> set[str]:
         """Tensors of pivots that depend on each other."""

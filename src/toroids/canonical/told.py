@@ -81,6 +81,10 @@ class Rows:
         self.action, self.mixed = action, mixed
         self._shapes = group.shapes
         self._movers: dict[str, list[tuple[Space, int]]] = {}
+        self._following: dict[str, list[Space]] = {}
+        for space in group.spaces if action == "rescale" else ():
+            for gain in dict.fromkeys(norm.gain for norm in space.weight_norms):
+                self._following.setdefault(gain, []).append(space)
         for space in group.spaces:
             for number, leg in enumerate(space.legs if self._generators(space) else ()):
                 self._movers.setdefault(leg.tensor, []).append((space, number))
@@ -103,6 +107,11 @@ class Rows:
             for place, power in enumerate(powers):
                 if power:
                     row[name, place] = row.get((name, place), 0.0) + power
+        for space in self._following.get(own.tensor, ()):
+            for place, generator in enumerate(self._generators(space)):
+                power = follows(space, own.tensor, generator.exponents)
+                if power:
+                    row[space.name, place] = row.get((space.name, place), 0.0) + power
         return row
 
     def balance(self, space: Space) -> Row:
@@ -128,6 +137,29 @@ class Rows:
 
     def _generators(self, space: Space) -> tuple[Generator, ...]:
         return (*space.of(self.action), *(space.of("mix") if self.mixed else ()))
+
+
+def follows(space: Space, tensor: str, exponents: Sequence[float]) -> float:
+    """The power in which a gain follows a weight that is normed, where all units scale alike.
+
+    Args:
+        space: that rescales the weight.
+        tensor: the gain, or any other.
+        exponents: of every leg of the space.
+
+    Returns:
+        Zero for what is no gain of such a weight.
+    """
+    power = 0.0
+    for norm in space.weight_norms:
+        told = {leg for leg, _ in norm.told}
+        places = {
+            (leg.axis, leg.span): exponent
+            for leg, exponent in zip(space.legs, exponents, strict=True)
+            if norm.gain == tensor and leg.tensor == norm.weight and exponent and leg not in told
+        }
+        power += sum(places.values())
+    return power
 
 
 class Known:
