@@ -317,9 +317,9 @@ def _undone(rows: Sequence[Matrix], scales: int, mixes: int) -> list[int]:
     Returns:
         Numbers of scales.
     """
-    table = np.unique(np.array(rows).reshape(-1, scales + mixes), axis=0)
-    if not mixes or not len(table):
+    if not rows or not mixes:
         return []
+    table = np.unique(np.array(rows), axis=0)
     found, free, by_scales = list[int](), _free(table), _free(table[:, :scales])
     for scale in reversed(range(scales)):
         if free[scale] and not by_scales[scale]:
