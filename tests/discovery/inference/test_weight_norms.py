@@ -79,6 +79,28 @@ def test_behind_linear_layers_a_hidden_size_is_what_is_left():
     check(model.double(), td.discover(model, torch.arange(6)), torch.arange(6))
 
 
+class Recurrent(nn.Module):
+    """A weight of a single entry, which its norm divides by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(4, 1), weight_norm(nn.Linear(1, 1)), nn.Linear(1, 4)
+
+    def forward(self, x):
+        h = torch.zeros_like(self.a(x[0]))
+        for one in x:
+            h = (self.a(one) + self.b(h)).tanh()
+        return self.c(h)
+
+
+def test_norms_of_single_numbers_are_followed_by_nothing():
+    torch.manual_seed(0)
+    model, inputs = Recurrent().double(), torch.randn(3, 5, 4, dtype=torch.float64)
+    group = td.discover(model, inputs)
+    assert not any("failed the proof" in note for note in group.notes), group.notes
+    check(model, group, inputs)
+
+
 @pytest.mark.parametrize("gauge", ["sphere", "balanced"])
 def test_both_gauges_keep_the_function(gauge):
     model, inputs = layers(), torch.randn(2, 3, 9, dtype=torch.float64)

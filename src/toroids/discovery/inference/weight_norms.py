@@ -7,6 +7,7 @@ symmetries of a plain product g v, in which the norm takes no part.
 Reference: Salimans and Kingma, Weight normalization, 2016, arXiv 1602.07868.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,8 @@ def _matches(program: Program, gain: fx.Node, weight: fx.Node, axes: Sequence[in
     """Whether a gain has one number for every norm, in the same order."""
     own, shape = (program.sources[x.name].value.shape for x in (gain, weight))
     kept = [n for axis, n in enumerate(shape) if axis not in axes]
+    if math.prod(shape[axis] for axis in axes) == 1:  # a norm of single numbers leaves their signs
+        return False
     # of a single norm, which all units share, no gain of theirs could take the scale of one
     return bool(kept) and [n for n in own if n != 1] == [n for n in kept if n != 1]
 
