@@ -17,7 +17,7 @@ from torch import Tensor
 from toroids.canonical.degenerate import listed
 from toroids.canonical.exponents import Matrix
 from toroids.canonical.fixing import element
-from toroids.canonical.mix import only_side
+from toroids.canonical.mix import only_side, seen
 from toroids.canonical.newton import minimise
 from toroids.canonical.squares import LogScales, Mover, Squares, SumOfSquares
 from toroids.discovery.inference.exponents import fraction, null_space
@@ -69,10 +69,11 @@ class LeastNorm:
                     self._movers.setdefault(leg.tensor, []).append(mover)
         self._counted: dict[str, set[int]] = {}
         self._loose: set[tuple[int, int]] = set()  # spaces and generators that others may undo
-        self._mixes = [s for s in group.spaces if s.of("mix") and not only_side(s, params)]
+        mixing = [s for s in group.spaces if s.of("mix") and not only_side(s, params)]
+        self._mixes = [seen(space, params) for space in mixing]
         squares = self._squares(params)
         self._kinds = {name: _kinds(square) for name, square in squares.items()}
-        self._count(squares)
+        self._count(squares, params)
         self.rest = replace(
             group, spaces=tuple(self._rest(space) for space in group.spaces), output=Output()
         )
@@ -120,14 +121,14 @@ class LeastNorm:
             found[name] = Squares(squares, tuple(movers))
         return found
 
-    def _count(self, squares: dict[str, Squares]) -> None:
+    def _count(self, squares: dict[str, Squares], params: Params) -> None:
         """Finds the classes of entries, those that the same legs move, that have a least norm.
 
         The scale of every matrix is one more way to fall, together with what only matrices move.
         """
         sizes = [len(space.of("rescale")) for space in self.spaces]
         starts = [0, *itertools.accumulate(sizes)]
-        mixed = self._mixed()
+        mixed = self._mixed(params)
         classes: list[tuple[str, int]] = []
         rows: list[Matrix] = []
         for name, square in squares.items():
@@ -154,12 +155,13 @@ class LeastNorm:
         places = [(n, at) for n, size in enumerate(sizes) for at in range(size)]
         self._loose = {places[i] for i in _undone(kept, starts[-1], len(self._mixes))}
 
-    def _mixed(self) -> dict[str, Matrix]:
-        """The exponents of tensors in the scales of the matrices that move them."""
+    def _mixed(self, params: Params) -> dict[str, Matrix]:
+        """The exponents of what is not zero in the scales of the matrices that look at it."""
         found: dict[str, Matrix] = {}
         for number, space in enumerate(self._mixes):
             for leg, power in zip(space.legs, space.of("mix")[0].exponents, strict=True):
-                found.setdefault(leg.tensor, np.zeros(len(self._mixes)))[number] = power
+                if leg.offset or bool(params[leg.tensor].any()):
+                    found.setdefault(leg.tensor, np.zeros(len(self._mixes)))[number] = power
         return found
 
     def _only_counted(self, squares: dict[str, Squares]) -> list[Squares]:

@@ -115,10 +115,10 @@ def volume_slope(space: Space, params: Params) -> Tensor:
         two where it reads; zero where there are two sides.
     """
     a, b = sides(space, params)
-    only, side = only_side(space, params), b if a is None else a
+    only = only_side(space, params)
+    side = a if only > 0 else b
     if not only or side is None:
         return torch.zeros(space.copies, space.size, space.size, dtype=torch.float64)
-    side = side if only > 0 or b is None else b
     u, s, _ = torch.linalg.svd(side.detach(), full_matrices=False)
     there = u * _present(s, space.size)[:, None]
     projection: Tensor = there @ u.transpose(1, 2)

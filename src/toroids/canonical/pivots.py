@@ -1,5 +1,6 @@
 """The choice of pivots, the weights whose norm, sign or mean every direction of a space sets."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -126,6 +127,8 @@ class Pivots:
         moved = np.array(
             [[self._power(step, other.legs[0]) for step in circle] for other in circle]
         )
+        if not np.diag(moved).all():  # as of a gain that follows what its own space scales
+            return math.inf
         before = np.linalg.solve(np.tril(moved), np.triu(moved, 1))
         return float(np.abs(np.linalg.eigvals(before)).max())
 

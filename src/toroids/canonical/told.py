@@ -181,10 +181,11 @@ class Known:
 
     def add(self, leg: Leg, own: str) -> bool:
         """Adds what a leg tells of the space that is to set it; says whether that is new."""
-        if not all(told.is_new(rows.of(leg), own) for rows, told in self._kinds):
+        found = [(told, rows.of(leg)) for rows, told in self._kinds]
+        if not all(told.is_new(row, own) for told, row in found):
             return False
-        for rows, told in self._kinds:
-            told.add(rows.of(leg), own)
+        for told, row in found:
+            told.add(row, own)
         return True
 
 

@@ -189,8 +189,7 @@ class Wholes:
                 if sum(left) > own:
                     continue
                 keys = {**powers, **other}
-                all_keys = {k: powers.get(k, 0) - factor * other.get(k, 0) for k in keys}
-                rest = _left(all_keys, even)
+                rest = _left({k: powers.get(k, 0) - factor * other.get(k, 0) for k in keys}, even)
                 # of as many it moves later tensors: those that come first tell the scales of units
                 if sum(left) < own or self._first(rest) > self._first(powers):
                     return self._shortened(rest, known, even)

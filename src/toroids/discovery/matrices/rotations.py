@@ -39,7 +39,7 @@ def rotations(
     Returns:
         The spaces, and notes on streams that keep their axes because of a gain.
     """
-    result, notes = [], []
+    result, notes, finest = [], [], finest_of(programs[0])
     for space in spaces:
         cell = cells[space.name]
         turned: Space | str | None = None
@@ -47,7 +47,7 @@ def rotations(
             stream = Stream(cell, space.size)
             try:
                 for steps in inference.steps:
-                    Look(found, stream, finest_of(programs[0])).all(steps)
+                    Look(found, stream, finest).all(steps)
                 turned = _rotating(space, stream, programs[0])
             except Refused:
                 turned = None
