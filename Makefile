@@ -14,6 +14,10 @@ TORCH_VERSION := 2.13.0
 # PyTorch's own index of CPU builds, asked only where pip's usual sources hold none.
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
+# Compiled files are kept, also where the environment says otherwise: every process that a test or a
+# study starts would compile PyTorch again, for eight seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: study test lint tests test-all check docs bench clean
 .DELETE_ON_ERROR:
 
