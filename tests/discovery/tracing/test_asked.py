@@ -146,6 +146,8 @@ def test_guards_say_which_lengths_are_equal_and_which_excluded():
     assert equal_lengths([sympy.Ne(a, b), a < b]) == {}
     pieces = FloorDiv(a, 4)  # one piece: a number wherever the trace holds
     assert equal_lengths([sympy.Eq(pieces * c, 3), sympy.Eq(pieces, 1)]) == {pieces: 1, c: 3}
+    windows = FloorDiv(a - 1, 4)  # of 13 to 16 positions
+    assert equal_lengths([sympy.Eq(6 * windows + 6, 24)])[windows] == 3
     assert list(excluded([sympy.Ne(a, 7)], {a: 5})) == [{a: 7}]
     assert list(excluded([a <= b], {a: 2, b: 5})) == [{a: 6}]
     assert list(excluded([sympy.Ne(c, 7)], {a: 5})) == []

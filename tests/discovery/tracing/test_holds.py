@@ -39,4 +39,16 @@ def test_a_long_example_may_be_cut_into_pieces():
 
     model = Function(pieces, a=nn.Linear(1, 6), c=nn.Linear(6, 2))
     group = td.discover(model, torch.randn(2, 1500))
-    assert "(any, 1 to 2100)" in group.notes[0]
+    # of three pieces that are no single positions, and of fewer
+    assert "(any, 1 to 1400 or 1402 to 2100)" in group.notes[0]
+
+
+def test_windows_of_which_a_layer_takes_a_number():
+    def windows(m, x):
+        return m.c(F.relu(m.b(F.relu(m.a(x[:, None])))).flatten(1))
+
+    a, b = (nn.Conv1d(n, 6, 3, stride=2, padding=1) for n in (1, 6))
+    model = Function(windows, a=a, b=b, c=nn.Linear(24, 3))
+    group = td.discover(model, torch.randn(2, 16))
+    assert "(any, 13 to 16)" in group.notes[0]
+    assert [space.size for space in group.spaces] == [6, 6]

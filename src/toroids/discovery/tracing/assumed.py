@@ -63,6 +63,7 @@ def equal_lengths(guards: Sequence[sympy.Basic]) -> dict[sympy.Expr, sympy.Expr]
             continue
         if not difference.is_polynomial(*symbols):
             found |= {a: b for a, b in (sides, sides[::-1]) if b.is_Integer}
+            found |= _rounded(difference)
             continue
         for symbol in symbols:
             solved = [x for x in sympy.solve(difference, symbol) if x != 0]
@@ -71,6 +72,17 @@ def equal_lengths(guards: Sequence[sympy.Basic]) -> dict[sympy.Expr, sympy.Expr]
                 found[symbol] = solved[0]
                 break
     return found
+
+
+def _rounded(difference: sympy.Expr) -> dict[sympy.Expr, sympy.Expr]:
+    """The number that a quotient is, as `(s - 1) // 4`, wherever 6 of it less 18 are zero."""
+    terms = dict(difference.expand().as_coefficients_dict())
+    number = terms.pop(sympy.S.One, sympy.S.Zero)
+    if len(terms) != 1:
+        return {}
+    ((quotient, times),) = terms.items()
+    found = -number / times
+    return {quotient: found} if found.is_Integer else {}
 
 
 def excluded(

@@ -146,11 +146,13 @@ def range_of(program: Program, axis: Axis) -> tuple[int, int | None]:
     far = size + FAR
     if high is None and not holds_at(program, axis, far):  # as one of pieces, which are counted
         high = next(n for n in range(size, far) if not holds_at(program, axis, n + 1))
+        low = next(n for n in range(size, 0, -1) if n == low or not holds_at(program, axis, n - 1))
     return low, high
 
 
-# A trace that is not limited where an axis is so much longer is taken to be limited nowhere.
-FAR = 1000
+# A trace that is not limited where an axis is so much longer is taken to be limited nowhere; a
+# multiple of many numbers, of pieces as large as these.
+FAR = 10_080
 
 
 def _form(example: Example) -> str:
