@@ -45,7 +45,7 @@ def folders(written, tmp_path):
 def test_a_network_and_its_copy_merge_into_shards_that_load(folders, more):
     folder, model = folders
     (folder / "scratch").mkdir()
-    assert run(folder, "merge", "a", "b", "--model", "a", "--out", "c", *more) == 0
+    assert run(folder, "merge", "a", "b", "--out", "c", *more) == 0  # its configuration says what
     names = sorted(path.name for path in (folder / "a").iterdir())
     assert sorted(path.name for path in (folder / "c").iterdir()) == names
     assert len([name for name in names if name.endswith(".safetensors")]) > 3
@@ -53,6 +53,17 @@ def test_a_network_and_its_copy_merge_into_shards_that_load(folders, more):
     tokens = torch.randint(20, (2, 7), generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(merged(tokens).logits, model(tokens).logits, atol=1e-4, rtol=1e-4)
     assert not list((folder / "scratch").iterdir())
+
+
+@pytest.mark.parametrize("command", ["canonicalize a", "align b a", "compare b a", "merge a b"])
+def test_weights_without_a_configuration_need_a_model(tmp_path, command, capsys):
+    fill(tmp_path)
+    name, *files = command.split()
+    files = [f"{file}.safetensors" for file in files]
+    assert run(tmp_path, name, *files, "--out", "d") == 2
+    said = capsys.readouterr().err
+    assert f"no config.json beside the weights of `{files[0]}`" in said and "--model" in said
+    assert not (tmp_path / "d").exists()
 
 
 def test_networks_of_one_base_are_told_first(tmp_path, capsys):

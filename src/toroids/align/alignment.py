@@ -19,7 +19,7 @@ from toroids.align.fresh import fresh
 from toroids.align.greedy import greedy
 from toroids.align.loss import loss
 from toroids.align.position import Position
-from toroids.align.problem import Effort, Found, Problem, Progress, check_budget, problem_of
+from toroids.align.problem import Effort, Found, Problem, check_budget, problem_of
 from toroids.align.restarts import restarts
 from toroids.align.trunk import compared, extended, own_group, shared_names
 from toroids.arguments.checked import checked
@@ -31,6 +31,7 @@ from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.params import Params, check_alike, check_floating, inner_product
 from toroids.probe import Probe
+from toroids.progress import Progress
 from toroids.result import Result
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup

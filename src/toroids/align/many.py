@@ -26,7 +26,7 @@ from toroids.align.alignment import METHODS, METHODS_ON_DATA
 from toroids.align.descent import descend, smallest_gain
 from toroids.align.greedy import greedy
 from toroids.align.position import Position
-from toroids.align.problem import Effort, Problem, Progress, check_budget, problem_of
+from toroids.align.problem import Effort, Problem, check_budget, problem_of
 from toroids.align.restarts import restarts
 from toroids.arguments.checked import checked
 from toroids.arguments.networks import check_several
@@ -40,6 +40,7 @@ from toroids.geometry.mean import KarcherMean
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, average, check_alike, computing, inner_product
 from toroids.probe import Probe
+from toroids.progress import Progress
 from toroids.result import Result
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup

@@ -2,10 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 
@@ -14,11 +13,10 @@ from toroids.arguments.bounds import check_seconds
 from toroids.evaluation.landscape import Landscape
 from toroids.params import Params
 from toroids.probe import Probe
+from toroids.progress import Progress
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read, as_stored, group_as_read
-
-Progress: TypeAlias = Callable[[str, int, int], None]
 
 
 def check_budget(budget: float | None) -> None:

@@ -15,12 +15,13 @@ from toroids.checkpoint.matching import listed
 from toroids.cli.loaded import DATA, Measure, data_files, fitting, group_and_files, names_of
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
-    MODEL,
+    ModelName,
     OutputKey,
     OutputName,
     Shapes,
     Tokens,
     check_inputs,
+    model_of,
     output_mode,
     say,
     shown_progress,
@@ -47,7 +48,7 @@ def compare(
     weights: Annotated[
         list[Path], typer.Argument(help="Two or more networks: files, or folders of shards.")
     ],
-    model: Annotated[str, typer.Option(help=MODEL)],
+    model: ModelName = None,
     inputs: Shapes = None,
     out: Annotated[Path | None, typer.Option(help="Where the page goes, an HTML file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write what was found here as JSON.")] = None,
@@ -70,6 +71,7 @@ def compare(
     force: Force = False,
 ) -> None:
     """Tell whether networks are the same, copies in disguise, related, or strangers."""
+    model = model_of(model, weights[0])
     mode = output_mode(output)
     check_inputs(inputs, tokens)
     metric_named(metric)

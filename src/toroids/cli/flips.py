@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from toroids.align.alignment import align
-from toroids.align.problem import Progress
 from toroids.cli.loaded import Loaded
 from toroids.errors import ConfigError
 from toroids.evaluation.landscape import Landscape
@@ -11,6 +10,7 @@ from toroids.landscape.greedy_order import Greedy
 from toroids.landscape.median import MedianSection
 from toroids.landscape.orders import FlipProfile, flip_profile
 from toroids.params import Params
+from toroids.progress import Progress
 
 FLIPS = ("flips_raw", "flips", "flips_greedy")
 SEVERAL = 8  # orders of flips, where no number is asked for

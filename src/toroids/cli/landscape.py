@@ -9,7 +9,6 @@ import torch
 import typer
 
 from toroids.align.alignment import align
-from toroids.align.problem import Progress
 from toroids.canonical.form import canonicalize
 from toroids.cli.flips import (
     FLIPS,
@@ -34,12 +33,13 @@ from toroids.cli.loaded import (
 )
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
-    MODEL,
     Method,
+    ModelName,
     OutputKey,
     Shapes,
     Tokens,
     check_method,
+    model_of,
     say,
     shown_progress,
 )
@@ -62,6 +62,7 @@ from toroids.landscape.profile import profile as profile_of
 from toroids.landscape.section import Section
 from toroids.landscape.section import section as section_of
 from toroids.params import Params
+from toroids.progress import Progress
 from toroids.report.pictures import (
     energy_picture,
     median_picture,
@@ -77,9 +78,9 @@ BEND = "bend"
 def profile(
     start: Annotated[Path, typer.Argument(help="A network: a file, or a folder of shards.")],
     end: Annotated[Path, typer.Argument(help="Another network of the same model.")],
-    model: Annotated[str, typer.Option(help=MODEL)],
     data: Examples,
     out: Picture,
+    model: ModelName = None,
     inputs: Shapes = None,
     train: Training = None,
     tokens: Tokens = None,
@@ -109,6 +110,7 @@ def profile(
     force: Force = False,
 ) -> None:
     """Measure the error along paths between two networks, and draw it."""
+    model = model_of(model, start)
     place = Output(
         out, [*weight_files(start, end), *data_files(data, train), *model_files(model)], force
     )
@@ -173,9 +175,9 @@ def _barriers(name: str, curve: Profile | FlipProfile) -> list[str]:
 
 def flatness(
     weights: Annotated[list[Path], typer.Argument(help="Networks: files, or folders of shards.")],
-    model: Annotated[str, typer.Option(help=MODEL)],
     data: Examples,
     out: Picture,
+    model: ModelName = None,
     inputs: Shapes = None,
     tokens: Tokens = None,
     output: Mode = "classifier",
@@ -205,6 +207,7 @@ def flatness(
     force: Force = False,
 ) -> None:
     """Measure how much noise on the weights raises the error of networks, and draw it."""
+    model = model_of(model, weights[0])
     place = Output(out, [*weight_files(*weights), *data_files(data), *model_files(model)], force)
     place.check()
     metric_named(metric)
@@ -247,9 +250,9 @@ def section(
         list[Path],
         typer.Argument(help="Three networks of the same model; or checkpoints, the last one last."),
     ],
-    model: Annotated[str, typer.Option(help=MODEL)],
     data: Examples,
     out: Picture,
+    model: ModelName = None,
     inputs: Shapes = None,
     trajectory: Annotated[
         bool, typer.Option(help="The networks are checkpoints of one training, three or more.")
@@ -279,6 +282,7 @@ def section(
     on the plane of the principal axes of one training's checkpoints, canonical but not aligned,
     each placed with its distance from the plane.
     """
+    model = model_of(model, weights[0])
     place = Output(
         out, [*weight_files(*weights), *data_files(data, train), *model_files(model)], force
     )

@@ -20,15 +20,16 @@ from toroids.cli.loaded import (
 from toroids.cli.outputs import Force, Output, model_files, weight_files
 from toroids.cli.shared import (
     ALIGN_METHODS,
-    MODEL,
     ON_DATA,
     KeepUnused,
+    ModelName,
     OutputKey,
     Scratch,
     Shapes,
     Tokens,
     check_inputs,
     check_method,
+    model_of,
     output_mode,
     say,
     say_where_aligned,
@@ -50,8 +51,8 @@ from toroids.report.pictures import (
 
 def merge(
     weights: Annotated[list[Path], typer.Argument(help="Two or more networks to merge.")],
-    model: Annotated[str, typer.Option(help=MODEL)],
     out: Annotated[Path, typer.Option(help="Where the merged weights go; laid out as the first.")],
+    model: ModelName = None,
     inputs: Shapes = None,
     data: Annotated[str | None, typer.Option(help=f"To compare on. {DATA}")] = None,
     train: Annotated[
@@ -77,6 +78,7 @@ def merge(
     force: Force = False,
 ) -> None:
     """Merge networks into one, and compare it with them and with their ensemble."""
+    model = model_of(model, weights[0])
     check_method(method, train, "--train")
     metric_named(metric)
     if len(weights) < 2:

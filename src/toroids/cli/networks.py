@@ -20,6 +20,7 @@ from toroids.cli.shared import (
     MODEL,
     ON_DATA,
     KeepUnused,
+    ModelName,
     OutputKey,
     OutputName,
     Scratch,
@@ -28,6 +29,7 @@ from toroids.cli.shared import (
     check_inputs,
     check_method,
     example_inputs,
+    model_of,
     output_mode,
     say,
     say_where_aligned,
@@ -72,10 +74,10 @@ def symmetries(
 
 def canonicalize(
     weights: Annotated[Path, typer.Argument(help="The network: a file, or a folder of shards.")],
-    model: Annotated[str, typer.Option(help=MODEL)],
     out: Annotated[
         Path, typer.Option(help="Where the canonical weights go; laid out as they came.")
     ],
+    model: ModelName = None,
     inputs: Shapes = None,
     tokens: Tokens = None,
     output: OutputName = "values",
@@ -88,6 +90,7 @@ def canonicalize(
     force: Force = False,
 ) -> None:
     """Bring a network to its canonical form: the same function, its symmetries removed."""
+    model = model_of(model, weights)
     mode = output_mode(output)
     check_inputs(inputs, tokens)
     source = open_checkpoint(weights)
@@ -107,8 +110,8 @@ def align(
         Path, typer.Argument(help="The network to move: a file, or a folder of shards.")
     ],
     reference: Annotated[Path, typer.Argument(help="The network that stays.")],
-    model: Annotated[str, typer.Option(help=MODEL)],
     out: Annotated[Path, typer.Option(help="Where the moved weights go; laid out as they came.")],
+    model: ModelName = None,
     inputs: Shapes = None,
     tokens: Tokens = None,
     output: OutputName = "values",
@@ -147,6 +150,7 @@ def align(
     force: Force = False,
 ) -> None:
     """Move a network onto another, its function unchanged: files, shards or pretrained folders."""
+    model = model_of(model, moving)
     mode = output_mode(output)
     check_inputs(inputs, tokens)
     _check_data(method, data, metric, only, scratch)

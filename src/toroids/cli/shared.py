@@ -17,15 +17,20 @@ from rich.text import Text
 from torch import nn
 
 from toroids.align.alignment import METHODS, METHODS_ON_DATA
+from toroids.checkpoint import open_checkpoint
 from toroids.compare.siblings import lie_alike
 from toroids.discovery.tracing.example import Inputs
 from toroids.errors import ConfigError, escaped
 from toroids.models.load import example, usual_inputs
 from toroids.params import Params
-from toroids.study.run import Progress as Callback
+from toroids.progress import Progress as Callback
 from toroids.symmetry.space import OutputMode
 
 MODEL = "package.module:callable, or a Hugging Face folder."
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", help=f"{MODEL} The folder of the first network when not given."),
+]
 Shapes = Annotated[
     list[str] | None,
     typer.Option(
@@ -49,6 +54,32 @@ KeepUnused = Annotated[
 ALIGN_METHODS = sorted(METHODS.keys() - METHODS_ON_DATA)
 ON_DATA = sorted(METHODS_ON_DATA)
 Method = Annotated[str, typer.Option(help=f"Of alignment: {', '.join(ALIGN_METHODS)}.")]
+
+
+def model_of(model: str | None, weights: Path) -> str:
+    """The model of a network: as it was named, or the folder that also holds its configuration.
+
+    Args:
+        model: what the user named, if anything.
+        weights: the network, or the first of several.
+
+    Returns:
+        What `load_model` takes.
+
+    Raises:
+        ConfigError: nothing was named, and there is no configuration.
+        ParamsError: there are no weights.
+    """
+    if model is not None:
+        return model
+    open_checkpoint(weights)  # says what is wrong with it, if anything
+    folder = weights if weights.is_dir() else weights.parent
+    if not (folder / "config.json").is_file():
+        raise ConfigError(
+            f"there is no config.json beside the weights of `{escaped(str(weights))}`, which would "
+            "tell the model; pass --model, as package.module:callable or a Hugging Face folder."
+        )
+    return str(folder)
 
 
 def check_method(method: str, data: str | None = None, option: str = "") -> None:

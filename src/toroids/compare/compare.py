@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from toroids.align.alignment import Alignment, align
-from toroids.align.problem import Progress
 from toroids.align.trunk import shared_names
 from toroids.arguments.checked import checked
 from toroids.canonical.form import canonicalize
@@ -29,6 +28,7 @@ from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.toroid import Toroid
 from toroids.params import Params, inner_product, products
+from toroids.progress import Progress
 from toroids.result import Result
 from toroids.symmetry.element import Element
 from toroids.symmetry.group import SymmetryGroup

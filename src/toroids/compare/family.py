@@ -11,13 +11,13 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
-from toroids.align.problem import Progress
 from toroids.arguments.checked import checked
 from toroids.arguments.networks import check_several
 from toroids.compare.checks import check_network
 from toroids.compare.compare import Comparison, compare
 from toroids.errors import ToroidsError
 from toroids.params import Params
+from toroids.progress import Progress
 from toroids.result import Result
 from toroids.symmetry.group import SymmetryGroup
 

@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from toroids.align.alignment import Alignment, align
-from toroids.align.problem import Progress
 from toroids.compare.surrogate import surrogate
 from toroids.params import Params, inner_product, products
+from toroids.progress import Progress
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.offsets import as_read
 

@@ -12,7 +12,6 @@ from itertools import combinations
 import torch
 
 from toroids.align.alignment import Alignment, align
-from toroids.align.problem import Progress
 from toroids.canonical.form import CanonicalParams
 from toroids.compare.family import compare_many
 from toroids.evaluation.landscape import Landscape
@@ -25,6 +24,7 @@ from toroids.landscape.orders import FlipProfile
 from toroids.landscape.profile import Profile
 from toroids.landscape.section import section
 from toroids.params import Params
+from toroids.progress import Progress
 from toroids.report.comparison import family_page
 from toroids.statistics.row import Plain
 from toroids.study.opened import OpenRun

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from toroids.align.alignment import Alignment
-from toroids.align.problem import Progress
 from toroids.evaluation.landscape import Landscape
 from toroids.geometry.hypercube import Hypercube
 from toroids.geometry.paths import Path
@@ -16,6 +15,7 @@ from toroids.landscape.orders import FlipProfile, flip_profile
 from toroids.landscape.parts import joined_by_parts
 from toroids.landscape.profile import Profile, profile
 from toroids.params import Params
+from toroids.progress import Progress
 
 # Orders of flips: random ones before and after alignment, and a greedy one.
 FLIPS = ("flips_raw", "flips", "flips_greedy")

@@ -17,7 +17,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from toroids.align.problem import Progress
 from toroids.arguments.checked import checked, checked_methods
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
@@ -28,6 +27,7 @@ from toroids.landscape.bending import Bending, BendRecipe, BitBending
 from toroids.landscape.profile import Profile, profile
 from toroids.landscape.recalibrate import batch_statistics, between
 from toroids.params import Params, check_alike
+from toroids.progress import Progress
 
 # Points of the profiles before and after, on both segments together: 50 on each.
 POINTS = 101

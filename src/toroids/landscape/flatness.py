@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toroids.align.problem import Progress
 from toroids.arguments.checked import check_fields, checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
@@ -24,6 +23,7 @@ from toroids.geometry.hypercube import Hypercube
 from toroids.landscape.noise import KINDS, Centre, Worst, check_kind
 from toroids.landscape.temperature import slope_temperature
 from toroids.params import Params
+from toroids.progress import Progress
 from toroids.result import Result
 
 SIGMAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)

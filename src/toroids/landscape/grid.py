@@ -12,9 +12,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from toroids.align.problem import Progress
 from toroids.errors import NotFiniteError
 from toroids.evaluation.summary import Evaluation
+from toroids.progress import Progress
 
 # With a tolerance, every so many lines are evaluated at first.
 COARSE = 4

@@ -18,7 +18,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from toroids.align.problem import Progress
 from toroids.arguments.checked import checked
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.landscape import Landscape
@@ -26,6 +25,7 @@ from toroids.geometry.hypercube import Hypercube
 from toroids.landscape.manifold import NAMES, check_networks, cube_of
 from toroids.landscape.recalibrate import between
 from toroids.params import Params
+from toroids.progress import Progress
 from toroids.result import Result
 
 PAIRS = ((0, 1), (0, 2), (1, 2))

@@ -10,7 +10,6 @@ from torch import Tensor
 from toroids.align.activations import probe_on
 from toroids.align.alignment import align
 from toroids.align.many import align_many
-from toroids.align.problem import Progress
 from toroids.arguments.checked import checked
 from toroids.arguments.networks import check_several
 from toroids.canonical.form import CanonicalParams
@@ -22,6 +21,7 @@ from toroids.geometry.toroid import Toroid
 from toroids.landscape.recalibrate import batch_norms, recalibrate
 from toroids.landscape.repair import repair
 from toroids.params import Computed, Params, average, computing
+from toroids.progress import Progress
 from toroids.symmetry.group import SymmetryGroup
 
 

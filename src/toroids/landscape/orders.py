@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toroids.align.problem import Progress
 from toroids.arguments.checked import checked
 from toroids.errors import ToroidsError
 from toroids.evaluation.landscape import Landscape
@@ -21,6 +20,7 @@ from toroids.landscape.greedy_order import Greedy, greedy_order
 from toroids.landscape.manifold import cube_of
 from toroids.landscape.profile import Profile, profile
 from toroids.params import Params
+from toroids.progress import Progress
 from toroids.result import Result
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toroids.align.problem import Progress
 from toroids.arguments.checked import checked
 from toroids.arguments.kinds import takes
 from toroids.errors import NotFiniteError, ToroidsError
@@ -17,6 +16,7 @@ from toroids.evaluation.summary import Evaluation, summarise
 from toroids.geometry.paths import Path
 from toroids.landscape.recalibrate import between
 from toroids.params import Params
+from toroids.progress import Progress
 from toroids.result import Result
 
 # Refinement ends where two points are closer than this, as on a step of the error.

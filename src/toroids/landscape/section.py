@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toroids.align.problem import Progress
 from toroids.arguments.checked import checked
 from toroids.errors import NotFiniteError, ToroidsError
 from toroids.evaluation.landscape import Landscape
@@ -23,6 +22,7 @@ from toroids.landscape.plane import Plane, lines
 from toroids.landscape.principal import PrincipalPlane
 from toroids.landscape.recalibrate import between
 from toroids.params import Params
+from toroids.progress import Progress
 from toroids.result import Result
 
 AXES = ("networks", "principal")

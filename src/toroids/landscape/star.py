@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from toroids.align.alignment import align
-from toroids.align.problem import Progress
 from toroids.arguments.checked import checked
 from toroids.arguments.networks import check_several
 from toroids.errors import ParamsError, ToroidsError
@@ -24,6 +23,7 @@ from toroids.landscape.manifold import toroid_of
 from toroids.landscape.profile import profile
 from toroids.params import Params, check_placed_alike
 from toroids.probe import Probe
+from toroids.progress import Progress
 from toroids.result import Result
 
 # Of a standard normal number, this many on both sides hold 95 %.

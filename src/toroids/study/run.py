@@ -3,7 +3,6 @@
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from toroids.arguments.checked import checked
@@ -11,6 +10,7 @@ from toroids.design.config import StudyConfig
 from toroids.design.task import Task
 from toroids.errors import ToroidsError
 from toroids.files.writing import FULL
+from toroids.progress import Progress
 from toroids.statistics.measured import Measurement, Pair, Result, Symmetry, Training
 from toroids.statistics.row import plain
 from toroids.study.complete import Failure
@@ -20,7 +20,6 @@ from toroids.study.plan import Plan, make_plan
 from toroids.study.rows import rows_of
 from toroids.study.store import Store, WrongResult, described
 
-Progress = Callable[[str, int, int], None]
 RETRIES = 2
 
 
