@@ -114,6 +114,24 @@ class Followed(nn.Module):
         return self.a(x).relu() @ weight.T
 
 
+class NormedQueries(nn.Module):
+    """Heads whose gains and normed weights move unlike each other as their units scale."""
+
+    def __init__(self):
+        super().__init__()
+        self.queries = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
+        self.keys, self.values = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.heads, self.last = nn.Parameter(torch.ones(2, 2)), nn.Linear(4, 3)
+
+    def forward(self, x):
+        q, k, v = (
+            f(x).unflatten(-1, (2, 2)).mT for f in (self.queries, self.keys, self.values)
+        )  # positions, units, heads
+        scores = torch.einsum("iuh,juh->hij", q, k).relu().square()
+        mixed = torch.einsum("hij,hg,jug->iug", scores, self.heads, v)
+        return self.last(mixed.flatten(1))
+
+
 class TiedMaps(nn.Module):
     """Queries and keys by one matrix: a scale that goes round by it twice as fast."""
 
@@ -150,6 +168,7 @@ KINDS = {
     "falling": Falling,
     "normalised": lambda: Normalised(3),
     "followed": Followed,
+    "normed queries": NormedQueries,
     "tied maps": lambda: TiedMaps(5),
     "bilinear form": lambda: BilinearForm(4),
     "non-local": lambda: NonLocal(4),

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, product
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from toroids.symmetry.space import Generator, Kind, Leg, Space, overlap
 
 # Of what is left to do, in a circle of steps, a round must leave less.
 SLOWEST = 0.9
+# Choices of which weights are the large ones, in one circle.
+MOST = 256
 
 
 @dataclass(frozen=True)
@@ -123,14 +126,17 @@ class Pivots:
         return pivots
 
     def _contraction(self, circle: Sequence[Pivot]) -> float:
-        """By how much a round of steps, one after another, shrinks what is left to do."""
-        moved = np.array(
-            [[self._power(step, other.legs[0]) for step in circle] for other in circle]
-        )
-        if not np.diag(moved).all():  # as of a gain that follows what its own space scales
-            return math.inf
-        before = np.linalg.solve(np.tril(moved), np.triu(moved, 1))
-        return float(np.abs(np.linalg.eigvals(before)).max())
+        """By how much a round of steps, one after another, shrinks what is left to do.
+
+        Of weights that a pivot looks at and others move unlike each other, as a gain and what it
+        normalises, any may be the large ones: the slowest counts.
+        """
+        rows = [
+            {tuple(self._power(step, leg) for step in circle) for leg in other.legs}
+            for other in circle
+        ]
+        some = islice(product(*rows), MOST)
+        return max(_shrinking(np.array(moved)) for moved in some)
 
     def _power(self, step: Pivot, leg: Leg) -> float:
         """The power of a step in which it moves a leg; one unit stands for all."""
@@ -256,6 +262,21 @@ class Pivots:
                 places = leg.places(self.group.shapes[leg.tensor])
                 found.setdefault((leg.tensor, leg.axis, power), set()).update(places)
         return found
+
+
+def _shrinking(moved: Matrix) -> float:
+    """By how much a round shrinks what is left, of steps in which each moves what others look at.
+
+    Args:
+        moved: the power in which a step, a column, moves what another one looks at, a row.
+
+    Returns:
+        Without end where a step leaves its own as it is, as a gain follows what its space scales.
+    """
+    if not np.diag(moved).all():
+        return math.inf
+    before = np.linalg.solve(np.tril(moved), np.triu(moved, 1))
+    return float(np.abs(np.linalg.eigvals(before)).max())
 
 
 def _left(action: Kind) -> str:
