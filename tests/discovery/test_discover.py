@@ -367,3 +367,22 @@ def test_the_group_of_the_projects_own_networks_is_the_one_written_by_hand():
         assert sorted(key) == sorted((leg.tensor, leg.axis, leg.role) for leg in other.legs)
     assert set(found.output.legs) == set(by_hand.output.legs)
     td.canonicalize(found, model.state_dict())
+
+
+def test_what_is_cut_off_around_an_autocast_and_read_for_its_shape_alone():
+    class Table(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 6), nn.Linear(6, 2)
+            self.register_buffer("ramp", torch.linspace(0.5, 1, 6))
+
+        @torch.autocast("cuda", enabled=False)
+        def table(self, hidden):
+            return self.ramp * hidden.shape[1]
+
+        def forward(self, x):
+            hidden = self.a(x)
+            return self.b((hidden * self.table(hidden[:, 1:])).relu())
+
+    (space,) = td.discover(Table(), torch.randn(2, 5, 3)).spaces
+    assert space.size == 6 and space.actions == {"permute", "rescale"}

@@ -126,11 +126,9 @@ class Pivots:
         return pivots
 
     def _contraction(self, circle: Sequence[Pivot]) -> float:
-        """By how much a round of steps, one after another, shrinks what is left to do.
-
-        Of weights that a pivot looks at and others move unlike each other, as a gain and what it
-        normalises, any may be the large ones: the slowest counts.
-        """
+        """By how much a round of steps, one after another, shrinks what is left to do."""
+        # weights of one pivot may be moved unlike each other, as a gain and what it normalises, and
+        # any of them may be the large ones: the slowest counts
         rows = [
             {tuple(self._power(step, leg) for step in circle) for leg in other.legs}
             for other in circle

@@ -1,11 +1,16 @@
 """What the notes say of sizes is what was traced or looked at, and nothing in between."""
 
+from dataclasses import replace
+
 import torch
 from discovery.function import Function
 from torch import nn
 from torch.nn import functional as F
 
 import toroids as td
+from toroids.discovery.tracing.example import example_of
+from toroids.discovery.tracing.holds import Point, Sizes
+from toroids.discovery.tracing.trace import trace
 
 
 class Doubling(nn.Module):
@@ -52,3 +57,14 @@ def test_windows_of_which_a_layer_takes_a_number():
     group = td.discover(model, torch.randn(2, 16))
     assert "(any, 13 to 16)" in group.notes[0]
     assert [space.size for space in group.spaces] == [6, 6]
+
+
+def test_of_many_lengths_that_were_looked_at_few_are_listed():
+    model = Function(lambda m, x: m.a(x), a=nn.Linear(1, 2))
+    example = example_of(model, torch.zeros(2, 1))
+    program = trace(model, example)
+    sizes = [2, 3, 4, *range(10, 40, 2), 60]
+    examples = [example.resized({(0, 0): size}) for size in sizes]
+    points = [Point(replace(program, example=other), other) for other in examples]
+    group_note = next(Sizes(example, points).notes())
+    assert "(2 to 4 or 10 or 12 or 14 or 16 or 11 more or 60, 1)" in group_note

@@ -12,6 +12,7 @@ from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.sizes import holds_at
 
 SHOWN = 3  # names, or conditions, in a sentence
+INTERVALS = 6  # of lengths, in a sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +92,6 @@ class Sizes:
         if self.is_paired(axis):
             return "any"
         ranges = [range_of(program, axis) for program in self.programs if axis in program.lengths]
-        if not ranges:
-            return " or ".join(map(str, seen))
         joined: list[tuple[int, float]] = []
         for low, high in sorted(
             (n, m or math.inf) for n, m in (*ranges, *zip(seen, seen, strict=True))
@@ -101,7 +100,10 @@ class Sizes:
                 low, before = joined.pop()
                 high = max(high, before)
             joined.append((low, high))
-        return " or ".join(map(_interval, joined))
+        words = [_interval(ends) for ends in joined]
+        if len(words) > INTERVALS:
+            words[INTERVALS - 1 : -1] = [f"{len(words) - INTERVALS} more"]
+        return " or ".join(words)
 
     def _is_open_to(self, question: Question) -> Callable[[Axis], bool]:
         """Whether the answer may be another one there; of what is inside, traces know better."""

@@ -154,6 +154,7 @@ def trace(
         except (Exception, SystemExit) as error:
             raise ToroidsError(_refusal(counted, example, error)) from error
     graph = exported.graph_module
+    _note_uses(graph.graph)
     remove_checks(graph.graph)
     graph.graph.eliminate_dead_code()  # what no counted output reads restricts nothing
     contract_products(graph.graph)
@@ -202,6 +203,13 @@ def trace(
             *((CHECKED,) if checked else ()),
         ),
     )
+
+
+def _note_uses(graph: fx.Graph) -> None:
+    """Tells nodes who uses them where PyTorch forgot, as what is cut off around an autocast."""
+    for node in graph.nodes:
+        for source in node.all_input_nodes:
+            source.users.setdefault(node)
 
 
 ALL_PRESENT = (
