@@ -25,6 +25,7 @@ from toroids.symmetry.group import SymmetryGroup
 # Two numbers agree where they differ by no more than if every weight were off by this much. Moving
 # a network costs digits where scales are large: e^4 squared is 3000 times the last one.
 TOLERANCE = 1e-8
+FOR_PLACES = 5  # times as many draws where outputs are whole numbers
 STEP = 1e-12  # of the weights, to see what one step does to every entry
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -183,7 +184,9 @@ class Subject:
     def _noise(self, params, expected):
         """By how much every entry would change if every weight were off by the tolerance."""
         noise = [[[torch.zeros(())] * len(call) for call in calls] for calls in expected]
-        for _ in range(self.effort.draws):
+        whole = any(not y.is_floating_point() for calls in expected for call in calls for y in call)
+        # of two places that tie, rounding tells which is the largest, and not in every draw
+        for _ in range((FOR_PLACES if whole else 1) * self.effort.draws):
             near = {name: self._nudged(tensor) for name, tensor in params.items()}
             near = {name: near[self.ties.get(name, name)] for name in near}
             for calls, others, sizes in zip(self._outputs(near), expected, noise, strict=True):
