@@ -42,6 +42,9 @@ ALIKE = 4  # questions of one place that are alike but for the value, of the sam
 FAR = 8  # from where on numbers may be bounds of lengths of which no question was heard
 VALUES = 6  # small numbers which a number may be that picks one of several things
 LISTING = {"unbind", "__iter__"}  # what gives as many tensors as an axis is long
+# What makes tensors of a given shape; its numbers tell no path from another.
+SHAPING = {"arange", "broadcast_to", "expand", "full", "new_full", "new_ones", "new_zeros", "ones"}
+SHAPING |= {"repeat", "reshape", "tile", "unflatten", "view", "zeros"}
 MEASURES = {"size", "numel", "nelement", "__len__"}
 LAYOUTS = {"is_contiguous", "stride", "data_ptr", "storage_offset"}
 TYPES = {"is_floating_point", "type", "element_size", "itemsize"}
@@ -135,8 +138,10 @@ class Asking(TorchFunctionMode):
         if self._held is None:
             self._held = {id(x): len(self._inputs) + i for i, x in enumerate(self._give_held())}
         told = [getattr(func, "__qualname__", "") or str(func)]
+        shaping = getattr(func, "__name__", "") in SHAPING
         for x in leaves:
-            told.append(self._told(x))
+            # code may keep what it once made of a length, as a cache of shapes does
+            told.append(None if shaping and isinstance(x, int) else self._told(x))
             unused = self._unused.pop(id(x), None)
             if unused is not None and unused.calculated:
                 self._ask_values(unused, (0,))
