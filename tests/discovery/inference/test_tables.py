@@ -189,6 +189,18 @@ def test_rows_that_something_else_sees_stay(name):
     assert _rows(group) == []
 
 
+def test_rows_that_only_longer_inputs_read_take_back_nothing():
+    def twice(m, x):  # the bias stands alone where the layer is read again
+        h = F.relu(m.a(x) + m.p[: x.shape[1]])
+        return m.c(m.a(m.b(h))[..., m.order])
+
+    parts = {"b": nn.Linear(WIDTH, 3), "c": nn.Linear(WIDTH, 4), "p": _draw(8, WIDTH)}
+    model = Function(twice, a=nn.Linear(3, WIDTH), **parts)
+    model.register_buffer("order", torch.tensor([2, 0, 1, 4, 3]))
+    group = td.discover(model, torch.randn(2, 2, 3))  # of which two rows are read
+    assert _rows(group) == [] and not any("failed" in note for note in group.notes)
+
+
 def test_only_rows_of_a_table_on_the_space_take_back_shifts():
     _, _, group = _discovered("stream")
     space = group.spaces[0]

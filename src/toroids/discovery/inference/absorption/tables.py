@@ -117,8 +117,10 @@ def _at_two_sizes(
     """The equations at the size of the trace, and at another one; None where there is none."""
     yield equations_of(program, Sizes(program), tables, conditions)
     longer = other_sizes(program)
-    shorter = {axis: max(program.example.size(axis) - 1, 2) for axis in longer}
-    for sizes in (longer, shorter):
+    if not longer:
+        return
+    shorter = {axis: program.example.size(axis) - 1 for axis in longer}
+    for sizes in (longer, shorter) if min(shorter.values()) > 1 else (longer,):
         try:
             yield equations_of(program, Sizes(program, sizes), tables, conditions)
             return
@@ -182,5 +184,7 @@ def _told_apart(equation: Equation, kinds: Mapping[str, Mapping[str, Rows]]) -> 
             continue
         here = [n for n, own in kinds.get(part.source, {}).items() if own.rows[0] in part.rows]
         told = [replace(part, source=name, rows=None) for name in here]
-        found = [[*parts, new] for parts in found for new in told] if told else found
+        told_of = {row for name in here for row in kinds[part.source][name].rows}
+        beside = found if set(part.rows) - told_of else []  # rows to which nothing is added
+        found = [[*parts, new] for parts in found for new in told] + beside
     return [tuple(parts) for parts in found if parts]
