@@ -256,7 +256,7 @@ def test_a_length_that_stays_open_is_said():
 def test_a_length_that_the_trace_fixes_is_looked_at_twice():
     model, example, *_ = MODULES["a loop over time"]
     notes = td.discover(model, example).notes
-    assert notes[0].startswith("holds for inputs of the sizes `0` (any, 1 or 5 or 6, 4)")
+    assert notes[0].startswith("holds for inputs of the sizes `0` (any, 1 or 5 to 6, 4)")
     assert "how much is read of axis 0 of `p` depends on the sizes of the inputs" in notes[1]
 
 
