@@ -143,7 +143,8 @@ class Pivots:
             for own, power in zip(step.space.legs, step.exponents, strict=True)
             if power and overlap(own, leg, self.group.shapes)
         }
-        return sum(powers.values()) + follows(step.space, leg.tensor, step.exponents)
+        shapes = self.group.shapes
+        return sum(powers.values()) + follows(step.space, leg, step.exponents, shapes)
 
     def _circling(self, pivots: Sequence[Pivot]) -> set[str]:
         """Tensors of pivots that depend on each other."""

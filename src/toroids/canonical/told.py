@@ -6,8 +6,9 @@ own, or no network has norm one on all of them. By symmetry one unit stands for 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from toroids.symmetry.following import following
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Generator, Kind, Leg, Space, carried_twice, overlap
 
@@ -109,7 +110,7 @@ class Rows:
                     row[name, place] = row.get((name, place), 0.0) + power
         for space in self._following.get(own.tensor, ()):
             for place, generator in enumerate(self._generators(space)):
-                power = follows(space, own.tensor, generator.exponents)
+                power = follows(space, own, generator.exponents, self._shapes)
                 if power:
                     row[space.name, place] = row.get((space.name, place), 0.0) + power
         return row
@@ -139,27 +140,24 @@ class Rows:
         return (*space.of(self.action), *(space.of("mix") if self.mixed else ()))
 
 
-def follows(space: Space, tensor: str, exponents: Sequence[float]) -> float:
+def follows(
+    space: Space, own: Leg, exponents: Sequence[float], shapes: Mapping[str, Sequence[int]]
+) -> float:
     """The power in which a gain follows a weight that is normed, where all units scale alike.
 
     Args:
         space: that rescales the weight.
-        tensor: the gain, or any other.
+        own: a leg of the gain, or of any other tensor.
         exponents: of every leg of the space.
+        shapes: of all tensors.
 
     Returns:
         Zero for what is no gain of such a weight.
     """
-    power = 0.0
-    for norm in space.weight_norms:
-        told = {leg for leg, _ in norm.told}
-        places = {
-            (leg.axis, leg.span): exponent
-            for leg, exponent in zip(space.legs, exponents, strict=True)
-            if norm.gain == tensor and leg.tensor == norm.weight and exponent and leg not in told
-        }
-        power += sum(places.values())
-    return power
+    if all(norm.gain != own.tensor for norm in space.weight_norms):
+        return 0.0
+    gains = following(space, exponents, shapes)
+    return sum(power for leg, power in gains if overlap(leg, own, shapes))
 
 
 class Known:

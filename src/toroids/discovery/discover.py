@@ -20,9 +20,8 @@ from toroids.discovery.inference.absorption.absorbed import absorbed
 from toroids.discovery.inference.assemble import Assembly
 from toroids.discovery.inference.branches import branches
 from toroids.discovery.inference.closed import keeps_shifts
-from toroids.discovery.inference.first import first_look
-from toroids.discovery.inference.infer import infer_stacks
-from toroids.discovery.inference.shuffles import solved
+from toroids.discovery.inference.examine import examine
+from toroids.discovery.inference.infer import stacks_in
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.inference.wholes import Wholes
 from toroids.discovery.matrices.rotary import rotary_pairs
@@ -235,15 +234,14 @@ def group_of(explored: Explored, output: OutputMode = "values") -> SymmetryGroup
         The group that the rules grant.
     """
     programs, shapes = explored.programs, explored.main.shapes
-    assembly, spaces = first_look(programs)
+    assembly, spaces = examine(programs)
     inference = assembly.inference
     wholes = Wholes(assembly).spaces(spaces)
     group = _assembled(explored, assembly, spaces, wholes, output)
-    other = infer_stacks(programs, inference, assembly.orbits, group.spaces)
-    if other is not None:  # where entries move on their own in each of a stack, there is more
-        assembly = Assembly(programs, other, solved(other))
-        spaces = assembly.spaces()
-        if any(stack.still for stack in other.stacks.values()):  # layers have wholes of their own
+    stacks = stacks_in(programs, inference, assembly.orbits, group.spaces)
+    if stacks:  # where entries move on their own in each of a stack, there is more
+        assembly, spaces = examine(programs, stacks)
+        if any(stack.still for stack in stacks.values()):  # layers have wholes of their own
             wholes = Wholes(assembly).spaces(spaces)
         wholes = [whole for whole in wholes if keeps_shifts(whole, spaces, shapes)]
         group = max(group, _assembled(explored, assembly, spaces, wholes, output), key=_extent)

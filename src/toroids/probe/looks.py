@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, fx
 
 from toroids.discovery.inference.assemble import Assembly
-from toroids.discovery.inference.first import first_look
-from toroids.discovery.inference.infer import infer_stacks
-from toroids.discovery.inference.shuffles import solved
+from toroids.discovery.inference.examine import examine
+from toroids.discovery.inference.infer import stacks_in
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.tracing.program import Program
 from toroids.errors import ToroidsError
@@ -90,13 +89,13 @@ def _matched(
 
 def _inferred(program: Program) -> Iterator[tuple[Inference, Assembly, list[Space]]]:
     """The spaces of a module, and those that it has where the members of stacks move alone."""
-    assembly, traced = first_look([program])
+    assembly, traced = examine([program])
     inference = assembly.inference
     yield inference, assembly, traced
-    other = infer_stacks([program], inference, assembly.orbits, traced)
-    if other is not None:
-        assembly = Assembly([program], other, solved(other))
-        yield other, assembly, assembly.spaces()
+    stacks = stacks_in([program], inference, assembly.orbits, traced)
+    if stacks:
+        assembly, traced = examine([program], stacks)
+        yield assembly.inference, assembly, traced
 
 
 def _looks_at(

@@ -56,6 +56,34 @@ def test_every_layer_has_units_of_its_own(way):
     assert distance_of_a_copy(group, model) < 1e-6
 
 
+def test_a_mask_that_is_a_buffer_moves_with_its_layers():
+    def forward(m, h):
+        for w in m.w * m.mask:
+            h = torch.tanh(h @ w)
+        return h
+
+    model = stacked(forward, w=(LAYERS, WIDTH, WIDTH))
+    model.register_buffer("mask", (torch.rand(LAYERS, WIDTH, WIDTH) > 0.3).double())
+    group = td.discover(model, INPUTS.double())
+    hidden = list(spaces(group).values())[1:]  # behind what enters, which matrices mix
+    assert hidden == [(WIDTH, 1, {"flip", "permute"})] * LAYERS
+    assert any(leg.tensor == "mask" for leg in group.spaces[-1].legs)
+
+
+def test_a_weight_norm_of_all_layers_together():
+    """Every gain follows the norms of its own layer: canonical forms of moved copies are one."""
+
+    def forward(m, h):
+        for w in m.g[..., None] * m.v / m.v.norm(dim=-1, keepdim=True):
+            h = F.relu(h @ w.T)
+        return h
+
+    model = stacked(forward, v=(LAYERS, WIDTH, WIDTH), g=(LAYERS, WIDTH))
+    group = td.discover(model, INPUTS.double())
+    assert group.dimension == WIDTH * (1 + 2 * LAYERS)
+    assert distance_of_a_copy(group, model) < 1e-6
+
+
 def test_two_levels_and_a_stream_that_all_of_them_write():
     """The stream is one space, on parts of the tensor that do not meet: its matrices are told."""
 

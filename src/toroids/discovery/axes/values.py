@@ -257,10 +257,9 @@ def parameter(c: Constraints, name: str, shape: Sequence[int]) -> Value:
     return Value(axes, bundles, c.unknowns(np.full((), SCALAR)), name=name)
 
 
-def buffer(c: Constraints, name: str, shape: Sequence[int], numbers: Held) -> Value:
+def buffer(c: Constraints, value: Value, numbers: Held) -> Value:
     """A buffer: its units move with those that they meet, but nothing scales, flips or shifts."""
-    value = without(parameter(c, name, shape), (SCALE, SIGN, SHIFT))
-    return replace(value, held=numbers)
+    return replace(without(value, (SCALE, SIGN, SHIFT)), held=numbers)
 
 
 def grouped_parameter(c: Constraints, name: str, shape: Sequence[int], groups: int) -> Value:

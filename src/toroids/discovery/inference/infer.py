@@ -73,10 +73,10 @@ def infer(
     return state
 
 
-def infer_stacks(
+def stacks_in(
     programs: Sequence[Program], first: Inference, found: Orbits, spaces: Sequence[Space]
-) -> Inference | None:
-    """States the facts anew where tensors are stacked: entries may move in each on their own.
+) -> Stacks:
+    """Finds the tensors that stack others: entries may move in each of these on their own.
 
     Args:
         programs: one module, as in `infer`.
@@ -85,11 +85,10 @@ def infer_stacks(
         spaces: its spaces.
 
     Returns:
-        The facts with joint places in stacked tensors; None where nothing is stacked.
+        The axes that may have joint places in a second look; none where nothing is stacked.
     """
     still = still_axes(first.constraints, first.parameters, found)
-    stacks = stacks_of(spaces, programs[0].shapes, still, picked_axes(programs))
-    return infer(programs, stacks, first.constraints.weight_norms) if stacks else None
+    return stacks_of(spaces, programs[0].shapes, still, picked_axes(programs))
 
 
 def _unlike(program: Program, expressions: set[Any]) -> Iterator[Sizes]:

@@ -68,17 +68,17 @@ class _Lazy:
         name, shape = self.source.name, tuple(self.source.value.shape)
         if name not in state.parameters:
             c = state.constraints
-            if not self.moves:
-                numbers = Held(frozenset({name}), lambda: self.source.value)
-                found = axes.buffer(c, name, shape, numbers)
-                found = replace(found, mask=self.source.value.dtype in MASKS)
-            elif name in state.stacks and self.groups is None:
+            if name in state.stacks and self.groups is None:
                 stack = state.stacks[name]
                 found = axes.stacked_parameter(c, name, shape, stack.joint, stack.still)
             elif self.groups is None:
                 found = axes.parameter(c, name, shape)
             else:
                 found = axes.grouped_parameter(c, name, shape, self.groups)
+            if not self.moves:
+                numbers = Held(frozenset({name}), lambda: self.source.value)
+                found = axes.buffer(c, found, numbers)
+                found = replace(found, mask=self.source.value.dtype in MASKS)
             state.parameters[name] = found
         return state.parameters[name]
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toroids.discovery.inference.exponents import Vector, complement, fraction
+from toroids.symmetry.following import following
 from toroids.symmetry.space import Action, Generator, Leg, Space
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -127,9 +128,12 @@ class _Entries:
     """Entries of all tensors, each of which stands for those that the same legs hold."""
 
     def __init__(self, spaces: Sequence[Space], shapes: Shapes) -> None:
+        self._shapes = shapes
         legs: dict[str, dict[Leg, None]] = {}
-        for leg in (leg for space in spaces for leg in space.legs):
-            legs.setdefault(leg.tensor, {})[leg] = None
+        for space in spaces:
+            moves = (own for generator in space.generators for own in self._moves(space, generator))
+            for leg in (*space.legs, *(leg for leg, _ in moves)):
+                legs.setdefault(leg.tensor, {})[leg] = None
         self._held: dict[Leg, list[int]] = {}
         count = 0
         for name, own in legs.items():
@@ -142,10 +146,17 @@ class _Entries:
     def moved(self, space: Space, generator: Generator, even: bool) -> Vector:
         """The power that every entry takes where all units of a space move alike."""
         powers: Vector = {}
-        for leg, power in zip(space.legs, generator.exponents, strict=True):
-            for entry in self._held[leg] if power else ():
+        for leg, power in self._moves(space, generator):
+            for entry in self._held[leg]:
                 powers[entry] = powers.get(entry, 0) + fraction(power)
         return {at: left for at, x in powers.items() if (left := x % 2 if even else x)}
+
+    def _moves(self, space: Space, generator: Generator) -> list[tuple[Leg, float]]:
+        """The legs that a generator moves, with gains that follow what it rescales."""
+        moved = [x for x in zip(space.legs, generator.exponents, strict=True) if x[1]]
+        if generator.action != "rescale":
+            return moved
+        return [*moved, *following(space, generator.exponents, self._shapes)]
 
 
 def _held(legs: Sequence[Leg], shape: tuple[int, ...]) -> NDArray[np.bool_]:
