@@ -293,6 +293,38 @@ def test_networks_whose_conditions_differ_are_refused():
     assert td.SymmetryGroup.from_json(group.to_json()).conditions == group.conditions
 
 
+def test_a_flag_that_decides_what_is_done_is_a_condition():
+    model = Function(lambda m, x: m.o(F.relu(m.e(x)) if m.flag else m.e(x)), **mlp())
+    model.register_buffer("flag", torch.tensor(True))
+    group = td.discover(model, BATCH)
+    assert facts(group) == [(6, 1, "pr")]
+    assert [condition.buffer for condition in group.conditions] == ["flag"]
+    with pytest.raises(td.errors.ParamsError, match="buffer `flag` in .* differs"):
+        group.apply(group.identity(), {**model.state_dict(), "flag": torch.tensor(False)})
+
+
+def counting(m, x):
+    m.count += 1
+    return m.o(F.relu(m.e(x)) if m.count > 3 else m.e(x))
+
+
+def shrinking(m, x):
+    with torch.no_grad():
+        m.e.weight.mul_(0.9)
+    return F.linear(x, m.e.weight) @ m.f.weight
+
+
+def test_flags_that_calls_write_and_tied_weights_that_they_write_are_refused():
+    model = Function(counting, **mlp())
+    model.register_buffer("count", torch.tensor(0))
+    with pytest.raises(ToroidsError, match="numbers in a tensor decide what it does"):
+        td.discover(model, BATCH)
+    model = Function(shrinking, **mlp(f=nn.Linear(4, 6)))
+    model.f.weight = model.e.weight
+    with pytest.raises(ToroidsError, match="and `e.weight` and `f.weight` are one tensor"):
+        td.discover(model, BATCH)
+
+
 def test_a_buffer_that_no_state_dict_holds_keeps_its_units_in_place():
     model = Function(lambda m, x: m.o(F.relu(m.e(x)) * m.scale), **mlp())
     model.register_buffer("scale", torch.ones(6), persistent=False)

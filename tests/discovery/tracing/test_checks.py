@@ -96,15 +96,13 @@ def test_what_no_data_decide_is_answered_as_in_a_call():
 
 
 @pytest.mark.parametrize("saved", [False, True])
-def test_numbers_that_no_data_decide_are_read_unless_they_are_saved(saved):
+def test_numbers_that_no_data_decide_are_read(saved):
+    """Those that are saved are a condition."""
     model = Function(lambda m, x: m.b(m.a(x).relu()[: int(m.most)]), **layers())
     model.register_buffer("most", torch.tensor(2), persistent=saved)
-    if saved:
-        with pytest.raises(ToroidsError, match="cannot be traced"):
-            td.discover(model, torch.randn(2, 3))
-        return
-    (space,) = td.discover(model, torch.randn(2, 3)).spaces
-    assert space.size == 4
+    group = td.discover(model, torch.randn(2, 3))
+    assert [space.size for space in group.spaces] == [4]
+    assert [condition.buffer for condition in group.conditions] == ["most"] * saved
 
 
 def test_lengths_that_no_data_decide_may_be_tensors():

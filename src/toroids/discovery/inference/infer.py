@@ -49,6 +49,7 @@ def infer(
     for number, program in enumerate(programs):
         state.constraints.partial = []
         state.constraints.measured = []
+        state.constraints.conditions |= program.flags
         run = Run(state, program, Sizes(program))
         outputs = run.whole()
         state.steps.append(run.steps)

@@ -3,8 +3,9 @@
 Where an argument is left out, many a forward makes what it stands for and then looks at that. What
 is made of numbers and sizes alone, and of nothing that the module was given or that is saved with
 it, answers in every call of these sizes as it does in a plain one; a trace, which knows no numbers,
-takes the answer from there. Numbers, unlike truth, are taken for granted at these sizes only. Once
-a number of the data has been read, nothing counts as made of numbers alone.
+takes the answer from there. So does a buffer of whole numbers or truth that no call writes, as a
+flag: what is found holds for what it holds. Numbers, unlike truth, are taken for granted at these
+sizes only. Once a number of the data has been read, nothing counts as made of numbers alone.
 """
 
 import sys
@@ -42,14 +43,19 @@ class Given(TorchFunctionMode):
 
     Attributes:
         answers: what was answered so far, in order, by the place in the code that asked.
+        flags: names of the saved buffers of which some answer was made.
     """
 
     def __init__(self, model: nn.Module, answers: Answers | None = None) -> None:
         """Answers the first questions so, and the others truly; `model` is about to be called."""
         super().__init__()
         self._given = answers or {}
-        self._made = {id(tensor): tensor for tensor in _unsaved(model)}
+        flags = {name: x for name, x in model.named_buffers() if not _is_learned(x)}
+        self._made = {id(tensor): tensor for tensor in (*flags.values(), *_unsaved(model))}
+        # of every such tensor the buffers that it was made of
+        self._of = {id(tensor): frozenset({name}) for name, tensor in flags.items()}
         self._read = False
+        self.flags: set[str] = set()
         self.answers: dict[Line, list[Any]] = {}
 
     def __torch_function__(
@@ -74,6 +80,8 @@ class Given(TorchFunctionMode):
         found = func(*args, **kwargs)
         if made or (func in SHAPED and not self._read):
             self._made |= {id(tensor): tensor for tensor in tensors_in((found,))}
+            of = frozenset[str]().union(*(self._of.get(id(x), ()) for x in used))
+            self._of |= {id(tensor): of for tensor in tensors_in((found,))}
         elif used:  # what is written into has them afterwards
             self._made.pop(id(used[0]), None)
         return found
@@ -102,11 +110,16 @@ class Given(TorchFunctionMode):
         given, answers = self._given.get(place, ()), self.answers.setdefault(place, [])
         found = given[len(answers)] if len(answers) < len(given) else func(*args)
         answers.append(found)
+        self.flags |= self._of.get(id(args[0]), frozenset())
         return found
 
 
 def _is_whole(tensor: Tensor) -> bool:
-    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+    return not (_is_learned(tensor) or tensor.dtype == torch.bool)
+
+
+def _is_learned(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _unsaved(model: nn.Module) -> Iterator[Tensor]:
@@ -123,7 +136,7 @@ def _unsaved(model: nn.Module) -> Iterator[Tensor]:
                 yield buffer
 
 
-def given_answers(model: nn.Module, called: Callable[[], Any]) -> Answers:
+def given_answers(model: nn.Module, called: Callable[[], Any]) -> tuple[Answers, frozenset[str]]:
     """What no data decide of what a forward asks.
 
     Args:
@@ -131,12 +144,22 @@ def given_answers(model: nn.Module, called: Callable[[], Any]) -> Answers:
         called: calls it on the example.
 
     Returns:
-        The answers, in order, by the place in the code that asks.
+        The answers, in order, by the place in the code that asks; and the names of the buffers that
+        gave them. Nothing where the call writes into one of these.
     """
+    before = _states(model)
     heard = Given(model)
     with heard:
         called()
-    return heard.answers
+    now = _states(model)
+    if any(now.get(name) != before[name] for name in heard.flags):
+        return {}, frozenset()
+    return heard.answers, frozenset(heard.flags)
+
+
+def _states(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """What tells whether buffers were written."""
+    return {name: (id(x), x._version) for name, x in model.named_buffers()}
 
 
 def tensors_in(values: Sequence[Any]) -> Iterator[Tensor]:

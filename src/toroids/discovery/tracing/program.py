@@ -54,6 +54,7 @@ class Program:
         equal: symbols for which others, or numbers, stand, and expressions that are numbers.
         twin: a trace at other sizes of the inputs that differs in numbers only, where there is one.
         notes: what was not counted.
+        flags: buffers whose numbers the forward asked for, so that it holds for these only.
         origin: the trace of which this one is at other sizes (`resized`), if it was not traced.
     """
 
@@ -72,6 +73,7 @@ class Program:
     equal: dict[sympy.Expr, sympy.Expr]
     twin: "Twin | None"
     notes: tuple[str, ...]
+    flags: frozenset[str] = frozenset()
     origin: "Program | None" = None
 
     @cached_property

@@ -30,6 +30,7 @@ from toroids.discovery.tracing.products import contract_products
 from toroids.discovery.tracing.program import Program, Source
 from toroids.errors import ToroidsError, first_line
 from toroids.evaluation.running import call, entries_of, evaluation_mode, has_own_modes
+from toroids.evaluation.writes import writes_parameters
 
 # Outputs that a buffer takes or, which older versions of PyTorch do not know, a parameter.
 MUTATIONS = (OutputKind.BUFFER_MUTATION, getattr(OutputKind, "PARAMETER_MUTATION", None))
@@ -47,6 +48,7 @@ class _Found:
         self.plain = False  # whether it is told that nothing is compiled
         self.detached = False  # whether `.data` of a tensor is another name of it
         self.given: Answers = {}  # how, where no data decide
+        self.flags: frozenset[str] = frozenset()  # the buffers that do
 
 
 class Counted(nn.Module):
@@ -151,6 +153,7 @@ def trace(
                 exported = exported.run_decompositions({})
             kept, skipped = list(counted.found.kept), list(counted.found.skipped)
             present, checked = counted.found.present, counted.found.checks is not None
+            flags = counted.found.flags
         except (Exception, SystemExit) as error:
             raise ToroidsError(_refusal(counted, example, error)) from error
     graph = exported.graph_module
@@ -197,6 +200,7 @@ def trace(
         guards=tuple(dict.fromkeys(guard.xreplace(symbols) for guard in guards)),
         equal=equal,
         twin=None,
+        flags=frozenset(first[name.removeprefix("model.")] for name in flags),
         notes=(
             *(f"output `{name}` is not counted: it is not a tensor" for name in skipped),
             *((ALL_PRESENT,) if present else ()),
@@ -240,12 +244,12 @@ def _exported(
     if not asks_data(failed):
         raise failed
     with contextlib.suppress(Exception):
-        answers = given_answers(counted, partial(counted.called, example))
+        answers, flags = given_answers(counted, partial(counted.called, example))
         numbers = any(not isinstance(x, bool) for found in answers.values() for x in found)
         if answers and not (free and numbers):
-            counted.found.given = answers
+            counted.found.given, counted.found.flags = answers, flags
             return export()
-    counted.found.given = {}
+    counted.found.given, counted.found.flags = {}, frozenset()
     if counted.found.present:
         raise failed
     with contextlib.suppress(Exception):
@@ -426,6 +430,10 @@ def _refusal(counted: Counted, example: Example, error: BaseException) -> str:
         cause = "numbers in a tensor decide what it does, or how much it gives"
     elif ".numpy()" in cause:
         cause, needed = f"it takes numbers out of PyTorch ({cause})", "computes with PyTorch alone"
+    elif (aliases := alias_names(model)[0]) and writes_parameters(counted):
+        names = " and ".join(f"`{name}`" for name in next(iter(aliases.values()))[:2])
+        cause = f"it writes into its weights, and {names} are one tensor"
+        needed = "writes into no weights that have several names"
     return (
         f"`{type(model).__name__}` cannot be traced: {cause.rstrip('.')}. Discovery needs a "
         f"forward pass that {needed}{_place_of(error)}; change it, or pass a group written by hand."
