@@ -15,6 +15,7 @@ ORDER = [
     "settings",
     "params",
     "result",
+    "progress",
     "statistics",
     "binary",
     "checkpoint",
