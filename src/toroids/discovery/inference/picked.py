@@ -97,10 +97,9 @@ def _looks(
             if source.kind != "input":
                 shape = shapes.get(source.name, ())
                 ranges[node] = {
-                    (source.name, axis): (places, -places)
+                    (source.name, axis): (_places(shape, axis), _places(shape, axis, -1))
                     for axis, size in enumerate(shape)
                     if size > 1
-                    for places in [_places(shape, axis)]
                 }
         elif ranges.keys() >= {*node.all_input_nodes} and _is_followed(node):
             known = [ranges[n] for n in node.all_input_nodes]
@@ -124,10 +123,11 @@ def _is_followed(node: fx.Node) -> bool:
     return all(isinstance(n, int) for own in sizes for n in own)
 
 
-def _places(shape: Sequence[int], axis: int) -> Tensor:
-    """The position along an axis, for every entry."""
+def _places(shape: Sequence[int], axis: int, sign: int = 1) -> Tensor:
+    """The position along an axis, or that with its sign turned, for every entry."""
     alone = [size if number == axis else 1 for number, size in enumerate(shape)]
-    return torch.arange(shape[axis]).view(alone).expand(*shape)
+    # made large at last, which takes no memory
+    return (sign * torch.arange(shape[axis])).view(alone).expand(*shape)
 
 
 def _single(low: Tensor, high: Tensor) -> int | None:
