@@ -141,7 +141,7 @@ class Asking(TorchFunctionMode):
         shaping = getattr(func, "__name__", "") in SHAPING
         for x in leaves:
             # code may keep what it once made of a length, as a cache of shapes does
-            told.append(None if shaping and isinstance(x, int) else self._told(x))
+            told.append(None if shaping and type(x) is int else self._told(x))
             unused = self._unused.pop(id(x), None)
             if unused is not None and unused.calculated:
                 self._ask_values(unused, (0,))
