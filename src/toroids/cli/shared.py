@@ -72,14 +72,14 @@ def model_of(model: str | None, weights: Path) -> str:
     """
     if model is not None:
         return model
-    open_checkpoint(weights)  # says what is wrong with it, if anything
     folder = weights if weights.is_dir() else weights.parent
-    if not (folder / "config.json").is_file():
-        raise ConfigError(
-            f"there is no config.json beside the weights of `{escaped(str(weights))}`, which would "
-            "tell the model; pass --model, as package.module:callable or a Hugging Face folder."
-        )
-    return str(folder)
+    if (folder / "config.json").is_file():
+        return str(folder)
+    open_checkpoint(weights)  # says what is wrong with it, if anything
+    raise ConfigError(
+        f"there is no config.json beside the weights of `{escaped(str(weights))}`, which would "
+        "tell the model; pass --model, as package.module:callable or a Hugging Face folder."
+    )
 
 
 def check_method(method: str, data: str | None = None, option: str = "") -> None:

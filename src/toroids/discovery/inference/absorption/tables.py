@@ -114,7 +114,7 @@ def row_equations(
 def _at_two_sizes(
     program: Program, tables: frozenset[str], conditions: frozenset[str]
 ) -> Iterator[list[Equation] | None]:
-    """The equations at the size of the trace, and at another one; None where there is none."""
+    """The equations at the traced size and, of open lengths, at another; None where they fail."""
     yield equations_of(program, Sizes(program), tables, conditions)
     longer = other_sizes(program)
     if not longer:
