@@ -32,8 +32,9 @@ from harness.script import main
 
 import toroids as td
 from toroids.checkpoint import StateDictView, open_checkpoint, save_checkpoint, state_dict_names
+from toroids.computed import Computed
 from toroids.models.load import load_model, usual_inputs
-from toroids.params import Computed, inner_product, products
+from toroids.params import inner_product, products
 
 # Of the model: hidden units, those of the feed-forward layers, layers, heads, heads of keys, words;
 # entries of a shard, none where only the configuration is written.

@@ -13,7 +13,9 @@ from _signal import SIG_IGN, SIGINT, getsignal, signal  # type: ignore[import-no
 
 EXIT_CODE = 130
 # PyTorch asks Linux for large pages: new tensors of a few megabytes cost a quarter of the time.
-LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
+# Threads that wait for each other sleep: where they spin instead, as is the default, one that
+# shares its core with another program makes all the others several times slower.
+SETTINGS = {"THP_MEM_ALLOC_ENABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def main() -> None:
@@ -21,7 +23,8 @@ def main() -> None:
     if getsignal(SIGINT) is not SIG_IGN:  # as shells set it for what runs in the background
         signal(SIGINT, lambda *_: os._exit(EXIT_CODE))
     _hold_streams()
-    os.environ.setdefault(LARGE_PAGES, "1")
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         os.getcwd()
     except OSError:  # with which PyTorch ends the process

@@ -1,6 +1,6 @@
 """Parameters and buffers of a network, by name, as `model.state_dict()` gives them."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,31 +18,6 @@ from toroids.files.writing import check_replaceable, write_atomically
 
 # Entries that are converted to float64 at once: 512 KiB.
 PIECE = 2**16
-
-
-class Computed(Mapping[str, Tensor]):
-    """Tensors by name, each computed whenever it is asked for; none is kept.
-
-    So a network that does not fit into memory is drawn, moved or read one tensor at a time.
-    """
-
-    def __init__(self, names: Iterable[str], compute: Callable[[str], Tensor]) -> None:
-        """Takes the names, in order, and what gives the tensor of a name."""
-        self._names, self._compute = dict.fromkeys(names), compute
-
-    def __getitem__(self, name: str) -> Tensor:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._compute(name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 def check_finite(params: Params, what: str = "the parameters", masks: Collection[str] = ()) -> None:

@@ -35,6 +35,21 @@ def test_no_element_on_either_network_and_no_exchange_changes_the_similarity(nam
     assert moved.similarity == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_of_one_base_reach_the_same_as_they_lie_and_in_disguise(name):
+    group, params, _ = subject(name)
+    a = random_weights(group, params, 1)
+    b = {
+        n: x * (1 + 0.05 * random_weights(group, params, 2)[n]) if x.is_floating_point() else x
+        for n, x in a.items()
+    }
+    expected = td.align(group, b, to=a, method="fresh")
+    assert expected.similarity >= expected.similarity_before
+    disguised = group.apply(group.random(torch.Generator().manual_seed(0)), b)
+    moved = td.align(group, disguised, to=a, method="fresh")
+    assert moved.similarity == pytest.approx(expected.similarity, rel=1e-9)
+
+
 def test_its_element_leads_from_the_networks_as_they_are():
     group, params, _ = subject("grouped-query attention")
     a, b = (random_weights(group, params, seed) for seed in (1, 2))

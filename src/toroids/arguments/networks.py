@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from toroids.arguments.shown import shown
+from toroids.computed import Computed
 from toroids.errors import ParamsError
 
 Params: TypeAlias = Mapping[str, torch.Tensor]
@@ -100,6 +101,8 @@ def check_named(params: object, what: str = "the parameters") -> None:
         elif isinstance(params, str | Path):
             advice = "pass what td.load_params(path) reads"
         raise ParamsError(f"{what}: expected a state dict, got a {_kind(params)}; {advice}.")
+    if isinstance(params, Computed):  # ours; to look at them would compute them all
+        return
     for name, tensor in params.items():
         if not isinstance(name, str):
             raise ParamsError(

@@ -13,6 +13,7 @@ from toroids.align.many import align_many
 from toroids.arguments.checked import checked
 from toroids.arguments.networks import check_several
 from toroids.canonical.form import CanonicalParams
+from toroids.computed import Computed
 from toroids.errors import NotFiniteError, ParamsError, ToroidsError
 from toroids.evaluation.landscape import Landscape
 from toroids.evaluation.running import check_params
@@ -20,7 +21,7 @@ from toroids.evaluation.summary import Evaluation, joined, summarise
 from toroids.geometry.toroid import Toroid
 from toroids.landscape.recalibrate import batch_norms, recalibrate
 from toroids.landscape.repair import repair
-from toroids.params import Computed, Params, average, computing
+from toroids.params import Params, average, computing
 from toroids.progress import Progress
 from toroids.symmetry.group import SymmetryGroup
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from toroids.computed import Computed
 from toroids.discovery.tracing.draws import STREAMED, drawn_inputs, drawn_params, entries
 from toroids.discovery.tracing.example import shown_sizes
 from toroids.discovery.tracing.execution import Run, side_by_side
@@ -22,7 +23,7 @@ from toroids.discovery.tracing.holds import Point
 from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.weightless import anew
 from toroids.errors import DataError
-from toroids.params import Computed, Params
+from toroids.params import Params
 from toroids.symmetry.choice import identity_choice, random_choice
 from toroids.symmetry.element import PARTS, Element, SpaceElement
 from toroids.symmetry.group import SymmetryGroup

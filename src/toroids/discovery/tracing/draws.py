@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Generator, Tensor
 
-from toroids.params import Computed, Params
+from toroids.computed import Computed
+from toroids.params import Params
 
 # The noise of large tensors, whose entries are not all alike anyway, comes again after so many: a
 # prime, which no length of rows divides.

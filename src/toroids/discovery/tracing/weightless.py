@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from toroids.checkpoint.mapping import forget, repeated
-from toroids.params import Computed, Params
+from toroids.computed import Computed
+from toroids.params import Params
 
 # Bytes that large tensors show, again and again where they have more; those of fewer bytes than
 # `SMALL` have numbers of their own.
