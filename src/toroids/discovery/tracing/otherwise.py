@@ -12,6 +12,8 @@ from toroids.discovery.tracing.looks import Looks
 
 # Questions about lengths that are answered the other way, and at how many sizes each is tried.
 ASKED, GUESSED, TRIES = 48, 16, 6
+# What a look counts for where it takes a trace that is for one length only.
+APART = 6
 
 
 class Otherwise:
@@ -77,7 +79,7 @@ class Otherwise:
         asked, looks = self.looks.call.asked, Counter[object]()
         for guessed, most in ((False, ASKED), (True, GUESSED)):
             left = most // 4 if self.looks.is_large() else most
-            while left and (
+            while left > 0 and (
                 open_ := [
                     q
                     for q in asked.unanswered()
@@ -89,9 +91,12 @@ class Otherwise:
             ):
                 question = min(open_, key=lambda q: (looks[q.place], self._nearness(q)))
                 self.done.add(question.key)
+                known = len(self.looks.programs)
                 looked = self._look_for_other_answer(question)
                 looks[question.place] += looked
-                left -= looked
+                axes, new = question.condition.axes, self.looks.programs[known:]
+                apart = [p for p in new if any(axis not in p.lengths for axis in axes)]
+                left -= APART * len(apart) or looked
 
     def counts(self, question: Question) -> bool:
         """Whether it is no cut of an axis that is open, whose trace tells what is behind."""
