@@ -9,7 +9,8 @@ on an axis. The similarity is the sum over blocks of <A, (X_1 x X_2 x ...) B>, a
 - more act: of the singular values s of the block, unfolded along any of its axes, von Neumann's
   sum of s_i(A) s_i(B), from Gram matrices, the least over axes. Permutations leave the constant
   vector u = (1, ..., 1) / sqrt(n) as it is, so that along such axes the parts along u and
-  orthogonal to it are blocks of their own, of which the former are moved by one space fewer.
+  orthogonal to it are blocks of their own, of which the former are moved by one space fewer. Where
+  units stay in their places, and only change signs, each has a block of its own: of lengths.
 
 All that moves keeps the length of every tensor, so that the sum of the products of lengths is a
 bound, too, the only one for large networks: the others take time that grows as the cube of their
@@ -63,6 +64,11 @@ class _Part:
         """Whether all that acts is permutations."""
         turned = self.space is None or self.space.matrix or self.space.of("phase")
         return not turned and not any(self.pattern)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether every unit stays in its place, and may change its sign only."""
+        return self.space is not None and self.space.is_still
 
 
 def upper_bound(group: SymmetryGroup, reference: Params, moved: Params) -> float:
@@ -119,6 +125,8 @@ class _Parts:
                     continue  # a gain, which stays where it is one
                 own = tuple(flip.exponents[position] for flip in flips)
                 pattern = taken.get(leg, own)
+                if space.is_still and not any(pattern):
+                    continue  # nothing moves these units, or changes their signs
                 self._legs.setdefault(leg.tensor, []).append((space, leg, pattern))
 
     def __call__(self, name: str) -> tuple[list[int], list[list[_Part]]]:
@@ -198,7 +206,9 @@ def _tensor(
     kept = [axis for axis in acting if parts[axis].keeps_mean] if apart else []
     if not kept:
         axes = acting if a.ndim > 2 else acting[:1]  # a matrix has the same ones along both
-        return min(_von_neumann(a, b, axis) for axis in axes)
+        still = [axis for axis in acting if parts[axis].is_still]
+        bounds = [_von_neumann(a, b, axis) for axis in axes]
+        return min([*bounds, *(_unit_lengths(a, b, axis, parts[axis]) for axis in still)])
     total = 0.0
     for along in itertools.product((True, False), repeat=len(kept)):
         some = list(zip(kept, along, strict=True))
@@ -240,6 +250,14 @@ def _von_neumann(a: Tensor, b: Tensor, axis: int) -> float:
         gram = rows @ rows.T if rows.shape[0] <= rows.shape[1] else rows.T @ rows
         values.append(torch.linalg.eigvalsh(gram).clamp_min(0).sqrt())
     return float(values[0] @ values[1])
+
+
+def _unit_lengths(a: Tensor, b: Tensor, axis: int, part: _Part) -> float:
+    """The sum of the products of the lengths of units that stay in their places."""
+    assert part.space is not None
+    units = part.space.copies * part.space.size
+    u, v = (x.movedim(axis, 0).reshape(units, -1) for x in (a, b))
+    return float((u.norm(dim=1) * v.norm(dim=1)).sum())
 
 
 def _summed(

@@ -32,8 +32,8 @@ class Candidates:
         """Groups legs that one operator writes and that move alike; the best candidates first."""
         group = self.group
         twice = carried_twice(space, group.shapes)
-        # of a single unit, who writes and who reads is only a matter of the sign
-        whole = action == "rescale" and space.is_single
+        # of units that stay, who writes and who reads is only a matter of the sign
+        whole = action == "rescale" and space.is_still
         read = twice | {leg.tensor for leg in space.legs if leg.role == "read" and not whole}
         scales = np.array([g.exponents for g in space.of("rescale")]).T.reshape(len(space.legs), -1)
         found: dict[tuple[object, ...], list[Leg]] = {}

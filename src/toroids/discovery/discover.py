@@ -22,6 +22,7 @@ from toroids.discovery.inference.branches import branches
 from toroids.discovery.inference.closed import keeps_shifts
 from toroids.discovery.inference.examine import examine
 from toroids.discovery.inference.infer import stacks_in
+from toroids.discovery.inference.joined import joined
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.inference.wholes import Wholes
 from toroids.discovery.matrices.rotary import rotary_pairs
@@ -265,6 +266,7 @@ def _assembled(
     pairs = rotary_pairs(explored, spaces)
     inference.constraints.conditions.update(pairs.conditions)
     spaces = [*pairs.spaces, *without_uniform(wholes, pairs.spaces, main.shapes)]
+    spaces = joined(spaces, main.shapes)
     spaces, absorbed_notes = absorbed(programs, spaces, inference.constraints.conditions)
     result, output_notes = output_of(programs, output)
     conditions, condition_notes = _conditions(explored, inference)

@@ -349,6 +349,11 @@ class Space:
         return self.size * self.copies == 1
 
     @property
+    def is_still(self) -> bool:
+        """Whether its units keep their places, as the features of an input do."""
+        return not (self.matrix or self.of("phase") or "permute" in self.actions)
+
+    @property
     def matrix(self) -> Generator | None:
         """The generator of the matrices over its units, invertible or orthogonal, if any act."""
         return next((g for g in self.generators if g.action in ("mix", "rotate")), None)

@@ -1,6 +1,7 @@
 """Spaces, legs and generators, put together from the solved facts of a traced module."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -98,6 +99,7 @@ class Assembly:
         self.inside: dict[int, list[int]] = {}
         self.found: dict[int, dict[int, list[Vector]]] = {}
         self.cells: dict[str, int] = {}
+        self.named = Counter[str]()  # how many spaces have a name, but for a number
 
     def _collect(self, name: str, value: Value, bundle: Bundle) -> list[_Part]:
         """Cuts a bundle into parts: one for every cell and role."""
@@ -165,9 +167,10 @@ class Assembly:
             for carrier in {*self.orbits.chain[cell]} - {cell}:
                 self.inside.setdefault(carrier, []).append(cell)
         for cell in cells:  # entries before the blocks that carry them
-            self.found[cell] = {
-                channel: self._generators(cell, channel) for channel in (SCALE, SIGN, SHIFT)
-            }
+            # what is the same for all entries that lie on a unit that stays says nothing new
+            shifts = () if cell in self.orbits.still else (SHIFT,)
+            own = {channel: self._generators(cell, channel) for channel in (SCALE, SIGN, *shifts)}
+            self.found[cell] = {SHIFT: [], **own}
         chain = self.orbits.chain
         appears = dict.fromkeys(cells, len(self.orbits.unit))
         for cell, carriers in chain.items():
@@ -176,7 +179,6 @@ class Assembly:
         cells.sort(key=lambda cell: (appears[cell], len(chain[cell])))
         names: dict[int, str] = {}
         spaces = [self._space(cell, names) for cell in cells]
-        self.cells = {name: cell for cell, name in names.items()}
         found = [x for x in spaces if x is not None and not all(map(self._is_idle, x.legs))]
         return closed(found, self.program.shapes)
 
@@ -373,7 +375,10 @@ class Assembly:
     def _name(self, cell: int, legs: Sequence[Leg], names: dict[int, str], blocks: bool) -> str:
         writers = [leg for leg in legs if leg.role == "write"] or list(legs)
         base = writers[0].operator + (":groups" if blocks else "")
-        names[cell] = unlike(base, names.values())
+        self.named[base] += 1
+        count = self.named[base]
+        names[cell] = unlike(base if count == 1 else f"{base}:{count}", self.cells)
+        self.cells[names[cell]] = cell
         return names[cell]
 
     def followed(

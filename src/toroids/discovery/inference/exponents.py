@@ -122,11 +122,11 @@ def null_space(rows: list[Row], wanted: Sequence[int], modulo_two: bool) -> list
         factor = rest.pop(latest)
         solved[latest] = {name: _short(Fraction(-f) / factor) for name, f in rest.items()}
     values = {name: reduced({name: 1}) for name in wanted}
-    free = sorted({root for value in values.values() for root in value})
-    basis = [
-        {name: value[root] for name, value in values.items() if root in value} for root in free
-    ]
-    return [vector for vector in basis if vector]
+    basis: dict[int, Vector] = {}
+    for name, value in values.items():
+        for root, factor in value.items():
+            basis.setdefault(root, {})[name] = factor
+    return [basis[root] for root in sorted(basis)]
 
 
 def sparse(basis: list[Vector], shown: list[Vector]) -> tuple[list[Vector], list[Vector]]:

@@ -16,6 +16,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from toroids.discovery.axes.constraints import Constraints, Ids
+from toroids.discovery.inference.still import still_units
 
 Hash = NDArray[np.uint64]
 
@@ -27,12 +28,14 @@ class Orbits:
     Attributes:
         unit: (places,) the unit of every place.
         role: (places,) the rank of a place within its unit.
-        cell: (units,) the cell of every unit; -1 where it never moves.
+        cell: (units,) the cell of every unit; -1 where it never moves, and nothing scales it.
         chain: for every cell, the cells whose digits its units have; its own comes last, and is
             missing where the others determine the unit.
         digits: for every cell, (units of the cell, digits); units ascend.
         size: number of values of a cell's own digit.
         pinned: cells that were fixed because their structure is no product, with the reason.
+        members: the units of every cell.
+        still: cells of a single unit that never moves.
     """
 
     unit: Ids
@@ -43,6 +46,7 @@ class Orbits:
     size: dict[int, int]
     pinned: tuple[str, ...] = ()
     members: dict[int, Ids] = field(default_factory=dict)
+    still: frozenset[int] = frozenset()
 
     def spaces(self) -> list[int]:
         """Cells with a digit of their own, carriers first, then in order of appearance."""
@@ -94,6 +98,7 @@ def orbits(c: Constraints) -> Orbits:
 
 class _Solver:
     def __init__(self, c: Constraints) -> None:
+        self.facts = c
         self.places = c.places
         self.same_kind, self.same_a, self.same_b = _flattened(c.sames)
         self.under_kind, self.child, self.parent = _flattened(c.unders)
@@ -317,6 +322,14 @@ class _Solver:
                     "a way that is no product of spaces"
                 )
                 return None
+        still = still_units(self.facts, self.unit, self.unit_fixed)
+        own = len(self.cell) + np.arange(len(still))
+        for cell, unit in zip(own.tolist(), still, strict=True):
+            self.cell[unit] = cell
+            members[cell], chain[cell] = np.array([unit]), (cell,)
+            digits[cell], size[cell] = np.zeros((1, 1), np.int64), 1
+        pinned = tuple(self.pinned)
         return Orbits(
-            self.unit, self.role, self.cell, chain, digits, size, tuple(self.pinned), members
-        )
+            self.unit, self.role, self.cell, chain, digits, size, pinned, members,
+            frozenset(own.tolist()),
+        )  # fmt: skip

@@ -39,6 +39,7 @@ class Wholes:
         self.number: dict[Key, int] = {}
         self.masks: dict[tuple[str, int], list[Ids]] = {}  # of the parts of a bundle
         self.read: dict[tuple[str, int], list[bool]] = {}  # whether something reads them
+        self.parts: dict[str, dict[int, list[int]]] = {}
         self.holds: dict[int, dict[int, list[Key]]] = {SCALE: {}, SIGN: {}}
         for name, value in assembly.inference.parameters.items():
             self._hold((name, -1, 0), [(int(i),) for i in value.scalar])
@@ -142,26 +143,34 @@ class Wholes:
         # the power of an entry is that of the tensor and of one part of each of its bundles: those
         # of the entries in the first parts say all, with what each other part has beyond the first
         moved: Vector = {}
-        for name in dict.fromkeys(name for name, _, _ in powers):
+        told: dict[tuple[str, int], list[int]] = {}
+        for name, number, at in powers:
+            told.setdefault((name, number), []).append(at)
+        for name in dict.fromkeys(name for name, _ in told):
             parts = self._read_parts(name)
             if not all(parts.values()):
                 continue
             whole = powers.get((name, -1, 0), 0)
-            for number, (first, *others) in parts.items():
-                usual = powers.get((name, number, first), 0)
+            for number, read in parts.items():
+                usual = powers.get((name, number, read[0]), 0)
                 whole += usual
-                for at in others:
+                # there may be as many parts as units, of which a solution tells of one
+                others = read if usual else {*told.get((name, number), ())}.intersection(read)
+                for at in sorted(others):
                     key = (name, number, at)
-                    moved[self._numbered(key)] = powers.get(key, 0) - usual
+                    if at != read[0]:
+                        moved[self._numbered(key)] = powers.get(key, 0) - usual
             moved[self._numbered((name, -1, 0))] = whole
         return {key: x for key, power in moved.items() if (x := _taken(power, even))}
 
     def _read_parts(self, name: str) -> dict[int, list[int]]:
         """The parts of every bundle of a tensor that hold something that is read."""
-        return {
-            number: [at for at, is_read in enumerate(self.read[name, number]) if is_read]
-            for number in range(len(self.assembly.cut[name]))
-        }
+        if name not in self.parts:
+            self.parts[name] = {
+                number: [at for at, is_read in enumerate(self.read[name, number]) if is_read]
+                for number in range(len(self.assembly.cut[name]))
+            }
+        return self.parts[name]
 
     def _kinds(self, a: Powers, b: Powers, even: bool) -> Counter[tuple[Exact, Exact]]:
         """How many kinds of entries that something reads take which powers of two solutions."""
