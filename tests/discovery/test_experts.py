@@ -246,6 +246,20 @@ def test_gated_experts_that_tokens_pick_one_by_one_behind_a_stream_that_rotates(
     assert moved_as_granted(model, group, (1, 1), (3, 7)) < 1e-10
 
 
+@pytest.mark.parametrize("turned", [lambda k: k.T, lambda k: k.swapdims(0, 1)])
+def test_rows_of_a_memory_that_are_chosen_by_their_keys_move(turned):
+    def forward(m, x):
+        weights, chosen = (m.ask(x) @ turned(m.keys)).topk(CHOSEN, -1)
+        return (weights.softmax(-1)[..., None] * m.values[chosen]).sum(-2)
+
+    torch.manual_seed(0)
+    keys, values = (nn.Parameter(torch.randn(7, n)) for n in (MODEL, 3))
+    model = Function(forward, ask=nn.Linear(5, MODEL), keys=keys, values=values)
+    group = td.discover(model, torch.randn(2, 5))
+    assert {leg.tensor for leg in space_of(group, "values", 0).legs} == {"keys", "values"}
+    assert moved_as_granted(model, group, (1, 5), (3, 5)) < 1e-10
+
+
 def test_experts_move_in_their_groups_and_groups_among_themselves():
     model = mixture(in_groups)
     group = td.discover(model, torch.randn(2, 5, 5))

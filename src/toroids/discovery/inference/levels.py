@@ -34,12 +34,20 @@ ENTRYWISE = KEEPS_ZERO | frozenset(
 )
 COPIES = frozenset("clone contiguous detach alias to _to_copy dropout lift_fresh_copy".split())
 # What lays entries along other axes, each once.
-RESHAPING = frozenset("view reshape _unsafe_view flatten unflatten unsqueeze squeeze".split())
-TAKING = frozenset("slice narrow split split_with_sizes chunk flip roll expand expand_as".split())
-LAYING = frozenset("select unbind stack movedim swapaxes view_as_complex view_as_real".split())
+RESHAPING = frozenset(
+    "view reshape _unsafe_view flatten unflatten unsqueeze squeeze view_as reshape_as ravel".split()
+)
+TAKING = frozenset(
+    "slice narrow split split_with_sizes chunk unsafe_split unsafe_chunk tensor_split flip roll "
+    "expand expand_as broadcast_to".split()
+)
+LAYING = frozenset(
+    "select unbind stack movedim moveaxis swapaxes swapdims numpy_T view_as_complex "
+    "view_as_real".split()
+)
 REPEATING = {"repeat", "tile", "repeat_interleave"}
 PICKING = {"index_select", "gather", "index"}
-TURNING = {"transpose", "permute", "t", "mT"}
+TURNING = {"transpose", "permute", "t", "mT", "adjoint"}
 BOUNDED = {"clamp", "clip", "clamp_min", "clamp_max", "hardtanh"}
 CANCELLING = {"add", "sub", "div"}
 SLOPED = {"leaky_relu", "elu", "celu"}  # flat below zero where their first number is zero

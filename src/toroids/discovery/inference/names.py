@@ -16,7 +16,7 @@ CARRIES_LOOSE = {
         "transpose", "unsqueeze", "squeeze", "to", "_to_copy", "clone", "contiguous", "dropout",
         "expand", "where", "masked_fill", "softmax", "_softmax", "log_softmax", "_log_softmax",
         "_safe_softmax", "neg", "_unsafe_view", "scaled_dot_product_attention", "detach", "alias",
-        "movedim", "swapaxes", "t", "mT", "topk", "sort",
+        "movedim", "swapaxes", "t", "mT", "numpy_T", "topk", "sort",
     )
 }  # fmt: skip
 # Operators that give the same entries in another shape.
@@ -24,8 +24,8 @@ ARRANGED = {
     f"aten::{name}"
     for name in (
         "view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t",
-        "movedim", "unsqueeze", "squeeze", "clone", "contiguous", "detach", "alias", "to",
-        "_to_copy", "sort", "argsort",
+        "numpy_T", "mT", "movedim", "unsqueeze", "squeeze", "clone", "contiguous", "detach", "alias",
+        "to", "_to_copy", "sort", "argsort",
     )
 }  # fmt: skip
 SHAPED = {
