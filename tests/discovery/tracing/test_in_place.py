@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from discovery.function import Function
 from torch import nn
 
+import toroids as td
 from toroids.discovery.tracing.example import example_of
 from toroids.discovery.tracing.trace import trace
 
@@ -83,3 +85,28 @@ def operators(program):
     return [
         n for n in program.graph.graph.nodes if n.op == "call_function" and "." in str(n.target)
     ]
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_a_weight_may_be_overwritten_by_numbers_of_another_type(precision):
+    def forward(m, x):
+        with torch.no_grad():
+            m.out.bias.copy_(torch.tensor([1, 2], dtype=torch.float64))
+            m.enter.bias.copy_(m.out.weight.float()[0])
+        return m.out(torch.relu(m.enter(x)))
+
+    model = Function(forward, enter=nn.Linear(4, 6), out=nn.Linear(6, 2)).to(precision)
+    group = td.discover(model, torch.randn(3, 4, dtype=precision))
+    assert {leg.tensor for leg in group.spaces[0].legs} == {
+        "enter.weight", "enter.bias", "out.weight",
+    }  # fmt: skip
+
+
+def test_a_graph_that_cannot_be_simplified_is_refused_as_what_cannot_be_traced(monkeypatch):
+    def fail(graph):
+        raise KeyError("an operator")
+
+    monkeypatch.setattr("toroids.discovery.tracing.trace.contract_products", fail)
+    model, x = Between(own_view), torch.randn(3, 4)
+    with pytest.raises(td.ToroidsError, match="`Between` cannot be traced: 'an operator'"):
+        trace(model, example_of(model, x))

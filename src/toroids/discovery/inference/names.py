@@ -24,8 +24,8 @@ ARRANGED = {
     f"aten::{name}"
     for name in (
         "view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t",
-        "numpy_T", "mT", "movedim", "unsqueeze", "squeeze", "clone", "contiguous", "detach", "alias",
-        "to", "_to_copy", "sort", "argsort",
+        "numpy_T", "mT", "movedim", "unsqueeze", "squeeze", "clone", "contiguous", "detach",
+        "alias", "to", "_to_copy", "sort", "argsort",
     )
 }  # fmt: skip
 SHAPED = {

@@ -8,7 +8,6 @@ import traceback
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
-from operator import getitem
 from typing import Any
 
 import sympy
@@ -24,10 +23,11 @@ from toroids.discovery.tracing.eager import DRAWS, GRADIENTS, Draws, as_called, 
 from toroids.discovery.tracing.example import Axis, Example
 from toroids.discovery.tracing.given import Answers, Given, given_answers
 from toroids.discovery.tracing.masked import choose_by_masks
-from toroids.discovery.tracing.operators import is_in_place, on_cpu, operator_name
+from toroids.discovery.tracing.operators import on_cpu
 from toroids.discovery.tracing.presence import Present, asks_data, remove_checks, without_hints
 from toroids.discovery.tracing.products import contract_products
 from toroids.discovery.tracing.program import Program, Source
+from toroids.discovery.tracing.written import cast_copies, mutates_views
 from toroids.errors import ToroidsError, first_line
 from toroids.evaluation.running import call, entries_of, evaluation_mode, has_own_modes
 from toroids.evaluation.writes import writes_parameters
@@ -149,19 +149,17 @@ def trace(
             transforms = _transforms(exported.graph)
             if any("dual" in name or "grad" in name for name in transforms):
                 raise TypeError("it takes gradients")
-            if _mutates_views(exported.graph) or transforms:
+            cast_copies(exported.graph)
+            if mutates_views(exported.graph) or transforms:
                 exported = exported.run_decompositions({})
+            _simplify(exported.graph)
+            guards = guards_of(exported.graph_module) if free else ()
             kept, skipped = list(counted.found.kept), list(counted.found.skipped)
             present, checked = counted.found.present, counted.found.checks is not None
             flags = counted.found.flags
         except (Exception, SystemExit) as error:
             raise ToroidsError(_refusal(counted, example, error)) from error
     graph = exported.graph_module
-    _note_uses(graph.graph)
-    remove_checks(graph.graph)
-    graph.graph.eliminate_dead_code()  # what no counted output reads restricts nothing
-    contract_products(graph.graph)
-    choose_by_masks(graph.graph)
     aliases, first = alias_names(model)
     sources: dict[str, Source] = {}
     numbers = iter(range(len(example.tensors)))
@@ -179,7 +177,6 @@ def trace(
         if s.kind is not OutputKind.USER_OUTPUT
     ]
     mutated = tuple(name and first.get(name, name) for name in written)
-    guards = guards_of(graph) if free else ()
     equal = equal_lengths(guards)
     symbols = {x: other for x, other in equal.items() if x.is_Symbol}
     lengths = {a: length.xreplace(symbols) for a, length in _lengths(graph, sources).items()}
@@ -207,6 +204,15 @@ def trace(
             *((CHECKED,) if checked else ()),
         ),
     )
+
+
+def _simplify(graph: fx.Graph) -> None:
+    """Writes a graph in fewer kinds of operators, without what restricts nothing."""
+    _note_uses(graph)
+    remove_checks(graph)
+    graph.eliminate_dead_code()  # what no counted output reads
+    contract_products(graph)
+    choose_by_masks(graph)
 
 
 def _note_uses(graph: fx.Graph) -> None:
@@ -339,53 +345,6 @@ def quiet() -> Iterator[None]:
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         fx.config.do_not_emit_stack_traces = stacks
-
-
-VIEWS = (
-    "slice", "select", "view", "narrow", "transpose", "permute", "chunk", "split", "unbind",
-    "reshape", "expand", "squeeze", "unsqueeze", "flatten", "t", "getitem", "alias", "detach",
-)  # fmt: skip
-
-
-def _mutates_views(graph: fx.Graph) -> bool:
-    """Whether an in-place operator changes what is used elsewhere under another name."""
-    for node in graph.nodes:
-        if node.op != "call_function" or not is_in_place(node):
-            continue
-        target = node.args[0]
-        if not isinstance(target, fx.Node) or not _is_own(target):
-            return True
-        if any(_is_view(user) for user in target.users if user is not node):
-            return True
-    return False
-
-
-def _is_own(node: fx.Node) -> bool:
-    """Whether nobody sees what a node shows under another name, as a view shows its base."""
-    while _is_view(node):
-        base = node.args[0]
-        # the pieces that an operator returns lie apart
-        if not isinstance(base, fx.Node) or (node.target is not getitem and _is_shared(base)):
-            return False
-        node = base
-    return node.op == "call_function"
-
-
-def _is_shared(node: fx.Node) -> bool:
-    """Whether several nodes use a value; checks of its type, as beside `.to(...)`, use nothing."""
-    check = torch.ops.aten._assert_tensor_metadata.default
-    return len([user for user in node.users if user.target is not check]) > 1
-
-
-def _is_view(node: fx.Node) -> bool:
-    """Whether an operator may return its argument's memory, as some copies do."""
-    if node.op != "call_function":
-        return False
-    if operator_name(node).split("::")[-1].rstrip("_") in VIEWS:
-        return True
-    schema = getattr(node.target, "_schema", None)
-    aliases = [found.alias_info for found in schema.returns] if schema is not None else []
-    return any(alias is not None and not alias.is_write for alias in aliases)
 
 
 def alias_names(model: nn.Module) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
