@@ -106,6 +106,21 @@ def test_loops_are_looked_at_at_a_long_input():
     assert space.actions == {"permute"}
 
 
+def test_loops_are_looked_at_at_even_and_odd_lengths(monkeypatch):
+    monkeypatch.setattr("toroids.discovery.tracing.distant.LONG", 0)  # at no long one
+
+    def forward(m, x):  # at one position and at three the middle lies between two entries alike
+        h, table = 0, F.interpolate(m.table, size=x.shape[1], mode="linear")[0].mT
+        for t in range(x.shape[1]):
+            h = torch.tanh(m.a(x[:, t]) + h + table[t])
+        return m.c(h)
+
+    table = nn.Parameter(torch.randn(1, 6, 8))
+    model = Function(forward, a=nn.Linear(3, 6), c=nn.Linear(6, 2), table=table)
+    (space,) = td.discover(model, torch.randn(2, 1, 3)).spaces
+    assert {leg.axis for leg in space.legs if leg.tensor == "table"} == {1}
+
+
 def test_lists_may_have_another_length():
     class Listed(Either):
         def forward(self, xs):

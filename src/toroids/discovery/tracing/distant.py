@@ -18,6 +18,9 @@ TELLING = (10, 16, 100, 1000)
 def look_at_loops(looks: Looks) -> None:
     """Looks at a long input where traces are as long as theirs: a loop may end, or change.
 
+    And at one more position where all lengths so far were even, or all odd: a middle may lie
+    between two positions or on one, as where tables are resampled.
+
     Args:
         looks: where the module was looked at so far; what is found is added.
     """
@@ -27,8 +30,13 @@ def look_at_loops(looks: Looks) -> None:
             continue
         size, long = looks.example.size(axis), FAR[min(axis[1], 1)]
         closed = all(range_of(program, axis)[1] is not None for program in looks.own())
-        if closed and size < long and _steps(looks, axis, long) < LONG:
+        if not closed:
+            continue
+        if size < long and _steps(looks, axis, long) < LONG:
             looks.look(looks.example.resized({axis: long}), keep=False)
+        if len({n % 2 for n in looks.tried[axis]}) == 1:
+            least = min(n for n in looks.tried[axis] if n > 1)
+            looks.look(looks.example.resized({axis: least + 1}), keep=False)
 
 
 def look_where_told(looks: Looks) -> bool:
