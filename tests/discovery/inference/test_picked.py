@@ -145,3 +145,16 @@ def test_layers_that_some_inputs_do_not_reach_stay_alike(last):
     for rows in (1, 2, 4):
         x = torch.randn(rows, 2, dtype=torch.float64)
         torch.testing.assert_close(torch.func.functional_call(model, moved, (x,)), model(x))
+
+
+def test_sums_of_rows_and_columns_may_be_laid_along_one_axis():
+    def forward(m, h):
+        table = (m.rows[:, :, None] + m.columns[:, None]).view(LAYERS, WIDTH * WIDTH)
+        for w in table:
+            h = F.relu(h @ w.view(WIDTH, WIDTH))
+        return h
+
+    group = td.discover(
+        stacked(forward, rows=(LAYERS, WIDTH), columns=(LAYERS, WIDTH)), INPUTS.double()
+    )
+    assert spaces(group)["enter"] == (WIDTH, 1, {"permute"})

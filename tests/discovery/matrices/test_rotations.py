@@ -94,6 +94,11 @@ def kernel(m, x):
     return (m.write(x) @ m.write(x.flip(1)).mT).softmax(-1) @ x
 
 
+def attended(m, x):
+    h = m.write(x)
+    return m.head(m.last(h + F.scaled_dot_product_attention(h, h, m.write(x.flip(1)))))
+
+
 def rows_summed(m, x):
     return torch.tanh(x * m.rows.sum(0))
 
@@ -128,6 +133,7 @@ ROTATE = {
     "the mean read": (stream(mean_read), KEPT),
     "read by what writes it": (stream(tied), FREE),
     "products of positions": (stream(kernel), FREE),
+    "attention without matrices": (stream(attended), FREE),
     "rows of a parameter summed": (
         stream(rows_summed, rows=nn.Parameter(torch.randn(SIZE, 3))),
         KEPT,

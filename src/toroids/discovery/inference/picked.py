@@ -18,6 +18,7 @@ from torch._ops import OpOverload
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from toroids.discovery.inference.unread import ARRANGING
+from toroids.discovery.tracing.execution import Execution, call
 from toroids.discovery.tracing.operators import operator_name
 from toroids.discovery.tracing.program import Program
 
@@ -150,8 +151,7 @@ def _range(node: fx.Node, given: Sequence[Range]) -> Range:
 def _least(node: fx.Node, given: Sequence[Any]) -> Any:
     """The least position for every entry; where nothing else is known, of all that is read."""
     if _arranges(node):
-        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda _: given[0])
-        return node.target(*args, **kwargs)  # type: ignore[operator]
+        return call(node, lambda _: given[0], Execution(wide=False))
     results = node.meta.get("val")
     if isinstance(results, Tensor) and all(isinstance(x, Tensor) for x in given):
         parts = [_kept(node, x, results.ndim) for x in given]

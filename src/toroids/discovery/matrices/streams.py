@@ -248,6 +248,9 @@ class Look:
         elif name in CONTRACTING:
             self._use(step)
             self._contracted(node, name, inputs, results[0])
+        elif name == "scaled_dot_product_attention":
+            self._use(step)
+            self._attended(node, inputs, results[0])
         else:
             raise Refused
 
@@ -422,6 +425,17 @@ class Look:
         if isinstance(bias, fx.Node) and inputs[bias]:
             if values[bias].name is not None:
                 self.stream.used.add(values[bias].name)
+
+    def _attended(
+        self, node: fx.Node, inputs: Mapping[fx.Node, tuple[int, ...]], result: tuple[int, ...]
+    ) -> None:
+        """Products of queries and keys, summed over the units; and values, which are handed on."""
+        last = (self._rank(node) - 1,)
+        query, key, value = (inputs[x] for x in node.args[:3] if isinstance(x, fx.Node))
+        others = (inputs[x] for x in node.all_input_nodes if x not in node.args[:3])
+        if query != key or value != result or any(others) or {query, value} - {(), last}:
+            raise Refused
+        self.stream.hides_mean &= not query
 
     def _contracted(
         self, node: fx.Node, name: str, inputs: Mapping[fx.Node, tuple[int, ...]],
