@@ -17,6 +17,7 @@ from torch import nn
 
 from toroids.arguments.checked import checked
 from toroids.discovery.inference.absorption.absorbed import absorbed
+from toroids.discovery.inference.absorption.forgotten import forgotten
 from toroids.discovery.inference.assemble import Assembly
 from toroids.discovery.inference.branches import branches
 from toroids.discovery.inference.closed import keeps_shifts
@@ -268,6 +269,7 @@ def _assembled(
     spaces = [*pairs.spaces, *without_uniform(wholes, pairs.spaces, main.shapes)]
     spaces = joined(spaces, main.shapes)
     spaces, absorbed_notes = absorbed(programs, spaces, inference.constraints.conditions)
+    spaces = forgotten(programs, spaces)
     result, output_notes = output_of(programs, output)
     conditions, condition_notes = _conditions(explored, inference)
     return SymmetryGroup(

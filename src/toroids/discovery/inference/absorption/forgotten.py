@@ -1,0 +1,205 @@
+"""Constants that may be added to a weight because nobody sees them: before a softmax.
+
+`softmax(w)` does not see what is added to all of w alike. So the entries that are compared with
+each other take one shift, which no bias has to take back.
+"""
+
+import itertools
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from operator import getitem
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from torch import fx
+
+from toroids.discovery.inference.absorption.run import ARRANGING, KEEPING, Rule, Run
+from toroids.discovery.inference.absorption.tables import MOST
+from toroids.discovery.inference.absorption.terms import NOTHING, Added, Untold, scaled
+from toroids.discovery.inference.assemble import operator_of, unlike
+from toroids.discovery.inference.closed import closed
+from toroids.discovery.tracing.operators import narrows, operator_name
+from toroids.discovery.tracing.program import Program
+from toroids.discovery.tracing.sizes import Sizes
+from toroids.symmetry.space import Generator, Leg, Space
+
+COMPARING = ("softmax", "log_softmax", "_softmax", "_log_softmax", "_safe_softmax")
+SCALING = ("mul", "div", "neg")
+Labels = NDArray[np.int64]
+
+
+def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Space]:
+    """Finds constants that may be added to weights, and that nobody takes back.
+
+    Args:
+        programs: the traced module, at all sizes.
+        spaces: as they are known so far.
+
+    Returns:
+        The spaces, with new ones for these shifts.
+    """
+    names = frozenset.intersection(*(frozenset(_candidates(program)) for program in programs))
+    if not names:
+        return list(spaces)
+    runs = [_Run(program, names) for program in programs]
+    try:
+        for run in runs:
+            run.whole()
+    except Untold:
+        return list(spaces)
+    result, shapes = list(spaces), programs[0].shapes
+    for name in sorted(names.difference(*(run.seen for run in runs))):
+        labels = _labels([run.rows[name] for run in runs], math.prod(shapes[name]))
+        if labels is None:
+            continue
+        leg, units = _leg(name, labels.reshape(shapes[name])), int(labels.max()) + 1
+        tied = programs[0].aliases.get(name, (name,))
+        others = _without_smaller(result, tied, units)
+        if others is not None:
+            space = Space(
+                name=unlike(f"{leg.operator}:whole", {space.name for space in others}),
+                size=units,
+                copies=1,
+                actions=frozenset({"shift"}),
+                legs=tuple(replace(leg, tensor=x, operator=operator_of(x)) for x in tied),
+                generators=(Generator("shift", (1.0,) * len(tied)),),
+            )
+            result = closed([*others, space], shapes)
+    return result
+
+
+def _without_smaller(
+    spaces: Sequence[Space], names: Collection[str], units: int
+) -> list[Space] | None:
+    """Leaves out shifts of fewer units of a weight; None where there are as many, or others."""
+    result = []
+    for space in spaces:
+        kept = []
+        for g in space.generators:
+            legs = zip(space.legs, g.exponents, strict=True)
+            own = {leg.tensor for leg, e in legs if e} if g.action == "shift" else set()
+            if not own & set(names):
+                kept.append(g)
+            elif own - set(names) or g.absorbed or space.copies * space.size >= units:
+                return None
+        actions = frozenset(g.action for g in kept) | (space.actions & {"permute"})
+        result.append(replace(space, generators=tuple(kept), actions=actions))
+    return result
+
+
+def _candidates(program: Program) -> Iterator[str]:
+    """Parameters that are only arranged, and scaled, before they are compared."""
+    for node in program.graph.graph.nodes:
+        source = program.sources.get(node.name) if node.op == "placeholder" else None
+        if source is None or source.kind != "parameter" or source.name in program.mutated:
+            continue
+        if 1 < source.value.numel() <= MOST and node.users and _is_compared(node):
+            yield source.name
+
+
+def _is_compared(node: fx.Node) -> bool:
+    for user in node.users:
+        name = operator_name(user) if user.op == "call_function" else ""
+        short = name.removeprefix("aten::")
+        if short in COMPARING:
+            continue
+        passes = name in ARRANGING | KEEPING or short in SCALING or user.target is getitem
+        if not (passes and user.users and _is_compared(user)):
+            return False
+    return True
+
+
+class _Run(Run):
+    """A pass that notes which entries of weights are compared with each other.
+
+    Attributes:
+        rows: of every weight, entries that are compared, row by row.
+        seen: the weights of which something sees what is added.
+    """
+
+    def __init__(self, program: Program, names: frozenset[str]) -> None:
+        super().__init__(RULES, program, Sizes(program), names, frozenset(), frozenset())
+        self.rows: dict[str, list[Labels]] = {name: [] for name in names}
+        self.seen: set[str] = set()
+
+    def _source(self, node: fx.Node) -> Added:
+        known = self.program.sources[node.name].name in self.tables
+        return super()._source(node) if known else NOTHING
+
+    def vanish(self, node: fx.Node) -> None:
+        """Notes that somebody sees a value."""
+        self.seen |= {term.source for value in self._leaves([node]) for term in value.terms}
+        super().vanish(node)
+
+    def compare(self, node: fx.Node, dim: int) -> None:
+        """Notes that entries along an axis of a value are compared with each other."""
+        value: Added = self.values[node]
+        shape = self.shape(node)
+        for term in value.terms:
+            index = term.index.expand(shape).movedim(dim, -1) if shape else term.index.view(1)
+            rows = index.reshape(-1, index.shape[-1]).numpy()
+            if (rows < 0).any():  # beside something else
+                self.seen.add(term.source)
+            self.rows[term.source].append(rows.astype(np.int64))
+
+
+def _compared(run: Run, node: fx.Node) -> Added | None:
+    x, dim = node.args[:2]
+    if not (isinstance(run, _Run) and isinstance(x, fx.Node) and isinstance(dim, int)):
+        return None
+    if narrows(node, run.finest):
+        return None
+    run.compare(x, dim)
+    return NOTHING
+
+
+def _scaled(run: Run, node: fx.Node) -> Added | None:
+    """Times or over one number, whatever it is."""
+    x, *others = node.args
+    if node.kwargs or not isinstance(x, fx.Node):
+        return None
+    if any(isinstance(y, fx.Node) and y.meta["val"].numel() != 1 for y in others):
+        return None
+    given: Added = run.values[x]
+    if not given.terms or any(isinstance(y, fx.Node) and run.values[y].seen for y in others):
+        return None
+    return Added(scaled(given, 1.0))
+
+
+RULES: dict[str, Rule] = {
+    **{f"aten::{name}": _compared for name in COMPARING},
+    **{f"aten::{name}": _scaled for name in SCALING},
+}
+
+
+def _labels(runs: Sequence[Sequence[Labels]], entries: int) -> Labels | None:
+    """For every entry which ones move alike, as many each; None where some are read nowhere."""
+    for rows in runs:
+        if not rows or len(np.unique(np.concatenate([row.ravel() for row in rows]))) < entries:
+            return None
+    every = [row for rows in runs for row in rows]
+    one = np.concatenate([row[:, :-1].ravel() for row in every])
+    other = np.concatenate([row[:, 1:].ravel() for row in every])
+    graph = coo_matrix((np.ones(len(one)), (one, other)), shape=(entries, entries))
+    count, labels = connected_components(graph, directed=False)
+    sizes = np.bincount(labels)
+    return labels.astype(np.int64) if count < entries and (sizes == sizes[0]).all() else None
+
+
+def _leg(name: str, labels: Labels) -> Leg:
+    """Where a weight's shifts lie: along some of its axes, or anywhere in it."""
+    units, operator = int(labels.max()) + 1, operator_of(name)
+    for axis, span in itertools.product(range(labels.ndim), range(1, labels.ndim + 1)):
+        size = math.prod(labels.shape[axis : axis + span])
+        if axis + span > labels.ndim or size != units:
+            continue
+        others = [k for k in range(labels.ndim) if not axis <= k < axis + span]
+        along = np.moveaxis(labels, others, range(len(others))).reshape(-1, size)
+        if (along == along[:1]).all():
+            return Leg(name, axis, "write", operator, span)
+    order = np.argsort(labels.ravel(), kind="stable")
+    positions = None if units == 1 else tuple(order.tolist())
+    return Leg(name, 0, "write", operator, labels.ndim, positions)

@@ -1,0 +1,54 @@
+"""Constants that may be added to weights before a softmax, which sees none of them."""
+
+import pytest
+import torch
+from discovery.function import Function
+from torch import nn
+
+import toroids as td
+
+# Of every forward the weight `w`, and how many shifts it has.
+FORGET = {
+    "all at once": (6, lambda m, h: h * m.w.softmax(0), 1),
+    "all of a table": ((6, 6), lambda m, h: h @ m.w.flatten().softmax(0).view(6, 6), 1),
+    "columns of a table": ((3, 6), lambda m, h: h * m.w.softmax(0).mul(m.gains).sum(0), 6),
+    "rows one by one": (
+        (2, 3),
+        lambda m, h: sum(h**k * w for row in m.w for k, w in enumerate(row.softmax(0))),
+        2,
+    ),
+    "at a temperature": (6, lambda m, h: h * (m.w / m.heat).log_softmax(0), 1),
+    "rows and columns": (
+        (3, 3),
+        lambda m, h: torch.cat([h[:, :3] @ m.w.softmax(0), h[:, 3:] @ m.w.softmax(1)], 1),
+        1,
+    ),
+    "more than there is for heads": (
+        (2, 3, 3),
+        lambda m, h: (m.w.softmax(-1) @ h.view(-1, 2, 3)[..., None]).flatten(1),
+        6,
+    ),
+    "seen elsewhere": (6, lambda m, h: h * m.w.softmax(0) + m.w, 0),
+    "beside numbers": (6, lambda m, h: h * torch.cat([m.w, m.heat]).softmax(0)[:6], 0),
+}
+
+
+@pytest.mark.parametrize("name", FORGET)
+def test_a_softmax_over_weights_forgets_shifts(name):
+    torch.manual_seed(0)
+    shape, forward, count = FORGET[name]
+    model = Function(
+        lambda m, x: m.leave(torch.tanh(forward(m, torch.sin(m.enter(x))))),
+        enter=nn.Linear(3, 6), leave=nn.Linear(6, 2), w=nn.Parameter(torch.randn(shape)),
+        heat=torch.ones(1), gains=torch.randn(3, 1),
+    ).double()  # fmt: skip
+    group = td.discover(model, torch.randn(2, 3).double())
+    assert group.dimension == sum(len(s.of("shift")) * s.size * s.copies for s in group.spaces)
+    assert group.dimension == count
+    params = model.state_dict()
+    moved = group.apply(group.random(torch.Generator().manual_seed(0)), params)
+    one, other = (td.canonicalize(group, x) for x in (params, moved))
+    assert abs(one["w"].sum()) < 1e-12 or not count
+    torch.testing.assert_close(*(p["w"].flatten().sort().values for p in (one, other)))
+    x = torch.randn(5, 3).double()
+    torch.testing.assert_close(torch.func.functional_call(model, moved, (x,)), model(x))
