@@ -105,6 +105,41 @@ def test_what_is_chosen_among_others_moves(name):
     assert any(leg.tensor == "e" and leg.axis == 0 for s in group.spaces for leg in s.legs)
 
 
+def _sparse(put, number=None):
+    """Five of the largest units, as a sparse autoencoder keeps them, put among zeros."""
+
+    def function(h):
+        h = h.relu()
+        values, places = h.topk(5, -1)
+        found = torch.zeros_like(h).scatter(-1, places, values if number is None else number)
+        return put(h, found, values, places)
+
+    return function
+
+
+# Of several zeros that a ReLU leaves the first ones are chosen; whether nobody sees which.
+SPARSE = {
+    "put back": (_sparse(lambda h, found, *_: found), True),
+    "a mask": (_sparse(lambda h, mask, *_: h * mask, 1.0), True),
+    "other numbers": (_sparse(lambda h, found, *_: found, 2.0), False),
+    "a mask of something else": (_sparse(lambda h, mask, *_: mask * (h + 1), 1.0), False),
+    "places": (_sparse(lambda h, found, _, places: found * places.sum(-1, keepdim=True)), False),
+    "among ones": (
+        _sparse(lambda h, _, values, places: torch.ones_like(h).scatter(-1, places, values)),
+        False,
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")
+@pytest.mark.parametrize("name", SPARSE)
+def test_zeros_that_are_chosen_and_put_among_zeros_leave_no_trace(name):
+    function, moves = SPARSE[name]
+    group = td.discover(Between(function), torch.randn(5, 4))
+    assert any("permute" in space.actions for space in group.spaces) == moves
+    assert any("topk`, zeros aside, chooses are equal" in note for note in group.notes) == moves
+
+
 @pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")
 def test_columns_that_read_inputs_stay_whatever_lies_beside():
     class Squares(nn.Module):

@@ -153,11 +153,13 @@ class Level:
         by: the operator, or input, that makes them equal.
         zero: whether some may be zero.
         apart: axes along which they differ nevertheless, counted from the end.
+        positive: whether all that are not zero differ.
     """
 
     by: str
     zero: bool
     apart: frozenset[int] = frozenset()
+    positive: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,6 +116,11 @@ def _found(
     whole = not (kind.is_floating_point or kind.is_complex)
     if whole or value.zero or _cancels(node, name):
         return Level(by, whole or value.zero or name in ("add", "sub"))
+    known = level_of(arguments[0]) if name in COPIES or name == "relu" else None
+    if known is None and name == "relu":
+        return Level(by, True, positive=True)
+    if known is not None and known.positive and name in COPIES:
+        return known
     rule = RULES.get(name)
     if rule is None or node.kwargs.get("rounding_mode") is not None:
         return Level(name, True)

@@ -1,6 +1,7 @@
 """What the nodes of a program say of themselves."""
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, fx
@@ -8,7 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.axes import Level
 from toroids.discovery.tracing.measured import MEASURING
-from toroids.discovery.tracing.operators import SIGNS, is_in_place, operator_name
+from toroids.discovery.tracing.operators import SIGNS, is_in_place, operator_name, short_name
 from toroids.discovery.tracing.program import Program, Source
 
 
@@ -73,6 +74,46 @@ def used(node: fx.Node, count: int) -> tuple[bool, ...]:
         return (True,) * count
     read = {user.args[1] for user in node.users if any(map(_looks, user.users))}
     return tuple(position in read for position in range(count))
+
+
+def zeros_vanish(node: fx.Node) -> bool:
+    """Whether nobody sees which of several zeros a choice by size takes, as it puts them back."""
+    if short_name(node) != "topk":
+        return False
+    given, parts = node.args[0], [user for user in node.users if user.target is operator.getitem]
+    values = [part for part in parts if part.args[1] == 0]
+    places = [part for part in parts if part.args[1] == 1]
+    return len(parts) == len(node.users) and all(
+        _is_among_zeros(user, place, values) or _is_mask_of(user, place, given)
+        for place in places
+        for user in place.users
+    )
+
+
+def _puts_in_zeros(node: fx.Node, place: fx.Node) -> bool:
+    """Whether an operator puts something at places of a tensor of zeros."""
+    name = short_name(node).removesuffix("_") if node.op == "call_function" else ""
+    if name not in ("scatter", "scatter_add") or len(node.args) != 4 or node.kwargs:
+        return False
+    into, index = node.args[0], node.args[2]
+    zeros = isinstance(into, fx.Node) and short_name(into) in ("zeros", "zeros_like", "new_zeros")
+    return zeros and index is place
+
+
+def _is_among_zeros(node: fx.Node, place: fx.Node, values: Sequence[fx.Node]) -> bool:
+    """Whether the chosen numbers, or what a ReLU leaves of them, are put among zeros."""
+    put: Any = node.args[-1] if _puts_in_zeros(node, place) else None
+    if isinstance(put, fx.Node) and put.op == "call_function" and short_name(put) == "relu":
+        put = put.args[0]
+    return any(put is value for value in values)
+
+
+def _is_mask_of(node: fx.Node, place: fx.Node, given: Any) -> bool:
+    """Whether a number is put there, which multiplies what was chosen from, and nothing else."""
+    if not _puts_in_zeros(node, place) or isinstance(node.args[3], fx.Node):
+        return False
+    users = [user for n in (node, node.args[0]) for user in n.users if user is not node]  # type: ignore[union-attr]
+    return all(short_name(u) == "mul" and any(x is given for x in u.args) for u in users)
 
 
 def _looks(node: fx.Node) -> bool:

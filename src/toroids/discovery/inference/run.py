@@ -29,6 +29,7 @@ from toroids.discovery.inference.nodes import (
     tensors,
     used,
     where,
+    zeros_vanish,
 )
 from toroids.discovery.inference.offsets import sums_with
 from toroids.discovery.inference.state import Inference, Step
@@ -222,7 +223,7 @@ class Run:
         c.shapes, c.open = extents.shapes(node), extents.opened(node)
         c.arguments = tuple(value for n in node.all_input_nodes for value in tensors(n))
         c.arguments_open = tuple(sizes for n in node.all_input_nodes for sizes in extents.opened(n))
-        c.used = used(node, len(c.shapes))
+        c.used, c.zeros_vanish = used(node, len(c.shapes)), zeros_vanish(node)
         c.kind = next((value.dtype for value in tensors(node)), torch.float32)
         c.narrows = narrows(node, self.finest)
         if name not in ARRANGING and name.removesuffix("_") not in SHAPING:

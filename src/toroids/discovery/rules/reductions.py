@@ -204,13 +204,15 @@ def chosen_names(c: Constraints, x: Value, axis: int) -> Names | None:
         c: takes the statements.
         x: of whose entries no two that are chosen from are equal.
         axis: of the value; it stays where its places move in other ways than one by one, and where
-            numbers along it are equal, so that the first of those is chosen.
+            numbers along it are equal, so that the first of those is chosen, unless these are zeros
+            of which nobody sees which is.
 
     Returns:
         The names; None where the axis stays.
     """
     names, own = None, axis % len(x.axes) - len(x.axes)
-    if x.level is not None and own not in x.level.apart:
+    blind = x.level is not None and x.level.positive and c.zeros_vanish
+    if x.level is not None and own not in x.level.apart and not blind:
         reason = f"{c.operator} chooses among numbers that `{x.level.by}` makes equal"
         held = [b.places[b.places >= 0].ravel() for b in x.bundles_on(x.dims(axis))]
         c.losses += [Loss(reason, places) for places in held if places.size]
@@ -220,7 +222,7 @@ def chosen_names(c: Constraints, x: Value, axis: int) -> Names | None:
         axes.pin(c, x, [axis])
     else:
         places = names.places[names.places >= 0]
-        c.chosen.append(Loss(c.operator, places))
+        c.chosen.append(Loss(f"{c.operator}, zeros aside," if blind else c.operator, places))
     return names
 
 
