@@ -62,6 +62,20 @@ def test_gains_that_may_not_follow(way):
     assert actions(group)["enter"] == ["permute"]
 
 
+@pytest.mark.parametrize("shape", [(), (1, 1)])
+def test_one_norm_of_all_entries(shape):
+    torch.manual_seed(0)
+    model = Function(
+        lambda m, x: torch.relu(m.enter(x)) @ (m.g * m.v / m.v.norm()).T,
+        enter=nn.Linear(3, 6),
+        g=nn.Parameter(torch.full(shape, 2.0)),
+        v=nn.Parameter(torch.randn(5, 6)),
+    ).double()
+    group = td.discover(model, INPUTS)
+    assert actions(group)["enter"] == ["permute", "rescale"]
+    check(model, group, INPUTS)
+
+
 def test_layers_of_pytorch():
     """Every hidden unit has a scale; every weight hides its size."""
     model, inputs = layers(), torch.randn(2, 3, 9, dtype=torch.float64)

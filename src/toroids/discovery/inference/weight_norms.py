@@ -90,8 +90,7 @@ def _matches(program: Program, gain: fx.Node, weight: fx.Node, axes: Sequence[in
     kept = [n for axis, n in enumerate(shape) if axis not in axes]
     if math.prod(shape[axis] for axis in axes) == 1:  # a norm of single numbers leaves their signs
         return False
-    # of a single norm, which all units share, no gain of theirs could take the scale of one
-    return bool(kept) and [n for n in own if n != 1] == [n for n in kept if n != 1]
+    return [n for n in own if n != 1] == [n for n in kept if n != 1]
 
 
 def _found(program: Program) -> Iterator[_Found]:
