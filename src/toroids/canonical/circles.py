@@ -27,7 +27,8 @@ from toroids.canonical.steps import Mix, Pivot, Scale
 from toroids.params import Params, precise
 from toroids.symmetry.action import move_space
 from toroids.symmetry.group import SymmetryGroup
-from toroids.symmetry.space import Space
+from toroids.symmetry.offsets import added, offset_legs
+from toroids.symmetry.space import Leg, Space
 
 # Directions that a product does not have may take others with them: along a chain of linear maps
 # one after the other, and by this round at the latest where there are few.
@@ -217,7 +218,7 @@ class Norm:
         for tensors in (moved, mixed):
             self._mix(step, tensors, self.seen)
         parts = [
-            where * (tensors[name] + self._offsets.get(name, 0.0))
+            where * (tensors[name] + added(self._offsets.get(name, ()), tensors[name]))
             for name, shares in self._shares.items()
             for where, tensors in zip(shares, (moved, mixed), strict=True)
         ]
@@ -231,10 +232,9 @@ class Norm:
         return sum((slope * x).sum() for slope, x in pairs)
 
     @cached_property
-    def _offsets(self) -> dict[str, float]:
-        """What gains like 1 + w add to what is held."""
-        legs = (leg for space in (*self.spaces, *self.mixes) for leg in space.legs)
-        return {leg.tensor: leg.offset for leg in legs if leg.offset}
+    def _offsets(self) -> dict[str, list[Leg]]:
+        """To what gains like 1 + w something is added."""
+        return offset_legs(leg for space in (*self.spaces, *self.mixes) for leg in space.legs)
 
     @cached_property
     def _slope(self) -> tuple[Point, Point]:

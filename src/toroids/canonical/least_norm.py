@@ -24,6 +24,7 @@ from toroids.discovery.inference.exponents import fraction, null_space
 from toroids.params import Params, precise
 from toroids.symmetry.action import move_space
 from toroids.symmetry.group import SymmetryGroup
+from toroids.symmetry.offsets import added
 from toroids.symmetry.space import Generator, Output, Space, carried_twice
 from toroids.symmetry.units import along, sum_per_unit
 
@@ -115,7 +116,8 @@ class LeastNorm:
             tensor = params[name].detach()
             held = {a for m in movers for a in range(m.leg.axis, m.leg.axis + m.leg.span)}
             others = [axis for axis in range(tensor.ndim) if axis not in held]
-            squares = (precise(tensor) + movers[0].leg.offset).square()
+            own = (mover.leg for mover in movers if mover.leg.offset)
+            squares = (precise(tensor) + added(own, precise(tensor))).square()
             if others:
                 squares = squares.sum(dim=others, keepdim=True)
             found[name] = Squares(squares, tuple(movers))

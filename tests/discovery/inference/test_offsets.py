@@ -80,6 +80,53 @@ def test_matrices_and_shifts_act_on_the_sum(act, action):
     assert toroid.distance(found.reference, found.params) < 1e-10
 
 
+def _adaptive(m, x, c):
+    """An adaptive layer norm, as in diffusion transformers."""
+    h = m.enter(x)
+    shift, scale, gate = m.given(F.silu(c)).unsqueeze(1).chunk(3, -1)
+    return m.b(h + gate * torch.tanh(m.a(F.layer_norm(h, (6,)) * (1 + scale) + shift)))
+
+
+def _two_numbers(m, x, c):
+    one, two = m.given(c)[:, None, :6].split([2, 4], -1)
+    return m.b(torch.sin(m.a(m.enter(x) * torch.cat([one + 1, two - 2], -1))))
+
+
+def _seen(m, x, c):
+    shift, scale, gate = m.given(c).unsqueeze(1).chunk(3, -1)
+    return m.b(torch.sin(m.a(m.enter(x) * (1 + scale) + shift * scale)) * gate)
+
+
+@pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")
+@pytest.mark.parametrize(
+    ("forward", "added"),
+    [(_adaptive, {1.0: 6}), (_two_numbers, {1.0: 2, -2.0: 4}), (_seen, {})],
+    ids=["one number", "two numbers", "also as it is"],
+)
+def test_gains_that_a_linear_map_computes(forward, added):
+    torch.manual_seed(0)
+    layers = {"enter": (5, 6), "given": (3, 18), "a": (6, 6), "b": (6, 4)}
+    model = Function(forward, **{name: nn.Linear(*size) for name, size in layers.items()}).double()
+    x, c = torch.randn(2, 3, 5).double(), torch.randn(2, 3).double()
+    group = td.discover(model, (x, c))
+    legs = {leg for space in group.spaces for leg in space.legs if leg.offset}
+    assert {leg.tensor for leg in legs} <= {"given.bias"}
+    assert {leg.offset: len(leg.positions) for leg in legs} == added
+    assert td.SymmetryGroup.from_json(group.to_json()) == group
+
+    params = model.state_dict()
+    moved = group.apply(group.random(torch.Generator().manual_seed(2)), params)
+    for gauge in ("sphere", "balanced"):
+        one, other = (td.canonicalize(group, p, gauge) for p in (params, moved))
+        for p in (one, other):
+            after = torch.func.functional_call(model, dict(p), (x, c))
+            torch.testing.assert_close(after, model(x, c))
+        again = td.canonicalize(group, one, gauge)
+        assert max(float((again[n] - one[n]).abs().max()) for n in one) < 1e-11
+    found = td.align(group, moved, to=params)
+    assert td.Toroid(group).distance(found.reference, found.params) < 1e-9
+
+
 @pytest.mark.parametrize(
     "forward",
     [

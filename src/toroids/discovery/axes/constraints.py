@@ -113,7 +113,8 @@ class Constraints:
         self.collapsed: set[int] = set()  # keys of which all units must move alike
         self.chosen: list[Loss] = []  # places that are chosen by size, where no two are equal
         self.conditions: set[str] = set()  # buffers whose numbers decide what is granted
-        self.offsets: dict[str, float] = {}  # what is added to parameters wherever they are read
+        # what is added to the entries of parameters wherever they are read
+        self.offsets: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
         self.weight_norms: Mapping[str, tuple[str, tuple[int, ...]]] = {}  # gains that follow norms
         self.sized = False  # whether the inputs are of one size only
         self.measured: list[Any] = []  # numbers that depend on lengths and multiply something

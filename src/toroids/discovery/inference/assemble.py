@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -92,6 +92,7 @@ class Assembly:
             for name, value in inference.parameters.items()
         }
         self.bare: set[int] = set()
+        self.uneven: set[str] = set()  # parameters to whose units different numbers are added
         self.idle: dict[tuple[str, int, int], set[int]] = {}  # places that meet nothing but zeros
         self.many: dict[int, int] = {}  # spaces with too many families to be written down
         for space in self.parts:
@@ -325,28 +326,45 @@ class Assembly:
         self, cell: int, parts: Sequence[_Part], generators: Sequence[tuple[Kind, Vector, int]]
     ) -> tuple[tuple[Leg, ...], list[tuple[float, ...]]]:
         """One leg per bundle and exponents; parts that take the same ones are one leg."""
-        merged: dict[tuple[str, int, tuple[float, ...], bool], Ids] = {}
-        first: dict[tuple[str, int, tuple[float, ...], bool], _Part] = {}
+        merged: dict[tuple[str, int, tuple[float, ...], bool, float], Ids] = {}
+        first: dict[tuple[str, int, tuple[float, ...], bool, float], _Part] = {}
         for part in parts:
             values = tuple(
                 float(_taken(vector, part, channel)) for _, vector, channel in generators
             )
-            key = (part.name, id(part.bundle), values, part.reads)
-            merged[key] = merged[key] | part.mask if key in merged else part.mask
-            first.setdefault(key, part)
+            for offset, mask in self._offsets(part):
+                key = (part.name, id(part.bundle), values, part.reads, offset)
+                merged[key] = merged[key] | mask if key in merged else mask
+                first.setdefault(key, part)
         legs: list[Leg] = []
         exponents: list[list[float]] = [[] for _ in generators]
         for key, mask in merged.items():
             part = first[key]
             axis, span, index = self._positions(cell, part, mask)
-            offset = self.inference.constraints.offsets.get(part.name, 0.0)
             for name in self.program.aliases.get(part.name, (part.name,)):
                 role: Literal["write", "read"] = "read" if part.reads else "write"
                 operator = operator_of(name) + self._member(part, mask)
-                legs.append(Leg(name, axis, role, operator, span, index, offset))
+                legs.append(Leg(name, axis, role, operator, span, index, key[-1]))
                 for row, value in zip(exponents, key[2], strict=True):
                     row.append(value)
         return tuple(legs), [tuple(row) for row in exponents]
+
+    def _offsets(self, part: _Part) -> Iterator[tuple[float, Ids]]:
+        """What is added to the entries of a part, and to which of them."""
+        numbers = self.inference.constraints.offsets.get(part.name)
+        if numbers is None:
+            yield 0.0, part.mask
+            return
+        fits = numbers.size == part.mask.size  # else it is another axis, of a single position
+        along = numbers.reshape(part.mask.shape) if fits else np.full(part.mask.shape, numbers[0])
+        if not fits and (numbers != numbers[0]).any():
+            self.uneven.add(part.name)
+        unit = self.orbits.unit[part.bundle.places]
+        for number in np.unique(along[part.mask]).tolist():
+            mask = part.mask & (along == number)
+            if len(np.unique(unit[mask])) < len(np.unique(unit[part.mask])):
+                self.uneven.add(part.name)  # units of which one could not take another's place
+            yield number, mask
 
     def _member(self, part: _Part, mask: Ids) -> str:
         """Which of the layers that a tensor stacks holds a part; nothing where several do."""

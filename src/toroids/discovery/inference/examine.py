@@ -28,10 +28,14 @@ def examine(
         What is known of it, and its spaces.
     """
     norms: WeightNorms | None = None
+    uneven: set[str] = set()
     while True:
-        inference = infer(programs, stacks, norms)
+        inference = infer(programs, stacks, norms, uneven)
         assembly = Assembly(programs, inference, solved(inference))
         spaces = assembly.spaces()
+        if assembly.uneven:
+            uneven |= assembly.uneven
+            continue
         known = inference.constraints.weight_norms
         shapes = assembly.program.shapes
         norms = {

@@ -4,7 +4,7 @@ A module may have been traced at several sizes of its inputs. The programs share
 so that what all of them state together holds at every size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,10 @@ from toroids.symmetry.space import Space
 
 
 def infer(
-    programs: Sequence[Program], stacks: Stacks | None = None, norms: WeightNorms | None = None
+    programs: Sequence[Program],
+    stacks: Stacks | None = None,
+    norms: WeightNorms | None = None,
+    uneven: Collection[str] = (),
 ) -> Inference:
     """States the facts of every operator of every program, and pins their outputs.
 
@@ -34,12 +37,14 @@ def infer(
         programs: one module, traced at one or several sizes of its inputs.
         stacks: parameters that stack others, of which axes have joint places.
         norms: gains that follow the norms of their weights; all that may when None.
+        uneven: parameters of which what is added to them is seen.
 
     Returns:
         The facts that hold at all sizes.
     """
     state = Inference(Constraints(), stacks=stacks or {})
-    state.constraints.offsets = offsets_of(programs)
+    added = offsets_of(programs)
+    state.constraints.offsets = {name: x for name, x in added.items() if name not in uneven}
     followed = weight_norms_of(programs, state.constraints.offsets) if norms is None else norms
     state.constraints.weight_norms = followed
     state.constraints.sized = len(programs) == 1 and not (

@@ -5,10 +5,13 @@ reads the sum. So the sum is treated as the parameter, and the parameter's legs 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import fx
 
+from toroids.discovery.inference.computed_gains import computed_gains
 from toroids.discovery.tracing.operators import operator_name
 from toroids.discovery.tracing.program import Program
 
@@ -22,8 +25,12 @@ CONVERSIONS = {
 }  # fmt: skip
 
 
-def offsets_of(programs: Sequence[Program]) -> dict[str, float]:
-    """Finds the parameters to which one and the same number is added wherever they are read.
+# What is added to every entry of a parameter, by its first name.
+Offsets = Mapping[str, NDArray[np.float64]]
+
+
+def offsets_of(programs: Sequence[Program]) -> dict[str, NDArray[np.float64]]:
+    """Finds the parameters to which the same numbers are added wherever they are read.
 
     Args:
         programs: one module, as it was traced.
@@ -33,6 +40,7 @@ def offsets_of(programs: Sequence[Program]) -> dict[str, float]:
         one number of every unit is what a scale acts on.
     """
     found: dict[str, set[float]] = {}
+    sizes: dict[str, int] = {}
     for program in programs:
         for node in program.graph.graph.nodes:
             source = program.sources.get(node.name) if node.op == "placeholder" else None
@@ -41,20 +49,29 @@ def offsets_of(programs: Sequence[Program]) -> dict[str, float]:
             single = sum(size > 1 for size in source.value.shape) <= 1
             numbers = {number for _, number in _sums(node)} if single else {0.0}
             found[source.name] = found.get(source.name, set()) | numbers
-    return {name: min(numbers) for name, numbers in found.items() if _is_offset(numbers)}
+            sizes[source.name] = source.value.numel()
+    plain = {n: np.full(sizes[n], min(x)) for n, x in found.items() if _is_offset(x)}
+    first, *others = (computed_gains(program)[0] for program in programs)
+    alike = {
+        name: numbers for name, numbers in first.items()
+        if all(name in own and (own[name] == numbers).all() for own in others)
+    }  # fmt: skip
+    return plain | alike
 
 
 def _is_offset(numbers: set[float]) -> bool:
     return len(numbers) == 1 and 0.0 not in numbers and math.isfinite(min(numbers))
 
 
-def sums_with(program: Program, offsets: dict[str, float]) -> set[fx.Node]:
+def sums_with(program: Program, offsets: Offsets) -> set[fx.Node]:
     """The operators of a program that add the offsets to their parameters."""
-    return {
+    computed = computed_gains(program)[1] if offsets else {}
+    return {node for node, name in computed.items() if name in offsets} | {
         total
         for node in program.graph.graph.nodes
         if node.op == "placeholder" and program.sources[node.name].name in offsets
-        for total, _ in _sums(node)
+        for total, number in _sums(node)
+        if number
     }
 
 

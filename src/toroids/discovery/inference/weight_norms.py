@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from toroids.discovery.inference.offsets import CONVERSIONS
+from toroids.discovery.inference.offsets import CONVERSIONS, Offsets
 from toroids.discovery.tracing.operators import operator_name
 from toroids.discovery.tracing.program import Program
 
@@ -41,7 +41,7 @@ class _Found:
     readers: tuple[fx.Node, ...]
 
 
-def weight_norms_of(programs: Sequence[Program], offsets: Mapping[str, float]) -> WeightNorms:
+def weight_norms_of(programs: Sequence[Program], offsets: Offsets) -> WeightNorms:
     """Finds the gains that may follow the norms of weights.
 
     Args:
@@ -64,9 +64,7 @@ def sizes_of(program: Program, norms: WeightNorms) -> set[fx.Node]:
     }  # fmt: skip
 
 
-def _known(
-    program: Program, offsets: Mapping[str, float]
-) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _known(program: Program, offsets: Offsets) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The gains of one program that nothing else reads."""
     by_gain: dict[fx.Node, list[_Found]] = {}
     for x in _found(program):

@@ -269,13 +269,23 @@ class Wholes:
     def _leg(
         self, name: str, axes: range, positions: tuple[int, ...] | None, power: float
     ) -> Iterator[tuple[Leg, float]]:
-        offset = self.assembly.inference.constraints.offsets.get(name, 0.0)
         first = axes[0] if axes else 0
-        for alias in self.assembly.program.aliases.get(name, (name,)):
-            yield (
-                Leg(alias, first, "write", operator_of(alias), len(axes), positions, offset),
-                power,
-            )
+        for offset, places in self._offsets(name, positions):
+            for alias in self.assembly.program.aliases.get(name, (name,)):
+                leg = Leg(alias, first, "write", operator_of(alias), len(axes), places, offset)
+                yield leg, power
+
+    def _offsets(
+        self, name: str, positions: tuple[int, ...] | None
+    ) -> Iterator[tuple[float, tuple[int, ...] | None]]:
+        """What is added to entries of a tensor, and to which of them."""
+        numbers = self.assembly.inference.constraints.offsets.get(name, np.zeros(1))
+        if (numbers == numbers[0]).all():
+            yield float(numbers[0]), positions
+            return
+        held = np.arange(len(numbers)) if positions is None else np.array(positions)
+        for number in np.unique(numbers[held]).tolist():
+            yield number, tuple(held[numbers[held] == number].tolist())
 
 
 def _taken(power: Exact, even: bool) -> Exact:
