@@ -127,6 +127,21 @@ def test_gains_that_a_linear_map_computes(forward, added):
     assert td.Toroid(group).distance(found.reference, found.params) < 1e-9
 
 
+def test_gains_that_a_convolution_computes():
+    torch.manual_seed(0)
+    model = Function(
+        lambda m, x: m.c(torch.relu(m.a(x)) * (m.b(x) + 1)),
+        a=nn.Conv2d(3, 5, 3), b=nn.Conv2d(3, 5, 3), c=nn.Conv2d(5, 2, 1),
+    ).double()  # fmt: skip
+    x = torch.randn(2, 3, 5, 5).double()
+    group = td.discover(model, x)
+    (space,) = group.spaces
+    assert [(leg.tensor, leg.offset) for leg in space.legs if leg.offset] == [("b.bias", 1.0)]
+    assert group.dimension == 10
+    moved = group.apply(group.random(torch.Generator().manual_seed(2)), model.state_dict())
+    torch.testing.assert_close(torch.func.functional_call(model, moved, (x,)), model(x))
+
+
 @pytest.mark.parametrize(
     "forward",
     [

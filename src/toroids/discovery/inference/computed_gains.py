@@ -1,4 +1,4 @@
-"""Gains that a linear map computes and that are read plus a number, as 1 + W c + b.
+"""Gains that a linear map or a convolution computes and that are read plus a number: 1 + W c + b.
 
 A forward that adds a number to some results of a linear map wherever it reads them has the
 symmetries of one whose bias is larger by it. So the sum is treated as the result, and the bias's
@@ -6,6 +6,7 @@ legs say what is added, as those of a gain 1 + w do (`offsets`).
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from operator import getitem
 
 import numpy as np
@@ -25,7 +26,7 @@ from toroids.discovery.tracing.operators import operator_name
 from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.sizes import Sizes
 
-BIAS = {"aten::linear": 2, "aten::addmm": 0}
+BIAS = {"aten::linear": 2, "aten::addmm": 0} | {f"aten::conv{n}d": 2 for n in (1, 2, 3)}
 Numbers = NDArray[np.float64]
 
 
@@ -131,10 +132,13 @@ def _biased(run: Run, node: fx.Node) -> Added | None:
     for given in node.all_input_nodes:
         if given is not bias:
             run.vanish(given)
-    plain = isinstance(bias, fx.Node) and bias.op == "placeholder" and not node.kwargs
-    if not plain or not run.values[bias].terms:  # type: ignore[index]
+    if not isinstance(bias, fx.Node) or bias.op != "placeholder" or node.kwargs:
         return None
-    return Added(expanded(run.values[bias].terms, run.shape(node)))  # type: ignore[index]
+    terms, shape = run.values[bias].terms, run.shape(node)
+    if "conv" in operator_name(node):  # whose channels come before its pixels
+        behind = [1] * int(operator_name(node)[-2])
+        terms = tuple(replace(term, index=term.index.view(-1, *behind)) for term in terms)
+    return Added(expanded(terms, shape)) if terms else None
 
 
 def _sum(run: Run, node: fx.Node) -> Added | None:
