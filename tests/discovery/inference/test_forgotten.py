@@ -52,3 +52,15 @@ def test_a_softmax_over_weights_forgets_shifts(name):
     torch.testing.assert_close(*(p["w"].flatten().sort().values for p in (one, other)))
     x = torch.randn(5, 3).double()
     torch.testing.assert_close(torch.func.functional_call(model, moved, (x,)), model(x))
+
+
+@pytest.mark.filterwarnings("error::toroids.errors.ProofWarning")
+def test_rows_that_are_as_long_as_the_inputs_share_one_shift():
+    def forward(m, x):
+        shares = m.w.reshape(x.shape[1], -1).softmax(-1)
+        return torch.tanh(m.a(x)) * shares.sum(1, keepdim=True) * shares[:, :1]
+
+    torch.manual_seed(0)
+    model = Function(forward, a=nn.Linear(3, 2), w=nn.Parameter(torch.randn(60)))
+    group = td.discover(model, torch.randn(2, 4, 3))
+    assert [space.size for space in group.spaces if "shift" in space.actions] == [1]

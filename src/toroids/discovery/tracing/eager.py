@@ -56,7 +56,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
 DRAWS = (
     "`{}` draws random numbers in evaluation mode (`{}`), so that its outputs are no function of "
-    "its inputs; take them as an input."
+    "its inputs; take them as an input, or, where their seed is fixed, keep them in a buffer."
 )
 
 

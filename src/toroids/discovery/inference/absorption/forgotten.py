@@ -23,7 +23,7 @@ from toroids.discovery.inference.assemble import operator_of, unlike
 from toroids.discovery.inference.closed import closed
 from toroids.discovery.tracing.operators import narrows, operator_name
 from toroids.discovery.tracing.program import Program
-from toroids.discovery.tracing.sizes import Sizes
+from toroids.discovery.tracing.sizes import Sizes, other_sizes
 from toroids.symmetry.space import Generator, Leg, Space
 
 COMPARING = ("softmax", "log_softmax", "_softmax", "_log_softmax", "_safe_softmax")
@@ -44,10 +44,8 @@ def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Spac
     names = frozenset.intersection(*(frozenset(_candidates(program)) for program in programs))
     if not names:
         return list(spaces)
-    runs = [_Run(program, names) for program in programs]
     try:
-        for run in runs:
-            run.whole()
+        runs = [run for program in programs for run in _passes(program, names)]
     except Untold:
         return list(spaces)
     result, shapes = list(spaces), programs[0].shapes
@@ -69,6 +67,23 @@ def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Spac
             )
             result = closed([*others, space], shapes)
     return result
+
+
+def _passes(program: Program, names: frozenset[str]) -> Iterator["_Run"]:
+    """Passes at the traced lengths and at others, where some are open or there is a twin."""
+    longer, twin = other_sizes(program), program.twin
+    passes = [(program, Sizes(program))]
+    passes += [(program, Sizes(program, longer))] if longer else []
+    passes += [(twin.program, Sizes(twin.program))] if twin is not None else []
+    for own, sizes in passes:
+        run = _Run(own, names, sizes)
+        try:
+            run.whole()
+        except Untold:
+            raise
+        except Exception:  # whatever it is, as a table that is too short for the length
+            continue
+        yield run
 
 
 def _without_smaller(
@@ -120,8 +135,8 @@ class _Run(Run):
         seen: the weights of which something sees what is added.
     """
 
-    def __init__(self, program: Program, names: frozenset[str]) -> None:
-        super().__init__(RULES, program, Sizes(program), names, frozenset(), frozenset())
+    def __init__(self, program: Program, names: frozenset[str], sizes: Sizes) -> None:
+        super().__init__(RULES, program, sizes, names, frozenset(), frozenset())
         self.rows: dict[str, list[Labels]] = {name: [] for name in names}
         self.seen: set[str] = set()
 
