@@ -55,7 +55,7 @@ def computed_gains(program: Program) -> tuple[dict[str, Numbers], dict[fx.Node, 
 def _candidates(program: Program) -> Iterator[str]:
     """Biases of linear maps to whose results a number is added."""
     for node in program.graph.graph.nodes:
-        if node.op == "call_function" and _number(node) is not None:
+        if node.op == "call_function" and _number(node) is not None and _multiplies(node):
             linear = _origin(node.args[0])
             at = BIAS[operator_name(linear)] if linear is not None else 0
             bias = linear.args[at] if linear is not None and len(linear.args) > at else None
@@ -63,6 +63,17 @@ def _candidates(program: Program) -> Iterator[str]:
             if source is not None and source.kind == "parameter" and is_bias_like(source.value):
                 if source.name not in program.aliases and source.name not in program.mutated:
                     yield source.name
+
+
+def _multiplies(node: fx.Node) -> bool:
+    """Whether all that is done with a value is to multiply something else by it."""
+    for user in node.users:
+        name = operator_name(user) if user.op == "call_function" else ""
+        passes = name in ARRANGING | KEEPING or user.target is getitem
+        if not (name == "aten::mul" and len(user.all_input_nodes) == 2):
+            if not passes or not _multiplies(user):
+                return False
+    return bool(node.users)
 
 
 def _number(node: fx.Node) -> float | None:
@@ -145,6 +156,8 @@ def _sum(run: Run, node: fx.Node) -> Added | None:
     number = _number(node)
     value = run.values[node.args[0]] if number is not None else NOTHING  # type: ignore[index]
     if not isinstance(run, _Run) or number is None or len(value.terms) != 1:
+        return None
+    if not _multiplies(node):
         return None
     (term,) = value.terms
     run.note(term, number)

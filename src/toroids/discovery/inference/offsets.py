@@ -65,8 +65,7 @@ def _is_offset(numbers: set[float]) -> bool:
 
 def sums_with(program: Program, offsets: Offsets) -> set[fx.Node]:
     """The operators of a program that add the offsets to their parameters."""
-    computed = computed_gains(program)[1] if offsets else {}
-    return {node for node, name in computed.items() if name in offsets} | {
+    return {
         total
         for node in program.graph.graph.nodes
         if node.op == "placeholder" and program.sources[node.name].name in offsets
