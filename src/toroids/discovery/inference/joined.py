@@ -27,17 +27,20 @@ def joined(spaces: Sequence[Space], shapes: Shapes) -> list[Space]:
     Returns:
         The spaces, those of several units in place of the first of these.
     """
+    carriers = {name for space in spaces for name in space.within}
+    singles = {space.name: _likeness(space) for space in spaces if space.name not in carriers}
+    wanted = {_place(x) for space in spaces if singles.get(space.name) for x in space.legs}
     held = Counter(
         (_place(leg), place)
         for space in spaces
         for leg in space.legs
+        if _place(leg) in wanted
         for place in leg.places(shapes[leg.tensor])
     )
-    carriers = {name for space in spaces for name in space.within}
     alike: dict[object, list[Space]] = {}
     for space in spaces:
         apart = all(held[_place(x), at] == 1 for x in space.legs for at in x.positions or ())
-        key = _likeness(space) if apart and space.name not in carriers else None
+        key = singles.get(space.name) if apart else None
         alike.setdefault(space.name if key is None else key, []).append(space)
     return [_one(own, shapes) for own in alike.values()]
 
