@@ -10,6 +10,7 @@ import toroids as td
 ORDER = [
     "errors",
     "extras",
+    "computed",
     "files",
     "arguments",
     "settings",

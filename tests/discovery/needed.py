@@ -309,7 +309,7 @@ NEEDED = {
     ),
     "modulated convolution": (
         lambda: Function(modulated, style=L(3, 3), w=small(5, 3, 3, 3), out=nn.Conv2d(5, 2, 1)),
-        IMAGE, [(5, 1, "pr"), (1, 1, "r"), (1, 1, "f")],
+        IMAGE, [(5, 1, "pr"), (3, 1, "fr")],
     ),
     "vmap": (
         lambda: Function(

@@ -31,7 +31,7 @@ def between(function):
         (lambda h: h.cumsum(1), (5, ["mix", "permute"])),
         (lambda h: h.clone().cumsum_(1), (5, ["mix", "permute"])),
         (lambda h: h.relu().sort(1)[0], (5, ["permute", "rescale"])),
-        (lambda h: torch.triu(h.mT).mT.relu(), (1, ["rescale"])),  # of the whole layer
+        (lambda h: torch.triu(h.mT).mT.relu(), (5, ["rescale"])),  # they keep their places
     ],
     ids=["cumsum", "cumsum_", "sort", "triu"],
 )

@@ -329,7 +329,7 @@ def test_a_buffer_that_no_state_dict_holds_keeps_its_units_in_place():
     model = Function(lambda m, x: m.o(F.relu(m.e(x)) * m.scale), **mlp())
     model.register_buffer("scale", torch.ones(6), persistent=False)
     group = td.discover(model, BATCH)
-    assert facts(group) == [(1, 1, "r")]  # one scale of the whole layer
+    assert facts(group) == [(6, 1, "r")]  # scales, and no permutations
     assert any("`aten::mul`" in note and "`e.weight`" in note for note in group.notes)
 
 

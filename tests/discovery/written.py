@@ -404,7 +404,7 @@ EXPECTED = {
     "rnn": (recurrent(nn.RNN), [(5, 1, "fps"), (5, 1, "fps")]),
     "transposed convolution": (transposed_convolution, [(4, 1, "pr"), (5, 1, "pr")]),
     # a scale of all gains at once passes the ReLU; of a direction, no scale counts
-    "weight norm": (weight_norm, [(6, 1, "fpr"), (1, 1, "fr")]),
+    "weight norm": (weight_norm, [(6, 1, "fpr"), (2, 1, "fr")]),
     # the two rows, and the two columns, of padding are alike: what reads them may be exchanged
     "zeros around before a norm": (
         padded_before_norm(nn.ZeroPad2d(1)),

@@ -80,8 +80,9 @@ def test_layers_of_pytorch():
     """Every hidden unit has a scale; every weight hides its size."""
     model, inputs = layers(), torch.randn(2, 3, 9, dtype=torch.float64)
     group = td.discover(model, inputs)
-    rescales = [len(s.of("rescale")) for s in group.spaces if s.size > 1]
-    assert rescales == [2, 2]
+    hidden, classes = ([s for s in group.spaces if s.is_still is still] for still in (False, True))
+    assert [len(s.of("rescale")) for s in hidden] == [2, 2]
+    assert [len(s.of("rescale")) for s in classes if s.size > 1] == [1]
     assert td.audit(model, torch.randn(60, 3, 9, dtype=torch.float64)).unexplained == 0
     check(model, group, inputs)
 

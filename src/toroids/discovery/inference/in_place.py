@@ -42,7 +42,7 @@ def kept_in_place(
     """
     c = inference.constraints
     causes, alone = _causes(c, found), np.bincount(found.unit, minlength=len(found.cell)) == 1
-    lost: dict[str, dict[str, int]] = {}
+    lost: dict[tuple[str, bool], dict[str, int]] = {}
     for name, value in inference.parameters.items():
         if name not in program.parameters:
             continue
@@ -62,18 +62,20 @@ def kept_in_place(
                     continue
                 if not any(k.startswith(cause) for k in known):
                     part = name if whole else f"axis {value.axis_of(dims[0])} of {name}"
-                    lost.setdefault(cause, {})[part] = size
+                    scaled = bool((found.cell[units] >= 0).any())
+                    lost.setdefault((cause, scaled), {})[part] = size
     return [
         f"in place: {cause} meets what does not move; this keeps {_named(list(sizes))} "
-        f"({sum(sizes.values())} parameters) where they are"
-        for cause, sizes in lost.items()
+        f"({sum(sizes.values())} parameters) where they are" + ", but for scales or signs" * scaled
+        for (cause, scaled), sizes in lost.items()
     ]
 
 
 def _kept(bundle: Bundle, found: Orbits) -> Ids:
     """The units of some axes of a parameter; none where any of them moves."""
     units = np.unique(found.unit[bundle.places.ravel()])
-    return units[:0] if (found.cell[units] >= 0).any() else units
+    moving = units[(found.cell[units] >= 0) & ~np.isin(found.cell[units], [*found.still])]
+    return units[:0] if len(moving) else units
 
 
 def _causes(c: Constraints, found: Orbits) -> Ids:
