@@ -47,8 +47,9 @@ def check_coherent(
                 _check_absorbed(shapes, space, absorbed)
     for leg in output.legs:
         _check_leg(shapes, leg, "output", None)
-        if (leg.tensor, leg.axis, 1) in taken:
-            owner = taken[leg.tensor, leg.axis, 1][0][0].name
+        own = [s for s, _ in taken.get((leg.tensor, leg.axis, 1), ()) if not s.is_still]
+        if own:
+            owner = own[0].name
             raise ToroidsError(
                 f"axis {leg.axis} of `{leg.tensor}` writes the outputs and is a leg of "
                 f"`{owner}`; outputs stay in their places."

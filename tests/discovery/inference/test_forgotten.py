@@ -64,3 +64,18 @@ def test_rows_that_are_as_long_as_the_inputs_share_one_shift():
     model = Function(forward, a=nn.Linear(3, 2), w=nn.Parameter(torch.randn(60)))
     group = td.discover(model, torch.randn(2, 4, 3))
     assert [space.size for space in group.spaces if "shift" in space.actions] == [1]
+
+
+def test_columns_that_units_carry_are_left_to_these():
+    model = Function(
+        lambda m, x: m.leave(m.enter(x).flatten(1) * m.w.softmax(0)[0]),
+        enter=nn.Conv2d(1, 3, 1), leave=nn.Linear(12, 2), w=nn.Parameter(torch.randn(2, 12)),
+    )  # fmt: skip
+    group = td.discover(model, torch.randn(2, 1, 2, 2))
+    assert [(space.size, "shift" in space.actions) for space in group.spaces] == [(3, True)]
+
+
+def test_weights_that_write_the_outputs_may_have_scales():
+    layers = nn.Linear(4, 6), nn.Tanh(), nn.utils.parametrizations.weight_norm(nn.Linear(6, 5))
+    group = td.discover(nn.Sequential(*layers), torch.randn(9, 4), output="classifier")
+    assert [(space.size, space.is_still) for space in group.spaces] == [(6, False), (5, True)]
