@@ -182,6 +182,15 @@ def test_the_module_is_left_as_it_was_and_values_carry_no_history():
     assert not any(v.values.requires_grad for values in found.values() for v in values)
 
 
+def test_what_stays_in_place_is_shown_nowhere_where_no_units_of_the_trace_lie_alike():
+    model = Function(
+        lambda m, x: m.out(torch.softmax(m.mix, 1) @ torch.tanh(x)),
+        mix=nn.Parameter(torch.randn(4, 4)),
+        out=nn.Linear(5, 2),
+    )
+    assert probed(model, torch.randn(6, 4, 5)) == {"mix:whole": ()}
+
+
 def test_what_cannot_be_traced_or_does_not_fit_is_refused():
     model, inputs = built("relu6")
     group = td.discover(model, inputs)

@@ -51,7 +51,7 @@ def correspond(space: Space, traced: Sequence[Space], shapes: Shapes) -> Match |
 
     Returns:
         The match; None where its units lie across those of traced spaces, as rotary pairs do, and
-        of a single unit that is a whole tensor or a slice of one.
+        of slices of tensors that stay in place, or of a whole one, which nothing matches.
 
     Raises:
         ToroidsError: no space has these units, or none of it takes these signs.
@@ -62,7 +62,7 @@ def correspond(space: Space, traced: Sequence[Space], shapes: Shapes) -> Match |
         if units is not None:
             return Match(other.name, units, _flips(space, other, int(units[0]), shapes))
     known = {key for other in traced for key in _held(other, shapes)}
-    if given.keys() <= known or space.is_single:
+    if given.keys() <= known or space.is_single or space.is_still:
         return None
     legs = ", ".join(f"axis {leg.axis} of `{leg.tensor}`" for leg in space.legs[:3])
     raise ToroidsError(

@@ -92,6 +92,42 @@ def test_nothing_is_left_unexplained(name):
     assert audit.unexplained == 0
 
 
+def heads(m, x):
+    return behind(m, (x * m.one * m.two).flatten(1))
+
+
+def positions(m, x):
+    return behind(m, (x * m.one * m.two).sum(1))
+
+
+@pytest.mark.parametrize(
+    ("compute", "two", "sizes"),
+    [
+        (positions, (3, 1), {"one": 3, "two:whole": 1, "hidden": HIDDEN}),
+        (heads, (3, 2), {"one": 3, "two:whole": 3, "hidden": HIDDEN}),
+    ],
+)
+def test_units_are_those_of_one_space_also_where_others_lie_on_the_same_axes(compute, two, sizes):
+    torch.manual_seed(0)
+    one, two = (nn.Parameter(torch.randn(shape, dtype=torch.float64)) for shape in ((3, 1), two))
+    features = 6 if compute is heads else 2
+    model = Function(
+        compute,
+        one=one,
+        two=two,
+        hidden=nn.Linear(features, HIDDEN).double(),
+        out=nn.Linear(HIDDEN, 2).double(),
+    )
+    inputs = torch.randn(20, 3, 2, dtype=torch.float64)
+    group = td.discover(model, inputs)
+    assert {space.name: space.size for space in group.spaces} == sizes
+    params = model.state_dict()
+    disguised = group.apply(group.random(torch.Generator().manual_seed(1)), params)
+    alignment = td.align(group, disguised, to=params)
+    assert td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-10
+    assert td.SymmetryGroup.from_json(group.to_json()) == group
+
+
 def test_rows_of_an_embedding_and_pixels_have_no_scales_of_their_own():
     words = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3))
     group = td.discover(words, torch.randint(9, (2, 5)))

@@ -28,25 +28,31 @@ def joined(spaces: Sequence[Space], shapes: Shapes) -> list[Space]:
         The spaces, those of several units in place of the first of these.
     """
     carriers = {name for space in spaces for name in space.within}
-    singles = {space.name: _likeness(space) for space in spaces if space.name not in carriers}
-    wanted = {_place(x) for space in spaces if singles.get(space.name) for x in space.legs}
-    held = Counter(
-        (_place(leg), place)
-        for space in spaces
-        for leg in space.legs
-        if _place(leg) in wanted
-        for place in leg.places(shapes[leg.tensor])
-    )
     alike: dict[object, list[Space]] = {}
     for space in spaces:
-        apart = all(held[_place(x), at] == 1 for x in space.legs for at in x.positions or ())
-        key = singles.get(space.name) if apart else None
+        key = _likeness(space) if space.name not in carriers else None
         alike.setdefault(space.name if key is None else key, []).append(space)
-    return [_one(own, shapes) for own in alike.values()]
+    parted = chain.from_iterable(
+        [own] if len(own) == 1 or _are_apart(own, shapes) else [[space] for space in own]
+        for own in alike.values()
+    )
+    held = Counter(place for space in spaces for place in {*map(_place, space.legs)})
+    return [_one(own, shapes, held) for own in parted]
 
 
 def _place(leg: Leg) -> Place:
     return leg.tensor, leg.axis, leg.span
+
+
+def _are_apart(spaces: Sequence[Space], shapes: Shapes) -> bool:
+    """Whether no entry of an axis lies on two of some spaces, or twice on one."""
+    held: set[tuple[Place, int]] = set()
+    for leg in (leg for space in spaces for leg in space.legs):
+        own = {(_place(leg), at) for at in leg.places(shapes[leg.tensor])}
+        if own & held:
+            return False
+        held |= own
+    return True
 
 
 def _likeness(space: Space) -> object:
@@ -63,8 +69,8 @@ def _told(space: Space, norm: WeightNorm) -> tuple[tuple[int, int], ...]:
     return tuple((space.legs.index(x), space.legs.index(y)) for x, y in norm.told)
 
 
-def _one(spaces: Sequence[Space], shapes: Shapes) -> Space:
-    """The space of the units of several."""
+def _one(spaces: Sequence[Space], shapes: Shapes, held: Mapping[Place, int]) -> Space:
+    """The space of the units of several; `held` says how many spaces lie on an axis."""
     first = spaces[0]
     if len(spaces) == 1:
         return first
@@ -72,9 +78,10 @@ def _one(spaces: Sequence[Space], shapes: Shapes) -> Space:
     for number, leg in enumerate(first.legs):
         own = [space.legs[number].positions or () for space in spaces]
         positions = tuple(chain.from_iterable(own))
-        # where units are the positions of the axis, nothing is said of them
+        # where units are the positions of an axis of their own, nothing is said of them
         axis = replace(leg, positions=None).places(shapes[leg.tensor])
-        whole = len(axis) == len(spaces) and positions == (*axis,)
+        alone = held[_place(leg)] == len(spaces)
+        whole = alone and len(axis) == len(spaces) and positions == (*axis,)
         legs.append(replace(leg, positions=None if whole else positions))
     followed = tuple(
         replace(norm, told=tuple((legs[i], legs[j]) for i, j in _told(first, norm)))
