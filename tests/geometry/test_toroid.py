@@ -197,3 +197,13 @@ def test_wide_half_precision_networks_have_a_finite_distance():
     exact = [td.canonicalize(group, {n: t.double() for n, t in p.items()}) for p in (a, b)]
     found = td.Toroid(group).distance(a, b)
     assert found == pytest.approx(td.Toroid(group).distance(*exact), rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_rounding_leaves_of_a_tangent_is_one(seed):
+    group, a = canonical(seed)
+    toroid, b = td.Toroid(group), dict(a)
+    for name in ("hidden1.weight", "hidden1.bias"):  # lengths that differ by some roundings
+        b[name] = a[name] * (1 - 4e-16)
+    point = toroid.exp(a, toroid.log(a, b))
+    torch.testing.assert_close(point["hidden1.weight"], b["hidden1.weight"], rtol=1e-14, atol=0)

@@ -39,6 +39,7 @@ from toroids.params import (
 from toroids.symmetry.group import SymmetryGroup
 
 FLAT = "flat"
+ROUNDED = 16.0  # how many roundings a length takes
 
 
 @checked_methods
@@ -459,7 +460,8 @@ class Toroid:
             lengths = family.norms(tangent)
             outwards = family.dot(a, tangent).abs()
             allowed = rounding(family.tensors, a)
-            off = outwards > allowed * lengths.clamp_min(allowed)
+            # that two units have lengths of one up to rounding, `log` sees as well
+            off = outwards > allowed * lengths.clamp_min(ROUNDED * allowed)
             off = off & (family.norms(a) > 0)
             if bool(off.any()):
                 unit = int(off.nonzero()[0])
