@@ -2,6 +2,7 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 import toroids as td
 from toroids.landscape.parts import LEARNED, PARTS, joined_by_parts, parts_of
@@ -42,6 +43,27 @@ def test_elements_of_a_part_are_elements_of_the_group(group):
             for weights in (params, moved)
         ]
         torch.testing.assert_close(*outputs)
+
+
+def test_rotations_go_with_the_scales_of_the_gains_on_their_stream(group):
+    generator = torch.Generator().manual_seed(1)
+    params = {
+        name: x * (1 + torch.rand(x.shape, generator=generator, dtype=x.dtype))
+        for name, x in decoder(1).double().state_dict().items()
+    }
+    (stream,) = (space.name for space in group.spaces if "rotate" in space.actions)
+    model = decoder(0).double().eval()
+    for part in (group.without(stream, "rescale"), group.restricted({"permute", "rotate"})):
+        assert "rotate" not in actions(part)
+        moved = part.apply(part.random(generator), params)
+        outputs = [
+            torch.func.functional_call(model, weights, TEXT.train[0][:4])
+            for weights in (params, moved)
+        ]
+        torch.testing.assert_close(*outputs)
+    model = nn.Sequential(nn.Linear(3, 6), nn.RMSNorm(6, elementwise_affine=False), nn.Linear(6, 2))
+    plain = td.discover(model, torch.randn(2, 3)).restricted({"rotate"})
+    assert actions(plain) == {"rotate"}  # on no gain
 
 
 def test_nothing_is_left_out_of_the_whole(group):

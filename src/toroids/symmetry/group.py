@@ -132,7 +132,9 @@ class SymmetryGroup:
             action: of the space.
 
         Returns:
-            The rest of it. A space to which nothing is left goes, unless others lie in it.
+            The rest of it. A space to which nothing is left goes, unless others lie in it. With
+            the scales of gains that stand on a stream go its rotations, which act where these
+            gains are one.
 
         Raises:
             ToroidsError: there is no such space.
@@ -180,6 +182,8 @@ class SymmetryGroup:
             self.spaces, key=lambda own: -len(own.within)
         ):  # what lies in others first
             actions = kept(own)
+            if "rescale" not in actions and any(gain is not None for gain in own.gains):
+                actions -= {"rotate"}  # matrices turn where gains are one, which the scales tell
             if actions or own.name in holding:
                 generators = tuple(g for g in own.generators if g.action in actions)
                 spaces[own.name] = replace(own, actions=actions, generators=generators)
