@@ -8,6 +8,7 @@ from torch import nn
 import toroids as td
 from toroids.canonical.signs import signs_of
 from toroids.errors import ParamsError
+from toroids.symmetry.space import Generator, Leg, Space
 
 NORMS = ("none", "real", "batch_norm")
 
@@ -140,3 +141,20 @@ def test_signs_are_those_of_what_the_network_reads():
     again = td.canonicalize(group, canonical)
     for name, tensor in canonical.items():
         torch.testing.assert_close(again[name], tensor, atol=1e-12, rtol=1e-9)
+
+
+def test_a_sign_of_weights_that_scales_make_one_and_minus_one_is_told():
+    legs = (Leg("gain", 0, "write", "gain"), Leg("out", 0, "read", "out"))
+    units = Space("units", 4, 1, frozenset({"rescale"}), legs, (Generator("rescale", (1.0, -1.0)),))
+    whole = Space(
+        "whole", 1, 1, frozenset({"flip"}), legs[:1], (Generator("flip", (1.0,)),)
+    )  # read as its square
+    group = td.SymmetryGroup(spaces=(units, whole), shapes={"gain": (4,), "out": (4, 2)})
+    gain = torch.tensor([-0.7, 1.3, 0.9, -1.1], dtype=torch.float64)
+    params = {"gain": gain, "out": torch.randn(4, 2, dtype=torch.float64)}
+    forms = [td.canonicalize(group, params)]
+    forms.append(td.canonicalize(group, forms[0]))
+    forms.append(td.canonicalize(group, group.apply(group.random(), {**params, "gain": -gain})))
+    for form in forms:
+        expected = torch.tensor([1.0, -1, -1, 1], dtype=torch.float64)
+        torch.testing.assert_close(form["gain"], expected)

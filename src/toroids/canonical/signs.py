@@ -2,7 +2,8 @@
 
 Sums of odd powers do not depend on the order of the inputs and change sign with the unit. Plain
 sums would tie where rows are centred, as standardised weights are. Near a sum of zero the sign is
-arbitrary, and two networks that are alike may get different ones.
+arbitrary, and two networks that are alike may get different ones. Where scales have made all
+weights plus or minus one, sums may be zero exactly: there the first weights count most.
 """
 
 from collections.abc import MutableMapping
@@ -14,13 +15,15 @@ from toroids.canonical.fixing import element
 from toroids.canonical.plan import Plan
 from toroids.canonical.steps import Pivot, Sign
 from toroids.errors import ParamsError
-from toroids.params import Params, precise
+from toroids.params import Params, precise, rounding_of
 from toroids.symmetry.action import move_space
 from toroids.symmetry.space import Generator, Leg, Space
 from toroids.symmetry.units import vectors
 
 # Steps whose signs depend on each other are repeated so often at most.
 CIRCLE_ROUNDS = 100
+FALLING = 0.4  # no sum of later powers is as large as an earlier one
+TIED = 64.0  # how many roundings a sum of cubes that is zero may be away from it
 
 
 def signs_of(name: str, latent: Tensor) -> Tensor:
@@ -61,18 +64,30 @@ def fix_signs(plan: Plan, params: MutableMapping[str, Tensor]) -> None:
 
 def _fix_sign(step: Sign, params: MutableMapping[str, Tensor]) -> bool:
     """Carries out one step and says whether it flipped anything."""
-    if isinstance(step, Pivot):
-        held = {name: x.detach() for name, x in step.spheres.as_read(params).items()}
-        squares = {name: tensor.square() for name, tensor in held.items()}
-        return _flip(step.acting, step.spheres.dot(squares, held), params)
-    moments = sum(_cubes(leg, step.space, params) for leg in step.legs)
-    return isinstance(moments, Tensor) and _flip(_flipping(step.space), moments, params)
+    if not step.legs:
+        return False
+    acting = step.acting if isinstance(step, Pivot) else _flipping(step.space)
+    return _flip(acting, _moments(step, params), params)
+
+
+def _moments(step: Sign, params: Params) -> Tensor:
+    """For every unit the sum of its cubes, or where that ties one that does not."""
+    total = size = torch.zeros(())
+    for leg in step.legs:
+        cubes = _cubes(leg, step.space, params)
+        total, size = total + cubes.sum(dim=2), size + cubes.abs().sum(dim=2)
+    tied = total.abs() <= TIED * rounding_of(params[leg.tensor] for leg in step.legs) * size
+    if not bool((tied & (size > 0)).any()):
+        return total
+    every = torch.cat([_cubes(leg, step.space, params) for leg in step.legs], dim=2)
+    places = torch.arange(every.shape[2], dtype=every.dtype, device=every.device)
+    return torch.where(tied, (every * FALLING**places).sum(dim=2), total)
 
 
 def _cubes(leg: Leg, space: Space, params: Params) -> Tensor:
-    """For every unit the sum of the cubes of what the network reads on a leg: (copies, size)."""
+    """For every unit the cubes of what the network reads on a leg: (copies, size, entries)."""
     held = precise(params[leg.tensor].detach()) + leg.offset
-    return vectors(held, leg, space.copies, space.size).pow(3).sum(dim=2)
+    return vectors(held, leg, space.copies, space.size).pow(3)
 
 
 def _flip(space: Space, moments: Tensor, params: MutableMapping[str, Tensor]) -> bool:
