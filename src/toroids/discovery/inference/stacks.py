@@ -51,8 +51,7 @@ def stacks_of(
     found: dict[str, set[tuple[int, int]]] = {}
     # experts are permuted at most; a stream that stacks read has more, and is none of them
     plain = [space.legs for space in spaces if space.size > 1 and space.actions == {"permute"}]
-    moving = [space.legs for space in spaces if space.size > 1 and not space.is_still]
-    others = [legs for legs in moving if legs not in plain]
+    others = [space.legs for space in spaces if space.size > 1 and space.legs not in plain]
     for outers in ([*plain, *still], others):
         known = {(name, axis) for name, pairs in found.items() for pair in pairs for axis in pair}
         for inner in spaces:
