@@ -70,14 +70,12 @@ class Moved(Computed):
     def _read(self) -> dict[str, set[str]]:
         """For every tensor, the others that are read where it is changed."""
         read: dict[str, set[str]] = {}
+        for weight, followers in self._followers.items():
+            for name in followers:
+                read.setdefault(name, set()).add(weight)
         for space in self._spaces:
             for norm in space.norms:
                 read.setdefault(norm.weight, set()).add(norm.variance)
-            for followed in space.weight_norms:
-                read.setdefault(followed.gain, set()).add(followed.weight)
-            for shift in space.of("shift"):
-                for taken in shift.absorbed:
-                    read.setdefault(taken.bias, set()).add(taken.reader.tensor)
             gains = {space.legs[gain].tensor for gain in space.gains if gain is not None}
             for leg in space.legs if space.of("rotate") else ():
                 read.setdefault(leg.tensor, set()).update(gains)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import fx
 
-from toroids.discovery.inference.absorption.run import ARRANGING, KEEPING, Rule, Run
+from toroids.discovery.inference.absorption.run import ARRANGING, KEEPING, Rule, Run, RunOfSome
 from toroids.discovery.inference.absorption.terms import (
     NOTHING,
     Added,
@@ -99,7 +99,7 @@ def _origin(node: object) -> fx.Node | None:
     return None
 
 
-class _Run(Run):
+class _Run(RunOfSome):
     """A pass that notes what is added to the entries of biases.
 
     Attributes:
@@ -109,15 +109,11 @@ class _Run(Run):
     """
 
     def __init__(self, program: Program, names: frozenset[str]) -> None:
-        super().__init__(RULES, program, Sizes(program), names, frozenset(), frozenset())
+        super().__init__(RULES, program, Sizes(program), names)
         sizes = {s.name: s.value.numel() for s in program.sources.values() if s.name in names}
         self.numbers = {name: np.full(size, np.nan) for name, size in sizes.items()}
         self.sums: dict[fx.Node, str] = {}
         self.unlike: set[str] = set()
-
-    def _source(self, node: fx.Node) -> Added:
-        known = self.program.sources[node.name].name in self.tables
-        return super()._source(node) if known else NOTHING
 
     def vanish(self, node: fx.Node) -> None:
         """Notes that something reads a value as it is."""

@@ -64,14 +64,17 @@ def _is_offset(numbers: set[float]) -> bool:
 
 
 def sums_with(program: Program, offsets: Offsets) -> set[fx.Node]:
-    """The operators of a program that add the offsets to their parameters."""
-    return {
+    """The operators of a program that add the offsets, to parameters or to what has a bias."""
+    if not offsets:
+        return set()
+    plain = {
         total
         for node in program.graph.graph.nodes
         if node.op == "placeholder" and program.sources[node.name].name in offsets
         for total, number in _sums(node)
         if number
     }
+    return plain | {node for node, name in computed_gains(program)[1].items() if name in offsets}
 
 
 def _sums(node: fx.Node) -> Iterator[tuple[fx.Node, float]]:

@@ -18,7 +18,6 @@ from toroids.discovery.axes import SIGN, Held, Value
 from toroids.discovery.axes.constraints import Constraints, Loss
 from toroids.discovery.axes.values import MASKS
 from toroids.discovery.inference.absolute import is_part, size_of
-from toroids.discovery.inference.computed_gains import computed_gains
 from toroids.discovery.inference.decompose import decomposition, variants
 from toroids.discovery.inference.extents import Extents
 from toroids.discovery.inference.levels import with_level_of_either, with_levels
@@ -99,8 +98,6 @@ class Run:
         self._numbers: dict[fx.Node, Any] = {}
         self._measured: set[fx.Node] = set()
         self._offset_sums = sums_with(program, self.c.offsets)
-        found = computed_gains(program)[1] if self.c.offsets else {}
-        self._computed_sums = {node for node, name in found.items() if name in self.c.offsets}
         self._weight_sizes = sizes_of(program, self.c.weight_norms)
 
     def whole(self) -> list[Any]:
@@ -210,7 +207,7 @@ class Run:
         if is_block(node) or name == "cond":
             return self._block(node, look_up) if is_block(node) else self._cond(node, look_up)
         inputs = [look_up(n) for n in node.all_input_nodes]
-        if node in self._offset_sums | self._computed_sums:  # the parameter's legs say it
+        if node in self._offset_sums:  # the parameter's legs say it
             return inputs[0]
         if node.target is operator.getitem and not isinstance(inputs[0], Value):
             return inputs[0][node.args[1]]

@@ -39,7 +39,7 @@ class Wholes:
         self.number: dict[Key, int] = {}
         self.masks: dict[tuple[str, int], list[Ids]] = {}  # of the parts of a bundle
         self.read: dict[tuple[str, int], list[bool]] = {}  # whether something reads them
-        self.parts: dict[str, dict[int, list[int]]] = {}
+        self.parts: dict[str, dict[int, list[int]]] = {}  # those that something reads
         self.holds: dict[int, dict[int, list[Key]]] = {SCALE: {}, SIGN: {}}
         for name, value in assembly.inference.parameters.items():
             self._hold((name, -1, 0), [(int(i),) for i in value.scalar])

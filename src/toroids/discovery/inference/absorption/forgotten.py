@@ -16,7 +16,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import fx
 
-from toroids.discovery.inference.absorption.run import ARRANGING, KEEPING, Rule, Run
+from toroids.discovery.inference.absorption.run import ARRANGING, KEEPING, Rule, Run, RunOfSome
 from toroids.discovery.inference.absorption.tables import MOST
 from toroids.discovery.inference.absorption.terms import NOTHING, Added, Untold, scaled
 from toroids.discovery.inference.assemble import operator_of, unlike
@@ -137,7 +137,7 @@ def _is_compared(node: fx.Node) -> bool:
     return True
 
 
-class _Run(Run):
+class _Run(RunOfSome):
     """A pass that notes which entries of weights are compared with each other.
 
     Attributes:
@@ -146,13 +146,9 @@ class _Run(Run):
     """
 
     def __init__(self, program: Program, names: frozenset[str], sizes: Sizes) -> None:
-        super().__init__(RULES, program, sizes, names, frozenset(), frozenset())
+        super().__init__(RULES, program, sizes, names)
         self.rows: dict[str, list[Labels]] = {name: [] for name in names}
         self.seen: set[str] = set()
-
-    def _source(self, node: fx.Node) -> Added:
-        known = self.program.sources[node.name].name in self.tables
-        return super()._source(node) if known else NOTHING
 
     def vanish(self, node: fx.Node) -> None:
         """Notes that somebody sees a value."""

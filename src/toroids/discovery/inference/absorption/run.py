@@ -262,6 +262,20 @@ class Run:
             return None
 
 
+class RunOfSome(Run):
+    """A pass that follows what is added to some parameters, and to no others."""
+
+    def __init__(
+        self, rules: Mapping[str, Rule], program: Program, sizes: Sizes, names: frozenset[str]
+    ) -> None:
+        """Prepares a pass that follows the parameters of these names."""
+        super().__init__(rules, program, sizes, names, frozenset(), frozenset())
+
+    def _source(self, node: fx.Node) -> Added:
+        known = self.program.sources[node.name].name in self.tables
+        return super()._source(node) if known else NOTHING
+
+
 def _written_into(program: Program) -> set[fx.Node]:
     """Values that an operator changes in place, through views as well."""
     found: set[fx.Node] = set()
