@@ -240,13 +240,13 @@ def group_of(explored: Explored, output: OutputMode = "values") -> SymmetryGroup
     inference = assembly.inference
     wholes = Wholes(assembly).spaces(spaces)
     group = _assembled(explored, assembly, spaces, wholes, output)
-    stacks = stacks_in(programs, inference, assembly.orbits, group.spaces)
-    if stacks:  # where entries move on their own in each of a stack, there is more
+    # where entries move on their own in each of a stack, there is more
+    for stacks in stacks_in(programs, inference, assembly.orbits, group.spaces):
         assembly, spaces = examine(programs, stacks)
         if any(stack.still for stack in stacks.values()):  # layers have wholes of their own
             wholes = Wholes(assembly).spaces(spaces)
-        wholes = [whole for whole in wholes if keeps_shifts(whole, spaces, shapes)]
-        group = max(group, _assembled(explored, assembly, spaces, wholes, output), key=_extent)
+        kept = [whole for whole in wholes if keeps_shifts(whole, spaces, shapes)]
+        group = max(group, _assembled(explored, assembly, spaces, kept, output), key=_extent)
     return group
 
 

@@ -92,8 +92,7 @@ def _inferred(program: Program) -> Iterator[tuple[Inference, Assembly, list[Spac
     assembly, traced = examine([program])
     inference = assembly.inference
     yield inference, assembly, traced
-    stacks = stacks_in([program], inference, assembly.orbits, traced)
-    if stacks:
+    for stacks in stacks_in([program], inference, assembly.orbits, traced):
         assembly, traced = examine([program], stacks)
         yield assembly.inference, assembly, traced
 

@@ -91,6 +91,8 @@ def multiply(
     if min(powers) > 0 and any(value.zero for value in values):
         shape = np.broadcast_shapes(*(value.shape for value in values))
         return Value(tuple((int(size),) if size != 1 else () for size in shape), zero=True)
+    if not contracted:
+        c.gains |= {value.name for value in values if value.name is not None}
     values = with_same_dims(c, values)
     gone = set(contracted)
     for value, power in zip(values, powers, strict=True):

@@ -106,6 +106,8 @@ class Constraints:
         self.unread: Ids = np.zeros(0, np.int64)  # places of parameters that none looks at
         self.settled: dict[int, Ids] = {}  # shifts that add nothing, each once
         self.partial: list[Ids] = []  # places of parameters of which an operator takes some
+        self.crossings = False  # whether places that rows and columns carry are units of their own
+        self.gains: set[str] = set()  # parameters that multiply others entry by entry
         self.owned: list[int] = []  # where the places of every parameter begin and end
         self.shuffles: list[Shuffle] = []
         self.templates: list[Template] = []

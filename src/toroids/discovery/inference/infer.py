@@ -15,7 +15,7 @@ from toroids.discovery.inference.offsets import offsets_of
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.picked import picked_axes
 from toroids.discovery.inference.run import Run
-from toroids.discovery.inference.stacks import Stacks, stacks_of, still_axes
+from toroids.discovery.inference.stacks import Stacks, grids_of, stacks_of, still_axes
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.inference.templates import expand
 from toroids.discovery.inference.unread import pin_partial, pin_unread
@@ -43,6 +43,7 @@ def infer(
         The facts that hold at all sizes.
     """
     state = Inference(Constraints(), stacks=stacks or {})
+    state.constraints.crossings = bool(stacks)
     added = offsets_of(programs)
     state.constraints.offsets = {name: x for name, x in added.items() if name not in uneven}
     followed = weight_norms_of(programs, state.constraints.offsets) if norms is None else norms
@@ -81,8 +82,8 @@ def infer(
 
 def stacks_in(
     programs: Sequence[Program], first: Inference, found: Orbits, spaces: Sequence[Space]
-) -> Stacks:
-    """Finds the tensors that stack others: entries may move in each of these on their own.
+) -> list[Stacks]:
+    """Finds the tensors whose entries may move each on their own along several axes together.
 
     Args:
         programs: one module, as in `infer`.
@@ -91,10 +92,14 @@ def stacks_in(
         spaces: its spaces.
 
     Returns:
-        The axes that may have joint places in a second look; none where nothing is stacked.
+        The axes that may have joint places in a further look, for each that is worth it: of tensors
+        that stack others, and of gains with several axes as well.
     """
     still = still_axes(first.constraints, first.parameters, found)
-    return stacks_of(spaces, programs[0].shapes, still, picked_axes(programs))
+    stacks = stacks_of(spaces, programs[0].shapes, still, picked_axes(programs))
+    gains = first.constraints.gains & programs[0].parameters
+    grids = grids_of(gains, first.parameters, found)
+    return [x for x in (stacks, {**grids, **stacks} if grids else {}) if x]
 
 
 def _unlike(program: Program, expressions: set[Any]) -> Iterator[Sizes]:

@@ -305,7 +305,8 @@ class _Solver:
             own_digit = np.empty(len(units), np.int64)
             own_digit[by] = np.arange(len(units)) % copies[0]
             size[cell] = int(copies[0])
-            if copies[0] > 1 or not cells:
+            # where rows cross columns, scales may be told of every crossing
+            if copies[0] > 1 or not cells or (len(cells) > 1 and self.facts.crossings):
                 chain[cell] = (*cells, cell)
                 digits[cell] = np.concatenate([table, own_digit[:, None]], 1)
             else:

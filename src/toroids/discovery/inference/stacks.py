@@ -6,13 +6,17 @@ stacked along the first, entries may move in each head on their own; a second lo
 axes joint places, tells. The stack itself may stay in place, as where every member's outputs count.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from toroids.discovery.axes import Value
 from toroids.discovery.axes.constraints import Constraints
 from toroids.discovery.inference.orbits import Orbits
 from toroids.symmetry.space import Leg, Space
+
+# Entries of a gain that has several axes: with more it is taken axis by axis, as a mask of weights.
+MOST = 2**16
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,42 @@ def still_axes(c: Constraints, parameters: Mapping[str, Value], found: Orbits) -
                     leg = Leg(name, axis, "read" if reads[places].all() else "write", name)
                     alike.setdefault(units.tobytes(), []).append(leg)
     return [legs for legs in alike.values() if len(legs) > 1]
+
+
+def grids_of(gains: Set[str], parameters: Mapping[str, Value], found: Orbits) -> Stacks:
+    """Finds gains with several axes, and what lies along all of these axes as well.
+
+    `gain[member, unit]` multiplies every unit of every member by a number of its own, which may be
+    taken back by what reads the members.
+
+    Args:
+        gains: parameters that multiply others entry by entry.
+        parameters: of the module.
+        found: what a first look has solved.
+
+    Returns:
+        For these the axes that are joint.
+    """
+    along = {name: _indices(value, found) for name, value in parameters.items()}
+    result: dict[str, Stack] = {}
+    for gain in sorted(gains & along.keys()):
+        grid = along[gain]
+        if math.prod(parameters[gain].shape) > MOST:
+            continue
+        alike = [name for name, own in along.items() if grid.keys() <= own.keys()]
+        if len(grid) > 1 and len(alike) > 1:  # somebody may take back what the gain takes
+            axes = {name: tuple(sorted(along[name][index] for index in grid)) for name in alike}
+            result = {**{name: Stack((own,)) for name, own in axes.items()}, **result}
+    return result
+
+
+def _indices(value: Value, found: Orbits) -> dict[bytes, int]:
+    """What indexes the axes of a parameter that have several positions."""
+    return {
+        found.unit[bundle.places].tobytes(): bundle.dims[0]
+        for bundle in value.bundles
+        if len(bundle.dims) == 1 and bundle.places.size > 1
+    }
 
 
 def _pairs(
