@@ -202,3 +202,16 @@ def test_what_cannot_be_traced_says_in_which_line_it_failed():
     line = forward.__code__.co_firstlineno + 2
     with pytest.raises(ToroidsError, match=rf"fails in line {line} of `.*test_checks\.py`; change"):
         td.discover(Function(forward, **layers()), torch.randn(2, 3))
+
+
+def test_a_compiled_module_is_not_compiled_for_discovery():
+    compiled = []
+
+    def backend(graph, example):
+        compiled.append(graph)
+        return graph.forward
+
+    inner = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    group = td.discover(torch.compile(inner, backend=backend), torch.randn(4, 3))
+    assert [space.size for space in group.spaces] == [5]
+    assert not compiled
