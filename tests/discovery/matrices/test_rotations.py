@@ -108,6 +108,28 @@ def joined_along_units(m, x):
     return m.wide(torch.cat([h[:, 0], h.mean(1)], -1))
 
 
+def distances(m, x):
+    return torch.cdist(m.write(x), m.rows)
+
+
+def differences(m, x):
+    return F.pairwise_distance(m.write(x), m.write(x.flip(1)))
+
+
+def angles(m, x):
+    return F.cosine_similarity(m.write(x)[:, :, None], m.rows, dim=-1)
+
+
+def quantised(m, x):
+    h = m.write(x)
+    nearest = m.table(torch.cdist(h, m.table.weight).argmin(-1))
+    return m.head(h + (nearest - h).detach()), F.mse_loss(nearest, h)
+
+
+def taxi(m, x):
+    return torch.cdist(m.write(x), m.rows, p=1.0)
+
+
 def resampled(m, x):
     table = F.interpolate(m.write(x).mT, size=x.shape[1] + 1, mode="linear").mT
     return m.head(m.last(table))
@@ -134,6 +156,10 @@ ROTATE = {
     "read by what writes it": (stream(tied), FREE),
     "products of positions": (stream(kernel), FREE),
     "attention without matrices": (stream(attended), FREE),
+    "distances": (stream(distances, rows=nn.Parameter(torch.randn(5, SIZE))), FREE),
+    "distances of two": (stream(differences), KEPT),
+    "angles": (stream(angles, rows=nn.Parameter(torch.randn(5, SIZE))), FREE),
+    "quantised": (stream(quantised, table=nn.Embedding(7, SIZE)), FREE),
     "rows of a parameter summed": (
         stream(rows_summed, rows=nn.Parameter(torch.randn(SIZE, 3))),
         KEPT,
@@ -183,6 +209,11 @@ def test_a_rotated_copy_comes_back(name):
         toroid.distance(found.reference, td.canonicalize(group, again)),
         toroid.distance(*(td.canonicalize(group, p) for p in (params, again))),
     )
+
+
+def test_codes_that_the_nearest_looks_up_are_permuted():
+    group = td.discover(ROTATE["quantised"][0], torch.randn(2, 4, 3))
+    assert [space.size for space in group.spaces if space.legs[0].tensor == "table.weight"] == [7]
 
 
 MEAN_SEEN = {
@@ -294,6 +325,7 @@ def halves(m, x):
 
 
 STAY = {
+    "another distance": (stream(taxi, rows=nn.Parameter(torch.randn(5, SIZE))), None),
     "made integers": (stream(integers), None),
     "rounded to half precision": (stream(halves), None),
     "a gain on the stream": (stream(post_norm), "`norm.weight` stands"),

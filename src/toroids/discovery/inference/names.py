@@ -40,6 +40,7 @@ KNOWS_NAMES = ARRANGED | {"transformers::grouped_mm_fallback"} | {
         "expand", "slice", "select", "split", "split_with_sizes", "chunk", "unbind", "narrow",
         "index", "index_select", "gather", "scatter", "scatter_add", "index_add", "index_copy",
         "index_put", "one_hot", "eq", "histc", "_grouped_mm", "cat", "concat", "concatenate",
+        "embedding",
     )
 }  # fmt: skip
 MAKES_NAMES = {

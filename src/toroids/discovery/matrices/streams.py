@@ -46,6 +46,11 @@ CONTRACTING = (
     "linear", "matmul", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "_grouped_mm",
     "grouped_mm_fallback", "einsum", "conv1d", "conv2d", "conv3d", "convolution",
 )  # fmt: skip
+# Distances by the Euclidean norm, and angles.
+COMPARING = (
+    "cdist", "_cdist_forward", "_euclidean_dist", "pairwise_distance", "pdist", "_pdist_forward",
+    "cosine_similarity", "mse_loss",
+)  # fmt: skip
 
 
 class Refused(Exception):
@@ -226,6 +231,13 @@ class Look:
             looks = any(inputs[n] for n in others) and name not in SHAPED_LIKE
             if looks or any(len(r) != len(inputs[first]) for r in results):
                 raise Refused
+        elif name == "broadcast_tensors":
+            given: Any = node.args[0]
+            shift = [self._rank(n) - len(v.axes) for n, v in zip(given, step.results, strict=True)]
+            if [inputs[n] for n in given] != [
+                tuple(a + by for a in own) for own, by in zip(results, shift, strict=True)
+            ]:
+                raise Refused
         elif name.startswith(RESAMPLING):
             self._use(step)
             pixels = int(next(letter for letter in name if letter.isdigit()))
@@ -245,6 +257,9 @@ class Look:
             self._reduced(node, name, inputs, results)
         elif name in NORMING:
             self._normed(step, name, inputs)
+        elif name in COMPARING:
+            self._use(step)
+            self._compared(node, name, inputs, results[0])
         elif name in CONTRACTING:
             self._use(step)
             self._contracted(node, name, inputs, results[0])
@@ -436,6 +451,26 @@ class Look:
         if query != key or value != result or any(others) or {query, value} - {(), last}:
             raise Refused
         self.stream.hides_mean &= not query
+
+    def _compared(
+        self, node: fx.Node, name: str, inputs: Mapping[fx.Node, tuple[int, ...]],
+        result: tuple[int, ...],
+    ) -> None:  # fmt: skip
+        """Distances of rows, and angles between them, which all have their units on one axis."""
+        ranks = [self._rank(n) for n in node.all_input_nodes]
+        own = [axis - rank for n, rank in zip(inputs, ranks, strict=True) for axis in inputs[n]]
+        more: Any = node.args[len(ranks) :]
+        if name == "mse_loss":
+            good = len({*own, *ranks}) == 2 and more[:1] != (0,)
+        elif name == "cosine_similarity":
+            at = int(more[0]) if more else 1
+            good = {*own} == {at - max(ranks) if at >= 0 else at}
+        else:
+            good = {*own} == {-1} and all(p == 2 for p in more[:1])
+        if name == "pairwise_distance" and [*more, *(2, 1e-6)[len(more) :]][1]:
+            self.stream.fixes_mean = True  # a number that is added to every difference
+        if result or not good or len(own) != len(ranks):
+            raise Refused
 
     def _contracted(
         self, node: fx.Node, name: str, inputs: Mapping[fx.Node, tuple[int, ...]],

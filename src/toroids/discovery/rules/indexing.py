@@ -96,7 +96,9 @@ def nonzero(c: Constraints, x: Value, *masks: Value) -> Any:
 
 @rule("aten::embedding")
 def embedding(c: Constraints, weight: Value, indices: Value, *_: Any, **__: Any) -> Value:
-    """Rows of a table, picked by number: the rows stay in their places."""
+    """Rows of a table, picked by number: those stay in their places that no number names."""
+    if indices.names is not None:
+        return _picked(c, weight, [0], [indices], 0)
     if indices.held is not None:
         c.conditions |= indices.held.buffers
     row = axes.set_aside(c, weight, [0])

@@ -265,5 +265,5 @@ def cosine(c: Constraints, a: Value, b: Value, dim: int = 1, *_: Any) -> Value:
     rank = max(len(a.axes), len(b.axes))
     for x in (a, b):
         axes.couple(c, x, [dim - rank if dim >= 0 else dim])
-    a, b = axes.elementwise(c, a), axes.elementwise(c, b)
+    a, b = axes.elementwise(c, a, sign=True), axes.elementwise(c, b, sign=True)
     return replace(axes.contract(c, a, b, [dim]), name=None)
