@@ -67,6 +67,7 @@ def test_signs_of_whole_tensors_come_back_together_with_what_turns(gated, seed):
     moved = gated.apply(gated.random(generator), params)
     alignment = td.align(gated, moved, to=params)
     assert td.Toroid(gated).distance(alignment.reference, alignment.params) < 1e-9
+    assert td.compare(gated, moved, params).verdict == "copy in disguise"
 
 
 def test_signs_of_whole_tensors_leave_the_gains_of_what_turns(gated):

@@ -20,7 +20,7 @@ from toroids.align.greedy import greedy
 from toroids.align.loss import loss
 from toroids.align.position import Position
 from toroids.align.problem import Effort, Found, Problem, check_budget, problem_of
-from toroids.align.restarts import restarts
+from toroids.align.restarts import as_copy, restarts
 from toroids.align.trunk import compared, extended, own_group, shared_names
 from toroids.arguments.checked import checked
 from toroids.canonical.batch_norm import folding
@@ -170,8 +170,9 @@ def align(
         batch_norm: "keep" or "fold", as in `canonicalize`.
         budget: seconds after which the best so far is handed back; what a method leaves of them
             is spent on restarts that raise the similarity, and by "loss" on further steps. None:
-            until the method is done, with restarts of "descent", "frank-wolfe" and "best" only
-            where every tensor has the same length in both networks, as a moved copy has.
+            until the method is done, with restarts of "descent", "frank-wolfe" and "best" (and of
+            "fresh", of which only a copy counts) only where every tensor has the same length in
+            both networks, as a moved copy has.
         generator: source of randomness of the restarts, on the CPU; a fixed seed when None.
         progress: called with a text, the number of steps done, and of all steps (0: unknown).
         probe: shows what the units compute on data: `Probe(model, group, inputs)`.
@@ -251,6 +252,8 @@ def align(
     if method in SEARCHING or (budget is not None and method != "loss"):
         # restarts climb the similarity, which "loss" has left behind
         found = restarts(problem, found)
+    elif method == "fresh":
+        found = as_copy(problem, found)
     seconds = time.monotonic() - begun
     element = extended(found.element, group, shared) if only is not None else found.element
     moved = Position(group, start, element, scratch).tensors

@@ -71,6 +71,21 @@ def restarts(problem: Problem, found: Found) -> Found:
     return found
 
 
+def as_copy(problem: Problem, found: Found) -> Found:
+    """Goes on where a moved copy has not come back.
+
+    Args:
+        problem: the two networks.
+        found: an answer.
+
+    Returns:
+        An answer at which the networks are equal, or the one given: what else restarts reach depends
+        on where the networks lie.
+    """
+    again = restarts(problem, found)
+    return again if is_copy(problem, problem.position(again.element)) else found
+
+
 def _may_be_copy(problem: Problem) -> bool:
     """Whether no tensor tells the two networks apart by its length."""
     names, networks = problem.group.parameters, (problem.reference, problem.start)
