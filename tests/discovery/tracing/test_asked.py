@@ -282,3 +282,16 @@ def test_a_length_that_a_forward_gave_itself_may_be_another_one_at_odd_sizes():
     model = Function(halved, a=nn.Conv2d(3, 6, 3, stride=2, padding=1), c=nn.Conv2d(6, 2, 1))
     (space,) = td.discover(model, torch.randn(2, 3, 8, 8)).spaces
     assert space.actions == {"permute"}
+
+
+def test_a_loop_that_cuts_position_by_position_asks_for_nothing_behind():
+    def recurrent(m, x):
+        h, state, states = m.a(x), x.new_zeros(len(x), 1, 4), []
+        for t in range(x.shape[1]):
+            state = (state + h[:, t : t + 1]).tanh()
+            states.append(state)
+        return m.c(torch.cat(states, 1))
+
+    model = Function(recurrent, a=nn.Linear(3, 4), c=nn.Linear(4, 2))
+    programs = explore(model, torch.randn(2, 4, 3)).programs
+    assert max(p.example.tensors[0].shape[1] for p in programs) < 34  # not two more every time

@@ -14,6 +14,8 @@ from toroids.discovery.tracing.nearby import choices, together
 
 # Lengths at which it is tried whether an answer can be the other one.
 FAR_AND_NEAR = (0, 1, 2, 3, 5, 17, 100, 1009, 10**6 + 3)
+# At so many sizes a forward may cut elsewhere because it does something else there.
+MOVING = 2
 _VALUE = re.compile(r"value\d+")
 
 
@@ -187,6 +189,19 @@ class Asked:
         return bool(there) and all(
             q.answer is question.answer and q.condition.numbers != own for q in there
         )
+
+    def follows_cuts(self, question: Question) -> bool:
+        """Whether a loop cuts position by position, so that there is nothing behind at any length.
+
+        Returns:
+            Whether the same code was heard to cut elsewhere at some other sizes, without a rest.
+        """
+        ends = {
+            q.example.sizes: q.condition.numbers
+            for q in self.questions.values()
+            if q.cuts and q.form == question.form and not q.answer
+        }
+        return len({*map(tuple, ends.values())}) > MOVING
 
     def unanswered(self) -> list[Question]:
         """Questions that were answered one way only, each as it was heard first.

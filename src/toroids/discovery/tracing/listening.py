@@ -175,7 +175,7 @@ class Asking(TorchFunctionMode):
         for axis, bound in cuts_of(func, args, kwargs):
             if id(args[0]) not in (self._held or {}):
                 more = applied(">", operator.gt, self._term(args[0], axis), bound)
-                self._note((frame.f_code, bound), more, args[0].shape[axis] > bound, cuts=True)
+                self._note(_place(frame), more, args[0].shape[axis] > bound, cuts=True)
 
     def _note_list(
         self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], frame: FrameType

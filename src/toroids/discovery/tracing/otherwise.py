@@ -41,7 +41,9 @@ class Otherwise:
 
     def is_open(self, question: Question) -> bool:
         """Whether some input may answer it otherwise."""
-        return not {question.key, question.form} & self.settled and self.counts(question)
+        if {question.key, question.form} & self.settled or not self.counts(question):
+            return False
+        return not (question.cuts and self.looks.call.asked.follows_cuts(question))
 
     def behind_cuts(self, grown: Example) -> Example:
         """An example so long that something is behind every cut of an axis that is not open.
