@@ -77,12 +77,12 @@ def _stacked(c: Constraints, values: Sequence[Value], axis: int) -> Value:
     largest = [dims for dims in sets if dims and not any(set(dims) < set(o) for o in sets)]
     bundles: list[Bundle] = []
     for dims in sorted(largest):
-        held = [[b for b in value.bundles if b.dims == dims] for value in values]
-        if all(own and own[0].fixed for own in held):
-            bundles.append(held[0][0])
+        held = [_only(value, dims) for value in values]
+        if all(own and own.fixed for own in held):
+            bundles += held[:1]
             continue
-        if all(own and np.array_equal(own[0].ids, held[0][0].ids) for own in held):
-            bundles.append(held[0][0])  # the same hidden coordinates at every position
+        if all(own and np.array_equal(own.ids, held[0].ids) for own in held):
+            bundles += held[:1]  # the same hidden coordinates at every position
             continue
         parts = []
         for value in values:
@@ -100,13 +100,18 @@ def _stacked(c: Constraints, values: Sequence[Value], axis: int) -> Value:
     return Value(axes, tuple(bundles), equal_scalars(c, values))
 
 
+def _only(value: Value, dims: Sequence[int]) -> Bundle | None:
+    """The bundle over exactly `dims`, unless others say more of the exponents there."""
+    inside = [bundle for bundle in value.bundles if {*bundle.dims} <= {*dims}]
+    exact = next((bundle for bundle in inside if [*bundle.dims] == [*dims]), None)
+    return None if any(b.ids[1:].any() for b in inside if b is not exact) else exact
+
+
 def _indexed_by(c: Constraints, value: Value, dims: Sequence[int]) -> Ids:
     """The ids of one bundle over exactly `dims`; a uniform dimension gets free places."""
-    for bundle in value.bundles:
-        if list(bundle.dims) == list(dims):
-            if not bundle.fixed:
-                return bundle.ids
-            break
+    only = _only(value, dims)
+    if only is not None and not only.fixed:
+        return only.ids
     # what indexes other dimensions as well stays a bundle of its own
     beyond = {d for d, size in enumerate(value.sizes) if size > 1} - set(dims)
     parts = [bundle for bundle in value.bundles_on(dims) if beyond.isdisjoint(bundle.dims)]
