@@ -79,8 +79,8 @@ def as_copy(problem: Problem, found: Found) -> Found:
         found: an answer.
 
     Returns:
-        An answer at which the networks are equal, or the one given: what else restarts reach depends
-        on where the networks lie.
+        An answer at which the networks are equal, or the one given: what else restarts reach
+        depends on where the networks lie.
     """
     again = restarts(problem, found)
     return again if is_copy(problem, problem.position(again.element)) else found

@@ -77,12 +77,10 @@ def _stacked(c: Constraints, values: Sequence[Value], axis: int) -> Value:
     largest = [dims for dims in sets if dims and not any(set(dims) < set(o) for o in sets)]
     bundles: list[Bundle] = []
     for dims in sorted(largest):
-        held = [_only(value, dims) for value in values]
-        if all(own and own.fixed for own in held):
-            bundles += held[:1]
-            continue
-        if all(own and np.array_equal(own.ids, held[0].ids) for own in held):
-            bundles += held[:1]  # the same hidden coordinates at every position
+        held = [b for value in values if (b := _only(value, dims)) is not None]
+        alike = all(np.array_equal(b.ids, held[0].ids) for b in held)
+        if len(held) == len(values) and (alike or all(b.fixed for b in held)):
+            bundles.append(held[0])  # the same hidden coordinates at every position
             continue
         parts = []
         for value in values:

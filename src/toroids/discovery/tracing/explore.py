@@ -46,8 +46,8 @@ LONGEST, BEYOND = 600, 3
 DRAWS = 3
 # How many more programs are looked for all around.
 MORE = 2
-# Traces whose guards are looked at.
-ROUNDS = 6
+# Traces whose guards are looked at, and how many others are taken for them.
+ROUNDS, EXCLUDED = 6, 12
 # Networks of more entries are not looked at in another precision.
 LARGE = 2**24
 # Images of at most twice as many pixels are looked at larger, too; films have one axis more.
@@ -307,10 +307,13 @@ class _Explorer:
     def _look_where_excluded(self) -> None:
         """Looks at lengths that no trace allows, where the module takes them."""
         done, seen = list[Program](), {point.example.sizes for point in self.looks.points}
+        known = len(self.looks.programs)
         while new := [p for p in self.looks.own() if p not in done and len(done) < ROUNDS]:
             for program in new:
                 done.append(program)
                 for example in self._excluded(program):
+                    if len(self.looks.programs) - known == EXCLUDED:
+                        return  # as where most lengths take a trace of their own
                     if example.sizes not in seen and not self.looks.is_too_large(example):
                         self.looks.look(example)
                     seen.add(example.sizes)
