@@ -108,26 +108,10 @@ def joined_along_units(m, x):
     return m.wide(torch.cat([h[:, 0], h.mean(1)], -1))
 
 
-def distances(m, x):
-    return torch.cdist(m.write(x), m.rows)
-
-
-def differences(m, x):
-    return F.pairwise_distance(m.write(x), m.write(x.flip(1)))
-
-
-def angles(m, x):
-    return F.cosine_similarity(m.write(x)[:, :, None], m.rows, dim=-1)
-
-
 def quantised(m, x):
     h = m.write(x)
     nearest = m.table(torch.cdist(h, m.table.weight).argmin(-1))
     return m.head(h + (nearest - h).detach()), F.mse_loss(nearest, h)
-
-
-def taxi(m, x):
-    return torch.cdist(m.write(x), m.rows, p=1.0)
 
 
 def resampled(m, x):
@@ -135,7 +119,30 @@ def resampled(m, x):
     return m.head(m.last(table))
 
 
+def distances(m, x):
+    return torch.cdist(m.write(x), m.prototypes)
+
+
+def cosines(m, x):
+    return F.cosine_similarity(m.write(x)[:, :, None], m.prototypes, dim=-1)
+
+
+def pairs_compared(m, x):
+    return F.pairwise_distance(m.write(x), m.write(x.flip(1)))
+
+
+def read_by_unit_rows(m, x):
+    return m.rows(F.normalize(m.write(x), dim=-1))
+
+
 ROTATE = {
+    "distances": (stream(distances, prototypes=nn.Parameter(torch.randn(7, SIZE))), FREE),
+    "cosines": (stream(cosines, prototypes=nn.Parameter(torch.randn(7, SIZE))), FREE),
+    "distances of pairs, which have an eps": (stream(pairs_compared), KEPT),
+    "rows of unit length": (
+        stream(read_by_unit_rows, rows=nn.utils.parametrizations.weight_norm(nn.Linear(SIZE, 2))),
+        FREE,
+    ),
     "joined along units": (
         stream(joined_along_units, layer_norm, wide=nn.Linear(2 * SIZE, 2)),
         KEPT,
@@ -156,9 +163,6 @@ ROTATE = {
     "read by what writes it": (stream(tied), FREE),
     "products of positions": (stream(kernel), FREE),
     "attention without matrices": (stream(attended), FREE),
-    "distances": (stream(distances, rows=nn.Parameter(torch.randn(5, SIZE))), FREE),
-    "distances of two": (stream(differences), KEPT),
-    "angles": (stream(angles, rows=nn.Parameter(torch.randn(5, SIZE))), FREE),
     "quantised": (stream(quantised, table=nn.Embedding(7, SIZE)), FREE),
     "rows of a parameter summed": (
         stream(rows_summed, rows=nn.Parameter(torch.randn(SIZE, 3))),
@@ -324,8 +328,26 @@ def halves(m, x):
     return m.head(m.last(m.write(x).half().to(x.dtype)))
 
 
+def sums_of_distances(m, x):
+    return torch.cdist(m.write(x), m.prototypes, p=1.0)
+
+
+def columns_of_unit_length(m, x):
+    return m.columns(F.normalize(m.write(x), dim=-1))
+
+
 STAY = {
-    "another distance": (stream(taxi, rows=nn.Parameter(torch.randn(5, SIZE))), None),
+    "sums of distances": (
+        stream(sums_of_distances, prototypes=nn.Parameter(torch.randn(7, SIZE))),
+        None,
+    ),
+    "columns of unit length": (
+        stream(
+            columns_of_unit_length,
+            columns=nn.utils.parametrizations.weight_norm(nn.Linear(SIZE, 2), dim=1),
+        ),
+        None,
+    ),
     "made integers": (stream(integers), None),
     "rounded to half precision": (stream(halves), None),
     "a gain on the stream": (stream(post_norm), "`norm.weight` stands"),

@@ -42,6 +42,7 @@ ADDING = ("add", "sub", "rsub", "cat", "stack", "where", "masked_fill", "constan
 NORMING = {
     "layer_norm": True, "native_layer_norm": True, "rms_norm": False, "_fused_rms_norm": False,
 }  # fmt: skip
+WEIGHT_NORMING = ("_weight_norm", "_weight_norm_interface")
 CONTRACTING = (
     "linear", "matmul", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "_grouped_mm",
     "grouped_mm_fallback", "einsum", "conv1d", "conv2d", "conv3d", "convolution",
@@ -260,6 +261,9 @@ class Look:
         elif name in COMPARING:
             self._use(step)
             self._compared(node, name, inputs, results[0])
+        elif name in WEIGHT_NORMING:
+            self._use(step)
+            self._by_rows(node, inputs)
         elif name in CONTRACTING:
             self._use(step)
             self._contracted(node, name, inputs, results[0])
@@ -440,6 +444,13 @@ class Look:
         if isinstance(bias, fx.Node) and inputs[bias]:
             if values[bias].name is not None:
                 self.stream.used.add(values[bias].name)
+
+    def _by_rows(self, node: fx.Node, inputs: Mapping[fx.Node, tuple[int, ...]]) -> None:
+        """Rows of a weight divided by their lengths, where the units lie along the rows."""
+        direction, length, *others = node.args
+        dim = next(iter(others), 0)
+        if inputs[length] or len(inputs[direction]) != 1 or dim in inputs[direction]:  # type: ignore[index]
+            raise Refused
 
     def _attended(
         self, node: fx.Node, inputs: Mapping[fx.Node, tuple[int, ...]], result: tuple[int, ...]
