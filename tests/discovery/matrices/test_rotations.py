@@ -114,6 +114,29 @@ def quantised(m, x):
     return m.head(h + (nearest - h).detach()), F.mse_loss(nearest, h)
 
 
+def flattened(m, x):
+    return m.wide(block(m, m.write(x), m.norm)[:, :3].flatten(1))
+
+
+def beside_numbers(m, x):
+    return m.wide(torch.cat([m.last(m.write(x)).mean(1), x[:, 0]], -1))
+
+
+def factorised(m, x):
+    h = m.write(x)
+    return (0.5 * (h.sum(1).pow(2) - h.pow(2).sum(1))).sum(-1)
+
+
+def of_products(m, x):
+    h = m.write(x) ** 2
+    return (h * h).sum(-1)
+
+
+def products_and_units(m, x):
+    h = m.write(x)
+    return (h**2 - m.last.weight * h).sum(-1)
+
+
 def resampled(m, x):
     table = F.interpolate(m.write(x).mT, size=x.shape[1] + 1, mode="linear").mT
     return m.head(m.last(table))
@@ -147,6 +170,9 @@ ROTATE = {
         stream(joined_along_units, layer_norm, wide=nn.Linear(2 * SIZE, 2)),
         KEPT,
     ),
+    "flattened tokens": (stream(flattened, layer_norm, wide=nn.Linear(3 * SIZE, 2)), KEPT),
+    "beside numbers": (stream(beside_numbers, layer_norm, wide=nn.Linear(SIZE + 3, 2)), KEPT),
+    "factorised": (stream(factorised), FREE),
     "resampled along tokens": (stream(resampled), FREE),
     "rms norms": (stream(plain), FREE),
     "layer norms": (stream(plain, layer_norm), KEPT),
@@ -337,6 +363,8 @@ def columns_of_unit_length(m, x):
 
 
 STAY = {
+    "products of products": (stream(of_products), None),
+    "products and units": (stream(products_and_units), None),
     "sums of distances": (
         stream(sums_of_distances, prototypes=nn.Parameter(torch.randn(7, SIZE))),
         None,

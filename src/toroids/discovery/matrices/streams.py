@@ -16,7 +16,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.symbolic_shapes import guard_or_false
 from torch.utils._pytree import tree_leaves
 
-from toroids.discovery.axes import Value
+from toroids.discovery.axes import Bundle, Value
 from toroids.discovery.axes.constraints import Ids
 from toroids.discovery.inference.contractions import bias_of, letters_of
 from toroids.discovery.inference.orbits import Orbits
@@ -47,6 +47,8 @@ CONTRACTING = (
     "linear", "matmul", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "_grouped_mm",
     "grouped_mm_fallback", "einsum", "conv1d", "conv2d", "conv3d", "convolution",
 )  # fmt: skip
+# Operators that are linear in each of what they read, or in its sum over other axes.
+LINEAR = ("add", "sub", "neg", "mul", "div", "sum", "mean")
 # Distances by the Euclidean norm, and angles.
 COMPARING = (
     "cdist", "_cdist_forward", "_euclidean_dist", "pairwise_distance", "pdist", "_pdist_forward",
@@ -149,7 +151,7 @@ class Look:
                 self.raw.add(node)
 
     def _part(self, step: Step, name: str) -> None:
-        """Axes on which the units lie beside others: written by one map, and cut into pieces."""
+        """Axes on which the units lie beside others: written or read by one map, cut, joined."""
         self.raw.add(step.node)  # whatever is written there may be the stream
         if name in CUTTING:
             return
@@ -158,10 +160,13 @@ class Look:
             raise Refused
         values = dict(step.inputs)
         written = {out[axis] for axis in self._beside(step.results[0])}
-        for operand, own in letters:
-            for axis in self._beside(values.get(operand)):
-                if own[axis] not in written:
-                    raise Refused
+        lying = {o: {own[axis] for axis in self._beside(values.get(o))} for o, own in letters}
+        read = set().union(*lying.values()) - written
+        if any(letter in out for letter in read):
+            raise Refused
+        if any(letter in own and letter not in lying[o] for letter in read for o, own in letters):
+            raise Refused
+        self.stream.hides_mean &= not read
 
     def _beside(self, value: Any) -> tuple[int, ...]:
         """The axes of a value on which the units lie beside others."""
@@ -200,7 +205,9 @@ class Look:
             times = np.unique(unit[own], return_counts=True)[1]
             each = times.size == self.stream.size and bool((times == times[0]).all())
             whole = own.sum() == places.size  # the stream, or several of it side by side
-            if not each or len(dims) != 1 or value.shape[axis] != places.size:
+            beside = value.bundles_on(d for d in value.dims(axis) if d != dims[0])
+            stays = all(self._stays(other) for other in beside if other is not bundle)
+            if not each or len(dims) != 1 or not stays:
                 raise Refused
             if not whole and times[0] > 1:
                 raise Refused
@@ -209,6 +216,11 @@ class Look:
             else:
                 self._parts.setdefault(id(value), []).append(axis)
         return axes
+
+    def _stays(self, bundle: Bundle) -> bool:
+        """Whether a bundle never moves, as tokens do that are laid side by side in one axis."""
+        moving = bundle.places[bundle.places >= 0]
+        return bool((self.found.cell[self.found.unit[moving]] < 0).all())
 
     def _once(self, places: Ids, dims: tuple[int, ...]) -> tuple[Ids, tuple[int, ...]]:
         """Places without the dimensions along which they move alike, and the other dimensions."""
@@ -227,7 +239,9 @@ class Look:
         results: Sequence[tuple[int, ...]],
     ) -> None:  # fmt: skip
         node = step.node
-        if name in PASSING:
+        if self._of_products(node, name, inputs):
+            self.products.add(node)
+        elif name in PASSING:
             first, *others = node.all_input_nodes
             looks = any(inputs[n] for n in others) and name not in SHAPED_LIKE
             if looks or any(len(r) != len(inputs[first]) for r in results):
@@ -368,17 +382,37 @@ class Look:
             and int(np.prod(value.shape)) == self.stream.size
         )  # fmt: skip
 
+    def _of_products(
+        self, node: fx.Node, name: str, inputs: Mapping[fx.Node, tuple[int, ...]]
+    ) -> bool:
+        """Whether an operator is linear in products of streams, about to be summed, and no more."""
+        carrying = [n for n in inputs if inputs[n]]
+        products = [n for n in carrying if self._came_from(n) in self.products]
+        if not products or name in CONVERTING:
+            return False
+        if name in ("sum", "mean") and self._summed(node) & self._counted(node, inputs):
+            return False
+        at = {axis - self._rank(n) for n in carrying for axis in inputs[n]}
+        of = [isinstance(x, fx.Node) and bool(inputs[x]) for x in node.args[:2]]
+        factors = (name == "mul" and all(of)) or (name == "div" and of[-1])
+        if name not in LINEAR or products != carrying or len(at) > 1 or factors:
+            raise Refused
+        return True
+
     def _is_summed(self, node: fx.Node, axes: tuple[int, ...]) -> bool:
         """Whether all that is done with a product of streams is to sum it over the units."""
         if len(axes) != 1:
             return False
-        back = axes[0] - len(node.meta["val"].shape)
+        back = axes[0] - self._rank(node)
         for user in node.users:
             name = short_name(user)
-            if name in CONVERTING:
-                if not self._is_summed(user, axes):
-                    return False
-            elif name not in ("sum", "mean") or back not in self._summed(user):
+            if name in ("sum", "mean") and back in self._summed(user):
+                continue
+            if name not in (*CONVERTING, *LINEAR):
+                return False
+            gone = self._rank(node) - self._rank(user) if name in ("sum", "mean") else 0
+            behind = sum(axis > back for axis in self._summed(user)) if gone else 0
+            if not self._is_summed(user, (back + behind + self._rank(user),)):
                 return False
         return bool(node.users)
 
