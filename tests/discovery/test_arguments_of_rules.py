@@ -89,3 +89,14 @@ def test_a_mask_over_two_axes_that_is_written_through():
     assert spaces(model, torch.randn(2, 3)) == moved
     model.mask.zero_()
     assert spaces(model, torch.randn(2, 3)) == moved  # whatever it holds
+
+
+def test_what_a_rule_does_not_read_stays():
+    def forward(m, x):
+        return torch.linalg.pinv(m.a(x).unflatten(1, (3, 3)), atol=m.tolerance) @ m.read
+
+    held = {"tolerance": nn.Parameter(torch.tensor(0.5)), "read": nn.Parameter(torch.randn(3, 2))}
+    model = Function(forward, a=L(4, 9), **held).double()
+    group = td.discover(model, torch.randn(5, 4).double())
+    assert not any(leg.tensor == "tolerance" for space in group.spaces for leg in space.legs)
+    assert not any("failed the proof" in note for note in group.notes)

@@ -1,5 +1,6 @@
 """One pass of the rules over one traced module."""
 
+import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +41,7 @@ from toroids.discovery.rules import RULES
 from toroids.discovery.rules.pointwise import SIZE, TRUTH, pointwise
 from toroids.discovery.rules.structure import view
 from toroids.discovery.tracing.execution import Execution, call
-from toroids.discovery.tracing.measured import MEASURING, measured
+from toroids.discovery.tracing.measured import MEASURING, SIZED, measured
 from toroids.discovery.tracing.operators import (
     attribute,
     body,
@@ -251,6 +252,10 @@ class Run:
             look_up = self._unnamed(look_up)
         given, named = self.extents.with_open_numbers(node)
         arguments, keywords = fx.map_arg(given, look_up), fx.map_arg(named, look_up)
+        sized = (None,) if name in SIZED else ()  # nobody looks at more than the first one's size
+        unread = _unread(rule, (c, *sized, *arguments[len(sized) :]), keywords)
+        for value in _leaves(unread):
+            axes.pin(c, value)
         c.never_zero = self.state.untied.get(node)
         if name == SIGN_WITHOUT_ZERO and c.never_zero is None:
             _keep_zeros(c, node.all_input_nodes[0], look_up)
@@ -479,6 +484,15 @@ def _fits(result: Any, shapes: Sequence[tuple[int, ...]]) -> bool:
         isinstance(value, Value) and value.shape == shape
         for value, shape in zip(values, shapes, strict=True)
     )
+
+
+def _unread(rule: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> list[Any]:
+    """What a rule takes without a name for it, as the tolerance of an inverse, and never reads."""
+    try:
+        bound = inspect.signature(rule).bind(*arguments, **keywords).arguments
+    except TypeError:  # it will not take them
+        return []
+    return [value for name, value in bound.items() if not name.strip("_")]
 
 
 def _leaves(values: Any) -> list[Value]:

@@ -86,9 +86,14 @@ def _with_checks(c: Constraints, x: Value, y: Value) -> Any:
 
 
 @rule("aten::linalg_pinv")
-def pseudo_inverse(c: Constraints, x: Value, *given: Any, **named: Any) -> Any:
+def pseudo_inverse(
+    c: Constraints, x: Value, *given: Any, hermitian: bool = False, **named: Any
+) -> Any:
     """As an inverse, of what is orthogonal; of one half of a symmetric matrix alone: in order."""
-    if True in given[-1:] or named.get("hermitian"):
+    for tolerance in (*given, *named.values()):
+        if isinstance(tolerance, Value):
+            axes.pin(c, tolerance)
+    if hermitian or given[-1:] == (True,):
         return ordered(c, [x], [2], NONE)
     axes.zero(c, x, channels=(SCALE, SHIFT))
     return _inverse(c, axes.without(x, (SCALE, SHIFT)))
