@@ -154,6 +154,12 @@ def pairs_compared(m, x):
     return F.pairwise_distance(m.write(x), m.write(x.flip(1)))
 
 
+def nearest(m, x):
+    h = m.write(x)
+    near = m.table(torch.cdist(h, m.table.weight).argmin(-1))
+    return m.head(h + (near - h).detach()), F.mse_loss(near.detach(), h)
+
+
 def read_by_unit_rows(m, x):
     return m.rows(F.normalize(m.write(x), dim=-1))
 
@@ -162,6 +168,7 @@ ROTATE = {
     "distances": (stream(distances, prototypes=nn.Parameter(torch.randn(7, SIZE))), FREE),
     "cosines": (stream(cosines, prototypes=nn.Parameter(torch.randn(7, SIZE))), FREE),
     "distances of pairs, which have an eps": (stream(pairs_compared), KEPT),
+    "a codebook": (stream(nearest, table=nn.Embedding(6, SIZE)), FREE),
     "rows of unit length": (
         stream(read_by_unit_rows, rows=nn.utils.parametrizations.weight_norm(nn.Linear(SIZE, 2))),
         FREE,
@@ -358,6 +365,10 @@ def sums_of_distances(m, x):
     return torch.cdist(m.write(x), m.prototypes, p=1.0)
 
 
+def squares_one_by_one(m, x):
+    return m.head(F.mse_loss(m.write(x), m.write(x.flip(1)), reduction="none"))
+
+
 def columns_of_unit_length(m, x):
     return m.columns(F.normalize(m.write(x), dim=-1))
 
@@ -369,6 +380,7 @@ STAY = {
         stream(sums_of_distances, prototypes=nn.Parameter(torch.randn(7, SIZE))),
         None,
     ),
+    "squares one by one": (stream(squares_one_by_one), None),
     "columns of unit length": (
         stream(
             columns_of_unit_length,
