@@ -160,6 +160,11 @@ def nearest(m, x):
     return m.head(h + (near - h).detach()), F.mse_loss(near.detach(), h)
 
 
+def factorised(m, x):
+    h = m.write(x)
+    return (0.5 * (h.sum(1) ** 2 - (h**2).sum(1)) / len(x)).sum(-1, keepdim=True)
+
+
 def read_by_unit_rows(m, x):
     return m.rows(F.normalize(m.write(x), dim=-1))
 
@@ -168,6 +173,7 @@ ROTATE = {
     "distances": (stream(distances, prototypes=nn.Parameter(torch.randn(7, SIZE))), FREE),
     "cosines": (stream(cosines, prototypes=nn.Parameter(torch.randn(7, SIZE))), FREE),
     "distances of pairs, which have an eps": (stream(pairs_compared), KEPT),
+    "a factorisation machine": (stream(factorised), FREE),
     "a codebook": (stream(nearest, table=nn.Embedding(6, SIZE)), FREE),
     "rows of unit length": (
         stream(read_by_unit_rows, rows=nn.utils.parametrizations.weight_norm(nn.Linear(SIZE, 2))),
@@ -365,6 +371,21 @@ def sums_of_distances(m, x):
     return torch.cdist(m.write(x), m.prototypes, p=1.0)
 
 
+def squares_scaled_by_units(m, x):
+    h = m.write(x)
+    return (h.sum(1) ** 2 - m.last.weight * (h**2).sum(1)).sum(-1, keepdim=True)
+
+
+def products_of_squares(m, x):
+    h = m.write(x)
+    return (h.sum(1) ** 2 * (h**2).sum(1)).sum(-1, keepdim=True)
+
+
+def fourth_powers_by_hand(m, x):
+    square = m.write(x) ** 2
+    return (square * square).sum(-1, keepdim=True)
+
+
 def squares_one_by_one(m, x):
     return m.head(F.mse_loss(m.write(x), m.write(x.flip(1)), reduction="none"))
 
@@ -380,6 +401,9 @@ STAY = {
         stream(sums_of_distances, prototypes=nn.Parameter(torch.randn(7, SIZE))),
         None,
     ),
+    "squares scaled by units": (stream(squares_scaled_by_units), None),
+    "products of squares": (stream(products_of_squares), None),
+    "fourth powers by hand": (stream(fourth_powers_by_hand), None),
     "squares one by one": (stream(squares_one_by_one), None),
     "columns of unit length": (
         stream(
