@@ -295,14 +295,3 @@ def test_a_loop_that_cuts_position_by_position_asks_for_nothing_behind():
     model = Function(recurrent, a=nn.Linear(3, 4), c=nn.Linear(4, 2))
     programs = explore(model, torch.randn(2, 4, 3)).programs
     assert max(p.example.tensors[0].shape[1] for p in programs) < 34  # not two more every time
-
-
-def test_few_sizes_are_looked_at_where_each_takes_a_trace_of_its_own():
-    def chosen(m, x):
-        tokens = m.a(x).flatten(0, 1)
-        best = m.gate(tokens).softmax(1).T.topk(max(1, len(tokens) // 3)).indices
-        return m.c((F.one_hot(best, len(tokens)).to(tokens) @ tokens).mean(1))
-
-    parts = {"gate": nn.Linear(4, 2), "c": nn.Linear(4, 2)}
-    model = Function(chosen, a=nn.Linear(3, 4), **parts)
-    assert len(explore(model, torch.randn(2, 6, 3)).programs) < 32  # not sixty
