@@ -122,11 +122,6 @@ def beside_numbers(m, x):
     return m.wide(torch.cat([m.last(m.write(x)).mean(1), x[:, 0]], -1))
 
 
-def factorised(m, x):
-    h = m.write(x)
-    return (0.5 * (h.sum(1).pow(2) - h.pow(2).sum(1))).sum(-1)
-
-
 def of_products(m, x):
     h = m.write(x) ** 2
     return (h * h).sum(-1)
@@ -185,7 +180,6 @@ ROTATE = {
     ),
     "flattened tokens": (stream(flattened, layer_norm, wide=nn.Linear(3 * SIZE, 2)), KEPT),
     "beside numbers": (stream(beside_numbers, layer_norm, wide=nn.Linear(SIZE + 3, 2)), KEPT),
-    "factorised": (stream(factorised), FREE),
     "resampled along tokens": (stream(resampled), FREE),
     "rms norms": (stream(plain), FREE),
     "layer norms": (stream(plain, layer_norm), KEPT),

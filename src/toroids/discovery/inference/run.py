@@ -41,7 +41,7 @@ from toroids.discovery.rules import RULES
 from toroids.discovery.rules.pointwise import SIZE, TRUTH, pointwise
 from toroids.discovery.rules.structure import view
 from toroids.discovery.tracing.execution import Execution, call
-from toroids.discovery.tracing.measured import MEASURING, SIZED, measured
+from toroids.discovery.tracing.measured import MEASURING, SIZED, SIZED_BY_SECOND, measured
 from toroids.discovery.tracing.operators import (
     attribute,
     body,
@@ -252,8 +252,11 @@ class Run:
             look_up = self._unnamed(look_up)
         given, named = self.extents.with_open_numbers(node)
         arguments, keywords = fx.map_arg(given, look_up), fx.map_arg(named, look_up)
-        sized = (None,) if name in SIZED else ()  # nobody looks at more than the first one's size
-        unread = _unread(rule, (c, *sized, *arguments[len(sized) :]), keywords)
+        read = list(arguments)
+        for names, number in ((SIZED, 0), (SIZED_BY_SECOND, 1)):
+            if name in names:
+                read[number : number + 1] = [None]  # nobody looks at more than its size
+        unread = _unread(rule, (c, *read), keywords)
         for value in _leaves(unread):
             axes.pin(c, value)
         c.never_zero = self.state.untied.get(node)

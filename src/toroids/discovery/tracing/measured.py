@@ -17,8 +17,9 @@ LIKE = {
         "new_full",
     )
 }  # fmt: skip
-# Operators that look at the size of their first argument alone.
+# Operators that look at the size of their first argument alone, or of their second.
 SIZED = LIKE | {*MEASURING}
+SIZED_BY_SECOND = {f"aten::{name}" for name in ("expand_as", "view_as", "reshape_as", "resize_as")}
 
 
 def measured(graph: fx.Graph) -> set[fx.Node]:
