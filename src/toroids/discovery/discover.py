@@ -24,6 +24,7 @@ from toroids.discovery.inference.closed import keeps_shifts
 from toroids.discovery.inference.examine import examine
 from toroids.discovery.inference.infer import stacks_in
 from toroids.discovery.inference.joined import joined
+from toroids.discovery.inference.notes import notes_of
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.inference.wholes import Wholes
 from toroids.discovery.matrices.rotary import rotary_pairs
@@ -283,7 +284,7 @@ def _assembled(
             *condition_notes,
             *rotation_notes,
             *absorbed_notes,
-            *assembly.notes(spaces),
+            *notes_of(assembly, spaces),
             *branches(main),
             *pairs.notes,
         ),

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,12 +19,12 @@ from toroids.discovery.inference.exponents import (
     first_units,
     sparse,
 )
-from toroids.discovery.inference.in_place import is_expected, kept_in_place
+from toroids.discovery.inference.followed import followed, rescaled_norms
 from toroids.discovery.inference.numbering import in_order, numbered
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.state import Inference
 from toroids.discovery.tracing.program import Program
-from toroids.symmetry.space import Action, Generator, Kind, Leg, Norm, Space, WeightNorm
+from toroids.symmetry.space import Action, Generator, Kind, Leg, Space
 
 CHANNEL_ACTIONS: dict[Kind, int] = {"rescale": SCALE, "flip": SIGN, "shift": SHIFT}
 
@@ -223,7 +223,7 @@ class Assembly:
         return [basis[position] for position in kept]
 
     def _space(self, cell: int, names: dict[int, str]) -> Space | None:
-        found = self.orbits
+        found, c = self.orbits, self.inference.constraints
         size = found.size[cell]
         parts = self.parts.get(cell, [])
         if not parts:
@@ -267,7 +267,7 @@ class Assembly:
             for (action, _, _), values in zip(generators, exponents, strict=True)
         )
         copies = int(np.prod([found.size[x] for x in outer], dtype=np.int64))
-        acting, weight_norms = self.followed(legs, acting, size * copies == 1)
+        acting, weight_norms = followed(c, self.program, legs, acting, size * copies == 1)
         return Space(
             name=name,
             size=size,
@@ -276,7 +276,7 @@ class Assembly:
             legs=legs,
             generators=acting,
             within=tuple(names[x] for x in outer),
-            norms=self.norms(legs, acting),
+            norms=rescaled_norms(c, self.program, legs, acting),
             weight_norms=weight_norms,
         )
 
@@ -399,43 +399,6 @@ class Assembly:
         self.cells[names[cell]] = cell
         return names[cell]
 
-    def followed(
-        self, legs: Sequence[Leg], generators: Sequence[Generator], single: bool
-    ) -> tuple[tuple[Generator, ...], tuple[WeightNorm, ...]]:
-        """What acts on legs where gains follow the norms of weights that are rescaled.
-
-        Args:
-            legs: of a space.
-            generators: that act on it.
-            single: whether it has a single unit.
-
-        Returns:
-            The generators, which tell of gains what these do, too, where whole norms are scaled;
-            and the weights that are rescaled.
-        """
-        moved = _rescaled(legs, generators)
-        norms = []
-        for gain, (weight, axes) in self.inference.constraints.weight_norms.items():
-            if weight in moved:
-                shapes = {x: self.program.shapes[x] for x in (weight, gain)}
-                norms.append(WeightNorm(gain, weight, axes, _told(legs, shapes, axes, single)))
-        acting = tuple(_following(norms, legs, generator) for generator in generators)
-        return acting, tuple(norms)
-
-    def norms(self, legs: Sequence[Leg], generators: Sequence[Generator]) -> tuple[Norm, ...]:
-        """The batch norms whose variance is rescaled."""
-        moved = _rescaled(legs, generators)
-        aliases = self.program.aliases
-        return tuple(
-            dict.fromkeys(
-                Norm(weight, norm.bias, norm.mean, variance, norm.eps)
-                for norm in self.inference.constraints.norms
-                for variance in aliases.get(norm.variance, (norm.variance,))
-                for weight in aliases.get(norm.weight, (norm.weight,))[:1]
-                if variance in moved
-            )
-        )
-
     def _at(self, leg: Leg) -> Sequence[int]:
         """Where the units of a space lie along a leg."""
         return leg.places(self.program.shapes[leg.tensor])
@@ -443,138 +406,6 @@ class Assembly:
     def _is_idle(self, leg: Leg) -> bool:
         """Whether all that a space moves there meets nothing but zeros."""
         return self.idle.get((leg.tensor, leg.axis, leg.span), set()).issuperset(self._at(leg))
-
-    def notes(self, spaces: Sequence[Space]) -> list[str]:
-        """What was given up and what it costs, where `spaces` is all that moves."""
-        notes = list(dict.fromkeys(self.orbits.pinned))
-        unit = self.orbits.unit
-        costs: dict[str, int] = {}
-        c = self.inference.constraints
-        for loss in [*c.losses, *(order for order in c.orders if not is_expected(order.reason))]:
-            lost = np.unique(unit[loss.places])
-            touched = 0
-            for value in self.inference.parameters.values():
-                touches = any(np.isin(unit[b.places], lost).any() for b in value.bundles)
-                touched += int(np.prod(value.shape, dtype=np.int64)) if touches else 0
-            costs[loss.reason] = max(costs.get(loss.reason, 0), touched)
-        notes += [
-            f"pinned: {reason}; this keeps {count} parameters from moving along what it reads"
-            for reason, count in costs.items()
-            if count
-        ]
-        notes += [
-            f"a space of {self.orbits.size[cell]} units has {count} families of scales, flips or "
-            "shifts, each on entries of its own; they are left in place, only permutations are told"
-            for cell, count in self.many.items()
-        ]
-        notes += [
-            f"in place: {len(held)} positions along axis {axis} of `{name}` meet nothing but zeros"
-            for (name, axis, _), held in self.idle.items()
-        ]
-        turned = {(leg.tensor, leg.axis) for s in spaces if s.of("phase") for leg in s.legs}
-        notes += kept_in_place(self.program, self.inference, self.orbits, costs, turned)
-        tied = {x for places in self.inference.constraints.ties for x in self._innermost(places)}
-        notes += [
-            f"no flips of `{name}`: sums before its sign may be exactly zero, whose sign stays; "
-            "an odd number of signs, or a learned real threshold, never is"
-            for name, cell in self.cells.items()
-            if cell in tied
-        ]
-        stopped = [(x.reason, self._innermost(x.places)) for x in c.stopped]
-        notes += dict.fromkeys(
-            f"no rescaling of `{name}`: {reason}"
-            for name, cell in self.cells.items()
-            for reason, cells in stopped
-            if cell in cells and not self.found[cell][SCALE]
-        )
-        given = [(g.reason, self._innermost(g.places)) for g in self.inference.constraints.given]
-        notes += dict.fromkeys(
-            f"flips of `{name}` are granted where {reason}"
-            for name, cell in self.cells.items()
-            for reason, cells in given
-            if cell in cells and self.found[cell][SIGN]
-        )
-        chosen = [(x.reason, self._innermost(x.places)) for x in self.inference.constraints.chosen]
-        notes += dict.fromkeys(
-            f"permutations of `{name}` are granted where no two of the numbers by which {reason} "
-            "chooses are equal"
-            for name, cell in self.cells.items()
-            for reason, cells in chosen
-            if cell in cells
-        )
-        used = {
-            name
-            for first in self.inference.parameters
-            for name in self.program.aliases.get(first, (first,))
-        }
-        idle = sorted(self.program.parameters - used)
-        if idle:
-            shown = ", ".join(f"`{name}`" for name in idle[:5])
-            more = f" and {len(idle) - 5} more" if len(idle) > 5 else ""
-            notes.append(f"unused in evaluation: {shown}{more}")
-        return notes
-
-    def _innermost(self, places: Ids) -> set[int]:
-        """The cells that move places, without those around them."""
-        cells = np.unique(self.orbits.cell[self.orbits.unit[places]]).tolist()
-        return {self.orbits.chain[cell][-1] for cell in cells if cell >= 0}
-
-
-def _rescaled(legs: Sequence[Leg], generators: Sequence[Generator]) -> set[str]:
-    """The tensors that scales move."""
-    return {
-        leg.tensor
-        for generator in generators
-        for leg, value in zip(legs, generator.exponents, strict=True)
-        if generator.action == "rescale" and value
-    }
-
-
-def _following(
-    norms: Sequence[WeightNorm], legs: Sequence[Leg], generator: Generator
-) -> Generator:  # fmt: skip
-    """A generator whose scales of whole norms the gains take, too, which follow these."""
-    powers = list(generator.exponents)
-    for norm in norms if generator.action == "rescale" else ():
-        for weight, gain in norm.told:
-            powers[legs.index(gain)] += generator.exponents[legs.index(weight)]
-    return replace(generator, exponents=tuple(powers))
-
-
-def _told(
-    legs: Sequence[Leg], shapes: Mapping[str, tuple[int, ...]], axes: Sequence[int], single: bool
-) -> tuple[tuple[Leg, Leg], ...]:
-    """Pairs of legs of a weight and of its gain that lie alike, with scales of whole norms."""
-    (weight, shape), (gain, numbers) = shapes.items()
-    kept = [a for a, size in enumerate(shape) if a not in axes and size > 1]
-    own = [a for a, size in enumerate(numbers) if size > 1]
-    if len(own) != len(kept):
-        return ()
-    along = {weight: dict(zip(kept, kept, strict=True)), gain: dict(zip(own, kept, strict=True))}
-    at = [
-        (x, _place(x, shapes[x.tensor], along[x.tensor], single))
-        for x in legs
-        if x.tensor in shapes
-    ]
-    return tuple(
-        (x, y)
-        for x, here in at
-        for y, there in at
-        if (x.tensor, y.tensor) == (weight, gain) and here is not None and here == there
-    )
-
-
-def _place(
-    leg: Leg, shape: tuple[int, ...], along: Mapping[int, int], single: bool
-) -> object:  # fmt: skip
-    """Where a leg lies along axes that are renumbered, or all over a tensor; None elsewhere."""
-    axes = range(leg.axis, leg.axis + leg.span)
-    ordered = list(leg.places(shape)) == list(range(math.prod(shape[a] for a in axes)))
-    if ordered and single:
-        return "all"
-    if not all(a in along for a in axes):
-        return None
-    return tuple(along[a] for a in axes), None if ordered else leg.positions
 
 
 def unlike(name: str, taken: Collection[str]) -> str:

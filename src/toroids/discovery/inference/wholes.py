@@ -21,6 +21,7 @@ from toroids.discovery.axes.constraints import Ids
 from toroids.discovery.inference.assemble import Assembly, laid_out, operator_of, unlike
 from toroids.discovery.inference.closed import keeps_shifts
 from toroids.discovery.inference.exponents import WHOLE, Exact, Vector, complement
+from toroids.discovery.inference.followed import followed, rescaled_norms
 from toroids.symmetry.space import Generator, Kind, Leg, Space
 
 # A tensor, one of its bundles, and a part of that; (tensor, -1, 0) is all of it. The power of a
@@ -100,7 +101,8 @@ class Wholes:
             replace(leg, role="write" if power * powers[0] > 0 else "read")
             for leg, power in zip(legs, powers, strict=True)
         )
-        acting, norms = self.assembly.followed(legs, generators, single=True)
+        c, program = self.assembly.inference.constraints, self.assembly.program
+        acting, norms = followed(c, program, legs, generators, single=True)
         return Space(
             name=unlike(f"{legs[0].operator}:whole", names),
             size=1,
@@ -108,7 +110,7 @@ class Wholes:
             actions=frozenset(generator.action for generator in generators),
             legs=legs,
             generators=acting,
-            norms=self.assembly.norms(legs, generators),
+            norms=rescaled_norms(c, program, legs, generators),
             weight_norms=norms,
         )
 

@@ -502,9 +502,10 @@ class Look:
         result: tuple[int, ...],
     ) -> None:  # fmt: skip
         """Distances of rows, and angles between them, which all have their units on one axis."""
-        ranks = [self._rank(n) for n in node.all_input_nodes]
-        own = [axis - rank for n, rank in zip(inputs, ranks, strict=True) for axis in inputs[n]]
-        more: Any = node.args[len(ranks) :]
+        pair = [x for x in node.args[:2] if isinstance(x, fx.Node)]
+        ranks = [self._rank(n) for n in pair]
+        own = [axis - rank for n, rank in zip(pair, ranks, strict=True) for axis in inputs[n]]
+        more: Any = node.args[len(pair) :]
         if name == "mse_loss":
             good = len({*own, *ranks}) == 2 and more[:1] != (0,)
         elif name == "cosine_similarity":
@@ -512,9 +513,9 @@ class Look:
             good = {*own} == {at - max(ranks) if at >= 0 else at}
         else:
             good = {*own} == {-1} and all(p == 2 for p in more[:1])
-        if name == "pairwise_distance" and [*more, *(2, 1e-6)[len(more) :]][1]:
-            self.stream.fixes_mean = True  # a number that is added to every difference
-        if result or not good or len(own) != len(ranks):
+        if name == "pairwise_distance" and more[1:2] != (0,):
+            self.stream.fixes_mean = True  # its eps is added to every difference
+        if result or not good or len(own) != len(pair) or node.kwargs:
             raise Refused
 
     def _contracted(

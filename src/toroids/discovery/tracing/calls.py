@@ -38,6 +38,14 @@ MANY = 1000  # calls that numbers and lists are made as large as after
 ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-3}
 
 
+def as_written(model: nn.Module) -> contextlib.AbstractContextManager[object]:
+    """Runs what is compiled as it was written: it would be compiled anew for all who listen."""
+    # not where nothing is, for `torch.cond` compiles itself
+    parts = list(model.modules())
+    compiled = any("_orig_mod" in p._modules or p._compiled_call_impl is not None for p in parts)
+    return torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
+
+
 class Caller:
     """Calls one module at several inputs and compares what it gives with its trace.
 
@@ -97,8 +105,7 @@ class Caller:
     ) -> list[Tensor]:
         """What the module gives in the state in which it is."""
         copies = tuple(tensor.clone() for tensor in example.tensors)  # a call may write into them
-        # what is compiled would be compiled anew for everybody who listens
-        with torch.compiler.set_stance("force_eager"), Bounded():
+        with as_written(self.model), Bounded():
             return self._run(counted, example, copies, asked)
 
     def _run(
