@@ -204,6 +204,12 @@ ROTATE = {
 }
 
 
+@functools.cache
+def discovered(name):
+    """The group of a module, at these sizes, for all tests."""
+    return td.discover(ROTATE[name][0], torch.randn(2, 4, 3))
+
+
 def rotation(group):
     found = [space for space in group.spaces if space.of("rotate")]
     assert len(found) <= 1
@@ -213,8 +219,7 @@ def rotation(group):
 @pytest.mark.parametrize("name", ROTATE)
 def test_a_stream_rotates(name):
     model, expected = ROTATE[name]
-    inputs = torch.randn(2, 4, 3)
-    group = td.discover(model, inputs)
+    inputs, group = torch.randn(2, 4, 3), discovered(name)
     space = rotation(group)
     assert space is not None, str(group)
     size = SIZE - space.of("rotate")[0].fixes_mean
@@ -225,8 +230,7 @@ def test_a_stream_rotates(name):
 
 @pytest.mark.parametrize("name", ROTATE)
 def test_a_rotated_copy_comes_back(name):
-    model, _ = ROTATE[name]
-    group = td.discover(model, torch.randn(2, 4, 3))
+    (model, _), group = ROTATE[name], discovered(name)
     params = {key: x.double() for key, x in model.state_dict().items()}
     element, other = (group.random(torch.Generator().manual_seed(seed)) for seed in (0, 1))
     moved = group.apply(element, params)
@@ -249,7 +253,7 @@ def test_a_rotated_copy_comes_back(name):
 
 
 def test_codes_that_the_nearest_looks_up_are_permuted():
-    group = td.discover(ROTATE["quantised"][0], torch.randn(2, 4, 3))
+    group = discovered("quantised")
     assert [space.size for space in group.spaces if space.legs[0].tensor == "table.weight"] == [7]
 
 
