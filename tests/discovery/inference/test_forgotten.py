@@ -79,3 +79,14 @@ def test_weights_that_write_the_outputs_may_have_scales():
     layers = nn.Linear(4, 6), nn.Tanh(), nn.utils.parametrizations.weight_norm(nn.Linear(6, 5))
     group = td.discover(nn.Sequential(*layers), torch.randn(9, 4), output="classifier")
     assert [(space.size, space.is_still) for space in group.spaces] == [(6, False), (5, True)]
+
+
+def test_columns_on_which_units_stay_are_left_to_these():
+    def forward(m, x):
+        h = m.norm(m.a(x)).square() * m.w.softmax(0)[0]
+        return m.last((h[..., None] - m.steps).abs().flatten(-2))
+
+    held = {"a": nn.Linear(4, 4), "norm": nn.BatchNorm1d(4), "last": nn.BatchNorm1d(12)}
+    steps, w = torch.linspace(-1, 1, 3), nn.Parameter(torch.randn(2, 4))
+    group = td.discover(Function(forward, steps=steps, w=w, **held), torch.randn(2, 4))
+    assert not any(space.name == "w:whole" for space in group.spaces)

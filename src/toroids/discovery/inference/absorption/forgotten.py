@@ -56,7 +56,7 @@ def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Spac
         leg, units = _leg(name, labels.reshape(shapes[name])), int(labels.max()) + 1
         tied = programs[0].aliases.get(name, (name,))
         others = _without_smaller(result, tied, units)
-        if others is not None and not (units > 1 and _is_taken(leg, tied, others)):
+        if others is not None and not (units > 1 and _is_taken(leg, tied, others, shapes[name])):
             space = Space(
                 name=unlike(f"{leg.operator}:whole", {space.name for space in others}),
                 size=units,
@@ -105,14 +105,17 @@ def _without_smaller(
     return result
 
 
-def _is_taken(leg: Leg, names: Collection[str], spaces: Sequence[Space]) -> bool:
-    """Whether other units lie along the same axes, as those that a weight multiplies."""
-    place = leg.axis, leg.span
+def _is_taken(
+    leg: Leg, names: Collection[str], spaces: Sequence[Space], shape: Sequence[int]
+) -> bool:
+    """Whether other units lie along the same axes, but for a single one that holds all of them."""
+    place, size = (leg.axis, leg.span), math.prod(shape[leg.axis : leg.axis + leg.span])
     return any(
-        x.tensor in names and (x.axis, x.span) == place and not space.is_single
+        x.tensor in names and (x.axis, x.span) == place
+        and not (space.is_single and len(x.places(shape)) == size)
         for space in spaces
         for x in space.legs
-    )
+    )  # fmt: skip
 
 
 def _candidates(program: Program) -> Iterator[str]:
