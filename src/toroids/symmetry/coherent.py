@@ -149,7 +149,7 @@ def _check_apart(shapes: Shapes, space: Space, leg: Leg, other: Space, earlier: 
     if other.name in space.within or space.name in other.within:
         return
     if space is not other and (
-        _holds(shapes, space, leg, earlier) or _holds(shapes, other, earlier, leg)
+        holds(shapes, space, leg, earlier) or holds(shapes, other, earlier, leg)
     ):
         return
     whole = leg.positions is None or earlier.positions is None
@@ -162,7 +162,7 @@ def _check_apart(shapes: Shapes, space: Space, leg: Leg, other: Space, earlier: 
         )
 
 
-def _holds(shapes: Shapes, space: Space, leg: Leg, other: Leg) -> bool:
+def holds(shapes: Shapes, space: Space, leg: Leg, other: Leg) -> bool:
     """Whether a space is a single unit that holds all positions of another leg on its axes."""
     if not space.is_single or leg.positions is None:
         return space.is_single

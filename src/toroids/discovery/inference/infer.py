@@ -98,8 +98,8 @@ def stacks_in(
     still = still_axes(first.constraints, first.parameters, found)
     stacks = stacks_of(spaces, programs[0].shapes, still, picked_axes(programs))
     gains = first.constraints.gains & programs[0].parameters
-    grids = grids_of(gains, first.parameters, found)
-    return [x for x in (stacks, {**grids, **stacks} if grids else {}) if x]
+    both = {**grids_of(gains, first.parameters, found), **stacks}
+    return [x for x in ([stacks] if both == stacks else [stacks, both]) if x]
 
 
 def _unlike(program: Program, expressions: set[Any]) -> Iterator[Sizes]:

@@ -4,6 +4,7 @@ import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -489,10 +490,13 @@ def _fits(result: Any, shapes: Sequence[tuple[int, ...]]) -> bool:
     )
 
 
+_signature = cache(inspect.signature)
+
+
 def _unread(rule: Any, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> list[Any]:
     """What a rule takes without a name for it, as the tolerance of an inverse, and never reads."""
     try:
-        bound = inspect.signature(rule).bind(*arguments, **keywords).arguments
+        bound = _signature(rule).bind(*arguments, **keywords).arguments
     except TypeError:  # it will not take them
         return []
     return [value for name, value in bound.items() if not name.strip("_")]

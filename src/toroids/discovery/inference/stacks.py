@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from toroids.discovery.axes import Value
-from toroids.discovery.axes.constraints import Constraints
+from toroids.discovery.axes.constraints import Constraints, Ids
 from toroids.discovery.inference.orbits import Orbits
 from toroids.symmetry.space import Leg, Space
 
@@ -83,13 +83,11 @@ def still_axes(c: Constraints, parameters: Mapping[str, Value], found: Orbits) -
     reads = c.summed_over()
     alike: dict[bytes, list[Leg]] = {}
     for name, value in parameters.items():
-        for bundle in value.bundles:
-            places, axis = bundle.places, value.axis_of(bundle.dims[0])
+        for axis, places in _whole_axes(value):
             units = found.unit[places]
-            if places.shape == (value.shape[axis],) and len(units) > 1:
-                if (found.cell[units] < 0).all():
-                    leg = Leg(name, axis, "read" if reads[places].all() else "write", name)
-                    alike.setdefault(units.tobytes(), []).append(leg)
+            if (found.cell[units] < 0).all():
+                leg = Leg(name, axis, "read" if reads[places].all() else "write", name)
+                alike.setdefault(units.tobytes(), []).append(leg)
     return [legs for legs in alike.values() if len(legs) > 1]
 
 
@@ -107,26 +105,28 @@ def grids_of(gains: Set[str], parameters: Mapping[str, Value], found: Orbits) ->
     Returns:
         For these the axes that are joint.
     """
-    along = {name: _indices(value, found) for name, value in parameters.items()}
+    along = {
+        name: {found.unit[places].tobytes(): axis for axis, places in _whole_axes(value)}
+        for name, value in parameters.items()
+    }
     result: dict[str, Stack] = {}
     for gain in sorted(gains & along.keys()):
         grid = along[gain]
-        if math.prod(parameters[gain].shape) > MOST:
-            continue
         alike = [name for name, own in along.items() if grid.keys() <= own.keys()]
-        if len(grid) > 1 and len(alike) > 1:  # somebody may take back what the gain takes
-            axes = {name: tuple(sorted(along[name][index] for index in grid)) for name in alike}
-            result = {**{name: Stack((own,)) for name, own in axes.items()}, **result}
+        small = math.prod(parameters[gain].shape) <= MOST
+        if small and len(grid) > 1 and len(alike) > 1:  # somebody may take back what it takes
+            for name in alike:
+                joint = tuple(sorted(along[name][index] for index in grid))
+                result.setdefault(name, Stack((joint,)))
     return result
 
 
-def _indices(value: Value, found: Orbits) -> dict[bytes, int]:
-    """What indexes the axes of a parameter that have several positions."""
-    return {
-        found.unit[bundle.places].tobytes(): bundle.dims[0]
-        for bundle in value.bundles
-        if len(bundle.dims) == 1 and bundle.places.size > 1
-    }
+def _whole_axes(value: Value) -> Iterator[tuple[int, Ids]]:
+    """The axes of a parameter of several positions that are indexed by themselves, with places."""
+    for bundle in value.bundles:
+        axis = value.axis_of(bundle.dims[0])
+        if bundle.places.size > 1 and bundle.places.shape == (value.shape[axis],):
+            yield axis, bundle.places
 
 
 def _pairs(

@@ -22,6 +22,7 @@ from toroids.discovery.inference.contractions import bias_of, letters_of
 from toroids.discovery.inference.orbits import Orbits
 from toroids.discovery.inference.state import Step
 from toroids.discovery.inference.unread import ARRANGING
+from toroids.discovery.tracing.measured import SIZED_BY_SECOND
 from toroids.discovery.tracing.operators import is_in_place, narrows, short_name
 
 CONVERTING = ("to", "_to_copy", "contiguous", "clone", "detach", "alias", "type_as")
@@ -30,7 +31,7 @@ PASSING = {name.removeprefix("aten::") for name in ARRANGING} - {"cat", "stack",
     "expand_as", "index", "embedding", "gather", "neg", "dropout", "type_as", "masked_select",
     "view_as", "reshape_as", "take_along_dim", "positive",
 }  # fmt: skip
-SHAPED_LIKE = ("expand_as", "view_as", "reshape_as", "type_as")  # a second argument's shape
+SHAPED_LIKE = {name.removeprefix("aten::") for name in SIZED_BY_SECOND} | {"type_as"}
 # Operators that cut an axis into pieces, or join pieces, and do nothing else.
 CUTTING = {
     "slice", "narrow", "split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "cat",
@@ -47,7 +48,7 @@ CONTRACTING = (
     "linear", "matmul", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "_grouped_mm",
     "grouped_mm_fallback", "einsum", "conv1d", "conv2d", "conv3d", "convolution",
 )  # fmt: skip
-# Operators that are linear in each of what they read, or in its sum over other axes.
+# Linear in products of streams: with numbers, with each other, or summed over other axes.
 LINEAR = ("add", "sub", "neg", "mul", "div", "sum", "mean")
 # Distances by the Euclidean norm, and angles.
 COMPARING = (

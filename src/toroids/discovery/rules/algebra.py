@@ -87,13 +87,10 @@ def _with_checks(c: Constraints, x: Value, y: Value) -> Any:
 
 @rule("aten::linalg_pinv")
 def pseudo_inverse(
-    c: Constraints, x: Value, *given: Any, hermitian: bool = False, **named: Any
+    c: Constraints, x: Value, _: Any = None, hermitian: bool = False, **__: Any
 ) -> Any:
     """As an inverse, of what is orthogonal; of one half of a symmetric matrix alone: in order."""
-    for tolerance in (*given, *named.values()):
-        if isinstance(tolerance, Value):
-            axes.pin(c, tolerance)
-    if hermitian or given[-1:] == (True,):
+    if hermitian:
         return ordered(c, [x], [2], NONE)
     axes.zero(c, x, channels=(SCALE, SHIFT))
     return _inverse(c, axes.without(x, (SCALE, SHIFT)))

@@ -24,6 +24,7 @@ from toroids.discovery.inference.closed import closed
 from toroids.discovery.tracing.operators import narrows, operator_name
 from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.sizes import Sizes, other_sizes
+from toroids.symmetry.coherent import Shapes, holds
 from toroids.symmetry.space import Generator, Leg, Space
 
 COMPARING = ("softmax", "log_softmax", "_softmax", "_log_softmax", "_safe_softmax")
@@ -56,7 +57,7 @@ def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Spac
         leg, units = _leg(name, labels.reshape(shapes[name])), int(labels.max()) + 1
         tied = programs[0].aliases.get(name, (name,))
         others = _without_smaller(result, tied, units)
-        if others is not None and not (units > 1 and _is_taken(leg, tied, others, shapes[name])):
+        if others is not None and not (units > 1 and _is_taken(leg, tied, others, shapes)):
             space = Space(
                 name=unlike(f"{leg.operator}:whole", {space.name for space in others}),
                 size=units,
@@ -105,14 +106,11 @@ def _without_smaller(
     return result
 
 
-def _is_taken(
-    leg: Leg, names: Collection[str], spaces: Sequence[Space], shape: Sequence[int]
-) -> bool:
+def _is_taken(leg: Leg, names: Collection[str], spaces: Sequence[Space], shapes: Shapes) -> bool:
     """Whether other units lie along the same axes, but for a single one that holds all of them."""
-    place, size = (leg.axis, leg.span), math.prod(shape[leg.axis : leg.axis + leg.span])
     return any(
-        x.tensor in names and (x.axis, x.span) == place
-        and not (space.is_single and len(x.places(shape)) == size)
+        x.tensor in names and (x.axis, x.span) == (leg.axis, leg.span)
+        and not holds(shapes, space, x, leg)
         for space in spaces
         for x in space.legs
     )  # fmt: skip
