@@ -10,7 +10,8 @@ from hypothesis import settings
 
 # Reproducible in CI: the same examples every time, and no limit on one example's wall time. Few, as
 # every law is tested on many networks.
-settings.register_profile("toroids", derandomize=True, deadline=None, max_examples=8)
+settings.register_profile("toroids", derandomize=True, deadline=None, max_examples=4)
+settings.register_profile("long", settings.get_profile("toroids"), max_examples=16)
 settings.load_profile("toroids")
 
 HERE = Path(__file__).parent
@@ -45,6 +46,10 @@ for number, handler in (
 ):
     if number is not None and signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+
+def pytest_configure(config):
+    settings.load_profile("long" if config.getoption("--long") else "toroids")
 
 
 def pytest_addoption(parser):

@@ -36,7 +36,10 @@ SHORT = (
     "ViT",
     "Mamba",
 )
-DEEP = {"VGG-16-BN", "ResNet-50", "ResNeXt-26 32x4d", "DenseNet-121", "MobileNetV3-small"}
+DEEP = {
+    "VGG-16-BN", "ResNet-50", "ResNeXt-26 32x4d", "DenseNet-121", "MobileNetV3-small",
+    "ShuffleNetV2",
+}  # fmt: skip
 
 
 def drawn(tensor, shape, generator):

@@ -40,6 +40,7 @@ from toroids.symmetry.coherent import check_coherent
 from toroids.symmetry.condition import Condition, check_conditions
 from toroids.symmetry.element import Element, SpaceElement
 from toroids.symmetry.moved import Moved
+from toroids.symmetry.repeated import repeated
 from toroids.symmetry.shifting import shift_space
 from toroids.symmetry.space import Action, Leg, Output, Space
 from toroids.symmetry.table import table
@@ -466,10 +467,12 @@ class SymmetryGroup:
     def dimension(self) -> int:
         """Number of continuous symmetries that leave the outputs exactly as they are.
 
-        Every weight of which only the sign is read counts for one: its size.
+        Every weight of which only the sign is read counts for one: its size. Scales that others
+        make count once.
         """
         sizes = (math.prod(self.shapes[name]) for name in self.binary if name not in self.tied)
-        return sum(space.dimension for space in self.spaces) + sum(sizes)
+        found = sum(space.dimension for space in self.spaces) + sum(sizes)
+        return found - repeated(self.spaces, self.shapes)
 
     @property
     def share_moved(self) -> float:

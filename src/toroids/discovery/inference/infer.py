@@ -98,8 +98,9 @@ def stacks_in(
     still = still_axes(first.constraints, first.parameters, found)
     stacks = stacks_of(spaces, programs[0].shapes, still, picked_axes(programs))
     gains = first.constraints.gains & programs[0].parameters
-    both = {**grids_of(gains, first.parameters, found), **stacks}
-    return [x for x in ([stacks] if both == stacks else [stacks, both]) if x]
+    grids = (grids_of(gains, first.parameters, found, beside) for beside in (False, True))
+    looks = [stacks, *({**own, **stacks} for own in grids)]
+    return [look for number, look in enumerate(looks) if look and look not in looks[:number]]
 
 
 def _unlike(program: Program, expressions: set[Any]) -> Iterator[Sizes]:

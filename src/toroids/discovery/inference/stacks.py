@@ -17,6 +17,8 @@ from toroids.symmetry.space import Leg, Space
 
 # Entries of a gain that has several axes: with more it is taken axis by axis, as a mask of weights.
 MOST = 2**16
+# Of one that only shares an axis with others: a single unit for every entry.
+MOST_BESIDE = 2**8
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ def still_axes(c: Constraints, parameters: Mapping[str, Value], found: Orbits) -
     return [legs for legs in alike.values() if len(legs) > 1]
 
 
-def grids_of(gains: Set[str], parameters: Mapping[str, Value], found: Orbits) -> Stacks:
+def grids_of(
+    gains: Set[str], parameters: Mapping[str, Value], found: Orbits, beside: bool = False
+) -> Stacks:
     """Finds gains with several axes, and what lies along all of these axes as well.
 
     `gain[member, unit]` multiplies every unit of every member by a number of its own, which may be
@@ -101,6 +105,7 @@ def grids_of(gains: Set[str], parameters: Mapping[str, Value], found: Orbits) ->
         gains: parameters that multiply others entry by entry.
         parameters: of the module.
         found: what a first look has solved.
+        beside: whether small ones count that only share an axis with others, as those of outputs.
 
     Returns:
         For these the axes that are joint.
@@ -110,11 +115,15 @@ def grids_of(gains: Set[str], parameters: Mapping[str, Value], found: Orbits) ->
         for name, value in parameters.items()
     }
     result: dict[str, Stack] = {}
-    for gain in sorted(gains & along.keys()):
-        grid = along[gain]
+    grids = {x: along[x] for x in gains & along.keys() if len(along[x]) > 1}
+    for gain, grid in sorted(grids.items()):
+        entries = math.prod(parameters[gain].shape)
         alike = [name for name, own in along.items() if grid.keys() <= own.keys()]
-        small = math.prod(parameters[gain].shape) <= MOST
-        if small and len(grid) > 1 and len(alike) > 1:  # somebody may take back what it takes
+        near = beside and any(
+            grid.keys() & own.keys() for name, own in grids.items() if name != gain
+        )
+        # somebody may take back what it takes
+        if entries <= (MOST if len(alike) > 1 else MOST_BESIDE * near):
             for name in alike:
                 joint = tuple(sorted(along[name][index] for index in grid))
                 result.setdefault(name, Stack((joint,)))
