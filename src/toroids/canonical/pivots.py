@@ -45,6 +45,7 @@ class Pivots:
     Attributes:
         group: the group.
         lacking: spaces of which some scales have no pivot.
+        unsigned: spaces of which some flips have none.
         notes: what cannot be fixed, and why.
     """
 
@@ -52,6 +53,7 @@ class Pivots:
         """Chooses nothing yet."""
         self.group = group
         self.lacking: list[str] = []
+        self.unsigned: list[str] = []
         self.notes: list[str] = []
         self._candidates = Candidates(group)
 
@@ -168,8 +170,8 @@ class Pivots:
         for space in sorted(self.group.spaces, key=lambda space: space.name not in first):
             pivots = self._of(space, action, bias, Others(known, tuple(found)))
             pivots = self._apart(pivots, found)
-            if action == "rescale" and len(pivots) < len(self._outer(space, action)):
-                self.lacking.append(space.name)
+            if len(pivots) < len(self._outer(space, action)):
+                (self.lacking if action == "rescale" else self.unsigned).append(space.name)
             found += pivots
         return found
 

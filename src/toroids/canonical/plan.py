@@ -12,6 +12,7 @@ from functools import cached_property
 from toroids.canonical.order import ordered
 from toroids.canonical.pivots import Pivots
 from toroids.canonical.sign_order import SignOrder
+from toroids.canonical.sign_trees import SignTrees
 from toroids.canonical.spheres import Spheres, output_sphere
 from toroids.canonical.steps import Mix, OutputScale, Scale
 from toroids.symmetry.group import SymmetryGroup
@@ -25,6 +26,7 @@ class Plan:
         scales: steps that fix scales and matrices, in order; steps that depend on each other in a
             circle come together and are repeated.
         signs: steps that fix signs, in order.
+        trees: those of spaces that tell each other's signs, None where there are none.
         lacking: spaces of which some scales have no pivot.
         notes: what cannot be fixed, and why.
     """
@@ -34,8 +36,14 @@ class Plan:
         self.group, self.bias = group, bias
         pivots = Pivots(group)
         self.shifts = pivots.shifts()
-        rescales, flips = pivots.scales(bias), pivots.flips()
-        self.lacking, self.notes = pivots.lacking, pivots.notes
+        rescales = pivots.scales(bias)
+        self.lacking, self.notes = pivots.lacking, list(pivots.notes)
+        flips = pivots.flips()
+        self.trees = SignTrees(group, pivots.unsigned) if pivots.unsigned else None
+        if self.trees and self.trees.works:
+            flips = [pivot for pivot in flips if pivot.space.name not in self.trees.spaces]
+        else:
+            self.trees, self.notes = None, pivots.notes
         mixes: list[Mix] = []
         for space in group.spaces:
             if any(len(set(generator.exponents)) > 1 for generator in space.of("mix")):

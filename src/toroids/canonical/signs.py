@@ -55,6 +55,8 @@ def fix_signs(plan: Plan, params: MutableMapping[str, Tensor]) -> None:
         plan: of the network's group.
         params: parameters with their scales fixed; gradients flow through.
     """
+    if plan.trees:
+        plan.trees.fix(params)
     for steps in plan.signs:
         for _ in range(CIRCLE_ROUNDS if len(steps) > 1 else 1):
             # no short cut: every step of a circle must have its turn

@@ -295,3 +295,16 @@ def test_a_loop_that_cuts_position_by_position_asks_for_nothing_behind():
     model = Function(recurrent, a=nn.Linear(3, 4), c=nn.Linear(4, 2))
     programs = explore(model, torch.randn(2, 4, 3)).programs
     assert max(p.example.tensors[0].shape[1] for p in programs) < 34  # not two more every time
+
+
+def test_far_lengths_are_looked_at_for_few_examples():
+    """Attention compares all pairs of positions: of 65 examples with 2048 each a minute long."""
+    model = Either(ASKED["far"])
+    example = example_of(model, torch.randn(2, 7, 3))
+    seen = looks.Looks(model, example, None)
+    seen.first()
+    seen.programs = [seen.traced(example)]
+    batch, length, _ = example.axes
+    assert not seen.is_too_large(example.resized({batch: 1, length: 2048}))
+    assert seen.is_too_large(example.resized({batch: 65, length: 2048}))
+    assert not seen.is_too_large(example.resized({batch: 100_000}))

@@ -45,6 +45,8 @@ ENTRIES, LARGER = 2**20, 32
 # Numbers of the inputs times those of the weights, about the work of a call, up to which any other
 # size is looked at: some seconds; of large networks, which are called more often, a tenth of one.
 WORK, LESS = 2**34, 2**29
+# Numbers of the inputs times the longest length, about the work of attention.
+PAIRS = 2**24
 # Traces of lengths that another trace took for numbers.
 CLOSED = 4
 # How often other whole numbers are tried where a trace fails.
@@ -327,7 +329,9 @@ class Looks:
         return self._works_little(example) and not self.is_too_large(example)
 
     def _works_little(self, example: Example) -> bool:
-        return example.entries * self.weights <= (LESS if self.is_large() else WORK)
+        pairs = example.entries * max(map(example.size, example.axes), default=1)
+        work = example.entries * self.weights
+        return work <= (LESS if self.is_large() else WORK) and pairs <= PAIRS
 
     def is_image(self, axis: Axis) -> bool:
         """Whether an axis is one of the pixels of an image."""
