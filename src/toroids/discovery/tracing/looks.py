@@ -329,7 +329,8 @@ class Looks:
         return self._works_little(example) and not self.is_too_large(example)
 
     def _works_little(self, example: Example) -> bool:
-        pairs = example.entries * max(map(example.size, example.axes), default=1)
+        lengths = [example.size(axis) for axis in example.axes if axis[1]]  # not of examples
+        pairs = example.entries * max(lengths, default=1)
         work = example.entries * self.weights
         return work <= (LESS if self.is_large() else WORK) and pairs <= PAIRS
 
