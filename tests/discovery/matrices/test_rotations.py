@@ -392,6 +392,41 @@ def columns_of_unit_length(m, x):
     return m.columns(F.normalize(m.write(x), dim=-1))
 
 
+class Merged(nn.Module):
+    """Neighbours that are laid side by side before one norm, as patches are in a Swin."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.norm = nn.Linear(3, SIZE), nn.LayerNorm(SIZE)
+        self.up, self.down = nn.Linear(SIZE, 8), nn.Linear(8, SIZE)
+        self.both, self.halve = nn.LayerNorm(2 * SIZE), nn.Linear(2 * SIZE, 4, bias=False)
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.words(x)
+        x = x + self.down(F.gelu(self.up(self.norm(x))))
+        x = self.halve(self.both(torch.cat([x[:, 0::2], x[:, 1::2]], -1)))
+        return self.out(F.gelu(x))
+
+
+def test_every_half_of_a_norm_over_neighbours_is_a_gain_of_the_stream():
+    torch.manual_seed(0)
+    model, inputs = Merged().double(), torch.randn(2, 4, 3).double()
+    for parameter in model.parameters():
+        parameter.data += torch.randn_like(parameter) / 3
+    group = td.discover(model, inputs)
+    space = rotation(group)
+    assert space is not None and len(space.of("rescale")) == 3
+    turns = space.of("rotate")[0]
+    assert turns.fixes_mean and not turns.hides_mean  # one half's mean is seen beside the other's
+    more = [(torch.randn(3, 6, 3).double(),)]
+    assert beyond(group, model, (inputs,), more, effort=Effort(trials=2, alone=2)) == []
+    params = dict(model.state_dict())
+    found = td.align(group, group.apply(group.random(torch.Generator()), params), to=params)
+    assert td.Toroid(group).distance(found.reference, found.params) < 1e-10
+    assert td.audit(model, torch.randn(60, 4, 3).double(), group=group).unexplained == 0
+
+
 STAY = {
     "products of products": (stream(of_products), None),
     "products and units": (stream(products_and_units), None),

@@ -31,7 +31,7 @@ from toroids.discovery.tracing.program import Program
 from toroids.errors import DataError
 from toroids.params import Params
 from toroids.symmetry.group import SymmetryGroup, check_group
-from toroids.symmetry.space import Leg, Space
+from toroids.symmetry.space import Generator, Leg, Space
 from toroids.symmetry.units import along
 
 # More parameters have a Jacobian that takes minutes.
@@ -166,8 +166,26 @@ class _Subject:
                 if len({leg.tensor for leg in single}) == 2:
                     # which of the two is the gain is not known, but it has no zeros
                     gains = [x for x in single if bool((self.point[x.tensor] + x.offset).all())]
-                    found += [self._behind(gain, single, readers) for gain in gains]
+                    found += [self._behind([[(x, reader)] for reader in readers]) for x in gains]
+            found += [self._behind(readers) for readers in self._side_by_side(space)]
         return found
+
+    def _side_by_side(self, space: Space) -> Iterator[list[list[tuple[Leg, Leg]]]]:
+        """The readers of a norm over several of a stream, each with its gains, one by one."""
+        held: dict[str, list[Generator]] = {}
+        for scale, at in zip(space.of("rescale"), space.gains, strict=True):
+            if at is not None and space.legs[at].positions is not None:
+                held.setdefault(space.legs[at].tensor, []).append(scale)
+        for name, scales in held.items():
+            readers: dict[str, list[tuple[Leg, Leg]]] = {}
+            for scale in scales:
+                moved = [x for x, e in zip(space.legs, scale.exponents, strict=True) if e]
+                gain = next(x for x in moved if x.tensor == name)
+                for leg in moved:
+                    if leg.tensor != name and self.point[leg.tensor].ndim > 1:
+                        readers.setdefault(leg.tensor, []).append((gain, leg))
+            if self.point[name].all():
+                yield [own for own in readers.values() if len(own) == len(scales)]
 
     def _before_readers(self, space: Space) -> Iterator[tuple[list[Leg], list[Leg]]]:
         """The gain and bias of norms whose gains move into what reads them, and these readers."""
@@ -204,19 +222,31 @@ class _Subject:
         for single in layers.values():
             yield single, list(wide.values())
 
-    def _behind(self, gain: Leg, single: Sequence[Leg], readers: Sequence[Leg]) -> Tensor:
-        """Directions of all biases, and of a norm's readers along its inverse gains."""
+    def _behind(self, readers: Sequence[Sequence[tuple[Leg, Leg]]]) -> Tensor:
+        """Directions of all biases, and of a norm's readers along its inverse gains.
+
+        Args:
+            readers: for every one its gains, each with where the reader takes it up.
+
+        Returns:
+            (directions, entries of all parameters).
+        """
         gains = {
             space.legs[at].tensor for space in self.group.spaces for at in space.gains
             if at is not None
-        } | {gain.tensor}  # fmt: skip
+        } | {gain.tensor for own in readers for gain, _ in own}  # fmt: skip
         biases = {n for n in self.names if self.point[n].ndim == 1} - gains
-        weights = 1 / (self.point[gain.tensor] + gain.offset)
         rows = []
-        for leg in readers:
+        for own in readers:
+            leg = own[0][1]
             tensor = self.point[leg.tensor]
-            column = along(weights, tensor, leg, 0.0).expand(tensor.shape)
-            ones = torch.eye(tensor.numel() // len(weights), dtype=torch.float64)
+            column = torch.zeros_like(tensor)
+            for gain, place in own:
+                held = self.point[gain.tensor].flatten()
+                numbers = held if gain.positions is None else held[list(gain.positions)]
+                column += along(1 / (numbers + gain.offset), tensor, place, 0.0)
+            width = math.prod(tensor.shape[leg.axis : leg.axis + leg.span])
+            ones = torch.eye(tensor.numel() // width, dtype=torch.float64)
             others = [n for axis, n in enumerate(tensor.shape) if axis != leg.axis]
             chosen = ones.view(-1, *others).unsqueeze(1 + leg.axis)
             rows.append(self._spread(leg.tensor, (chosen * column).reshape(len(ones), -1)))

@@ -303,6 +303,9 @@ def cut_open(c: Constraints, value: Value, axis: int, *bounds: object) -> None:
         if not bundle.fixed:
             reason = f"{c.operator} takes as much as the inputs are long"
             c.losses.append(Loss(reason, bundle.places[bundle.places >= 0].ravel()))
+            if c.crossings and len(bundle.dims) > 1:
+                # rows that are left out here are taken elsewhere, and cut as those are here
+                keep_bundle(c, bundle, bundle.dims)
     pin(c, value, [axis])
 
 

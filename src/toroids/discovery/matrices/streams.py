@@ -142,7 +142,9 @@ class Look:
             centred = centred and self._summed(node) == self._counted(node, inputs)
             self.stream.hides_mean &= centred or not before | named
         elif name in NORMING:
-            self.stream.hides_mean &= not before or NORMING[name] and not tells
+            # of several side by side only the mean of all is taken away
+            alone = self._beside_each_other(values[node.all_input_nodes[0]]) == 1
+            self.stream.hides_mean &= not before or (NORMING[name] and not tells and alone)
             return
         if node in self.products and before:
             self.stream.hides_mean = False
@@ -168,6 +170,10 @@ class Look:
         if any(letter in own and letter not in lying[o] for letter in read for o, own in letters):
             raise Refused
         self.stream.hides_mean &= not read
+
+    def _beside_each_other(self, value: Value) -> int:
+        """How many of the stream lie side by side in a value, as tokens that are merged."""
+        return max((value.shape[a] // self.stream.size for a in self.axes(value)), default=1)
 
     def _beside(self, value: Any) -> tuple[int, ...]:
         """The axes of a value on which the units lie beside others."""
@@ -377,11 +383,10 @@ class Look:
         self.products.add(node)
 
     def _gain(self, value: Any) -> bool:
-        """Whether a value is a parameter of one number per unit."""
-        return (
-            isinstance(value, Value) and value.name is not None
-            and int(np.prod(value.shape)) == self.stream.size
-        )  # fmt: skip
+        """Whether a value is a parameter of one number per unit, or of several side by side."""
+        if not isinstance(value, Value) or value.name is None or len(self.axes(value)) != 1:
+            return False
+        return int(np.prod(value.shape)) == value.shape[self.axes(value)[0]]
 
     def _of_products(
         self, node: fx.Node, name: str, inputs: Mapping[fx.Node, tuple[int, ...]]
