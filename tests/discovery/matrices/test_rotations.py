@@ -397,7 +397,7 @@ class Merged(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.words, self.norm = nn.Linear(3, SIZE), nn.LayerNorm(SIZE)
+        self.words, self.norm = nn.Linear(7, SIZE), nn.LayerNorm(SIZE)
         self.up, self.down = nn.Linear(SIZE, 8), nn.Linear(8, SIZE)
         self.both, self.halve = nn.LayerNorm(2 * SIZE), nn.Linear(2 * SIZE, 4, bias=False)
         self.out = nn.Linear(4, 3)
@@ -411,7 +411,7 @@ class Merged(nn.Module):
 
 def test_every_half_of_a_norm_over_neighbours_is_a_gain_of_the_stream():
     torch.manual_seed(0)
-    model, inputs = Merged().double(), torch.randn(2, 4, 3).double()
+    model, inputs = Merged().double(), torch.randn(2, 4, 7).double()
     for parameter in model.parameters():
         parameter.data += torch.randn_like(parameter) / 3
     group = td.discover(model, inputs)
@@ -419,12 +419,12 @@ def test_every_half_of_a_norm_over_neighbours_is_a_gain_of_the_stream():
     assert space is not None and len(space.of("rescale")) == 3
     turns = space.of("rotate")[0]
     assert turns.fixes_mean and not turns.hides_mean  # one half's mean is seen beside the other's
-    more = [(torch.randn(3, 6, 3).double(),)]
+    more = [(torch.randn(3, 6, 7).double(),)]
     assert beyond(group, model, (inputs,), more, effort=Effort(trials=2, alone=2)) == []
     params = dict(model.state_dict())
     found = td.align(group, group.apply(group.random(torch.Generator()), params), to=params)
     assert td.Toroid(group).distance(found.reference, found.params) < 1e-10
-    assert td.audit(model, torch.randn(60, 4, 3).double(), group=group).unexplained == 0
+    assert td.audit(model, torch.randn(60, 4, 7).double(), group=group).unexplained == 0
 
 
 STAY = {
