@@ -261,7 +261,7 @@ NEEDED = {
     ),
     "stacked experts": (
         lambda: Function(experts, up=small(3, 3, 5), down=small(3, 5, 2), gate=L(3, 3)),
-        ROWS, [(3, 1, "p"), (5, 3, "pr")],
+        ROWS, [(1, 1, "s"), (3, 1, "p"), (3, 1, "s"), (5, 3, "pr")],
     ),
     "ensemble": (
         lambda: Function(

@@ -32,6 +32,19 @@ SIZES = (
 
 # Programs that once were granted too much.
 ONCE_WRONG = (
+    Program(  # a single unit laid beside a zero, both of one position
+        given=("x = floats(B, T, 4)",),
+        held=("a1 = nn.Linear(4, 2)", "a4 = nn.BatchNorm1d(2)"),
+        lines=(
+            "h1 = a1(x)",
+            "h2 = h1.mean(1)",
+            "h3 = a4(h2)",
+            "h4 = torch.cat([h3[..., :1] * 0, h3[..., 1:]], -1)",
+            "h5 = h4.roll(1, -1)",
+        ),
+        returns="h5",
+        sizes={"B": 2, "T": 2},
+    ),
     Program(  # a gain of every entry of a table, which is cut along both axes
         given=("x = floats(B, T, 4)",),
         held=(

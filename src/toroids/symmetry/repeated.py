@@ -49,6 +49,7 @@ def _entries(
     legs: Sequence[Leg], shape: Sequence[int]
 ) -> Iterator[tuple[tuple[int, ...], list[int]]]:
     """One entry for all that the same legs move, with the numbers of these legs."""
+    shape = shape or (1,)  # a single number
     axes: list[list[NDArray[np.bool_]]] = []  # for every axis which positions every leg holds
     for start, stop in _blocks(legs, len(shape)):
         held = np.ones((len(legs), int(np.prod(shape[start:stop], dtype=np.int64))), bool)

@@ -90,3 +90,60 @@ def test_columns_on_which_units_stay_are_left_to_these():
     steps, w = torch.linspace(-1, 1, 3), nn.Parameter(torch.randn(2, 4))
     group = td.discover(Function(forward, steps=steps, w=w, **held), torch.randn(2, 4))
     assert not any(space.name == "w:whole" for space in group.spaces)
+
+
+def dimensions(model, inputs, x):
+    """The dimension of what is granted, and that of what no output tells."""
+    group = td.discover(model, inputs)
+    params = dict(model.state_dict())
+    names = [name for name in params if name in group.parameters]
+
+    def outputs(*tensors):
+        moved = params | dict(zip(names, tensors, strict=True))
+        return torch.func.functional_call(model, moved, (x,)).flatten()
+
+    rows = torch.autograd.functional.jacobian(outputs, tuple(params[name] for name in names))
+    columns = torch.cat([row.flatten(1) for row in rows], dim=1)
+    read = int((columns != 0).any(dim=0).sum())
+    return group.dimension, read - int(torch.linalg.matrix_rank(columns, rtol=1e-10))
+
+
+@pytest.mark.parametrize(
+    ("forward", "count", "left"),
+    [
+        (lambda m, h: m.read(h).softmax(-1), 6, 0),
+        (lambda m, h: (m.read(h) + m.b).log_softmax(-1), 7, 3),  # what one takes the other gives
+        # columns of every head by itself, which the units of the columns carry along
+        (lambda m, h: m.read(h).unflatten(-1, (2, 2)).softmax(-1).flatten(-2), 7, 5),
+        (lambda m, h: m.read(h).softmax(0), 4, 0),
+        (lambda m, h: torch.cat([m.read(h), h], -1).softmax(-1), 0, 0),
+        (lambda m, h: m.read(h).softmax(-1) + m.read.bias, 5, 0),
+    ],
+)
+def test_a_softmax_forgets_what_a_bias_adds_to_all_that_it_compares(forward, count, left):
+    torch.manual_seed(0)
+    layers = {"enter": nn.Linear(3, 5), "read": nn.Linear(5, 4), "b": nn.Parameter(torch.randn(4))}
+    model = Function(lambda m, x: forward(m, torch.tanh(m.enter(x))), **layers).double()
+    found = dimensions(model, torch.randn(6, 3).double(), torch.randn(40, 3).double())
+    assert found == (count, count + left)
+
+
+@pytest.mark.parametrize(
+    ("map_", "forward", "shape", "count"),
+    [
+        (nn.Linear(4, 3), lambda m, x: m.map(x).softmax(-1), (4,), 5),
+        (nn.Linear(4, 3), lambda m, x: (m.map(x) + m.map(x.flip(0))).softmax(-1), (4,), 5),
+        (nn.Linear(4, 3, bias=False), lambda m, x: (m.map(x) / 2).log_softmax(-1), (4,), 4),
+        (nn.Linear(4, 6), lambda m, x: m.map(x).unflatten(-1, (2, 3)).softmax(-1), (4,), 10),
+        (nn.Conv2d(3, 4, 3, padding=1), lambda m, x: m.map(x).softmax(1), (3, 4, 4), 28),
+        # positions, or examples, are compared: each sees another sum
+        (nn.Linear(4, 3), lambda m, x: m.map(x).softmax(1), (5, 4), 3),
+        (nn.Linear(4, 3), lambda m, x: m.map(x).softmax(0), (4,), 3),
+        (nn.Conv2d(3, 4, 1), lambda m, x: m.map(x).flatten(1).softmax(-1), (3, 4, 4), 1),
+        (nn.Linear(4, 3), lambda m, x: m.map(x).softmax(-1) @ m.map.weight, (4,), 1),
+    ],
+)
+def test_a_softmax_forgets_what_is_added_to_columns_of_the_map_before(map_, forward, shape, count):
+    model = Function(forward, map=map_).double()
+    x = torch.randn(9, *shape, generator=torch.Generator().manual_seed(0)).double()
+    assert dimensions(model, x[:5], x) == (count, count)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from toroids.discovery.axes.arrange import product_bundle, whole
-from toroids.discovery.axes.constraints import Constraints, Ids
+from toroids.discovery.axes.constraints import CHANNELS, Constraints, Ids
 from toroids.discovery.axes.meet import (
     coverage,
     equal_exponents,
@@ -79,13 +79,19 @@ def _stacked(c: Constraints, values: Sequence[Value], axis: int) -> Value:
     for dims in sorted(largest):
         held = [b for value in values if (b := _only(value, dims)) is not None]
         alike = all(np.array_equal(b.ids, held[0].ids) for b in held)
-        if len(held) == len(values) and (alike or all(b.fixed for b in held)):
-            bundles.append(held[0])  # the same hidden coordinates at every position
+        others = [value for value in values if _only(value, dims) is None]
+        in_order = all(b.fixed for b in held) and not any(v.bundles_on(dims) for v in others)
+        if (alike and not others) or in_order:
+            bundles.append(held[0])  # the same hidden coordinates at every position, or constants
             continue
         parts = []
         for value in values:
             for bundle in value.bundles_on([dim]):
                 pin_bundle(c, bundle, [dim])
+                for channel in (
+                    range(len(CHANNELS)) if bundle.dims == (dim,) else ()
+                ):  # nothing tells them
+                    c.equation(channel, (1, bundle.ids[1 + channel]))
             parts.append(_indexed_by(c, value, dims))
         together = tuple(sorted((*dims, dim)))
         parts = _told_apart(c, parts)

@@ -398,6 +398,11 @@ class Look:
             return False
         if name in ("sum", "mean") and self._summed(node) & self._counted(node, inputs):
             return False
+        if name in CONTRACTING:
+            lying = inputs[products[0]]
+            if products != carrying or len(lying) != 1 or _out(node, products[0], lying[0]) is None:
+                raise Refused
+            return True
         at = {axis - self._rank(n) for n in carrying for axis in inputs[n]}
         of = [isinstance(x, fx.Node) and bool(inputs[x]) for x in node.args[:2]]
         factors = (name == "mul" and all(of)) or (name == "div" and of[-1])
@@ -413,6 +418,11 @@ class Look:
         for user in node.users:
             name = short_name(user)
             if name in ("sum", "mean") and back in self._summed(user):
+                continue
+            if name in CONTRACTING:
+                out = _out(user, node, axes[0])
+                if out is None or not self._is_summed(user, (out,)):
+                    return False
                 continue
             if name not in (*CONVERTING, *LINEAR):
                 return False
@@ -557,3 +567,16 @@ class Look:
         bias = bias_of(node, name)
         if isinstance(bias, fx.Node) and bool(inputs[bias]) != bool(result):
             raise Refused
+
+
+def _out(node: fx.Node, operand: fx.Node, axis: int) -> int | None:
+    """Where a contraction with numbers hands on an axis of one operand; None where it sums it."""
+    letters, out = letters_of(node, short_name(node))
+    own = [given for given, _ in letters or () if given is operand]
+    if letters is None or len(own) != 1 or bias_of(node, short_name(node)) is not None:
+        return None
+    if short_name(node) in ("addmm", "baddbmm"):
+        return None
+    letter = next(name for given, name in letters if given is operand)[axis]
+    alone = not any(letter in name for given, name in letters if given is not operand)
+    return out.index(letter) if letter in out and alone else None

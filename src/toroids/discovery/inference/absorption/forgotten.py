@@ -1,24 +1,28 @@
 """Constants that may be added to a weight because nobody sees them: before a softmax.
 
-`softmax(w)` does not see what is added to all of w alike. So the entries that are compared with
-each other take one shift, which no bias has to take back.
+`softmax(w)` does not see what is added to all of w alike, nor does `softmax(W x + b)` for b, or for
+a column of W. So the entries that are compared with each other take one shift, which no bias has to
+take back.
 """
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import getitem
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import fx
 
+from toroids.discovery.inference.absorption.rules import RULES as ABSORBING
 from toroids.discovery.inference.absorption.run import ARRANGING, KEEPING, Rule, Run, RunOfSome
 from toroids.discovery.inference.absorption.tables import MOST
-from toroids.discovery.inference.absorption.terms import NOTHING, Added, Untold, scaled
+from toroids.discovery.inference.absorption.terms import NOTHING, Added, Term, Untold, scaled
 from toroids.discovery.inference.assemble import operator_of, unlike
 from toroids.discovery.inference.closed import closed
 from toroids.discovery.tracing.operators import narrows, operator_name
@@ -29,6 +33,11 @@ from toroids.symmetry.space import Generator, Leg, Space
 
 COMPARING = ("softmax", "log_softmax", "_softmax", "_log_softmax", "_safe_softmax")
 SCALING = ("mul", "div", "neg")
+# Operators with a bias, and where among their arguments it is; of some the second is a weight whose
+# rows write the result.
+BIASED = {"linear": 2, "addmm": 0, "conv1d": 2, "conv2d": 2, "conv3d": 2}
+WEIGHED = ("linear", "conv1d", "conv2d", "conv3d")
+ADDING = ("add", "sub", "rsub")
 Labels = NDArray[np.int64]
 
 
@@ -42,19 +51,24 @@ def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Spac
     Returns:
         The spaces, with new ones for these shifts.
     """
-    names = frozenset.intersection(*(frozenset(_candidates(program)) for program in programs))
-    if not names:
+    found = [dict(_candidates(program)) for program in programs]
+    writing = {
+        name: rows for name, rows in found[0].items() if all(x.get(name) == rows for x in found)
+    }
+    if not writing:
         return list(spaces)
     try:
-        runs = [run for program in programs for run in _passes(program, names)]
+        runs = [run for program in programs for run in _passes(program, writing)]
     except Untold:
         return list(spaces)
     result, shapes = list(spaces), programs[0].shapes
-    for name in sorted(names.difference(*(run.seen for run in runs))):
-        labels = _labels([run.rows[name] for run in runs], math.prod(shapes[name]))
+    for name in sorted(writing.keys() - set().union(*(run.seen for run in runs))):
+        columns = math.prod(shapes[name][1:]) if writing[name] else 1
+        labels = _labels([run.rows[name] for run in runs], math.prod(shapes[name]) // columns)
         if labels is None:
             continue
-        leg, units = _leg(name, labels.reshape(shapes[name])), int(labels.max()) + 1
+        labels = np.add.outer(labels * columns, np.arange(columns)).reshape(shapes[name])
+        leg, units = _leg(name, labels), int(labels.max()) + 1
         tied = programs[0].aliases.get(name, (name,))
         others = _without_smaller(result, tied, units)
         if others is not None and not (units > 1 and _is_taken(leg, tied, others, shapes)):
@@ -66,18 +80,19 @@ def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Spac
                 legs=tuple(replace(leg, tensor=x, operator=operator_of(x)) for x in tied),
                 generators=(Generator("shift", (1.0,) * len(tied)),),
             )
-            result = closed([*others, space], shapes)
+            both = closed([*others, space], shapes)
+            result = both if any(x.name == space.name for x in both) else result
     return result
 
 
-def _passes(program: Program, names: frozenset[str]) -> Iterator["_Run"]:
+def _passes(program: Program, writing: Mapping[str, bool]) -> Iterator["_Run"]:
     """Passes at the traced lengths and at others, where some are open or there is a twin."""
     longer, twin = other_sizes(program), program.twin
     passes = [(program, Sizes(program))]
     passes += [(program, Sizes(program, longer))] if longer else []
     passes += [(twin.program, Sizes(twin.program))] if twin is not None else []
     for own, sizes in passes:
-        run = _Run(own, names, sizes)
+        run = _Run(own, writing, sizes)
         try:
             run.whole()
         except Untold:
@@ -116,14 +131,30 @@ def _is_taken(leg: Leg, names: Collection[str], spaces: Sequence[Space], shapes:
     )  # fmt: skip
 
 
-def _candidates(program: Program) -> Iterator[str]:
-    """Parameters that are only arranged, and scaled, before they are compared."""
+def _candidates(program: Program) -> Iterator[tuple[str, bool]]:
+    """Parameters that are only arranged, scaled and added to others before they are compared.
+
+    Yields:
+        The name, and whether it is a weight whose rows write what is compared.
+    """
     for node in program.graph.graph.nodes:
         source = program.sources.get(node.name) if node.op == "placeholder" else None
         if source is None or source.kind != "parameter" or source.name in program.mutated:
             continue
         if 1 < source.value.numel() <= MOST and node.users and _is_compared(node):
-            yield source.name
+            writes = {_writes(user, node) for user in node.users}
+            if len(writes) == 1:
+                yield source.name, writes == {True}
+
+
+def _writes(user: fx.Node, node: fx.Node) -> bool:
+    """Whether an operator takes a parameter as the weight whose rows write its result."""
+    if user.op != "call_function" or node.op != "placeholder":
+        return False
+    name = operator_name(user).removeprefix("aten::")
+    held = [at for at, given in enumerate(user.args) if given is node]
+    groups = user.args[6] if name.startswith("conv") and len(user.args) > 6 else 1
+    return bool(name in WEIGHED and held == [1] and groups == 1 and not user.kwargs)
 
 
 def _is_compared(node: fx.Node) -> bool:
@@ -132,7 +163,11 @@ def _is_compared(node: fx.Node) -> bool:
         short = name.removeprefix("aten::")
         if short in COMPARING:
             continue
-        passes = name in ARRANGING | KEEPING or short in SCALING or user.target is getitem
+        passes = name in ARRANGING | KEEPING or short in SCALING + ADDING or user.target is getitem
+        if short in BIASED:
+            held = [at for at, given in enumerate(user.args) if given is node]
+            named = [key for key, given in user.kwargs.items() if given is node]
+            passes = (held, named) in (([BIASED[short]], []), ([], ["bias"])) or _writes(user, node)
         if not (passes and user.users and _is_compared(user)):
             return False
     return True
@@ -146,10 +181,23 @@ class _Run(RunOfSome):
         seen: the weights of which something sees what is added.
     """
 
-    def __init__(self, program: Program, names: frozenset[str], sizes: Sizes) -> None:
+    def __init__(self, program: Program, writing: Mapping[str, bool], sizes: Sizes) -> None:
+        names = frozenset(name for name, rows in writing.items() if not rows)
         super().__init__(RULES, program, sizes, names)
-        self.rows: dict[str, list[Labels]] = {name: [] for name in names}
+        self.writing = writing
+        self.rows: dict[str, list[Labels]] = {name: [] for name in writing}
         self.seen: set[str] = set()
+
+    def written_by(self, node: fx.Node) -> Term | None:
+        """What a weight that is followed writes: the number of its row."""
+        weight: Any = node.args[1]
+        source = self.program.sources.get(weight.name)
+        if source is None or not self.writing.get(source.name) or not _writes(node, weight):
+            return None
+        shape = self.shape(node)
+        behind = 0 if operator_name(node) == "aten::linear" else weight.meta["val"].ndim - 2
+        index = torch.arange(source.value.shape[0], dtype=torch.int32).view(-1, *[1] * behind)
+        return Term(source.name, (), 1.0, index.expand(shape))
 
     def vanish(self, node: fx.Node) -> None:
         """Notes that somebody sees a value."""
@@ -163,8 +211,10 @@ class _Run(RunOfSome):
         for term in value.terms:
             index = term.index.expand(shape).movedim(dim, -1) if shape else term.index.view(1)
             rows = index.reshape(-1, index.shape[-1]).numpy()
-            if (rows < 0).any():  # beside something else
+            if (rows < 0).any() or term.word:  # beside something else, or what a map makes of it
                 self.seen.add(term.source)
+            if self.writing[term.source] and (np.diff(np.sort(rows, axis=1)) == 0).any():
+                self.seen.add(term.source)  # what a row writes at two places is compared
             self.rows[term.source].append(rows.astype(np.int64))
 
 
@@ -191,9 +241,20 @@ def _scaled(run: Run, node: fx.Node) -> Added | None:
     return Added(scaled(given, 1.0))
 
 
+def _mapped(run: Run, node: fx.Node) -> Added | None:
+    """A map: what its bias adds, and a weight whose rows write."""
+    added = ABSORBING[operator_name(node)](run, node)
+    written = run.written_by(node) if isinstance(run, _Run) else None
+    if written is None:
+        return added
+    return Added((*(added.terms if added is not None else ()), written))
+
+
 RULES: dict[str, Rule] = {
     **{f"aten::{name}": _compared for name in COMPARING},
     **{f"aten::{name}": _scaled for name in SCALING},
+    **{f"aten::{name}": ABSORBING[f"aten::{name}"] for name in ("addmm", *ADDING)},
+    **{f"aten::{name}": _mapped for name in WEIGHED},
 }
 
 
@@ -206,9 +267,9 @@ def _labels(runs: Sequence[Sequence[Labels]], entries: int) -> Labels | None:
     one = np.concatenate([row[:, :-1].ravel() for row in every])
     other = np.concatenate([row[:, 1:].ravel() for row in every])
     graph = coo_matrix((np.ones(len(one)), (one, other)), shape=(entries, entries))
-    count, labels = connected_components(graph, directed=False)
+    labels = connected_components(graph, directed=False)[1]
     sizes = np.bincount(labels)
-    return labels.astype(np.int64) if count < entries and (sizes == sizes[0]).all() else None
+    return labels.astype(np.int64) if (sizes == sizes[0]).all() else None
 
 
 def _leg(name: str, labels: Labels) -> Leg:
