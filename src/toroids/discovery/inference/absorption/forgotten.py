@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from torch import fx
+from torch import Tensor, fx
 
 from toroids.discovery.inference.absorption.rules import RULES as ABSORBING
 from toroids.discovery.inference.absorption.run import ARRANGING, KEEPING, Rule, Run, RunOfSome
@@ -25,7 +25,7 @@ from toroids.discovery.inference.absorption.tables import MOST
 from toroids.discovery.inference.absorption.terms import NOTHING, Added, Term, Untold, scaled
 from toroids.discovery.inference.assemble import operator_of, unlike
 from toroids.discovery.inference.closed import closed
-from toroids.discovery.tracing.operators import narrows, operator_name
+from toroids.discovery.tracing.operators import narrows, operator_name, short_name
 from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.sizes import Sizes, other_sizes
 from toroids.symmetry.coherent import Shapes, holds
@@ -38,6 +38,9 @@ SCALING = ("mul", "div", "neg")
 BIASED = {"linear": 2, "addmm": 0, "conv1d": 2, "conv2d": 2, "conv3d": 2}
 WEIGHED = ("linear", "conv1d", "conv2d", "conv3d")
 ADDING = ("add", "sub", "rsub")
+# What takes up what is added to all that it reduces.
+REDUCING = ("mean", "amax", "amin", "logsumexp")
+CALL = "@"  # between a weight and the number of one of its calls, whose inputs are alike
 Labels = NDArray[np.int64]
 
 
@@ -70,19 +73,53 @@ def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Spac
         labels = np.add.outer(labels * columns, np.arange(columns)).reshape(shapes[name])
         leg, units = _leg(name, labels), int(labels.max()) + 1
         tied = programs[0].aliases.get(name, (name,))
-        others = _without_smaller(result, tied, units)
-        if others is not None and not (units > 1 and _is_taken(leg, tied, others, shapes)):
-            space = Space(
-                name=unlike(f"{leg.operator}:whole", {space.name for space in others}),
-                size=units,
-                copies=1,
-                actions=frozenset({"shift"}),
-                legs=tuple(replace(leg, tensor=x, operator=operator_of(x)) for x in tied),
-                generators=(Generator("shift", (1.0,) * len(tied)),),
-            )
-            both = closed([*others, space], shapes)
-            result = both if any(x.name == space.name for x in both) else result
+        result = _with_shift(result, leg, tied, units, shapes)
     return result
+
+
+def _with_shift(
+    spaces: list[Space],
+    leg: Leg,
+    names: Sequence[str],
+    units: int,
+    shapes: Mapping[str, tuple[int, ...]],
+) -> list[Space]:
+    """Adds a shift to what is known: to the units that lie along it, or as a space of its own."""
+    taking = [space for space in spaces if _is_taken(leg, names, [space], shapes)]
+    if units > 1 and taking:
+        carried = _carrying(taking[0], leg, names, shapes) if len(taking) == 1 else None
+        return [carried if x is taking[0] and carried is not None else x for x in spaces]
+    others = _without_smaller(spaces, names, units)
+    if others is None:
+        return spaces
+    space = Space(
+        name=unlike(f"{leg.operator}:whole", {space.name for space in others}),
+        size=units,
+        copies=1,
+        actions=frozenset({"shift"}),
+        legs=tuple(replace(leg, tensor=x, operator=operator_of(x)) for x in names),
+        generators=(Generator("shift", (1.0,) * len(names)),),
+    )
+    both = closed([*others, space], shapes)
+    return both if any(x.name == space.name for x in both) else spaces
+
+
+def _carrying(space: Space, leg: Leg, names: Collection[str], shapes: Shapes) -> Space | None:
+    """A space whose units shift the columns on which they lie; None where these are not theirs."""
+    axes = (leg.axis, leg.span)
+    along = [x.tensor in names and (x.axis, x.span) == axes for x in space.legs]
+    own = [x for x, on in zip(space.legs, along, strict=True) if on]
+    whole = all(len({*x.places(shapes[x.tensor])}) == space.copies * space.size for x in own)
+    known = any(
+        e and on for g in space.of("shift") for e, on in zip(g.exponents, along, strict=True)
+    )
+    if known or not whole or [x.tensor for x in own] != [*names]:
+        return None
+    size = math.prod(shapes[own[0].tensor][leg.axis : leg.axis + leg.span])
+    if space.copies * space.size != size:
+        return None
+    shift = Generator("shift", tuple(map(float, along)))
+    return replace(space, actions=space.actions | {"shift"}, generators=(*space.generators, shift))
 
 
 def _passes(program: Program, writing: Mapping[str, bool]) -> Iterator["_Run"]:
@@ -157,13 +194,18 @@ def _writes(user: fx.Node, node: fx.Node) -> bool:
     return bool(name in WEIGHED and held == [1] and groups == 1 and not user.kwargs)
 
 
+def _is_reduced(node: fx.Node) -> bool:
+    return node.op == "call_function" and short_name(node) in REDUCING
+
+
 def _is_compared(node: fx.Node) -> bool:
     for user in node.users:
         name = operator_name(user) if user.op == "call_function" else ""
         short = name.removeprefix("aten::")
-        if short in COMPARING:
+        if short in COMPARING or (short in ADDING and any(map(_is_reduced, user.all_input_nodes))):
             continue
-        passes = name in ARRANGING | KEEPING or short in SCALING + ADDING or user.target is getitem
+        passes = name in ARRANGING | KEEPING or user.target is getitem
+        passes = passes or short in SCALING + ADDING + REDUCING
         if short in BIASED:
             held = [at for at, given in enumerate(user.args) if given is node]
             named = [key for key, given in user.kwargs.items() if given is node]
@@ -185,8 +227,13 @@ class _Run(RunOfSome):
         names = frozenset(name for name, rows in writing.items() if not rows)
         super().__init__(RULES, program, sizes, names)
         self.writing = writing
+        shapes = program.shapes
+        self.entries = {
+            x: shapes[x][0] if own else math.prod(shapes[x]) for x, own in writing.items()
+        }
         self.rows: dict[str, list[Labels]] = {name: [] for name in writing}
         self.seen: set[str] = set()
+        self.calls = 0
 
     def written_by(self, node: fx.Node) -> Term | None:
         """What a weight that is followed writes: the number of its row."""
@@ -194,14 +241,28 @@ class _Run(RunOfSome):
         source = self.program.sources.get(weight.name)
         if source is None or not self.writing.get(source.name) or not _writes(node, weight):
             return None
-        shape = self.shape(node)
-        behind = 0 if operator_name(node) == "aten::linear" else weight.meta["val"].ndim - 2
-        index = torch.arange(source.value.shape[0], dtype=torch.int32).view(-1, *[1] * behind)
-        return Term(source.name, (), 1.0, index.expand(shape))
+        shape, rows = self.shape(node), source.value.shape[0]
+        axis = len(shape) - 1 if operator_name(node) == "aten::linear" else 1
+        # the same row at two places is of two inputs
+        places = torch.arange(math.prod(shape) // rows).view(*shape[:axis], *shape[axis + 1 :], 1)
+        index = (places * rows + torch.arange(rows)).movedim(-1, axis)
+        self.calls += 1
+        return Term(f"{source.name}{CALL}{self.calls}", (), 1.0, index)
+
+    def same(self, term: Term, rows: Tensor) -> None:
+        """Notes rows of entries of a weight that take one shift."""
+        found = rows.reshape(-1, rows.shape[-1]).numpy().astype(np.int64)
+        name = term.source.partition(CALL)[0]
+        places, found = np.divmod(found, self.entries[name])
+        # beside something else; what a map makes of it; rows of a map of two inputs
+        if (places < 0).any() or term.word or (places != places[:, :1]).any():
+            self.seen.add(name)
+        self.rows[name].append(np.unique(found, axis=0))
 
     def vanish(self, node: fx.Node) -> None:
         """Notes that somebody sees a value."""
-        self.seen |= {term.source for value in self._leaves([node]) for term in value.terms}
+        terms = (term for value in self._leaves([node]) for term in value.terms)
+        self.seen |= {term.source.partition(CALL)[0] for term in terms}
         super().vanish(node)
 
     def compare(self, node: fx.Node, dim: int) -> None:
@@ -210,12 +271,7 @@ class _Run(RunOfSome):
         shape = self.shape(node)
         for term in value.terms:
             index = term.index.expand(shape).movedim(dim, -1) if shape else term.index.view(1)
-            rows = index.reshape(-1, index.shape[-1]).numpy()
-            if (rows < 0).any() or term.word:  # beside something else, or what a map makes of it
-                self.seen.add(term.source)
-            if self.writing[term.source] and (np.diff(np.sort(rows, axis=1)) == 0).any():
-                self.seen.add(term.source)  # what a row writes at two places is compared
-            self.rows[term.source].append(rows.astype(np.int64))
+            self.same(term, index)
 
 
 def _compared(run: Run, node: fx.Node) -> Added | None:
@@ -241,6 +297,45 @@ def _scaled(run: Run, node: fx.Node) -> Added | None:
     return Added(scaled(given, 1.0))
 
 
+def _reduced(run: Run, node: fx.Node) -> Added | None:
+    """A mean or the largest along one axis: what is added to all is added to it."""
+    x, dims, *others = node.args
+    keeps = bool(others and others[0])
+    dims = [dims] if isinstance(dims, int) else dims
+    if not (isinstance(run, _Run) and isinstance(x, fx.Node) and isinstance(dims, list)):
+        return None
+    if len(dims) != 1 or not isinstance(dims[0], int) or node.kwargs or narrows(node, run.finest):
+        return None
+    value: Added = run.values[x]
+    run.compare(x, dims[0])
+    terms = []
+    for term in value.terms:
+        first = term.index.expand(run.shape(x)).narrow(dims[0], 0, 1)
+        terms.append(replace(term, index=first if keeps else first.squeeze(dims[0])))
+    return Added(tuple(terms))
+
+
+def _added(run: Run, node: fx.Node) -> Added | None:
+    """A sum, in which what is added and taken away is nothing where both entries are alike."""
+    added = ABSORBING[operator_name(node)](run, node)
+    if added is None or not isinstance(run, _Run):
+        return added
+    left: list[Term] = []
+    for term in added.terms:
+        other = next((x for x in left if _undoes(x, term)), None)
+        if other is None:
+            left.append(term)
+            continue
+        left.remove(other)
+        both = (x.index.expand(run.shape(node)).unsqueeze(-1) for x in (other, term))
+        run.same(term, torch.cat([*both], dim=-1))
+    return replace(added, terms=tuple(left))
+
+
+def _undoes(one: Term, other: Term) -> bool:
+    return one.source == other.source and one.factor == -other.factor and not one.word
+
+
 def _mapped(run: Run, node: fx.Node) -> Added | None:
     """A map: what its bias adds, and a weight whose rows write."""
     added = ABSORBING[operator_name(node)](run, node)
@@ -253,7 +348,9 @@ def _mapped(run: Run, node: fx.Node) -> Added | None:
 RULES: dict[str, Rule] = {
     **{f"aten::{name}": _compared for name in COMPARING},
     **{f"aten::{name}": _scaled for name in SCALING},
-    **{f"aten::{name}": ABSORBING[f"aten::{name}"] for name in ("addmm", *ADDING)},
+    "aten::addmm": ABSORBING["aten::addmm"],
+    **{f"aten::{name}": _added for name in ADDING},
+    **{f"aten::{name}": _reduced for name in REDUCING},
     **{f"aten::{name}": _mapped for name in WEIGHED},
 }
 
