@@ -144,6 +144,9 @@ def test_a_softmax_forgets_what_a_bias_adds_to_all_that_it_compares(forward, cou
         (nn.Linear(4, 3), lambda m, x: (a := m.map(x)).roll(1, 1) - a.amax(-1, True), (5, 4), 1),
         (nn.Linear(4, 3), lambda m, x: (a := m.map(x)) - 0.5 * a.mean(-1, keepdim=True), (4,), 0),
         (nn.Linear(4, 3), lambda m, x: (a := m.map(x)) - a.sum(-1, keepdim=True), (4,), 0),
+        (nn.Linear(4, 3), lambda m, x: 2 * (a := m.map(x)) - a.mean(-1, keepdim=True), (4,), 0),
+        (nn.Linear(4, 3), lambda m, x: m.t * (a := m.map(x)) - a.mean(-1, keepdim=True), (4,), 0),
+        (nn.Linear(4, 3), lambda m, x: (a := -m.map(x)) - a.mean(-1, keepdim=True), (4,), 5),
         # positions, or examples, are compared: each sees another sum
         (nn.Linear(4, 3), lambda m, x: m.map(x).softmax(1), (5, 4), 3),
         (nn.Linear(4, 3), lambda m, x: m.map(x).softmax(0), (4,), 3),
@@ -152,6 +155,6 @@ def test_a_softmax_forgets_what_a_bias_adds_to_all_that_it_compares(forward, cou
     ],
 )
 def test_a_softmax_forgets_what_is_added_to_columns_of_the_map_before(map_, forward, shape, count):
-    model = Function(forward, map=map_).double()
+    model = Function(forward, map=map_, t=torch.full((1,), 0.5)).double()
     x = torch.randn(9, *shape, generator=torch.Generator().manual_seed(0)).double()
     assert dimensions(model, x[:5], x) == (count, count)

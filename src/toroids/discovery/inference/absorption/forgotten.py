@@ -285,7 +285,7 @@ def _compared(run: Run, node: fx.Node) -> Added | None:
 
 
 def _scaled(run: Run, node: fx.Node) -> Added | None:
-    """Times or over one number, whatever it is."""
+    """Times or over one number; of one that is not known nothing takes back what it scales."""
     x, *others = node.args
     if node.kwargs or not isinstance(x, fx.Node):
         return None
@@ -294,7 +294,8 @@ def _scaled(run: Run, node: fx.Node) -> Added | None:
     given: Added = run.values[x]
     if not given.terms or any(isinstance(y, fx.Node) and run.values[y].seen for y in others):
         return None
-    return Added(scaled(given, 1.0))
+    known = ABSORBING[operator_name(node)](run, node)
+    return known if known is not None else Added(scaled(given, math.nan))
 
 
 def _reduced(run: Run, node: fx.Node) -> Added | None:
