@@ -97,7 +97,8 @@ class SignTrees:
         for flip in self._flips:
             bits = [flipped >> (flip.first + unit + 1) & 1 for unit in range(flip.units)]
             if any(bits):
-                signs = 1.0 - 2.0 * torch.tensor(bits, dtype=torch.float64)
+                device = params[flip.space.legs[0].tensor].device
+                signs = 1.0 - 2.0 * torch.tensor(bits, dtype=torch.float64, device=device)
                 move_space(flip.space, element(flip.space, signs=signs), params)
 
     def _rows(self, params: Params) -> Iterator[int]:
