@@ -32,6 +32,22 @@ SIZES = (
 
 # Programs that once were granted too much.
 ONCE_WRONG = (
+    Program(  # a gain of every entry of a table, cut to lengths that are numbers in every trace
+        given=("x = floats(B, T, 4)",),
+        held=(
+            "a1 = nn.RNN(4, 4, batch_first=True)",
+            "a2 = parameter(8, 8)",
+            "a3 = buffer(torch.ones(8, 8).tril())",
+            "a4 = nn.Linear(4, 4)",
+        ),
+        lines=(
+            "h1 = a1(x)[0]",
+            "h2 = (a2 * a3)[:h1.shape[1], :h1.shape[1]] @ h1",
+            "h3 = a4(h2)",
+        ),
+        returns="h3",
+        sizes={"B": 2, "T": 2},
+    ),
     Program(  # a single unit laid beside a zero, both of one position
         given=("x = floats(B, T, 4)",),
         held=("a1 = nn.Linear(4, 2)", "a4 = nn.BatchNorm1d(2)"),

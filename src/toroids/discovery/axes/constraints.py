@@ -191,6 +191,7 @@ class Constraints:
 
     def taken(self, places: Ids) -> None:
         """Notes which part of a parameter's axis an operator takes, or in which order."""
+        places = places.ravel() if self.crossings else places
         if places.ndim == 1 and places.size and places.min() >= 0:
             first, last = (bisect.bisect_right(self.owned, int(p)) for p in places[[0, -1]])
             if first % 2 and first == last:
