@@ -178,14 +178,17 @@ class _Subject:
                 held.setdefault(space.legs[at].tensor, []).append(scale)
         for name, scales in held.items():
             readers: dict[str, list[tuple[Leg, Leg]]] = {}
+            nonzero = True
             for scale in scales:
                 moved = [x for x, e in zip(space.legs, scale.exponents, strict=True) if e]
                 gain = next(x for x in moved if x.tensor == name)
+                nonzero &= bool((self.point[name] + gain.offset).all())
                 for leg in moved:
                     if leg.tensor != name and self.point[leg.tensor].ndim > 1:
                         readers.setdefault(leg.tensor, []).append((gain, leg))
-            if self.point[name].all():
-                yield [own for own in readers.values() if len(own) == len(scales)]
+            found = [own for own in readers.values() if len(own) == len(scales)]
+            if nonzero and found:
+                yield found
 
     def _before_readers(self, space: Space) -> Iterator[tuple[list[Leg], list[Leg]]]:
         """The gain and bias of norms whose gains move into what reads them, and these readers."""
