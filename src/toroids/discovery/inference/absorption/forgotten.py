@@ -64,6 +64,8 @@ def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Spac
         runs = [run for program in programs for run in _passes(program, writing)]
     except Untold:
         return list(spaces)
+    if not runs:
+        return list(spaces)
     result, shapes = list(spaces), programs[0].shapes
     for name in sorted(writing.keys() - set().union(*(run.seen for run in runs))):
         columns = math.prod(shapes[name][1:]) if writing[name] else 1
@@ -300,12 +302,14 @@ def _scaled(run: Run, node: fx.Node) -> Added | None:
 
 def _reduced(run: Run, node: fx.Node) -> Added | None:
     """A mean or the largest along one axis: what is added to all is added to it."""
+    if len(node.args) < 2 or node.kwargs:
+        return None
     x, dims, *others = node.args
     keeps = bool(others and others[0])
     dims = [dims] if isinstance(dims, int) else dims
     if not (isinstance(run, _Run) and isinstance(x, fx.Node) and isinstance(dims, list)):
         return None
-    if len(dims) != 1 or not isinstance(dims[0], int) or node.kwargs or narrows(node, run.finest):
+    if len(dims) != 1 or not isinstance(dims[0], int) or narrows(node, run.finest):
         return None
     value: Added = run.values[x]
     run.compare(x, dims[0])
