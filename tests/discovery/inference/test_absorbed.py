@@ -147,6 +147,21 @@ MODELS = {
         down=Linear(5, 2, bias=False),
         up=Linear(2, 4, bias=False),
     ),  # fmt: skip
+    "recurrent": lambda: Function(
+        lambda m, x: m.c(m.l(torch.stack([m.a(x), m.a(2 * x)]))[0]),
+        a=Linear(6, 2),
+        l=nn.RNN(2, 3, bidirectional=True),
+        c=Linear(6, 2),
+    ),  # fmt: skip
+    "cell": lambda: Function(
+        lambda m, x: m.c(m.l(m.a(x))[0]), a=Linear(6, 2), l=nn.LSTMCell(2, 3), c=Linear(3, 2)
+    ),  # fmt: skip
+    "cell without bias": lambda: Function(
+        lambda m, x: m.c(m.l(m.a(x))),
+        a=Linear(6, 2),
+        l=nn.RNNCell(2, 3, bias=False),
+        c=Linear(3, 2),
+    ),  # fmt: skip
     "twice": lambda: Function(
         lambda m, x: m.c(m.b(m.b(m.a(x)))).tanh(), a=Linear(6, 4), b=Linear(4, 4), c=Linear(4, 3)
     ),  # fmt: skip
@@ -187,6 +202,9 @@ FOUND = {
     "fused": {"b": {"o.bias"}},
     "library": {"m.in_proj_bias": {"m.out_proj.bias"}},
     "adapted": {},
+    "recurrent": {"a.bias": {"l.bias_ih_l0", "l.bias_ih_l0_reverse"}},
+    "cell": {"a.bias": {"l.bias_ih"}},
+    "cell without bias": {},
     "twice": {},
 }
 
@@ -197,7 +215,7 @@ def _inputs(name, seed=0):
         return (torch.randn(4, 2, 7, 7, generator=generator),)
     shape = LENGTHS.get(name, (20, 3, 4) if name in HEADS else (20, 3))
     shape = (20, 3, 3) if name == "key without bias" else shape
-    wide = ("linear maps", "beside", "adapted", "twice")
+    wide = ("linear maps", "beside", "adapted", "twice", "recurrent", "cell", "cell without bias")
     x = torch.randn(*(shape[:-1] if name in wide else shape), *([6] * (name in wide)),
                     generator=generator)  # fmt: skip
     mask = torch.rand(20, 1, 3, 3, generator=generator) > 0.3

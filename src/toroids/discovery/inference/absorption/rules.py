@@ -1,6 +1,5 @@
 """What an operator makes of what is added to the biases that it reads."""
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,14 +9,14 @@ from torch import Tensor, fx
 from torch.utils._pytree import tree_leaves
 
 from toroids.discovery.axes import is_open
-from toroids.discovery.inference.absorption.run import ARRANGING, KEEPING, Rule, Run
+from toroids.discovery.inference.absorption.maps import RECURRENT, read, with_bias
+from toroids.discovery.inference.absorption.run import Rule, Run
 from toroids.discovery.inference.absorption.terms import (
     NOTHING,
     Added,
     Reader,
     Term,
     constant_along,
-    equations_among,
     expanded,
     merged,
     scaled,
@@ -168,14 +167,18 @@ def _one_of(run: Run, node: fx.Node, parts: Sequence[Any]) -> Added | None:
 def _linear(run: Run, node: fx.Node) -> Added | None:
     x, weight = node.args[:2]
     bias = node.args[2] if len(node.args) > 2 else node.kwargs.get("bias")
-    return _with_bias(run, node, _read(run, node, x, weight, transposed=True), bias)
+    return with_bias(
+        run, read(run, x, weight, run.shape(node), transposed=True), bias, run.shape(node)
+    )
 
 
 def _addmm(run: Run, node: fx.Node) -> Added | None:
     if set(node.kwargs) & {"alpha", "beta"}:
         return None
     bias, x, weight = node.args[:3]
-    return _with_bias(run, node, _read(run, node, x, weight, transposed=False), bias)
+    return with_bias(
+        run, read(run, x, weight, run.shape(node), transposed=False), bias, run.shape(node)
+    )
 
 
 def _matmul(run: Run, node: fx.Node) -> Added | None:
@@ -184,7 +187,7 @@ def _matmul(run: Run, node: fx.Node) -> Added | None:
     run.vanish_hidden([a, b])  # type: ignore[list-item]
     ranks = len(run.shape(a)), len(run.shape(b))  # type: ignore[arg-type]
     if left.terms and not right.terms:
-        return _read(run, node, a, b, transposed=False)
+        return read(run, a, b, run.shape(node), transposed=False)
     if not right.terms:
         return NOTHING
     run.vanish(a)  # type: ignore[arg-type]
@@ -201,101 +204,6 @@ def _same_rows(terms: Sequence[Term], axis: int) -> bool:
 
 def _first_rows(terms: Sequence[Term]) -> tuple[Term, ...]:
     return tuple(replace(term, index=term.index.narrow(-2, 0, 1)) for term in terms)
-
-
-def _with_bias(run: Run, node: fx.Node, found: Added, bias: Any) -> Added:
-    if not isinstance(bias, fx.Node):
-        return found
-    return Added(merged([*found.terms, *expanded(run.values[bias].terms, run.shape(node))]))
-
-
-def _read(run: Run, node: fx.Node, x: Any, weight: Any, transposed: bool) -> Added:
-    """What a matrix makes of what is added to the last axis of x."""
-    run.vanish_hidden([x])
-    run.vanish(weight)
-    value: Added = run.values[x]
-    tables = [term for term in value.terms if term.width]
-    if tables:  # what matrices make of rows of tables is not followed
-        run.equations += equations_among(tables)
-        value = replace(value, terms=tuple(term for term in value.terms if not term.width))
-        run.values[x] = value
-    matrix = _matrix_of(run, weight) if value.terms else None
-    if not value.terms:
-        return NOTHING
-    if matrix is None:
-        run.vanish(x)
-        return NOTHING
-    name, rows, columns = matrix
-    if not transposed:
-        rows, columns = rows.T, columns.T
-    shape = run.shape(node)
-    terms: list[Term] = []
-    for term in value.terms:
-        found = _read_term(term, name, rows, columns, run.shape(x), shape)
-        if found is None:
-            run.vanish(x)
-            return NOTHING
-        terms += found
-    return Added(merged(terms))
-
-
-def _read_term(
-    term: Term, name: str, rows: Tensor, columns: Tensor, before: Sequence[int],
-    shape: tuple[int, ...],
-) -> list[Term] | None:  # fmt: skip
-    """One term for every way in which the entries of a vector meet a matrix."""
-    if not len(rows) or not rows.shape[1]:
-        return None
-    if constant_along(rows, [1]) and constant_along(columns, [0]):
-        axis, out, inner, outer = 1, 0, columns[0], rows[:, 0]
-    elif constant_along(columns, [1]) and constant_along(rows, [0]):
-        axis, out, inner, outer = 0, 1, rows[0], columns[:, 0]
-    else:
-        return None
-    index = term.index.expand(tuple(before))
-    for other in range(index.ndim - 1):
-        if constant_along(index, [other]):
-            index = index.narrow(other, 0, 1)
-    flat = index.reshape(-1, index.shape[-1])
-    kinds, which = torch.unique(flat, dim=0, return_inverse=True)
-    terms = []
-    for number, kind in enumerate(kinds):
-        if not bool((kind >= 0).any()):
-            continue
-        routing = torch.full((int(inner.max()) + 1,), -1, dtype=torch.long)
-        routing[inner.long()] = kind.long()
-        reader = Reader(name, axis, out, tuple(routing.tolist()))
-        here = (which == number).view(*index.shape[:-1], 1)
-        read = torch.where(here, outer.to(torch.int32), -1).expand(shape)
-        terms.append(Term(term.source, (*term.word, reader), term.factor, read))
-    return terms
-
-
-def _matrix_of(run: Run, node: Any) -> tuple[str, Tensor, Tensor] | None:
-    """The parameter that a matrix is, or a part of, and the row and column of every entry."""
-    chain: list[fx.Node] = []
-    while isinstance(node, fx.Node) and node.op == "call_function" and node not in run.written:
-        chain.append(node)
-        node = node.args[0]
-    if not isinstance(node, fx.Node) or node.op != "placeholder" or node in run.written:
-        return None
-    source = run.program.sources[node.name]
-    if source.kind != "parameter" or source.value.ndim != 2:
-        return None
-    places = [torch.arange(size) for size in source.value.shape]
-    found: Any = torch.meshgrid(*places, indexing="ij")
-    for step in reversed(chain):
-        name, target = operator_name(step), step.target
-        if step.target is operator.getitem:
-            position: Any = step.args[1]
-            found = [x[position] for x in found]
-        elif name in ARRANGING and len(step.all_input_nodes) == 1:
-            rest, named = run.number(step.args[1:]), dict(step.kwargs)
-            found = [target(x, *rest, **named) for x in found]  # type: ignore[operator]
-        elif name not in KEEPING:
-            return None
-    rows, columns = found
-    return (source.name, rows, columns) if rows.ndim == 2 else None
 
 
 def _looked_up(run: Run, node: fx.Node) -> Added | None:
@@ -421,6 +329,7 @@ RULES: dict[str, Rule] = {
     "aten::lerp": _lerp,
     **dict.fromkeys(("aten::maximum", "aten::minimum"), _between),
     **dict.fromkeys(("aten::max", "aten::min", "aten::fmax", "aten::fmin"), _between),
+    **RECURRENT,
     "aten::linear": _linear,
     "aten::addmm": _addmm,
     **dict.fromkeys(("aten::matmul", "aten::mm", "aten::bmm"), _matmul),

@@ -49,6 +49,8 @@ KEEPING_ROWS = KEEPING | {
         "unsqueeze", "flatten",
     )
 }  # fmt: skip
+# Operators with a rule that give several tensors, to which nothing is added.
+SEVERAL = {f"aten::{name}" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell")}
 # What an operator makes of what is added to its inputs; None where it would see it.
 Rule = Callable[["Run", fx.Node], Added | None]
 
@@ -141,7 +143,7 @@ class Run:
             return held[position] if isinstance(held, list) else NOTHING  # type: ignore[index]
         inputs = self._leaves(node.all_input_nodes)
         rule = self.rules.get(name)
-        if rule is not None and isinstance(value, Tensor):
+        if rule is not None and (isinstance(value, Tensor) or name in SEVERAL):
             found = rule(self, node)
             if found is not None:
                 return found
