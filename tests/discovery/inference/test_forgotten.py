@@ -147,6 +147,8 @@ def test_a_softmax_forgets_what_a_bias_adds_to_all_that_it_compares(forward, cou
         (nn.Linear(4, 3), lambda m, x: 2 * (a := m.map(x)) - a.mean(-1, keepdim=True), (4,), 0),
         (nn.Linear(4, 3), lambda m, x: m.t * (a := m.map(x)) - a.mean(-1, keepdim=True), (4,), 0),
         (nn.Linear(4, 3), lambda m, x: (a := -m.map(x)) - a.mean(-1, keepdim=True), (4,), 5),
+        (nn.Linear(4, 3, bias=False), lambda m, x: (x @ m.map.weight).softmax(-1), (3,), 3),
+        (nn.ConvTranspose2d(3, 4, 2, 2), lambda m, x: m.map(x).softmax(1), (3, 4, 4), 13),
         # positions, or examples, are compared: each sees another sum
         (nn.Linear(4, 3), lambda m, x: m.map(x).softmax(1), (5, 4), 3),
         (nn.Linear(4, 3), lambda m, x: m.map(x).softmax(0), (4,), 3),
@@ -158,3 +160,19 @@ def test_a_softmax_forgets_what_is_added_to_columns_of_the_map_before(map_, forw
     model = Function(forward, map=map_, t=torch.full((1,), 0.5)).double()
     x = torch.randn(9, *shape, generator=torch.Generator().manual_seed(0)).double()
     assert dimensions(model, x[:5], x) == (count, count)
+
+
+@pytest.mark.parametrize(
+    ("forward", "count"),
+    [
+        (lambda h, mask: h.masked_fill(mask, -1e9).softmax(-1), 5),
+        (lambda h, mask: torch.where(mask, h, -torch.inf).log_softmax(-1), 5),
+        (lambda h, mask: h.masked_fill(mask, -1e9).log_softmax(-1), 0),  # shows how low
+        (lambda h, mask: h.masked_fill(mask, -1.0).softmax(-1), 0),
+        (lambda h, _: h.masked_fill(h > 1, -torch.inf).softmax(-1), 0),
+    ],
+)
+def test_a_mask_leaves_the_rest_to_its_softmax(forward, count):
+    model = Function(lambda m, x: forward(m.map(x), x[..., :3] > 1), map=nn.Linear(4, 3))
+    x = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    assert td.discover(model, x).dimension == count

@@ -9,7 +9,6 @@ import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -19,27 +18,36 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, fx
 
+from toroids.discovery.inference.absorption.compared import (
+    ADDING,
+    COMPARING,
+    MASKING,
+    REDUCING,
+    SCALING,
+    WEIGHED,
+    candidates,
+    masks,
+    written_axis,
+)
 from toroids.discovery.inference.absorption.rules import RULES as ABSORBING
-from toroids.discovery.inference.absorption.run import ARRANGING, KEEPING, Rule, Run, RunOfSome
-from toroids.discovery.inference.absorption.tables import MOST
-from toroids.discovery.inference.absorption.terms import NOTHING, Added, Term, Untold, scaled
+from toroids.discovery.inference.absorption.run import Rule, Run, RunOfSome
+from toroids.discovery.inference.absorption.terms import (
+    NOTHING,
+    Added,
+    Term,
+    Untold,
+    expanded,
+    scaled,
+)
 from toroids.discovery.inference.assemble import operator_of, unlike
 from toroids.discovery.inference.closed import closed
+from toroids.discovery.rules.elementwise import LOWEST
 from toroids.discovery.tracing.operators import narrows, operator_name, short_name
 from toroids.discovery.tracing.program import Program
 from toroids.discovery.tracing.sizes import Sizes, other_sizes
 from toroids.symmetry.coherent import Shapes, holds
 from toroids.symmetry.space import Generator, Leg, Space
 
-COMPARING = ("softmax", "log_softmax", "_softmax", "_log_softmax", "_safe_softmax")
-SCALING = ("mul", "div", "neg")
-# Operators with a bias, and where among their arguments it is; of some the second is a weight whose
-# rows write the result.
-BIASED = {"linear": 2, "addmm": 0, "conv1d": 2, "conv2d": 2, "conv3d": 2}
-WEIGHED = ("linear", "conv1d", "conv2d", "conv3d")
-ADDING = ("add", "sub", "rsub")
-# What takes up what is added to all that it reduces.
-REDUCING = ("mean", "amax", "amin", "logsumexp")
 CALL = "@"  # between a weight and the number of one of its calls, whose inputs are alike
 Labels = NDArray[np.int64]
 
@@ -54,9 +62,11 @@ def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Spac
     Returns:
         The spaces, with new ones for these shifts.
     """
-    found = [dict(_candidates(program)) for program in programs]
+    found = [dict(candidates(program)) for program in programs]
     writing = {
-        name: rows for name, rows in found[0].items() if all(x.get(name) == rows for x in found)
+        name: axis
+        for name, axis in found[0].items()
+        if all(name in x and x[name] == axis for x in found)
     }
     if not writing:
         return list(spaces)
@@ -68,11 +78,10 @@ def forgotten(programs: Sequence[Program], spaces: Sequence[Space]) -> list[Spac
         return list(spaces)
     result, shapes = list(spaces), programs[0].shapes
     for name in sorted(writing.keys() - set().union(*(run.seen for run in runs))):
-        columns = math.prod(shapes[name][1:]) if writing[name] else 1
-        labels = _labels([run.rows[name] for run in runs], math.prod(shapes[name]) // columns)
+        labels = _labels([run.rows[name] for run in runs], runs[0].entries[name])
         if labels is None:
             continue
-        labels = np.add.outer(labels * columns, np.arange(columns)).reshape(shapes[name])
+        labels = _spread(labels, shapes[name], writing[name])
         leg, units = _leg(name, labels), int(labels.max()) + 1
         tied = programs[0].aliases.get(name, (name,))
         result = _with_shift(result, leg, tied, units, shapes)
@@ -124,7 +133,7 @@ def _carrying(space: Space, leg: Leg, names: Collection[str], shapes: Shapes) ->
     return replace(space, actions=space.actions | {"shift"}, generators=(*space.generators, shift))
 
 
-def _passes(program: Program, writing: Mapping[str, bool]) -> Iterator["_Run"]:
+def _passes(program: Program, writing: Mapping[str, int | None]) -> Iterator["_Run"]:
     """Passes at the traced lengths and at others, where some are open or there is a twin."""
     longer, twin = other_sizes(program), program.twin
     passes = [(program, Sizes(program))]
@@ -170,53 +179,6 @@ def _is_taken(leg: Leg, names: Collection[str], spaces: Sequence[Space], shapes:
     )  # fmt: skip
 
 
-def _candidates(program: Program) -> Iterator[tuple[str, bool]]:
-    """Parameters that are only arranged, scaled and added to others before they are compared.
-
-    Yields:
-        The name, and whether it is a weight whose rows write what is compared.
-    """
-    for node in program.graph.graph.nodes:
-        source = program.sources.get(node.name) if node.op == "placeholder" else None
-        if source is None or source.kind != "parameter" or source.name in program.mutated:
-            continue
-        if 1 < source.value.numel() <= MOST and node.users and _is_compared(node):
-            writes = {_writes(user, node) for user in node.users}
-            if len(writes) == 1:
-                yield source.name, writes == {True}
-
-
-def _writes(user: fx.Node, node: fx.Node) -> bool:
-    """Whether an operator takes a parameter as the weight whose rows write its result."""
-    if user.op != "call_function" or node.op != "placeholder":
-        return False
-    name = operator_name(user).removeprefix("aten::")
-    held = [at for at, given in enumerate(user.args) if given is node]
-    groups = user.args[6] if name.startswith("conv") and len(user.args) > 6 else 1
-    return bool(name in WEIGHED and held == [1] and groups == 1 and not user.kwargs)
-
-
-def _is_reduced(node: fx.Node) -> bool:
-    return node.op == "call_function" and short_name(node) in REDUCING
-
-
-def _is_compared(node: fx.Node) -> bool:
-    for user in node.users:
-        name = operator_name(user) if user.op == "call_function" else ""
-        short = name.removeprefix("aten::")
-        if short in COMPARING or (short in ADDING and any(map(_is_reduced, user.all_input_nodes))):
-            continue
-        passes = name in ARRANGING | KEEPING or user.target is getitem
-        passes = passes or short in SCALING + ADDING + REDUCING
-        if short in BIASED:
-            held = [at for at, given in enumerate(user.args) if given is node]
-            named = [key for key, given in user.kwargs.items() if given is node]
-            passes = (held, named) in (([BIASED[short]], []), ([], ["bias"])) or _writes(user, node)
-        if not (passes and user.users and _is_compared(user)):
-            return False
-    return True
-
-
 class _Run(RunOfSome):
     """A pass that notes which entries of weights are compared with each other.
 
@@ -225,13 +187,14 @@ class _Run(RunOfSome):
         seen: the weights of which something sees what is added.
     """
 
-    def __init__(self, program: Program, writing: Mapping[str, bool], sizes: Sizes) -> None:
-        names = frozenset(name for name, rows in writing.items() if not rows)
+    def __init__(self, program: Program, writing: Mapping[str, int | None], sizes: Sizes) -> None:
+        names = frozenset(name for name, axis in writing.items() if axis is None)
         super().__init__(RULES, program, sizes, names)
         self.writing = writing
         shapes = program.shapes
         self.entries = {
-            x: shapes[x][0] if own else math.prod(shapes[x]) for x, own in writing.items()
+            x: math.prod(shapes[x]) if axis is None else shapes[x][axis]
+            for x, axis in writing.items()
         }
         self.rows: dict[str, list[Labels]] = {name: [] for name in writing}
         self.seen: set[str] = set()
@@ -239,12 +202,14 @@ class _Run(RunOfSome):
 
     def written_by(self, node: fx.Node) -> Term | None:
         """What a weight that is followed writes: the number of its row."""
-        weight: Any = node.args[1]
+        name = operator_name(node).removeprefix("aten::")
+        weight: Any = node.args[WEIGHED[name][0]]
         source = self.program.sources.get(weight.name)
-        if source is None or not self.writing.get(source.name) or not _writes(node, weight):
+        written = None if source is None else self.writing.get(source.name)
+        if source is None or written is None or written_axis(node, weight) is None:
             return None
-        shape, rows = self.shape(node), source.value.shape[0]
-        axis = len(shape) - 1 if operator_name(node) == "aten::linear" else 1
+        shape, rows = self.shape(node), source.value.shape[written]
+        axis = 1 if name.startswith("conv") else len(shape) - 1
         # the same row at two places is of two inputs
         places = torch.arange(math.prod(shape) // rows).view(*shape[:axis], *shape[axis + 1 :], 1)
         index = (places * rows + torch.arange(rows)).movedim(-1, axis)
@@ -284,6 +249,20 @@ def _compared(run: Run, node: fx.Node) -> Added | None:
         return None
     run.compare(x, dim)
     return NOTHING
+
+
+def _masked(run: Run, node: fx.Node) -> Added | None:
+    """What is kept beside numbers so low that a softmax makes nothing of them."""
+    kept: Any = node.args[MASKING[short_name(node)]]
+    number = run.known(node.args[2])
+    if not isinstance(kept, fx.Node) or number is None or not masks(node, kept):
+        return None
+    logs = any("log" in short_name(x) for x in node.users)  # these show how low
+    if not bool((torch.as_tensor(number) <= (-math.inf if logs else LOWEST)).all()):
+        return None
+    run.vanish(node.args[1 - MASKING[short_name(node)]])  # type: ignore[arg-type]
+    value: Added = run.values[kept]
+    return Added(expanded(value.terms, run.shape(node)))
 
 
 def _scaled(run: Run, node: fx.Node) -> Added | None:
@@ -353,7 +332,7 @@ def _mapped(run: Run, node: fx.Node) -> Added | None:
 RULES: dict[str, Rule] = {
     **{f"aten::{name}": _compared for name in COMPARING},
     **{f"aten::{name}": _scaled for name in SCALING},
-    "aten::addmm": ABSORBING["aten::addmm"],
+    **{f"aten::{name}": _masked for name in MASKING},
     **{f"aten::{name}": _added for name in ADDING},
     **{f"aten::{name}": _reduced for name in REDUCING},
     **{f"aten::{name}": _mapped for name in WEIGHED},
@@ -372,6 +351,16 @@ def _labels(runs: Sequence[Sequence[Labels]], entries: int) -> Labels | None:
     labels = connected_components(graph, directed=False)[1]
     sizes = np.bincount(labels)
     return labels.astype(np.int64) if (sizes == sizes[0]).all() else None
+
+
+def _spread(labels: Labels, shape: Sequence[int], axis: int | None) -> Labels:
+    """Labels of all entries of a weight, where those are of the rows that lie along an axis."""
+    if axis is None:
+        return labels.reshape(shape)
+    others = [size for at, size in enumerate(shape) if at != axis]
+    columns = math.prod(others)
+    spread = np.add.outer(labels * columns, np.arange(columns))
+    return np.moveaxis(spread.reshape(-1, *others), 0, axis)
 
 
 def _leg(name: str, labels: Labels) -> Leg:
