@@ -5,6 +5,8 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
+from discovery.beyond import beyond
+from discovery.function import Function
 from torch import nn
 from torch.func import functional_call
 
@@ -210,3 +212,14 @@ def test_a_value_beside_its_function_in_another_order():
     (space,) = td.discover(Rolled(), torch.randn(4, 2)).spaces
     assert space.actions == {"permute", "rescale"}
     assert space.legs[-1].index.tolist() == [1, 3, 2, 0]
+
+
+def test_a_kernel_as_wide_as_what_it_reads_is_a_matrix_at_any_length():
+    def forward(m, x):
+        return m.read(m.words(x).unsqueeze(1)).relu().amax((2, 3))
+
+    model = Function(forward, words=nn.Embedding(9, 4), read=nn.Conv2d(1, 3, (2, 4)))
+    short, long = (torch.arange(2 * n).view(2, n) % 9 for n in (5, 8))
+    group = td.discover(model, short)
+    assert [(space.size, space.actions) for space in group.spaces] == [(4, {"mix", "permute"})]
+    assert beyond(group, model, short, [long]) == []

@@ -227,8 +227,9 @@ def _order(
     before = int(padding) if padding not in ("same", "valid") else 0
     if padding == "same":
         before = int(dilation) * (taps - 1) // 2
-    # at another size taps may read pixels that are zeros, or none, at this one
-    if not c.sized and (taps, int(stride), before) != (1, 1, 0):
+    # at another size, if there is one, taps may read pixels that are zeros, or none, at this one
+    whole = before == 0 and after == 1 and int(dilation) * (taps - 1) + 1 == n and not transposed
+    if not (c.sized or whole or (taps, int(stride), before) == (1, 1, 0)):
         return None
     starts = int(stride) * np.arange(n if transposed else after) - before
     places = starts[:, None] + int(dilation) * np.arange(taps)
