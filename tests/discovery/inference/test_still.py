@@ -136,6 +136,19 @@ def test_rows_of_an_embedding_and_pixels_have_no_scales_of_their_own():
     assert not any(s.is_still for s in td.discover(image, torch.randn(2, 1, 4, 4)).spaces)
 
 
+@pytest.mark.parametrize("features", [1, 4])
+def test_units_that_a_norm_writes_to_the_outputs_shift_with_its_means(features):
+    model = nn.Sequential(nn.Linear(3, features), nn.BatchNorm1d(features)).double()
+    group = td.discover(model, torch.randn(5, 3).double())
+    (space,) = group.spaces
+    assert space.is_still or features == 1
+    assert space.actions == {"rescale", "flip", "shift"}
+    params = model.state_dict()
+    disguised = group.apply(group.random(torch.Generator().manual_seed(1)), params)
+    alignment = td.align(group, disguised, to=params)
+    assert td.Toroid(group).distance(alignment.reference, alignment.params) < 1e-10
+
+
 def still(legs, size):
     flip = td.symmetry.Generator("flip", (1.0,) * len(legs))
     return Space("still", size, 1, frozenset({"flip"}), tuple(legs), (flip,))

@@ -168,10 +168,10 @@ class Assembly:
             for carrier in {*self.orbits.chain[cell]} - {cell}:
                 self.inside.setdefault(carrier, []).append(cell)
         for cell in cells:  # entries before the blocks that carry them
-            # what is the same for all entries that lie on a unit that stays says nothing new
-            shifts = () if cell in self.orbits.still else (SHIFT,)
-            own = {channel: self._generators(cell, channel) for channel in (SCALE, SIGN, *shifts)}
-            self.found[cell] = {SHIFT: [], **own}
+            own = {channel: self._generators(cell, channel) for channel in (SCALE, SIGN)}
+            # of units that stay those that nothing else moves say nothing new
+            stays = cell in self.orbits.still and not any(own.values())
+            self.found[cell] = {**own, SHIFT: [] if stays else self._generators(cell, SHIFT)}
         chain = self.orbits.chain
         appears = dict.fromkeys(cells, len(self.orbits.unit))
         for cell, carriers in chain.items():
