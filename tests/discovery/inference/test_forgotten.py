@@ -176,3 +176,20 @@ def test_a_mask_leaves_the_rest_to_its_softmax(forward, count):
     model = Function(lambda m, x: forward(m.map(x), x[..., :3] > 1), map=nn.Linear(4, 3))
     x = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
     assert td.discover(model, x).dimension == count
+
+
+@pytest.mark.parametrize(("low", "shifts"), [(-1e9, 0), (-torch.inf, 5)])
+def test_shifts_of_units_stay_where_a_logarithm_shows_how_low_a_mask_is(low, shifts):
+    """What stands beside 1e9 is too small a change for any relative bound."""
+
+    def forward(m, x):
+        h = m.map(m.first(x).tanh()).masked_fill(x[..., :3] > 1, low)
+        return h.unsqueeze(-1).squeeze(-1).log_softmax(-1)
+
+    model = Function(forward, first=nn.Linear(4, 4), map=nn.Linear(4, 3)).double()
+    x = torch.randn(9, 4, generator=torch.Generator().manual_seed(0)).double()
+    group = td.discover(model, x)
+    assert group.dimension == shifts
+    moved = group.apply(group.random(torch.Generator().manual_seed(1)), model.state_dict())
+    after = torch.func.functional_call(model, moved, (x,))
+    assert (after - model(x)).nan_to_num(0, 0, 0).abs().max() < 1e-9

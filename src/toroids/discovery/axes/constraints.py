@@ -126,6 +126,7 @@ class Constraints:
         self.shapes: tuple[tuple[int, ...], ...] = ()
         self.used: tuple[bool, ...] = ()  # which of the tensors that it returns anybody reads
         self.zeros_vanish = False  # whether nobody sees which of several zeros it chooses
+        self.shows_lowest = False  # whether somebody sees how low a mask is
         self.kind = torch.float32  # the type of the first tensor that it returns
         self.narrows = False  # whether that is narrower than the parameters
         self.open: tuple[tuple[bool, ...], ...] = ()  # whether their sizes depend on the inputs'

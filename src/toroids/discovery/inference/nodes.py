@@ -90,6 +90,21 @@ def zeros_vanish(node: fx.Node) -> bool:
     )
 
 
+def shows_lowest(node: fx.Node) -> bool:
+    """Whether a logarithm of a softmax shows how low the numbers are that a mask puts in."""
+    if short_name(node).removesuffix("_") not in ("where", "masked_fill"):
+        return False
+    after, seen = [node], {node}
+    while after:
+        new = {user for user in after.pop().users if user.op == "call_function"} - seen
+        names = {user: short_name(user) for user in new}
+        if any("log_softmax" in name for name in names.values()):
+            return True
+        seen |= new
+        after += [user for user, name in names.items() if "softmax" not in name]
+    return False
+
+
 def _puts_in_zeros(node: fx.Node, place: fx.Node) -> bool:
     """Whether an operator puts something at places of a tensor of zeros."""
     name = short_name(node).removesuffix("_") if node.op == "call_function" else ""

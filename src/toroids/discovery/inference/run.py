@@ -27,6 +27,7 @@ from toroids.discovery.inference.names import CARRIES_LOOSE, KNOWS_NAMES, rename
 from toroids.discovery.inference.nodes import (
     binary,
     level,
+    shows_lowest,
     special_uses,
     tensors,
     used,
@@ -226,6 +227,7 @@ class Run:
         c.arguments = tuple(value for n in node.all_input_nodes for value in tensors(n))
         c.arguments_open = tuple(sizes for n in node.all_input_nodes for sizes in extents.opened(n))
         c.used, c.zeros_vanish = used(node, len(c.shapes)), zeros_vanish(node)
+        c.shows_lowest = shows_lowest(node)
         c.kind = next((value.dtype for value in tensors(node)), torch.float32)
         c.narrows = narrows(node, self.finest)
         if name not in ARRANGING and name.removesuffix("_") not in SHAPING:

@@ -260,6 +260,9 @@ def where(c: Constraints, condition: Value, a: Any = None, b: Any = None) -> Any
     if len(kept) < len(values):  # minus infinity has every scale, what stands for it has none
         infinite = all(_is_infinite(x) for x in values if _absorbs(x))
         axes.zero(c, chosen, channels=(SIGN,) if infinite else (SCALE, SIGN))
+        if c.shows_lowest and not infinite:
+            axes.zero(c, chosen, channels=(SHIFT,))
+            axes.settle(c, chosen)
     # it chooses, it adds nothing: as a zero it meets the places only
     choice = replace(axes.elementwise(c, condition), zero=True)
     met = axes.add(c, (chosen, choice, *(replace(x, zero=True) for x in values)))

@@ -86,6 +86,11 @@ def masks(user: fx.Node, node: fx.Node) -> bool:
     """Whether an operator masks a value of which only softmaxes look at the rest."""
     position = MASKING.get(short_name(user)) if user.op == "call_function" else None
     held = [at for at, given in enumerate(user.args) if given is node]
-    return held == [position] and all(
-        x.op == "call_function" and short_name(x) in COMPARING for x in user.users
-    )
+    return held == [position] and all(map(_only_compares, user.users))
+
+
+def _only_compares(node: fx.Node) -> bool:
+    if node.op != "call_function":
+        return False
+    arranges = operator_name(node) in ARRANGING and bool(node.users)
+    return short_name(node) in COMPARING or (arranges and all(map(_only_compares, node.users)))

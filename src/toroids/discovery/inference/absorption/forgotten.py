@@ -41,6 +41,7 @@ from toroids.discovery.inference.absorption.terms import (
 )
 from toroids.discovery.inference.assemble import operator_of, unlike
 from toroids.discovery.inference.closed import closed
+from toroids.discovery.inference.nodes import shows_lowest
 from toroids.discovery.rules.elementwise import LOWEST
 from toroids.discovery.tracing.operators import narrows, operator_name, short_name
 from toroids.discovery.tracing.program import Program
@@ -257,8 +258,8 @@ def _masked(run: Run, node: fx.Node) -> Added | None:
     number = run.known(node.args[2])
     if not isinstance(kept, fx.Node) or number is None or not masks(node, kept):
         return None
-    logs = any("log" in short_name(x) for x in node.users)  # these show how low
-    if not bool((torch.as_tensor(number) <= (-math.inf if logs else LOWEST)).all()):
+    lowest = -math.inf if shows_lowest(node) else LOWEST
+    if not bool((torch.as_tensor(number) <= lowest).all()):
         return None
     run.vanish(node.args[1 - MASKING[short_name(node)]])  # type: ignore[arg-type]
     value: Added = run.values[kept]
