@@ -61,7 +61,7 @@ def pytest_addoption(parser):
         help="operators of PyTorch's database to test: all, or names",
     )
     parser.addoption(
-        "--generated", type=int, default=25, help="how many random modules discovery is tested on"
+        "--generated", type=int, default=12, help="how many random modules discovery is tested on"
     )
 
 

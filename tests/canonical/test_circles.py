@@ -213,10 +213,14 @@ def known(params):
     return {name: tensor.abs().flatten().sort().values for name, tensor in params.items()}
 
 
+GAUGES = ("sphere", "balanced")
+
+
+@pytest.mark.parametrize("pair", [zip, pytest.param(itertools.product, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_form_is_one_and_keeps_the_function(kind):
+def test_the_form_is_one_and_keeps_the_function(kind, pair):
     group = None
-    for (model, params), gauge in itertools.product(networks(kind), ("sphere", "balanced")):
+    for (model, params), gauge in pair(networks(kind), GAUGES):
         x = torch.randn(7, 4 if kind != "linear" else 6).double()
         group = group or td.discover(model, x)
         canonical = dict(td.canonicalize(group, params, gauge=gauge))

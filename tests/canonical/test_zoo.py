@@ -20,7 +20,9 @@ NAMES = (
 )  # fmt: skip
 
 
-LONG = {"MobileNetV2", "Swin", "Whisper", "CLIP", "HuBERT"}
+LONG = {
+    "ShuffleNetV2", "MobileNetV2", "Swin", "Qwen3", "Mamba", "Whisper", "CLIP", "SmolLM3", "HuBERT",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", named(NAMES, set(NAMES) - LONG))

@@ -16,13 +16,13 @@ from zoo.architectures import ARCHITECTURES  # noqa: E402
 
 # One of every kind: the others of `transformers` resemble one of these.
 SAMPLE = (
-    ("ConvNextV2", "EfficientNet"),
-    ("ViT",),
-    ("BERT", "ALBERT", "DeBERTa-v2", "FNet", "Perceiver"),
-    ("GPT-2", "GPTNeoX", "GPTBigCode", "BLOOM", "Llama", "Qwen3"),
-    ("Gemma3", "Cohere", "Qwen3-MoE", "Mamba"),
-    ("T5", "Whisper"),
+    ("ConvNextV2", "ViT"),
+    ("BERT", "ALBERT", "FNet"),
+    ("GPT-2", "GPTNeoX", "BLOOM", "Llama", "Qwen3"),
+    ("Gemma3", "Qwen3-MoE"),
+    ("T5",),
 )
+DEEP = {"DenseNet-121", "ResNet-50", "ResNeXt-26 32x4d", "ShuffleNetV2"}
 # Counts of spaces, written down from the architectures.
 SPACES = {
     "VGG-16-BN": 15,  # 13 convolutions and 2 linear layers
@@ -36,7 +36,7 @@ SPACES = {
 }
 
 
-@pytest.mark.parametrize("name", named(THIN, THIN.keys() - {"DenseNet-121", "ResNet-50"}))
+@pytest.mark.parametrize("name", named(THIN, THIN.keys() - DEEP))
 def test_classic_networks(name):
     model, _, explored, group = found(name)
     assert deviation(explored, model, group, trials=1) < 1e-10
