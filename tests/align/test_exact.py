@@ -58,7 +58,7 @@ def test_exact_and_best_are_the_best_of_all_elements(name, seed):
 
 def test_restarts_of_descent_solve_small_networks(monkeypatch):
     """Ten pairs of two hidden layers: restarts find the best element of each."""
-    monkeypatch.setattr(restarts, "_may_be_copy", lambda problem: True)  # a number, not a time
+    monkeypatch.setattr(restarts, "may_be_copy", lambda problem: True)  # a number, not a time
     for seed in range(10):
         group, a, b = problem("relu, two layers", seed)
         best = td.align(group, b, to=a, method="exact").similarity

@@ -6,6 +6,8 @@ from discovery.function import Function
 from torch import nn
 
 import toroids as td
+from toroids.align.invariants import may_be_copy
+from toroids.align.problem import Effort, problem_of
 
 
 def grid(read):
@@ -31,3 +33,19 @@ def test_rows_and_columns_of_one_tensor_come_back(read):
         moved = group.apply(element, model.state_dict())
         alignment = td.align(group, moved, to=model.state_dict())
         assert td.Toroid(group).distance(alignment.reference, alignment.params) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("noise", "like_a_copy"), [(0.0, True), (0.01, False)])
+def test_what_symmetries_keep_tells_a_child_from_a_copy(dtype, noise, like_a_copy):
+    torch.manual_seed(0)
+    model = nn.MultiheadAttention(8, 2, batch_first=True).double()  # keys have biases that vanish
+    x = torch.randn(2, 5, 8, dtype=torch.float64)
+    group = td.discover(model, (x, x, x), output_key=0)
+    moved = group.apply(group.random(torch.Generator().manual_seed(1)), model.state_dict())
+    child = {
+        name: (y + noise * y.std() * torch.randn_like(y)).to(dtype) for name, y in moved.items()
+    }
+    parent = {name: y.to(dtype) for name, y in model.state_dict().items()}
+    start, reference = (td.canonicalize(group, x) for x in (child, parent))
+    assert may_be_copy(problem_of(group, start, reference, Effort())) == like_a_copy

@@ -171,8 +171,8 @@ def align(
         budget: seconds after which the best so far is handed back; what a method leaves of them
             is spent on restarts that raise the similarity, and by "loss" on further steps. None:
             until the method is done, with restarts of "descent", "frank-wolfe" and "best" (and of
-            "fresh", of which only a copy counts) only where every tensor has the same length in
-            both networks, as a moved copy has.
+            "fresh", of which only a copy counts) only where lengths of tensors and sums over
+            units do not tell the networks apart, as those of a moved copy.
         generator: source of randomness of the restarts, on the CPU; a fixed seed when None.
         progress: called with a text, the number of steps done, and of all steps (0: unknown).
         probe: shows what the units compute on data: `Probe(model, group, inputs)`.

@@ -15,10 +15,42 @@ from toroids.align.fresh import in_order
 from toroids.align.joint_signs import ENTRIES, joint_signs
 from toroids.align.position import Position
 from toroids.align.problem import Problem
-from toroids.params import Params, precise
+from toroids.params import Params, inner_product, precise, rounding_of
 from toroids.symmetry.group import SymmetryGroup
 from toroids.symmetry.space import Space
 from toroids.symmetry.units import sum_per_unit
+
+# Invariants that differ by less than so many roundings of the largest, or by less than a share of
+# it in narrow types, are equal: those of copies differ by up to 50, which deep networks exceed.
+ROUNDINGS, SHARE = 1000, 0.125
+
+
+def may_be_copy(problem: Problem) -> bool:
+    """Whether no invariant tells two networks apart.
+
+    Args:
+        problem: the two networks.
+
+    Returns:
+        Whether all lengths of tensors, and the numbers of the units of every space in order, are
+        the same up to rounding. They are of a moved copy, and of hardly anything else.
+    """
+    group, networks = problem.group, (problem.reference, problem.start)
+    names = group.parameters
+    one, other = (torch.tensor([inner_product(x, x, [n]) ** 0.5 for n in names]) for x in networks)
+    rounding = rounding_of(problem.reference[name] for name in names)
+    least = min(ROUNDINGS * rounding, SHARE)
+    turned, checked = _turned(group), _equal(one, other, least)
+    for space in group.spaces:
+        if checked and "permute" in space.actions and not space.matrix:
+            one, other = (_invariants(space, x, turned).flatten().sort().values for x in networks)
+            checked = _equal(one, other, least)
+    return checked
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor, least: float) -> bool:
+    size = torch.maximum(one.abs(), other.abs()).max() if one.numel() else 0.0
+    return bool(((one - other).abs() <= least * size).all())
 
 
 def by_invariants(problem: Problem) -> Position:

@@ -6,8 +6,8 @@ share of the units of some random spaces is shuffled and flipped, or turned at r
 follows, and what is better is kept (iterated local search). Its results are never worse than its
 start.
 
-Without a budget there are none, but where every tensor of the two networks has the same length: so
-it is with a moved copy, and with hardly anything else, so that some are worth their time.
+Without a budget there are none, but where no invariant tells the two networks apart: so it is with
+a moved copy, and with hardly anything else, so that some are worth their time.
 """
 
 import math
@@ -16,21 +16,19 @@ import torch
 
 from toroids.align.block import Block, blocks
 from toroids.align.descent import descend, is_copy, smallest_gain
-from toroids.align.invariants import by_invariants
+from toroids.align.invariants import by_invariants, may_be_copy
 from toroids.align.position import Position
 from toroids.align.problem import Found, Problem
 from toroids.align.whole_signs import best_whole_signs
-from toroids.params import inner_product, rounding_of
 from toroids.symmetry.choice import identity_permutation, random_choice
 from toroids.symmetry.element import SpaceElement
 from toroids.symmetry.space import Space
 
 # Shares of the units of a space that are shuffled, drawn at random.
 SHARES = (0.1, 0.3, 1.0)
-# Lengths that differ by less than so many roots of roundings are equal.
-ROUNDINGS = 16
-# Without a budget, for what must be a moved copy.
-RESTARTS = 50
+# Without a budget, for what must be a moved copy; fewer, but two, where all of them would walk
+# through more numbers.
+RESTARTS, NUMBERS = 50, 3e8
 
 
 def restarts(problem: Problem, found: Found) -> Found:
@@ -43,7 +41,7 @@ def restarts(problem: Problem, found: Found) -> Found:
     Returns:
         The best answer.
     """
-    limited, copy = math.isfinite(problem.effort.deadline), _may_be_copy(problem)
+    limited, copy = math.isfinite(problem.effort.deadline), may_be_copy(problem)
     if not limited and not copy:
         return found
     # of networks trained apart a stream that is turned at random does not come back to any good
@@ -51,15 +49,15 @@ def restarts(problem: Problem, found: Found) -> Found:
     reference, least = problem.reference, smallest_gain(problem)
     best = problem.position(found.element)
     reached = best.similarity(reference)
-    count = 0
+    count, most = 0, _most(problem)
     while movable and not problem.effort.over:
-        if not limited and (count == RESTARTS or is_copy(problem, best)):
+        if not limited and (count == most or is_copy(problem, best)):
             break
         count += 1
         problem.effort.tell(f"restart {count}", 0, 0)
         position = by_invariants(problem) if copy and count == 1 else None
         if count == 1 + copy:
-            position = best_whole_signs(problem, RESTARTS)
+            position = best_whole_signs(problem, most)
         if position is None:
             position = problem.position(best.element)
             _disturb(movable, position, problem.effort.generator)
@@ -86,15 +84,10 @@ def as_copy(problem: Problem, found: Found) -> Found:
     return again if is_copy(problem, problem.position(again.element)) else found
 
 
-def _may_be_copy(problem: Problem) -> bool:
-    """Whether no tensor tells the two networks apart by its length."""
-    names, networks = problem.group.parameters, (problem.reference, problem.start)
-    rounding = rounding_of(problem.reference[name] for name in names)
-    for name in names:
-        a, b = (inner_product(x, x, [name]) ** 0.5 for x in networks)
-        if abs(a - b) > ROUNDINGS * rounding**0.5 * max(a, b):
-            return False
-    return True
+def _most(problem: Problem) -> int:
+    """How many restarts without a budget."""
+    numbers = sum(problem.reference[name].numel() for name in problem.group.parameters)
+    return max(2, min(RESTARTS, int(NUMBERS / max(numbers, 1))))
 
 
 def _disturb(movable: list[Block], position: Position, generator: torch.Generator) -> None:
