@@ -38,7 +38,7 @@ PUBLIC = ("ResNet-18", "ResNet-20, zero-padded shortcuts", "ShuffleNetV2", "ResN
           "U-Net", "MLP-Mixer", "LSTM classifier")  # fmt: skip
 
 
-@pytest.mark.parametrize("name", zoo.found.named(PUBLIC))
+@pytest.mark.parametrize("name", zoo.found.named(PUBLIC, set(PUBLIC) - {"ShuffleNetV2"}))
 def test_units_of_classic_networks_move_with_the_parameters(name):
     model, inputs, _, group = zoo.found.found(name)
     check_law(model, inputs, group, disturbed(model, group))
@@ -46,7 +46,7 @@ def test_units_of_classic_networks_move_with_the_parameters(name):
 
 # Swin's norm after merging patches gives one channel four signs; T5 shares its stream's norm
 TRANSFORMERS = ("GPT-2", "Llama", "BERT", "ViT", "T5", "Swin", "Qwen3", "Mamba")
-SAMPLE = set(TRANSFORMERS) - {"Swin"}  # which takes long
+SAMPLE = set(TRANSFORMERS) - {"Swin", "Qwen3", "Mamba"}  # which take long
 
 
 @pytest.mark.parametrize("name", zoo.found.named(TRANSFORMERS, SAMPLE))
